@@ -1,0 +1,264 @@
+"""Sound as a value: read from any file, averaged, resampled, written.
+
+Shapes: samples `[C, N]` float32, C channels of N samples, nominally in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+MINUTE = 60  # seconds
+MAX_SECONDS = 120 * MINUTE  # longest recording accepted
+MAX_RATE = 768_000  # samples per second; no converter goes beyond
+RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, so that a long recording is never padded and unfolded whole
+MAX_KERNEL = 4_000_000  # numbers in the resampler's kernel; common pairs of rates need a few thousand
+WRITE_BLOCK = 1 << 16  # samples handed to the file library at a time: its Ogg encoder overflows on whole minutes
+SNIFF_BYTES = 4096
+
+WRITTEN_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),
+                   ".mp3": ("MP3", "MPEG_LAYER_III")}
+
+# Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) stay out: they make the reader open other
+# files and addresses that the one who sent the file chose.
+CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,amr,ac3,eac3,asf,avi,flv,mpeg,mpegts,"
+              "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
+
+MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
+         (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"MThd", "a MIDI file (notes, not sound)"),
+         (b"\x1f\x8b", "a gzip archive"), (b"\x7fELF", "a program"))
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """A recording: `samples` [C, N] float32 and its `sample_rate` in Hz.
+
+    Raises `ValueError` for another shape or type, for no samples, for values that are not finite, and for rates that are
+    not whole positive numbers. Silence is fine.
+    """
+
+    samples: Tensor  # [C, N] float32
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        _check_samples(self.samples)
+        if not isinstance(self.sample_rate, (int, np.integer)) or not 0 < self.sample_rate <= MAX_RATE:
+            raise ValueError(f"The sample rate is {self.sample_rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
+        object.__setattr__(self, "sample_rate", int(self.sample_rate))
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.shape[1] / self.sample_rate
+
+    def mono(self) -> Waveform:
+        """The mean of the channels, `[1, N]`."""
+        return self if len(self.samples) == 1 else Waveform(self.samples.mean(0, keepdim=True), self.sample_rate)
+
+    def resample(self, rate: int) -> Waveform:
+        """The same sound at `rate` Hz, `[C, ceil(N * rate / sample_rate)]`: torchaudio's windowed sinc, its defaults."""
+        if rate == self.sample_rate:
+            return self
+        if not isinstance(rate, (int, np.integer)) or not 0 < rate <= MAX_RATE:
+            raise ValueError(f"Cannot resample to {rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
+        return Waveform(_resample(self.samples, self.sample_rate, int(rate)), int(rate))
+
+    def write(self, path: str | Path) -> None:
+        """Write wav, flac, ogg or mp3, as the suffix says. The file appears complete or not at all."""
+        path = Path(path)
+        if path.suffix.lower() not in WRITTEN_FORMATS:
+            known = ", ".join(WRITTEN_FORMATS)
+            raise ValueError(f"Cannot write sound to {path.name}: its suffix is none of {known}; choose one of these.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"Cannot write {path}: the folder {path.parent} does not exist; make it first.")
+        if path.is_dir():
+            raise ValueError(f"Cannot write {path}: it is a folder; give the name of a file.")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            _write_file(partial, self, *WRITTEN_FORMATS[path.suffix.lower()])
+            os.replace(partial, path)
+        except soundfile.LibsndfileError as error:
+            channels, rate = len(self.samples), self.sample_rate
+            raise ValueError(f"Cannot write {path}: {path.suffix} takes no sound of {channels} channel(s) at {rate} Hz "
+                             f"({error.error_string}); resample it or choose .wav.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @staticmethod
+    def read(path: str | Path) -> Waveform:
+        """Read any sound file, or the sound of a video, up to two hours.
+
+        Raises `FileNotFoundError` when nothing is there, `ValueError` when it is a folder, empty, not sound, or too long.
+        """
+        path = existing_file(path)
+        try:
+            return _read_soundfile(path)
+        except soundfile.LibsndfileError:  # not one of its formats: m4a, opus in webm, the sound of a video
+            return _read_av(path)
+
+
+def existing_file(path: str | Path) -> Path:
+    """`path` if it is a file that may hold media; one sentence otherwise, which says what the file is instead."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}; check the name.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a file in it.")
+    found = describe_file(path)
+    if found in ("empty", "text"):
+        what = "an empty file" if found == "empty" else "a text file, whatever its name says"
+        raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
+    return path
+
+
+def describe_file(path: Path) -> str:
+    """What the first bytes of a file are: "empty", "text", a known kind in words, or "not a known format"."""
+    with path.open("rb") as file:
+        head = file.read(SNIFF_BYTES)
+    if not head:
+        return "empty"
+    for magic, words in MAGIC:
+        if head.startswith(magic):
+            return words
+    return "text" if _is_text(head) else "not a known format"
+
+
+def _is_text(head: bytes) -> bool:
+    if any(byte < 9 or 13 < byte < 27 for byte in head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:  # a character cut at the end of the head is still text
+        return error.start >= len(head) - 3 and len(head) == SNIFF_BYTES
+    return True
+
+
+def open_container(path: Path):  # noqa: ANN201 - av is imported only where it is used
+    """Open `path` with PyAV, as a local file of a known container and nothing else; `ValueError` when it is not one."""
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    try:  # "file:" because a name with a colon would be read as an address
+        return av.open(f"file:{path.resolve()}", options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        found = describe_file(path)
+        what = "damaged, or of a format unknown here" if found == "not a known format" else found
+        raise ValueError(f"Cannot read {path}: it is {what} ({error.strerror}); give a sound or video file "
+                         "such as wav, mp3, flac, ogg, m4a, mp4 or webm.") from error
+
+
+def decoded(container, stream) -> Iterator:  # noqa: ANN001 - av is imported only where it is used
+    """The frames of a stream. A damaged packet costs its own frames, not the file: players do the same."""
+    import av
+
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+
+
+def _check_samples(samples: Tensor) -> None:
+    if not isinstance(samples, Tensor) or samples.dtype != torch.float32 or samples.ndim != 2:
+        found = f"{samples.dtype} of shape {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
+        raise ValueError(f"Samples are {found}; give a float32 tensor [channels, samples].")
+    if samples.numel() == 0:
+        raise ValueError(f"The sound has no samples (shape {tuple(samples.shape)}); give at least one.")
+    if not samples.is_meta and not samples.isfinite().all():
+        raise ValueError("The sound holds values that are not finite (NaN or infinity); give a sound without them.")
+
+
+def _check_seconds(path: Path, seconds: float) -> None:
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{path} is longer than {MAX_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
+
+
+def _waveform(path: Path, blocks: list[np.ndarray], rate: int) -> Waveform:
+    if not blocks:
+        raise ValueError(f"{path} holds no sound (0 samples); give a recording.")
+    samples = torch.from_numpy(np.concatenate(blocks, axis=1))
+    if not samples.isfinite().all():
+        raise ValueError(f"{path} holds values that are not finite (NaN or infinity); export the sound again.")
+    return Waveform(samples, rate)
+
+
+def _read_soundfile(path: Path) -> Waveform:
+    with soundfile.SoundFile(path) as file:
+        _check_seconds(path, file.frames / file.samplerate)
+        rate, blocks = file.samplerate, []
+        while len(block := file.read(MINUTE * rate, dtype="float32", always_2d=True)):
+            blocks.append(block.T)
+    return _waveform(path, blocks, rate)
+
+
+def _read_av(path: Path) -> Waveform:
+    import av
+
+    with open_container(path) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path} holds no sound; give a recording, or a video with sound.")
+        _check_seconds(path, (container.duration or 0) / av.time_base)
+        stream = container.streams.audio[0]
+        blocks, rate = _av_blocks(path, container, stream)
+    return _waveform(path, blocks, rate)
+
+
+def _av_blocks(path: Path, container, stream) -> tuple[list[np.ndarray], int]:  # noqa: ANN001
+    import av
+
+    rate, layout = stream.rate, stream.layout.name
+    convert = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    blocks, heard = [], 0
+    for frame in decoded(container, stream):
+        for planar in convert.resample(frame):
+            blocks.append(planar.to_ndarray())
+            heard += planar.samples
+        _check_seconds(path, heard / rate)  # the header may not know the length
+    if heard:
+        blocks += [planar.to_ndarray() for planar in convert.resample(None) if planar.samples]
+    return blocks, rate
+
+
+def _resample(samples: Tensor, source: int, target: int) -> Tensor:
+    """Blocks of whole kernel periods with enough sound on both sides, so that the joins equal one pass."""
+    from torchaudio.functional import resample  # heavy to import, and needed only here
+
+    ratio = _simple_ratio(Fraction(source, target))
+    step, made = ratio.numerator, ratio.denominator
+    length = -(-samples.shape[1] * target // source)  # exact ceiling, where a float32 one loses samples of long files
+    margin = step * ceil(8 * max(step / made, 1) / step)  # input samples; the filter reaches 6 / 0.99 of either rate
+    block = step * max(1, RESAMPLE_BLOCK * source // step)
+    parts = []
+    for start in range(0, samples.shape[1], block):
+        before = min(margin, start)
+        piece = resample(samples[:, start - before : start + block + margin], step, made)
+        first = before // step * made
+        parts.append(piece[:, first : first + block // step * made])
+    joined = torch.cat(parts, dim=1)[:, :length]
+    return torch.nn.functional.pad(joined, (0, length - joined.shape[1])).contiguous()
+
+
+def _simple_ratio(ratio: Fraction) -> Fraction:
+    """The ratio itself, unless its terms are so large that the kernel would take gigabytes (44101 to 24000 Hz).
+
+    Then the nearest ratio with a kernel of bounded size: off by less than a millionth, a millisecond in an hour.
+    """
+    if ratio.numerator * ratio.denominator <= MAX_KERNEL:
+        return ratio
+    bound = max(1, int(sqrt(MAX_KERNEL / ratio)))
+    return max(ratio.limit_denominator(bound), Fraction(1, bound))
+
+
+def _write_file(path: Path, wave: Waveform, kind: str, subtype: str) -> None:
+    samples = wave.samples.detach().cpu().clamp(-1.0, 1.0).T.numpy()  # [N, C]
+    with soundfile.SoundFile(path, "w", wave.sample_rate, samples.shape[1], subtype, format=kind) as file:
+        for start in range(0, len(samples), WRITE_BLOCK):
+            file.write(samples[start : start + WRITE_BLOCK])

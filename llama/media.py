@@ -1,0 +1,250 @@
+"""Pictures and clips to pixels: every picture mode, frames spread evenly over a whole clip, bounded memory.
+
+Which frames: of T frames, `round(linspace(0, T - 1, count))`. So T == count gives each frame once, a shorter clip repeats
+frames, a longer one is heard from its first frame to its last, and the same clip always gives the same frames.
+"""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .audio import decoded, describe_file, existing_file, open_container
+
+MAX_PIXELS = 100_000_000
+WHITE = (255, 255, 255, 255)
+# Formats decoded by the picture library itself. PostScript stays out: it starts another program on the user's file.
+PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "TGA", "JPEG2000", "AVIF")
+ANIMATIONS = ("GIF", "WEBP", "PNG")
+
+
+def load_image(image: Image.Image | str | Path) -> Image.Image:
+    """The picture in RGB, upright: alpha over white, palette, grey, CMYK and 16-bit modes converted.
+
+    Raises `FileNotFoundError` or `ValueError`: nothing there, not a picture, damaged, no pixels, over 100 megapixels.
+    """
+    name = "The picture" if isinstance(image, Image.Image) else str(image)
+    picture = image if isinstance(image, Image.Image) else _open_picture(existing_file(image))
+    _check_pixels(name, *picture.size)
+    try:
+        return _rgb(ImageOps.exif_transpose(picture))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{name} is damaged ({error}); give a picture that opens elsewhere.") from error
+
+
+def load_frames(video: str | Path | np.ndarray | Tensor, count: int) -> np.ndarray:
+    """`count` RGB frames `[count, H, W, 3]` uint8, spread evenly over the whole clip (see the top of this page).
+
+    `video`: a file, or frames `[T, H, W, 3]` uint8. Only the chosen frames are ever converted to RGB, and the file is
+    read from disk, so memory does not grow with the clip. Raises `FileNotFoundError` or `ValueError`.
+    """
+    if count < 1:
+        raise ValueError(f"Asked for {count} frames; ask for at least 1.")
+    if isinstance(video, (np.ndarray, Tensor)):
+        frames = _checked_frames(video)
+        return frames[frame_indices(len(frames), count)]
+    path = existing_file(video)
+    frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
+    return np.stack(frames)
+
+
+def frame_indices(total: int, count: int) -> np.ndarray:
+    """Which `count` of `total` frames are looked at: `round(linspace(0, total - 1, count))`."""
+    return np.round(np.linspace(0, total - 1, count)).astype(np.int64)
+
+
+def _open_picture(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():  # the library's own, higher limit; ours is checked right after
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=PICTURES)
+    except Image.DecompressionBombError as error:
+        raise ValueError(_too_large(str(path))) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        what = describe_file(path)
+        found = "damaged, or of a format unknown here" if what.startswith("not") or "picture" in what else what
+        raise ValueError(f"{path} is {found}; give a picture such as png, jpg, webp, gif, bmp or tiff.") from error
+
+
+def _too_large(name: str) -> str:
+    return f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels, the limit; make it smaller."
+
+
+def _check_pixels(name: str, width: int, height: int) -> None:
+    if width * height == 0:
+        raise ValueError(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
+    if width * height > MAX_PIXELS:
+        raise ValueError(_too_large(name))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _eight_bit(picture)
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), picture)
+    return picture.convert("RGB")
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits or more, or of fractions, to 8 bits: the library's own conversion clips instead of scaling."""
+    grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    if picture.mode == "F":
+        scale = 255.0 if grey.max() <= 1.0 else 1.0  # fractions of white, or 8-bit values in floats
+    else:
+        scale = 255 / 65535 if picture.mode != "I" or grey.max() > 255 else 1.0
+    return Image.fromarray(np.clip(np.round(grey * scale), 0, 255).astype(np.uint8))
+
+
+def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
+    frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else video
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"The video is {frames.dtype} of shape {tuple(frames.shape)}; give uint8 frames [T, H, W, 3].")
+    if frames.size == 0:
+        raise ValueError(f"The video has no frames (shape {tuple(frames.shape)}); give at least one.")
+    _check_pixels("The video", frames.shape[2], frames.shape[1])
+    return frames
+
+
+def _is_animation(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=ANIMATIONS):
+            return True
+    except OSError:
+        return False
+
+
+def _animation_frames(path: Path, count: int) -> list[np.ndarray]:
+    """Frames of an animated (or still) GIF, WebP or PNG; transparent parts are white."""
+    frames: dict[int, np.ndarray] = {}
+    with _open_picture(path) as picture:
+        indices = frame_indices(getattr(picture, "n_frames", 1), count).tolist()
+        for index in sorted(set(indices)):
+            try:
+                picture.seek(index)
+                frames[index] = np.asarray(load_image(picture))
+            except (OSError, EOFError) as error:
+                raise ValueError(f"{path} is damaged at frame {index}; give a clip that plays elsewhere.") from error
+    return [frames[index] for index in indices]
+
+
+@dataclass
+class _Timeline:
+    """When the frames of a clip are shown, in the stream's own time units, from its packets alone: nothing is decoded."""
+
+    shown: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    complete: bool = True  # False: some packets do not say when they are shown
+
+
+def _video_frames(path: Path, count: int) -> list[np.ndarray]:
+    """First a pass over the packets for the number of frames (a browser's webm does not store it), then the frames."""
+    timeline = _timeline(path)
+    if timeline.complete:
+        shown = timeline.shown or [0]
+        wanted = [shown[index] for index in frame_indices(len(shown), count)]
+        frames = _frames_at_times(path, sorted(set(wanted)), timeline.keys)
+    else:
+        wanted = frame_indices(max(1, sum(1 for _ in _decoded_video(path))), count).tolist()
+        chosen = set(wanted)
+        frames = {at: _pixels(frame) for at, frame in enumerate(_decoded_video(path)) if at in chosen}
+    if not frames:
+        raise ValueError(f"{path} has no frames that can be decoded; give a clip that plays elsewhere.")
+    return [frames[_at_or_before(at, frames)] for at in wanted]
+
+
+def _at_or_before(at: int, times: Iterable[int]) -> int:
+    """A clip cut off in the middle announces frames that never come: the one before stands in for them."""
+    return max((time for time in times if time <= at), default=min(times))
+
+
+def _video_stream(path: Path, container):  # noqa: ANN001, ANN202 - av is imported only where it is used
+    if not container.streams.video:
+        raise ValueError(f"{path} holds no video; give a clip such as mp4, webm or gif.")
+    stream = container.streams.video[0]
+    _check_pixels(str(path), max(stream.codec_context.width, 1), max(stream.codec_context.height, 1))
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _decoded_video(path: Path) -> Iterator:
+    with open_container(path) as container:
+        yield from decoded(container, _video_stream(path, container))
+
+
+def _timeline(path: Path) -> _Timeline:
+    timeline = _Timeline()
+    with open_container(path) as container:
+        for packet in container.demux(_video_stream(path, container)):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if packet.pts is None:
+                timeline.complete = False
+                break
+            timeline.shown.append(packet.pts)
+            timeline.keys += [packet.pts] if packet.is_keyframe else []
+    timeline.shown.sort()
+    timeline.keys.sort()
+    return timeline
+
+
+def _frames_at_times(path: Path, wanted: list[int], keys: list[int]) -> dict[int, np.ndarray]:
+    """The frame shown at each wanted time, going to the key frame before it where that skips work."""
+    frames: dict[int, np.ndarray] = {}
+    with open_container(path) as container:
+        stream = _video_stream(path, container)
+        for key, times in _by_key_frame(wanted, keys):
+            found = _after_key_frame(container, stream, key, times)
+            frames |= found if found is not None else _pick(_decoded_video(path), times)
+    return frames
+
+
+def _by_key_frame(wanted: list[int], keys: list[int]) -> Iterable[tuple[int | None, list[int]]]:
+    """Wanted times by the key frame that their decoding starts from; None: from the beginning of the file."""
+    groups: dict[int | None, list[int]] = {}
+    for time in wanted:
+        place = bisect_right(keys, time)
+        groups.setdefault(keys[place - 1] if place > 1 else None, []).append(time)
+    return groups.items()
+
+
+def _after_key_frame(container, stream, key: int | None, times: list[int]) -> dict[int, np.ndarray] | None:  # noqa: ANN001
+    """None where the container cannot go to a time, or lands behind it."""
+    import av
+
+    if key is None:
+        return _pick(decoded(container, stream), times)
+    try:
+        container.seek(key, stream=stream, backward=True)
+    except av.error.FFmpegError:
+        return None
+    frames = decoded(container, stream)
+    first = next(frames, None)
+    if first is None or first.pts is None or first.pts > times[0]:
+        return None
+    return _pick(chain([first], frames), times)
+
+
+def _pick(frames: Iterable, times: list[int]) -> dict[int, np.ndarray]:
+    found: dict[int, np.ndarray] = {}
+    left = list(times)
+    for frame in frames:
+        while left and frame.pts is not None and frame.pts >= left[0]:
+            found[left.pop(0)] = _pixels(frame)
+        if not left:
+            break
+    return found
+
+
+def _pixels(frame) -> np.ndarray:  # noqa: ANN001
+    """`[H, W, 3]`, upright: telephones store a turned picture and the angle beside it."""
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90) % 4))

@@ -1,0 +1,132 @@
+"""LLaMA's sentencepiece vocabulary plus the eight audio tokens "[AUD0]" ... "[AUD7]" behind it.
+
+Text between audio tokens is encoded and decoded segment by segment, each with a leading space of its own, as the
+published weights were trained (the legacy behaviour of Hugging Face's slow LLaMA tokenizer).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from sentencepiece import SentencePieceProcessor
+
+AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(8))
+MARK_PATTERN = re.compile("(" + "|".join(map(re.escape, AUDIO_MARKS)) + ")")
+SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
+FILE_NAME = "tokenizer.model"
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    `base_vocab` is the size of the sentencepiece vocabulary, `vocab_size` that plus eight; `audio_tokens` are the eight
+    ids from `base_vocab` on. Raises `FileNotFoundError` or `ValueError` when the file is missing or not a LLaMA vocabulary.
+    """
+
+    def __init__(self, model_path: str | Path) -> None:
+        path = Path(model_path)
+        if path.is_dir():
+            path = path / FILE_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no tokenizer {path}; give the tokenizer.model that came with LLaMA.")
+        self._proto = path.read_bytes()
+        self._pieces = _processor(self._proto, path)
+        self.base_vocab: int = self._pieces.get_piece_size()
+        self.vocab_size: int = self.base_vocab + len(AUDIO_MARKS)
+        self.audio_tokens: tuple[int, ...] = tuple(range(self.base_vocab, self.vocab_size))
+        self.unk: int = self._pieces.unk_id()
+        self.bos: int = self._pieces.bos_id()
+        self.eos: int = self._pieces.eos_id()
+        self._names = {self.unk: "<unk>", self.bos: "<s>", self.eos: "</s>"}
+
+    @classmethod
+    def from_folder(cls, path: str | Path) -> Tokenizer:
+        """The tokenizer.model at `path`, in the folder `path`, or beside it (`LLaMA/tokenizer.model`, `LLaMA/7B`)."""
+        path = Path(path)
+        places = [path] if path.is_file() else [path / FILE_NAME, path.resolve().parent / FILE_NAME]
+        for place in places:
+            if place.is_file():
+                return cls(place)
+        looked = " nor ".join(map(str, places))
+        raise FileNotFoundError(f"There is neither {looked}; put LLaMA's tokenizer.model there or give its folder.")
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """Ids of `text`, behind the beginning-of-sequence id unless `bos` is False; never an end-of-sequence id.
+
+        "<s>", "</s>" and "<unk>" in the text are ordinary characters: nobody can end a sequence by typing it.
+        """
+        ids = [self.bos] if bos else []
+        for segment in MARK_PATTERN.split(text):
+            if segment in AUDIO_MARKS:
+                ids.append(self.base_vocab + AUDIO_MARKS.index(segment))
+            elif segment:
+                ids += self._pieces.encode(segment)
+        return ids
+
+    def decode(self, ids: Sequence[int], skip_special: bool = False) -> str:
+        """Text of `ids`. As it stands: special tokens in writing, a space on both sides of an audio token.
+
+        With `skip_special`, text to show: without special and audio tokens and the spaces that stood around these.
+        """
+        ids = [int(index) for index in ids]
+        for index in ids:
+            if not 0 <= index < self.vocab_size:
+                raise ValueError(f"Token {index} is outside the vocabulary; ids go from 0 to {self.vocab_size - 1}.")
+        segments = [(audio, list(group)) for audio, group in groupby(ids, lambda index: index >= self.base_vocab)]
+        if skip_special:
+            return self._shown(segments)
+        texts: list[str] = []
+        for audio, group in segments:
+            texts += [AUDIO_MARKS[index - self.base_vocab] for index in group] if audio else [self._written(group)]
+        return " ".join(text for text in texts if text)
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary to a file, or as tokenizer.model into a folder that exists."""
+        path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_bytes(self._proto)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _written(self, ids: list[int]) -> str:
+        """One segment without audio tokens, its special tokens in writing.
+
+        The first piece loses its space here and sentencepiece takes one more off the front of what follows: that is
+        how the text looked in training, and a test holds it.
+        """
+        pieces = [self._names.get(index) or self._pieces.id_to_piece(index) for index in ids]
+        pieces[0] = pieces[0].removeprefix(SPACE)
+        out, run, after_special = "", [], False
+        for place, (index, piece) in enumerate(zip(ids, pieces, strict=True)):
+            if index not in self._names:
+                run.append(piece)
+            else:
+                gap = " " if place and not after_special else ""
+                out, run = out + gap + self._pieces.decode(run) + piece, []
+            after_special = index in self._names
+        return out + self._pieces.decode(run)
+
+    def _shown(self, segments: list[tuple[bool, list[int]]]) -> str:
+        texts = []
+        for place, (audio, group) in enumerate(segments):
+            text = "" if audio else self._pieces.decode([index for index in group if index not in self._names])
+            text = text.lstrip(" ") if place > 0 else text
+            text = text.rstrip(" ") if place < len(segments) - 1 else text
+            texts += [text] if text else []
+        return " ".join(texts)
+
+
+def _processor(proto: bytes, path: Path) -> SentencePieceProcessor:
+    try:
+        pieces = SentencePieceProcessor(model_proto=proto)
+    except RuntimeError as error:
+        raise ValueError(f"{path} is damaged or not a sentencepiece vocabulary; copy LLaMA's tokenizer.model again.") from error
+    if min(pieces.unk_id(), pieces.bos_id(), pieces.eos_id()) < 0:
+        raise ValueError(f"{path} has no <unk>, <s> or </s>, so it is not LLaMA's; give the tokenizer.model that came with LLaMA.")
+    return pieces
