@@ -1,0 +1,1 @@
+"""Data generation: a composer, captions, soundfont rendering, and the notebooks that use them."""
