@@ -1,0 +1,154 @@
+"""Every size of the model as frozen values; nothing in the other rooms is hard-wired."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states drive the music decoder
+MODALITIES = ("audio", "image", "video")  # the order of the layer bands, from the lowest band up
+
+Modality = Literal["audio", "image", "video"]
+Pool = Literal["mean", "recurrent", "rhythm", "harmony"]
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """Sizes of the language model, in Meta's field names (LLaMA-2, arXiv 2307.09288)."""
+
+    dim: int = 4096
+    n_layers: int = 32
+    n_heads: int = 32
+    n_kv_heads: int | None = None  # None: as many as n_heads
+    vocab_size: int = 32000 + AUDIO_TOKENS  # the tokenizer's pieces and the eight audio tokens
+    multiple_of: int = 256
+    ffn_dim_multiplier: float | None = None
+    ffn_hidden: int | None = None  # given outright where a checkpoint does not follow Meta's rule
+    norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    max_seq_len: int = 1024
+    lora_rank: int = 16
+    bias: bool = True  # bias tuning on wq, wo, w1, w2, w3
+
+    def __post_init__(self) -> None:
+        if self.dim % self.n_heads:
+            raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}; fix params.json.")
+        if self.n_heads % self.kv_heads:
+            raise ValueError(f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.kv_heads}; fix params.json.")
+
+    @property
+    def kv_heads(self) -> int:
+        return self.n_kv_heads or self.n_heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.n_heads
+
+    @property
+    def ffn_dim(self) -> int:
+        """Meta's rule: two thirds of 4 x dim, rounded up to a multiple."""
+        if self.ffn_hidden:
+            return self.ffn_hidden
+        hidden = int(2 * 4 * self.dim / 3)
+        if self.ffn_dim_multiplier is not None:
+            hidden = int(self.ffn_dim_multiplier * hidden)
+        return self.multiple_of * -(-hidden // self.multiple_of)
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """One understanding adapter: mix -> pool -> project -> three gated blocks."""
+
+    feature_dim: int  # F, the encoder's width
+    channels: int  # what the 1x1 convolution sums over: layer states, or tokens
+    mix: Literal["layers", "tokens"] = "layers"
+    pools: tuple[Pool, ...] = ("mean",)  # one prompt position each; the published model has one
+    frame_rate: float = 75.0  # of the encoder states, Hz; the rhythm pool measures lags in seconds
+    pool_dim: int = 128  # output width of the rhythm and harmony pools
+    idle_recurrent: int | None = None  # width of a published recurrent pool that no path can use; carried for saving
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        if not self.pools or (self.mix == "tokens" and self.pools != ("mean",)):
+            raise ValueError(f"pools {self.pools} with mix {self.mix!r}: tokens have no time axis, so only ('mean',) fits.")
+
+    @property
+    def positions(self) -> int:
+        return len(self.pools)
+
+
+@dataclass(frozen=True)
+class ProjectorConfig:
+    """The output projector: eight hidden states -> the decoder's condition [tokens, width]."""
+
+    tokens: int = 128
+    width: int = 768
+    hidden: int = 512
+    heads: int = 4
+    layers: int = 4
+    ffn_dim: int = 2048
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """Which music decoder the checkpoint was trained for."""
+
+    kind: Literal["musicgen", "audioldm2"] = "musicgen"
+    path: str | None = None  # folder or hub name, where the weights are not in the checkpoint
+
+
+@dataclass(frozen=True)
+class MuMuConfig:
+    """The whole model. `variant` is the published family the weights belong to."""
+
+    llama: LlamaConfig = field(default_factory=LlamaConfig)
+    audio: AdapterConfig = field(default_factory=lambda: AdapterConfig(1024, 25))
+    image: AdapterConfig = field(default_factory=lambda: AdapterConfig(768, 197, mix="tokens"))
+    video: AdapterConfig = field(default_factory=lambda: AdapterConfig(768, 3137, mix="tokens"))
+    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    decoder: DecoderSpec = field(default_factory=DecoderSpec)
+    query_layer: int = 6  # Q: layers in a band, so the last 3 Q layers carry prompts
+    variant: Literal["m2ugen", "mumu"] = "m2ugen"
+
+    def __post_init__(self) -> None:
+        if 3 * self.query_layer > self.llama.n_layers:
+            raise ValueError(
+                f"query_layer {self.query_layer} needs {3 * self.query_layer} layers, the LLaMA has {self.llama.n_layers}."
+            )
+
+    def adapter(self, modality: str) -> AdapterConfig:
+        return {"audio": self.audio, "image": self.image, "video": self.video}[modality]
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> MuMuConfig:
+        """A double of the model, small enough for tests, with every part present."""
+        base = cls(
+            llama=LlamaConfig(dim=64, n_layers=8, n_heads=4, vocab_size=520, multiple_of=32, lora_rank=4, max_seq_len=256),
+            audio=AdapterConfig(32, 4),
+            image=AdapterConfig(24, 17, mix="tokens"),
+            video=AdapterConfig(24, 65, mix="tokens"),
+            projector=ProjectorConfig(tokens=16, width=32, hidden=32, ffn_dim=128),
+            query_layer=2,
+        )
+        return dataclasses.replace(base, **changes)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> MuMuConfig:
+        """Inverse of `to_json`. Raises ValueError naming a key that is unknown or missing."""
+        raw = json.loads(text)
+        parts = {"llama": LlamaConfig, "audio": AdapterConfig, "image": AdapterConfig, "video": AdapterConfig,
+                 "projector": ProjectorConfig, "decoder": DecoderSpec}
+        try:
+            values = {key: _build(parts[key], value) if key in parts else value for key, value in raw.items()}
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"config.json does not describe a MuMu-LLaMA model: {error}.") from error
+
+
+def _build(kind: type, raw: dict[str, Any]) -> Any:
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})

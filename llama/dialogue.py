@@ -1,0 +1,60 @@
+"""What is said to the model and what it says back, as frozen values; the prompt's wording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from llama.config import AUDIO_TOKENS
+
+AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(AUDIO_TOKENS))
+STOP_MARK = "\n###"  # the next section of the prompt's own form: an answer never contains it
+PROMPT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:"
+)  # Alpaca's form, which the published weights were trained on
+
+Finish = Literal["stop", "length", "music"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request. Three optional slots, because each medium enters its own band of layers, not a place in the text.
+
+    audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
+    """
+
+    text: str = ""
+    audio: Any = None
+    image: Any = None
+    video: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise ValueError(f"A turn's text must be a string, not {type(self.text).__name__}; pass the instruction as text.")
+        for name in ("audio", "image", "video"):
+            medium = getattr(self, name)
+            if isinstance(medium, str) and not medium:
+                raise ValueError(f"The path of the {name} is empty; give a file or leave {name} out.")
+            if isinstance(medium, Path):
+                object.__setattr__(self, name, str(medium))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """text: the words alone; tokens: every id the model wrote; music: a `Waveform` or None.
+
+    finish: "music" when the eight audio tokens came, "stop" at an end mark, "length" at the limit.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    music: Any = None
+    finish: Finish = "stop"
+
+
+def format_prompt(instruction: str) -> str:
+    """The instruction in the form of the training texts; the answer follows the colon directly."""
+    return PROMPT.format(instruction=instruction)
