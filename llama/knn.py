@@ -1,0 +1,46 @@
+"""Nearest prototypes: draws a feature towards a bank of known ones (ImageBind-LLM, arXiv 2309.03905, section 3.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEIGHBOURS = 10
+SHARPNESS = 20.0  # of the softmax over similarities
+SHARE = 0.5  # of the prototypes in the result
+
+
+class PrototypeIndex:
+    """A faiss index of unit prototypes, read from `knn.index`. Calling it maps unit features [B, F] to unit features."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+        self.width: int = index.d
+
+    @classmethod
+    def read(cls, folder: str | Path) -> PrototypeIndex:
+        """`folder` holds knn.index. Raises FileNotFoundError or ValueError in one sentence."""
+        path = Path(folder) / "knn.index"
+        if not path.is_file():
+            raise FileNotFoundError(f"No index at {path}; --knn_dir must name a folder with a knn.index of faiss.")
+        try:
+            import faiss
+        except ImportError as error:
+            raise ValueError("A knn.index needs the package faiss-cpu; install it with pip install faiss-cpu.") from error
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as error:
+            raise ValueError(f"{path} is not an index that faiss can read; give the published knn.index.") from error
+
+    def __call__(self, features: Tensor) -> Tensor:
+        query = F.normalize(features, dim=-1)
+        similarity, found = self.index.search(query.detach().cpu().float().numpy(), min(NEIGHBOURS, self.index.ntotal))
+        prototypes = np.stack([self.index.reconstruct(int(one)) for one in found.ravel()]).reshape(*found.shape, -1)
+        weights = (SHARPNESS * torch.from_numpy(similarity)).softmax(dim=-1)
+        mean = F.normalize((weights[..., None] * torch.from_numpy(prototypes)).sum(dim=-2), dim=-1)
+        return F.normalize((1 - SHARE) * query + SHARE * mean.to(features), dim=-1)
