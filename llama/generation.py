@@ -1,0 +1,283 @@
+"""From turns to replies: prefill and decode over one cache, text and sound as events, the simple call a fold over them.
+
+Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from llama.audio import Waveform
+from llama.cache import KVCache
+from llama.config import AUDIO_TOKENS
+from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
+from llama.projector import CONDITION_SCALE
+
+if TYPE_CHECKING:
+    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+
+MAX_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How to answer. Contradictions are refused here, once, each in one sentence (ValueError).
+
+    max_tokens: words and audio tokens together. temperature 0 is greedy. seconds: length of a piece, exact.
+    guidance: how strictly the decoder follows its condition (None: the decoder's own). seed: of words and sound.
+    conditioning: "hidden" drives the decoder by the projected hidden states, "caption" by the answer's words.
+    """
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 0.8
+    seconds: float = 10.0
+    guidance: float | None = None
+    seed: int = 0
+    conditioning: Literal["hidden", "caption"] = "hidden"
+    music: bool = True  # False: words only, a piece is not rendered
+
+    def __post_init__(self) -> None:
+        _whole("max_tokens", self.max_tokens, 1, 100_000)
+        _whole("seed", self.seed, 0, 2**63 - 1)
+        _number("temperature", self.temperature, 0, 10)
+        _number("top_p", self.top_p, 0, 1)
+        _number("seconds", self.seconds, 0.1, MAX_SECONDS)
+        if self.guidance is not None:
+            _number("guidance", self.guidance, 0, 50)
+        if self.conditioning not in ("hidden", "caption"):
+            raise ValueError(f"conditioning {self.conditioning!r} is unknown; use 'hidden' or 'caption'.")
+
+
+def _number(name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} {value!r} is out of range; give a number from {low:g} to {high:g}.")
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} {value!r} is out of range; give a whole number from {low} to {high}.")
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True)
+class MusicChunk:
+    music: Waveform
+
+
+@dataclass(frozen=True)
+class Done:
+    reply: Reply
+
+
+Event = TextDelta | MusicChunk | Done
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------
+
+
+def sample_top_p(probabilities: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """[B, V] -> [B, 1]: nucleus sampling (arXiv 1904.09751); drops tokens whose more likely ones already exceed p."""
+    kept, order = top_p_filter(probabilities, p)
+    return order.gather(-1, torch.multinomial(kept, 1, generator=generator))
+
+
+def top_p_filter(probabilities: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Sorted, filtered and renormalised probabilities [B, V], and the order that sorted them."""
+    ranked, order = probabilities.sort(dim=-1, descending=True)
+    ranked = ranked.masked_fill(ranked.cumsum(dim=-1) - ranked > p, 0.0)
+    return ranked / ranked.sum(dim=-1, keepdim=True), order
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decoded column: tokens [B], the state that predicted each [B, D] (before the final norm), logits [B, V]."""
+
+    tokens: Tensor
+    hidden: Tensor
+    logits: Tensor
+
+
+def decode(
+    model: MuMuLLaMA, prompts: Sequence[Sequence[int]], features: ModalityFeatures | None, limit: int, options: GenerationOptions
+) -> Iterator[Step]:
+    """Prefill all rows, left-padded and masked, then one token a row and step, up to `limit` steps."""
+    tokens, start = pad_left(prompts, model.device)
+    capacity = min(tokens.shape[1] + limit, model.config.llama.max_seq_len)
+    cache = KVCache.empty(
+        model.config.llama, len(prompts), capacity, device=model.device, dtype=model.dtype, start=start
+    )
+    # Each row draws from its own generator, so that its answer does not depend on its neighbours.
+    generators = [torch.Generator().manual_seed(options.seed) for _ in prompts]
+    for _ in range(limit):
+        with torch.no_grad():
+            output = model(tokens, features, cache, last_only=True)
+        logits = output.logits[:, -1].float()
+        tokens = choose(logits, options, generators)
+        yield Step(tokens[:, 0], output.hidden[:, -1], logits)
+
+
+def choose(logits: Tensor, options: GenerationOptions, generators: Sequence[torch.Generator]) -> Tensor:
+    """The next token of each row, [B, 1]."""
+    if options.temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    probabilities = (logits / options.temperature).softmax(dim=-1).cpu()
+    drawn = [sample_top_p(row[None], options.top_p, one) for row, one in zip(probabilities, generators, strict=True)]
+    return torch.cat(drawn).to(logits.device)
+
+
+def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token lists -> [B, T] padded on the left, and each row's first real column [B]."""
+    width = max(len(prompt) for prompt in prompts)
+    tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    return tokens, torch.tensor([width - len(prompt) for prompt in prompts], device=device)
+
+
+# -- words ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """What one row has said so far, and whether and why it has ended."""
+
+    model: MuMuLLaMA
+    tokens: list[int] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)  # of the audio tokens in an unbroken row
+    finish: Literal["stop", "length", "music"] | None = None
+    sent: int = 0  # characters already handed out
+
+    def take(self, token: int, hidden: Tensor) -> None:
+        """Takes the next token and the state [D] that predicted it."""
+        if token == self.model.tokenizer.eos:
+            self.finish = "stop"
+            return
+        self.tokens.append(token)
+        self._follow_audio(token, hidden)
+        if len(self.states) == AUDIO_TOKENS:
+            self.finish = "music"
+        elif STOP_MARK in self.words():
+            self.finish = "stop"
+
+    def _follow_audio(self, token: int, hidden: Tensor) -> None:
+        marks = self.model.tokenizer.audio_tokens
+        if token == marks[len(self.states)]:
+            self.states.append(hidden)
+        else:  # the row is broken; a first mark begins a new one
+            self.states = [hidden] if token == marks[0] else []
+
+    def words(self) -> str:
+        """The text so far, without audio marks."""
+        return self.model.tokenizer.decode(self.tokens, skip_special=True)
+
+    def text(self) -> str:
+        return self.words().split(STOP_MARK)[0].strip()
+
+    def delta(self) -> str:
+        """Text not handed out yet. Held back until the end: what may grow into a stop mark or a whole character."""
+        text = self.text()
+        if self.finish is None:
+            text = self.words().lstrip().removesuffix("\ufffd").rstrip("#").rstrip()
+        new, self.sent = text[self.sent :], max(self.sent, len(text))
+        return new
+
+
+def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
+    """Each turn's prompt as ids. Raises ValueError where a prompt leaves no room in the context."""
+    limit = model.config.llama.max_seq_len
+    prompts = [model.tokenizer.encode(format_prompt(turn.text)) for turn in turns]
+    longest = max(len(prompt) for prompt in prompts)
+    if longest >= limit:
+        raise ValueError(f"The prompt has {longest} tokens, the model reads at most {limit - 1}; shorten the text.")
+    return prompts
+
+
+def write_words(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions) -> Iterator[tuple[list[Row], list[int]]]:
+    """Decodes until every row has ended; yields all rows, and which of them were still writing in this step."""
+    prompts = tokenize(model, turns)
+    features = model.encode(turns)
+    limit = min(options.max_tokens, model.config.llama.max_seq_len - max(map(len, prompts)))
+    rows = [Row(model) for _ in turns]
+    for step in decode(model, prompts, features, limit, options):
+        writing = [index for index, row in enumerate(rows) if row.finish is None]
+        for index in writing:
+            rows[index].take(int(step.tokens[index]), step.hidden[index])
+        yield rows, writing
+        if all(row.finish is not None for row in rows):
+            return
+    cut = [index for index, row in enumerate(rows) if row.finish is None]
+    for index in cut:
+        rows[index].finish = "length"
+    yield rows, cut
+
+
+# -- music ------------------------------------------------------------------------------------------------------
+
+
+def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
+    """The decoder's condition [B, tokens, width] on its own scale, and its mask or None."""
+    if options.conditioning == "caption":
+        return model.music_decoder.embed([row.text() or turn.text for row, turn in zip(rows, turns, strict=True)])
+    hidden = torch.stack([torch.stack(row.states) for row in rows])
+    with torch.no_grad():
+        projected = model.project(hidden, model.audio_token_embeddings(len(rows)))
+    return projected / CONDITION_SCALE, None
+
+
+def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Iterator[Tensor]:
+    """Sound for rows that ended in music, in chunks [B, channels, n]."""
+    if model.music_decoder is None:
+        raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
+    condition, mask = condition_for(model, rows, turns, options)
+    seeds = [options.seed] * len(rows)
+    yield from model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+
+
+# -- events -----------------------------------------------------------------------------------------------------
+
+
+def events(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
+    """(row, event): every row's words as they are written, then the sound of all that end in music, then each `Done`."""
+    options = options or GenerationOptions()
+    if model.tokenizer is None:
+        raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
+    for rows, writing in write_words(model, turns, options):
+        for index in writing:
+            if delta := rows[index].delta():
+                yield index, TextDelta(delta)
+    playing = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
+    chunks: list[Tensor] = []
+    if playing:
+        for chunk in play(model, [rows[i] for i in playing], [turns[i] for i in playing], options):
+            chunks.append(chunk)
+            for place, index in enumerate(playing):
+                yield index, MusicChunk(Waveform(chunk[place].float().cpu(), model.music_decoder.sample_rate))
+    for index, row in enumerate(rows):
+        music = None
+        if index in playing:
+            whole = torch.cat([chunk[playing.index(index)] for chunk in chunks], dim=-1)
+            music = Waveform(whole.float().cpu(), model.music_decoder.sample_rate)
+        yield index, Done(Reply(row.text(), tuple(row.tokens), music, row.finish))
+
+
+def stream(model: MuMuLLaMA, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
+    """`TextDelta`s, then `MusicChunk`s, then one `Done`."""
+    for _, event in events(model, [turn], options):
+        yield event
+
+
+def respond(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
+    """One reply a turn, in order: the fold of their events."""
+    if not turns:
+        return []
+    done = {row: event.reply for row, event in events(model, turns, options) if isinstance(event, Done)}
+    return [done[row] for row in range(len(turns))]
