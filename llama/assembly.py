@@ -1,0 +1,148 @@
+"""A model from weights without ever holding two copies: built without memory, then each tensor is put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from llama.adapters import UnderstandingAdapter
+from llama.config import AUDIO_TOKENS, MODALITIES, MuMuConfig
+from llama.lora import LoRALinear
+from llama.mumu_llama import MuMuLLaMA
+from llama.projector import OutputProjector
+from llama.transformer import GATE_START
+
+EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
+NEW_ROW_SPREAD = 0.1  # of the embedding rows' own spread: new tokens start near the mean word, and apart from each other
+
+State = dict[str, Tensor]
+Dtype = torch.dtype | None  # None: each weight as it is stored
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's random numbers from `seed` inside, undisturbed outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def assemble(config: MuMuConfig, state: State, dtype: Dtype, device: torch.device, *, start: bool = False) -> MuMuLLaMA:
+    """MuMuLLaMA's own parts from `state` (our names; emptied on the way), without its neighbours.
+
+    With `start`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
+    Raises ValueError naming a weight that is missing, left over or of another shape.
+    """
+    with torch.device("meta"):
+        model = MuMuLLaMA(config)
+    _place_all(model, state, dtype, device)
+    with seeded(0):
+        _start_gates(model)
+        if start:
+            _start_missing(model, config)
+    _restore_buffers(model, config)
+    missing = [name for name, value in model.named_parameters() if value.is_meta]
+    if missing:
+        raise ValueError(
+            f"The checkpoint lacks {missing[0]}{_more(missing)} of its configuration; give a complete checkpoint, "
+            "or llama_dir with LLaMA's base weights if that is what it lacks."
+        )
+    return model.to(device=device)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more weights" if len(names) > 1 else ""
+
+
+def cast(value: Tensor, dtype: Dtype, device: torch.device) -> Tensor:
+    """In `dtype` on `device`; the same tensor, not a copy, if it is there already."""
+    return value.to(device=device, dtype=dtype if dtype and value.is_floating_point() else value.dtype)
+
+
+def put(model: nn.Module, name: str, value: Tensor) -> None:
+    """Makes `value` the parameter or buffer `name`."""
+    path, _, leaf = name.rpartition(".")
+    module = model.get_submodule(path)
+    if leaf in module._buffers:
+        module._buffers[leaf] = value
+    else:
+        module._parameters[leaf] = nn.Parameter(value, requires_grad=value.is_floating_point())
+
+
+def _place_all(model: nn.Module, state: State, dtype: Dtype, device: torch.device) -> None:
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    for name in list(state):
+        value = state.pop(name)
+        if name not in shapes:
+            raise ValueError(f"The checkpoint holds {name}, which its configuration has no place for; give a checkpoint of this model.")
+        if value.shape != shapes[name]:
+            raise ValueError(
+                f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
+                "give the params.json and component folders that belong to it."
+            )
+        put(model, name, cast(value, dtype, device))
+
+
+# -- what training starts from nothing ------------------------------------------------------------------------------
+
+
+def _start_gates(model: MuMuLLaMA) -> None:
+    for block in model.llama.layers:
+        gate = block.attention.gate
+        if gate.is_meta:
+            put(block.attention, "gate", torch.full(gate.shape, GATE_START, dtype=model.dtype))
+
+
+def _start_missing(model: MuMuLLaMA, config: MuMuConfig) -> None:
+    dim = config.llama.dim
+    for modality in MODALITIES:
+        _fill(model.adapters[modality], lambda name=modality: UnderstandingAdapter(config.adapter(name), dim), model.dtype)
+        query = model.prefix_query[modality]
+        if query.is_meta:
+            put(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
+    _fill(model.output_projector, lambda: OutputProjector(config.projector, dim), model.dtype)
+    for part in model.llama.modules():
+        if isinstance(part, LoRALinear):
+            _start_lora(part, model.dtype)
+
+
+def _fill(part: nn.Module, build: object, dtype: torch.dtype) -> None:
+    """Parameters without memory from a freshly built twin."""
+    missing = [name for name, value in part.named_parameters() if value.is_meta]
+    if missing and callable(build):
+        fresh = dict(build().named_parameters())
+        for name in missing:
+            put(part, name, fresh[name].detach().to(dtype))
+
+
+def _start_lora(part: LoRALinear, dtype: torch.dtype) -> None:
+    if part.l1 is not None and part.l1.is_meta:
+        part.l1 = nn.Parameter((torch.randn(part.l1.shape) * part.l1.shape[1] ** -0.5).to(dtype))
+    for name in ("l2", "bias"):
+        value = getattr(part, name)
+        if value is not None and value.is_meta:
+            setattr(part, name, nn.Parameter(torch.zeros(value.shape, dtype=dtype)))
+
+
+def _restore_buffers(model: MuMuLLaMA, config: MuMuConfig) -> None:
+    """Computed constants are not in any file: they are taken from a small twin, whose width they do not depend on."""
+    for modality in MODALITIES:
+        lost = [name for name, value in model.adapters[modality].named_buffers() if value.is_meta]
+        if lost:
+            fresh = dict(UnderstandingAdapter(config.adapter(modality), 1).named_buffers())
+            for name in lost:
+                put(model.adapters[modality], name, fresh[name])
+
+
+def add_audio_rows(state: State, base_vocab: int) -> None:
+    """Eight rows more for a base LLaMA's words, each near the mean row and unlike the others; published names."""
+    with seeded(0):
+        for name in (EMBEDDINGS, OUTPUT):
+            rows = state[name]
+            if rows.shape[0] == base_vocab:
+                words = rows.float()
+                new = words.mean(dim=0) + NEW_ROW_SPREAD * words.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
+                state[name] = torch.cat([rows, new.to(rows.dtype)])

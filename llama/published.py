@@ -1,0 +1,226 @@
+"""The published checkpoints' names and sizes: one table, read in both directions, and what the weights say about the model.
+
+The published file is flat: `llama.*`, `mu_mert_*` (audio), `iu_vit_*` (image), `iu_vivit_*` (video), `prefix_query`,
+`output_projector.*`, and the neighbours `mert_model.*`, `vit_model.*`, `vivit_model.*`, `generation_model.*`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llama.config import MODALITIES, AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
+
+State = dict[str, Tensor]
+
+NEIGHBOURS = {"mert": "mert_model.", "vit": "vit_model.", "vivit": "vivit_model.", "decoder": "generation_model."}
+BRIDGES = {"audio": "mu_mert", "image": "iu_vit", "video": "iu_vivit"}
+PREFIX_QUERY = "prefix_query.weight"  # [3 Q, D]: one row a layer; ours is [Q, 1, D] for each modality
+BLOCKS = 3
+
+
+def _table() -> Iterator[tuple[str, str]]:
+    """(published, ours). {} stands for the same text on both sides; the first line that fits a name decides."""
+    for part, weights in {"attention": ("wq", "wk", "wv", "wo"), "feed_forward": ("w1", "w2", "w3")}.items():
+        for weight in weights:
+            for low in ("l1", "l2"):
+                yield f"llama.layers.{{}}.{part}.lora_{weight}_{low}.weight", f"llama.layers.{{}}.{part}.{weight}.{low}"
+    yield "llama.{}", "llama.{}"
+    for modality, bridge in BRIDGES.items():
+        ours = f"adapters.{modality}"
+        yield f"{bridge}_agg.{{}}", f"{ours}.mix.{{}}"
+        yield f"{bridge}_proj.{{}}", f"{ours}.project.0.{{}}"
+        for block in range(BLOCKS):
+            yield f"{bridge}_norm_{block + 1}.weight", f"{ours}.blocks.{block}.norm.weight"
+            for weight in ("f1", "f2", "f3"):
+                yield f"{bridge}_{weight}_{block + 1}.weight", f"{ours}.blocks.{block}.{weight}.weight"
+        pool = "pools.recurrent" if modality == "audio" else "idle"
+        yield f"{bridge}_rnn.{{}}", f"{ours}.{pool}.rnn.{{}}"
+        yield f"{bridge}_attention.{{}}", f"{ours}.{pool}.attention.{{}}"
+    yield "output_projector.fc.{}", "output_projector.inputs.{}"
+    yield "output_projector.query_embs", "output_projector.queries"
+    yield "output_projector.tfm.{}", "output_projector.transformer.{}"
+    yield "output_projector.model.{}", "output_projector.outputs.{}"
+
+
+TABLE = tuple(_table())
+
+
+def _rules(pairs: Iterator[tuple[str, str]]) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(re.escape(source).replace(r"\{\}", "(.+)")), target) for source, target in pairs]
+
+
+TO_OWN = _rules((published, ours) for published, ours in TABLE)
+TO_PUBLISHED = _rules((ours, published) for published, ours in TABLE)
+
+
+def _translate(name: str, rules: list[tuple[re.Pattern[str], str]], kind: str) -> str:
+    for pattern, target in rules:
+        if found := pattern.fullmatch(name):
+            return target.format(*found.groups())
+    raise ValueError(f"The weight {name} is not part of {kind}; give a checkpoint of MuMu-LLaMA or M2UGen.")
+
+
+def own_name(name: str) -> str:
+    """A published name -> ours. Raises ValueError naming it if it is unknown."""
+    return _translate(name, TO_OWN, "the published model")
+
+
+def published_name(name: str) -> str:
+    """Our name -> the published one. Raises ValueError naming it if the published model has no such part."""
+    return _translate(name, TO_PUBLISHED, "this model's published form")
+
+
+OLD_NAMES = (
+    (re.compile(r"^module\."), ""),  # left by data-parallel training, at the front only
+    (re.compile(r"^iu_vit_(rnn|attention)\."), r"iu_vivit_\1."),
+    (re.compile(r"^(mert_model\..*)\.weight_g$"), r"\1.parametrizations.weight.original0"),
+    (re.compile(r"^(mert_model\..*)\.weight_v$"), r"\1.parametrizations.weight.original1"),
+    (re.compile(r"^(generation_model\..*)\.parametrizations\.weight\.original0$"), r"\1.weight_g"),
+    (re.compile(r"^(generation_model\..*)\.parametrizations\.weight\.original1$"), r"\1.weight_v"),
+)
+UNUSED = re.compile(r"^llama\.rope\.freqs$|\.rotary_emb\.inv_freq$")  # recomputed, never read
+
+
+def normalise(raw: Mapping[str, Any]) -> State:
+    """Names of older releases and of wrapped models -> the published names."""
+    state: State = {}
+    for name, value in raw.items():
+        for old, new in OLD_NAMES:
+            name = old.sub(new, name)
+        if not UNUSED.search(name):
+            state[name] = value
+    return state
+
+
+def take_neighbours(state: State) -> dict[str, State]:
+    """Moves the frozen neighbours' weights out of `state`, each family under its own names."""
+    found: dict[str, State] = {}
+    for kind, prefix in NEIGHBOURS.items():
+        names = [name for name in state if name.startswith(prefix)]
+        if names:
+            found[kind] = {name.removeprefix(prefix): state.pop(name) for name in names}
+    return found
+
+
+def to_own(state: State) -> State:
+    """Published weights (without the neighbours) -> ours; `state` is emptied on the way, so that nothing is held twice."""
+    own: State = {}
+    for name in list(state):
+        value = state.pop(name)
+        if name == PREFIX_QUERY:
+            own.update(_split_queries(value))
+        else:
+            own[own_name(name)] = value
+    return own
+
+
+def to_published(state: Mapping[str, Tensor]) -> State:
+    """Inverse of `to_own`. Raises ValueError for what the published form cannot hold."""
+    queries = [state[f"prefix_query.{modality}"] for modality in MODALITIES]
+    if any(query.shape[1] != 1 for query in queries):
+        raise ValueError("An adapter with several prompt positions has no published form; save this model in its own format.")
+    published = {PREFIX_QUERY: torch.cat([query[:, 0] for query in queries])}
+    for name, value in state.items():
+        if not name.startswith("prefix_query."):
+            published[published_name(name)] = value
+    return published
+
+
+def _split_queries(value: Tensor) -> State:
+    if value.shape[0] % len(MODALITIES):
+        raise ValueError(f"{PREFIX_QUERY} has {value.shape[0]} rows, which three modalities cannot share; the file is damaged.")
+    parts = value.chunk(len(MODALITIES))
+    return {f"prefix_query.{name}": part[:, None].clone() for name, part in zip(MODALITIES, parts, strict=True)}
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------
+
+
+def infer_config(state: Mapping[str, Tensor], params: Mapping[str, Any], base: MuMuConfig) -> MuMuConfig:
+    """The configuration that published weights imply; `params` are LLaMA's params.json, `base` fills what neither says."""
+    mumu, llama = "mu_mert_rnn.weight_ih_l0" in state, infer_llama(state, params)
+    adapters: dict[str, Any] = {name: infer_adapter(state, name, base.adapter(name)) for name in MODALITIES}
+    queries = min(base.query_layer, llama.n_layers // (len(MODALITIES) + 1))  # plain layers stay below the bands
+    if PREFIX_QUERY in state:
+        queries = state[PREFIX_QUERY].shape[0] // len(MODALITIES)
+    return dataclasses.replace(
+        base,
+        llama=llama,
+        projector=infer_projector(state, base.projector),
+        query_layer=queries,
+        variant="mumu" if mumu else base.variant,
+        **adapters,
+    )
+
+
+def infer_llama(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> LlamaConfig:
+    """Sizes from the weights; what they cannot say (norm_eps, rope_theta, heads without a gate) from params.json."""
+    try:
+        vocab_size, dim = state["llama.tok_embeddings.weight"].shape
+        key_rows = state["llama.layers.0.attention.wk.weight"].shape[0]
+        ffn_hidden = state["llama.layers.0.feed_forward.w1.weight"].shape[0]
+    except KeyError as error:
+        raise ValueError(f"The weight {error} is in none of the files; name LLaMA's folder in llama_dir.") from error
+    gate, low = state.get("llama.layers.0.attention.gate"), state.get("llama.layers.0.attention.lora_wq_l1.weight")
+    heads = gate.shape[1] if gate is not None else params.get("n_heads")
+    if not heads:
+        raise ValueError("The number of attention heads is not in the weights; put LLaMA's params.json into llama_dir.")
+    _agree(params, {"dim": dim, "n_heads": heads, "n_layers": _count(state, r"llama\.layers\.(\d+)\.attention\.wk\.")})
+    extra = {name: params[name] for name in ("norm_eps", "rope_theta", "max_seq_len", "multiple_of") if params.get(name)}
+    rank = low.shape[0] if low is not None else params.get("lora_rank", LlamaConfig.lora_rank)
+    kv_heads = key_rows * heads // dim
+    return LlamaConfig(
+        dim=dim, n_layers=_count(state, r"llama\.layers\.(\d+)\."), n_heads=heads, vocab_size=vocab_size,
+        n_kv_heads=None if kv_heads == heads else kv_heads, ffn_hidden=ffn_hidden, lora_rank=rank, **extra,
+    )  # fmt: skip
+
+
+def _agree(params: Mapping[str, Any], found: Mapping[str, int]) -> None:
+    for name, value in found.items():
+        if params.get(name) not in (None, value):
+            raise ValueError(
+                f"params.json says {name} {params[name]}, the weights have {value}; "
+                "give the llama_dir and llama_type that this checkpoint was trained from."
+            )
+
+
+def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfig) -> AdapterConfig:
+    """One adapter's sizes; `base` where the checkpoint does not hold it."""
+    bridge = BRIDGES[modality]
+    if f"{bridge}_proj.weight" not in state or f"{bridge}_agg.weight" not in state:
+        return base
+    recurrent = state.get(f"{bridge}_rnn.weight_ih_l0")
+    heard = modality == "audio" and recurrent is not None
+    return dataclasses.replace(
+        base,
+        feature_dim=state[f"{bridge}_proj.weight"].shape[1],
+        channels=state[f"{bridge}_agg.weight"].shape[1],
+        pools=("recurrent",) if heard else ("mean",),
+        idle_recurrent=None if recurrent is None or heard else recurrent.shape[0],
+    )
+
+
+def infer_projector(state: Mapping[str, Tensor], base: ProjectorConfig) -> ProjectorConfig:
+    """The output projector's sizes. The number of heads leaves no trace in the weights; the published one has four."""
+    if "output_projector.query_embs" not in state:
+        return base
+    _, tokens, hidden = state["output_projector.query_embs"].shape
+    return dataclasses.replace(
+        base,
+        tokens=tokens,
+        hidden=hidden,
+        width=state["output_projector.model.weight"].shape[0],
+        layers=_count(state, r"output_projector\.tfm\.encoder\.layers\.(\d+)\."),
+        ffn_dim=state["output_projector.tfm.encoder.layers.0.linear1.weight"].shape[0],
+    )
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    rule = re.compile(pattern)
+    return 1 + max((int(found[1]) for found in map(rule.match, state) if found), default=-1)
