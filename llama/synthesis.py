@@ -1,0 +1,93 @@
+"""What every music decoder has in common: the protocol, and the checks of a request before any work is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+from torch.nn import functional
+
+from llama.audio import Waveform
+
+MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgotten the beginning many times over
+MAX_GUIDANCE = 50.0
+
+
+@runtime_checkable
+class MusicDecoder(Protocol):
+    """Turns a condition into sound. `condition_shape` is (tokens, width), on the scale of the decoder's text encoder."""
+
+    sample_rate: int
+    channels: int
+    condition_shape: tuple[int, int]
+    streams: bool
+
+    def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Text states [B, tokens, width] and their mask [B, tokens]: the regression target of training."""
+        ...
+
+    def synthesize(
+        self,
+        condition: Tensor,
+        seconds: float,
+        *,
+        mask: Tensor | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        seeds: Sequence[int],
+        prompt: Waveform | None = None,
+    ) -> Iterator[Tensor]:
+        """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `synthesize`, checked once: ValueError sentences name what was given and what is allowed."""
+
+    condition: Tensor  # [B, tokens, width]
+    seconds: float
+    mask: Tensor | None  # [B, tokens]
+    guidance: float
+    temperature: float
+    seeds: tuple[int, ...]
+    shape: tuple[int, int]  # the decoder's (tokens, width)
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        rows, (tokens, width) = self.condition.shape[:1], self.shape
+        if self.condition.dim() != 3 or tuple(self.condition.shape[1:]) != self.shape:
+            raise ValueError(
+                f"The condition has shape {list(self.condition.shape)}, but this music decoder takes "
+                f"[batch, {tokens}, {width}]; choose the decoder that the checkpoint was trained with."
+            )
+        if self.mask is not None and tuple(self.mask.shape) != (*rows, tokens):
+            raise ValueError(
+                f"The condition's mask has shape {list(self.mask.shape)}; it must be {[*rows, tokens]}, one entry a token."
+            )
+        if len(self.seeds) != rows[0]:
+            raise ValueError(f"{len(self.seeds)} seeds were given for {rows[0]} rows; give one seed a row.")
+
+    def _check_numbers(self) -> None:
+        if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_SECONDS:
+            raise ValueError(f"seconds is {self.seconds}; ask for more than 0 and at most {MAX_SECONDS:g} seconds.")
+        if not math.isfinite(self.guidance) or not 0 <= self.guidance <= MAX_GUIDANCE:
+            raise ValueError(f"guidance is {self.guidance}; give 0 to {MAX_GUIDANCE:g} (up to 1 turns it off).")
+        if not math.isfinite(self.temperature) or not 0 <= self.temperature <= 10:
+            raise ValueError(f"temperature is {self.temperature}; give 0 (always the likeliest code) to 10.")
+
+    @property
+    def guided(self) -> bool:
+        return self.guidance > 1
+
+    def samples(self, sample_rate: int) -> int:
+        """The exact length of the answer, in samples; at least one."""
+        return max(1, round(self.seconds * sample_rate))
+
+
+def fit(sound: Tensor, samples: int) -> Tensor:
+    """`sound` [..., n] cut, or padded with silence, to exactly `samples`."""
+    return functional.pad(sound, (0, max(0, samples - sound.shape[-1])))[..., :samples]
