@@ -1,0 +1,230 @@
+"""Our numbers against reference values of the published model: python -m benchmarks.parity FOLDER
+
+FOLDER is laid out like tests/golden, in any sizes: `components/`, `inputs.safetensors`, `m2ugen/`, `mumu/` and so on; what
+is not there is not checked. One line a check: name, largest error relative to the largest reference value, ok or FAIL.
+Exit code 1 if any check failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import MusicgenConfig, MusicgenForConditionalGeneration
+
+from llama.audio import Waveform
+from llama.checkpoint import ENCODERS
+from llama.config import MuMuConfig
+from llama.decoders import MusicGenDecoder, known_config, quiet
+from llama.encoders import KNOWN, MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.generation import sample_top_p, top_p_filter
+from llama.mumu_llama import MuMuLLaMA
+from llama.projector import OutputProjector
+from llama.published import NEIGHBOURS, infer_config, infer_projector, to_own, to_published
+from llama.shards import merge_shards, read_torch, weights_of
+from llama.tokenizer import Tokenizer
+
+BOUND = 1e-5  # relative, in float32
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    error: float
+    note: str = ""
+    bound: float = BOUND
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= self.bound
+
+    def line(self) -> str:
+        return f"{self.name:68s} {self.error:9.2e} {'ok' if self.ok else 'FAIL'}{'  ' + self.note if self.note else ''}"
+
+
+def close(name: str, ours: Tensor, reference: Tensor, note: str = "") -> Check:
+    """Largest difference over the largest reference value; infinite where shapes differ."""
+    if ours.shape != reference.shape:
+        return Check(name, float("inf"), f"shape {list(ours.shape)}, not {list(reference.shape)}")
+    scale = reference.abs().max().clamp(min=1e-30)
+    return Check(name, float(((ours.detach() - reference).abs().max() / scale)), note)
+
+
+def same(name: str, ours: Any, reference: Any, note: str = "") -> Check:
+    """Equality: error 0 or infinite."""
+    return Check(name, 0.0 if ours == reference else float("inf"), note if ours == reference else f"{ours!r:.120} is not {reference!r:.120}")
+
+
+def present(folder: Path, *names: str) -> bool:
+    return all((folder / name).exists() for name in names)
+
+
+# -- what no checkpoint is needed for -------------------------------------------------------------------------------
+
+
+def tokens(folder: Path) -> Iterator[Check]:
+    tokenizer = Tokenizer(folder / "components/llama/tokenizer.model")
+    cases = json.loads((folder / "tokenizer_cases.json").read_text())
+    sizes = cases.pop("_meta", {})
+    if sizes:
+        found = [tokenizer.vocab_size, list(tokenizer.audio_tokens), tokenizer.bos, tokenizer.eos]
+        yield same("tokenizer.sizes", found, [sizes[name] for name in ("len", "audio_tokens", "bos", "eos")])
+    for name, case in cases.items():
+        yield same(f"tokenizer.{name}.ids", tokenizer.encode(case["text"]), case["ids"])
+        yield same(f"tokenizer.{name}.ids_nospecial", tokenizer.encode(case["text"], bos=False), case["ids_nospecial"])
+        yield same(f"tokenizer.{name}.decode", tokenizer.decode(case["ids"]), case["decode"])
+        yield same(f"tokenizer.{name}.decode_nospecial", tokenizer.decode(case["ids_nospecial"]), case["decode_nospecial"])
+
+
+def resampling(folder: Path) -> Iterator[Check]:
+    values = load_file(folder / "resample_torchaudio.safetensors")
+    for name in sorted(name for name in values if name.startswith("in_")):
+        rate, target = int(name.removeprefix("in_")), 24_000
+        wave = Waveform(values[name], rate)
+        yield close(f"resample.{rate}", wave.resample(target).samples, values[f"out_{target}_from_{rate}"])
+        yield close(f"resample.mono.{rate}", wave.resample(target).mono().samples[0], values[f"mono_{target}_from_{rate}"])
+
+
+def preprocessing(folder: Path) -> Iterator[Check]:
+    values, parts = load_file(folder / "inputs.safetensors"), folder / "components"
+    wave = Waveform(values["audio_24k"][None], 24_000)
+    yield close("prepare.audio", MERTEncoder.from_folder(parts / "mert").windows(wave)[0][None], values["mert_input_values"])
+    image = picture(values)
+    yield close("prepare.image", ViTEncoder.from_folder(parts / "vit").prepare(image)[None], values["vit_pixel_values"])
+    frames = values["video_thwc_uint8"].numpy()
+    yield close("prepare.video", ViViTEncoder.from_folder(parts / "vivit").prepare(frames)[None], values["vivit_pixel_values"])
+
+
+def picture(values: dict[str, Tensor]) -> Image.Image:
+    """The picture as the float image that the reference was given, in 8 bit by truncation."""
+    return Image.fromarray((values["image_chw_float01"] * 255).to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def sampling(folder: Path) -> Iterator[Check]:
+    values = load_file(folder / "sample_top_p.safetensors")
+    for name in sorted(name for name in values if name.endswith(".sorted_filtered")):
+        p = float(name.removeprefix("p").removesuffix(".sorted_filtered"))
+        kept, _ = top_p_filter(values["probs"], p)
+        yield close(f"sample_top_p.{p}.filtered", kept, values[name])
+        drawn = sample_top_p(values["probs"], p, torch.Generator().manual_seed(123))
+        yield same(f"sample_top_p.{p}.tokens", drawn.tolist(), values[f"p{p}.token_seed123"].tolist())
+
+
+def small_projector(folder: Path) -> Iterator[Check]:
+    """The AudioLDM2 form of the projector: one query, one wide output."""
+    values = load_file(folder / "projector_audioldm2_tiny.safetensors")
+    state = {name: value for name, value in values.items() if name.startswith("output_projector.")}
+    config = infer_projector(state, MuMuConfig().projector)
+    projector = OutputProjector(config, state["output_projector.fc.weight"].shape[1])
+    projector.load_state_dict({name.removeprefix("output_projector."): value for name, value in to_own(state).items()})
+    yield close("projector.audioldm2", projector(values["in_hidden"], values["in_embs"]), values["out"])
+
+
+def shards(folder: Path) -> Iterator[Check]:
+    one, two = ([weights_of(read_torch(file), file) for file in sorted((folder / f"llama_base_{count}").glob("*.pth"))]
+                for count in ("one", "two"))  # fmt: skip
+    whole, merged = merge_shards(one), merge_shards(two)
+    yield same("shards.names", sorted(merged), sorted(whole))
+    yield same("shards.two_equal_one", [name for name in whole if not torch.equal(whole[name], merged[name])], [])
+
+
+# -- every name of the full-scale checkpoints -----------------------------------------------------------------------
+
+
+def read_keys(path: Path) -> dict[str, Tensor]:
+    """A list of published names and shapes as tensors without memory."""
+    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+    rows = (line.split("\t") for line in text.splitlines() if line)
+    return {name: torch.empty([int(size) for size in shape.split("x") if size], device="meta") for name, shape in rows}
+
+
+def full_keys(folder: Path) -> Iterator[Check]:
+    """The model that the list implies, built without memory, has exactly the list's names and shapes."""
+    for path in sorted([*folder.glob("full_keys_*.tsv"), *folder.glob("full_keys_*.tsv.gz")]):
+        listed = read_keys(path)
+        ours = {name: tuple(value.shape) for name, value in full_scale(listed).items()}
+        theirs = {name: tuple(value.shape) for name, value in listed.items()}
+        label = path.name.split(".")[0]
+        yield same(f"{label}.missing", sorted(set(theirs) - set(ours)), [], f"of {len(theirs)}")
+        yield same(f"{label}.left_over", sorted(set(ours) - set(theirs)), [])
+        yield same(f"{label}.shapes", [name for name in theirs if ours.get(name) != theirs[name]], [])
+
+
+def full_scale(listed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Published names of the model whose sizes `listed` implies, on the meta device."""
+    with torch.device("meta"):
+        model = MuMuLLaMA(infer_config(listed, {}, MuMuConfig()))
+        state = to_published(model.state_dict())
+        for kind, encoder in ENCODERS.items():
+            network = encoder.model_class(encoder.config_from(next(iter(KNOWN[kind].values()))))
+            state.update({NEIGHBOURS[kind] + name: value for name, value in published_names(network).items()})
+    prefix = NEIGHBOURS["decoder"]
+    if f"{prefix}decoder.lm_heads.0.weight" in listed:
+        state.update({prefix + name: value for name, value in full_musicgen(listed[f"{prefix}decoder.lm_heads.0.weight"].shape[1]).items()})
+    return state
+
+
+def full_musicgen(width: int) -> dict[str, Tensor]:
+    with torch.device("meta"), quiet():
+        return MusicGenDecoder(MusicgenForConditionalGeneration(MusicgenConfig.from_dict(known_config(width)))).export_state()
+
+
+def published_names(network: Any) -> dict[str, Tensor]:
+    """transformers 5 names weights differently inside; this is what it would save."""
+    try:
+        from transformers.core_model_loading import revert_weight_conversion
+    except ImportError:  # transformers 4: the inner names are the published ones
+        return network.state_dict()
+    return revert_weight_conversion(network, network.state_dict())
+
+
+SHARED: dict[str, tuple[Callable[[Path], Iterator[Check]], tuple[str, ...]]] = {
+    "tokens": (tokens, ("tokenizer_cases.json", "components/llama/tokenizer.model")),
+    "resampling": (resampling, ("resample_torchaudio.safetensors",)),
+    "preprocessing": (preprocessing, ("inputs.safetensors", "components/mert", "components/vit", "components/vivit")),
+    "sampling": (sampling, ("sample_top_p.safetensors",)),
+    "small_projector": (small_projector, ("projector_audioldm2_tiny.safetensors",)),
+    "shards": (shards, ("llama_base_one", "llama_base_two")),
+    "full_keys": (full_keys, ()),
+}
+
+
+def checks(folder: Path) -> Iterator[Check]:
+    """Every check that the folder has values for."""
+    from benchmarks.parity_variant import variant_checks
+
+    for work, needed in SHARED.values():
+        if present(folder, *needed):
+            yield from work(folder)
+    for variant in ("m2ugen", "mumu"):
+        if present(folder, variant, f"{variant}/outputs.safetensors"):
+            yield from variant_checks(folder, variant)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"there is no folder {folder}; give one laid out like tests/golden")
+    done = []
+    for check in checks(folder):
+        print(check.line(), flush=True)
+        done.append(check)
+    failed = [check for check in done if not check.ok]
+    worst = max((check.error for check in done), default=0.0)
+    print(f"{len(done)} checks, {len(failed)} failed, largest relative error {worst:.2e} (bound {BOUND:g})")
+    return 1 if failed or not done else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

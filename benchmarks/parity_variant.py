@@ -1,0 +1,273 @@
+"""Parity of one variant's checkpoint: features, logits, losses, gradients, greedy sequences, a scripted piece of music."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmarks.parity import Check, close, picture, present, same
+from llama.adapters import join, unit
+from llama.assembly import put
+from llama.audio import Waveform
+from llama.checkpoint import load
+from llama.dialogue import Turn
+from llama.generation import GenerationOptions, decode
+from llama.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
+from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+from llama.published import own_name
+from llama.synthesis import Request
+
+CAPTIONS = ("A slow piano plays at 90 beats per minute", "A loud drums plays")
+CONSTANT = 100.0  # the published training adds it to every loss that has a caption; it moves no gradient
+INTENDED = "_m2ugenstyle_NOT_REFERENCE"  # mumu's published video path cannot run; these values follow m2ugen's
+CASES = {  # name: media, caption given, kind of tokens
+    "music_text": ((), True, "music"),
+    "music_nocap": ((), False, "music"),
+    "music_audio_image": (("audio", "image"), True, "music"),
+    "caption_audio": (("audio",), False, "caption"),
+}
+MEDIA = ("audio", "image", "video")
+GUIDANCE = 3.5
+GRADIENT_BOUND = 3e-5  # the reference and ours each stand up to 1.1e-5 from the same gradients in float64
+Values = dict[str, Tensor]
+
+
+def variant_checks(folder: Path, variant: str) -> Iterator[Check]:
+    bench = Bench(folder, variant)
+    works = (
+        ("outputs.safetensors", bench.encoders), ("outputs.safetensors", bench.features),
+        ("outputs.safetensors", bench.long_recording), ("outputs.safetensors", bench.logits),
+        ("train_forward.safetensors", bench.training), ("grads_stage2_music_audio.safetensors", bench.gradients),
+        ("generate.safetensors", bench.greedy), ("scripted_overlay.safetensors", bench.scripted),
+    )  # fmt: skip
+    for needed, work in works:
+        if present(folder / variant, needed):
+            for check in work(folder / variant / needed):
+                yield Check(f"{variant}.{check.name}", check.error, check.note, check.bound)
+
+
+class Bench:
+    """One variant's model and the inputs that the reference values were made from."""
+
+    def __init__(self, folder: Path, variant: str) -> None:
+        self.folder, self.variant = folder, variant
+        self.inputs = load_file(folder / "inputs.safetensors")
+        self.model = self.load()
+        self.tokens = self.inputs["prompt_tokens"][None]
+        self.media = self.encode(self.turn(1.0))
+
+    def load(self) -> MuMuLLaMA:
+        place, parts = self.folder / self.variant, self.folder / "components"
+        file = next(place / name for name in ("checkpoint.pth", "model.safetensors") if present(place, name))
+        return load(
+            file, llama_dir=parts / "llama", mert_path=parts / "mert", vit_path=parts / "vit", vivit_path=parts / "vivit",
+            music_decoder_path=parts / "musicgen", dtype=torch.float32, merge_lora=False,
+        )  # fmt: skip
+
+    def turn(self, loudness: float) -> Turn:
+        wave = Waveform(loudness * self.inputs["audio_24k"][None], 24_000)
+        return Turn(audio=wave, image=picture(self.inputs), video=self.inputs["video_thwc_uint8"].numpy())
+
+    @torch.no_grad()
+    def encode(self, *turns: Turn) -> ModalityFeatures:
+        return self.model.encode(turns)
+
+    def some(self, names: tuple[str, ...]) -> ModalityFeatures:
+        return ModalityFeatures(**{name: getattr(self.media, name) for name in names})
+
+    # -- understanding --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def states(self) -> dict[str, Tensor]:
+        """Encoder states [1, L, T, F] of each medium."""
+        model, turn = self.model, self.turn(1.0)
+        return {
+            "audio": model.mert.encode(model.mert.windows(turn.audio)[0][None]),
+            "image": model.vit.encode(model.vit.prepare(turn.image)[None]),
+            "video": model.vivit.encode(model.vivit.prepare(turn.video)[None]),
+        }
+
+    def encoders(self, file: Path) -> Iterator[Check]:
+        expected, states = load_file(file), self.states()
+        yield close("mert_hidden_states", states["audio"][0], expected["mert_hidden_states"])
+        yield close("vit_last_hidden", states["image"][:, 0], expected["vit_last_hidden"])
+        yield close("vivit_last_hidden", states["video"][:, 0], expected["vivit_last_hidden"])
+
+    @torch.no_grad()
+    def features(self, file: Path) -> Iterator[Check]:
+        expected, states = load_file(file), self.states()
+        for name in MEDIA:
+            adapter = self.model.adapters[name]
+            frames = adapter.frames(states[name])
+            if name == "audio" and "audio_rnn_out" in expected:
+                yield close("encode_audio", adapter.mix(states[name]), expected["encode_audio"])
+                pool = adapter.pools["recurrent"]
+                heard, _ = pool.rnn(frames["recurrent"])
+                yield close("audio_rnn_out", heard, expected["audio_rnn_out"])
+                yield close("audio_attn", pool.attention(heard).softmax(1)[..., 0], expected["audio_attn"])
+            elif f"encode_{name}" in expected:
+                yield close(f"encode_{name}", frames["mean"].mean(dim=1), expected[f"encode_{name}"])
+            key = f"{name}_feats" if f"{name}_feats" in expected else f"{name}_feats_m2ugen_style_NOT_REFERENCE"
+            yield close(key, getattr(self.media, name), expected[key])
+
+    @torch.no_grad()
+    def long_recording(self, file: Path) -> Iterator[Check]:
+        """The reference hears the first 60 s only; ours hears all, each window weighing by its length."""
+        expected = load_file(file)
+        if "audio_61s_24k" not in self.inputs or "audio_feats_first60s" not in expected:
+            return
+        mert, adapter = self.model.mert, self.model.adapters["audio"]
+        wave = Waveform(self.inputs["audio_61s_24k"][None], 24_000)
+        windows = [adapter.frames(mert.encode(window[None])) for window in mert.windows(wave)]
+        first = adapter.prompts(adapter.pool(windows[0]))
+        yield close("audio_feats_first60s", first, expected["audio_feats_first60s"])
+        yield close("audio_feats_61s_reference", first, expected["audio_feats_61s_reference"], "the reference hears 60 s of 61")
+        key = "encode_audio_61s_intended_two_windows_NOT_REFERENCE"
+        if key in expected:
+            equal = torch.stack([window["mean"].mean(1) for window in windows]).mean(0)
+            yield close(key, equal, expected[key], "windows weighted equally, as in that value; the model goes by length")
+            whole = adapter.pool(join(windows))[0]
+            by_length = unit(torch.cat([window["mean"] for window in windows], 1).mean(1))
+            yield close("encode_audio_61s_by_length", whole, by_length)
+
+    def logits(self, file: Path) -> Iterator[Check]:
+        expected, caught = load_file(file), []
+        hooks = [layer.register_forward_hook(lambda *args: caught.append(args[-1])) for layer in self.model.llama.layers]
+        with torch.no_grad():
+            text = self.model(self.tokens)
+        for hook in hooks:
+            hook.remove()
+        for index, output in enumerate(caught):
+            yield close(f"layer_out_text_{index}", output, expected[f"layer_out_text_{index}"])
+        yield close("logits_all_positions_text", text.logits, expected["logits_all_positions_text"])
+        for name, media in {"text": (), **{one: (one,) for one in MEDIA}, "all": MEDIA}.items():
+            end = "" if f"logits_{name}" in expected else INTENDED
+            with torch.no_grad():
+                output = self.model(self.tokens, self.some(media))
+            yield close(f"logits_{name}{end}", output.logits[:, -1], expected[f"logits_{name}{end}"])
+            yield close(f"last_hidden_{name}{end}", output.hidden, expected[f"last_hidden_{name}{end}"])
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def training(self, file: Path) -> Iterator[Check]:
+        expected = load_file(file)
+        for case, (media, captioned, kind) in CASES.items():
+            tokens, labels = (self.inputs[f"train_{what}_{kind}"][None] for what in ("tokens", "labels"))
+            yield from self.case(expected, case, tokens, labels, self.some(media), CAPTIONS[:1] if captioned else ())
+        zero = torch.full_like(self.tokens, IGNORE)
+        yield close("train.zero_labels.ce", answer_loss(self.model(self.tokens).logits, zero)[None], expected["zero_labels.c_loss_reference"])
+        if "batch2_tokens" in expected:
+            media = self.encode(self.turn(1.0), self.turn(0.5))
+            yield from self.case(expected, "batch2_all", expected["batch2_tokens"], expected["batch2_labels"], media, CAPTIONS)
+
+    @torch.no_grad()
+    def case(self, expected: Values, case: str, tokens: Tensor, labels: Tensor, media: ModalityFeatures,
+             captions: tuple[str, ...]) -> Iterator[Check]:  # fmt: skip
+        output, wanted = self.model(tokens, media), labels.masked_fill(labels == 0, IGNORE)
+        yield close(f"train.{case}.ce_logits", output.logits[:, :-1].flatten(0, 1), expected[f"{case}.ce_logits"])
+        yield same(f"train.{case}.ce_labels", labels[:, 1:].flatten().tolist(), expected[f"{case}.ce_labels"].tolist())
+        loss = expected[f"{case}.c_loss_reference"] - (CONSTANT if captions else 0.0)
+        # The constant leaves that value with the rounding of a number of its size.
+        bound = 2e-7 * CONSTANT / float(loss) if captions else 1e-5
+        check = close(f"train.{case}.ce", answer_loss(output.logits, wanted)[None], loss)
+        yield Check(check.name, check.error, "reference less its constant 100" if captions else "", max(1e-5, bound))
+        if captions:
+            hidden, embeddings = self.spans(tokens, wanted, output.hidden)
+            yield close(f"train.{case}.proj_in_hidden", hidden, expected[f"{case}.proj_in_hidden"])
+            yield close(f"train.{case}.proj_in_embs", embeddings, expected[f"{case}.proj_in_embs"])
+            projected = self.model.project(hidden, embeddings)
+            yield close(f"train.{case}.proj_out", projected, expected[f"{case}.proj_out"])
+            yield from self.target(expected, case, projected, captions)
+
+    def target(self, expected: Values, case: str, projected: Tensor, captions: tuple[str, ...]) -> Iterator[Check]:
+        states = expected[f"{case}.target_x10"] / 10
+        if self.model.music_decoder.tokenizer is not None:
+            made, _ = self.model.music_decoder.embed(captions)
+            yield close(f"train.{case}.target_x10", 10 * made, expected[f"{case}.target_x10"])
+        yield close(f"train.{case}.mse", condition_loss(projected, states)[None], expected[f"{case}.mse_loss"])
+
+    def spans(self, tokens: Tensor, labels: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """States that predict the eight audio tokens, and those tokens' embeddings, [rows, 8, D]."""
+        marks = self.model.tokenizer.audio_tokens
+        found = audio_token_positions(labels, marks[0]).tolist()
+        states = torch.stack([hidden[row, place : place + len(marks)] for row, place in found])
+        return states, self.model.audio_token_embeddings(len(found))
+
+    def gradients(self, file: Path) -> Iterator[Check]:
+        expected, model = load_file(file), self.load()
+        tokens, labels = (self.inputs[f"train_{what}_music"][None] for what in ("tokens", "labels"))
+        output, wanted = model(tokens, self.some(("audio",))), labels.masked_fill(labels == 0, IGNORE)
+        marks = model.tokenizer.audio_tokens
+        (_, place), *_ = audio_token_positions(wanted, marks[0]).tolist()
+        embeddings = model.llama.tok_embeddings(labels[:, 1:][:, place : place + len(marks)])
+        projected = model.project(output.hidden[:, place : place + len(marks)], embeddings)
+        target = load_file(file.with_name("train_forward.safetensors"))["music_text.target_x10"] / 10
+        (answer_loss(output.logits, wanted) + condition_loss(projected, target)).backward()
+        found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+        queries = torch.cat([found.pop(f"prefix_query.{name}") for name in MEDIA])[:, 0]
+        ours = {name: queries if name == "prefix_query.weight" else found[own_name(name)] for name in expected}
+        worst = max((close(f"grads.{name}", ours[name], expected[name]) for name in expected), key=lambda check: check.error)
+        yield Check(f"grads ({len(expected)})", worst.error, f"worst in {worst.name}", GRADIENT_BOUND)
+
+    # -- generation -----------------------------------------------------------------------------------------------
+
+    def write(self, prompt: Tensor, media: ModalityFeatures, steps: int, options: GenerationOptions) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [S], logits [S, V] and hidden [S, D] of `steps` tokens, without any rule for stopping."""
+        made = list(decode(self.model, [prompt.tolist()], media, steps, options))
+        return torch.cat([s.tokens for s in made]), torch.cat([s.logits for s in made]), torch.cat([s.hidden for s in made])
+
+    def greedy(self, file: Path) -> Iterator[Check]:
+        expected = load_file(file)
+        for case in sorted(name.removesuffix(".prompt") for name in expected if name.endswith(".prompt")):
+            if case == "scripted":
+                continue
+            words = case.split("_")
+            media = MEDIA if "all" in words else tuple(name for name in MEDIA if name in words)
+            sampled = GenerationOptions(temperature=0.6, top_p=0.8) if case.startswith("sampled") else GenerationOptions()
+            logits = expected[f"{case}.step_logits"]
+            tokens, ours, _ = self.write(expected[f"{case}.prompt"], self.some(media), len(logits), sampled)
+            if f"{case}.tokens" in expected:
+                yield same(f"generate.{case}.tokens", tokens.tolist(), expected[f"{case}.tokens"].tolist())
+            yield close(f"generate.{case}.step_logits", ours, logits)
+
+    def scripted(self, file: Path) -> Iterator[Check]:
+        """Weights that write a known text and the eight audio tokens: from the prompt to the sound."""
+        kept = self.model
+        self.model = self.load()
+        for name, value in load_file(file).items():
+            put(self.model, own_name(name), value)
+        expected = {name.removeprefix("scripted."): value for name, value in
+                    load_file(file.with_name("generate.safetensors")).items() if name.startswith("scripted.")}  # fmt: skip
+        count = len(expected["tokens"])
+        tokens, logits, hidden = self.write(expected["prompt"], ModalityFeatures(), count, GenerationOptions())
+        yield same("scripted.tokens", tokens.tolist(), expected["tokens"].tolist())
+        yield close("scripted.step_logits", logits, expected["step_logits"])
+        first = tokens.tolist().index(self.model.tokenizer.audio_tokens[0])
+        yield from self.music(expected, hidden[None, first : first + 8])
+        self.model = kept
+
+    @torch.no_grad()
+    def music(self, expected: Values, hidden: Tensor) -> Iterator[Check]:
+        embeddings = self.model.audio_token_embeddings(1)
+        yield close("scripted.projector_in_hidden", hidden, expected["projector_in_hidden"])
+        yield close("scripted.projector_in_embs", embeddings, expected["projector_in_embs"])
+        projected = self.model.project(hidden, embeddings)
+        yield close("scripted.projector_out", projected, expected["projector_out"])
+        yield from self.sound(expected, "intended", "_NOT_REFERENCE", projected / 10, None)
+        ids, mask = expected["reference_musicgen_caption_ids"], expected["reference_musicgen_attention_mask"]
+        states = self.model.music_decoder.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        yield from self.sound(expected, "reference", "", states, mask)
+
+    def sound(self, expected: Values, kind: str, end: str, condition: Tensor, mask: Tensor | None) -> Iterator[Check]:
+        decoder, wave = self.model.music_decoder, expected[f"{kind}_waveform{end}"]
+        seconds = len(wave) / decoder.sample_rate
+        request = Request(condition, seconds, mask, GUIDANCE, 0.0, (0,), decoder.condition_shape)
+        codes = expected[f"{kind}_codes{end}"][0]
+        *_, (made, _) = decoder.codes(request, codes.new_zeros(1, codes.shape[1], 0))
+        yield same(f"scripted.{kind}_codes{end}", made.tolist(), codes.tolist())
+        chunks = decoder.synthesize(condition, seconds, mask=mask, guidance=GUIDANCE, temperature=0.0, seeds=[0])
+        yield close(f"scripted.{kind}_waveform{end}", torch.cat(list(chunks), -1)[0, 0], wave)
