@@ -42,8 +42,8 @@ MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"
 class Waveform:
     """A recording: `samples` [C, N] float32 and its `sample_rate` in Hz.
 
-    Raises `ValueError` for another shape or type, for no samples, for values that are not finite, and for rates that are
-    not whole positive numbers. Silence is fine.
+    Raises `ValueError` for another shape or type, for no samples, for values that are not finite, and for rates that
+    are not whole positive numbers. Silence is fine.
     """
 
     samples: Tensor  # [C, N] float32
@@ -51,8 +51,7 @@ class Waveform:
 
     def __post_init__(self) -> None:
         _check_samples(self.samples)
-        if not isinstance(self.sample_rate, (int, np.integer)) or not 0 < self.sample_rate <= MAX_RATE:
-            raise ValueError(f"The sample rate is {self.sample_rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
+        _check_rate(self.sample_rate)
         object.__setattr__(self, "sample_rate", int(self.sample_rate))
 
     @property
@@ -64,11 +63,10 @@ class Waveform:
         return self if len(self.samples) == 1 else Waveform(self.samples.mean(0, keepdim=True), self.sample_rate)
 
     def resample(self, rate: int) -> Waveform:
-        """The same sound at `rate` Hz, `[C, ceil(N * rate / sample_rate)]`: torchaudio's windowed sinc, its defaults."""
+        """The same sound at `rate` Hz, `[C, ceil(N * rate / sample_rate)]`, by torchaudio's windowed sinc."""
+        _check_rate(rate)
         if rate == self.sample_rate:
             return self
-        if not isinstance(rate, (int, np.integer)) or not 0 < rate <= MAX_RATE:
-            raise ValueError(f"Cannot resample to {rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
         return Waveform(_resample(self.samples, self.sample_rate, int(rate)), int(rate))
 
     def write(self, path: str | Path) -> None:
@@ -96,7 +94,7 @@ class Waveform:
     def read(path: str | Path) -> Waveform:
         """Read any sound file, or the sound of a video, up to two hours.
 
-        Raises `FileNotFoundError` when nothing is there, `ValueError` when it is a folder, empty, not sound, or too long.
+        Raises `FileNotFoundError` when nothing is there, `ValueError` when it is a folder, empty, no sound or too long.
         """
         path = existing_file(path)
         try:
@@ -168,12 +166,17 @@ def decoded(container, stream) -> Iterator:  # noqa: ANN001 - av is imported onl
 
 def _check_samples(samples: Tensor) -> None:
     if not isinstance(samples, Tensor) or samples.dtype != torch.float32 or samples.ndim != 2:
-        found = f"{samples.dtype} of shape {tuple(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
-        raise ValueError(f"Samples are {found}; give a float32 tensor [channels, samples].")
+        shape = f"{samples.dtype} {list(samples.shape)}" if isinstance(samples, Tensor) else type(samples).__name__
+        raise ValueError(f"Samples are {shape}; give a float32 tensor [channels, samples].")
     if samples.numel() == 0:
         raise ValueError(f"The sound has no samples (shape {tuple(samples.shape)}); give at least one.")
     if not samples.is_meta and not samples.isfinite().all():
         raise ValueError("The sound holds values that are not finite (NaN or infinity); give a sound without them.")
+
+
+def _check_rate(rate: int) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not 0 < rate <= MAX_RATE:
+        raise ValueError(f"The sample rate is {rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
 
 
 def _check_seconds(path: Path, seconds: float) -> None:

@@ -1,19 +1,21 @@
 """Pictures and clips to pixels: every picture mode, frames spread evenly over a whole clip, bounded memory.
 
-Which frames: of T frames, `round(linspace(0, T - 1, count))`. So T == count gives each frame once, a shorter clip repeats
-frames, a longer one is heard from its first frame to its last, and the same clip always gives the same frames.
+Which frames: of T frames, `round(linspace(0, T - 1, count))`. So T == count gives each frame once, a shorter clip
+repeats frames, a longer one is seen from its first frame to its last, and the same clip always gives the same frames.
 """
 
 from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -24,6 +26,7 @@ WHITE = (255, 255, 255, 255)
 # Formats decoded by the picture library itself. PostScript stays out: it starts another program on the user's file.
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "TGA", "JPEG2000", "AVIF")
 ANIMATIONS = ("GIF", "WEBP", "PNG")
+INDEXED = ("mov", "mp4", "matroska", "webm")  # containers whose key frames are found exactly; others are read through
 
 
 def load_image(image: Image.Image | str | Path) -> Image.Image:
@@ -49,16 +52,68 @@ def load_frames(video: str | Path | np.ndarray | Tensor, count: int) -> np.ndarr
     if count < 1:
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
     if isinstance(video, (np.ndarray, Tensor)):
-        frames = _checked_frames(video)
-        return frames[frame_indices(len(frames), count)]
+        given = _checked_frames(video)
+        return given[frame_indices(len(given), count)]
     path = existing_file(video)
-    frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
-    return np.stack(frames)
+    return np.stack(_animation_frames(path, count) if _is_animation(path) else _video_frames(path, count))
 
 
 def frame_indices(total: int, count: int) -> np.ndarray:
     """Which `count` of `total` frames are looked at: `round(linspace(0, total - 1, count))`."""
     return np.round(np.linspace(0, total - 1, count)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class PixelRecipe:
+    """What a preprocessor_config.json does to pixels: resize (PIL), crop, scale, shift, normalise.
+
+    Own code because the processors of newer libraries resize in floats and give other pixels than the weights saw.
+    """
+
+    size: tuple[int, int] | int | None  # (height, width), or the shortest edge, or as it is
+    crop: tuple[int, int] | None  # (height, width)
+    resample: int
+    factor: float
+    shift: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> PixelRecipe:
+        size, crop = values.get("size"), values.get("crop_size")
+        normal = values.get("do_normalize", True)
+        return cls(
+            size=_size(size) if values.get("do_resize", True) else None,
+            crop=_pair(crop) if values.get("do_center_crop") else None,
+            resample=values.get("resample", 2),
+            factor=values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0,
+            shift=-1.0 if values.get("offset") else 0.0,
+            mean=tuple(values["image_mean"]) if normal else (0.0,) * 3,
+            std=tuple(values["image_std"]) if normal else (1.0,) * 3)
+
+    def __call__(self, frames: np.ndarray) -> Tensor:
+        """`[T, H, W, 3]` uint8 -> `[T, 3, h, w]` float32."""
+        sized = np.stack([np.asarray(self._framed(Image.fromarray(frame))) for frame in frames])
+        values = (sized * self.factor + self.shift - np.array(self.mean)) / np.array(self.std)
+        return torch.from_numpy(values.astype(np.float32)).permute(0, 3, 1, 2).contiguous()
+
+    def _framed(self, picture: Image.Image) -> Image.Image:
+        if self.size is not None:
+            height, width = self._target(picture)
+            if height * width > MAX_PIXELS:
+                raise ValueError(f"A picture of {picture.width} x {picture.height} is too narrow; crop it.")
+            picture = picture.resize((width, height), resample=Image.Resampling(self.resample))
+        if self.crop is None:
+            return picture
+        top, left = (picture.height - self.crop[0]) // 2, (picture.width - self.crop[1]) // 2
+        return picture.crop((left, top, left + self.crop[1], top + self.crop[0]))
+
+    def _target(self, picture: Image.Image) -> tuple[int, int]:
+        if not isinstance(self.size, int):
+            return self.size or (picture.height, picture.width)
+        short, long = sorted(picture.size)
+        other = int(self.size * long / short)
+        return (self.size, other) if picture.height <= picture.width else (other, self.size)
 
 
 def _open_picture(path: Path) -> Image.Image:
@@ -104,6 +159,14 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.round(grey * scale), 0, 255).astype(np.uint8))
 
 
+def _size(value: Any) -> tuple[int, int] | int:
+    return value["shortest_edge"] if isinstance(value, Mapping) and "shortest_edge" in value else _pair(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value["height"], value["width"]) if isinstance(value, Mapping) else (value, value)
+
+
 def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
     frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else video
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -138,7 +201,7 @@ def _animation_frames(path: Path, count: int) -> list[np.ndarray]:
 
 @dataclass
 class _Timeline:
-    """When the frames of a clip are shown, in the stream's own time units, from its packets alone: nothing is decoded."""
+    """When the frames of a clip are shown, in the stream's time units, from its packets alone: nothing is decoded."""
 
     shown: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
@@ -183,6 +246,7 @@ def _decoded_video(path: Path) -> Iterator:
 def _timeline(path: Path) -> _Timeline:
     timeline = _Timeline()
     with open_container(path) as container:
+        indexed = any(name in INDEXED for name in container.format.name.split(","))
         for packet in container.demux(_video_stream(path, container)):
             if packet.size == 0 or packet.is_discard:
                 continue
@@ -190,7 +254,7 @@ def _timeline(path: Path) -> _Timeline:
                 timeline.complete = False
                 break
             timeline.shown.append(packet.pts)
-            timeline.keys += [packet.pts] if packet.is_keyframe else []
+            timeline.keys += [packet.pts] if packet.is_keyframe and indexed else []
     timeline.shown.sort()
     timeline.keys.sort()
     return timeline
@@ -209,7 +273,7 @@ def _frames_at_times(path: Path, wanted: list[int], keys: list[int]) -> dict[int
 
 def _by_key_frame(wanted: list[int], keys: list[int]) -> Iterable[tuple[int | None, list[int]]]:
     """Wanted times by the key frame that their decoding starts from; None: from the beginning of the file."""
-    groups: dict[int | None, list[int]] = {}
+    groups: dict[int | None, list[int]] = {}  # keeps the order of the times
     for time in wanted:
         place = bisect_right(keys, time)
         groups.setdefault(keys[place - 1] if place > 1 else None, []).append(time)

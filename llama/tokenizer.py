@@ -24,7 +24,7 @@ class Tokenizer:
     """Text to ids and back.
 
     `base_vocab` is the size of the sentencepiece vocabulary, `vocab_size` that plus eight; `audio_tokens` are the eight
-    ids from `base_vocab` on. Raises `FileNotFoundError` or `ValueError` when the file is missing or not a LLaMA vocabulary.
+    ids from `base_vocab` on. Raises `FileNotFoundError` or `ValueError` when the file is missing or not LLaMA's.
     """
 
     def __init__(self, model_path: str | Path) -> None:
@@ -126,7 +126,7 @@ def _processor(proto: bytes, path: Path) -> SentencePieceProcessor:
     try:
         pieces = SentencePieceProcessor(model_proto=proto)
     except RuntimeError as error:
-        raise ValueError(f"{path} is damaged or not a sentencepiece vocabulary; copy LLaMA's tokenizer.model again.") from error
+        raise ValueError(f"{path} is damaged or no sentencepiece vocabulary; copy LLaMA's tokenizer.model.") from error
     if min(pieces.unk_id(), pieces.bos_id(), pieces.eos_id()) < 0:
-        raise ValueError(f"{path} has no <unk>, <s> or </s>, so it is not LLaMA's; give the tokenizer.model that came with LLaMA.")
+        raise ValueError(f"{path} has no <unk>, <s> or </s>; give the tokenizer.model that came with LLaMA.")
     return pieces

@@ -1,0 +1,367 @@
+"""Frozen neighbours that listen and look: MERT, ViT and ViViT, thin over stock transformers.
+
+MERT (arXiv 2306.00107) is a HuBERT with other weights, so its own remote code is not needed. Shapes: B recordings or
+pictures, N samples, L layers, T time steps, F features, H W pixels. Weights go in and out under their published names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    PretrainedConfig,
+    PreTrainedModel,
+    ViTConfig,
+    ViTModel,
+    VivitConfig,
+    VivitModel,
+)
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
+
+from .audio import MINUTE, Waveform
+from .media import PixelRecipe, load_frames, load_image
+
+WINDOW = MINUTE  # seconds heard at a time
+SHORTEST_TAIL = 1  # seconds; a shorter rest is heard with the window before it
+VARIANCE_FLOOR = 1e-7  # of the published audio normalisation
+PREPROCESSOR_FILE = "preprocessor_config.json"
+WEIGHTS_FILE = "model.safetensors"
+# Parts that no feature depends on: checkpoints of classifiers come without them.
+UNUSED = re.compile(r"(^|\.)(masked_spec_embed$|pooler\.)")
+LAYER = re.compile(r"encoder\.layers?\.(\d+)\.")
+
+# Architectures of the published components, so that a checkpoint that holds all weights needs no download.
+KNOWN: dict[str, dict[str, dict[str, Any]]] = {
+    "mert": {
+        "m-a-p/MERT-v1-330M": {
+            "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+            "conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": True},
+        "m-a-p/MERT-v1-95M": {
+            "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+            "conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": False},
+    },
+    "vit": {"google/vit-base-patch16-224": {"image_size": 224, "patch_size": 16}},  # -in21k has the same architecture
+    "vivit": {"google/vivit-b-16x2-kinetics400": {"image_size": 224, "num_frames": 32, "tubelet_size": [2, 16, 16]}},
+}
+
+
+class Encoder(Protocol):
+    """What understanding needs of a neighbour: its width and its states."""
+
+    feature_dim: int
+
+    def encode(self, media: Tensor) -> Tensor: ...  # [B, ...] -> [B, L, T, F]
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' progress bars and loading reports: what matters of them is raised as an error here."""
+    bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+class FrozenEncoder(nn.Module):
+    """One transformers model that is never trained: no gradients, no dropout, whatever `train()` says."""
+
+    model_class: ClassVar[type[PreTrainedModel]]
+    config_class: ClassVar[type[PretrainedConfig]]
+    kind: ClassVar[str]  # row of KNOWN, and the `*_path` argument that names another component
+
+    def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False).eval()
+        self.feature_dim: int = model.config.hidden_size
+        self.preprocessor: dict[str, Any] = {**self.default_preprocessor(model.config), **(preprocessor or {})}
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
+
+    @classmethod
+    def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        raise TypeError(f"{cls.__name__} is an abstract encoder.")
+
+    @classmethod
+    def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        """Published names whose shapes tell one architecture from another."""
+        raise TypeError(f"{cls.__name__} is an abstract encoder.")
+
+    @classmethod
+    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> Self:
+        """Load a `save_pretrained` folder or a hub name, in `dtype`. Remote code is never run.
+
+        Raises `FileNotFoundError` or `ValueError` when it is not there or is another kind of model.
+        """
+        if Path(path).is_file() or (Path(path).is_absolute() and not Path(path).exists()):
+            raise FileNotFoundError(f"There is no folder {path}; {cls.kind}_path takes a folder with config.json and "
+                                    "weights, or a hub name.")
+        try:
+            values, _ = cls.config_class.get_config_dict(str(path))
+            config = cls.config_from(values)
+            with quiet_transformers():
+                load: Any = cls.model_class.from_pretrained
+                model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
+                                     output_loading_info=True)
+            _settle_unused(cls.__name__, model, report["missing_keys"])
+            return cls(model, _read_preprocessor(path))
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+            raise kind(f"Cannot load {cls.__name__} from {path} ({reason}); {cls.kind}_path takes a folder with "
+                       "config.json and weights, or a hub name.") from error
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any] | None, state: Mapping[str, Tensor],
+                   preprocessor: Mapping[str, Any] | None = None) -> Self:
+        """Build from weights under their published names, in the type they have; the tensors are used, not copied.
+
+        `config`: the component's config.json, or None to find the architecture among the known ones by its shapes.
+        Raises `ValueError` when the weights do not fit.
+        """
+        built = cls._known_config(state) if config is None else cls.config_from(config)
+        if problem := cls._misfit(built, state):
+            raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
+                             f"component they belong to with {cls.kind}_path.")
+        first = next(iter(state.values()))
+        with quiet_transformers():
+            load: Any = cls.model_class.from_pretrained
+            model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
+                                 dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True)
+        if unexpected := sorted(report["unexpected_keys"]):
+            raise ValueError(f"The {cls.kind} weights hold {unexpected[0]}, which {cls.__name__} does not have; name "
+                             f"the folder of the component they belong to with {cls.kind}_path.")
+        _settle_unused(cls.__name__, model, report["missing_keys"])
+        return cls(model.to("meta") if first.is_meta else model, preprocessor)
+
+    @classmethod
+    def config_from(cls, values: Mapping[str, Any]) -> PretrainedConfig:
+        """Only what describes the architecture: a foreign model type or remote code means nothing here."""
+        dropped = ("model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version")
+        return cls.config_class.from_dict({key: value for key, value in values.items() if key not in dropped})
+
+    @classmethod
+    def _known_config(cls, state: Mapping[str, Tensor]) -> PretrainedConfig:
+        for values in KNOWN[cls.kind].values():
+            config = cls.config_from(values)
+            if not cls._misfit(config, state):
+                return config
+        names = " or ".join(KNOWN[cls.kind])
+        raise ValueError(f"The {cls.kind} weights are not of {names}; name the folder of the component they belong to "
+                         f"with {cls.kind}_path.")
+
+    @classmethod
+    def _misfit(cls, config: PretrainedConfig, state: Mapping[str, Tensor]) -> str:
+        """The first difference between weights and architecture, or ""."""
+        for name, shape in cls.expected_shapes(config).items():
+            if name not in state:
+                return f"{name} is missing"
+            if tuple(state[name].shape) != shape:
+                return f"{name} is {tuple(state[name].shape)}, not {shape}"
+        layers = 1 + max((int(found[1]) for found in map(LAYER.search, state) if found), default=-1)
+        wanted = config.num_hidden_layers
+        return "" if layers == wanted else f"{layers} layers, not {wanted}"
+
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write config, weights (in `dtype`, or as they are) and preprocessor, each file whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.model if dtype in (None, self.dtype) else deepcopy(self.model).to(dtype)
+        with TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            _save_model(model, partial)
+            Path(partial, PREPROCESSOR_FILE).write_text(json.dumps(self.preprocessor, indent=2) + "\n")
+            for file in Path(partial).iterdir():
+                os.replace(file, folder / file.name)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights under their published names: what `from_state` takes."""
+        with TemporaryDirectory() as partial:  # saving is where transformers turns its inner names back
+            _save_model(self.model, partial)
+            return load_file(Path(partial, WEIGHTS_FILE))
+
+
+class MERTEncoder(FrozenEncoder):
+    """Hears: windows of a recording -> all hidden states, `states` = layers + 1."""
+
+    model_class, config_class, kind = HubertModel, HubertConfig, "mert"
+
+    def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__(model, preprocessor)
+        self.sample_rate: int = self.preprocessor["sampling_rate"]
+        self.states: int = model.config.num_hidden_layers + 1
+        self.receptive_field: int = _receptive_field(model.config.conv_kernel, model.config.conv_stride)  # samples
+
+    @classmethod
+    def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        return {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "sampling_rate": 24_000,
+                "padding_value": 0.0, "padding_side": "right", "do_normalize": True, "return_attention_mask": True}
+
+    @classmethod
+    def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        width, inner = config.hidden_size, config.intermediate_size
+        return {"feature_extractor.conv_layers.0.conv.weight": (config.conv_dim[0], 1, config.conv_kernel[0]),
+                "feature_projection.projection.weight": (width, config.conv_dim[-1]),
+                "encoder.layers.0.feed_forward.intermediate_dense.weight": (inner, width)}
+
+    def windows(self, wave: Waveform) -> list[Tensor]:
+        """The whole recording in mono at the encoder's rate: windows `[N]` of 60 s, the last of up to 61 s.
+
+        Each is normalised alone if the preprocessor says so; one shorter than the receptive field is filled with zeros.
+        """
+        samples = wave.mono().resample(self.sample_rate).samples[0]
+        length, total = WINDOW * self.sample_rate, len(samples)
+        tail = SHORTEST_TAIL * self.sample_rate
+        starts = [start for start in range(0, total, length) if start == 0 or total - start >= tail]
+        pieces = [samples[start:end] for start, end in zip(starts, [*starts[1:], total], strict=True)]
+        return [self._prepared(piece) for piece in pieces]
+
+    @torch.no_grad()
+    def encode(self, samples: Tensor) -> Tensor:
+        """`[B, N]` samples -> `[B, L + 1, T, F]`: the embedding, then each layer, the last after the final norm.
+
+        Rows must be whole windows of one length: padding would change what the group norm hears.
+        """
+        out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
+        # transformers 5 lists the last layer before the final norm; the published states hold it after.
+        return torch.stack([*out.hidden_states[:-1], out.last_hidden_state], dim=1)
+
+    def _prepared(self, piece: Tensor) -> Tensor:
+        if self.preprocessor["do_normalize"]:
+            piece = (piece - piece.mean()) / torch.sqrt(piece.var(correction=0) + VARIANCE_FLOOR)
+        return nn.functional.pad(piece, (0, max(0, self.receptive_field - len(piece))))
+
+
+class ViTEncoder(FrozenEncoder):
+    """Looks at a picture: `tokens` = patches + 1."""
+
+    model_class, config_class, kind = ViTModel, ViTConfig, "vit"
+
+    def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__(model, preprocessor)
+        self.tokens: int = 1 + (model.config.image_size // model.config.patch_size) ** 2
+        self.pixels = PixelRecipe.read(self.preprocessor)
+
+    @classmethod
+    def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        side = {"height": config.image_size, "width": config.image_size}
+        return {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": side, "resample": 2,
+                "do_rescale": True, "rescale_factor": 1 / 255, **_HALVES}
+
+    @classmethod
+    def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        width, patch, tokens = config.hidden_size, config.patch_size, 1 + (config.image_size // config.patch_size) ** 2
+        return {"embeddings.position_embeddings": (1, tokens, width),
+                "embeddings.patch_embeddings.projection.weight": (width, config.num_channels, patch, patch),
+                "encoder.layer.0.intermediate.dense.weight": (config.intermediate_size, width)}
+
+    def prepare(self, image: Image.Image | str | Path) -> Tensor:
+        """A picture -> `[3, H, W]` as the published weights saw it."""
+        return self.pixels(np.asarray(load_image(image))[None])[0]
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """`[B, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
+        return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
+
+
+class ViViTEncoder(FrozenEncoder):
+    """Watches a clip of `frames` frames: `tokens` = tubelets + 1."""
+
+    model_class, config_class, kind = VivitModel, VivitConfig, "vivit"
+
+    def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__(model, preprocessor)
+        self.frames: int = model.config.num_frames
+        self.tokens: int = _tubelets(model.config) + 1
+        self.pixels = PixelRecipe.read(self.preprocessor)
+
+    @classmethod
+    def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        side = config.image_size
+        return {"image_processor_type": "VivitImageProcessor", "do_resize": True, "resample": 2,
+                "size": {"shortest_edge": side * 256 // 224}, "do_center_crop": True,
+                "crop_size": {"height": side, "width": side}, "do_rescale": True, "rescale_factor": 1 / 127.5,
+                "offset": True, **_HALVES}
+
+    @classmethod
+    def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        width, inner = config.hidden_size, config.intermediate_size
+        return {"embeddings.position_embeddings": (1, _tubelets(config) + 1, width),
+                "embeddings.patch_embeddings.projection.weight": (width, config.num_channels, *config.tubelet_size),
+                "encoder.layer.0.intermediate.dense.weight": (inner, width)}
+
+    def prepare(self, frames: np.ndarray | Tensor | str | Path) -> Tensor:
+        """A clip, `[T, H, W, 3]` uint8 or a file -> `[frames, 3, H, W]`; another T is spread evenly over `frames`.
+
+        Values lie in [-3, 1]: the published preprocessing shifts twice, and the weights learned that.
+        """
+        return self.pixels(load_frames(frames, self.frames))
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """`[B, frames, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
+        return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
+
+
+_HALVES = {"do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+def _tubelets(config: PretrainedConfig) -> int:
+    deep, high, wide = config.tubelet_size
+    return (config.num_frames // deep) * (config.image_size // high) * (config.image_size // wide)
+
+
+def _receptive_field(kernels: list[int], strides: list[int]) -> int:
+    field = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        field = (field - 1) * stride + kernel
+    return field
+
+
+def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the same shapes in the memory of one number each, since loading copies nothing but refuses "meta"."""
+    return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
+
+
+def _settle_unused(name: str, model: PreTrainedModel, missing: set[str]) -> None:
+    """Weights that no feature needs may be missing, and are then zero rather than random; others may not."""
+    needed = sorted(key for key in missing if not UNUSED.search(key))
+    if needed:
+        raise ValueError(f"{name}'s weights lack {needed[0]} and {len(needed) - 1} more; give the complete component.")
+    for key in missing:
+        nn.init.zeros_(model.get_parameter(key))
+
+
+def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
+    file = cached_file(str(path), PREPROCESSOR_FILE, _raise_exceptions_for_missing_entries=False)
+    return json.loads(Path(file).read_text()) if file else None
+
+
+def _save_model(model: PreTrainedModel, folder: str) -> None:
+    with quiet_transformers():
+        model.save_pretrained(folder, max_shard_size="1TB")  # one file
