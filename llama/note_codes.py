@@ -1,17 +1,16 @@
 """Scores as codes [K, T] for a language model of music, and the grammar that computes what need not be guessed.
 
-Ten books at ten frames a second, each below 256. Three headers say what the piece is (held through all frames), clock and
-form say where in the bar and in the form a frame lies, chord holds through its bar, and four books carry the notes. Notes
-begin on eighths only, so the note books speak at the first frame of each eighth and are 0 elsewhere; exact times come back
-from tempo and metre, not from frames. Melody is written in degrees of the key and bass in steps above the chord's root,
-which makes twelve keys one.
+Ten books, each below 256, an EIGHTH a step. Three headers say what the piece is (held through all steps), clock and form
+say where in the bar and in the form a step lies, chord holds through its bar, and four books carry the notes. A step is
+thus as long as tempo and swing make it, exact at any tempo, and what returns after a phrase returns after the same number
+of steps. The frame rate is that of the fastest tempo; a slower piece leaves its last steps empty. Melody is written in
+degrees of the key and bass in semitones above the chord's root, which makes twelve keys one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -45,8 +44,9 @@ from llama.notes import (
 BOOKS = ("tempo", "voices", "style", "clock", "form", "chord", "drums", "bass", "accompaniment", "lead")
 TEMPO, VOICES, STYLE, CLOCK, FORM, CHORD, DRUM, BASS, ACCOMPANIMENT, LEAD = range(len(BOOKS))
 CODEBOOK_SIZE = 256
-FRAME_RATE = 10  # frames a second; the shortest swung eighth at 180 bpm lasts 0.111 s, so no two eighths share a frame
-SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: between eighths, rest, hold on, first strike code
+FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
+SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
+FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
 FREE, AGAIN = -1, -2  # of a plan: sample, repeat the frame before
 QUALITY_NAMES = tuple(QUALITIES)
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
@@ -56,35 +56,14 @@ TEMPERATURES = (1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)
 Codes = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Which frame an eighth begins at. Arrays are per eighth (the final chord is the last) or per frame."""
-
-    line: Timeline
-    frames: int
-    first: Codes  # [eighths + 1] first frame of each eighth, the final chord's included
-    eighth: Codes  # [frames] eighth a frame lies in
-    since: Codes  # [frames] frames since that eighth began
-
-    @property
-    def width(self) -> int:
-        """Eighths in a bar."""
-        return self.line.metre * 2
-
-    @property
-    def starts(self) -> Codes:
-        """Bar starts as frames, the final chord's included."""
-        return self.first[:: self.width]
+def frame_count(seconds: float) -> int:
+    """Steps that a piece of this length has, the empty ones at its end included."""
+    return max(1, math.ceil(seconds * FRAME_RATE - 1e-6))
 
 
-@lru_cache(maxsize=4096)
-def grid(tempo: int, metre: int, swing: bool, frames: int) -> Grid:
-    """The grid of a piece of `frames` frames."""
-    line = Timeline(tempo, metre, swing, frames / FRAME_RATE)
-    times = np.array([line.time(eighth) for eighth in range(line.eighths + 1)])
-    first = np.minimum(np.floor(times * FRAME_RATE + 0.5).astype(np.int64), frames - 1)
-    eighth = np.searchsorted(first, np.arange(frames), side="right") - 1
-    return Grid(line, frames, first, eighth, np.arange(frames) - first[eighth])
+def frame_line(attributes: Attributes, frames: int) -> Timeline:
+    """The timeline of a piece of so many steps."""
+    return timeline(attributes, frames / FRAME_RATE)
 
 
 def header_codes(attributes: Attributes) -> tuple[int, int, int]:
@@ -106,29 +85,32 @@ def read_headers(codes: Sequence[int]) -> Attributes:
     )
 
 
-def clock_codes(place: Grid) -> Codes:
-    """[frames] eighth within the bar and frame within the eighth; frames since the final chord began in the tail."""
-    inside = 1 + (place.eighth % place.width) * 8 + np.minimum(place.since, 7)
-    return np.where(place.eighth == place.line.eighths, 65 + np.minimum(place.since, 15), inside)
+def clock_codes(line: Timeline, frames: int) -> Codes:
+    """[frames] eighth within the bar, from 1; 9 for the final chord, 10 after it."""
+    step = np.arange(frames)
+    return np.where(step < line.eighths, 1 + step % line.width, np.where(step == line.eighths, FINAL_CLOCK, FINAL_CLOCK + 1))
 
 
-def form_codes(place: Grid) -> Codes:
-    """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord."""
-    per_bar = [
-        1 + ((min(bar.left, 8) - 1) * 4 + bar.place) * 4 + (bar.section == "B") * 2 + int(bar.returns) for bar in place.line.bars
-    ]
-    return np.array([*per_bar, 129], np.int64)[np.minimum(place.eighth // place.width, len(per_bar))]
+def form_codes(line: Timeline, frames: int) -> Codes:
+    """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
+    out = np.full(frames, FINAL_FORM + 1, np.int64)
+    for index, bar in enumerate(line.bars):
+        code = 1 + ((min(bar.left, 8) - 1) * 4 + bar.place) * 4 + (bar.section == "B") * 2 + int(bar.returns)
+        out[index * line.width : (index + 1) * line.width] = code
+    out[line.eighths] = FINAL_FORM
+    return out
 
 
 def plan(attributes: Attributes, frames: int) -> Codes:
     """[K, frames] what a piece with these headers must hold: a code, FREE or AGAIN."""
-    place = grid(attributes.tempo, attributes.metre, attributes.swing, frames)
+    line = frame_line(attributes, frames)
+    used = line.eighths + 1
     out = np.full((len(BOOKS), frames), SILENT, np.int64)
     out[: STYLE + 1] = np.array(header_codes(attributes))[:, None]
-    out[CLOCK], out[FORM] = clock_codes(place), form_codes(place)
+    out[CLOCK], out[FORM] = clock_codes(line, frames), form_codes(line, frames)
     out[CHORD] = AGAIN
-    out[CHORD, place.starts] = FREE
-    out[DRUM:, place.first] = FREE
+    out[CHORD, : used : line.width] = FREE
+    out[DRUM:, :used] = FREE
     if not attributes.drums:
         out[DRUM] = SILENT
     return out
@@ -173,25 +155,24 @@ class CodeGrammar:
 
 def encode(score: Score) -> Codes:
     """[K, T] codes of a score whose notes lie on eighths (any score of the composer's)."""
-    attributes, frames = score.attributes, round(score.seconds * FRAME_RATE)
-    place = grid(attributes.tempo, attributes.metre, attributes.swing, frames)
-    if place.line.eighths != timeline(attributes, score.seconds).eighths:
-        raise ValueError(f"A score of {score.seconds} seconds is not on the frame grid; use a multiple of {1 / FRAME_RATE} s.")
+    attributes, frames = score.attributes, frame_count(score.seconds)
+    line = frame_line(attributes, frames)
+    if line.eighths != timeline(attributes, score.seconds).eighths:
+        raise ValueError(f"A score of {score.seconds} s ends between two steps; use a multiple of 1/{FRAME_RATE:g} s.")
     out = plan(attributes, frames)
-    _write_chords(score, place, out)
+    _write_chords(score, line, out)
     out[DRUM:] = SILENT
     for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
-        out[book, place.first] = _note_events(score, track, place)
+        out[book, : line.eighths + 1] = _note_events(score, track, line)
     for note in score.drums:
-        out[DRUM, place.first[_eighth_at(place.line, note.start)]] |= 1 << DRUMS.index(note.pitch)
+        out[DRUM, _eighth_at(line, note.start)] |= 1 << DRUMS.index(note.pitch)
     return out
 
 
-def _write_chords(score: Score, place: Grid, out: Codes) -> None:
-    edges = [*place.starts.tolist(), place.frames]
-    for chord, first, last in zip(score.chords, edges[:-1], edges[1:], strict=True):
+def _write_chords(score: Score, line: Timeline, out: Codes) -> None:
+    for bar, chord in enumerate(score.chords):
         root = (chord.root - score.attributes.key) % 12
-        out[CHORD, first:last] = 1 + root * len(QUALITY_NAMES) + QUALITY_NAMES.index(chord.quality)
+        out[CHORD, bar * line.width :] = 1 + root * len(QUALITY_NAMES) + QUALITY_NAMES.index(chord.quality)
 
 
 def _eighth_at(line: Timeline, second: float) -> int:
@@ -199,15 +180,15 @@ def _eighth_at(line: Timeline, second: float) -> int:
     return beats * 2 + int(second - beats * line.beat > 0.25 * line.beat)
 
 
-def _note_events(score: Score, track: str, place: Grid) -> Codes:
+def _note_events(score: Score, track: str, line: Timeline) -> Codes:
     """[eighths + 1] rest, hold or strike of one track."""
-    line, out = place.line, np.full(place.line.eighths + 1, REST, np.int64)
+    out = np.full(line.eighths + 1, REST, np.int64)
     gate = GATES[score.attributes.style][track]
     struck: dict[int, list[Note]] = {}
     for note in score.track(track):
         struck.setdefault(_eighth_at(line, note.start), []).append(note)
     for eighth, notes in sorted(struck.items()):
-        chord = score.chords[eighth // place.width]
+        chord = score.chords[eighth // line.width]
         out[eighth] = _strike_code(score.attributes, track, notes, chord)
         if eighth < line.eighths:
             end = _eighth_at(line, notes[0].start + notes[0].duration / gate + 1e-6)
@@ -234,40 +215,38 @@ def decode(codes: Codes) -> Score:
     """The score that codes [K, T] stand for. Never fails on codes that a model made up: what has no meaning is a rest."""
     frames = codes.shape[1]
     attributes = read_headers(codes[:, 0].tolist())
-    place = grid(attributes.tempo, attributes.metre, attributes.swing, frames)
-    chords = _read_chords(codes, attributes, place)
+    line = frame_line(attributes, frames)
+    codes = codes[:, : line.eighths + 1]
+    chords = _read_chords(codes, attributes, line)
     tracks = {
-        track: _read_notes(codes[book, place.first], track, attributes, chords, place)
+        track: _read_notes(codes[book], track, attributes, chords, line)
         for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS))
     }
-    drums = _read_drums(codes[DRUM, place.first], place.line) if attributes.drums else ()
+    drums = _read_drums(codes[DRUM], line) if attributes.drums else ()
     return Score(attributes, frames / FRAME_RATE, chords=chords, drums=drums, **tracks)
 
 
-def _read_chords(codes: Codes, attributes: Attributes, place: Grid) -> tuple[Chord, ...]:
-    line = place.line
-    times = [line.time(bar * place.width) for bar in range(line.bar_count + 1)] + [line.end]
+def _read_chords(codes: Codes, attributes: Attributes, line: Timeline) -> tuple[Chord, ...]:
+    times = [line.time(bar * line.width) for bar in range(line.bar_count + 1)] + [line.end]
     chords = []
-    for bar, first in enumerate(place.starts):
-        root, quality = divmod(min(max(int(codes[CHORD, first]) - 1, 0), 71), len(QUALITY_NAMES))
+    for bar in range(line.bar_count + 1):
+        root, quality = divmod(min(max(int(codes[CHORD, bar * line.width]) - 1, 0), 71), len(QUALITY_NAMES))
         root = (root + attributes.key) % 12
         chords.append(Chord(times[bar], times[bar + 1] - times[bar], root, QUALITY_NAMES[quality]))
     return tuple(chords)
 
 
 def _read_notes(
-    events: Codes, track: str, attributes: Attributes, chords: Sequence[Chord], place: Grid
+    events: Codes, track: str, attributes: Attributes, chords: Sequence[Chord], line: Timeline
 ) -> tuple[Note, ...]:
-    line, notes = place.line, []
+    notes: list[Note] = []
     gate = GATES[attributes.style][track]
     for eighth in np.flatnonzero(events >= STRIKE).tolist():
-        after = events[eighth + 1 : line.eighths]
-        held = int(np.argmax(after != HOLD)) if (after != HOLD).any() else len(after)
+        after = events[eighth + 1 : line.eighths] != HOLD
+        held = int(np.argmax(after)) if after.any() else len(after)
         start = line.time(eighth)
-        last = eighth == line.eighths
-        duration = line.end - start if last else (line.time(eighth + 1 + held) - start) * gate
-        chord = chords[eighth // place.width]
-        pitches, accent = _strike_pitches(int(events[eighth]) - STRIKE, track, attributes, chord)
+        duration = line.end - start if eighth == line.eighths else (line.time(eighth + 1 + held) - start) * gate
+        pitches, accent = _strike_pitches(int(events[eighth]) - STRIKE, track, attributes, chords[eighth // line.width])
         notes += [Note(start, duration, pitch, VELOCITY[track][accent]) for pitch in pitches]
     return tuple(notes)
 

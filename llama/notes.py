@@ -41,7 +41,7 @@ GATES: Mapping[str, Mapping[str, float]] = {  # sounding part of a written lengt
     "ambient": {"lead": 1.0, "accompaniment": 1.0, "bass": 1.0},
 }
 FINAL_SECONDS = 1.0  # the last chord sounds at least this long
-ENDING_REST = 0.25  # silence kept free at the very end, so that the last chord can fade inside the length
+ENDING_REST = 0.4  # kept free at the very end, so that the last chord can fade inside the length
 
 
 def _one_of(name: str, value: object, allowed: Mapping[str, int] | tuple[object, ...]) -> None:
@@ -159,7 +159,7 @@ class Timeline:
     @property
     def eighths(self) -> int:
         """Eighths before the final chord; the final chord starts at `time(eighths)`."""
-        return self.bar_count * self.metre * 2
+        return self.bar_count * self.width
 
     def time(self, eighth: int) -> float:
         """Second at which an eighth begins; swung off-beats come after two thirds of the beat."""
@@ -170,6 +170,11 @@ class Timeline:
     def end(self) -> float:
         """Second at which the final chord is let go."""
         return max(self.time(self.eighths) + 0.1, self.seconds - ENDING_REST)
+
+    @cached_property
+    def width(self) -> int:
+        """Eighths in a bar."""
+        return self.metre * 2
 
     @cached_property
     def phrase(self) -> int:

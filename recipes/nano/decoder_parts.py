@@ -1,0 +1,172 @@
+"""The pieces of the embedded music decoder: tokenizer, networks that start with musical geometry, the saved folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import (
+    MusicgenDecoderConfig,
+    MusicgenForCausalLM,
+    MusicgenForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
+
+from DataSet.captions import caption
+from DataSet.composer import sample_attributes
+from llama.note_codes import BOOKS, CODEBOOK_SIZE
+
+CONDITION_TOKENS = 32
+REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a caption whatever its words
+SPECIALS = ("<pad>", "</s>", "<unk>", *REGISTERS)
+WIDTH = 192
+
+
+def train_tokenizer(seed: int = 11, captions: int = 20_000, vocabulary: int = 900) -> PreTrainedTokenizerFast:
+    """A lower-casing BPE tokenizer learnt from captions; every text begins with the registers and ends with `</s>`."""
+    rng = np.random.default_rng(seed)
+    texts = [caption(rng, sample_attributes(rng)) for _ in range(captions)] + [str(n) for n in range(201)] * 20
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    alphabet = [chr(code) for code in range(33, 127)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIALS}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=" ".join([*REGISTERS, "$A", "</s>"]), special_tokens=[(token, ids[token]) for token in (*REGISTERS, "</s>")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=CONDITION_TOKENS
+    )
+
+
+def tokenize(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> tuple[Tensor, Tensor]:
+    """Ids and mask [B, CONDITION_TOKENS]."""
+    batch = tokenizer(texts, padding="max_length", truncation=True, max_length=CONDITION_TOKENS, return_tensors="pt")
+    return batch["input_ids"], batch["attention_mask"]
+
+
+def build(vocabulary: int, layers: int = 5, width: int = WIDTH) -> tuple[MusicgenForCausalLM, T5EncoderModel]:
+    """A language model of note codes and the text encoder that conditions it."""
+    decoder = MusicgenForCausalLM(
+        MusicgenDecoderConfig(
+            vocab_size=CODEBOOK_SIZE, num_hidden_layers=layers, ffn_dim=4 * width, num_attention_heads=6, hidden_size=width,
+            num_codebooks=len(BOOKS), max_position_embeddings=1024, layerdrop=0.0, dropout=0.0, initializer_factor=0.05,
+            pad_token_id=CODEBOOK_SIZE, bos_token_id=CODEBOOK_SIZE, eos_token_id=None, audio_channels=1,
+        )
+    )
+    text = T5EncoderModel(
+        T5Config(
+            vocab_size=vocabulary, d_model=width, d_kv=32, d_ff=2 * width, num_layers=3, num_heads=6, dropout_rate=0.0,
+            feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
+        )
+    )
+    _start_with_geometry(decoder)
+    return decoder, text
+
+
+def _digits(sizes: tuple[int, ...]) -> NDArray[np.float32]:
+    """[CODEBOOK_SIZE, features] one-hot digits of a mixed-radix code, least significant digit last."""
+    codes, columns = np.arange(CODEBOOK_SIZE), []
+    for size in reversed(sizes):
+        columns.append(np.eye(size, dtype=np.float32)[codes % size])
+        codes = codes // size
+    return np.concatenate(columns, 1)
+
+
+def _smooth(values: NDArray[np.float64], centres: int, width: float) -> NDArray[np.float32]:
+    """Bumps along a line: near values get near features."""
+    middle = np.linspace(values.min(), values.max(), centres)
+    return np.exp(-(((values[:, None] - middle) / width) ** 2)).astype(np.float32)
+
+
+def code_features(book: str) -> NDArray[np.float32]:
+    """[CODEBOOK_SIZE, features] what a code of this book means, so that codes that mean alike start alike."""
+    codes = np.arange(CODEBOOK_SIZE)
+    one = np.eye(CODEBOOK_SIZE, dtype=np.float32)
+    if book == "tempo":
+        return np.concatenate([_smooth(codes // 4 * 1.0, 20, 3.0), 2 * _digits((2, 2))], 1)
+    if book == "voices":
+        return _digits((52, 5))
+    if book == "style":
+        return _digits((11, 2, 12))
+    if book == "clock":
+        return np.concatenate([one[:, :11], np.eye(2, dtype=np.float32)[codes % 2]], 1)
+    if book == "form":
+        return np.roll(_digits((8, 4, 2, 2)), 1, 0)
+    if book == "chord":
+        return np.roll(_digits((12, 6)), 1, 0)
+    if book == "drums":
+        return (codes[:, None] >> np.arange(8) & 1).astype(np.float32)
+    kind = np.where(codes < 3, codes, 3)
+    event = np.maximum(codes - 3, 0)
+    shared = [np.eye(4, dtype=np.float32)[kind] * 2]
+    if book == "lead":
+        degree = event // 4
+        shared += [_smooth(degree * 1.0, 24, 2.0), np.eye(7, dtype=np.float32)[degree % 7], _digits_of(event, (2, 2))]
+    elif book == "bass":
+        shared += [one[event // 2][:, :40], _digits_of(event, (2,))]
+    else:
+        shared += [((event // 2 + 1)[:, None] >> np.arange(4) & 1).astype(np.float32), _digits_of(event, (2,))]
+    return np.concatenate(shared, 1)
+
+
+def _digits_of(codes: NDArray[np.int64], sizes: tuple[int, ...]) -> NDArray[np.float32]:
+    return _digits(sizes)[codes % CODEBOOK_SIZE]
+
+
+@torch.no_grad()
+def _start_with_geometry(decoder: MusicgenForCausalLM) -> None:
+    """Embeddings from code features, heads a tenth of them: default ones leave training at the codes' frequencies for long."""
+    generator = torch.Generator().manual_seed(5)
+    for index, book in enumerate(BOOKS):
+        features = torch.from_numpy(code_features(book))
+        table = features @ torch.randn(features.shape[1], decoder.config.hidden_size, generator=generator)
+        table = table / table.std() + 0.2 * torch.randn(table.shape, generator=generator)
+        weight = decoder.model.decoder.embed_tokens[index].weight
+        weight[:CODEBOOK_SIZE] = table / len(BOOKS) ** 0.5
+        weight[CODEBOOK_SIZE] = torch.randn(decoder.config.hidden_size, generator=generator) / len(BOOKS) ** 0.5
+        decoder.lm_heads[index].weight.copy_(0.1 * weight[:CODEBOOK_SIZE])
+
+
+def export(
+    folder: Path, decoder: MusicgenForCausalLM, text: T5EncoderModel, tokenizer: PreTrainedTokenizerFast, codec_folder: Path
+) -> None:
+    """Write a stock MusicGen folder in half precision; an older one at the same place is replaced at once."""
+    from llama import note_codec
+
+    note_codec.register()
+    codec = note_codec.NoteCodecModel.from_pretrained(codec_folder)
+    model = MusicgenForConditionalGeneration(text_encoder=text, audio_encoder=codec, decoder=decoder)
+    model.set_attn_implementation("sdpa")  # without it the text encoder of an assembled model ignores its padding mask
+    model.config.condition_tokens = CONDITION_TOKENS
+    model.config.window_seconds = 150.0  # a step is an eighth: far more music fits the positions than in a neural codec
+    settings = model.generation_config
+    settings.decoder_start_token_id = settings.pad_token_id = settings.bos_token_id = CODEBOOK_SIZE
+    settings.eos_token_id = None
+    settings.do_sample, settings.guidance_scale, settings.top_k, settings.temperature = True, 1.5, 60, 1.0
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.half().save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
+    _swap(draft, folder)
+
+
+def _swap(draft: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(draft, folder)
+    shutil.rmtree(old, ignore_errors=True)
