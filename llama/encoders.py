@@ -127,8 +127,8 @@ class FrozenEncoder(nn.Module):
             with quiet_transformers():
                 load: Any = cls.model_class.from_pretrained
                 model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
-                                     output_loading_info=True)
-            _settle_unused(cls.__name__, model, report["missing_keys"])
+                                     output_loading_info=True, ignore_mismatched_sizes=True)
+            _check_report(cls.kind, model, report)
             return cls(model, _read_preprocessor(path))
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -152,11 +152,12 @@ class FrozenEncoder(nn.Module):
         with quiet_transformers():
             load: Any = cls.model_class.from_pretrained
             model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
-                                 dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True)
+                                 dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
+                                 ignore_mismatched_sizes=True)
         if unexpected := sorted(report["unexpected_keys"]):
             raise ValueError(f"The {cls.kind} weights hold {unexpected[0]}, which {cls.__name__} does not have; name "
                              f"the folder of the component they belong to with {cls.kind}_path.")
-        _settle_unused(cls.__name__, model, report["missing_keys"])
+        _check_report(cls.kind, model, report)
         return cls(model.to("meta") if first.is_meta else model, preprocessor)
 
     @classmethod
@@ -348,12 +349,15 @@ def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
 
 
-def _settle_unused(name: str, model: PreTrainedModel, missing: set[str]) -> None:
-    """Weights that no feature needs may be missing, and are then zero rather than random; others may not."""
-    needed = sorted(key for key in missing if not UNUSED.search(key))
-    if needed:
-        raise ValueError(f"{name}'s weights lack {needed[0]} and {len(needed) - 1} more; give the complete component.")
-    for key in missing:
+def _check_report(kind: str, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
+    """Refuse what transformers would fill at random; what no feature needs may be missing, and is then zero."""
+    if other := sorted(key for key, *_ in report["mismatched_keys"]):
+        raise ValueError(f"The {kind} weights hold {other[0]} in another shape than their config says; name the folder "
+                         f"of the component they belong to with {kind}_path.")
+    if needed := sorted(key for key in report["missing_keys"] if not UNUSED.search(key)):
+        raise ValueError(f"The {kind} weights lack {needed[0]} and {len(needed) - 1} more; give the complete component "
+                         f"with {kind}_path.")
+    for key in report["missing_keys"]:
         nn.init.zeros_(model.get_parameter(key))
 
 

@@ -24,7 +24,7 @@ from .audio import decoded, describe_file, existing_file, open_container
 MAX_PIXELS = 100_000_000
 WHITE = (255, 255, 255, 255)
 # Formats decoded by the picture library itself. PostScript stays out: it starts another program on the user's file.
-PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "TGA", "JPEG2000", "AVIF")
+PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 ANIMATIONS = ("GIF", "WEBP", "PNG")
 INDEXED = ("mov", "mp4", "matroska", "webm")  # containers whose key frames are found exactly; others are read through
 
@@ -120,13 +120,19 @@ def _open_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():  # the library's own, higher limit; ours is checked right after
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=PICTURES)
+            return Image.open(path, formats=_available(PICTURES))
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(str(path))) from error
     except (OSError, SyntaxError, ValueError) as error:
         what = describe_file(path)
         found = "damaged, or of a format unknown here" if what.startswith("not") or "picture" in what else what
         raise ValueError(f"{path} is {found}; give a picture such as png, jpg, webp, gif, bmp or tiff.") from error
+
+
+def _available(formats: tuple[str, ...]) -> list[str]:
+    """The library is built with or without some of them, and knows most only after this call."""
+    Image.init()
+    return [name for name in formats if name in Image.OPEN]
 
 
 def _too_large(name: str) -> str:
@@ -179,7 +185,7 @@ def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
 
 def _is_animation(path: Path) -> bool:
     try:
-        with Image.open(path, formats=ANIMATIONS):
+        with Image.open(path, formats=_available(ANIMATIONS)):
             return True
     except OSError:
         return False
