@@ -1,0 +1,137 @@
+"""What a wish means: from a few words, a picture's mood or a clip's motion to the complete attributes of one piece.
+
+Everything here is a function without chance: whoever wishes the same gets the same attributes, so that a small model can
+learn the rule and a test can tell whether it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from DataSet.captions import DRUM_WORDS, METRE_WORDS, MODE_WORDS, STYLE_WORDS, TEMPO_WORDS
+from llama.notes import KEYS, TEMPI, Attributes
+
+Wish = Mapping[str, Any]  # some of the fields of Attributes
+
+STYLE_HABITS: Mapping[str, Wish] = {  # what a style means when nothing else is said
+    "ballad": {"lead": "piano", "accompaniment": "strings", "tempo": 72, "mode": "major", "metre": 4, "drums": False},
+    "rock": {"lead": "guitar", "accompaniment": "organ", "tempo": 132, "mode": "minor", "metre": 4, "drums": True},
+    "dance": {"lead": "synthesizer", "accompaniment": "pad", "tempo": 124, "mode": "major", "metre": 4, "drums": True},
+    "waltz": {"lead": "violin", "accompaniment": "piano", "tempo": 108, "mode": "major", "metre": 3, "drums": False},
+    "swing": {"lead": "saxophone", "accompaniment": "piano", "tempo": 140, "mode": "major", "metre": 4, "drums": True},
+    "ambient": {"lead": "flute", "accompaniment": "pad", "tempo": 66, "mode": "major", "metre": 4, "drums": False},
+}
+LEAD_STYLE: Mapping[str, str] = {  # the style an instrument suggests by itself
+    "piano": "ballad", "organ": "ballad", "guitar": "rock", "violin": "waltz", "cello": "ballad", "trumpet": "swing",
+    "flute": "ambient", "saxophone": "swing", "clarinet": "swing", "harp": "ambient", "marimba": "dance", "synthesizer": "dance",
+}
+STYLE_NAMES: Mapping[str, str] = {  # names people use -> the style that comes nearest
+    "ballad": "ballad", "love song": "ballad", "lullaby": "ballad", "folk song": "ballad", "slow song": "ballad", "hymn": "ballad",
+    "rock": "rock", "metal": "rock", "punk": "rock", "hard rock": "rock", "dance": "dance", "techno": "dance", "house": "dance",
+    "disco": "dance", "pop": "dance", "electronic": "dance", "club": "dance", "waltz": "waltz", "swing": "swing", "jazz": "swing",
+    "big band": "swing", "blues": "swing", "ambient": "ambient", "meditation": "ambient", "lo-fi": "ambient", "spa": "ambient",
+}
+MOODS: Mapping[str, Wish] = {  # an adjective, and what it asks for
+    **{word: {"mode": mode} for mode, words in MODE_WORDS.items() for word in words},
+    "calm": {"style": "ambient", "drums": False}, "peaceful": {"style": "ambient", "drums": False},
+    "relaxing": {"style": "ambient", "drums": False}, "dreamy": {"style": "ambient", "drums": False},
+    "gentle": {"style": "ballad", "drums": False}, "romantic": {"style": "ballad", "drums": False},
+    "tender": {"style": "ballad", "drums": False}, "powerful": {"style": "rock", "drums": True},
+    "wild": {"style": "rock", "drums": True}, "angry": {"style": "rock", "mode": "minor", "drums": True},
+    "groovy": {"style": "dance", "drums": True}, "danceable": {"style": "dance", "drums": True},
+}
+PACES: Mapping[str, int] = {word: (low + high) // 4 * 2 for low, high, words in TEMPO_WORDS for word in words}
+OCCASIONS: Mapping[str, Wish] = {
+    "a rainy evening": {"style": "ballad", "mode": "minor", "lead": "piano"}, "a birthday party": {"style": "dance", "lead": "trumpet"},
+    "falling asleep": {"style": "ambient", "lead": "harp"}, "a royal ball": {"style": "waltz", "accompaniment": "strings"},
+    "a jazz club": {"style": "swing"}, "running": {"style": "dance", "tempo": 160}, "a workout": {"style": "dance", "tempo": 140},
+    "a funeral": {"style": "ballad", "mode": "minor", "lead": "organ", "tempo": 60}, "a wedding": {"style": "waltz", "lead": "organ"},
+    "studying": {"style": "ambient", "lead": "piano"}, "a car chase": {"style": "rock", "tempo": 168},
+    "a sunrise": {"style": "ambient", "lead": "flute"}, "the sea": {"style": "ambient", "lead": "harp"},
+    "a battle": {"style": "rock", "lead": "trumpet", "tempo": 150}, "a candlelight dinner": {"style": "ballad", "lead": "saxophone"},
+    "a walk in the forest": {"style": "ambient", "lead": "clarinet"}, "a night drive": {"style": "dance", "mode": "minor", "tempo": 104},
+    "a haunted house": {"style": "ambient", "mode": "minor", "lead": "organ"}, "a carousel": {"style": "waltz", "lead": "organ", "tempo": 120},
+    "yoga": {"style": "ambient"}, "a road trip": {"style": "rock", "mode": "major"}, "a street parade": {"style": "swing", "lead": "trumpet"},
+    "a lonely night": {"style": "ballad", "mode": "minor", "lead": "cello"}, "a beach holiday": {"style": "dance", "lead": "marimba", "tempo": 108},
+    "a winter morning": {"style": "ballad", "lead": "harp"}, "cooking": {"style": "swing", "tempo": 120},
+    "a video game": {"style": "dance", "lead": "synthesizer", "tempo": 150}, "outer space": {"style": "ambient", "lead": "synthesizer"},
+    "a church": {"style": "ballad", "lead": "organ"}, "a baby": {"style": "ballad", "lead": "marimba", "tempo": 66},
+}
+SUBSTITUTES: Mapping[str, str] = {  # instruments that are not here -> the nearest that is
+    "banjo": "guitar", "ukulele": "guitar", "sitar": "guitar", "mandolin": "guitar", "lute": "guitar", "oboe": "clarinet",
+    "bassoon": "clarinet", "trombone": "trumpet", "French horn": "trumpet", "tuba": "trumpet", "viola": "violin", "fiddle": "violin",
+    "double bass": "cello", "theremin": "synthesizer", "accordion": "organ", "harmonica": "clarinet", "bagpipes": "organ",
+    "recorder": "flute", "panpipes": "flute", "xylophone": "marimba", "vibraphone": "marimba", "harpsichord": "harp", "kazoo": "saxophone",
+}
+_ACCOMPANY = {"piano": "strings", "organ": "pad", "guitar": "piano", "strings": "piano", "pad": "organ"}
+_PLACE_LEAD = {"sea": "harp", "mountain": "trumpet", "forest": "flute", "meadow": "violin", "desert": "clarinet",
+               "city": "saxophone", "party": "synthesizer", "fire": "guitar", "pattern": "marimba"}
+_PICTURE_TEMPO = {"low": 66, "middle": 100, "high": 136}
+_MOTION_TEMPO = {"slow": 66, "medium": 104, "fast": 152}
+
+
+ACCOMPANIMENT: Mapping[str, str] = {"piano": "piano chords", "organ": "organ chords", "guitar": "guitar chords",
+                                   "strings": "strings", "pad": "a soft pad"}
+
+
+def even_tempo(tempo: float) -> int:
+    """The playable tempo at or just below, in beats a minute."""
+    return max(TEMPI[0], min(TEMPI[-1], int(tempo) // 2 * 2))
+
+
+def complete(wish: Wish) -> Attributes:
+    """Fill what is not said from the style, and the style from what is said."""
+    style = wish.get("style") or _style_of(wish)
+    values = {**STYLE_HABITS[style], **{name: value for name, value in wish.items() if name != "key"}, "style": style}
+    if "accompaniment" not in wish and values["accompaniment"] == values["lead"]:
+        values["accompaniment"] = _ACCOMPANY[values["lead"]]
+    values["tempo"] = even_tempo(values["tempo"])
+    key = wish.get("key", 0 if values["mode"] == "major" else 9)
+    return Attributes(**values, key=key)
+
+
+def _style_of(wish: Wish) -> str:
+    if wish.get("metre") == 3:
+        return "waltz"
+    if "tempo" in wish and wish["tempo"] < 90 and not wish.get("drums"):
+        return "ballad"
+    if "lead" in wish:
+        style = LEAD_STYLE[wish["lead"]]
+        return "ballad" if style == "waltz" and "metre" in wish else style
+    if wish.get("drums") or wish.get("tempo", 0) >= 120:
+        return "rock" if wish.get("mode") == "minor" else "dance"
+    return "ballad"
+
+
+def music_for_picture(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Mood decides mode and style, energy tempo and drums, the place the lead."""
+    mood, energy = labels["mood"], labels["energy"]
+    styles = {"happy": "dance", "calm": "ambient", "sad": "ballad", "tense": "rock"}
+    wish: dict[str, Any] = {"mode": "major" if mood in ("happy", "calm") else "minor", "style": styles[mood]}
+    return {**wish, "tempo": _PICTURE_TEMPO[energy], "drums": energy == "high", "lead": _PLACE_LEAD[labels["place"]]}
+
+
+def music_for_clip(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Motion decides tempo, light the mode, a pulse in threes the metre, a pulse in fours the drums, mood the lead."""
+    motion, threes = labels["motion"], labels["pulse"] == "threes"
+    style = "waltz" if threes else {"slow": "ambient", "medium": "ballad", "fast": "rock"}[motion]
+    lead = {"happy": "trumpet", "calm": "flute", "sad": "cello", "tense": "guitar"}[labels["mood"]]
+    return {"style": style, "tempo": _MOTION_TEMPO[motion], "mode": "minor" if labels["light"] == "night" else "major",
+            "metre": 3 if threes else 4, "drums": labels["pulse"] == "fours", "lead": lead}
+
+
+def edited(heard: Attributes, change: Wish) -> Attributes:
+    """The heard piece with a change; a tempo change is given as "faster" (beats a minute more, or less than 0)."""
+    values = {name: getattr(heard, name) for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")}
+    values |= {name: value for name, value in change.items() if name != "faster"}
+    values["tempo"] = even_tempo(values["tempo"] + change.get("faster", 0))
+    return Attributes(**values)
+
+
+def full_caption(piece: Attributes, key: bool = False) -> str:
+    """The one sentence by which the music decoder is told about a piece; its key only when somebody cares."""
+    mood, style = MODE_WORDS[piece.mode][0], STYLE_WORDS[piece.style][0]
+    tonic = f" in {KEYS[piece.key]} {piece.mode}" if key else ""
+    return (f"{'An' if mood[0] in 'aeiou' else 'A'} {mood} {style} for {piece.lead} over {ACCOMPANIMENT[piece.accompaniment]} "
+            f"at {piece.tempo} bpm{tonic} {METRE_WORDS[piece.metre][1]} {DRUM_WORDS[piece.drums][0]}")

@@ -1,0 +1,81 @@
+"""Put tokenizer, ears, eyes, decoder and language model together as one MuMuLLaMA and save it in our own format.
+
+    python -m recipes.nano.assemble WORK ckpts/nano
+
+WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/ and language.pt. What is missing of
+mert, vit, vivit and decoder is left out with a line about it, so that an unfinished model can be tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llama.config import DecoderSpec
+from llama.decoders import MusicGenDecoder
+from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.mumu_llama import MuMuLLaMA
+from llama.tokenizer import Tokenizer
+from recipes.nano.material import load_pools
+from recipes.nano.stages import config, read
+
+PARTS: dict[str, Callable[[Path], Any]] = {
+    "mert": MERTEncoder.from_folder, "vit": ViTEncoder.from_folder, "vivit": ViViTEncoder.from_folder, "decoder": MusicGenDecoder.from_folder,
+}
+
+
+def assemble(work: Path) -> MuMuLLaMA:
+    """The whole model in eval mode, in float32."""
+    found: dict[str, Any] = {}
+    for name, load in PARTS.items():
+        if (work / name / "config.json").exists():
+            found[name] = load(work / name)
+        else:
+            print(f"{work / name} is not there: the model goes without.")
+    tokenizer = Tokenizer(work / "tokenizer.model")
+    shape = found["decoder"].condition_shape if "decoder" in found else (32, 192)
+    sizes = dataclasses.replace(config(tokenizer, shape), decoder=DecoderSpec("musicgen"))
+    model = MuMuLLaMA(sizes, tokenizer=tokenizer, mert=found.get("mert"), vit=found.get("vit"), vivit=found.get("vivit"),
+                      music_decoder=found.get("decoder"))
+    language = read(work / "language.pt").get("model")
+    if language is None:
+        raise FileNotFoundError(f"There is no {work / 'language.pt'}; run recipes.nano.stages first.")
+    missing = model.load_state_dict(language, strict=False).missing_keys
+    own = [name for name in missing if not name.startswith(("mert.", "vit.", "vivit.", "music_decoder."))]
+    if own:
+        raise ValueError(f"{work / 'language.pt'} lacks {', '.join(own[:3])}; train the stages again with these sizes.")
+    _give_pools(model, work)
+    return model.eval()
+
+
+def _give_pools(model: MuMuLLaMA, work: Path) -> None:
+    """The pools are trained with the ears; the language stages read what they say from a cache."""
+    if not (work / "ears_pools.safetensors").exists():
+        print("There are no trained pools: the model hears, but does not understand.")
+        return
+    sizes = model.config.audio
+    pools = load_pools(work / "ears_pools.safetensors", sizes.channels, sizes.feature_dim, sizes.frame_rate)
+    for name, pool in zip(("rhythm", "harmony"), pools, strict=True):
+        model.adapters["audio"].pools[name].load_state_dict(pool.state_dict())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    model = assemble(options.work)
+    model.save_pretrained(options.out, dtype=torch.float16)
+    sizes = {path: path.stat().st_size for path in sorted(options.out.rglob("*")) if path.is_file()}
+    for path, size in sizes.items():
+        print(f"{size / 1e6:8.2f} MB  {path.relative_to(options.out)}")
+    print(f"{sum(sizes.values()) / 1e6:8.2f} MB  in all, {sum(value.numel() for value in model.parameters()) / 1e6:.1f} M parameters")
+
+
+if __name__ == "__main__":
+    main()

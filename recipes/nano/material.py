@@ -1,0 +1,243 @@
+"""What the language stages read: dialogues as token rows, with the pooled features of what was heard or seen.
+
+    python -m recipes.nano.material MERT POOLS CLIPS OUT/features_audio.safetensors --clips 4000
+
+Until the ears are trained, ideal ears stand in for them: vectors that say the attributes outright. The language model
+learns from them how to use what it hears; the real ears then only need new projections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from DataSet import dialogues
+from DataSet.composer import is_held_out
+from DataSet.dialogues import Dialogue
+from llama.audio import Waveform
+from llama.dialogue import format_prompt
+from llama.encoders import MERTEncoder
+from llama.losses import IGNORE
+from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
+from llama.pools import HarmonyPool, RhythmPool
+from llama.tokenizer import Tokenizer
+from recipes.nano.ears_data import SAMPLE_RATE, Clips
+
+FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
+POOL_DIM = 128
+
+
+@dataclass(frozen=True)
+class Row:
+    tokens: list[int]
+    labels: list[int]  # IGNORE on the prompt
+    kind: str
+    caption: str | None
+    audio: tuple[Tensor, Tensor, Tensor] | None = None  # states mean [L, F], rhythm [POOL_DIM], harmony [POOL_DIM]
+    image: Tensor | None = None  # [1, tokens, F]
+    video: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Library:
+    """Features and what they are of; one part ("train" or "test") of each cache."""
+
+    audio: Mapping[str, Tensor] | None  # None: ideal ears stand in
+    pieces: Sequence[Attributes]
+    image: Tensor | None  # None: nothing is seen
+    scenes: Sequence[Mapping[str, str]]
+    video: Tensor | None
+    films: Sequence[Mapping[str, str]]
+
+    def allows(self, kind: str) -> bool:
+        """Whether rows of this kind can be written."""
+        return {"picture": self.image, "clip": self.video}.get(kind, True) is not None
+
+
+def library(folder: Path, part: str) -> Library:
+    """Reads what the caches in `folder` hold of `part`."""
+    audio, pieces = None, []
+    if (folder / "features_audio.safetensors").exists():
+        audio = {name.split(".")[1]: value for name, value in load_file(folder / "features_audio.safetensors").items() if name.startswith(part)}
+        pieces = [Attributes(**row) for row in json.loads((folder / "labels_audio.json").read_text())[part]]
+    sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
+    for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
+        labels = json.loads((folder / f"labels_{name}.json").read_text())[part]
+        sights[name] = (load_file(folder / f"features_{name}.safetensors")[part], labels)
+    return Library(audio, pieces, *sights["image"], *sights["video"])
+
+
+def _directions(count: int, width: int, seed: int) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+_CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(len(ACCOMPANIMENTS), 192, 2), "style": _directions(len(STYLES), 192, 3),
+          "drums": _directions(2, 192, 4), "metre": _directions(2, POOL_DIM, 5), "tempo": _directions(48, POOL_DIM, 6),
+          "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8)}
+
+
+def ideal(piece: Attributes, states: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    """What perfect ears would hand over: sound in the mean, beat in the rhythm pool, key in the harmony pool."""
+    mean = (_CODES["lead"][list(LEADS).index(piece.lead)] + _CODES["accompaniment"][list(ACCOMPANIMENTS).index(piece.accompaniment)]
+            + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
+    place = 47 * np.log(piece.tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
+    bins = torch.exp(-0.5 * ((torch.arange(48) - place) / 1.0) ** 2)
+    rhythm = 1.5 * bins @ _CODES["tempo"] + _CODES["metre"][piece.metre - 3]
+    harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
+    norm = torch.nn.functional.layer_norm
+    noise = lambda vector: vector + 0.1 * torch.randn_like(vector)  # noqa: E731
+    return noise(mean).expand(states, -1), noise(norm(rhythm, (POOL_DIM,))), noise(norm(harmony, (POOL_DIM,)))
+
+
+class Writer:
+    """Draws rows: a kind by its share, facts from the library, words from the grammar."""
+
+    def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
+        self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
+        self.rng = np.random.default_rng(seed)
+        self.kinds = [kind for kind in shares if shelf.allows(kind)]
+        weights = np.array([shares[kind] for kind in self.kinds])
+        self.weights = weights / weights.sum()
+
+    def row(self) -> Row:
+        kind = self.kinds[int(self.rng.choice(len(self.kinds), p=self.weights))]
+        return getattr(self, f"_{kind}")()
+
+    def rows(self, count: int) -> list[Row]:
+        return [self.row() for _ in range(count)]
+
+    def _talk(self) -> Row:
+        return self.encode(dialogues.talk(self.rng, self.held_out))
+
+    def _wish(self) -> Row:
+        return self.encode(dialogues.wish(self.rng, self.held_out))
+
+    def _hear(self) -> Row:
+        piece, heard = self._recording()
+        return self.encode(dialogues.hear(self.rng, piece, self.held_out), audio=heard)
+
+    def _edit(self) -> Row:
+        piece, heard = self._recording()
+        return self.encode(dialogues.edit(self.rng, piece, self.held_out), audio=heard)
+
+    def _picture(self) -> Row:
+        index = int(self.rng.integers(len(self.shelf.scenes)))
+        return self.encode(dialogues.picture(self.rng, self.shelf.scenes[index], self.held_out), image=self.shelf.image[index].float())
+
+    def _clip(self) -> Row:
+        index = int(self.rng.integers(len(self.shelf.films)))
+        return self.encode(dialogues.clip(self.rng, self.shelf.films[index], self.held_out), video=self.shelf.video[index].float())
+
+    def _recording(self) -> tuple[Attributes, tuple[Tensor, Tensor, Tensor]]:
+        audio = self.shelf.audio
+        if audio is None:
+            while is_held_out(piece := dialogues.random_piece(self.rng)) != self.held_out:
+                pass
+            return piece, ideal(piece)
+        index = int(self.rng.integers(len(self.shelf.pieces)))
+        return self.shelf.pieces[index], (audio["mean"][index].float(), audio["rhythm"][index].float(), audio["harmony"][index].float())
+
+    def encode(self, said: Dialogue, **media: Any) -> Row:
+        """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
+        prompt = format_prompt(said.instruction)
+        start = len(self.tokenizer.encode(prompt))
+        tokens = [*self.tokenizer.encode(prompt + said.answer), self.tokenizer.eos]
+        return Row(tokens, [IGNORE] * start + tokens[start:], said.kind, said.caption, **media)
+
+
+def pad(rows: Sequence[Row], filler: int) -> tuple[Tensor, Tensor]:
+    """Tokens and labels [B, T], padded on the right, where causality keeps it out of sight."""
+    width = max(len(row.tokens) for row in rows)
+    tokens = [row.tokens + [filler] * (width - len(row.tokens)) for row in rows]
+    labels = [row.labels + [IGNORE] * (width - len(row.labels)) for row in rows]
+    return torch.tensor(tokens), torch.tensor(labels)
+
+
+def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[list[Row]]:
+    """Rows of like length together, about `tokens` positions a batch, in a shuffled order."""
+    groups: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda one: len(one.tokens)):
+        if len(row.tokens) * (len(groups[-1]) + 1) > tokens:
+            groups.append([])
+        groups[-1].append(row)
+    return [groups[place] for place in rng.permutation(len(groups))]
+
+
+# -- the ears' cache ----------------------------------------------------------------------------------------------
+
+
+def load_pools(path: Path, states: int, width: int, rate: float) -> tuple[RhythmPool, HarmonyPool]:
+    """The trained pools at the adapter's width. A pool trained narrower is repeated to fit: its layer norm, and so what
+    it says, stay the same."""
+    state = load_file(path)
+    parts = {name: {key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")}
+             for name in ("rhythm", "harmony")}
+    for part in parts.values():
+        times = POOL_DIM // len(part["norm.weight"])
+        for key in ("out.weight", "out.bias", "norm.weight", "norm.bias"):
+            part[key] = torch.cat([part[key]] * times)
+    pools = RhythmPool(states, width, rate, POOL_DIM), HarmonyPool(states, width, POOL_DIM)
+    for pool, part in zip(pools, parts.values(), strict=True):
+        pool.load_state_dict(part)
+        pool.requires_grad_(False).eval()
+    return pools
+
+
+@torch.inference_mode()
+def listen(encoder: MERTEncoder, pools: tuple[RhythmPool, HarmonyPool], samples: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    """One clip [N] int16 through the code path of the model: states mean [L, F], rhythm and harmony vectors."""
+    wave = Waveform(torch.from_numpy(samples.astype(np.float32) / 32768)[None], SAMPLE_RATE)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = encoder.encode(encoder.windows(wave)[0][None]).float()
+    rhythm, harmony = (pool(pool.frames(states))[0] for pool in pools)
+    return states.mean(2)[0], rhythm, harmony
+
+
+def cache_audio(mert: Path, pools_path: Path, clips: Path, out: Path, count: int) -> None:
+    """features_audio.safetensors and labels_audio.json: part train from the training clips, part test from test_same."""
+    encoder = MERTEncoder.from_folder(mert)
+    rate = SAMPLE_RATE / int(np.prod(encoder.model.config.conv_stride))
+    pools = load_pools(pools_path, encoder.states, encoder.feature_dim, rate)
+    tensors, labels = {}, {}
+    for part, name, limit in (("train", "train", count), ("test", "test_same", 300)):
+        source = Clips(clips, name)
+        amount, rng = min(limit, len(source)), np.random.default_rng(3)
+        heard = []
+        for index in range(amount):
+            samples = source.samples[index]
+            # Training recordings begin anywhere and last 5 s to all of it; tests are whole.
+            length = len(samples) if part == "test" else int(rng.integers(5 * SAMPLE_RATE, len(samples) + 1))
+            start = int(rng.integers(0, len(samples) - length + 1))
+            heard.append(listen(encoder, pools, samples[start : start + length]))
+            if index % 500 == 499:
+                print(f"{part}: {index + 1} of {amount}", flush=True)
+        for place, key in enumerate(("mean", "rhythm", "harmony")):
+            tensors[f"{part}.{key}"] = torch.stack([one[place] for one in heard]).half()
+        labels[part] = [{field: row[field] for field in FIELDS} for row in source.labels[:amount]]
+    partial = out.with_suffix(".partial")
+    save_file(tensors, partial)
+    os.replace(partial, out)
+    (out.parent / "labels_audio.json").write_text(json.dumps(labels))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("mert", "pools", "clips", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--count", type=int, default=4000)
+    options = parser.parse_args()
+    cache_audio(options.mert, options.pools, options.clips, options.out, options.count)
+
+
+if __name__ == "__main__":
+    main()
