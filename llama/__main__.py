@@ -1,0 +1,151 @@
+"""The command line: words to the standard output as they come, sound to a file.
+
+    python -m llama "Which instruments do you hear, and how fast is it?" --audio song.flac
+    python -m llama "A slow, sad piano piece" --seconds 12 --seed 7 --out piece.wav
+
+Exit code 0; 1 if --out was given and the answer holds no music; 2 with one sentence on what was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
+
+if TYPE_CHECKING:
+    from llama.dialogue import Reply, Turn
+    from llama.generation import GenerationOptions
+    from llama.mumu_llama import MuMuLLaMA
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags; defaults of the options are those of GenerationOptions, so None here means "leave it"."""
+    usage = "python -m llama TEXT [--audio FILE] [--image FILE] [--video FILE] [--out piece.wav] [options]"
+    result = argparse.ArgumentParser(usage=usage, description="Ask about music, or ask for music.")
+    result.add_argument("text", nargs="?", default="", metavar="TEXT", help="the request")
+    add = result.add_argument_group("media").add_argument
+    add("--audio", metavar="FILE", help="a recording to listen to, of any length")
+    add("--image", metavar="FILE", help="a picture to look at")
+    add("--video", metavar="FILE", help="a clip to watch")
+    add("--out", metavar="FILE", help="where the music goes: .wav, .flac, .ogg or .mp3")
+    add = result.add_argument_group("options").add_argument
+    add("--seconds", type=float, help="length of the music, exact (default: 10)")
+    add("--seed", type=int, help="of words and sound; the same seed gives the same answer (default: 0)")
+    add("--temperature", type=float, help="0 takes the likeliest word each time (default: 0)")
+    add("--top_p", type=float, help="share of the likeliest words that are drawn from (default: 0.8)")
+    add("--max_tokens", type=int, help="limit on the answer's tokens (default: 256)")
+    add("--guidance", type=float, help="how strictly the music follows (default: the decoder's own)")
+    add("--conditioning", choices=("hidden", "caption"),
+        help="what drives the music: the model's hidden states, or its words (default: hidden)")
+    add_model_flags(result)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    values = parser().parse_args(arguments)
+    try:
+        return run(values)
+    except USER_ERRORS as error:
+        print(sentence(error), file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our words has left; python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(values: argparse.Namespace) -> int:
+    """Everything that can be refused is refused before the model is loaded."""
+    out = check_out(values.out)
+    options = options_of(values)
+    turn = turn_of(values)
+    reply = answer(load_model(values), turn, options)
+    if out is None:
+        if reply.finish == "music":
+            print("The answer comes with music; give --out piece.wav to have it played into a file.", file=sys.stderr)
+        return 0
+    if reply.music is None:
+        print(f"The answer holds no music, so {out} was not written; ask for a piece of music.", file=sys.stderr)
+        return 1
+    reply.music.write(out)
+    print(f"Wrote {out}: {reply.music.seconds:.2f} s at {reply.music.sample_rate} Hz.", file=sys.stderr)
+    return 0
+
+
+def check_out(name: str | None) -> Path | None:
+    """Where the sound will go. Raises what writing would raise, minutes earlier."""
+    if name is None:
+        return None
+    from llama.audio import WRITTEN_FORMATS
+
+    path = Path(name)
+    if path.suffix.lower() not in WRITTEN_FORMATS:
+        raise ValueError(f"Cannot write sound to {name}: its suffix is none of {', '.join(WRITTEN_FORMATS)}; choose one of these.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write {name}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise ValueError(f"Cannot write {name}: it is a folder; give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"Cannot write {name}: the folder {path.parent} may not be written to; choose another.")
+    return path
+
+
+def options_of(values: argparse.Namespace) -> GenerationOptions:
+    """The options given on the command line. Raises ValueError for values out of range."""
+    from llama.generation import GenerationOptions
+
+    names = ("seconds", "seed", "temperature", "top_p", "max_tokens", "guidance", "conditioning")
+    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
+    return GenerationOptions(**given, music=values.out is not None)
+
+
+def turn_of(values: argparse.Namespace) -> Turn:
+    """The request with its media opened, so that a damaged file is known before the model loads."""
+    from llama.audio import Waveform, existing_file
+    from llama.dialogue import Turn
+    from llama.media import load_image
+
+    if not (values.text.strip() or values.audio or values.image or values.video):
+        raise ValueError("There is nothing to answer; give a text, or one of --audio, --image and --video.")
+    return Turn(
+        values.text,
+        audio=None if values.audio is None else Waveform.read(values.audio),
+        image=None if values.image is None else load_image(values.image),
+        video=None if values.video is None else existing_file(values.video),
+    )
+
+
+def answer(model: MuMuLLaMA, turn: Turn, options: GenerationOptions) -> Reply:
+    """Prints the words as they come, and how far the music is if somebody watches."""
+    from llama.generation import Done, MusicChunk, TextDelta
+
+    played, words, watched = 0.0, False, sys.stderr.isatty()
+    for event in model.stream(turn, options):
+        if isinstance(event, TextDelta):
+            print(event.text, end="", flush=True)
+            words = True
+        elif isinstance(event, MusicChunk):
+            if words:
+                print(flush=True)
+                words = False
+            played += event.music.seconds
+            if watched:
+                print(f"\r{played:6.1f} of {options.seconds:g} s of music", end="", file=sys.stderr, flush=True)
+        elif isinstance(event, Done):
+            if words:
+                print(flush=True)
+            if watched and played:
+                print(file=sys.stderr)
+            return event.reply
+    raise AssertionError("a stream ends with Done")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
