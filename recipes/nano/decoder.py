@@ -254,7 +254,8 @@ def main() -> None:
     torch.set_num_threads(1)
     trainer = Trainer(arguments.work, Options(seed=arguments.seed))
     trainer.resume()
-    trainer.fit(arguments.minutes)
+    if trainer.spent < arguments.minutes * 60:
+        trainer.fit(arguments.minutes)
     if arguments.out:
         export(arguments.out, trainer.decoder, trainer.text, trainer.tokenizer, arguments.codec)
 

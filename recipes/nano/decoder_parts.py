@@ -148,6 +148,7 @@ def export(
 
     note_codec.register()
     codec = note_codec.NoteCodecModel.from_pretrained(codec_folder)
+    codec.config._name_or_path = ""  # where it was built says nothing to anybody
     model = MusicgenForConditionalGeneration(text_encoder=text, audio_encoder=codec, decoder=decoder)
     model.set_attn_implementation("sdpa")  # without it the text encoder of an assembled model ignores its padding mask
     model.config.condition_tokens = CONDITION_TOKENS
