@@ -123,8 +123,8 @@ def fit(
     shown, labels = dataset(kind, count, seed=11)
     test = dataset(kind, 600, seed=12)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02)
-    start, step = time.monotonic(), 0
-    while (spent := (time.monotonic() - start) / (60 * minutes)) < 1:
+    start, step = time.process_time(), 0
+    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
         pick = rng.integers(0, len(shown), batch)
@@ -136,7 +136,7 @@ def fit(
         optimizer.step()
         step += 1
         if step % 200 == 0:
-            print(f"{kind} step {step} loss {float(loss):.3f} test {accuracy(model, *test)}", flush=True)
+            print(f"{kind} step {step} loss {loss.item():.3f} test {accuracy(model, *test)}", flush=True)
     return model.eval(), accuracy(model, *test)
 
 
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("what", choices=["picture", "clip", "cache"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path, nargs="?", help="where 'cache' writes")
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=float, default=5, help="of processor time")
     parser.add_argument("--count", type=int, default=12000, help="drawings to train on")
     parser.add_argument("--resume", action="store_true", help="go on from what lies in FOLDER")
     options = parser.parse_args()

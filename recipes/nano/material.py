@@ -1,16 +1,13 @@
 """What the language stages read: dialogues as token rows, with the pooled features of what was heard or seen.
 
-    python -m recipes.nano.material MERT POOLS CLIPS OUT/features_audio.safetensors --clips 4000
-
-Until the ears are trained, ideal ears stand in for them: vectors that say the attributes outright. The language model
+Features of recordings are those that `recipes.nano.ears features` wrote, of pictures and clips those of `recipes.nano.eyes
+cache`. Until the ears are trained, ideal ears stand in for them: vectors that say the attributes outright. The language model
 learns from them how to use what it hears; the real ears then only need new projections.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from DataSet import dialogues
 from DataSet.composer import is_held_out
 from DataSet.dialogues import Dialogue
-from llama.audio import Waveform
 from llama.dialogue import format_prompt
-from llama.encoders import MERTEncoder
 from llama.losses import IGNORE
 from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
 from llama.pools import HarmonyPool, RhythmPool
 from llama.tokenizer import Tokenizer
-from recipes.nano.ears_data import SAMPLE_RATE, Clips
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
 POOL_DIM = 128
+AUDIO_SETS = {"train": "train", "test": "test_same"}  # of rendered clips
 
 
 @dataclass(frozen=True)
@@ -66,10 +61,11 @@ class Library:
 
 def library(folder: Path, part: str) -> Library:
     """Reads what the caches in `folder` hold of `part`."""
-    audio, pieces = None, []
-    if (folder / "features_audio.safetensors").exists():
-        audio = {name.split(".")[1]: value for name, value in load_file(folder / "features_audio.safetensors").items() if name.startswith(part)}
-        pieces = [Attributes(**row) for row in json.loads((folder / "labels_audio.json").read_text())[part]]
+    audio, pieces, heard = None, [], folder / f"features_{AUDIO_SETS[part]}.safetensors"
+    if heard.exists():
+        audio = {name: value.float() for name, value in load_file(heard).items()}
+        audio = {name: value if name == "states_mean" else widened(value) for name, value in audio.items()}
+        pieces = [Attributes(**{field: row[field] for field in FIELDS}) for row in json.loads(heard.with_suffix(".json").read_text())]
     sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
     for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
         labels = json.loads((folder / f"labels_{name}.json").read_text())[part]
@@ -145,7 +141,7 @@ class Writer:
                 pass
             return piece, ideal(piece)
         index = int(self.rng.integers(len(self.shelf.pieces)))
-        return self.shelf.pieces[index], (audio["mean"][index].float(), audio["rhythm"][index].float(), audio["harmony"][index].float())
+        return self.shelf.pieces[index], (audio["states_mean"][index], audio["rhythm"][index], audio["harmony"][index])
 
     def encode(self, said: Dialogue, **media: Any) -> Row:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
@@ -173,7 +169,9 @@ def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[
     return [groups[place] for place in rng.permutation(len(groups))]
 
 
-# -- the ears' cache ----------------------------------------------------------------------------------------------
+def widened(vector: Tensor) -> Tensor:
+    """[..., less] -> [..., POOL_DIM] by repetition."""
+    return torch.cat([vector] * (POOL_DIM // vector.shape[-1]), dim=-1)
 
 
 def load_pools(path: Path, states: int, width: int, rate: float) -> tuple[RhythmPool, HarmonyPool]:
@@ -183,61 +181,10 @@ def load_pools(path: Path, states: int, width: int, rate: float) -> tuple[Rhythm
     parts = {name: {key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")}
              for name in ("rhythm", "harmony")}
     for part in parts.values():
-        times = POOL_DIM // len(part["norm.weight"])
         for key in ("out.weight", "out.bias", "norm.weight", "norm.bias"):
-            part[key] = torch.cat([part[key]] * times)
+            part[key] = widened(part[key].T).T if part[key].dim() > 1 else widened(part[key])
     pools = RhythmPool(states, width, rate, POOL_DIM), HarmonyPool(states, width, POOL_DIM)
     for pool, part in zip(pools, parts.values(), strict=True):
         pool.load_state_dict(part)
         pool.requires_grad_(False).eval()
     return pools
-
-
-@torch.inference_mode()
-def listen(encoder: MERTEncoder, pools: tuple[RhythmPool, HarmonyPool], samples: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    """One clip [N] int16 through the code path of the model: states mean [L, F], rhythm and harmony vectors."""
-    wave = Waveform(torch.from_numpy(samples.astype(np.float32) / 32768)[None], SAMPLE_RATE)
-    with torch.autocast("cpu", torch.bfloat16):
-        states = encoder.encode(encoder.windows(wave)[0][None]).float()
-    rhythm, harmony = (pool(pool.frames(states))[0] for pool in pools)
-    return states.mean(2)[0], rhythm, harmony
-
-
-def cache_audio(mert: Path, pools_path: Path, clips: Path, out: Path, count: int) -> None:
-    """features_audio.safetensors and labels_audio.json: part train from the training clips, part test from test_same."""
-    encoder = MERTEncoder.from_folder(mert)
-    rate = SAMPLE_RATE / int(np.prod(encoder.model.config.conv_stride))
-    pools = load_pools(pools_path, encoder.states, encoder.feature_dim, rate)
-    tensors, labels = {}, {}
-    for part, name, limit in (("train", "train", count), ("test", "test_same", 300)):
-        source = Clips(clips, name)
-        amount, rng = min(limit, len(source)), np.random.default_rng(3)
-        heard = []
-        for index in range(amount):
-            samples = source.samples[index]
-            # Training recordings begin anywhere and last 5 s to all of it; tests are whole.
-            length = len(samples) if part == "test" else int(rng.integers(5 * SAMPLE_RATE, len(samples) + 1))
-            start = int(rng.integers(0, len(samples) - length + 1))
-            heard.append(listen(encoder, pools, samples[start : start + length]))
-            if index % 500 == 499:
-                print(f"{part}: {index + 1} of {amount}", flush=True)
-        for place, key in enumerate(("mean", "rhythm", "harmony")):
-            tensors[f"{part}.{key}"] = torch.stack([one[place] for one in heard]).half()
-        labels[part] = [{field: row[field] for field in FIELDS} for row in source.labels[:amount]]
-    partial = out.with_suffix(".partial")
-    save_file(tensors, partial)
-    os.replace(partial, out)
-    (out.parent / "labels_audio.json").write_text(json.dumps(labels))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("mert", "pools", "clips", "out"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--count", type=int, default=4000)
-    options = parser.parse_args()
-    cache_audio(options.mert, options.pools, options.clips, options.out, options.count)
-
-
-if __name__ == "__main__":
-    main()

@@ -128,10 +128,10 @@ class Trainer:
             optimizer.load_state_dict(state["optimizer"])
             spent, step = state["spent"], state["step"]
         writer = Writer(self.model.tokenizer, self.shelf, SHARES[self.stage], seed=100 + step)
-        start, saved, total, queue = time.monotonic() - spent, time.monotonic(), 60 * minutes, []
+        start, saved, total, queue = time.process_time() - spent, time.monotonic(), 60 * minutes, []
         running = np.zeros(2)
         self.model.train()
-        while (now := time.monotonic() - start) < total:
+        while (now := time.process_time() - start) < total:
             queue = queue or batches(writer.rows(1000), STEP_TOKENS, writer.rng)
             for group in optimizer.param_groups:
                 group["lr"] = RATES[self.stage] * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
@@ -191,7 +191,7 @@ def start_over_ears(model: MuMuLLaMA, shelf: Library) -> None:
         wanted = [project(vector) for project, vector in zip(adapter.project, (unit(adapter.mix(old[0])), old[1], old[2]), strict=True)]
         adapter.mix.weight.fill_(1 / adapter.mix.weight.shape[1])
         adapter.mix.bias.zero_()
-        given = (unit(adapter.mix(shelf.audio["mean"].float())), shelf.audio["rhythm"].float(), shelf.audio["harmony"].float())
+        given = (unit(adapter.mix(shelf.audio["states_mean"])), shelf.audio["rhythm"], shelf.audio["harmony"])
         for project, vector, target in zip(adapter.project, given, wanted, strict=True):
             inputs = torch.cat([vector, torch.ones(len(vector), 1)], dim=1)
             penalty = 1e-3 * len(vector) * vector.square().mean() * torch.eye(inputs.shape[1])
@@ -206,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("stage", choices=list(SHARES))
-    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="of processor time")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--exact", action="store_true", help="float32 instead of bfloat16")
     options = parser.parse_args()
