@@ -13,11 +13,17 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from transformers import EncodecConfig, MusicgenConfig, MusicgenDecoderConfig, MusicgenForConditionalGeneration, T5Config
+from transformers import (
+    EncodecConfig,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    T5Config,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
-from llama.decoders import MusicGenDecoder, quiet
-from llama.synthesis import Request
+from llama.decoders import MusicGenDecoder
+from llama.synthesis import Request, quiet
 
 GUIDANCE = 3.0
 TARGET = 1.8

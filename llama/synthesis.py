@@ -1,14 +1,21 @@
-"""What every music decoder has in common: the protocol, and the checks of a request before any work is done."""
+"""What every music decoder has in common: the protocol, the checks of a request, and its folder on disk."""
 
 from __future__ import annotations
 
+import logging
 import math
+import os
+import re
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.nn import functional
+from transformers.utils import logging as hf_logging
 
 from llama.audio import Waveform
 
@@ -91,3 +98,44 @@ class Request:
 def fit(sound: Tensor, samples: int) -> Tensor:
     """`sound` [..., n] cut, or padded with silence, to exactly `samples`."""
     return functional.pad(sound, (0, max(0, samples - sound.shape[-1])))[..., :samples]
+
+
+def check_folder(path: str | Path, needed: str) -> Path | None:
+    """The local folder `path`, None if it is a name on the hub; FileNotFoundError if it can be neither or lacks `needed`."""
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / needed).is_file():
+            raise FileNotFoundError(f"The music decoder's folder {path} has no {needed}; give a folder made by save_pretrained.")
+        return folder
+    if folder.exists() or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", str(path)):
+        raise FileNotFoundError(f"The music decoder {path} is not a folder; give one made by save_pretrained, or a hub name.")
+    return None
+
+
+@contextmanager
+def draft_folder(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder to write into; its files move into `folder` when all of them are there, each by one rename."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        draft = Path(name)
+        yield draft
+        for file in sorted(path for path in draft.rglob("*") if path.is_file()):
+            target = folder / file.relative_to(draft)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and warnings of transformers within."""
+    logger, bars = logging.getLogger("transformers"), hf_logging.is_progress_bar_enabled()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            hf_logging.enable_progress_bar()
