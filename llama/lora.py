@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from llama.linear import linear
+
 
 class LoRALinear(nn.Module):
     """y = W x + b + L2 L1 x. The published model has no LoRA scale, so neither has this.
@@ -30,7 +32,7 @@ class LoRALinear(nn.Module):
             nn.init.normal_(self.l1, std=self.l1.shape[1] ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.weight, self.bias)
+        y = linear(x, self.weight, self.bias)
         if self.l1 is None or self.merged:
             return y
         return y + F.linear(F.linear(x, self.l1.to(x.dtype)), self.l2.to(x.dtype))

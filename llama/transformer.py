@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from llama.cache import KVCache
 from llama.config import LlamaConfig
+from llama.linear import linear
 from llama.lora import LoRALinear
 
 GATE_START = 0.1  # a closed gate (0) passes no gradient to the adapters, so gates start slightly open
@@ -161,7 +162,7 @@ class Transformer(nn.Module):
             x = block(x, turns, mask, prompt, cache)
         if cache is not None:
             cache.advance(tokens.shape[1])
-        return MuMuOutput(self.output(self.norm(x[:, -1:] if last_only else x)), x)
+        return MuMuOutput(linear(self.norm(x[:, -1:] if last_only else x), self.output.weight), x)
 
     def _positions(self, tokens: Tensor, past: int, cache: KVCache | None) -> tuple[Tensor, Tensor | None]:
         """Rotary factors [B or 1, T, 1, E / 2] and the attention mask, None where plain causality does."""

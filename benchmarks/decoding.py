@@ -1,0 +1,109 @@
+"""Speed of the language model's decoding, beside transformers with the same weights and beside the memory's bandwidth.
+
+    python -m benchmarks.decoding        one line a figure, every ratio from this one run
+
+dim 512, 12 layers, 8 heads, vocabulary 8,200, batch 1, 2 threads, float32.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig as PeerConfig
+from transformers import LlamaForCausalLM
+
+from llama.cache import KVCache
+from llama.config import LlamaConfig
+from llama.transformer import Transformer
+
+THREADS = 2
+SIZES = LlamaConfig(dim=512, n_layers=12, n_heads=8, vocab_size=8200, lora_rank=0, bias=False, max_seq_len=1024)
+PROMPT, NEW = 32, 96  # tokens
+ROUNDS = 5  # the two are timed in turns, so that a busy moment hits both
+
+
+def peer(ours: Transformer) -> LlamaForCausalLM:
+    """transformers' LLaMA with our weights; its rotary halves are Meta's pairs, reordered."""
+    model = LlamaForCausalLM(
+        PeerConfig(
+            vocab_size=SIZES.vocab_size, hidden_size=SIZES.dim, intermediate_size=SIZES.ffn_dim, num_hidden_layers=SIZES.n_layers,
+            num_attention_heads=SIZES.n_heads, rms_norm_eps=SIZES.norm_eps, max_position_embeddings=SIZES.max_seq_len,
+            bos_token_id=1, eos_token_id=None, pad_token_id=0, tie_word_embeddings=False,
+        )
+    ).eval()
+    names = {"wq": "q_proj", "wk": "k_proj", "wv": "v_proj", "wo": "o_proj", "w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(ours.tok_embeddings.weight)
+        model.lm_head.weight.copy_(ours.output.weight)
+        model.model.norm.weight.copy_(ours.norm.weight)
+        for source, target in zip(ours.layers, model.model.layers, strict=True):
+            for mine, theirs in names.items():
+                part, other = (source.attention, target.self_attn) if len(mine) == 2 and mine[1] in "qkvo" else (source.feed_forward, target.mlp)
+                weight = getattr(part, mine).weight
+                getattr(other, theirs).weight.copy_(halves(weight) if mine in ("wq", "wk") else weight)
+    return model
+
+
+def halves(weight: Tensor) -> Tensor:
+    """Rows in Meta's interleaved pairs -> rows in two halves."""
+    return weight.unflatten(0, (SIZES.n_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+@torch.inference_mode()
+def our_tokens(model: Transformer, prompt: Tensor, count: int, times: list[float] | None = None) -> list[int]:
+    cache = KVCache.empty(SIZES, 1, prompt.shape[1] + count, device=prompt.device, dtype=torch.float32)
+    written, tokens = [], prompt
+    for _ in range(count):
+        begun = time.perf_counter()
+        tokens = model(tokens, None, cache, last_only=True).logits[:, -1].argmax(-1, keepdim=True)
+        written.append(int(tokens))
+        if times is not None:
+            times.append(time.perf_counter() - begun)
+    return written
+
+
+@torch.inference_mode()
+def their_tokens(model: LlamaForCausalLM, prompt: Tensor, count: int) -> list[int]:
+    mask = torch.ones_like(prompt)
+    written = model.generate(prompt, attention_mask=mask, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    return written[0, prompt.shape[1] :].tolist()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def bandwidth() -> float:
+    """Bytes a second that this many threads read from memory: the best of several sums over 256 MB."""
+    block = torch.randn(64 * 2**20)
+    return block.numel() * 4 / min(seconds(block.sum) for _ in range(10))
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    ours = Transformer(SIZES).eval()
+    theirs = peer(ours)
+    prompt = torch.randint(3, SIZES.vocab_size, (1, PROMPT))
+    same = our_tokens(ours, prompt, 16) == their_tokens(theirs, prompt, 16)
+    print(f"decoding.same_tokens_as_transformers {same}")
+    pairs = [(seconds(lambda: our_tokens(ours, prompt, NEW)), seconds(lambda: their_tokens(theirs, prompt, NEW))) for _ in range(ROUNDS)]
+    speed = NEW / statistics.median(mine for mine, _ in pairs)
+    print(f"decoding.tokens_per_second {speed:.1f}")
+    print(f"decoding.ratio_to_transformers {statistics.median(other / mine for mine, other in pairs):.2f} (at least 1.2)")
+    times: list[float] = []
+    our_tokens(ours, prompt, 560, times)
+    early, late = statistics.median(times[24:72]), statistics.median(times[456:504])  # contexts of about 64 and 512 tokens
+    print(f"decoding.time_a_token_at_512_over_64 {late / early:.2f} (at most 1.3)")
+    read = sum(p.numel() * 4 for name, p in ours.named_parameters() if not name.startswith("tok_embeddings"))
+    print(f"decoding.share_of_bandwidth {speed * read / bandwidth():.2f} (at least 0.5)")
+
+
+if __name__ == "__main__":
+    main()

