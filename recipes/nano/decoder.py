@@ -30,7 +30,9 @@ from llama.note_codes import (
     BOOKS, CODEBOOK_SIZE, FRAME_RATE, FREE, STYLE, Codes, encode, frame_count, frame_line, header_codes, plan,
 )
 from llama.notes import ENDING_REST, FINAL_SECONDS, Attributes
-from recipes.nano.decoder_parts import CONDITION_TOKENS, REGISTERS, build, export, tokenize, train_tokenizer
+from recipes.nano.decoder_parts import (
+    CONDITION_TOKENS, REGISTERS, Reader, build, export, order_numbers, tokenize, train_tokenizer,
+)
 
 HEADERS = STYLE + 1
 LONGEST_STEP = 10.0  # seconds that one step may count: a machine that slept has not trained
@@ -40,9 +42,9 @@ WEIGHTS = (0.6, 0.6, 0.6, 0.0, 0.0, 0.7, 0.5, 0.5, 0.5, 1.5)  # of each book's l
 @dataclass(frozen=True)
 class Options:
     seed: int = 1
-    frames: int = 600  # eighths of music in a step
-    captions: int = 24  # a step; those without music of their own train the headers only, which is nearly free
-    rate: float = 1.5e-3
+    frames: int = 500  # eighths of music in a step
+    captions: int = 40  # a step; those without music of their own train the headers only, which is nearly free
+    rate: float = 1.8e-3
     unconditional: float = 0.1
 
 
@@ -94,16 +96,14 @@ class Conditioner:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text: T5EncoderModel, options: Options) -> None:
         self.tokenizer, self.text, self.options = tokenizer, text, options
 
-    def exact(self, texts: Sequence[str]) -> Tensor:
-        """[B, CONDITION_TOKENS, width], zero after the end of the text."""
+    def exact(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """States [B, CONDITION_TOKENS, width] and mask of the text."""
         ids, mask = tokenize(self.tokenizer, list(texts))
-        return self.text(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]
+        return self.text(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
-    def varied(self, texts: Sequence[str], rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def varied(self, states: Tensor, mask: Tensor, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """States and attention mask; each row is varied in its own way, one in ten is zero (no text)."""
-        ids, mask = tokenize(self.tokenizer, list(texts))
-        states = self.text(input_ids=ids, attention_mask=mask).last_hidden_state
-        rows = len(texts)
+        rows = len(states)
         chance = torch.from_numpy(rng.random((5, rows)).astype(np.float32))[:, :, None, None]
         words = (torch.arange(CONDITION_TOKENS) >= len(REGISTERS))[None, :, None]
         padded = (mask == 0)[..., None]
@@ -153,8 +153,10 @@ class Trainer:
         self.tokenizer = train_tokenizer()
         torch.manual_seed(options.seed)
         self.decoder, self.text = build(len(self.tokenizer))
+        order_numbers(self.text, self.tokenizer)
+        self.reader = Reader()
         self.conditioner = Conditioner(self.tokenizer, self.text, options)
-        parameters = [*self.decoder.parameters(), *self.text.parameters()]
+        parameters = [*self.decoder.parameters(), *self.text.parameters(), *self.reader.parameters()]
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.01},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -169,8 +171,8 @@ class Trainer:
 
     def save(self) -> None:
         state = {
-            "decoder": self.decoder.state_dict(), "text": self.text.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "spent": self.spent, "frames": self.frames,
+            "decoder": self.decoder.state_dict(), "text": self.text.state_dict(), "reader": self.reader.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent, "frames": self.frames,
         }
         draft = self.checkpoint.with_suffix(".draft")
         torch.save(state, draft)
@@ -183,6 +185,7 @@ class Trainer:
         state = torch.load(self.checkpoint, weights_only=True)
         self.decoder.load_state_dict(state["decoder"])
         self.text.load_state_dict(state["text"])
+        self.reader.load_state_dict(state["reader"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent, self.frames = state["step"], state["spent"], state["frames"]
 
@@ -195,9 +198,9 @@ class Trainer:
         rng = np.random.default_rng((self.options.seed, self.step))
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
         batch = draw(rng, self.options)
-        states, mask = self.conditioner.varied(batch.texts, rng, generator)
-        losses = book_losses(self.decoder, batch, states, mask)
-        (losses * losses.new_tensor(WEIGHTS)).sum().backward()
+        exact, mask = self.conditioner.exact(batch.texts)
+        losses = book_losses(self.decoder, batch, *self.conditioner.varied(exact, mask, rng, generator))
+        ((losses * losses.new_tensor(WEIGHTS)).sum() + self.reader(exact, batch.headers)).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -208,8 +211,8 @@ class Trainer:
     def validate(self) -> tuple[Tensor, Tensor]:
         """[K] losses on unseen combinations with their captions, and with captions of other pieces."""
         batch = draw(np.random.default_rng(77), Options(frames=1600, captions=128), steps=64, held_out=True)
-        states = self.conditioner.exact(batch.texts)
-        mask = torch.ones(states.shape[:2], dtype=torch.long)
+        states = self.conditioner.exact(batch.texts)[0]
+        mask = torch.ones(states.shape[:2], dtype=torch.long)  # as at inference, where all positions are attended
         right = book_losses(self.decoder, batch, states, mask)
         return right, book_losses(self.decoder, batch, states.roll(1, 0), mask)
 

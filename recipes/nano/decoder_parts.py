@@ -23,6 +23,7 @@ from transformers import (
 from DataSet.captions import caption
 from DataSet.composer import sample_attributes
 from llama.note_codes import BOOKS, CODEBOOK_SIZE
+from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI
 
 CONDITION_TOKENS = 32
 REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a caption whatever its words
@@ -89,6 +90,42 @@ def _smooth(values: NDArray[np.float64], centres: int, width: float) -> NDArray[
     """Bumps along a line: near values get near features."""
     middle = np.linspace(values.min(), values.max(), centres)
     return np.exp(-(((values[:, None] - middle) / width) ** 2)).astype(np.float32)
+
+
+class Reader(torch.nn.Module):
+    """Training aid: reads the attributes straight from the register states, each by itself, so that they settle soon.
+
+    Targets are header codes taken apart; tempo is a soft choice among bumps along the tempo line.
+    """
+
+    SIZES = (20, 4, len(LEADS), len(ACCOMPANIMENTS), len(STYLES) * 2, 12)  # tempo, metre x mode, voices, style x drums, key
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.out = torch.nn.Linear(len(REGISTERS) * width, sum(self.SIZES))
+        self.register_buffer("bumps", torch.from_numpy(_smooth(np.arange(len(TEMPI)) * 1.0, 20, 3.0)))
+
+    def forward(self, states: Tensor, headers: Tensor) -> Tensor:
+        """States [N, tokens, width], headers [N, 3] -> mean cross entropy of the six targets."""
+        parts = self.out(states[:, : len(REGISTERS)].flatten(1)).split(self.SIZES, 1)
+        tempo, voices, style = headers.unbind(1)
+        bumps = self.bumps[tempo // 4]
+        targets = [bumps / bumps.sum(1, keepdim=True), tempo % 4, voices // len(ACCOMPANIMENTS), voices % len(ACCOMPANIMENTS)]
+        targets += [style // 12, style % 12]
+        losses = [torch.nn.functional.cross_entropy(part, target) for part, target in zip(parts, targets, strict=True)]
+        return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def order_numbers(text: T5EncoderModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Start the embeddings of number tokens along a line: 92 lies between 90 and 94 before any training."""
+    generator = torch.Generator().manual_seed(6)
+    weight = text.get_input_embeddings().weight
+    numbers = [(int(token), index) for token, index in tokenizer.get_vocab().items() if token.isdigit() and int(token) <= 200]
+    values = np.array([number for number, _ in numbers], np.float64)
+    bumps = torch.from_numpy(_smooth(values, 48, 5.0))
+    rows = bumps @ torch.randn(48, weight.shape[1], generator=generator)
+    weight[[index for _, index in numbers]] = rows / rows.std() * weight.std()
 
 
 def code_features(book: str) -> NDArray[np.float32]:
