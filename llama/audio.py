@@ -170,7 +170,7 @@ def _check_samples(samples: Tensor) -> None:
         raise ValueError(f"Samples are {shape}; give a float32 tensor [channels, samples].")
     if samples.numel() == 0:
         raise ValueError(f"The sound has no samples (shape {tuple(samples.shape)}); give at least one.")
-    if not samples.is_meta and not samples.isfinite().all():
+    if not samples.is_meta and not _finite(samples):
         raise ValueError("The sound holds values that are not finite (NaN or infinity); give a sound without them.")
 
 
@@ -184,11 +184,28 @@ def _check_seconds(path: Path, seconds: float) -> None:
         raise ValueError(f"{path} is longer than {MAX_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
 
 
+def _finite(samples: Tensor) -> bool:
+    """By the extremes, through which NaN passes: a mask would take as much memory again."""
+    return bool(torch.stack(samples.aminmax()).isfinite().all())
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """`[C, N]`; each block is let go once it is copied, so a long recording is not held twice."""
+    joined = np.empty((len(blocks[0]), sum(block.shape[1] for block in blocks)), np.float32)
+    blocks.reverse()
+    end = 0
+    while blocks:
+        block = blocks.pop()
+        joined[:, end : end + block.shape[1]] = block
+        end += block.shape[1]
+    return joined
+
+
 def _waveform(path: Path, blocks: list[np.ndarray], rate: int) -> Waveform:
     if not blocks:
         raise ValueError(f"{path} holds no sound (0 samples); give a recording.")
-    samples = torch.from_numpy(np.concatenate(blocks, axis=1))
-    if not samples.isfinite().all():
+    samples = torch.from_numpy(_joined(blocks))
+    if not _finite(samples):
         raise ValueError(f"{path} holds values that are not finite (NaN or infinity); export the sound again.")
     return Waveform(samples, rate)
 
