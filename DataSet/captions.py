@@ -109,6 +109,16 @@ class _Words:
             self.mood, self.key = "", f"a {attributes.mode} key"
 
     @property
+    def mentions(self) -> frozenset[str]:
+        """Names of the attributes that are spoken of."""
+        said = {
+            "lead": self.lead, "accompaniment": self.accompaniment, "style": self.style, "mode": self.mood or self.key,
+            "metre": self.metre, "drums": self.drums, "pace": self.pace, "tempo": self.rate,
+            "key": self.key if not self.key.startswith("a ") else "",
+        }
+        return frozenset(name for name, words in said.items() if words)
+
+    @property
     def noun(self) -> str:
         return self.style or _pick(self.rng, NEUTRAL)
 
@@ -192,8 +202,16 @@ def caption(rng: np.random.Generator, attributes: Attributes, held_out_template:
 
     `held_out_template` uses sentence forms that no training caption has.
     """
+    return caption_and_mentions(rng, attributes, held_out_template)[0]
+
+
+def caption_and_mentions(
+    rng: np.random.Generator, attributes: Attributes, held_out_template: bool = False
+) -> tuple[str, frozenset[str]]:
+    """A caption and the attributes that it speaks of; "tempo" only if it names a number, "pace" if it has a word for it."""
     forms = HELD_OUT_FORMS if held_out_template else FORMS
     while True:
-        text = forms[int(rng.integers(len(forms)))](_Words(rng, attributes))
+        form, words = forms[int(rng.integers(len(forms)))], _Words(rng, attributes)
+        text = form(words)
         if len(text.split()) <= LONGEST:
-            return text[0].upper() + text[1:] if rng.random() < 0.5 else text
+            return (text[0].upper() + text[1:] if rng.random() < 0.5 else text), words.mentions

@@ -9,8 +9,26 @@ import numpy as np
 
 from DataSet.grooves import BRIDGES, CELLS, CLOSES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
 from llama.notes import (
-    ACCOMPANIMENTS, DRUM_VELOCITY, GATES, LEADS, METRES, MODES, SCALES, STYLES, TEMPI,
-    Attributes, Bar, Chord, Note, Score, Timeline, bass_root, chord_voicing, lead_tonic, scale_pitch, timeline,
+    ACCOMPANIMENTS,
+    DRUM_VELOCITY,
+    GATES,
+    LEADS,
+    METRES,
+    MODES,
+    SCALES,
+    STYLES,
+    TEMPI,
+    Attributes,
+    Bar,
+    Chord,
+    Note,
+    Score,
+    Timeline,
+    bass_root,
+    chord_voicing,
+    lead_tonic,
+    scale_pitch,
+    timeline,
 )
 
 __all__ = ["Attributes", "Note", "Score", "compose", "is_held_out", "sample_attributes"]

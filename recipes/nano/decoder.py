@@ -27,11 +27,28 @@ from transformers import MusicgenForCausalLM, PreTrainedTokenizerFast, T5Encoder
 from DataSet.captions import caption
 from DataSet.composer import compose, sample_attributes
 from llama.note_codes import (
-    BOOKS, CODEBOOK_SIZE, FRAME_RATE, FREE, STYLE, Codes, encode, frame_count, frame_line, header_codes, plan,
+    BOOKS,
+    CODEBOOK_SIZE,
+    FRAME_RATE,
+    FREE,
+    STYLE,
+    Codes,
+    encode,
+    frame_count,
+    frame_line,
+    header_codes,
+    plan,
 )
 from llama.notes import ENDING_REST, FINAL_SECONDS, Attributes
 from recipes.nano.decoder_parts import (
-    CONDITION_TOKENS, REGISTERS, Reader, build, export, order_numbers, tokenize, train_tokenizer,
+    CONDITION_TOKENS,
+    REGISTERS,
+    Reader,
+    build,
+    export,
+    order_numbers,
+    tokenize,
+    train_tokenizer,
 )
 
 HEADERS = STYLE + 1
