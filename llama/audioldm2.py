@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,6 @@ from transformers import GPT2LMHeadModel
 
 from llama.audio import Waveform
 from llama.synthesis import Request, check_folder, draft_folder, fit, quiet
-
-if TYPE_CHECKING:  # diffusers is slow to import, and only those who use AudioLDM2 need to have it
-    from diffusers import AudioLDM2Pipeline
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
@@ -35,7 +32,8 @@ class AudioLDM2Decoder(nn.Module):
     streams = False
     channels = 1
 
-    def __init__(self, pipeline: AudioLDM2Pipeline, num_inference_steps: int = 200):
+    def __init__(self, pipeline: Any, num_inference_steps: int = 200):
+        """`pipeline`: a diffusers.AudioLDM2Pipeline, with or without what reads captions."""
         super().__init__()
         self.pipeline, self.num_inference_steps = pipeline, num_inference_steps
         pipeline.set_progress_bar_config(disable=True)
@@ -58,7 +56,7 @@ class AudioLDM2Decoder(nn.Module):
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> AudioLDM2Decoder:
         """A diffusers folder, or a name on the hub such as cvssp/audioldm2."""
         check_folder(path, "model_index.json")
-        from diffusers import AudioLDM2Pipeline
+        from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
 
         try:
             with quiet():
@@ -91,13 +89,17 @@ class AudioLDM2Decoder(nn.Module):
         """Captions -> [B, 1, width] and a mask of ones [B, 1]; a caption's padding is zeros within the vector."""
         if self.pipeline.tokenizer is None or self.pipeline.tokenizer_2 is None:
             raise ValueError("This AudioLDM2 folder has no tokenizers, so it cannot read captions; give the complete folder.")
-        states, keep, generated = self.pipeline.encode_prompt(
-            list(captions), self.device, 1, False, max_new_tokens=self.generated_tokens
-        )
-        states = states * keep[..., None]
-        states = functional.pad(states, (0, 0, 0, PROMPT_TOKENS - states.shape[1]))
-        condition = torch.cat([states.flatten(1), generated.flatten(1)], 1)[:, None].float()
+        # One at a time: beside a longer caption the language model would read this one's padding as words.
+        condition = torch.stack([self._embed(caption) for caption in captions])[:, None]
         return condition, torch.ones(condition.shape[:2], dtype=torch.long, device=condition.device)
+
+    def _embed(self, caption: str) -> Tensor:
+        """One caption -> [width]."""
+        states, keep, generated = self.pipeline.encode_prompt(
+            [caption], self.device, 1, False, max_new_tokens=self.generated_tokens
+        )
+        states = functional.pad(states * keep[..., None], (0, 0, 0, PROMPT_TOKENS - states.shape[1]))
+        return torch.cat([states.flatten(), generated.flatten()]).float()
 
     @property
     def device(self) -> torch.device:
@@ -146,7 +148,7 @@ class AudioLDM2Decoder(nn.Module):
         """The whole sound [B, 1, n]; longer music is made of overlapping parts, faded into each other at equal power."""
         samples = request.samples(self.sample_rate)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]  # on the CPU: the same on any device
-        fade = round(FADE_SECONDS * self.sample_rate)
+        fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
         count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
         part = math.ceil((samples + (count - 1) * fade) / count)
         sound = self._diffuse(request, part, generators)

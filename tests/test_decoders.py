@@ -12,7 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import EncodecConfig, MusicgenConfig, MusicgenDecoderConfig, MusicgenForConditionalGeneration, T5Config
+from transformers import (
+    EncodecConfig,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    T5Config,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from llama.audio import Waveform
@@ -65,9 +71,7 @@ def codes(decoder: MusicGenDecoder, states: Tensor, frames: int, known: Tensor |
     request = Request(states, frames * decoder.hop / decoder.sample_rate, shape=decoder.condition_shape, **fields)
     books = decoder.model.config.decoder.num_codebooks
     empty = torch.zeros(len(states), books, 0, dtype=torch.long)
-    for found, _ in decoder.codes(request, empty if known is None else known):
-        pass
-    return found.clone()
+    return list(decoder.codes(request, empty if known is None else known))[-1][0].clone()
 
 
 def transformers_codes(decoder: MusicGenDecoder, states: Tensor, frames: int, mask: Tensor, guidance: float) -> Tensor:
