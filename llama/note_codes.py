@@ -4,7 +4,7 @@ Ten books, each below 256, an EIGHTH a step. Three headers say what the piece is
 say where in the bar and in the form a step lies, chord holds through its bar, and four books carry the notes. A step is
 thus as long as tempo and swing make it, exact at any tempo, and what returns after a phrase returns after the same number
 of steps. The frame rate is that of the fastest tempo; a slower piece leaves its last steps empty. Melody is written in
-degrees of the key and bass in semitones above the chord's root, which makes twelve keys one.
+degrees of the key and bass in semitones above the chord's root, which makes twelve keys one. A section that returns is not sampled again but copied, as its name promises.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CODEBOOK_SIZE = 256
 FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
 SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
 FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
-FREE, AGAIN = -1, -2  # of a plan: sample, repeat the frame before
+FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
@@ -102,7 +102,10 @@ def form_codes(line: Timeline, frames: int) -> Codes:
 
 
 def plan(attributes: Attributes, frames: int) -> Codes:
-    """[K, frames] what a piece with these headers must hold: a code, FREE or AGAIN."""
+    """[K, frames] what a piece with these headers must hold: a code, FREE, AGAIN, or COPY - n for a copy of step n.
+
+    A section that returns is played as it was, but for the drums at the turn of a phrase and the cadence before the end.
+    """
     line = frame_line(attributes, frames)
     used = line.eighths + 1
     out = np.full((len(BOOKS), frames), SILENT, np.int64)
@@ -111,6 +114,14 @@ def plan(attributes: Attributes, frames: int) -> Codes:
     out[CHORD] = AGAIN
     out[CHORD, : used : line.width] = FREE
     out[DRUM:, :used] = FREE
+    first: dict[tuple[str, int], int] = {}
+    for index, bar in enumerate(line.bars):
+        source = first.setdefault((bar.section, bar.place), index)
+        if source < index and bar.left > 1:
+            turn = bar.place == line.phrase - 1
+            steps = np.arange(source * line.width, (source + 1) * line.width)
+            out[CHORD if not turn else BASS :, index * line.width + steps - steps[0]] = COPY - steps
+            out[CHORD, index * line.width] = COPY - steps[0]
     if not attributes.drums:
         out[DRUM] = SILENT
     return out
@@ -146,6 +157,8 @@ class CodeGrammar:
         known = self._plan(codes[:, : STYLE + 1, 0].tolist())[:, book, frame].to(codes.device)
         if frame > 0:
             known = torch.where(known == AGAIN, codes[:, book, frame - 1], known)
+            earlier = codes[:, book].gather(1, (COPY - known).clamp_min(0)[:, None])[:, 0]
+            known = torch.where(known <= COPY, earlier, known)
         return None if bool((known == FREE).all()) else known  # type: ignore[return-value]
 
     def temperature(self, book: int) -> float | None:

@@ -178,12 +178,13 @@ def _finish(sound: Samples, end: float) -> Samples:
     """Bring a piece to its loudness, round off what is above the knee, and fade it out after `end` seconds."""
     sound = sound * np.float32(min(LOUDNESS / max(_loudness(sound), 1e-6), 20.0))
     over = np.maximum(np.abs(sound) - KNEE, 0)
-    sound = np.sign(sound) * (np.minimum(np.abs(sound), KNEE) + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
+    rounded = np.sign(sound) * (np.minimum(np.abs(sound), KNEE) + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
+    sound = rounded.astype(np.float32)
     first = min(round(end * SAMPLE_RATE), sound.shape[1])
     fade = max(1, min(round(ENDING_FADE * SAMPLE_RATE), sound.shape[1] - first))
     sound[:, first : first + fade] *= np.cos(np.linspace(0, np.pi / 2, fade)[: sound.shape[1] - first]) ** 2
     sound[:, first + fade :] = 0
-    return sound.astype(np.float32)
+    return sound
 
 
 def _loudness(sound: Samples) -> float:

@@ -12,10 +12,12 @@ from DataSet.composer import compose, sample_attributes
 from llama import note_codec
 from llama.note_codec import NoteCodecConfig, NoteCodecModel
 from llama.note_codes import (
+    AGAIN,
     BOOKS,
     CHORD,
     CLOCK,
     CODEBOOK_SIZE,
+    COPY,
     DRUM,
     FORM,
     FRAME_RATE,
@@ -28,7 +30,7 @@ from llama.note_codes import (
     plan,
     read_headers,
 )
-from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score
+from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
 from llama.sampler import CEILING, PERCUSSION, SAMPLE_RATE
 from recipes.nano.bank import Recorded, pack
 
@@ -77,7 +79,10 @@ def test_the_plan_of_a_piece_agrees_with_its_codes() -> None:
     for score in scores(60, seed=2):
         codes = encode(score)
         planned = plan(score.attributes, codes.shape[1])
-        assert ((planned < 0) | (planned == codes)).all()
+        copied = np.take_along_axis(codes, np.maximum(COPY - planned, 0), 1)
+        again = np.roll(codes, 1, 1)
+        meant = np.select([planned == FREE, planned == AGAIN, planned <= COPY], [codes, again, copied], planned)
+        assert (meant == codes).all()
 
 
 def test_transposed_pieces_have_the_same_melody_codes() -> None:
@@ -114,6 +119,25 @@ def test_chords_hold_through_their_bars() -> None:
     assert grammar.forced(codes, CHORD, 0) is None
     assert grammar.forced(codes, CHORD, 1).tolist() == codes[:, CHORD, 0].tolist()
     assert grammar.forced(codes, CHORD, 8) is None
+
+
+def test_what_returns_is_copied() -> None:
+    """A sampler that never writes the same code twice still plays the first section again when it returns."""
+    frames = frame_count(30.0)
+    headers = encode(compose(np.random.default_rng(0), ROCK, 30.0))[: DRUM + 1, 0]
+    grammar, codes = CodeGrammar(frames), torch.zeros(1, len(BOOKS), frames, dtype=torch.long)
+    for frame in range(frames):
+        for book in range(len(BOOKS)):
+            forced = grammar.forced(codes, book, frame)
+            free = int(headers[book]) if book < CLOCK else 1 + (frame * 7 + book) % 59
+            codes[0, book, frame] = free if forced is None else torch.where(forced >= 0, forced, free)[0]
+    line = timeline(ROCK, 30.0)
+    phrase = line.phrase * line.width
+    assert [bar.section for bar in line.bars[:: line.phrase]] == ["A", "A", "B", "A"]
+    played = codes[0, LEAD]
+    assert torch.equal(played[:phrase], played[phrase : 2 * phrase])
+    assert not torch.equal(played[:phrase], played[2 * phrase : 3 * phrase])
+    assert torch.equal(played[: line.width], played[3 * phrase : 3 * phrase + line.width])
 
 
 def test_any_codes_can_be_decoded() -> None:

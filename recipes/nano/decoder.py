@@ -75,12 +75,14 @@ class Batch:
 
 def draw(rng: np.random.Generator, options: Options, steps: int | None = None, held_out: bool = False) -> Batch:
     """Compose a batch of pieces of about as many steps, with captions for them and for some unheard ones."""
-    steps = steps or round(float(np.exp(rng.uniform(math.log(16), math.log(256)))))
+    # Mostly up to four phrases: what comes after them are copies, which are computed and teach nothing.
+    longest = 300 if rng.random() < 0.1 else 140
+    steps = steps or round(float(np.exp(rng.uniform(math.log(16), math.log(longest)))))
     pieces = max(2, round(options.frames / steps))
     attributes = [sample_attributes(rng, held_out) for _ in range(max(pieces, options.captions))]
     played = [_piece(rng, each, steps) for each in attributes[:pieces]]
-    longest = max(codes.shape[1] for codes, _ in played)
-    codes, free = np.zeros((pieces, len(BOOKS), longest), np.int64), np.zeros((pieces, len(BOOKS), longest), bool)
+    width = max(codes.shape[1] for codes, _ in played)
+    codes, free = np.zeros((pieces, len(BOOKS), width), np.int64), np.zeros((pieces, len(BOOKS), width), bool)
     for row, (notes, open_cells) in enumerate(played):
         codes[row, :, : notes.shape[1]], free[row, :, : notes.shape[1]] = notes, open_cells
     headers = [header_codes(each) for each in attributes]

@@ -51,9 +51,7 @@ def play(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidanc
             condition=condition, seconds=seconds, mask=None, guidance=decoder.guidance if guidance is None else guidance,
             temperature=decoder.temperature, seeds=tuple(range(first, first + len(part))), shape=decoder.condition_shape,
         )
-        codes = torch.zeros(len(part), len(BOOKS), 0, dtype=torch.long)
-        for codes, _done in decoder.codes(request, codes):
-            pass
+        *_, (codes, _) = decoder.codes(request, torch.zeros(len(part), len(BOOKS), 0, dtype=torch.long))
         scores += [decode(row) for row in codes.numpy()]
     return scores
 
