@@ -15,6 +15,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,6 @@ def build_app(model: MuMuLLaMA) -> gr.Blocks:
     """The page around a model. Launch it with `launch_options`, which keep it private and free of outside requests."""
     import gradio as gr
 
-    def respond(*values: Any) -> Iterator[list[Message]]:
-        """Answers one message; the API's only function."""
-        yield from converse(model, *values)
-
     def take(words: str) -> tuple[Any, str]:
         return gr.Textbox("", submit_btn=False, stop_btn="Stop"), words
 
@@ -97,9 +94,10 @@ def build_app(model: MuMuLLaMA) -> gr.Blocks:
                 settings = _settings(gr)
         with examples:
             _examples(gr, text, media)
-        said = gr.State("")
+        said = gr.Textbox(visible=False)
         taken = text.submit(take, text, [text, said], api_visibility="private", queue=False)
-        answered = taken.then(respond, [said, chat, *media, *settings], chat, api_name="respond", show_progress="minimal")
+        answered = taken.then(partial(converse, model), [said, chat, *media, *settings], chat, api_name="respond",
+                              show_progress="minimal")
         answered.then(ready, None, text, api_visibility="private", queue=False)
         text.stop(ready, None, text, cancels=[answered], api_visibility="private", queue=False)
         clear.click(fresh, None, [chat, text, *media], cancels=[answered], api_visibility="private", queue=False)
@@ -117,11 +115,23 @@ def _media(gr: Any) -> list[Any]:
     with gr.Tab("Recording"):
         audio = gr.Audio(sources=["upload", "microphone"], type="filepath", label="A recording to listen to", editable=False)
     with gr.Tab("Picture"):
-        image = gr.Image(sources=["upload", "clipboard"], type="filepath", image_mode=None, height=220,
-                         label="A picture to look at")
+        image = _picture(gr)(sources=["upload", "clipboard"], type="filepath", image_mode=None, height=220,
+                             label="A picture to look at")
     with gr.Tab("Clip"):
         video = gr.Video(sources=["upload"], include_audio=True, height=220, label="A clip to watch")
     return [audio, image, video]
+
+
+def _picture(gr: Any) -> Any:
+    """An image slot that hands on the file as it came: llama.media reads every mode, and says what is wrong with it."""
+
+    class Picture(gr.Image):  # type: ignore[misc]
+        is_template = True
+
+        def preprocess(self, payload: Any) -> str | None:
+            return payload.path if payload is not None else None
+
+    return Picture
 
 
 def _settings(gr: Any) -> list[Any]:

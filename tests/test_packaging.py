@@ -1,0 +1,109 @@
+"""The house around the package: lists that agree, files that must be there, pages whose examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NANO = ROOT / "ckpts" / "nano"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ckpts/README.md", "tests/golden/README.md")
+
+
+def listed() -> list[str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_requirements_and_pyproject_agree() -> None:
+    assert listed() == PROJECT["project"]["dependencies"] == sorted(listed(), key=str.lower)
+
+
+@pytest.mark.parametrize("line", listed())
+def test_each_requirement_is_a_range(line: str) -> None:
+    assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", line), f"{line}: give the lowest and the first unmeasured version"
+
+
+def test_users_install_no_test_tools() -> None:
+    names = {re.split(r"[>=<]", line)[0] for line in listed()}
+    assert not names & {"pytest", "ruff", "mypy", "matplotlib"}
+
+
+@pytest.mark.parametrize("name", [*PAGES, "LICENSE", "Makefile", ".ci/run", "assets/architecture.png", "assets/logo.svg"])
+def test_required_files_exist(name: str) -> None:
+    assert (ROOT / name).stat().st_size > 100
+
+
+def test_ci_can_be_executed_and_runs_what_the_readme_says() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert "make test" in script.read_text() and "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r"src=\"([^\"]+)\"", text)
+    local = [target for target in targets if "://" not in target]
+    missing = [one for one in local if not (ROOT / page).parent.joinpath(one).exists() and not waits_for_nano(one)]
+    assert not missing, f"{page} links to {missing}"
+
+
+def waits_for_nano(target: str) -> bool:
+    return "nano" in target and not NANO.exists()
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", python_blocks("README.md"))
+def test_python_in_the_readme_is_python(block: str) -> None:
+    compile(block, "README.md", "exec")
+
+
+@pytest.mark.skipif(not (NANO / "config.json").is_file(), reason="the embedded default is not in this checkout")
+@pytest.mark.skipif(not list((ROOT / "assets" / "examples").glob("*.flac")), reason="no example recordings in this checkout")
+def test_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block as one program, in a folder from which assets/ and ckpts/ are seen but not written to."""
+    for name in ("assets", "ckpts"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = "\n".join(python_blocks("README.md"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "piece.wav").is_file()
+
+
+def readme_commands(start: str) -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [line.split("#")[0].strip() for line in text.splitlines() if line.startswith(start)]
+
+
+@pytest.mark.parametrize("command", readme_commands("python -m llama "))
+def test_command_lines_in_the_readme_parse(command: str) -> None:
+    import shlex
+
+    from llama.__main__ import parser
+
+    assert parser().parse_args(shlex.split(command)[3:]).model
+
+
+@pytest.mark.parametrize("command", readme_commands("python gradio_app.py"))
+def test_page_commands_in_the_readme_parse(command: str) -> None:
+    import shlex
+
+    import gradio_app
+
+    assert gradio_app.parser().parse_args(shlex.split(command)[2:]).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("path", [ROOT / "assets" / name for name in ("architecture.png", "logo.svg")], ids=lambda path: path.name)
+def test_pictures_are_small(path: Path) -> None:
+    assert path.stat().st_size < 400_000
