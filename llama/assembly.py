@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llama.adapters import UnderstandingAdapter
 from llama.config import AUDIO_TOKENS, MODALITIES, MuMuConfig
+from llama.knn import PrototypeIndex
 from llama.lora import LoRALinear
 from llama.mumu_llama import MuMuLLaMA
 from llama.projector import OutputProjector
+from llama.tokenizer import Tokenizer
 from llama.transformer import GATE_START
 
 EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
-NEW_ROW_SPREAD = 0.1  # of the embedding rows' own spread: new tokens start near the mean word, and apart from each other
+NEW_ROW_SPREAD = 0.1  # of the rows' own spread: new tokens start near the mean word, and apart from each other
 
 State = dict[str, Tensor]
 Dtype = torch.dtype | None  # None: each weight as it is stored
@@ -77,13 +81,54 @@ def _place_all(model: nn.Module, state: State, dtype: Dtype, device: torch.devic
     for name in list(state):
         value = state.pop(name)
         if name not in shapes:
-            raise ValueError(f"The checkpoint holds {name}, which its configuration has no place for; give a checkpoint of this model.")
+            raise ValueError(
+                f"The checkpoint holds {name}, which its configuration has no place for; give a checkpoint of this model."
+            )
         if value.shape != shapes[name]:
             raise ValueError(
                 f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
                 "give the params.json and component folders that belong to it."
             )
         put(model, name, cast(value, dtype, device))
+
+
+def attach(
+    model: MuMuLLaMA,
+    tokenizer: Tokenizer | None,
+    parts: Mapping[str, Any],
+    decoder: Any,
+    neighbours: PrototypeIndex | None,
+    dtype: Dtype,
+    merge: bool,
+) -> MuMuLLaMA:
+    """The neighbours into their places, all on the model's device."""
+    for part in (*parts.values(), decoder):
+        if part is not None:
+            part.to(device=model.device, dtype=dtype)
+    model.tokenizer, model.neighbours, model.music_decoder = tokenizer, neighbours, decoder
+    model.mert, model.vit, model.vivit = (parts[name] for name in ("mert", "vit", "vivit"))
+    return (model.merge_lora() if merge else model).eval()
+
+
+def resolve_dtype(asked: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
+    """What weights become: None asked keeps the LLaMA's own, but no CPU is made to compute in float16."""
+    if isinstance(asked, torch.dtype):
+        return asked
+    if asked == "stored":
+        return None
+    if asked is not None:
+        raise ValueError(f"dtype {asked!r} is unknown; give a torch dtype, 'stored' or None.")
+    return torch.float32 if stored == torch.float16 and device.type == "cpu" else stored
+
+
+def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
+    """Raises ValueError if the projector does not make what this decoder takes."""
+    made = (config.projector.tokens, config.projector.width)
+    if decoder is not None and tuple(decoder.condition_shape) != made:
+        raise ValueError(
+            f"The checkpoint makes a condition of {list(made)}, this {kind} takes {list(decoder.condition_shape)}; "
+            "give the music_decoder and music_decoder_path that it was trained with."
+        )
 
 
 # -- what training starts from nothing ------------------------------------------------------------------------------
@@ -99,20 +144,21 @@ def _start_gates(model: MuMuLLaMA) -> None:
 def _start_missing(model: MuMuLLaMA, config: MuMuConfig) -> None:
     dim = config.llama.dim
     for modality in MODALITIES:
-        _fill(model.adapters[modality], lambda name=modality: UnderstandingAdapter(config.adapter(name), dim), model.dtype)
+        sizes = config.adapter(modality)
+        _fill(model.adapters[modality], partial(UnderstandingAdapter, sizes, dim), model.dtype)
         query = model.prefix_query[modality]
         if query.is_meta:
             put(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
-    _fill(model.output_projector, lambda: OutputProjector(config.projector, dim), model.dtype)
+    _fill(model.output_projector, partial(OutputProjector, config.projector, dim), model.dtype)
     for part in model.llama.modules():
         if isinstance(part, LoRALinear):
             _start_lora(part, model.dtype)
 
 
-def _fill(part: nn.Module, build: object, dtype: torch.dtype) -> None:
+def _fill(part: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
     """Parameters without memory from a freshly built twin."""
     missing = [name for name, value in part.named_parameters() if value.is_meta]
-    if missing and callable(build):
+    if missing:
         fresh = dict(build().named_parameters())
         for name in missing:
             put(part, name, fresh[name].detach().to(dtype))

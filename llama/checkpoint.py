@@ -1,4 +1,4 @@
-"""Loading and saving whole models: our own folders, the published checkpoints, LLaMA's base weights with components.
+"""Loading and saving models: published checkpoints, LLaMA's base weights with components, and our own folders (folder.py).
 
     python -m llama.checkpoint convert ckpts/MuMu-LLaMA-MusicGen/checkpoint.pth OUT --llama_dir ckpts/LLaMA-2
     python -m llama.checkpoint verify ckpts/LLaMA-2/7B
@@ -11,31 +11,26 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from llama.assembly import EMBEDDINGS, Dtype, State, add_audio_rows, assemble
+from llama.assembly import EMBEDDINGS, Dtype, State, add_audio_rows, assemble, attach, check_decoder, resolve_dtype
 from llama.config import AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
-from llama.encoders import KNOWN, FrozenEncoder, MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.encoders import KNOWN, FrozenEncoder
+from llama.folder import CONFIG, ENCODERS, from_pretrained, is_own, own_state, save_pretrained, separate
 from llama.knn import PrototypeIndex
-from llama.lora import LoRALinear
 from llama.mumu_llama import MuMuLLaMA
 from llama.published import BRIDGES, NEIGHBOURS, infer_config, normalise, take_neighbours, to_own, to_published
 from llama.shards import CHECKLIST, LAYOUTS, LlamaFolder, read_safetensors, read_torch, verify_checklist, weights_of
 from llama.tokenizer import Tokenizer
 
-CONFIG, WEIGHTS, TOKENIZER, INDEX = "config.json", "model.safetensors", "tokenizer.model", "knn.index"
-ENCODERS: dict[str, type[FrozenEncoder]] = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
-OURS = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODERS, "decoder")
+__all__ = ["convert", "from_pretrained", "load", "save_pretrained", "save_published", "verify"]
+
 DECODERS = ("musicgen", "audioldm2")
 
 
@@ -74,35 +69,15 @@ def load(
     folder = _llama_folder(model, llama_dir, llama_type)
     tokenizer = _tokenizer(folder)
     _add_base(state, folder, tokenizer, verify)
-    kind = _resolve(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
+    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
     parts: dict[str, Any] = {name: _encoder(name, families.get(name), path, kind) for name, path in paths.items()}
     _require(model, parts, state)
     decoder = _decoder(music_decoder, families.get("decoder"), music_decoder_path, state, kind)
     config = infer_config(state, folder.params, _base_config(parts, decoder, music_decoder, music_decoder_path))
-    _fit(config, decoder, music_decoder)
+    check_decoder(config, decoder, music_decoder)
+    neighbours = PrototypeIndex.read(knn_dir) if knn_dir else None
     result = assemble(config, to_own(state), kind, place, start=model is None)
-    return _attach(result, tokenizer, parts, decoder, PrototypeIndex.read(knn_dir) if knn_dir else None, kind, merge_lora)
-
-
-def _attach(model: MuMuLLaMA, tokenizer: Tokenizer | None, parts: dict[str, Any], decoder: Any,
-            neighbours: PrototypeIndex | None, dtype: Dtype, merge: bool) -> MuMuLLaMA:  # fmt: skip
-    """The neighbours into their places, all on the model's device."""
-    for part in (*parts.values(), decoder):
-        if part is not None:
-            part.to(device=model.device, dtype=dtype)
-    model.tokenizer, model.neighbours, model.music_decoder = tokenizer, neighbours, decoder
-    model.mert, model.vit, model.vivit = (parts[name] for name in ENCODERS)
-    return (model.merge_lora() if merge else model).eval()
-
-
-def _resolve(asked: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
-    if isinstance(asked, torch.dtype):
-        return asked
-    if asked == "stored":
-        return None
-    if asked is not None:
-        raise ValueError(f"dtype {asked!r} is unknown; give a torch dtype, 'stored' or None.")
-    return torch.float32 if stored == torch.float16 and device.type == "cpu" else stored
+    return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
 
 
 # -- what the checkpoint holds ------------------------------------------------------------------------------------
@@ -112,10 +87,10 @@ def _checkpoint_file(path: Path) -> Path:
     if path.is_dir():
         files = [path / "checkpoint.pth"] if (path / "checkpoint.pth").is_file() else sorted(path.glob("*.pth"))
         if len(files) != 1:
-            raise FileNotFoundError(f"The folder {path} has no checkpoint.pth and is none of ours; give a folder with {LAYOUTS}.")
+            raise FileNotFoundError(f"The folder {path} has no checkpoint.pth and is none of ours; give {LAYOUTS}.")
         return files[0]
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}; give a folder of ours, or files laid out as {LAYOUTS}.")
+        raise FileNotFoundError(f"There is no checkpoint {path}; give a folder of ours, or {LAYOUTS}.")
     return path
 
 
@@ -123,10 +98,14 @@ def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
     """Published weights under their names of today, and the neighbours' apart."""
     raw = read_safetensors(path) if path.suffix == ".safetensors" else weights_of(read_torch(path), path)
     state = normalise(raw)
-    known = ("llama.", "prefix_query.", "output_projector.", *NEIGHBOURS.values(), *(f"{name}_" for name in BRIDGES.values()))
+    bridges = (f"{name}_" for name in BRIDGES.values())
+    known = ("llama.", "prefix_query.", "output_projector.", *NEIGHBOURS.values(), *bridges)
     strange = [name for name in state if not name.startswith(known)]
     if strange:
-        raise ValueError(f"{path} holds the weight {strange[0]}, which the model does not have; give a checkpoint of MuMu-LLaMA or M2UGen.")
+        raise ValueError(
+            f"{path} holds the weight {strange[0]}, which the model does not have; "
+            "give a checkpoint of MuMu-LLaMA or M2UGen."
+        )
     return state, take_neighbours(state)
 
 
@@ -135,7 +114,7 @@ def _llama_folder(model: str | Path | None, llama_dir: str | Path | None, llama_
     if llama_dir is not None:
         return LlamaFolder.find(llama_dir, llama_type)
     if model is None:
-        raise ValueError(f"Neither a model nor llama_dir was given; give a checkpoint, or llama_dir laid out as {LAYOUTS}.")
+        raise ValueError(f"Neither a model nor llama_dir was given; give {LAYOUTS}.")
     beside = Path(model) if Path(model).is_dir() else Path(model).parent
     return LlamaFolder.find(beside, llama_type)
 
@@ -185,14 +164,16 @@ def _component_json(path: str | Path | None, file: str, kind: str, optional: boo
         found = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
         return json.loads(Path(found).read_text()) if found else None
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name.") from error
+        raise FileNotFoundError(
+            f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name."
+        ) from error
 
 
 def _require(model: str | Path | None, parts: dict[str, Any], state: State) -> None:
     """A checkpoint that has an adapter needs its encoder; training from the base may leave media out."""
     for name in parts if model is not None else ():
         if parts[name] is None:
-            raise ValueError(f"The checkpoint does not hold the {name} weights; name their folder or hub name with {name}_path.")
+            raise ValueError(f"The checkpoint lacks the {name} weights; name their folder or hub name with {name}_path.")
 
 
 def _decoder(kind: str, state: State | None, path: str | Path | None, own: State, dtype: Dtype) -> Any:
@@ -200,14 +181,14 @@ def _decoder(kind: str, state: State | None, path: str | Path | None, own: State
     queries = own.get("output_projector.query_embs")
     trained = "musicgen" if state is not None or (queries is not None and queries.shape[1] > 1) else "audioldm2"
     if (state is not None or queries is not None) and trained != kind:
-        raise ValueError(f"This checkpoint was trained for {trained}, not {kind}; load it with music_decoder {trained}.")
+        raise ValueError(f"This checkpoint was trained for {trained}, not {kind}; give music_decoder {trained}.")
     if kind == "audioldm2":
         if path is None and queries is not None:
-            raise ValueError("AudioLDM2 is not in the checkpoint; name its folder or hub name (cvssp/audioldm2) with music_decoder_path.")
-        return AudioLDM2Decoder.from_folder(path) if path is not None else None
+            raise ValueError("AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.")
+        return AudioLDM2Decoder.from_folder(path, dtype or torch.float32) if path is not None else None
     if state is None:
         if path is None and queries is not None:
-            raise ValueError("The checkpoint does not hold MusicGen's weights; name its folder or hub name with music_decoder_path.")
+            raise ValueError("The checkpoint lacks MusicGen's weights; name its folder with music_decoder_path.")
         return MusicGenDecoder.from_folder(path, dtype or torch.float32) if path is not None else None
     released = path is None or (not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-\w+(-\w+)?", str(path)))
     config = None if released else _component_json(path, CONFIG, "decoder")
@@ -230,144 +211,6 @@ def _base_config(parts: dict[str, Any], decoder: Any, kind: str, path: str | Pat
     return dataclasses.replace(config, **changes)
 
 
-def _fit(config: MuMuConfig, decoder: Any, kind: str) -> None:
-    made = (config.projector.tokens, config.projector.width)
-    if decoder is not None and tuple(decoder.condition_shape) != made:
-        raise ValueError(
-            f"The checkpoint makes a condition of {list(made)}, this {kind} takes {list(decoder.condition_shape)}; "
-            "give the music_decoder and music_decoder_path that it was trained with."
-        )
-
-
-# -- our own format -----------------------------------------------------------------------------------------------
-
-
-def is_own(folder: str | Path) -> bool:
-    """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
-    path = Path(folder)
-    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
-        return '"query_layer"' in (path / CONFIG).read_text()
-    hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(folder)) and path.suffix not in (".pth", ".pt", ".safetensors")
-    return bool(hub) and not path.exists() and not path.parent.exists()
-
-
-def from_pretrained(
-    folder: str | Path,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | str | None = None,
-    merge_lora: bool = True,
-) -> MuMuLLaMA:
-    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `load`."""
-    path, place = _own_folder(folder), torch.device(device or "cpu")
-    config = MuMuConfig.from_json((path / CONFIG).read_text())
-    state = read_safetensors(path / WEIGHTS)
-    if "llama.layers.0.attention.wk.weight" not in state:
-        raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
-    kind = _resolve(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
-    model = assemble(config, state, kind, place)
-    parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODERS.items()}
-    decoder = _own_decoder(config.decoder, path / "decoder", kind)
-    _fit(config, decoder, config.decoder.kind)
-    tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
-    neighbours = PrototypeIndex.read(path) if (path / INDEX).is_file() else None
-    return _attach(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
-
-
-def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
-    return kind.from_folder(folder, dtype or "auto") if folder.is_dir() else None
-
-
-def _own_decoder(spec: DecoderSpec, folder: Path, dtype: Dtype) -> Any:
-    if spec.kind == "musicgen":
-        return _from_sub(MusicGenDecoder, folder, dtype)
-    place = folder if folder.is_dir() else spec.path
-    return AudioLDM2Decoder.from_folder(place) if place else None
-
-
-def _own_folder(folder: str | Path) -> Path:
-    path = Path(folder)
-    if path.is_dir():
-        if not is_own(path):
-            raise ValueError(f"{path} is not a folder that save_pretrained wrote; published checkpoints are read by llama.load.")
-        return path
-    if not is_own(folder):
-        raise FileNotFoundError(f"There is no model folder {path}; give one that save_pretrained wrote, or a hub name.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", INDEX]
-        return Path(snapshot_download(str(folder), allow_patterns=patterns))
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"{folder} is neither a folder nor a model that the hub gave; check the name or the network.") from error
-
-
-def own_state(model: MuMuLLaMA) -> State:
-    """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
-    neighbours = (*(f"{name}." for name in ENCODERS), "music_decoder.")
-    state = {name: value for name, value in model.state_dict().items() if not name.startswith(neighbours)}
-    for name, part in model.named_modules():
-        if isinstance(part, LoRALinear) and part.merged and part.l1 is not None and part.l2 is not None:
-            low = (part.l2.float() @ part.l1.float()).to(part.weight.dtype)
-            state[f"{name}.weight"] = (part.weight - low).detach()
-    return state
-
-
-def save_pretrained(model: MuMuLLaMA, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Writes our own format: config.json, model.safetensors, tokenizer.model and the neighbours' stock folders.
-
-    Written beside the target and moved into place whole. A folder of ours is replaced (files of others in it stay);
-    any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
-    """
-    target = Path(folder)
-    if target.exists() and not (target.is_dir() and (is_own(target) or not any(target.iterdir()))):
-        raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
-        draft, old = Path(partial, "new"), Path(partial, "old")
-        draft.mkdir()
-        _write(model, draft, dtype)
-        if target.exists():
-            _keep_others(target, draft)
-            os.rename(target, old)
-        os.rename(draft, target)
-
-
-def _keep_others(target: Path, draft: Path) -> None:
-    """A model card and the like, which saving knows nothing of."""
-    for item in target.iterdir():
-        if item.name not in OURS:
-            (shutil.copytree if item.is_dir() else shutil.copy2)(item, draft / item.name)
-
-
-def _write(model: MuMuLLaMA, folder: Path, dtype: torch.dtype | None) -> None:
-    (folder / CONFIG).write_text(model.config.to_json() + "\n")
-    save_file(_separate(own_state(model), dtype), folder / WEIGHTS)
-    if model.tokenizer is not None:
-        model.tokenizer.save(folder / TOKENIZER)
-    for name in ENCODERS:
-        if (part := getattr(model, name)) is not None:
-            part.save(folder / name, dtype)
-    if model.music_decoder is not None and hasattr(model.music_decoder, "save"):
-        model.music_decoder.save(folder / "decoder", dtype)
-    if model.neighbours is not None:
-        import faiss
-
-        faiss.write_index(model.neighbours.index, str(folder / INDEX))
-
-
-def _separate(state: State, dtype: torch.dtype | None) -> State:
-    """Tensors as the file wants them: contiguous, in `dtype`, none sharing memory with another."""
-    seen: set[int] = set()
-    result = {}
-    for name, value in state.items():
-        value = value.detach().to(dtype=dtype if dtype and value.is_floating_point() else value.dtype).contiguous()
-        if value.untyped_storage().data_ptr() in seen:
-            value = value.clone()
-        seen.add(value.untyped_storage().data_ptr())
-        result[name] = value
-    return result
-
-
 # -- the published format -----------------------------------------------------------------------------------------
 
 
@@ -388,8 +231,8 @@ def save_published(model: MuMuLLaMA, file: str | Path, dtype: torch.dtype | None
     """Writes a checkpoint that the published code reads, whole or not at all."""
     path = Path(file)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the checkpoint file to write, for instance {path / 'checkpoint.pth'}.")
-    state = _separate(published_state(model), dtype)
+        raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
+    state = separate(published_state(model), dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -415,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--llama_type", default="7B")
     convert.add_argument("--music_decoder", default="musicgen", choices=DECODERS)
     convert.add_argument("--verify", action="store_true", help="check LLaMA's shards against checklist.chk")
-    check = commands.add_parser("verify", help="LLaMA's shards against checklist.chk, or a folder of ours against its config")
+    check = commands.add_parser("verify", help="LLaMA's shards against checklist.chk, or whether a folder of ours is whole")
     check.add_argument("folder")
     return parser
 
@@ -437,7 +280,7 @@ def verify(folder: str) -> str:
         return f"{path}: all {len(own_state(model))} weights and their neighbours fit config.json."
     places = [place for place in (path, *sorted(path.glob("*"))) if (place / CHECKLIST).is_file()]
     if not places:
-        raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no model folder of ours; give LLaMA's folder as Meta delivered it.")
+        raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no folder of ours; give LLaMA's as Meta delivered it.")
     checked = [name for place in places for name in verify_checklist(place)]
     return f"{path}: {', '.join(checked)} fit {CHECKLIST}."
 

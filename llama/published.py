@@ -1,4 +1,4 @@
-"""The published checkpoints' names and sizes: one table, read in both directions, and what the weights say about the model.
+"""The published checkpoints' names and sizes: one table, read in both directions, and what weights say of the model.
 
 The published file is flat: `llama.*`, `mu_mert_*` (audio), `iu_vit_*` (image), `iu_vivit_*` (video), `prefix_query`,
 `output_projector.*`, and the neighbours `mert_model.*`, `vit_model.*`, `vivit_model.*`, `generation_model.*`.
@@ -109,7 +109,7 @@ def take_neighbours(state: State) -> dict[str, State]:
 
 
 def to_own(state: State) -> State:
-    """Published weights (without the neighbours) -> ours; `state` is emptied on the way, so that nothing is held twice."""
+    """Published weights (without the neighbours) -> ours; `state` is emptied, so that nothing is held twice."""
     own: State = {}
     for name in list(state):
         value = state.pop(name)
@@ -124,7 +124,7 @@ def to_published(state: Mapping[str, Tensor]) -> State:
     """Inverse of `to_own`. Raises ValueError for what the published form cannot hold."""
     queries = [state[f"prefix_query.{modality}"] for modality in MODALITIES]
     if any(query.shape[1] != 1 for query in queries):
-        raise ValueError("An adapter with several prompt positions has no published form; save this model in its own format.")
+        raise ValueError("An adapter with several prompt positions has no published form; save the model in its own format.")
     published = {PREFIX_QUERY: torch.cat([query[:, 0] for query in queries])}
     for name, value in state.items():
         if not name.startswith("prefix_query."):
@@ -134,7 +134,7 @@ def to_published(state: Mapping[str, Tensor]) -> State:
 
 def _split_queries(value: Tensor) -> State:
     if value.shape[0] % len(MODALITIES):
-        raise ValueError(f"{PREFIX_QUERY} has {value.shape[0]} rows, which three modalities cannot share; the file is damaged.")
+        raise ValueError(f"{PREFIX_QUERY} has {value.shape[0]} rows, which three media cannot share; get the file again.")
     parts = value.chunk(len(MODALITIES))
     return {f"prefix_query.{name}": part[:, None].clone() for name, part in zip(MODALITIES, parts, strict=True)}
 
@@ -143,7 +143,7 @@ def _split_queries(value: Tensor) -> State:
 
 
 def infer_config(state: Mapping[str, Tensor], params: Mapping[str, Any], base: MuMuConfig) -> MuMuConfig:
-    """The configuration that published weights imply; `params` are LLaMA's params.json, `base` fills what neither says."""
+    """The configuration that published weights imply; `params` is LLaMA's params.json, `base` fills what neither says."""
     mumu, llama = "mu_mert_rnn.weight_ih_l0" in state, infer_llama(state, params)
     adapters: dict[str, Any] = {name: infer_adapter(state, name, base.adapter(name)) for name in MODALITIES}
     queries = min(base.query_layer, llama.n_layers // (len(MODALITIES) + 1))  # plain layers stay below the bands
@@ -172,7 +172,8 @@ def infer_llama(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> Llama
     if not heads:
         raise ValueError("The number of attention heads is not in the weights; put LLaMA's params.json into llama_dir.")
     _agree(params, {"dim": dim, "n_heads": heads, "n_layers": _count(state, r"llama\.layers\.(\d+)\.attention\.wk\.")})
-    extra = {name: params[name] for name in ("norm_eps", "rope_theta", "max_seq_len", "multiple_of") if params.get(name)}
+    known = ("norm_eps", "rope_theta", "max_seq_len", "multiple_of")
+    extra = {name: params[name] for name in known if params.get(name)}
     rank = low.shape[0] if low is not None else params.get("lora_rank", LlamaConfig.lora_rank)
     kv_heads = key_rows * heads // dim
     return LlamaConfig(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 LAYOUTS = "checkpoint.pth, and LLaMA or LLaMA-2 with tokenizer.model and params.json in it or in 7B inside it"
 CHECKLIST = "checklist.chk"
-BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.weight")  # the rest of the matrices: by rows
+BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.weight")  # other matrices: by rows
 
 
 # -- files ------------------------------------------------------------------------------------------------------
@@ -40,10 +40,10 @@ def read_torch(path: Path) -> Any:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|class|operand) ?:? ?([\w.]+)", str(error))
-        what = next(filter(None, named.groups()), "an object") if named else "an object"
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = named[1] if named else "an object"
         raise ValueError(
-            f"{path} holds {what}, which is not a weight and could run code when read; save its tensors alone and give that."
+            f"{path} holds {what}, which is no weight and could run code when read; save its tensors alone and give that."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.") from error
@@ -62,7 +62,7 @@ def weights_of(raw: Any, path: Path) -> dict[str, Tensor]:
     inner = raw.get("model", raw) if isinstance(raw, Mapping) else raw
     if not isinstance(inner, Mapping) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
         found = ", ".join(sorted(map(str, raw))[:4]) if isinstance(raw, Mapping) else type(raw).__name__
-        raise ValueError(f"{path} holds no table of weights (it has: {found}); give the checkpoint.pth of MuMu-LLaMA or M2UGen.")
+        raise ValueError(f"{path} holds no table of weights (but {found}); give the checkpoint.pth of MuMu-LLaMA or M2UGen.")
     return dict(inner)
 
 
@@ -123,12 +123,9 @@ def _has_weights(folder: Path) -> bool:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON; copy it again from where the weights came from.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no table of names and values; copy it again from where the weights came from.")
-    return values
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no JSON table; copy it again from where the weights came from.") from error
 
 
 def merge_shards(shards: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -145,7 +142,7 @@ def _join(name: str, parts: list[Tensor]) -> Tensor:
 
 
 def verify_checklist(folder: Path) -> list[str]:
-    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming the first that is missing or differs."""
+    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming one that is missing or differs."""
     checked = []
     for line in (folder / CHECKLIST).read_text().splitlines():
         expected, _, name = line.partition("  ")
@@ -157,7 +154,7 @@ def verify_checklist(folder: Path) -> list[str]:
         with file.open("rb") as stream:
             found = hashlib.file_digest(stream, "md5").hexdigest()
         if found != expected.strip():
-            raise ValueError(f"{file} is damaged (md5 {found}, {CHECKLIST} says {expected.strip()}); download it again.")
+            raise ValueError(f"{file} is damaged: its md5 is {found}, not {expected.strip()}; download it again.")
         checked.append(file.name)
     return checked
 

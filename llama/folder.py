@@ -1,0 +1,157 @@
+"""Our own format: a folder with everything, read back with no other file.
+
+config.json and model.safetensors (the model's own parts), tokenizer.model, the neighbours as stock folders mert/, vit/,
+vivit/ and decoder/, and knn.index where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from llama.assembly import Dtype, State, assemble, attach, check_decoder, resolve_dtype
+from llama.config import DecoderSpec, MuMuConfig
+from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
+from llama.encoders import FrozenEncoder, MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.knn import PrototypeIndex
+from llama.lora import LoRALinear
+from llama.mumu_llama import MuMuLLaMA
+from llama.shards import read_safetensors
+from llama.tokenizer import Tokenizer
+
+CONFIG, WEIGHTS, TOKENIZER, INDEX = "config.json", "model.safetensors", "tokenizer.model", "knn.index"
+ENCODERS: dict[str, type[FrozenEncoder]] = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
+OURS = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODERS, "decoder")
+
+
+def is_own(folder: str | Path) -> bool:
+    """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
+    path = Path(folder)
+    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
+        return '"query_layer"' in (path / CONFIG).read_text()
+    hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(folder)) and path.suffix not in (".pth", ".pt", ".safetensors")
+    return bool(hub) and not path.exists() and not path.parent.exists()
+
+
+def from_pretrained(
+    folder: str | Path,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    merge_lora: bool = True,
+) -> MuMuLLaMA:
+    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `load`."""
+    path, place = _own_folder(folder), torch.device(device or "cpu")
+    config = MuMuConfig.from_json((path / CONFIG).read_text())
+    state = read_safetensors(path / WEIGHTS)
+    if "llama.layers.0.attention.wk.weight" not in state:
+        raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
+    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
+    model = assemble(config, state, kind, place)
+    parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODERS.items()}
+    decoder = _own_decoder(config.decoder, path / "decoder", kind)
+    check_decoder(config, decoder, config.decoder.kind)
+    tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
+    neighbours = PrototypeIndex.read(path) if (path / INDEX).is_file() else None
+    return attach(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+
+
+def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
+    return kind.from_folder(folder, dtype or "auto") if folder.is_dir() else None
+
+
+def _own_decoder(spec: DecoderSpec, folder: Path, dtype: Dtype) -> Any:
+    if spec.kind == "musicgen":
+        return _from_sub(MusicGenDecoder, folder, dtype)
+    place = folder if folder.is_dir() else spec.path
+    return AudioLDM2Decoder.from_folder(place, dtype or torch.float32) if place else None
+
+
+def _own_folder(folder: str | Path) -> Path:
+    path = Path(folder)
+    if path.is_dir():
+        if not is_own(path):
+            raise ValueError(f"{path} is not a folder that save_pretrained wrote; llama.load reads published checkpoints.")
+        return path
+    if not is_own(folder):
+        raise FileNotFoundError(f"There is no model folder {path}; give one that save_pretrained wrote, or a hub name.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", INDEX]
+        return Path(snapshot_download(str(folder), allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"{folder} is no folder, and the hub gave no such model; check name and network.") from error
+
+
+def own_state(model: MuMuLLaMA) -> State:
+    """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
+    neighbours = (*(f"{name}." for name in ENCODERS), "music_decoder.")
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith(neighbours)}
+    for name, part in model.named_modules():
+        if isinstance(part, LoRALinear) and part.merged and part.l1 is not None and part.l2 is not None:
+            low = (part.l2.float() @ part.l1.float()).to(part.weight.dtype)
+            state[f"{name}.weight"] = (part.weight - low).detach()
+    return state
+
+
+def save_pretrained(model: MuMuLLaMA, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes our own format: config.json, model.safetensors, tokenizer.model and the neighbours' stock folders.
+
+    Written beside the target and moved into place whole. A folder of ours is replaced (files of others in it stay);
+    any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
+    """
+    target = Path(folder)
+    if target.exists() and not (target.is_dir() and (is_own(target) or not any(target.iterdir()))):
+        raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
+        draft, old = Path(partial, "new"), Path(partial, "old")
+        draft.mkdir()
+        _write(model, draft, dtype)
+        if target.exists():
+            _keep_others(target, draft)
+            os.rename(target, old)
+        os.rename(draft, target)
+
+
+def _keep_others(target: Path, draft: Path) -> None:
+    """A model card and the like, which saving knows nothing of."""
+    for item in target.iterdir():
+        if item.name not in OURS:
+            (shutil.copytree if item.is_dir() else shutil.copy2)(item, draft / item.name)
+
+
+def _write(model: MuMuLLaMA, folder: Path, dtype: torch.dtype | None) -> None:
+    (folder / CONFIG).write_text(model.config.to_json() + "\n")
+    save_file(separate(own_state(model), dtype), folder / WEIGHTS)
+    if model.tokenizer is not None:
+        model.tokenizer.save(folder / TOKENIZER)
+    for name in ENCODERS:
+        if (part := getattr(model, name)) is not None:
+            part.save(folder / name, dtype)
+    if model.music_decoder is not None and hasattr(model.music_decoder, "save"):
+        model.music_decoder.save(folder / "decoder", dtype)
+    if model.neighbours is not None:
+        import faiss
+
+        faiss.write_index(model.neighbours.index, str(folder / INDEX))
+
+
+def separate(state: State, dtype: torch.dtype | None) -> State:
+    """Tensors as the file wants them: contiguous, in `dtype`, none sharing memory with another."""
+    seen: set[int] = set()
+    result = {}
+    for name, value in state.items():
+        value = value.detach().to(dtype=dtype if dtype and value.is_floating_point() else value.dtype).contiguous()
+        if value.untyped_storage().data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.untyped_storage().data_ptr())
+        result[name] = value
+    return result
