@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
 from llama.audio import Waveform
-from llama.synthesis import Request, check_folder, draft_folder, fit, quiet
+from llama.synthesis import Request, check_folder, draft_folder, fit, quiet, read_json, reading
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
@@ -42,6 +42,8 @@ class AudioLDM2Decoder(nn.Module):
         if pipeline.tokenizer_2 is not None:
             pipeline.tokenizer_2.model_max_length = PROMPT_TOKENS
         text, language = pipeline.text_encoder_2.config, pipeline.language_model.config
+        if text.model_type != "t5":
+            raise ValueError(f"This AudioLDM2 reads with {text.model_type} (speech); take one for sound or music, with T5.")
         self.prompt_width, self.generated_width = int(text.d_model), int(language.n_embd)
         self.generated_tokens = int(getattr(language, "max_new_tokens", None) or 8)
         width = PROMPT_TOKENS * self.prompt_width + self.generated_tokens * self.generated_width
@@ -55,16 +57,16 @@ class AudioLDM2Decoder(nn.Module):
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> AudioLDM2Decoder:
         """A diffusers folder, or a name on the hub such as cvssp/audioldm2."""
-        check_folder(path, "model_index.json")
+        if check_folder(path, "model_index.json") is not None:
+            kind = read_json(Path(path) / "model_index.json").get("_class_name")
+            if kind != "AudioLDM2Pipeline":
+                raise ValueError(f"{path} holds a {kind}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
         from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
 
-        try:
-            with quiet():
-                # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
-                language = GPT2LMHeadModel.from_pretrained(str(path), subfolder="language_model", dtype=dtype)
-                pipeline = AudioLDM2Pipeline.from_pretrained(str(path), language_model=language, torch_dtype=dtype)
-        except OSError as error:
-            raise FileNotFoundError(f"No AudioLDM2 could be read from {path}: {str(error).splitlines()[0]}") from error
+        with quiet(), reading("AudioLDM2", path):
+            # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
+            language = GPT2LMHeadModel.from_pretrained(str(path), subfolder="language_model", dtype=dtype)
+            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), language_model=language, torch_dtype=dtype)
         return cls(pipeline)
 
     def train(self, mode: bool = True) -> AudioLDM2Decoder:

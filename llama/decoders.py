@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, generate
-from llama.synthesis import MusicDecoder, Request, check_folder, draft_folder, fit, quiet
+from llama.synthesis import MusicDecoder, Request, check_folder, draft_folder, fit, quiet, read_json, reading
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 
@@ -86,20 +85,16 @@ class MusicGenDecoder(nn.Module):
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> MusicGenDecoder:
         """A save_pretrained folder, or a name on the hub. FileNotFoundError, ValueError if it is something else."""
-        folder = check_folder(path, "config.json")
-        if folder is not None:
-            config = json.loads((folder / "config.json").read_text())
+        if check_folder(path, "config.json") is not None:
+            config = read_json(Path(path) / "config.json")
             if config.get("model_type") != "musicgen":
                 raise ValueError(f"{path} holds a {config.get('model_type')!r} model; music_decoder musicgen takes 'musicgen'.")
             if config.get("audio_encoder", {}).get("model_type") == "note_codec":
                 from llama import note_codec  # only who plays notes pays for it
 
                 note_codec.register()
-        try:
-            with quiet():
-                model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=dtype)
-        except OSError as error:
-            raise FileNotFoundError(f"No MusicGen could be read from {path}: {str(error).splitlines()[0]}") from error
+        with quiet(), reading("MusicGen", path):
+            model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=dtype)
         return cls(model, find_tokenizer(path)).requires_grad_(False)
 
     @classmethod
@@ -261,8 +256,9 @@ class MusicGenDecoder(nn.Module):
 
 def find_tokenizer(path: str | Path) -> Any:
     """The tokenizer in a folder or behind a hub name; None if a folder has none."""
-    folder = check_folder(path, ".") if not Path(path).is_dir() else Path(path)
     names = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
-    if folder is not None and not any((folder / name).is_file() for name in names):
+    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in names):
         return None
-    return AutoTokenizer.from_pretrained(str(path))
+    check_folder(path)
+    with reading("tokenizer", path):
+        return AutoTokenizer.from_pretrained(str(path))

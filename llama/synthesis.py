@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -11,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers.utils import logging as hf_logging
@@ -100,16 +102,38 @@ def fit(sound: Tensor, samples: int) -> Tensor:
     return functional.pad(sound, (0, max(0, samples - sound.shape[-1])))[..., :samples]
 
 
-def check_folder(path: str | Path, needed: str) -> Path | None:
+def check_folder(path: str | Path, needed: str = "") -> Path | None:
     """The local folder `path`, None if it is a name on the hub; FileNotFoundError if it can be neither or lacks `needed`."""
     folder = Path(path)
     if folder.is_dir():
-        if not (folder / needed).is_file():
+        if needed and not (folder / needed).is_file():
             raise FileNotFoundError(f"The music decoder's folder {path} has no {needed}; give a folder made by save_pretrained.")
         return folder
     if folder.exists() or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", str(path)):
         raise FileNotFoundError(f"The music decoder {path} is not a folder; give one made by save_pretrained, or a hub name.")
     return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration file; ValueError if it is none."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:  # also bytes that are no text
+        raise ValueError(f"{path} is not a configuration in JSON ({error}); copy the folder again.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is not a configuration in JSON (no names in it); copy the folder again.")
+    return found
+
+
+@contextmanager
+def reading(kind: str, path: str | Path) -> Iterator[None]:
+    """Errors of the libraries within become one sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileNotFoundError(f"No {kind} could be read from {path}: {str(error).splitlines()[0]}") from error
+    except SafetensorError as error:
+        raise ValueError(f"The weights in {path} are damaged ({error}); copy the folder again.") from error
 
 
 @contextmanager

@@ -181,6 +181,9 @@ def test_refusals_are_sentences(decoder, tmp_path):
         decoder.embed(["a harp"])
     with pytest.raises(FileNotFoundError, match="no model_index.json"):
         AudioLDM2Decoder.from_folder(tmp_path)
+    (tmp_path / "model_index.json").write_text('{"_class_name": "MusicLDMPipeline"}')
+    with pytest.raises(ValueError, match="holds a MusicLDMPipeline"):
+        AudioLDM2Decoder.from_folder(tmp_path)
 
 
 def test_nothing_of_it_belongs_into_a_checkpoint(decoder):

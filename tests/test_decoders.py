@@ -299,6 +299,16 @@ class TestFolders:
         with pytest.raises(ValueError, match="'t5'"):
             MusicGenDecoder.from_folder(tmp_path)
 
+    def test_damaged_files_are_named(self, tmp_path, published):
+        published[1].save(tmp_path)
+        weights = tmp_path / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        with pytest.raises(ValueError, match="are damaged"):
+            MusicGenDecoder.from_folder(tmp_path)
+        (tmp_path / "config.json").write_text("{")
+        with pytest.raises(ValueError, match="not a configuration in JSON"):
+            MusicGenDecoder.from_folder(tmp_path)
+
     def test_unknown_sizes_and_weights_of_another_kind(self):
         with pytest.raises(ValueError, match="choose music_decoder audioldm2"):
             MusicGenDecoder.from_state(None, {"unet.weight": torch.zeros(1)})
