@@ -21,7 +21,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "values": ("config", "audio", "media", "dialogue", "notes", "note_codes"),
     "blocks": ("cache", "linear", "lora", "transformer", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
     "neighbours": ("encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
-    "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "checkpoint", "quantize"),
+    "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "checkpoint", "quantize"),
     "uses": ("generation", "data", "training", "metrics"),
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -47,7 +47,8 @@ OF_A_FILE = {
     "tokenizer": {"sentencepiece"},
     "knn": {"faiss"},
     "sampler": {"soundfile", "scipy"},
-    "checkpoint": {"faiss", "transformers"},  # transformers' way to find a component's json on disk or hub
+    "folder": {"faiss"},
+    "checkpoint": {"transformers"},  # its way to find a component's json on disk or hub
 }
 
 PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for column, name in enumerate(names)}
