@@ -104,7 +104,7 @@ class HarmonyPool(nn.Module):
     """Which pitch classes sound together: one template match in all twelve transpositions, and the best of them.
 
     Chroma of a bass and of a treble range is read linearly from the states. The circular convolution treats all keys
-    alike; the maximum over rotations says the mode whatever the tonic, the rotation that won says the tonic.
+    alike; a softmax over rotations finds the tonic, and what fits there and best anywhere says the mode.
     """
 
     RANGES = 2  # bass, treble
@@ -118,7 +118,7 @@ class HarmonyPool(nn.Module):
         self.match = nn.Conv2d(self.RANGES, templates, (PITCH_CLASSES, 3))
         self.refine = nn.Linear(2 * templates, templates)
         self.tonic = nn.Linear(templates, 1)
-        self.out = nn.Linear(templates + PITCH_CLASSES, out_dim)
+        self.out = nn.Linear(2 * templates + PITCH_CLASSES, out_dim)
         self.norm = nn.LayerNorm(out_dim)
 
     def frames(self, states: Tensor) -> Tensor:
@@ -138,4 +138,5 @@ class HarmonyPool(nn.Module):
         """[B, T, 24] -> [B, out_dim]."""
         fits = self.rotations(frames.float())
         tonic = self.tonic(F.gelu(fits)).squeeze(-1).softmax(-1)  # [B, 12]
-        return self.norm(self.out(torch.cat([fits.amax(1), tonic * math.sqrt(PITCH_CLASSES)], dim=-1)))
+        seen_from_tonic = (tonic.unsqueeze(-1) * fits).sum(1)  # a third above the tonic is what tells the mode
+        return self.norm(self.out(torch.cat([fits.amax(1), tonic * math.sqrt(PITCH_CLASSES), seen_from_tonic], dim=-1)))

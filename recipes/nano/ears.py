@@ -70,7 +70,7 @@ def attend_loss(listener: Listener, batch: ClipBatch) -> tuple[Tensor, dict[str,
     losses = {name: F.cross_entropy(logits[name], batch.classes[name], label_smoothing=0.05) for name in CHOICES}
     losses["tempo"] = -(tempo_targets(batch.log_tempo) * logits["tempo"].log_softmax(1)).sum(1).mean()
     chroma = chroma_loss(listener, states, batch.roll)
-    total = 2 * chroma + sum(WEIGHTS[name] * loss for name, loss in losses.items())
+    total = 3 * chroma + sum(WEIGHTS[name] * loss for name, loss in losses.items())
     return total, {**{name: loss.item() for name, loss in losses.items()}, "chroma": chroma.item()}
 
 
