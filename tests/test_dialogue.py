@@ -1,0 +1,27 @@
+"""Turns, and the words of the prompt, which the published weights know by heart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llama.dialogue import Turn, format_prompt
+
+
+def test_prompt_is_the_published_one(golden: Path) -> None:
+    reference = json.loads((golden / "tokenizer_cases.json").read_text())["prompt"]["text"]
+    assert format_prompt("Describe the music with piano and drums") == reference
+
+
+def test_braces_in_an_instruction_are_words() -> None:
+    assert "### Instruction:\nplay {x} %s\n" in format_prompt("play {x} %s")
+
+
+def test_paths_become_strings_and_nonsense_is_refused() -> None:
+    assert Turn("x", audio=Path("a.wav")).audio == "a.wav"
+    with pytest.raises(ValueError, match="must be a string, not list"):
+        Turn(["x"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="path of the image is empty"):
+        Turn("x", image="")
