@@ -10,6 +10,7 @@ import torch
 
 from DataSet.composer import compose, sample_attributes
 from llama import note_codec
+from llama.decoders import MusicGenDecoder
 from llama.note_codec import NoteCodecConfig, NoteCodecModel
 from llama.note_codes import (
     AGAIN,
@@ -33,6 +34,7 @@ from llama.note_codes import (
 from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
 from llama.sampler import CEILING, PERCUSSION, SAMPLE_RATE
 from recipes.nano.bank import Recorded, pack
+from recipes.nano.decoder_parts import CONDITION_TOKENS, build, export, train_tokenizer
 
 ROCK = Attributes("trumpet", "organ", "rock", 132, "minor", 4, drums=True, key=9)
 
@@ -190,6 +192,24 @@ def test_the_codec_is_saved_and_found_by_its_name(codec: NoteCodecModel, tmp_pat
     assert isinstance(loaded, NoteCodecModel) and torch.equal(loaded.bank, codec.bank)
     codes = torch.from_numpy(encode(compose(np.random.default_rng(0), ROCK, 4.0)))[None, None]
     assert torch.equal(loaded.decode(codes).audio_values, codec.decode(codes).audio_values)
+
+
+def test_an_untrained_decoder_already_keeps_the_length_and_plays_rows_alone(codec: NoteCodecModel, tmp_path: Path) -> None:
+    """Exported as a stock MusicGen folder and loaded by name; the headers are guesses, the rest obeys the grammar."""
+    codec.save_pretrained(tmp_path / "codec")
+    tokenizer = train_tokenizer(captions=300, vocabulary=400)
+    torch.manual_seed(0)
+    export(tmp_path / "decoder", *build(len(tokenizer), layers=1, width=48), tokenizer, tmp_path / "codec")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codec", "decoder"]
+    decoder = MusicGenDecoder.from_folder(tmp_path / "decoder")
+    assert (decoder.sample_rate, decoder.channels, decoder.condition_shape) == (SAMPLE_RATE, 2, (CONDITION_TOKENS, 48))
+    condition, mask = decoder.embed(["a slow waltz", "fast rock with drums at 150 bpm"])
+    assert mask.sum(1).tolist()[0] < mask.sum(1).tolist()[1]
+    both = torch.cat(list(decoder.synthesize(condition, 4.05, seeds=[1, 2])), -1)
+    alone = torch.cat(list(decoder.synthesize(condition[1:], 4.05, seeds=[2])), -1)
+    assert both.shape == (2, 2, round(4.05 * SAMPLE_RATE))
+    assert torch.equal(both[1:], alone)
+    assert float(both.abs().max()) > 0.05 and float(both[..., -50:].abs().max()) == 0.0
 
 
 def test_wrong_shapes_are_refused(codec: NoteCodecModel) -> None:
