@@ -20,6 +20,12 @@ def golden() -> Path:
     return GOLDEN
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny models run fastest so: handing work to threads takes longer than doing it."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
