@@ -2,11 +2,12 @@
 
     python -m recipes.nano.ears distil   --work nano --minutes 9     # hear spectrum, semitones and chords
     python -m recipes.nano.ears attend   --work nano --minutes 35    # hear instruments, tempo, metre, mode, style
+    python -m recipes.nano.ears settle   --work nano --minutes 2     # fit the pools to it, then both below
     python -m recipes.nano.ears export   --work nano                 # nano/mert, nano/ears_pools.safetensors
     python -m recipes.nano.ears features --work nano                 # every clip as the adapter will see it
 
-Clips come from recipes/nano/render.py in NAME/data. Training stops after its minutes, may be interrupted and run again
-(it continues from NAME/ears.pt), and uses one thread and bfloat16 arithmetic.
+Clips come from recipes/nano/render.py in NAME/data. Training stops after its minutes and uses one thread and bfloat16
+arithmetic; distil and attend may be interrupted and run again (they continue from NAME/ears.pt).
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recipes.nano.ears_data import CHOICES, CLIP_SAMPLES, SAMPLE_RATE, ClipBatch, Clips, tempo_of, tempo_targets
+from recipes.nano.ears_data import CHOICES, SAMPLE_RATE, ClipBatch, Clips, tempo_of, tempo_targets
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
+from recipes.nano.ears_settle import Heard, settle, teach_harmony
 
 SETS = ("train", "test_same", "test_unseen")
 WEIGHTS = {
@@ -86,6 +88,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameters, lr=phase.rate, weight_decay=0.02, betas=(0.9, 0.98))
         self.spent, self.step = 0.0, 0
         self._resume()
+        if phase.name == "attend" and self.step == 0:
+            teach_harmony(self.listener, self.clips)
         self.rng = np.random.default_rng([self.step, len(phase.name)])
         self.order: list[int] = []
 
@@ -105,11 +109,8 @@ class Trainer:
             self.spent, self.step = saved["spent"], saved["step"]
 
     def save(self) -> None:
-        state = {"listener": self.listener.state_dict(), "optimizer": self.optimizer.state_dict(),
-                 "phase": self.phase.name, "spent": self.spent, "step": self.step}
-        part = self.path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.path)
+        save_state(self.path, {"listener": self.listener.state_dict(), "optimizer": self.optimizer.state_dict(),
+                               "phase": self.phase.name, "spent": self.spent, "step": self.step})
 
     def _rate(self) -> float:
         progress = min(1.0, self.spent / self.budget)
@@ -173,6 +174,12 @@ class Log:
         print(" ".join(f"{name} {value:.3g}" for name, value in row.items()), flush=True)
 
 
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
 def load_listener(work: Path) -> Listener:
     path = work / "ears.pt"
     if not path.exists():
@@ -182,28 +189,28 @@ def load_listener(work: Path) -> Listener:
     return listener.eval()
 
 
-@torch.no_grad()
-def pooled(listener: Listener, clips: Clips, batch: int = 16) -> dict[str, Tensor]:
-    """The pooled vectors of every clip, whole and undamaged: states_mean [N, L, F], rhythm [N, R], harmony [N, H]."""
-    found: list[dict[str, Tensor]] = []
-    for start in range(0, len(clips), batch):
-        indices = range(start, min(start + batch, len(clips)))
-        states, _ = listener.states(clips.plain(indices, CLIP_SAMPLES).samples)
-        found.append(listener.vectors(states))
-    return {name: torch.cat([part[name] for part in found]) for name in found[0]}
-
-
-def write_features(work: Path) -> None:
-    """Cache what the adapter reads of every clip, and the labels in the same order, so that nobody encodes again."""
+def settle_all(work: Path, minutes: float) -> None:
+    """Encode every clip once; settle on the training clips; save, export and write the features."""
     listener = load_listener(work)
-    for name in reversed(SETS):  # the small sets first
-        clips = Clips(work / "data", name)
-        vectors = pooled(listener, clips)
-        vectors["states_mean"] = vectors["states_mean"].half()
-        target = work / "data" / f"features_{name}.safetensors"
-        save_atomically({key: value.contiguous() for key, value in vectors.items()}, target)
-        write_json(clips.labels, target.with_suffix(".json"))
-        print(f"features of {len(clips)} clips: {name}", flush=True)
+    sets = {name: Clips(work / "data", name) for name in SETS}
+    heard = {name: Heard.by(listener, clips) for name, clips in sets.items()}
+    settle(listener, heard["train"], sets["train"], WEIGHTS, minutes)
+    save_state(work / "ears.pt", {"listener": listener.state_dict(), "phase": "settle"})
+    export(listener, work)
+    for name, clips in sets.items():
+        write_features(work, name, clips, heard[name].vectors(listener))
+
+
+def export(listener: Listener, work: Path) -> None:
+    listener.export(work / "mert", work / "ears_pools.safetensors")
+
+
+def write_features(work: Path, name: str, clips: Clips, vectors: dict[str, Tensor]) -> None:
+    """Cache what the adapter reads of every clip, and the labels in the same order, so that nobody encodes again."""
+    target = work / "data" / f"features_{name}.safetensors"
+    save_atomically({key: value.half().contiguous() for key, value in vectors.items()}, target)
+    write_json(clips.labels, target.with_suffix(".json"))
+    print(f"features of {len(clips)} clips: {name}", flush=True)
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -226,17 +233,22 @@ def scores(listener: Listener, vectors: dict[str, Tensor], batch: ClipBatch) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=[*PHASES, "export", "features"])
+    parser.add_argument("command", choices=[*PHASES, "settle", "export", "features"])
     parser.add_argument("--work", type=Path, required=True, help="folder with data/; results go here")
     parser.add_argument("--minutes", type=float, default=30.0, help="wall-clock training time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.command in PHASES:
         Trainer(PHASES[options.command], options.work, options.minutes).run()
+    elif options.command == "settle":
+        settle_all(options.work, options.minutes)
     elif options.command == "export":
-        load_listener(options.work).export(options.work / "mert", options.work / "ears_pools.safetensors")
+        export(load_listener(options.work), options.work)
     else:
-        write_features(options.work)
+        listener = load_listener(options.work)
+        for name in SETS:
+            clips = Clips(options.work / "data", name)
+            write_features(options.work, name, clips, Heard.by(listener, clips).vectors(listener))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import HubertModel
 
-from recipes.nano.ears import load_listener, pooled, scores, write_json
+from recipes.nano.ears import load_listener, scores, write_json
 from recipes.nano.ears_data import CHOICES, CLIP_SAMPLES, CLIP_SECONDS, Clips
 from recipes.nano.ears_model import Listener
+from recipes.nano.ears_settle import Heard
 
 COLUMNS = {"test_same": "own soundfonts", "test_unseen": "unseen soundfont"}
 
@@ -54,7 +55,7 @@ def measure(work: Path) -> dict[str, dict[str, float]]:
     for name, title in COLUMNS.items():
         clips = Clips(work / "data", name)
         batch = clips.plain(range(len(clips)), CLIP_SAMPLES)
-        results[title] = scores(listener, pooled(listener, clips), batch)
+        results[title] = scores(listener, Heard.by(listener, clips).vectors(listener), batch)
         results.setdefault("guessing", guesses(train, clips))
     return results
 
