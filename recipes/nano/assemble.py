@@ -22,7 +22,7 @@ from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
 from llama.mumu_llama import MuMuLLaMA
 from llama.tokenizer import Tokenizer
 from recipes.nano.material import load_pools
-from recipes.nano.stages import config, read
+from recipes.nano.stages import config, give, read
 
 PARTS: dict[str, Callable[[Path], Any]] = {
     "mert": MERTEncoder.from_folder, "vit": ViTEncoder.from_folder, "vivit": ViViTEncoder.from_folder, "decoder": MusicGenDecoder.from_folder,
@@ -45,10 +45,7 @@ def assemble(work: Path) -> MuMuLLaMA:
     language = read(work / "language.pt").get("model")
     if language is None:
         raise FileNotFoundError(f"There is no {work / 'language.pt'}; run recipes.nano.stages first.")
-    missing = model.load_state_dict(language, strict=False).missing_keys
-    own = [name for name in missing if not name.startswith(("mert.", "vit.", "vivit.", "music_decoder."))]
-    if own:
-        raise ValueError(f"{work / 'language.pt'} lacks {', '.join(own[:3])}; train the stages again with these sizes.")
+    give(model, language)
     _give_pools(model, work)
     return model.eval()
 

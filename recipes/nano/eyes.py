@@ -119,7 +119,6 @@ def fit(
     if start_from:
         model.encoder = type(model.encoder).from_pretrained(start_from)
         model.heads.load_state_dict(load_file(start_from / "heads.safetensors"))
-        lr /= 2
     shown, labels = dataset(kind, count, seed=11)
     test = dataset(kind, 600, seed=12)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02)

@@ -40,6 +40,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
 CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
 REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
+POOLS, NEIGHBOURS = "adapters.audio.pools.", ("mert.", "vit.", "vivit.", "music_decoder.")
 GATE, STEP_TOKENS = 0.5, 2600
 
 
@@ -170,14 +171,26 @@ class Trainer:
 
     def note(self, step: int, minutes: float, running: np.ndarray, by_kind: bool = False) -> None:
         scores: dict[str, float] = self.held_out() if by_kind or step % 400 == 0 else {}
-        gates = [round(float(block.attention.gate.abs().mean()), 2) for block in self.model.llama.layers[2::2]]
+        gates = [round(block.attention.gate.abs().mean().item(), 2) for block in self.model.llama.layers[2::2]]
         print(f"{self.stage} step {step} min {minutes:.1f} words {running[0]:.3f} condition {running[1]:.2f} gates {gates} {scores or ''}", flush=True)
         with (self.work / "language.csv").open("a", newline="") as file:
             csv.writer(file).writerow([self.stage, step, f"{minutes:.2f}", f"{running[0]:.4f}", f"{running[1]:.3f}", scores])
 
 
 def read(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
+    """A checkpoint without the pools, which come with the ears."""
+    state = torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
+    if state:
+        state["model"] = {name: value for name, value in state["model"].items() if POOLS not in name}
+    return state
+
+
+def give(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> None:
+    """Loads what `read` gave; whatever else is missing or left over is an error that names it."""
+    report = model.load_state_dict(weights, strict=False)
+    lost = [name for name in report.missing_keys if POOLS not in name and not name.startswith(NEIGHBOURS)]
+    if lost or report.unexpected_keys:
+        raise ValueError(f"language.pt does not fit these sizes ({(lost + report.unexpected_keys)[0]}); train the stages again.")
 
 
 def start_over_ears(model: MuMuLLaMA, shelf: Library) -> None:
@@ -215,7 +228,7 @@ def main() -> None:
     model, shelf = fresh(tokenizer), library(options.work / "data", "train")
     state = read(options.work / "language.pt")
     if state:
-        model.load_state_dict(state["model"])
+        give(model, state["model"])
     if state and shelf.audio is not None and not (options.work / "language.real_ears").exists():
         start_over_ears(model, shelf)
         (options.work / "language.real_ears").touch()
