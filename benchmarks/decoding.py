@@ -18,6 +18,7 @@ from transformers import LlamaForCausalLM
 
 from llama.cache import KVCache
 from llama.config import LlamaConfig
+from llama.lora import merge_lora
 from llama.transformer import Transformer
 
 THREADS = 2
@@ -42,7 +43,9 @@ def peer(ours: Transformer) -> LlamaForCausalLM:
         model.model.norm.weight.copy_(ours.norm.weight)
         for source, target in zip(ours.layers, model.model.layers, strict=True):
             for mine, theirs in names.items():
-                part, other = (source.attention, target.self_attn) if len(mine) == 2 and mine[1] in "qkvo" else (source.feed_forward, target.mlp)
+                attends = mine[1] in "qkvo"
+                part = source.attention if attends else source.feed_forward
+                other = target.self_attn if attends else target.mlp
                 weight = getattr(part, mine).weight
                 getattr(other, theirs).weight.copy_(halves(weight) if mine in ("wq", "wk") else weight)
     return model
@@ -89,6 +92,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     ours = Transformer(SIZES).eval()
+    merge_lora(ours)  # as every model is that `llama.load` gives
     theirs = peer(ours)
     prompt = torch.randint(3, SIZES.vocab_size, (1, PROMPT))
     same = our_tokens(ours, prompt, 16) == their_tokens(theirs, prompt, 16)

@@ -53,9 +53,10 @@ class KVCache:
         """
         stop = self.length + keys.shape[2]
         assert stop <= self.capacity, f"cache of {self.capacity} columns asked to hold {stop}"
-        self.keys[layer, :, :, self.length : stop] = keys
-        self.values[layer, :, :, self.length : stop] = values
-        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
+        held = self.keys[layer], self.values[layer]
+        for place, fresh in zip(held, (keys, values), strict=True):
+            place.narrow(2, self.length, keys.shape[2]).copy_(fresh)
+        return held[0].narrow(2, 0, stop), held[1].narrow(2, 0, stop)
 
     def advance(self, count: int) -> None:
         self.length += count

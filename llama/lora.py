@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,9 +35,14 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = linear(x, self.weight, self.bias)
-        if self.l1 is None or self.merged:
+        if self.plain:
             return y
         return y + F.linear(F.linear(x, self.l1.to(x.dtype)), self.l2.to(x.dtype))
+
+    @property
+    def plain(self) -> bool:
+        """Whether W and b are all there is to apply."""
+        return self.l1 is None or self.merged
 
     def base(self, x: Tensor) -> Tensor:
         """W x alone: what the adapter prompts go through, with neither bias nor LoRA."""
@@ -55,11 +62,55 @@ class LoRALinear(nn.Module):
             self.merged = False
 
 
+class Fused:
+    """Maps of one input side by side in one matrix, whose rows they become: fewer, larger products, and no second copy.
+
+    Holds while the maps are plain, stay on their device and need no gradient.
+    """
+
+    def __init__(self, *parts: LoRALinear) -> None:
+        sizes = [part.weight.shape[0] for part in parts]
+        with torch.no_grad():
+            self.weight = torch.cat([part.weight for part in parts])
+            self.bias = torch.cat([_bias(part) for part in parts]) if any(part.bias is not None for part in parts) else None
+        for part, weight in zip(parts, self.weight.split(sizes), strict=True):
+            part.weight.data = weight
+        for part, bias in zip(parts, self.bias.split(sizes) if self.bias is not None else (), strict=False):
+            if part.bias is not None:
+                part.bias.data = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+class Fusing(nn.Module):
+    """A part whose maps `fusible` may lie side by side in `fused`; a move to another device or dtype parts them again."""
+
+    fused: Fused | None = None
+
+    def fusible(self) -> tuple[LoRALinear, ...]:
+        raise AssertionError(f"{type(self).__name__} does not say which maps it fuses")
+
+    def fuse(self) -> None:
+        self.fused = Fused(*self.fusible())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fusing:
+        self.fused = None
+        return super()._apply(fn, recurse)
+
+
+def _bias(part: LoRALinear) -> Tensor:
+    return part.bias if part.bias is not None else part.weight.new_zeros(part.weight.shape[0])
+
+
 def merge_lora(module: nn.Module) -> None:
-    """Merges every LoRALinear inside `module`, in place."""
+    """Merges every LoRALinear inside `module`, in place, and lays maps of one input side by side."""
     for part in module.modules():
         if isinstance(part, LoRALinear):
             part.merge()
+    for part in module.modules():
+        if isinstance(part, Fusing):
+            part.fuse()
 
 
 def unmerge_lora(module: nn.Module) -> None:
@@ -67,3 +118,5 @@ def unmerge_lora(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, LoRALinear):
             part.unmerge()
+        if isinstance(part, Fusing):
+            part.fused = None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from llama.cache import KVCache
 from llama.config import LlamaConfig
 from llama.linear import linear
-from llama.lora import LoRALinear
+from llama.lora import Fusing, LoRALinear
 
 GATE_START = 0.1  # a closed gate (0) passes no gradient to the adapters, so gates start slightly open
 
@@ -53,11 +53,11 @@ def rotary_table(length: int, head_dim: int, theta: float, device: torch.device)
 
 def rotate(x: Tensor, turns: Tensor) -> Tensor:
     """x [B, T, H, E], turns [B or 1, T, 1, E / 2]: Meta's interleaved pairs (2k, 2k + 1)."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).view(x.shape).to(x.dtype)
 
 
-class Attention(nn.Module):
+class Attention(Fusing):
     """Causal attention; prompts add tanh(gate) x their own attention to every position, before wo."""
 
     def __init__(self, config: LlamaConfig, layer: int) -> None:
@@ -70,12 +70,24 @@ class Attention(nn.Module):
         self.wo = LoRALinear(config.dim, config.dim, rank=rank, bias=config.bias)
         self.gate = nn.Parameter(torch.full((1, config.n_heads, 1, 1), GATE_START))
 
+    def fusible(self) -> tuple[LoRALinear, ...]:
+        return self.wq, self.wk, self.wv
+
+    def heads_of(self, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, H, T, E], keys and values [B, K, T, E], the first two rotated."""
+        if self.fused is not None and not torch.is_grad_enabled():
+            split = self.fused(x).view(*x.shape[:2], -1, self.head_dim)  # [B, T, H + 2 K, E]
+            pairs, v = split.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+            q, k = rotate(pairs, turns).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
+            return q, k, v.transpose(1, 2)
+        q = rotate(self.wq(x).unflatten(-1, (self.heads, -1)), turns).transpose(1, 2)
+        k = rotate(self.wk(x).unflatten(-1, (self.kv_heads, -1)), turns).transpose(1, 2)
+        return q, k, self.wv(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
+
     def forward(
         self, x: Tensor, turns: Tensor, mask: Tensor | None, prompt: Tensor | None, cache: KVCache | None
     ) -> Tensor:
-        q = rotate(self.wq(x).unflatten(-1, (self.heads, -1)), turns).transpose(1, 2)  # [B, H, T, E]
-        k = rotate(self.wk(x).unflatten(-1, (self.kv_heads, -1)), turns).transpose(1, 2)
-        v = self.wv(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
+        q, k, v = self.heads_of(x, turns)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         causal = mask is None and q.shape[2] > 1
@@ -104,7 +116,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, enable_gqa=grouped)
 
 
-class FeedForward(nn.Module):
+class FeedForward(Fusing):
     """SwiGLU (arXiv 2002.05202)."""
 
     def __init__(self, config: LlamaConfig) -> None:
@@ -114,7 +126,13 @@ class FeedForward(nn.Module):
         self.w2 = LoRALinear(config.ffn_dim, config.dim, rank=rank, bias=bias)
         self.w3 = LoRALinear(config.dim, config.ffn_dim, rank=rank, bias=bias)
 
+    def fusible(self) -> tuple[LoRALinear, ...]:
+        return self.w1, self.w3
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.fused is not None and not torch.is_grad_enabled():
+            gate, value = self.fused(x).chunk(2, dim=-1)
+            return self.w2(F.silu(gate) * value)
         return self.w2(F.silu(self.w1(x)) * self.w3(x))
 
 

@@ -33,7 +33,7 @@ def prompts_for(config: LlamaConfig, batch: int, positions: int) -> list[Tensor 
 
 
 def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
+    return float(((a - b).abs().max() / b.abs().max()).detach())
 
 
 @pytest.mark.parametrize("positions", [1, 3])
@@ -80,6 +80,21 @@ def test_merged_lora_equals_unmerged() -> None:
         assert relative(model(tokens, prompts).logits, before) < 1e-5
         unmerge_lora(model)
     assert relative(model.layers[0].attention.wv.weight, weight) < 1e-6
+
+
+def test_fused_maps_equal_single_ones_and_part_when_moved() -> None:
+    config = dataclasses.replace(TINY, n_kv_heads=2)
+    model, tokens, prompts = build(config), torch.randint(0, 520, (2, 1)), prompts_for(config, 2, 3)
+    with torch.no_grad():
+        before = model(tokens, prompts).logits
+        merge_lora(model)
+        block = model.layers[0]
+        assert block.attention.fused is not None and block.feed_forward.fused is not None
+        assert block.attention.fused.weight.data_ptr() == block.attention.wq.weight.data_ptr()  # one copy, not two
+        assert relative(model(tokens, prompts).logits, before) < 1e-5
+        model.double()
+        assert block.attention.fused is None
+        assert relative(model(tokens, [p if p is None else p.double() for p in prompts]).logits.float(), before) < 1e-5
 
 
 def test_grouped_queries_equal_repeated_heads() -> None:
