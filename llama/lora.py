@@ -11,6 +11,11 @@ from torch import Tensor, nn
 from llama.linear import linear
 
 
+# Weights of all maps together up to which they are laid side by side. Beyond it each product is long enough by itself,
+# and the copy would cost memory: weights mapped from a file stay mapped beside it.
+FUSE_LIMIT = 2**22
+
+
 class LoRALinear(nn.Module):
     """y = W x + b + L2 L1 x. The published model has no LoRA scale, so neither has this.
 
@@ -92,7 +97,9 @@ class Fusing(nn.Module):
         raise AssertionError(f"{type(self).__name__} does not say which maps it fuses")
 
     def fuse(self) -> None:
-        self.fused = Fused(*self.fusible())
+        parts = self.fusible()
+        if sum(part.weight.numel() for part in parts) <= FUSE_LIMIT:
+            self.fused = Fused(*parts)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fusing:
         self.fused = None
