@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from llama.linear import linear
 
-
 # Weights of all maps together up to which they are laid side by side. Beyond it each product is long enough by itself,
 # and the copy would cost memory: weights mapped from a file stay mapped beside it.
 FUSE_LIMIT = 2**22
