@@ -55,7 +55,7 @@ DRUM_WORDS: Mapping[bool, tuple[str, ...]] = {
 ONES = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
         "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-MENTIONED = {"lead": 0.85, "style": 0.7, "tempo": 0.7, "mode": 0.65, "accompaniment": 0.5, "drums": 0.5, "metre": 0.3, "key": 0.12}
+MENTIONED = {"lead": 0.85, "style": 0.7, "tempo": 0.7, "mode": 0.65, "accompaniment": 0.5, "drums": 0.5, "metre": 0.3, "key": 0.3}
 LONGEST = 24  # words
 
 

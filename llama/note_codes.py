@@ -51,7 +51,7 @@ FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, cop
 QUALITY_NAMES = tuple(QUALITIES)
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
-TEMPERATURES = (1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)
+TEMPERATURES = (0.6, 0.8, 0.8, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
 
 Codes = NDArray[np.int64]
 
@@ -162,7 +162,7 @@ class CodeGrammar:
         return None if bool((known == FREE).all()) else known  # type: ignore[return-value]
 
     def temperature(self, book: int) -> float | None:
-        """Sampling temperature of a book: plans may vary, grooves should be steady."""
+        """Sampling temperature of a book: a tempo asked for is kept, plans may vary, grooves are steady."""
         return TEMPERATURES[book]
 
 

@@ -53,7 +53,7 @@ from recipes.nano.decoder_parts import (
 
 HEADERS = STYLE + 1
 LONGEST_STEP = 10.0  # seconds that one step may count: a machine that slept has not trained
-WEIGHTS = (0.6, 0.6, 0.6, 0.0, 0.0, 0.7, 0.5, 0.5, 0.5, 1.5)  # of each book's loss; clock and form are computed
+WEIGHTS = (1.2, 0.6, 0.8, 0.0, 0.0, 0.7, 0.5, 0.5, 0.5, 1.5)  # of each book's loss; clock and form are computed
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def draw(rng: np.random.Generator, options: Options, steps: int | None = None, h
     attributes = [sample_attributes(rng, held_out) for _ in range(max(pieces, options.captions))]
     played = [_piece(rng, each, steps) for each in attributes[:pieces]]
     width = max(codes.shape[1] for codes, _ in played)
-    codes, free = np.zeros((pieces, len(BOOKS), width), np.int64), np.zeros((pieces, len(BOOKS), width), bool)
+    # Beyond its end a piece holds the padding code, as in generation.
+    codes, free = np.full((pieces, len(BOOKS), width), CODEBOOK_SIZE), np.zeros((pieces, len(BOOKS), width), bool)
     for row, (notes, open_cells) in enumerate(played):
         codes[row, :, : notes.shape[1]], free[row, :, : notes.shape[1]] = notes, open_cells
     headers = [header_codes(each) for each in attributes]
@@ -91,11 +92,14 @@ def draw(rng: np.random.Generator, options: Options, steps: int | None = None, h
 
 
 def _piece(rng: np.random.Generator, attributes: Attributes, steps: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """Codes and what is free of them, of a piece with about `steps` eighths; its empty end is cut off."""
+    """Codes and what is free of them, of a piece with about `steps` eighths.
+
+    Its empty end is cut, but for the steps that the decoder sees, by the delay of its books, when it writes the last chord.
+    """
     beat = 60 / attributes.tempo
     seconds = steps * beat / 2 + FINAL_SECONDS + ENDING_REST + rng.uniform(0, attributes.metre * beat)
     frames = frame_count(min(max(seconds, 2.0), 150.0))
-    used = frame_line(attributes, frames).eighths + 1
+    used = frame_line(attributes, frames).eighths + len(BOOKS)
     codes = encode(compose(rng, attributes, frames / FRAME_RATE))
     return codes[:, :used], plan(attributes, frames)[:, :used] == FREE
 
@@ -169,7 +173,7 @@ class Trainer:
     def __init__(self, work: Path, options: Options) -> None:
         self.work, self.options = work, options
         work.mkdir(parents=True, exist_ok=True)
-        self.tokenizer = train_tokenizer()
+        self.tokenizer = self._tokenizer(work / "tokenizer")
         torch.manual_seed(options.seed)
         self.decoder, self.text = build(len(self.tokenizer))
         order_numbers(self.text, self.tokenizer)
@@ -183,6 +187,13 @@ class Trainer:
         self.parameters = parameters
         self.optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.97), fused=True)
         self.step, self.spent, self.frames = 0, 0.0, 0
+
+    @staticmethod
+    def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+        """Learnt once and kept: a later change of the captions must not renumber the pieces of a run under way."""
+        if not folder.exists():
+            train_tokenizer().save_pretrained(folder)
+        return PreTrainedTokenizerFast.from_pretrained(folder)
 
     @property
     def checkpoint(self) -> Path:
