@@ -17,6 +17,7 @@ from DataSet.captions import LEAD_WORDS, METRE_WORDS, NEUTRAL, STYLE_WORDS, numb
 from DataSet.phrases import pick, say, spin
 from DataSet.wishes import (
     ACCOMPANIMENT,
+    COMPOSERS,
     MOODS,
     OCCASIONS,
     PACES,
@@ -238,13 +239,36 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
         occasion = str(rng.choice(list(OCCASIONS)))
         text = pick(rng, phrases.OCCASION, held_out).replace("{occasion}", occasion)
         return music(rng, capital(text), complete(OCCASIONS[occasion]), "occasion")
-    if roll < 0.24:
+    if roll < 0.22:
         piece = random_piece(rng)
         return music(rng, full_caption(piece), piece, "caption")
+    if roll < 0.26:
+        composer = str(rng.choice(list(COMPOSERS)))
+        return music(rng, pick(rng, phrases.LIKE_COMPOSER, held_out).replace("{composer}", composer), complete(COMPOSERS[composer]), "composer")
+    if roll < 0.36:
+        return _short(rng, held_out)
     words, wanted, note = wish_words(rng)
     text = pick(rng, phrases.ASK, held_out).replace("{wish}", words)
     text = capital(text) if rng.random() < 0.7 else text
     return music(rng, text, complete(wanted), "wish", key="key" in wanted, note=note)
+
+
+def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
+    """One or two words, as people type them: "jazz", "something calm", "violin solo"."""
+    text, wanted = pick(rng, phrases.SHORT, held_out), {}
+    if "{mood}" in text:
+        mood = str(rng.choice(list(MOODS)))
+        text, wanted = text.replace("{mood}", mood), {**MOODS[mood]}
+    if "{style}" in text:
+        name = str(rng.choice(list(STYLE_NAMES)))
+        text, wanted = text.replace("{style}", name), {**wanted, "style": STYLE_NAMES[name]}
+    if "{lead}" in text:
+        lead = str(rng.choice(list(LEADS) * 3 + list(SUBSTITUTES)))
+        text, wanted = text.replace("{lead}", lead), {**wanted, "lead": SUBSTITUTES.get(lead, lead)}
+        if lead in SUBSTITUTES:
+            note = lore.NO_INSTRUMENT.format(wanted=lead, lead=wanted["lead"])
+            return music(rng, capital(text), complete(wanted), "short", note=note)
+    return music(rng, capital(text) if rng.random() < 0.6 else text, complete(wanted), "short")
 
 
 def random_piece(rng: np.random.Generator) -> Attributes:
@@ -338,12 +362,9 @@ def talk(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
 def _missing(rng: np.random.Generator, held_out: bool) -> Dialogue:
     if rng.random() < 0.04:
         return Dialogue("", lore.EMPTY, "empty")
-    asked = [*phrases.QUESTIONS.values(), phrases.DESCRIBE, phrases.LIKE, phrases.FEELING, *phrases.EDITS.values()]
-    patterns, answers = ((asked[int(rng.integers(len(asked)))], phrases.NO_AUDIO), (phrases.PICTURE + phrases.LOOK, phrases.NO_IMAGE),
-                         (phrases.CLIP + phrases.WATCH, phrases.NO_VIDEO))[int(rng.choice([0, 0, 0, 1, 2]))]
-    piece = random_piece(rng)
-    text = pick(rng, patterns, held_out)
-    if "{value}" in text:
-        name = next(name for name, group in phrases.EDITS.items() if group is patterns)
-        text = text.replace("{value}", _change(rng, name, piece)[0])
-    return Dialogue(capital(text.replace("{old}", piece.lead)), say(rng, answers), "missing")
+    piece, place = random_piece(rng), int(rng.choice([0, 0, 0, 1, 2]))
+    if place == 0:
+        text = (hear if rng.random() < 0.6 else edit)(rng, piece, held_out).instruction
+        return Dialogue(text or "Describe it.", say(rng, phrases.NO_AUDIO), "missing")
+    patterns, answers = ((phrases.PICTURE + phrases.LOOK, phrases.NO_IMAGE), (phrases.CLIP + phrases.WATCH, phrases.NO_VIDEO))[place - 1]
+    return Dialogue(pick(rng, patterns, held_out), say(rng, answers), "missing")

@@ -92,7 +92,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
 }
 DESCRIBE = (
     f"Describe {_IT}.", "{Describe|Explain|Tell me} what you hear.", f"Tell me {{about|something about|more about}} {_IT}.", "What {do|can} you hear?",
-    f"What {{is|can you say about}} {_IT} {{like|}}?", "{Write|Give me} a {caption|description}{| of this| for it}.", "Listen and describe{| it}.",
+    f"What is {_IT} like?", f"What can you {{say|tell me}} about {_IT}?", "{Write|Give me} a {caption|description}{| of this| for it}.", "Listen and describe{| it}.",
     f"{{Please describe|Can you describe|Could you describe}} {_IT}{{|?|, please}}", "What is {playing|going on} {here|in this recording}?", "Summarise the music.",
     f"How does {_IT} sound?", "Caption this.", "{Put|Say} it in {words|a sentence}.", "Describe the {sound|audio|recording|clip}.",
 )
@@ -112,6 +112,12 @@ ASK = (
     "{Do you have|Have you got} {wish}{| for me}?", "I am looking for {wish}.", "Today I {fancy|feel like hearing} {wish}.", "Could I {get|have} {wish}?",
     "My {film|game|video|podcast} needs {wish}.", "Your task: {wish}.",
 )
+LIKE_COMPOSER = ("{Something|A piece|Music|A tune} {like|in the style of|by} {composer}{|, please}.", "{Play|Write|Compose|Make} {something|a piece|music} {like|in the style of} {composer}.",
+                 "I {want|need|would like} {something|music} like {composer}{|.}", "{composer}{|!|, please.}", "What would {composer} write?", "{Can|Could} you {play|imitate} {composer}?",
+                 "Be {composer}{| for a minute}.")
+SHORT = ("{Something|Something a little} {mood}{|, please}{|.}", "{mood} music{|.|, please.}", "{style} music{|.|, please.}", "{style}{|!|, please.| please}", "{A |Some |}{lead} {solo|music|sound}{|.|, please.}",
+         "{lead}{|!|, please.| please}", "{Play|Give me|I like} {style}{|.}", "{Play|Take} the {lead}{|.}", "{Make|Play} {something|it|music} {mood}{|.}", "{mood}{|!|, please.}", "{mood} {lead}{| music}{|.}",
+         "{mood} {style}{|.| please}", "{Anything|Music} with {the|a} {lead}{|.}", "Be {mood}.")
 OCCASION = (
     f"{_MAKE} {{music|a piece|a song|something|a tune}} for {{occasion}}{{|.}}", "{Music|Something|A song|A tune} for {occasion}{|, please}.",
     "I need {music|a soundtrack|something} for {occasion}.", "What would {occasion} sound like?", "{Can|Could} you {write|play|make} {music|something} {for|that fits} {occasion}?",

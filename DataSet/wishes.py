@@ -23,7 +23,7 @@ STYLE_HABITS: Mapping[str, Wish] = {  # what a style means when nothing else is 
     "ambient": {"lead": "flute", "accompaniment": "pad", "tempo": 66, "mode": "major", "metre": 4, "drums": False},
 }
 LEAD_STYLE: Mapping[str, str] = {  # the style an instrument suggests by itself
-    "piano": "ballad", "organ": "ballad", "guitar": "rock", "violin": "waltz", "cello": "ballad", "trumpet": "swing",
+    "piano": "ballad", "organ": "ballad", "guitar": "rock", "violin": "ballad", "cello": "ballad", "trumpet": "swing",
     "flute": "ambient", "saxophone": "swing", "clarinet": "swing", "harp": "ambient", "marimba": "dance", "synthesizer": "dance",
 }
 STYLE_NAMES: Mapping[str, str] = {  # names people use -> the style that comes nearest
@@ -57,6 +57,13 @@ OCCASIONS: Mapping[str, Wish] = {
     "a winter morning": {"style": "ballad", "lead": "harp"}, "cooking": {"style": "swing", "tempo": 120},
     "a video game": {"style": "dance", "lead": "synthesizer", "tempo": 150}, "outer space": {"style": "ambient", "lead": "synthesizer"},
     "a church": {"style": "ballad", "lead": "organ"}, "a baby": {"style": "ballad", "lead": "marimba", "tempo": 66},
+}
+COMPOSERS: Mapping[str, Wish] = {
+    "Mozart": {"style": "ballad", "lead": "piano", "tempo": 120}, "Bach": {"style": "ballad", "lead": "organ", "mode": "minor"},
+    "Chopin": {"style": "waltz", "lead": "piano", "mode": "minor"}, "Vivaldi": {"style": "ballad", "lead": "violin", "tempo": 140},
+    "Strauss": {"style": "waltz", "accompaniment": "strings", "tempo": 160}, "Satie": {"style": "ambient", "lead": "piano", "metre": 3},
+    "Beethoven": {"style": "ballad", "lead": "piano", "mode": "minor", "tempo": 108}, "Duke Ellington": {"style": "swing", "lead": "clarinet"},
+    "Louis Armstrong": {"style": "swing", "lead": "trumpet"}, "Debussy": {"style": "ambient", "lead": "harp"},
 }
 SUBSTITUTES: Mapping[str, str] = {  # instruments that are not here -> the nearest that is
     "banjo": "guitar", "ukulele": "guitar", "sitar": "guitar", "mandolin": "guitar", "lute": "guitar", "oboe": "clarinet",
@@ -97,8 +104,7 @@ def _style_of(wish: Wish) -> str:
     if "tempo" in wish and wish["tempo"] < 90 and not wish.get("drums"):
         return "ballad"
     if "lead" in wish:
-        style = LEAD_STYLE[wish["lead"]]
-        return "ballad" if style == "waltz" and "metre" in wish else style
+        return LEAD_STYLE[wish["lead"]]
     if wish.get("drums") or wish.get("tempo", 0) >= 120:
         return "rock" if wish.get("mode") == "minor" else "dance"
     return "ballad"
