@@ -59,6 +59,7 @@ CSS = """
 #title h1 {margin: 0; font-size: 1.6rem; line-height: 1.2; font-weight: 650}
 #title p {margin: 2px 0 0 0; opacity: 0.75}
 #chat .minimal-audio-player {height: 60px; width: min(400px, 58vw)}
+#chat video, #chat .message img {max-height: 200px; width: auto}
 #chat button[aria-label="Share"] {display: none}
 footer {opacity: 0.6}
 """
@@ -87,13 +88,11 @@ def build_app(model: MuMuLLaMA) -> gr.Blocks:
                                   feedback_options=None, placeholder="Ask about music, or ask for music.")
                 text = gr.Textbox(placeholder="Write a message, or only add a file", show_label=False, lines=1, max_lines=6,
                                   submit_btn="Send", autofocus=True, max_length=8000)
-                examples = gr.Column()
+                gr.Examples([[request] for request in REQUESTS], inputs=[text], label="Ask for music", api_visibility="private")
                 clear = gr.Button("New conversation", size="sm", variant="secondary")
             with gr.Column(scale=2, min_width=320):
-                media = _media(gr)
+                media = _media(gr, text)
                 settings = _settings(gr)
-        with examples:
-            _examples(gr, text, media)
         said = gr.Textbox(visible=False)
         taken = text.submit(take, text, [text, said], api_visibility="private", queue=False)
         answered = taken.then(partial(converse, model), [said, chat, *media, *settings], chat, api_name="respond",
@@ -110,28 +109,23 @@ def _header() -> str:
     return f'<div id="title">{(ASSETS / "logo.svg").read_text()}<div><h1>{TITLE}</h1><p>{LEAD}</p></div></div>'
 
 
-def _media(gr: Any) -> list[Any]:
-    """The three slots of a turn."""
-    with gr.Tab("Recording"):
-        audio = gr.Audio(sources=["upload", "microphone"], type="filepath", label="A recording to listen to", editable=False)
-    with gr.Tab("Picture"):
-        image = _picture(gr)(sources=["upload", "clipboard"], type="filepath", image_mode=None, height=220,
-                             label="A picture to look at")
-    with gr.Tab("Clip"):
-        video = gr.Video(sources=["upload"], include_audio=True, height=220, label="A clip to watch")
+def _media(gr: Any, text: Any) -> list[Any]:
+    """The three slots of a turn, each with its examples."""
+    with gr.Tab("Recording") as hear:
+        audio = gr.Audio(sources=["upload", "microphone"], type="filepath", label="A recording to listen to", editable=False,
+                         buttons=["download"])
+    with gr.Tab("Picture") as look:
+        image = gr.Image(sources=["upload", "clipboard"], type="filepath", height=230, label="A picture to look at",
+                         buttons=["fullscreen"])
+        # The file as it came: llama.media reads every mode, and says what is wrong with it. (A subclass would do, but
+        # the library writes a stub file beside the source of each.)
+        image.preprocess = lambda payload: payload.path if payload is not None else None
+    with gr.Tab("Clip") as watch:
+        video = gr.Video(sources=["upload"], include_audio=True, height=230, label="A clip to watch", buttons=["download"])
+    for slot, tab in (("audio", hear), ("image", look), ("video", watch)):
+        with tab:
+            _examples(gr, slot, text, {"audio": audio, "image": image, "video": video})
     return [audio, image, video]
-
-
-def _picture(gr: Any) -> Any:
-    """An image slot that hands on the file as it came: llama.media reads every mode, and says what is wrong with it."""
-
-    class Picture(gr.Image):  # type: ignore[misc]
-        is_template = True
-
-        def preprocess(self, payload: Any) -> str | None:
-            return payload.path if payload is not None else None
-
-    return Picture
 
 
 def _settings(gr: Any) -> list[Any]:
@@ -155,23 +149,21 @@ def _settings(gr: Any) -> list[Any]:
     return [seconds, seed, fresh, temperature, top_p, max_tokens, guidance, conditioning]
 
 
-def _examples(gr: Any, text: Any, media: list[Any]) -> None:
-    gr.Examples([[request] for request in REQUESTS], inputs=[text], label="Ask for music", api_visibility="private")
-    rows = example_rows(EXAMPLES)
+def _examples(gr: Any, slot: str, text: Any, slots: dict[str, Any]) -> None:
+    """A button for each example file, which fills its slot, empties the others and writes a question."""
+    rows = example_rows(EXAMPLES, slot)
     if rows:
-        gr.Examples(rows, inputs=[text, *media], label="Ask about a file", cache_examples=False, api_visibility="private")
+        names = [Path(file).stem.replace("_", " ") for _, file in rows]
+        examples = gr.Examples(rows, inputs=[text, slots[slot]], label="Try", example_labels=names, cache_examples=False,
+                               api_visibility="private")
+        others = [slots[name] for name in slots if name != slot]
+        examples.dataset.click(lambda: [None] * len(others), None, others, api_visibility="private", queue=False)
 
 
-def example_rows(folder: Path) -> list[list[str | None]]:
-    """[text, audio, image, video] for every media file in `folder`."""
-    rows: list[list[str | None]] = []
-    for place, (slot, suffixes) in enumerate(SUFFIXES.items()):
-        files = sorted(file for file in folder.glob("*") if file.suffix.lower() in suffixes)
-        for index, file in enumerate(files):
-            row: list[str | None] = [QUESTIONS[slot][index % len(QUESTIONS[slot])], None, None, None]
-            row[place + 1] = str(file)
-            rows.append(row)
-    return rows
+def example_rows(folder: Path, slot: str) -> list[list[str]]:
+    """[question, file] for every media file in `folder` that belongs into that slot."""
+    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES[slot])
+    return [[QUESTIONS[slot][index % len(QUESTIONS[slot])], str(file)] for index, file in enumerate(files)]
 
 
 def converse(

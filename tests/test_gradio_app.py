@@ -117,11 +117,11 @@ def test_mistakes_are_told_in_one_sentence(model: Echo, arguments: dict[str, Any
 def test_example_rows(tmp_path: Path) -> None:
     for name in ("b.flac", "a.flac", "c.png", "d.mp4", "notes.txt"):
         (tmp_path / name).touch()
-    rows = gradio_app.example_rows(tmp_path)
-    assert [[Path(one).name if one else None for one in row[1:]] for row in rows] == [
-        ["a.flac", None, None], ["b.flac", None, None], [None, "c.png", None], [None, None, "d.mp4"],
-    ]  # fmt: skip
-    assert all(row[0] for row in rows) and gradio_app.example_rows(tmp_path / "none") == []
+    rows = {slot: gradio_app.example_rows(tmp_path, slot) for slot in ("audio", "image", "video")}
+    names = {slot: [Path(file).name for _, file in found] for slot, found in rows.items()}
+    assert names == {"audio": ["a.flac", "b.flac"], "image": ["c.png"], "video": ["d.mp4"]}
+    assert all(question for found in rows.values() for question, _ in found)
+    assert gradio_app.example_rows(tmp_path / "none", "audio") == []
 
 
 # -- the server -----------------------------------------------------------------------------------------------------
