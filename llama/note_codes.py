@@ -4,7 +4,8 @@ Ten books, each below 256, an EIGHTH a step. Three headers say what the piece is
 say where in the bar and in the form a step lies, chord holds through its bar, and four books carry the notes. A step is
 thus as long as tempo and swing make it, exact at any tempo, and what returns after a phrase returns after the same number
 of steps. The frame rate is that of the fastest tempo; a slower piece leaves its last steps empty. Melody is written in
-degrees of the key and bass in semitones above the chord's root, which makes twelve keys one. A section that returns is not sampled again but copied, as its name promises.
+degrees of the key and bass in semitones above the chord's root, which makes twelve keys one. A section that returns is
+not sampled again but copied, as its name promises.
 """
 
 from __future__ import annotations
