@@ -1,12 +1,32 @@
-"""MuMu-LLaMA: one model that hears music and makes it. These are the public names; nothing happens at import."""
+"""MuMu-LLaMA: one model that hears music and makes it. These are the public names; nothing happens at import.
 
-from llama.audio import Waveform
-from llama.checkpoint import load
-from llama.config import AdapterConfig, DecoderSpec, LlamaConfig, MuMuConfig, ProjectorConfig
-from llama.dialogue import Reply, Turn, format_prompt
-from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
-from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-from llama.transformer import MuMuOutput
+A name's room is opened when the name is first asked for, so that a command's `--help` need not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama.audio import Waveform
+    from llama.checkpoint import load
+    from llama.config import AdapterConfig, DecoderSpec, LlamaConfig, MuMuConfig, ProjectorConfig
+    from llama.dialogue import Reply, Turn, format_prompt
+    from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
+    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+    from llama.transformer import MuMuOutput
+
+ROOMS = {
+    "audio": ("Waveform",),
+    "checkpoint": ("load",),
+    "config": ("AdapterConfig", "DecoderSpec", "LlamaConfig", "MuMuConfig", "ProjectorConfig"),
+    "dialogue": ("Reply", "Turn", "format_prompt"),
+    "generation": ("Done", "GenerationOptions", "MusicChunk", "TextDelta"),
+    "mumu_llama": ("ModalityFeatures", "MuMuLLaMA"),
+    "transformer": ("MuMuOutput",),
+}
+HOMES = {name: room for room, names in ROOMS.items() for name in names}
 
 __all__ = [
     "AdapterConfig",
@@ -27,3 +47,13 @@ __all__ = [
     "format_prompt",
     "load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'llama' has no attribute {name!r}")
+    return getattr(import_module(f"llama.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

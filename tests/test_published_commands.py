@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import gradio_app
 import pytest
 import torch
 from conftest import GOLDEN, component_paths
 from safetensors.torch import load_file
 from test_audioldm2 import text_parts, tiny
 
+import gradio_app
 import llama
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
