@@ -29,6 +29,7 @@ from llama.tokenizer import Tokenizer
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
 POOL_DIM = 128
+BLUR = 0.2  # of a feature's spread over recordings: noise on what is heard in training
 AUDIO_SETS = {"train": "train", "test": "test_same"}  # of rendered clips
 
 
@@ -101,6 +102,7 @@ class Writer:
     def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
         self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
         self.rng = np.random.default_rng(seed)
+        self.spread = [shelf.audio[name].std(0) for name in ("states_mean", "rhythm", "harmony")] if shelf.audio else []
         self.kinds = [kind for kind in shares if shelf.allows(kind)]
         weights = np.array([shares[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
@@ -141,7 +143,10 @@ class Writer:
                 pass
             return piece, ideal(piece)
         index = int(self.rng.integers(len(self.shelf.pieces)))
-        return self.shelf.pieces[index], (audio["states_mean"][index], audio["rhythm"][index], audio["harmony"][index])
+        heard = [audio[name][index] for name in ("states_mean", "rhythm", "harmony")]
+        if not self.held_out:  # a few thousand recordings could be learnt by heart
+            heard = [vector + BLUR * spread * torch.randn_like(vector) for vector, spread in zip(heard, self.spread, strict=True)]
+        return self.shelf.pieces[index], (heard[0], heard[1], heard[2])
 
     def encode(self, said: Dialogue, **media: Any) -> Row:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""

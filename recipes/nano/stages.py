@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from llama.adapters import unit
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
 from llama.decoders import MusicGenDecoder
+from llama.lora import LoRALinear
 from llama.losses import answer_loss, audio_token_positions, condition_loss
 from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
 from llama.tokenizer import Tokenizer
@@ -35,7 +36,7 @@ from recipes.nano.material import POOL_DIM, Library, Row, Writer, batches, libra
 SHARES: Mapping[str, Mapping[str, float]] = {
     "words": {"talk": 0.11, "wish": 0.35, "hear": 0.22, "edit": 0.14, "picture": 0.1, "clip": 0.08},
     "ears": {"talk": 0.04, "wish": 0.12, "hear": 0.5, "edit": 0.14, "picture": 0.1, "clip": 0.1},
-    "music": {"talk": 0.08, "wish": 0.34, "hear": 0.24, "edit": 0.16, "picture": 0.1, "clip": 0.08},
+    "music": {"talk": 0.09, "wish": 0.33, "hear": 0.21, "edit": 0.15, "picture": 0.1, "clip": 0.12},
 }
 RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
 CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
@@ -233,7 +234,9 @@ def main() -> None:
         start_over_ears(model, shelf)
         (options.work / "language.real_ears").touch()
     if options.stage != "music":
-        model.merge_lora()  # the low-rank branches join in the last stage; until then they only cost time
+        for part in model.llama.modules():  # the low-rank branches join in the last stage; until then they only cost time
+            if isinstance(part, LoRALinear):
+                part.merge()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None
     Trainer(model, options.work, options.stage, shelf, decoder, not options.exact).fit(options.minutes, options.resume)
 
