@@ -10,6 +10,9 @@ from typing import Any, Literal
 AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states drive the music decoder
 MODALITIES = ("audio", "image", "video")  # the order of the layer bands, from the lowest band up
 
+VARIANTS = ("m2ugen", "mumu")
+DECODERS = ("musicgen", "audioldm2")
+
 Modality = Literal["audio", "image", "video"]
 Pool = Literal["mean", "recurrent", "rhythm", "harmony"]
 
@@ -113,6 +116,11 @@ class MuMuConfig:
     variant: Literal["m2ugen", "mumu"] = "m2ugen"
 
     def __post_init__(self) -> None:
+        if self.variant not in VARIANTS or self.decoder.kind not in DECODERS:
+            raise ValueError(
+                f"variant {self.variant!r} with decoder {self.decoder.kind!r} is unknown; "
+                f"use {' or '.join(VARIANTS)} with {' or '.join(DECODERS)}."
+            )
         if 3 * self.query_layer > self.llama.n_layers:
             raise ValueError(
                 f"query_layer {self.query_layer} needs {3 * self.query_layer} layers, the LLaMA has {self.llama.n_layers}."
@@ -141,6 +149,8 @@ class MuMuConfig:
     def from_json(cls, text: str) -> MuMuConfig:
         """Inverse of `to_json`. Raises ValueError naming a key that is unknown or missing."""
         raw = json.loads(text)
+        if not isinstance(raw, dict):
+            raise ValueError("config.json does not describe a MuMu-LLaMA model: it is not an object.")
         parts = {"llama": LlamaConfig, "audio": AdapterConfig, "image": AdapterConfig, "video": AdapterConfig,
                  "projector": ProjectorConfig, "decoder": DecoderSpec}
         try:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from llama.config import AUDIO_TOKENS
+import numpy as np
+from PIL.Image import Image
+from torch import Tensor
 
-AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(AUDIO_TOKENS))
+from llama.audio import Waveform
+
 STOP_MARK = "\n###"  # the next section of the prompt's own form: an answer never contains it
 PROMPT = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Response:"
 )  # Alpaca's form, which the published weights were trained on
+
+MEDIA: dict[str, tuple[type, ...]] = {"audio": (Waveform,), "image": (Image,), "video": (np.ndarray, Tensor)}
 
 Finish = Literal["stop", "length", "music"]
 
@@ -27,15 +32,18 @@ class Turn:
     """
 
     text: str = ""
-    audio: Any = None
-    image: Any = None
-    video: Any = None
+    audio: Waveform | str | Path | None = None
+    image: Image | str | Path | None = None
+    video: np.ndarray | Tensor | str | Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise ValueError(f"A turn's text must be a string, not {type(self.text).__name__}; pass the instruction as text.")
-        for name in ("audio", "image", "video"):
+        for name, kinds in MEDIA.items():
             medium = getattr(self, name)
+            if medium is not None and not isinstance(medium, (str, Path, *kinds)):
+                allowed = " or ".join(kind.__name__ for kind in kinds)
+                raise ValueError(f"The {name} of a turn was given as {type(medium).__name__}; give a path or {allowed}.")
             if isinstance(medium, str) and not medium:
                 raise ValueError(f"The path of the {name} is empty; give a file or leave {name} out.")
             if isinstance(medium, Path):
@@ -51,7 +59,7 @@ class Reply:
 
     text: str
     tokens: tuple[int, ...]
-    music: Any = None
+    music: Waveform | None = None
     finish: Finish = "stop"
 
 

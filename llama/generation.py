@@ -113,10 +113,8 @@ def decode(
 ) -> Iterator[Step]:
     """Prefill all rows, left-padded and masked, then one token a row and step, up to `limit` steps."""
     tokens, start = pad_left(prompts, model.device)
-    capacity = min(tokens.shape[1] + limit, model.config.llama.max_seq_len)
-    cache = KVCache.empty(
-        model.config.llama, len(prompts), capacity, device=model.device, dtype=model.dtype, start=start
-    )
+    capacity = tokens.shape[1] + limit
+    cache = KVCache.empty(model.config.llama, len(prompts), capacity, device=model.device, dtype=model.dtype, start=start)
     # Each row draws from its own generator, so that its answer does not depend on its neighbours.
     generators = [torch.Generator().manual_seed(options.seed) for _ in prompts]
     for _ in range(limit):
@@ -151,9 +149,11 @@ class Row:
     """What one row has said so far, and whether and why it has ended."""
 
     model: MuMuLLaMA
+    limit: int  # tokens at most
     tokens: list[int] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)  # of the audio tokens in an unbroken row
     finish: Literal["stop", "length", "music"] | None = None
+    words: str = ""  # the text so far, without audio marks
     sent: int = 0  # characters already handed out
 
     def take(self, token: int, hidden: Tensor) -> None:
@@ -162,11 +162,14 @@ class Row:
             self.finish = "stop"
             return
         self.tokens.append(token)
+        self.words = self.model.tokenizer.decode(self.tokens, skip_special=True)
         self._follow_audio(token, hidden)
         if len(self.states) == AUDIO_TOKENS:
             self.finish = "music"
-        elif STOP_MARK in self.words():
+        elif STOP_MARK in self.words:
             self.finish = "stop"
+        elif len(self.tokens) == self.limit:
+            self.finish = "length"
 
     def _follow_audio(self, token: int, hidden: Tensor) -> None:
         marks = self.model.tokenizer.audio_tokens
@@ -175,18 +178,14 @@ class Row:
         else:  # the row is broken; a first mark begins a new one
             self.states = [hidden] if token == marks[0] else []
 
-    def words(self) -> str:
-        """The text so far, without audio marks."""
-        return self.model.tokenizer.decode(self.tokens, skip_special=True)
-
     def text(self) -> str:
-        return self.words().split(STOP_MARK)[0].strip()
+        return self.words.split(STOP_MARK)[0].strip()
 
     def delta(self) -> str:
         """Text not handed out yet. Held back until the end: what may grow into a stop mark or a whole character."""
         text = self.text()
         if self.finish is None:
-            text = self.words().lstrip().removesuffix("\ufffd").rstrip("#").rstrip()
+            text = self.words.lstrip().rstrip("\ufffd").rstrip("#").rstrip()
         new, self.sent = text[self.sent :], max(self.sent, len(text))
         return new
 
@@ -204,20 +203,17 @@ def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
 def write_words(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions) -> Iterator[tuple[list[Row], list[int]]]:
     """Decodes until every row has ended; yields all rows, and which of them were still writing in this step."""
     prompts = tokenize(model, turns)
-    features = model.encode(turns)
-    limit = min(options.max_tokens, model.config.llama.max_seq_len - max(map(len, prompts)))
-    rows = [Row(model) for _ in turns]
-    for step in decode(model, prompts, features, limit, options):
+    with torch.no_grad():
+        features = model.encode(turns)
+    room = model.config.llama.max_seq_len
+    rows = [Row(model, min(options.max_tokens, room - len(prompt))) for prompt in prompts]
+    for step in decode(model, prompts, features, max(row.limit for row in rows), options):
         writing = [index for index, row in enumerate(rows) if row.finish is None]
         for index in writing:
             rows[index].take(int(step.tokens[index]), step.hidden[index])
         yield rows, writing
         if all(row.finish is not None for row in rows):
             return
-    cut = [index for index, row in enumerate(rows) if row.finish is None]
-    for index in cut:
-        rows[index].finish = "length"
-    yield rows, cut
 
 
 # -- music ------------------------------------------------------------------------------------------------------

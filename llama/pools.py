@@ -51,6 +51,7 @@ def autocorrelation(signal: Tensor, reach: int) -> Tensor:
     below a third of the frames the estimate is left to fade, as it rests on too little. Lags past T are 0.
     """
     frames = signal.shape[-1]
+    signal = signal.float()  # transforms and powers of half precision would lose the peaks
     signal = signal - signal.mean(-1, keepdim=True)
     size = 1 << (frames + max(frames, reach) - 1).bit_length()
     power = torch.fft.rfft(signal, size).abs().square()
@@ -91,11 +92,12 @@ class RhythmPool(nn.Module):
         frames = F.pad(frames, (0, 0, 1, 0), mode="replicate")  # one frame in, one difference out, T = 1 included
         onsets = F.softplus(frames.diff(dim=1)).transpose(1, 2)
         curve = autocorrelation(segments(onsets, self.segment), int(self.lag_floor[-1]) + 2).mean(1)
-        return torch.lerp(curve[..., self.lag_floor], curve[..., self.lag_floor + 1], self.lag_part.to(curve.dtype))
+        lags = torch.lerp(curve[..., self.lag_floor], curve[..., self.lag_floor + 1], self.lag_part.to(curve.dtype))
+        return lags.to(frames.dtype)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, T, curves] -> [B, out_dim]."""
-        lags = self.correlogram(frames.float())
+        lags = self.correlogram(frames)
         shape = F.gelu(self.relative(lags))
         return self.norm(self.out(torch.cat([self.absolute(lags), shape.amax(-1), shape.mean(-1)], dim=-1)))
 
@@ -136,7 +138,7 @@ class HarmonyPool(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, T, 24] -> [B, out_dim]."""
-        fits = self.rotations(frames.float())
+        fits = self.rotations(frames)
         tonic = self.tonic(F.gelu(fits)).squeeze(-1).softmax(-1)  # [B, 12]
         seen_from_tonic = (tonic.unsqueeze(-1) * fits).sum(1)  # a third above the tonic is what tells the mode
         return self.norm(self.out(torch.cat([fits.amax(1), tonic * math.sqrt(PITCH_CLASSES), seen_from_tonic], dim=-1)))

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(8))
+from llama.config import AUDIO_TOKENS
+
+AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(AUDIO_TOKENS))
 MARK_PATTERN = re.compile("(" + "|".join(map(re.escape, AUDIO_MARKS)) + ")")
 SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
 FILE_NAME = "tokenizer.model"

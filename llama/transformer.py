@@ -46,6 +46,11 @@ class RMSNorm(nn.Module):
 @lru_cache(maxsize=8)
 def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
     """Unit complex numbers [length, E / 2] turning pair k of position p by p * theta^(-2k / E) (RoFormer, arXiv 2104.09864)."""
+    with torch.inference_mode(False):  # or a table first built for inference could not serve training
+        return _rotary_table(length, head_dim, theta, device)
+
+
+def _rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
     rates = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)
     angles = torch.outer(torch.arange(length, device=device).float(), rates)
     return torch.polar(torch.ones_like(angles), angles)
@@ -185,14 +190,16 @@ class Transformer(nn.Module):
     def _positions(self, tokens: Tensor, past: int, cache: KVCache | None) -> tuple[Tensor, Tensor | None]:
         """Rotary factors [B or 1, T, 1, E / 2] and the attention mask, None where plain causality does."""
         count, limit = tokens.shape[1], self.config.max_seq_len
-        if past + count > limit:
-            raise ValueError(f"{past + count} tokens were given, the model reads at most {limit}; shorten the text.")
+        padding = int(cache.start.max()) if cache is not None and cache.padded else 0
+        if past + count - padding > limit:
+            raise ValueError(f"{past + count - padding} tokens were given, the model reads at most {limit}; shorten the text.")
         table = rotary_table(limit, self.config.head_dim, self.config.rope_theta, tokens.device)
         if cache is None or not cache.padded:
             turns = table[past : past + count][None, :, None]
             return turns, None if past == 0 or count == 1 else causal_mask(past, count, tokens.device)
         columns = torch.arange(past, past + count, device=tokens.device)
-        positions = (columns[None] - cache.start[:, None]).clamp(min=0)
+        # Longer rows may have ended at the limit while shorter ones go on: what follows in them is never read.
+        positions = (columns[None] - cache.start[:, None]).clamp(0, limit - 1)
         return table[positions][:, :, None], padded_mask(past, count, cache.start)
 
 

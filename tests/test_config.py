@@ -24,6 +24,9 @@ def test_foreign_json_is_refused_by_name() -> None:
         MuMuConfig.from_json(json.dumps(raw))
     with pytest.raises(ValueError, match="model_type"):
         MuMuConfig.from_json('{"model_type": "bert"}')
+    for text, word in (("[1]", "not an object"), ('{"variant": "x"}', "'x'"), ('{"decoder": {"kind": "piano"}}', "'piano'")):
+        with pytest.raises(ValueError, match=word):
+            MuMuConfig.from_json(text)
 
 
 def test_bands_must_fit_the_layers() -> None:

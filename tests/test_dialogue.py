@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from llama.dialogue import Turn, format_prompt
@@ -25,3 +26,5 @@ def test_paths_become_strings_and_nonsense_is_refused() -> None:
         Turn(["x"])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="path of the image is empty"):
         Turn("x", image="")
+    with pytest.raises(ValueError, match="audio of a turn was given as ndarray; give a path or Waveform"):
+        Turn("x", audio=np.zeros(100))

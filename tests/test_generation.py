@@ -15,6 +15,7 @@ import llama
 from llama.audio import Waveform
 from llama.dialogue import Turn, format_prompt
 from llama.generation import Done, GenerationOptions, MusicChunk, Row, TextDelta, decode, sample_top_p, top_p_filter
+from llama.transformer import rotary_table
 
 SHORT = GenerationOptions(max_tokens=12, seconds=0.5)
 
@@ -114,7 +115,7 @@ class Script:
     """Feeds a row a list of tokens, each with its place as its state."""
 
     def __init__(self, model: llama.MuMuLLaMA) -> None:
-        self.row, self.model = Row(model), model
+        self.row, self.model = Row(model, 1000), model
 
     def write(self, tokens: list[int]) -> Row:
         for index, token in enumerate(tokens):
@@ -148,6 +149,46 @@ def test_stops(published: llama.MuMuLLaMA) -> None:
 def test_audio_marks_never_show(published: llama.MuMuLLaMA) -> None:
     row = Script(published).write(published.tokenizer.encode("A piano [AUD0][AUD3] plays", bos=False))
     assert "AUD" not in row.text() and "A piano" in row.text()
+
+
+def test_whole_characters_are_streamed(published: llama.MuMuLLaMA) -> None:
+    """A character of several byte pieces is handed out when it is whole."""
+    wanted, row, sent = "日本 🎵 é", Row(published, 1000), ""
+    for token in published.tokenizer.encode(wanted, bos=False):
+        row.take(token, torch.zeros(1))
+        sent += row.delta()
+    row.finish = "stop"
+    assert sent + row.delta() == wanted
+
+
+def test_a_row_near_the_context_does_not_cut_the_others(published: llama.MuMuLLaMA) -> None:
+    room = published.config.llama.max_seq_len
+    long, short = Turn("piano " * (room - 100)), Turn("Hm")
+    used = len(published.tokenizer.encode(format_prompt(long.text)))
+    assert 10 < room - used < 80
+    options = GenerationOptions(max_tokens=room - used + 30, music=False)
+    together = published.respond([long, short], options)
+    assert len(together[0].tokens) == room - used and together[0].finish == "length"
+    assert together[1].tokens == published.respond(short, options).tokens
+
+
+def test_answering_keeps_no_graph(published: llama.MuMuLLaMA, golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long recording is heard window by window; a graph would hold the states of all."""
+    seen = []
+    encode = published.encode
+    monkeypatch.setattr(published, "encode", lambda turns: seen.append(encode(turns)) or seen[-1])
+    published.respond(Turn("x", audio=media(golden)["audio"]), GenerationOptions(max_tokens=1))
+    assert not seen[0].audio.requires_grad
+
+
+def test_training_follows_inference(published: llama.MuMuLLaMA) -> None:
+    """Nothing that inference mode made is kept where training would meet it."""
+    rotary_table.cache_clear()
+    tokens = torch.randint(3, 500, (1, 5))
+    with torch.inference_mode():
+        published(tokens)
+    published(tokens).logits.sum().backward()
+    published.zero_grad()
 
 
 def test_length_is_a_finish_and_deltas_lose_nothing(published: llama.MuMuLLaMA) -> None:

@@ -117,3 +117,14 @@ def test_frames_of_windows_join_in_time() -> None:
     states = torch.randn(1, 3, 120, 8)
     joined = torch.cat([pool.frames(states[:, :, :50]), pool.frames(states[:, :, 50:])], dim=1)
     assert torch.allclose(joined, pool.frames(states), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_pools_agree_with_float32(dtype: torch.dtype) -> None:
+    for pool in (rhythm_pool(), harmony_pool()):
+        states = torch.randn(1, 3, 120, 8)
+        with torch.no_grad():
+            whole = pool(pool.frames(states))
+            half = pool.to(dtype)(pool.frames(states.to(dtype)))
+        assert half.dtype == dtype
+        assert float((half.float() - whole).abs().mean()) < 0.1
