@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.parity import ABSENT, Check, Values, close, picture, present, same
@@ -26,6 +27,8 @@ CAPTIONS = ("A slow piano plays at 90 beats per minute", "A loud drums plays")
 CONSTANT = 100.0  # the published training adds it to every loss that has a caption; it moves no gradient
 INTENDED = "_m2ugenstyle_NOT_REFERENCE"  # mumu's published video path cannot run; these values follow m2ugen's
 WEIGHTS = ("checkpoint.pth", "model.safetensors")
+OVERLAY = "audio_weights.safetensors"  # a variant without weights of its own: the tensors that it lays over those of BASE
+BASE = "m2ugen/model.safetensors"
 CASES = {  # name: media, caption given, kind of tokens
     "music_text": ((), True, "music"),
     "music_nocap": ((), False, "music"),
@@ -38,8 +41,9 @@ GRADIENT_BOUND = 3e-5  # the reference and ours each stand up to 1.1e-5 from the
 
 
 def variant_checks(folder: Path, variant: str) -> Iterator[Check]:
-    """Checks of `folder/variant`, if there are weights in it."""
-    if not any(present(folder / variant, name) for name in WEIGHTS):
+    """Checks of `folder/variant`, if there are weights in it, or an overlay of the base's."""
+    whole = any(present(folder / variant, name) for name in WEIGHTS)
+    if not whole and not present(folder, f"{variant}/{OVERLAY}", BASE):
         return
     bench = Bench(folder, variant)
     works = (
@@ -66,8 +70,23 @@ class Bench:
         self.media = self.encode(self.turn(1.0))
 
     def load(self) -> MuMuLLaMA:
-        place, parts = self.folder / self.variant, self.folder / "components"
-        file = next(place / name for name in WEIGHTS if present(place, name))
+        place = self.folder / self.variant
+        whole = next((place / name for name in WEIGHTS if present(place, name)), None)
+        if whole is not None:
+            return self.load_file(whole)
+        with TemporaryDirectory() as folder:
+            return self.load_file(self.overlaid(Path(folder) / "model.safetensors"))
+
+    def overlaid(self, file: Path) -> Path:
+        """The base's weights under the variant's own; its idle recurrent video pool has the sizes of the audio's."""
+        state = load_file(self.folder / BASE) | load_file(self.folder / self.variant / OVERLAY)
+        recurrent = [name for name in state if name.startswith(("mu_mert_rnn.", "mu_mert_attention."))]
+        idle = {name.replace("mu_mert", "iu_vivit"): torch.zeros_like(state[name]) for name in recurrent}
+        save_file(idle | state, file)
+        return file
+
+    def load_file(self, file: Path) -> MuMuLLaMA:
+        parts = self.folder / "components"
         return load(
             file, llama_dir=parts / "llama", mert_path=parts / "mert", vit_path=parts / "vit", vivit_path=parts / "vivit",
             music_decoder_path=parts / "musicgen", dtype=torch.float32, merge_lora=False,
