@@ -23,6 +23,7 @@ MAX_RATE = 768_000  # samples per second; no converter goes beyond
 RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, so that a long recording is never padded and unfolded whole
 MAX_KERNEL = 4_000_000  # numbers in the resampler's kernel; common pairs of rates need a few thousand
 WRITE_BLOCK = 1 << 16  # samples handed to the file library at a time: its Ogg encoder overflows on whole minutes
+UNKNOWN_LENGTH = 1 << 40  # samples; a header that says as many or more was written before the length was known
 SNIFF_BYTES = 4096
 
 WRITTEN_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),
@@ -212,10 +213,12 @@ def _waveform(path: Path, blocks: list[np.ndarray], rate: int) -> Waveform:
 
 def _read_soundfile(path: Path) -> Waveform:
     with soundfile.SoundFile(path) as file:
-        _check_seconds(path, file.frames / file.samplerate)
-        rate, blocks = file.samplerate, []
+        rate, blocks, heard = file.samplerate, [], 0
+        _check_seconds(path, file.frames / rate if file.frames < UNKNOWN_LENGTH else 0)
         while len(block := file.read(MINUTE * rate, dtype="float32", always_2d=True)):
             blocks.append(block.T)
+            heard += len(block)
+            _check_seconds(path, heard / rate)
     return _waveform(path, blocks, rate)
 
 

@@ -173,6 +173,28 @@ def test_recordings_over_the_limit_are_refused(tmp_path: Path, monkeypatch: pyte
             Waveform.read(tmp_path / name)
 
 
+def without_length(path: Path) -> Path:
+    """A FLAC as an encoder writes it that cannot go back to the header: 0 samples in all."""
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the number of samples is the 36 bits that end at byte 26
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_streamed_flac_without_length_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wave = tone(1.5, channels=2)
+    wave.write(tmp_path / "known.flac")
+    wave.write(tmp_path / "streamed.flac")
+    path = without_length(tmp_path / "streamed.flac")
+    assert soundfile.info(path).frames != wave.samples.shape[1]
+    again = Waveform.read(path)
+    assert torch.equal(again.samples, Waveform.read(tmp_path / "known.flac").samples)
+    monkeypatch.setattr(audio, "MAX_SECONDS", 1)
+    with pytest.raises(ValueError, match="limit"):
+        Waveform.read(path)
+
+
 @pytest.mark.parametrize(("samples", "rate"), [
     (torch.zeros(5), RATE), (torch.zeros(1, 5, dtype=torch.float64), RATE), (np.zeros((1, 5), np.float32), RATE),
     (torch.zeros(0, 5), RATE), (torch.zeros(1, 0), RATE), (torch.full((1, 2), torch.nan), RATE),
