@@ -22,6 +22,7 @@ from torch import Tensor
 from .audio import decoded, describe_file, existing_file, open_container
 
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 1024  # pixels; larger frames of a clip are scaled down as they come, and all encoders look at far smaller ones
 WHITE = (255, 255, 255, 255)
 # Formats decoded by the picture library itself. PostScript stays out: it starts another program on the user's file.
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
@@ -47,15 +48,20 @@ def load_frames(video: str | Path | np.ndarray | Tensor, count: int) -> np.ndarr
     """`count` RGB frames `[count, H, W, 3]` uint8, spread evenly over the whole clip (see the top of this page).
 
     `video`: a file, or frames `[T, H, W, 3]` uint8. Only the chosen frames are ever converted to RGB, and the file is
-    read from disk, so memory does not grow with the clip. Raises `FileNotFoundError` or `ValueError`.
+    read from disk, so memory does not grow with the clip; nor with its resolution, for frames with a side over `MAX_SIDE`
+    are scaled down to it. Raises `FileNotFoundError` or `ValueError`.
     """
     if count < 1:
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
     if isinstance(video, (np.ndarray, Tensor)):
         given = _checked_frames(video)
-        return given[frame_indices(len(given), count)]
+        return np.stack([_reduced(given[index]) for index in frame_indices(len(given), count)])
     path = existing_file(video)
-    return np.stack(_animation_frames(path, count) if _is_animation(path) else _video_frames(path, count))
+    frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
+    sizes = sorted({f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames})
+    if len(sizes) > 1:
+        raise ValueError(f"{path} changes its frame size on the way ({', '.join(sizes)}); give a clip of one size.")
+    return np.stack(frames)
 
 
 def frame_indices(total: int, count: int) -> np.ndarray:
@@ -199,7 +205,7 @@ def _animation_frames(path: Path, count: int) -> list[np.ndarray]:
         for index in sorted(set(indices)):
             try:
                 picture.seek(index)
-                frames[index] = np.asarray(load_image(picture))
+                frames[index] = _reduced(np.asarray(load_image(picture)))
             except (OSError, EOFError) as error:
                 raise ValueError(f"{path} is damaged at frame {index}; give a clip that plays elsewhere.") from error
     return [frames[index] for index in indices]
@@ -316,5 +322,15 @@ def _pick(frames: Iterable, times: list[int]) -> dict[int, np.ndarray]:
 
 def _pixels(frame) -> np.ndarray:  # noqa: ANN001
     """`[H, W, 3]`, upright: telephones store a turned picture and the angle beside it."""
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels = _reduced(frame.to_ndarray(format="rgb24"))
     return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90) % 4))
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    """`[H, W, 3]` as it is, or scaled so that its longer side is `MAX_SIDE`."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= MAX_SIDE:
+        return pixels
+    scale = MAX_SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC))

@@ -20,13 +20,13 @@ def brightness(index: int, total: int) -> float:
 
 
 def clip(path: Path, total: int, codec: str = "libx264", key_every: int = 10, form: str | None = None,
-         brightest: int | None = None) -> Path:
+         brightest: int | None = None, size: tuple[int, int] = (64, 48)) -> Path:
     """A clip whose frame i has one grey that grows with i."""
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", key_every
+        (stream.width, stream.height), stream.pix_fmt, stream.gop_size = size, "yuv420p", key_every
         for index in range(total):
-            grey = np.full((48, 64, 3), int(brightness(index, brightest or total)), np.uint8)
+            grey = np.full((size[1], size[0], 3), int(brightness(index, brightest or total)), np.uint8)
             frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
             frame.pts = index
             container.mux(stream.encode(frame))
@@ -177,6 +177,31 @@ def test_turned_clips_stand_upright(tmp_path: Path) -> None:
     content[matrix : matrix + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in quarter)
     path.write_bytes(content)
     assert load_frames(path, 2).shape == (2, 64, 48, 3)
+
+
+def test_large_frames_are_scaled_down_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each before the next is read; smaller ones stay as they are, to the pixel."""
+    frames = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    path = clip(tmp_path / "a.mp4", 12)
+    Image.fromarray(frames[0]).save(tmp_path / "a.gif", save_all=True, append_images=[Image.fromarray(frames[1])])
+    before = load_frames(path, 3)
+    assert np.array_equal(load_frames(frames, 3), frames)
+    monkeypatch.setattr(media, "MAX_SIDE", 64)
+    assert np.array_equal(load_frames(path, 3), before)
+    monkeypatch.setattr(media, "MAX_SIDE", 16)
+    held = [media._pixels(frame).shape for frame in media._decoded_video(path)]
+    assert set(held) == {(12, 16, 3)}
+    for video in (path, tmp_path / "a.gif", frames):
+        assert load_frames(video, 3).shape == (3, 12, 16, 3)
+    np.testing.assert_allclose(load_frames(path, 3).mean((1, 2, 3)), before.mean((1, 2, 3)), atol=1)
+    assert load_frames(np.zeros((1, 2, 500, 3), np.uint8), 1).shape == (1, 1, 16, 3)
+
+
+def test_a_clip_whose_frames_change_their_size_is_refused(tmp_path: Path) -> None:
+    small, large = clip(tmp_path / "small.h264", 5), clip(tmp_path / "large.h264", 5, size=(128, 96))
+    (tmp_path / "both.h264").write_bytes(small.read_bytes() + large.read_bytes())
+    with pytest.raises(ValueError, match=r"both.h264 changes its frame size.*128 x 96, 64 x 48.*one size"):
+        load_frames(tmp_path / "both.h264", 4)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
