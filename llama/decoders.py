@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
+from llama.encoders import check_report, check_unexpected
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, generate
 from llama.synthesis import MusicDecoder, Request, check_folder, draft_folder, fit, quiet, read_json, reading
 
@@ -24,6 +25,11 @@ __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"
 CONDITION_TOKENS = 128  # captions were padded to this many tokens in the published training
 WINDOW_SECONDS = 30.0  # length of the pieces that the released sizes were trained on
 FIRST_CHUNK_SECONDS, CHUNK_SECONDS = 1.0, 2.0
+
+# What no sound depends on, written by some versions of transformers and not by others: computed tables, padding as a
+# number, the statistics that codebooks were trained with.
+UNUSED = r"embed_positions\.weights$|\.(padding_total|stride|kernel_size|position_ids)$|\.codebook\.(cluster_size|embed_avg|inited)$"
+QUANTIZER = re.compile(r"audio_encoder\.quantizer\.layers\.(\d+)\.")
 
 # hidden size -> layers, heads, feed-forward width of facebook/musicgen-small, -medium and -large
 KNOWN = {1024: (24, 16, 4096), 1536: (48, 24, 6144), 2048: (48, 32, 8192)}
@@ -94,7 +100,7 @@ class MusicGenDecoder(nn.Module):
 
                 note_codec.register()
         with quiet(), reading("MusicGen", path):
-            model = MusicgenForConditionalGeneration.from_pretrained(str(path), dtype=dtype)
+            model = _load_checked(str(path), dtype=dtype)
         return cls(model, find_tokenizer(path)).requires_grad_(False)
 
     @classmethod
@@ -114,9 +120,9 @@ class MusicGenDecoder(nn.Module):
             if not heads:
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
             config = known_config(state[heads[0]].shape[1], len(heads))
-        with quiet():  # the marks for padding, and unused codebooks and position tables would be reported as missing or unexpected
-            built = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
-            model = MusicgenForConditionalGeneration.from_pretrained(None, config=built, state_dict=dict(state), dtype=dtype)
+        built = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
+        with quiet():
+            model = _load_checked(None, config=built, state_dict=dict(state), dtype=dtype)
         model.generation_config.update(do_sample=True, guidance_scale=3.5, temperature=1.0, top_k=250)
         return cls(model, find_tokenizer(tokenizer) if tokenizer else None).requires_grad_(False)
 
@@ -140,7 +146,8 @@ class MusicGenDecoder(nn.Module):
         """Write a save_pretrained folder (with the tokenizer, if there is one), each file whole or not at all."""
         model = self.model if dtype is None else copy.deepcopy(self.model).to(dtype)
         with draft_folder(folder) as draft:
-            model.save_pretrained(draft)
+            with quiet():
+                model.save_pretrained(draft)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(draft)
 
@@ -252,6 +259,27 @@ class MusicGenDecoder(nn.Module):
         found = codec.encode(voices, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = found[:, : books // self.voices].transpose(0, 1).reshape(1, books, -1)
         return interleaved.expand(rows, -1, -1)
+
+
+def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGeneration:
+    """transformers' loading, which fills what is missing at random and says so in a log: here it is refused."""
+    load: Any = MusicgenForConditionalGeneration.from_pretrained
+    model, report = load(path, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+    strange = {_inner_name(key) for key in options.get("state_dict") or ()} - model.state_dict().keys()
+    report["unexpected_keys"] |= strange  # transformers' own set leaves out whatever has "decoder" in its name
+    decoder = model.config.decoder
+    books = decoder.num_codebooks // getattr(decoder, "audio_channels", 1)
+    layers = (QUANTIZER.search(key) for key in report["missing_keys"] | report["unexpected_keys"])
+    spare = [re.escape(found[0]) for found in layers if found and int(found[1]) >= books]  # codebooks that are never played
+    unused = re.compile("|".join([UNUSED, *spare]))
+    check_report("MusicGen", "music_decoder_path", report, unused)
+    check_unexpected("MusicGen", "music_decoder_path", report, unused)
+    return model
+
+
+def _inner_name(key: str) -> str:
+    """A published name as torch has it today."""
+    return key.replace(".weight_g", ".parametrizations.weight.original0").replace(".weight_v", ".parametrizations.weight.original1")
 
 
 def find_tokenizer(path: str | Path) -> Any:

@@ -70,7 +70,7 @@ class Encoder(Protocol):
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars and loading reports: what matters of them is raised as an error here."""
     bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
@@ -124,11 +124,11 @@ class FrozenEncoder(nn.Module):
         try:
             values, _ = cls.config_class.get_config_dict(str(path))
             config = cls.config_from(values)
-            with quiet_transformers():
+            with quiet():
                 load: Any = cls.model_class.from_pretrained
                 model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
                                      output_loading_info=True, ignore_mismatched_sizes=True)
-            _check_report(cls.kind, model, report)
+            cls._check(model, report)
             return cls(model, _read_preprocessor(path))
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
@@ -149,16 +149,21 @@ class FrozenEncoder(nn.Module):
             raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
                              f"component they belong to with {cls.kind}_path.")
         first = next(iter(state.values()))
-        with quiet_transformers():
+        with quiet():
             load: Any = cls.model_class.from_pretrained
             model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
                                  dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
                                  ignore_mismatched_sizes=True)
-        if unexpected := sorted(report["unexpected_keys"]):
-            raise ValueError(f"The {cls.kind} weights hold {unexpected[0]}, which {cls.__name__} does not have; name "
-                             f"the folder of the component they belong to with {cls.kind}_path.")
-        _check_report(cls.kind, model, report)
+        check_unexpected(cls.kind, f"{cls.kind}_path", report)
+        cls._check(model, report)
         return cls(model.to("meta") if first.is_meta else model, preprocessor)
+
+    @classmethod
+    def _check(cls, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
+        """What no feature needs may be missing, and is then zero."""
+        check_report(cls.kind, f"{cls.kind}_path", report, UNUSED)
+        for key in report["missing_keys"]:
+            nn.init.zeros_(model.get_parameter(key))
 
     @classmethod
     def config_from(cls, values: Mapping[str, Any]) -> PretrainedConfig:
@@ -349,16 +354,21 @@ def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
 
 
-def _check_report(kind: str, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
-    """Refuse what transformers would fill at random; what no feature needs may be missing, and is then zero."""
+def check_report(kind: str, argument: str, report: Mapping[str, Any], unused: re.Pattern[str]) -> None:
+    """Refuse what a library would fill at random, apart from names that `unused` finds. Raises ValueError."""
     if other := sorted(key for key, *_ in report["mismatched_keys"]):
         raise ValueError(f"The {kind} weights hold {other[0]} in another shape than their config says; name the folder "
-                         f"of the component they belong to with {kind}_path.")
-    if needed := sorted(key for key in report["missing_keys"] if not UNUSED.search(key)):
-        raise ValueError(f"The {kind} weights lack {needed[0]} and {len(needed) - 1} more; give the complete component "
-                         f"with {kind}_path.")
-    for key in report["missing_keys"]:
-        nn.init.zeros_(model.get_parameter(key))
+                         f"of the component they belong to with {argument}.")
+    if needed := sorted(key for key in report["missing_keys"] if not unused.search(key)):
+        more = f" and {len(needed) - 1} more" if len(needed) > 1 else ""
+        raise ValueError(f"The {kind} weights lack {needed[0]}{more}; give the complete component with {argument}.")
+
+
+def check_unexpected(kind: str, argument: str, report: Mapping[str, Any], unused: re.Pattern[str] | None = None) -> None:
+    """Refuse weights that the component has no place for, apart from names that `unused` finds. Raises ValueError."""
+    if extra := sorted(key for key in report["unexpected_keys"] if unused is None or not unused.search(key)):
+        raise ValueError(f"The {kind} weights hold {extra[0]}, which this component does not have; name the folder of "
+                         f"the component they belong to with {argument}.")
 
 
 def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
@@ -367,5 +377,5 @@ def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
 
 
 def _save_model(model: PreTrainedModel, folder: str) -> None:
-    with quiet_transformers():
+    with quiet():
         model.save_pretrained(folder, max_shard_size="1TB")  # one file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import re
@@ -17,9 +16,13 @@ from typing import Any, Protocol, runtime_checkable
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
-from transformers.utils import logging as hf_logging
 
 from llama.audio import Waveform
+from llama.encoders import quiet
+
+__all__ = [
+    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "check_folder", "draft_folder", "fit", "quiet", "read_json", "reading",
+]  # fmt: skip
 
 MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgotten the beginning many times over
 MAX_GUIDANCE = 50.0
@@ -148,18 +151,3 @@ def draft_folder(folder: str | Path) -> Iterator[Path]:
             target = folder / file.relative_to(draft)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and warnings of transformers within."""
-    logger, bars = logging.getLogger("transformers"), hf_logging.is_progress_bar_enabled()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if bars:
-            hf_logging.enable_progress_bar()

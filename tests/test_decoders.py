@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     EncodecConfig,
@@ -127,6 +127,35 @@ class TestPublished:
     def test_a_folder_without_weights_is_named(self, golden):
         with pytest.raises(FileNotFoundError, match="No MusicGen could be read from"):
             MusicGenDecoder.from_folder(golden / "components/musicgen")
+
+    @pytest.mark.parametrize("change", ["missing", "extra", "shape"])
+    def test_weights_that_do_not_fit_are_named(self, golden, published, tmp_path, change, capsys):
+        """From a checkpoint and from a folder: nothing is filled at random, nothing is swallowed."""
+        name = "decoder.model.decoder.layers.0.fc1.weight"
+        config = json.loads((golden / "components/musicgen/config.json").read_text())
+        published[1].save(tmp_path)
+        assert capsys.readouterr().err == ""  # no progress bars
+        saved = load_file(tmp_path / "model.safetensors")
+        changes = {"missing": {}, "extra": {name: saved[name], "decoder.frill": torch.zeros(2)}, "shape": {name: torch.zeros(2, 3)}}
+        word = {"missing": f"lack {name};", "extra": "hold decoder.frill", "shape": f"hold {name} in another shape"}[change]
+        for state in (published[0], saved):
+            state = {key: value for key, value in state.items() if key != name} | changes[change]
+            with pytest.raises(ValueError, match=word):
+                MusicGenDecoder.from_state(config, state)
+        if change == "extra":  # in a folder transformers overlooks those that have "decoder" in their name
+            state, word = {**saved, "frill": torch.zeros(2)}, "hold frill"
+        save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ValueError, match=word):
+            MusicGenDecoder.from_folder(tmp_path)
+
+    def test_both_names_of_the_words_table_may_not_be_missing(self, golden, published):
+        config = json.loads((golden / "components/musicgen/config.json").read_text())
+        state = {name: value for name, value in published[0].items() if name != "text_encoder.shared.weight"}
+        assert torch.equal(MusicGenDecoder.from_state(config, state).export_state()["text_encoder.shared.weight"],
+                           published[0]["text_encoder.shared.weight"])  # fmt: skip
+        del state["text_encoder.encoder.embed_tokens.weight"]
+        with pytest.raises(ValueError, match="lack text_encoder"):
+            MusicGenDecoder.from_state(config, state)
 
     def test_released_size_has_exactly_the_published_tensors(self, golden):
         lines = gzip.decompress((golden / "full_keys_m2ugen_musicgen.tsv.gz").read_bytes()).decode().splitlines()
