@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from llama.audio import Waveform
     from llama.dialogue import Turn
+    from llama.generation import GenerationOptions
     from llama.mumu_llama import MuMuLLaMA
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -92,7 +93,7 @@ def build_app(model: MuMuLLaMA) -> gr.Blocks:
                 clear = gr.Button("New conversation", size="sm", variant="secondary")
             with gr.Column(scale=2, min_width=320):
                 media = _media(gr, text)
-                settings = _settings(gr)
+                settings = _settings(gr, reads_captions(model))
         said = gr.Textbox(visible=False)
         taken = text.submit(take, text, [text, said], api_visibility="private", queue=False)
         answered = taken.then(partial(converse, model), [said, chat, *media, *settings], chat, api_name="respond",
@@ -128,8 +129,14 @@ def _media(gr: Any, text: Any) -> list[Any]:
     return [audio, image, video]
 
 
-def _settings(gr: Any) -> list[Any]:
-    """In the order of `converse`'s arguments."""
+def reads_captions(model: MuMuLLaMA) -> bool:
+    """Whether the words of an answer can drive the music: a decoder without a text tokenizer cannot read them."""
+    decoder = getattr(model, "music_decoder", None)
+    return decoder is not None and getattr(decoder, "tokenizer", ...) is not None
+
+
+def _settings(gr: Any, captions: bool) -> list[Any]:
+    """In the order of `converse`'s arguments; `captions`: whether the words may drive the music."""
     from llama.generation import MAX_SECONDS, GenerationOptions
 
     usual = GenerationOptions()
@@ -144,8 +151,8 @@ def _settings(gr: Any) -> list[Any]:
         top_p = gr.Slider(0, 1, usual.top_p, step=0.05, label="Top-p of the words")
         max_tokens = gr.Slider(1, 1024, usual.max_tokens, step=1, label="Longest answer, in tokens")
         guidance = gr.Slider(0, 10, 0, step=0.25, label="Guidance of the music", info="0 leaves it to the decoder")
-        conditioning = gr.Radio([("hidden states", "hidden"), ("the words", "caption")], value=usual.conditioning,
-                                label="What drives the music")
+        drives = [("hidden states", "hidden"), *([("the words", "caption")] if captions else [])]
+        conditioning = gr.Radio(drives, value=usual.conditioning, label="What drives the music", visible=captions)
     return [seconds, seed, fresh, temperature, top_p, max_tokens, guidance, conditioning]
 
 
@@ -173,33 +180,62 @@ def converse(
     audio: str | None = None,
     image: str | None = None,
     video: str | None = None,
-    seconds: float = 10,
-    seed: float = 0,
+    seconds: float | None = None,
+    seed: float | None = None,
     fresh: bool = False,
-    temperature: float = 0.0,
-    top_p: float = 0.8,
-    max_tokens: float = 256,
-    guidance: float = 0,
-    conditioning: str = "hidden",
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: float | None = None,
+    guidance: float | None = None,
+    conditioning: str | None = None,
 ) -> Iterator[list[Message]]:
-    """The conversation with one more message and its growing answer. What a user did wrong is told in the answer."""
-    from llama.dialogue import Turn
-    from llama.generation import GenerationOptions
+    """The conversation with one more message and its growing answer. What a user did wrong is told in the answer.
 
-    history = [*(history or []), *_question(text, audio, image, video)]
+    A setting that is None, as a cleared field is, has the value of `GenerationOptions`.
+    """
+    import torch
+
+    from llama.dialogue import Turn
+
+    text, files = text or "", [audio, image, video]
+    history = [*(history or []), *_question(text, *files)]
     try:
-        if not text.strip() and not (audio or image or video):
+        if not text.strip() and not any(files):
             raise ValueError("There is nothing to answer; write a message or add a recording, a picture or a clip.")
-        options = GenerationOptions(
-            max_tokens=int(max_tokens), temperature=float(temperature), top_p=float(top_p), seconds=float(seconds),
-            guidance=float(guidance) or None, seed=random.randrange(SEEDS) if fresh else int(seed or 0),
-            conditioning=conditioning,  # type: ignore[arg-type]
-        )  # fmt: skip
+        options = _options(seconds=seconds, seed=random.randrange(SEEDS) if fresh else seed, temperature=temperature, top_p=top_p,
+                           max_tokens=max_tokens, guidance=guidance or None, conditioning=conditioning)
         yield history
         for answer in _answer(model, Turn(text, audio or None, image or None, video or None), options):
             yield [*history, *answer]
     except USER_ERRORS as error:
-        yield [*history, {**_say(sentence(error)), "metadata": {"title": "This did not work"}}]
+        yield [*history, _refusal(_without_folders(sentence(error), files))]
+    except (torch.OutOfMemoryError, MemoryError):
+        logging.exception("out of memory")
+        yield [*history, _refusal("There is not enough memory for this; ask for a shorter piece, or give a shorter recording.")]
+    except OSError as error:  # of this machine, not of the user's: a full disk, a lost connection
+        logging.exception("an error of the system")
+        reason = error.strerror or type(error).__name__
+        yield [*history, _refusal(f"The server could not read or write what it needs ({reason}); try again later.")]
+
+
+def _options(**settings: Any) -> GenerationOptions:
+    """Those of the settings that are given; ValueError for values out of range."""
+    from llama.generation import GenerationOptions
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    whole = {name: int(given[name]) for name in ("seed", "max_tokens") if name in given}  # sliders give floats
+    return GenerationOptions(**given | whole)
+
+
+def _refusal(words: str) -> Message:
+    return {**_say(words), "metadata": {"title": "This did not work"}}
+
+
+def _without_folders(words: str, files: Sequence[str | None]) -> str:
+    """Where uploads lie on the server is nobody's business: a file goes by its name alone."""
+    for folder in sorted({str(Path(file).parent) for file in files if file} - {"."}, key=len, reverse=True):
+        words = words.replace(folder + os.sep, "")
+    return words
 
 
 def _question(text: str, *files: str | None) -> list[Message]:

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,12 +107,75 @@ def test_words_are_shown_not_run(model: Echo) -> None:
         ({"text": "hi", "seconds": -1}, "seconds"),
         ({"text": "hi", "temperature": 99}, "temperature"),
         ({"text": "hi", "conditioning": "magic"}, "conditioning"),
-        ({"text": "hi", "audio": "no/such.wav"}, "no/such.wav"),
+        ({"text": "hi", "audio": "no/such.wav"}, "such.wav"),
+        ({"text": None}, "nothing to answer"),
+        ({"text": "hi", "seconds": float("nan")}, "seconds"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(model: Echo, arguments: dict[str, Any], word: str) -> None:
     last = list(gradio_app.converse(model, history=[], **arguments))[-1][-1]
     assert last["role"] == "assistant" and word in last["content"] and "\n" not in last["content"]
+
+
+@pytest.mark.parametrize("slot", ["audio", "image"])
+def test_the_place_of_an_upload_is_not_told(model: Echo, tmp_path: Path, slot: str) -> None:
+    (tmp_path / "secret").mkdir()
+    for content in ("no sound, no picture\n", None):  # a text file, then none
+        file = tmp_path / "secret" / "my file.bin"
+        file.write_text(content) if content else file.unlink()
+        last = list(gradio_app.converse(model, "hi", [], **{slot: str(file)}))[-1][-1]
+        assert "my file.bin" in last["content"] and "secret" not in last["content"] and str(tmp_path) not in last["content"]
+
+
+def test_cleared_settings_are_the_usual_ones(model: Echo) -> None:
+    list(gradio_app.converse(model, "hello", None, None, None, None, None, None, False, None, None, None, None, None))
+    assert model.asked[0][1] == GenerationOptions()
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), "memory"),
+        (MemoryError(), "memory"),
+        (OSError(28, "No space left on device", "/srv/secret/piece.wav"), "No space left"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_machine_lacks_is_one_sentence(model: Echo, monkeypatch: pytest.MonkeyPatch, fault: Exception, word: str) -> None:
+    def stream(turn: Turn, options: GenerationOptions) -> Iterator[Any]:
+        yield TextDelta("A")
+        raise fault
+
+    monkeypatch.setattr(model, "stream", stream)
+    last = list(gradio_app.converse(model, "hello", []))[-1][-1]
+    assert word in last["content"] and "secret" not in last["content"] and last["content"].count(";") == 1
+
+
+def test_a_fault_of_the_program_is_not_dressed_up(model: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(turn: Turn, options: GenerationOptions) -> Iterator[Any]:
+        raise RuntimeError("shapes do not fit")
+        yield
+
+    monkeypatch.setattr(model, "stream", stream)
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(gradio_app.converse(model, "hello", []))
+
+
+@pytest.mark.parametrize(
+    ("decoder", "choices"),
+    [
+        (SimpleNamespace(tokenizer=None), ["hidden"]),
+        (None, ["hidden"]),
+        (SimpleNamespace(tokenizer=object()), ["hidden", "caption"]),
+        (SimpleNamespace(), ["hidden", "caption"]),  # AudioLDM2, whose tokenizers are inside
+    ],
+)
+def test_the_words_are_offered_only_to_a_decoder_that_reads(model: Echo, decoder: Any, choices: list[str]) -> None:
+    model.music_decoder = decoder  # type: ignore[attr-defined]
+    blocks = gradio_app.build_app(model).blocks.values()
+    radio = next(block for block in blocks if isinstance(block, gradio.Radio))
+    assert [value for _, value in radio.choices] == choices and radio.visible == (len(choices) > 1)
 
 
 def test_example_rows(tmp_path: Path) -> None:
