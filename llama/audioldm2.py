@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.audio import Waveform
+from llama.encoders import check_report
 from llama.synthesis import Request, check_folder, draft_folder, fit, quiet, read_json, reading
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
 LONGEST_WINDOWS = 3  # diffused in one pass up to three times the length of the training clips (10.24 s)
 FADE_SECONDS = 2.0
+UNUSED = re.compile(r"\.(position_ids|relative_position_index|num_batches_tracked)$")  # computed, or counted in training
 
 
 class AudioLDM2Decoder(nn.Module):
@@ -64,9 +68,8 @@ class AudioLDM2Decoder(nn.Module):
         from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
 
         with quiet(), reading("AudioLDM2", path):
-            # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
-            language = GPT2LMHeadModel.from_pretrained(str(path), subfolder="language_model", dtype=dtype)
-            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), language_model=language, torch_dtype=dtype)
+            parts = {name: _load_checked(path, name, kind, dtype) for name, kind in _networks(path).items()}
+            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), **parts, torch_dtype=dtype)
         return cls(pipeline)
 
     def train(self, mode: bool = True) -> AudioLDM2Decoder:
@@ -79,7 +82,7 @@ class AudioLDM2Decoder(nn.Module):
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write a diffusers folder, each file whole or not at all."""
-        with draft_folder(folder) as draft:
+        with draft_folder(folder) as draft, quiet():
             if dtype is None:
                 self.pipeline.save_pretrained(draft)
                 return
@@ -176,6 +179,29 @@ class AudioLDM2Decoder(nn.Module):
             output_type="pt",
         ).audios
         return fit(audio.float().reshape(len(generators), -1), samples)
+
+
+def _networks(path: str | Path) -> dict[str, Any]:
+    """Sub-folder -> class, of the parts that have weights."""
+    import diffusers
+    import transformers
+
+    index = diffusers.AudioLDM2Pipeline.load_config(str(path))
+    names = {part: entry[1] for part, entry in index.items() if isinstance(entry, (list, tuple)) and entry[1]}
+    kinds = {part: getattr(transformers, name, None) or getattr(diffusers, name, None) for part, name in names.items()}
+    found = {part: kind for part, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
+    return {**found, "language_model": GPT2LMHeadModel}
+
+
+def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) -> nn.Module:
+    """One part. The libraries fill what is missing at random and say so in a log: here it is refused."""
+    ours = issubclass(kind, PreTrainedModel)
+    options = {"dtype": dtype} if ours else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    load = partial(kind.from_pretrained, str(path), subfolder=part, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = load(**options)
+    check_report(f"AudioLDM2 {part}", "music_decoder_path", report, UNUSED)
+    return model
 
 
 def iter_once(decoder: AudioLDM2Decoder, request: Request) -> Iterator[Tensor]:

@@ -22,7 +22,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from llama.audio import Waveform
-from llama.decoders import MusicDecoder, MusicGenDecoder, known_config
+from llama.decoders import AudioLDM2Decoder, MusicDecoder, MusicGenDecoder, known_config
 from llama.encodec_stream import EncodecStream
 from llama.musicgen import CodeModel, DelayedGrid, sample
 from llama.synthesis import Request
@@ -147,6 +147,22 @@ class TestPublished:
         save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
         with pytest.raises(ValueError, match=word):
             MusicGenDecoder.from_folder(tmp_path)
+
+    @pytest.mark.parametrize("part", ["unet", "text_encoder_2"])
+    def test_audioldm2_without_a_weight(self, part, tmp_path):
+        pytest.importorskip("diffusers")
+        from test_audioldm2 import tiny as tiny_audioldm2
+
+        tiny_audioldm2().save(tmp_path)
+        file = next((tmp_path / part).glob("*.safetensors"))
+        state = load_file(file)
+        name = next(key for key in sorted(state) if "layer" in key or "conv_in" in key)
+        save_file({key: value for key, value in state.items() if key != name}, file, {"format": "pt"})
+        with pytest.raises(ValueError, match=f"AudioLDM2 {part} weights lack {name};"):
+            AudioLDM2Decoder.from_folder(tmp_path)
+        save_file(state | {name: torch.zeros(3, 3, 3)}, file, {"format": "pt"})
+        with pytest.raises(ValueError, match=f"AudioLDM2 {part} weights hold {name} in another shape"):
+            AudioLDM2Decoder.from_folder(tmp_path)
 
     def test_both_names_of_the_words_table_may_not_be_missing(self, golden, published):
         config = json.loads((golden / "components/musicgen/config.json").read_text())
