@@ -140,17 +140,25 @@ def _settings(gr: Any, captions: bool) -> list[Any]:
     from llama.generation import MAX_SECONDS, GenerationOptions
 
     usual = GenerationOptions()
+
+    def slider(*arguments: Any, **named: Any) -> Any:
+        """One whose cleared field is None; the library's own compares it with the limits."""
+        made = gr.Slider(*arguments, **named)
+        checked = made.preprocess
+        made.preprocess = lambda payload: None if payload is None else checked(payload)
+        return made
+
     with gr.Accordion("Music", open=True):
-        seconds = gr.Slider(1, min(120, MAX_SECONDS), usual.seconds, step=0.5, label="Length in seconds")
+        seconds = slider(1, min(120, MAX_SECONDS), usual.seconds, step=0.5, label="Length in seconds")
         with gr.Row():
             seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed")
             fresh = gr.Checkbox(True, label="New seed each time", container=True)
     with gr.Accordion("More settings", open=False):
-        temperature = gr.Slider(0, 2, usual.temperature, step=0.05, label="Temperature of the words",
-                                info="0 takes the likeliest word each time")
-        top_p = gr.Slider(0, 1, usual.top_p, step=0.05, label="Top-p of the words")
-        max_tokens = gr.Slider(1, 1024, usual.max_tokens, step=1, label="Longest answer, in tokens")
-        guidance = gr.Slider(0, 10, 0, step=0.25, label="Guidance of the music", info="0 leaves it to the decoder")
+        temperature = slider(0, 2, usual.temperature, step=0.05, label="Temperature of the words",
+                             info="0 takes the likeliest word each time")
+        top_p = slider(0, 1, usual.top_p, step=0.05, label="Top-p of the words")
+        max_tokens = slider(1, 1024, usual.max_tokens, step=1, label="Longest answer, in tokens")
+        guidance = slider(0, 10, 0, step=0.25, label="Guidance of the music", info="0 leaves it to the decoder")
         drives = [("hidden states", "hidden"), *([("the words", "caption")] if captions else [])]
         conditioning = gr.Radio(drives, value=usual.conditioning, label="What drives the music", visible=captions)
     return [seconds, seed, fresh, temperature, top_p, max_tokens, guidance, conditioning]
@@ -223,8 +231,9 @@ def _options(**settings: Any) -> GenerationOptions:
     from llama.generation import GenerationOptions
 
     given = {name: value for name, value in settings.items() if value is not None}
-    whole = {name: int(given[name]) for name in ("seed", "max_tokens") if name in given}  # sliders give floats
-    return GenerationOptions(**given | whole)
+    for name in {"seed", "max_tokens"} & given.keys():
+        given[name] = int(given[name])  # sliders give floats
+    return GenerationOptions(**given)
 
 
 def _refusal(words: str) -> Message:

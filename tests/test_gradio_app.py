@@ -212,9 +212,9 @@ def client(address: str) -> Any:
     return Client(address, verbose=False, analytics_enabled=False)
 
 
-def ask(user: Any, text: str, audio: Any = None, image: Any = None) -> str:
+def ask(user: Any, text: str, audio: Any = None, image: Any = None, seconds: float | None = 1.0, tokens: int | None = 50) -> str:
     """All that the answer says, as text."""
-    return str(user.predict(text, [], audio, image, None, 1.0, 1, False, 0, 0.8, 50, 0, "hidden", api_name="/respond"))
+    return str(user.predict(text, [], audio, image, None, seconds, 1, False, 0, 0.8, tokens, 0, "hidden", api_name="/respond"))
 
 
 def test_over_http(address: str, tmp_path: Path) -> None:
@@ -230,6 +230,7 @@ def test_over_http(address: str, tmp_path: Path) -> None:
     assert "900 tokens" in ask(user, "stumble")
     assert "alive" in ask(user, "still alive"), "the server outlives a mistake"
     assert ".wav" in ask(user, "play")
+    assert "10.0 s" in ask(user, "play", seconds=None, tokens=None), "cleared fields"
 
 
 def test_users_do_not_hear_each_other(address: str) -> None:
