@@ -1,7 +1,7 @@
 # make demo    the page on http://127.0.0.1:7860, on the embedded model
 # make test    all tests
 # make check   ruff, mypy, all tests
-# make bench   the benchmarks, one after another
+# make bench   the comparison with the reference values, then the benchmarks, one after another
 # make clean   removes the environment and the caches
 #
 # Each sets up what it needs in .venv, once: the second run starts at once. PYTHON=... and VENV=... choose others.
@@ -32,6 +32,7 @@ lint: $(DEV_STAMP)
 check: lint test
 
 bench: $(DEV_STAMP)
+	@echo "== parity"; $(BIN)/python -m benchmarks.parity tests/golden
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks import parity, parity_variant
+from benchmarks import decoding, musicgen, parity, parity_variant
 
 LAYERS = 8  # of the tiny model
 FAMILIES = (
@@ -88,3 +88,34 @@ def test_the_command_says_so(golden: Path, monkeypatch: pytest.MonkeyPatch, caps
         monkeypatch.setattr(parity, "checks", lambda folder, found=found: iter(found))
         assert parity.main() == code
         assert f"{len(found)} checks" in capsys.readouterr().out
+
+
+# -- the benchmarks beside it: equal answers are demanded, targets of speed are told -----------------------------------
+
+
+@pytest.mark.parametrize(("equal", "code"), [(True, 0), (False, 1)])
+def test_other_codes_than_the_peers_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool, code: int
+) -> None:
+    monkeypatch.setattr("sys.argv", ["musicgen", "--rounds", "1", "--frames", "1", "--threads", "1"])
+    small = musicgen.random_decoder(width=16, layers=1, vocabulary=8)
+    monkeypatch.setattr(musicgen, "random_decoder", lambda: small)
+    monkeypatch.setattr(musicgen, "ours", lambda *_: torch.zeros(1))
+    monkeypatch.setattr(musicgen, "theirs", lambda *_: torch.zeros(1) if equal else torch.ones(1))
+    monkeypatch.setattr(musicgen, "TARGET", 1e9)
+    assert musicgen.main() == code
+    assert "missed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("equal", "code"), [(True, 0), (False, 1)])
+def test_other_tokens_than_the_peers_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool, code: int
+) -> None:
+    figures = {"speed": 9.0, "ratio": 1.1, "growth": 1.2, "share": 0.6}
+    for name, value in (("Transformer", lambda _: torch.nn.Linear(1, 1)), ("merge_lora", lambda _: None), ("peer", lambda _: None),
+                        ("our_tokens", lambda *_: [1]), ("their_tokens", lambda *_: [1 if equal else 2]),
+                        ("one_round", lambda *_: figures)):
+        monkeypatch.setattr(decoding, name, value)
+    monkeypatch.setattr(decoding, "THREADS", 1)
+    assert decoding.main() == code
+    assert re.findall(r"(\w+) \S+ \(at .*missed", capsys.readouterr().out) == ["ratio_to_transformers"]
