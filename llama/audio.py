@@ -106,6 +106,8 @@ class Waveform:
 
 def existing_file(path: str | Path) -> Path:
     """`path` if it is a file that may hold media; one sentence otherwise, which says what the file is instead."""
+    if path == "":
+        raise ValueError("The name of a file is empty; give a sound, picture or video file.")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; check the name.")
