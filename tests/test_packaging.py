@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NANO = ROOT / "ckpts" / "nano"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ckpts/README.md", "tests/golden/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ckpts/README.md", "tests/golden/README.md", "recipes/nano/README.md")
 
 
 def listed() -> list[str]:
@@ -102,6 +104,34 @@ def test_page_commands_in_the_readme_parse(command: str) -> None:
     import gradio_app
 
     assert gradio_app.parser().parse_args(shlex.split(command)[2:]).host == "127.0.0.1"
+
+
+def recipe_commands() -> list[str]:
+    return re.findall(r"`(python -m recipes\.nano\.[^`]+)`", (ROOT / "recipes/nano/README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("command", recipe_commands())
+def test_commands_of_the_recipe_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each up to the point where the script's own parser has read it."""
+    name, *words = command.split()[2:]
+    read: list[argparse.Namespace] = []
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(self: argparse.ArgumentParser, *_: object) -> None:
+        read.append(parse(self, words))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    module = importlib.import_module(name)
+    if "add_argument" in Path(module.__file__).read_text(encoding="utf-8"):
+        with pytest.raises(KeyboardInterrupt):
+            module.main()
+        assert read
+
+
+def test_the_recipe_names_every_script() -> None:
+    scripts = {path.stem for path in (ROOT / "recipes/nano").glob("*.py") if "def main(" in path.read_text(encoding="utf-8")}
+    assert scripts == {command.split()[2].removeprefix("recipes.nano.") for command in recipe_commands()}
 
 
 @pytest.mark.parametrize("path", [ROOT / "assets" / name for name in ("architecture.png", "logo.svg")], ids=lambda path: path.name)
