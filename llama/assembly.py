@@ -101,13 +101,30 @@ def attach(
     dtype: Dtype,
     merge: bool,
 ) -> MuMuLLaMA:
-    """The neighbours into their places, all on the model's device."""
+    """The neighbours into their places, all on the model's device. Raises ValueError for an index that does not fit."""
+    check_neighbours(model.config, neighbours)
     for part in (*parts.values(), decoder):
         if part is not None:
             part.to(device=model.device, dtype=dtype)
     model.tokenizer, model.neighbours, model.music_decoder = tokenizer, neighbours, decoder
     model.mert, model.vit, model.vivit = (parts[name] for name in ("mert", "vit", "vivit"))
     return (model.merge_lora() if merge else model).eval()
+
+
+def device_named(name: str | torch.device | None) -> torch.device:
+    """The device of that name; None is the CPU. Raises ValueError for one that is unknown or not there."""
+    try:
+        device = torch.device("cpu" if name is None else name)
+    except RuntimeError as error:
+        raise ValueError(f"The device {str(name)!r} is unknown; give cpu, cuda, cuda:N or mps.") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"The device {str(name)!r} is none that this model runs on; give cpu, cuda, cuda:N or mps.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"The device {str(name)!r} is not there (CUDA devices found: {count}); give one that is, or cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"The device {str(name)!r} is not there (no Metal on this machine); give cpu.")
+    return device
 
 
 def resolve_dtype(asked: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
@@ -128,6 +145,29 @@ def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
         raise ValueError(
             f"The checkpoint makes a condition of {list(made)}, this {kind} takes {list(decoder.condition_shape)}; "
             "give the music_decoder and music_decoder_path that it was trained with."
+        )
+
+
+def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
+    """Raises ValueError if the model has another number of words."""
+    if rows != tokenizer.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {tokenizer.base_vocab} pieces and 8 audio tokens, the model {rows} embeddings; "
+            "give the tokenizer.model that it was trained with (beside it, or in llama_dir)."
+        )
+
+
+def check_neighbours(config: MuMuConfig, neighbours: PrototypeIndex | None) -> None:
+    """Raises ValueError if the index is not of the audio features that the model draws towards it."""
+    if neighbours is None:
+        return
+    if "mean" not in config.audio.pools:
+        pools = " and ".join(config.audio.pools)
+        raise ValueError(f"A knn.index draws the mean of a recording, but this model hears by {pools}; leave knn_dir out.")
+    if neighbours.width != config.audio.feature_dim:
+        raise ValueError(
+            f"The knn.index holds prototypes of {neighbours.width} numbers, the audio features have {config.audio.feature_dim}; "
+            "give the index that was made with this model's MERT."
         )
 
 

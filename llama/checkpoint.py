@@ -12,13 +12,24 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from llama.assembly import EMBEDDINGS, Dtype, State, add_audio_rows, assemble, attach, check_decoder, resolve_dtype
+from llama.assembly import (
+    EMBEDDINGS,
+    Dtype,
+    State,
+    add_audio_rows,
+    assemble,
+    attach,
+    check_decoder,
+    check_tokenizer,
+    device_named,
+    resolve_dtype,
+)
 from llama.config import AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
 from llama.encoders import KNOWN, FrozenEncoder
@@ -42,7 +53,7 @@ def load(
     mert_path: str | Path | None = None,
     vit_path: str | Path | None = None,
     vivit_path: str | Path | None = None,
-    music_decoder: str = "musicgen",
+    music_decoder: str | None = None,
     music_decoder_path: str | Path | None = None,
     knn_dir: str | Path | None = None,
     device: str | torch.device | None = None,
@@ -55,16 +66,23 @@ def load(
     model: our own folder or hub name, a published checkpoint or a folder with checkpoint.pth, or None to start training
     from llama_dir and the components. Weights in a checkpoint override those of the folders. Weights of known
     components need no folder; others take their sizes from mert_path, vit_path, vivit_path, music_decoder_path.
+    music_decoder: "musicgen" or "audioldm2"; None takes what the model was trained for. Our own folders hold their
+    components: of these arguments they take knn_dir, and music_decoder_path if they were saved without a decoder.
     dtype: of all weights; None keeps the LLaMA's own, but computes in float32 where a CPU would get float16; "stored"
-    keeps each weight's. device: the CPU by default. verify: check LLaMA's shards against checklist.chk.
+    keeps each weight's, for converting only: a model of mixed types cannot run. device: the CPU by default; cuda, cuda:N
+    or mps where there is one. verify: check LLaMA's shards against checklist.chk.
     Raises ValueError or FileNotFoundError with one sentence on what is missing or does not fit.
     """
-    if music_decoder not in DECODERS:
+    if music_decoder not in (None, *DECODERS):
         raise ValueError(f"music_decoder {music_decoder!r} is unknown; choose musicgen or audioldm2.")
-    place = torch.device(device or "cpu")
-    if model is not None and is_own(model):
-        return from_pretrained(model, device=place, dtype=dtype, merge_lora=merge_lora)
+    place = device_named(device)
     paths = {"mert": mert_path, "vit": vit_path, "vivit": vivit_path}
+    if model is not None and is_own(model):
+        _refuse_for_own(model, llama_dir, paths, verify)
+        return from_pretrained(
+            model, place, dtype, merge_lora,
+            music_decoder=music_decoder, music_decoder_path=music_decoder_path, knn_dir=knn_dir,
+        )  # fmt: skip
     state, families = _read_checkpoint(_checkpoint_file(Path(model))) if model is not None else ({}, {})
     folder = _llama_folder(model, llama_dir, llama_type)
     tokenizer = _tokenizer(folder)
@@ -72,12 +90,26 @@ def load(
     kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
     parts: dict[str, Any] = {name: _encoder(name, families.get(name), path, kind) for name, path in paths.items()}
     _require(model, parts, state)
-    decoder = _decoder(music_decoder, families.get("decoder"), music_decoder_path, state, kind)
-    config = infer_config(state, folder.params, _base_config(parts, decoder, music_decoder, music_decoder_path))
-    check_decoder(config, decoder, music_decoder)
+    music = _trained_for(music_decoder, families.get("decoder"), state)
+    decoder = _decoder(music, families.get("decoder"), music_decoder_path, state, kind)
+    config = infer_config(state, folder.params, _base_config(parts, decoder, music, music_decoder_path))
+    check_decoder(config, decoder, music)
     neighbours = PrototypeIndex.read(knn_dir) if knn_dir else None
     result = assemble(config, to_own(state), kind, place, start=model is None)
     return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+
+
+def _refuse_for_own(
+    model: str | Path, llama_dir: str | Path | None, paths: Mapping[str, str | Path | None], verify: bool
+) -> None:
+    """What would have no effect is said rather than dropped."""
+    given = {"llama_dir": llama_dir, **{f"{name}_path": path for name, path in paths.items()}}
+    if useless := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"{model} is a folder of ours and holds its components, so {useless[0]} has no effect; leave it out.")
+    if verify:
+        raise ValueError(
+            f"{model} is a folder of ours and has no checklist.chk; leave verify out, or run python -m llama.checkpoint verify."
+        )
 
 
 # -- what the checkpoint holds ------------------------------------------------------------------------------------
@@ -132,14 +164,9 @@ def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: b
         for name, value in base.items():
             state.setdefault(name, value)
         add_audio_rows(state, tokenizer.base_vocab)
-    elif verify and folder.weights is not None and (folder.weights / CHECKLIST).is_file():
-        verify_checklist(folder.weights)
-    rows = state[EMBEDDINGS].shape[0]
-    if rows != tokenizer.vocab_size:
-        raise ValueError(
-            f"The tokenizer has {tokenizer.base_vocab} pieces and 8 audio tokens, the model {rows} embeddings; "
-            "give the llama_dir with the tokenizer.model that this checkpoint was trained with."
-        )
+    elif verify:
+        verify_checklist(folder.weights or folder.root)
+    check_tokenizer(tokenizer, state[EMBEDDINGS].shape[0])
 
 
 # -- neighbours ---------------------------------------------------------------------------------------------------
@@ -176,12 +203,20 @@ def _require(model: str | Path | None, parts: dict[str, Any], state: State) -> N
             raise ValueError(f"The checkpoint lacks the {name} weights; name their folder or hub name with {name}_path.")
 
 
-def _decoder(kind: str, state: State | None, path: str | Path | None, own: State, dtype: Dtype) -> Any:
-    """The music decoder, where the checkpoint was trained for this kind."""
+def _trained_for(asked: str | None, state: State | None, own: State) -> str:
+    """The kind of decoder that the checkpoint was trained for; where it does not say, the one asked for, or musicgen."""
     queries = own.get("output_projector.query_embs")
-    trained = "musicgen" if state is not None or (queries is not None and queries.shape[1] > 1) else "audioldm2"
-    if (state is not None or queries is not None) and trained != kind:
-        raise ValueError(f"This checkpoint was trained for {trained}, not {kind}; give music_decoder {trained}.")
+    if state is None and queries is None:
+        return asked or "musicgen"
+    trained = "musicgen" if state is not None or queries.shape[1] > 1 else "audioldm2"  # AudioLDM2 takes one vector
+    if asked not in (None, trained):
+        raise ValueError(f"This checkpoint was trained for {trained}, not {asked}; give music_decoder {trained}.")
+    return trained
+
+
+def _decoder(kind: str, state: State | None, path: str | Path | None, own: State, dtype: Dtype) -> Any:
+    """The music decoder of this kind."""
+    queries = own.get("output_projector.query_embs")
     if kind == "audioldm2":
         if path is None and queries is not None:
             raise ValueError("AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.")
@@ -238,6 +273,8 @@ def save_published(model: MuMuLLaMA, file: str | Path, dtype: torch.dtype | None
     try:
         torch.save({"model": state}, partial)
         os.replace(partial, path)
+    except RuntimeError as error:  # torch's own writer tells a full disk so
+        raise OSError(f"{path} could not be written ({str(error).splitlines()[0]}); make room, or give another place.") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -256,7 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("llama_dir", "mert_path", "vit_path", "vivit_path", "music_decoder_path", "knn_dir"):
         convert.add_argument(f"--{name}")
     convert.add_argument("--llama_type", default="7B")
-    convert.add_argument("--music_decoder", default="musicgen", choices=DECODERS)
+    convert.add_argument("--music_decoder", choices=DECODERS, help="default: what the checkpoint was trained for")
     convert.add_argument("--verify", action="store_true", help="check LLaMA's shards against checklist.chk")
     check = commands.add_parser("verify", help="LLaMA's shards against checklist.chk, or whether a folder of ours is whole")
     check.add_argument("folder")
@@ -287,6 +324,8 @@ def verify(folder: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on what was wrong."""
+    from llama.flags import USER_ERRORS, sentence
+
     values = vars(_parser().parse_args(arguments))
     command = values.pop("command")
     try:
@@ -295,8 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             kind = values.pop("dtype")
             convert(**values, dtype=getattr(torch, kind) if kind else None)
-    except (ValueError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
+    except (*USER_ERRORS, OSError) as error:  # OSError: a full disk
+        print(sentence(error), file=sys.stderr)
         return 2
     return 0
 

@@ -28,11 +28,10 @@ def add_model_flags(parser: ArgumentParser) -> None:
     add("--llama_type", default="7B", metavar="NAME", help="sub-folder of llama_dir with the weights (default: %(default)s)")
     for name, what in (("mert", "MERT"), ("vit", "ViT"), ("vivit", "ViViT")):
         add(f"--{name}_path", metavar="PATH", help=f"folder or hub name of {what}, if not the published one")
-    add("--music_decoder", choices=DECODERS, default="musicgen",
-        help="what the checkpoint was trained for (default: %(default)s)")
+    add("--music_decoder", choices=DECODERS, help="refuse a model that was trained for another (default: take what it was)")
     add("--music_decoder_path", metavar="PATH", help="folder or hub name of the decoder, where it is not in the checkpoint")
     add("--knn_dir", metavar="DIR", help="folder with knn.index, to draw features towards known ones")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... or mps (default: cuda where there is one)")
     add("--dtype", choices=DTYPES, help="of all weights (default: the checkpoint's own)")
     add("--verify", action="store_true", help="check LLaMA's shards against their checklist.chk first")
 
@@ -63,19 +62,15 @@ def choose_device(name: str | None) -> torch.device:
     """The device of that name, or the GPU where there is one. Raises ValueError for one that is not there."""
     import torch
 
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"The device {name!r} is unknown; give cpu, cuda or cuda:N.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"The device {name!r} is not there (CUDA devices found: {torch.cuda.device_count()}); give cpu.")
-    return device
+    from llama.assembly import device_named
+
+    return device_named(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def sentence(error: BaseException) -> str:
     """The error in one line for a user."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}; check the name and its permissions."
+        if error.filename is None:  # while writing: a full disk, a connection that ended
+            return f"{error.strerror}; make room, or give another place."
+        return f"{error.strerror}: {error.filename}; check the name, its permissions and the room on its disk."
     return " ".join(str(error).split()) or type(error).__name__

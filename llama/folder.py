@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from llama.assembly import Dtype, State, assemble, attach, check_decoder, resolve_dtype
+from llama.assembly import Dtype, State, assemble, attach, check_decoder, check_tokenizer, device_named, resolve_dtype
 from llama.config import DecoderSpec, MuMuConfig
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
 from llama.encoders import FrozenEncoder, MERTEncoder, ViTEncoder, ViViTEncoder
@@ -35,7 +36,7 @@ def is_own(folder: str | Path) -> bool:
     """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
     path = Path(folder)
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
-        return '"query_layer"' in (path / CONFIG).read_text()
+        return b'"query_layer"' in (path / CONFIG).read_bytes()
     hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(folder)) and path.suffix not in (".pth", ".pt", ".safetensors")
     return bool(hub) and not path.exists() and not path.parent.exists()
 
@@ -45,20 +46,34 @@ def from_pretrained(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     merge_lora: bool = True,
+    *,
+    music_decoder: str | None = None,
+    music_decoder_path: str | Path | None = None,
+    knn_dir: str | Path | None = None,
 ) -> MuMuLLaMA:
-    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `load`."""
-    path, place = _own_folder(folder), torch.device(device or "cpu")
-    config = MuMuConfig.from_json((path / CONFIG).read_text())
+    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `load`.
+
+    music_decoder_path: for a folder that was saved without its decoder. knn_dir: instead of the folder's own index.
+    """
+    path, place = _own_folder(folder), device_named(device)
+    config = _read_config(path / CONFIG)
+    if music_decoder not in (None, config.decoder.kind):
+        raise ValueError(f"{folder} was trained for {config.decoder.kind}, not {music_decoder}; give music_decoder {config.decoder.kind}.")
+    if music_decoder_path is not None and (path / "decoder").is_dir():
+        raise ValueError(f"{folder} holds its music decoder, so music_decoder_path cannot name another; leave it out.")
     state = read_safetensors(path / WEIGHTS)
     if "llama.layers.0.attention.wk.weight" not in state:
         raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
     kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
     model = assemble(config, state, kind, place)
     parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODERS.items()}
-    decoder = _own_decoder(config.decoder, path / "decoder", kind)
+    decoder = _own_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
     check_decoder(config, decoder, config.decoder.kind)
     tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
-    neighbours = PrototypeIndex.read(path) if (path / INDEX).is_file() else None
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, config.llama.vocab_size)
+    index = knn_dir or (path if (path / INDEX).is_file() else None)
+    neighbours = PrototypeIndex.read(index) if index else None
     return attach(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
 
 
@@ -66,11 +81,24 @@ def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
     return kind.from_folder(folder, dtype or "auto") if folder.is_dir() else None
 
 
-def _own_decoder(spec: DecoderSpec, folder: Path, dtype: Dtype) -> Any:
+def _read_config(file: Path) -> MuMuConfig:
+    try:
+        return MuMuConfig.from_json(file.read_text())
+    except (ValueError, AttributeError) as error:  # AttributeError: JSON, but no table
+        raise ValueError(f"{file} is damaged or not ours ({error}); copy or download it again.") from error
+
+
+def _own_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
+    """What lies in the folder; or else the path given now, or when it was saved."""
+    if folder.is_dir():
+        place: str | Path | None = folder
+    else:
+        place = path or (spec.path if spec.kind == "audioldm2" else None)
+    if place is None:
+        return None
     if spec.kind == "musicgen":
-        return _from_sub(MusicGenDecoder, folder, dtype)
-    place = folder if folder.is_dir() else spec.path
-    return AudioLDM2Decoder.from_folder(place, dtype or torch.float32) if place else None
+        return MusicGenDecoder.from_folder(place, dtype or "auto")  # type: ignore[arg-type]
+    return AudioLDM2Decoder.from_folder(place, dtype or torch.float32)
 
 
 def _own_folder(folder: str | Path) -> Path:
@@ -107,18 +135,25 @@ def save_pretrained(model: MuMuLLaMA, folder: str | Path, dtype: torch.dtype | N
     Written beside the target and moved into place whole. A folder of ours is replaced (files of others in it stay);
     any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
     """
-    target = Path(folder)
+    target = Path(os.path.abspath(folder))
     if target.exists() and not (target.is_dir() and (is_own(target) or not any(target.iterdir()))):
         raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
         draft, old = Path(partial, "new"), Path(partial, "old")
         draft.mkdir()
-        _write(model, draft, dtype)
+        try:
+            _write(model, draft, dtype)
+        except SafetensorError as error:
+            raise OSError(f"{target} could not be written ({error}); make room, or give another place.") from error
         if target.exists():
             _keep_others(target, draft)
             os.rename(target, old)
-        os.rename(draft, target)
+        try:
+            os.rename(draft, target)
+        finally:
+            if old.exists() and not target.exists():  # the user's model goes back where it was
+                os.rename(old, target)
 
 
 def _keep_others(target: Path, draft: Path) -> None:

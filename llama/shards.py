@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import pickle
 import re
 import zipfile
@@ -34,7 +35,7 @@ def read_torch(path: Path) -> Any:
 
     Raises ValueError naming what was refused, or that the file is truncated or something else.
     """
-    if not zipfile.is_zipfile(path) and path.read_bytes()[:2] not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+    if not zipfile.is_zipfile(path) and _start(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -47,6 +48,11 @@ def read_torch(path: Path) -> Any:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.") from error
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(2)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -99,7 +105,7 @@ class LlamaFolder:
                 f"{self.root} has no LLaMA weights (consolidated.*.pth, or a Hugging Face folder), and the checkpoint "
                 "does not hold them; put them there or give another llama_dir."
             )
-        if verify and (self.weights / CHECKLIST).is_file():
+        if verify:
             verify_checklist(self.weights)
         shards = sorted(self.weights.glob("consolidated.*.pth"))
         if shards:
@@ -108,9 +114,10 @@ class LlamaFolder:
 
 
 def _existing(given: Path) -> Path:
-    for name in (given.name, "LLaMA-2", "LLaMA"):
-        if given.with_name(name).is_dir():
-            return given.with_name(name)
+    whole = Path(os.path.abspath(given))  # "." has neither a name nor a parent to look into
+    for place in (whole, whole.parent / "LLaMA-2", whole.parent / "LLaMA"):
+        if place.is_dir():
+            return place
     raise FileNotFoundError(f"There is no LLaMA folder {given}; give llama_dir, laid out as {LAYOUTS}.")
 
 
@@ -142,7 +149,10 @@ def _join(name: str, parts: list[Tensor]) -> Tensor:
 
 
 def verify_checklist(folder: Path) -> list[str]:
-    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming one that is missing or differs."""
+    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming one that is missing or differs,
+    FileNotFoundError if there is no list."""
+    if not (folder / CHECKLIST).is_file():
+        raise FileNotFoundError(f"{folder} has no {CHECKLIST} to verify LLaMA's weights by; put it there, or leave verify out.")
     checked = []
     for line in (folder / CHECKLIST).read_text().splitlines():
         expected, _, name = line.partition("  ")

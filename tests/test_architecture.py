@@ -26,12 +26,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     "shells": ("flags", "__init__", "__main__"),
 }
 
-# The whole answers and is loaded by methods of its own, which open these doors upward when they are called.
+# The whole answers and is loaded by methods of its own, which open these doors upward when they are called; the command
+# of checkpoint.py tells its errors as the other commands do.
 DOORS = {
     ("mumu_llama", "respond", "generation"),
     ("mumu_llama", "stream", "generation"),
     ("mumu_llama", "from_pretrained", "checkpoint"),
     ("mumu_llama", "save_pretrained", "checkpoint"),
+    ("checkpoint", "main", "flags"),
 }
 
 EVERYWHERE = {"numpy", "torch"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
+import os
 import shutil
 import zipfile
 from fractions import Fraction
@@ -21,7 +23,7 @@ from llama.checkpoint import main, published_state, save_published
 from llama.config import AdapterConfig
 from llama.generation import GenerationOptions
 from llama.mumu_llama import MuMuLLaMA
-from llama.shards import LlamaFolder, merge_shards, read_safetensors
+from llama.shards import LlamaFolder, merge_shards, read_safetensors, read_torch
 from llama.tokenizer import Tokenizer
 
 State = dict[str, Tensor]
@@ -220,6 +222,89 @@ def test_convert_there_and_back(tree: Path, weights: State, parts: dict[str, Any
     assert main(["verify", str(tmp_path / "own")]) == 0
 
 
+@pytest.fixture
+def own(tree: Path, parts: dict[str, Any], tmp_path: Path) -> Path:
+    load(tree / "MuMu-LLaMA-MusicGen", tree, parts).save_pretrained(tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_our_folder_drops_no_argument(own: Path, parts: dict[str, Any], golden: Path, tmp_path: Path) -> None:
+    for name in ("llama_dir", "mert_path", "vit_path", "vivit_path", "music_decoder_path"):
+        with pytest.raises(ValueError, match=f"{name}.*leave it out"):
+            llama.load(own, **{name: golden})
+    with pytest.raises(ValueError, match="trained for musicgen, not audioldm2"):
+        llama.load(own, music_decoder="audioldm2")
+    with pytest.raises(ValueError, match="no checklist.chk"):
+        llama.load(own, verify=True)
+    with pytest.raises(FileNotFoundError, match="No index at"):
+        llama.load(own, knn_dir=tmp_path)
+    write_index(tmp_path / "knn", 32)
+    model = llama.load(own, knn_dir=tmp_path / "knn", music_decoder="musicgen")
+    assert model.neighbours is not None and model.neighbours.width == 32
+
+
+def test_a_folder_without_its_decoder_takes_one(own: Path, tmp_path: Path) -> None:
+    (own / "decoder").rename(tmp_path / "musicgen")
+    assert llama.load(own).music_decoder is None
+    assert llama.load(own, music_decoder_path=tmp_path / "musicgen").music_decoder is not None
+
+
+def write_index(folder: Path, width: int) -> None:
+    faiss = pytest.importorskip("faiss")
+    folder.mkdir()
+    index = faiss.IndexFlatIP(width)
+    index.add(torch.nn.functional.normalize(torch.randn(12, width), dim=-1).numpy())
+    faiss.write_index(index, str(folder / "knn.index"))
+
+
+def test_an_index_that_does_not_fit(own: Path, mumu_weights: State, tree: Path, parts: dict[str, Any], tmp_path: Path) -> None:
+    write_index(tmp_path / "narrow", 7)
+    write_index(tmp_path / "right", 32)
+    with pytest.raises(ValueError, match="prototypes of 7 numbers, the audio features have 32"):
+        llama.load(own, knn_dir=tmp_path / "narrow")
+    assert "hears by recurrent" in refused(save(mumu_weights, tmp_path), tree, parts, knn_dir=tmp_path / "right")
+
+
+def test_damage_in_our_folder_is_named(own: Path) -> None:
+    config = (own / "config.json").read_text()
+    for bad in (config[: len(config) // 2] + '"query_layer"', '["query_layer"]', config.replace('"dim"', '"dimension"')):
+        (own / "config.json").write_text(bad)
+        with pytest.raises(ValueError, match=r"own/config\.json is damaged") as caught:
+            MuMuLLaMA.from_pretrained(own)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_another_size_in_our_folder(golden: Path, tmp_path: Path) -> None:
+    tiny = llama.MuMuConfig.tiny()
+    config = dataclasses.replace(tiny, llama=dataclasses.replace(tiny.llama, vocab_size=600))
+    MuMuLLaMA(config).save_pretrained(tmp_path / "own")
+    assert MuMuLLaMA.from_pretrained(tmp_path / "own").tokenizer is None
+    shutil.copy(golden / "components" / "llama" / "tokenizer.model", tmp_path / "own")
+    with pytest.raises(ValueError, match="The tokenizer has .* the model 600 embeddings"):
+        MuMuLLaMA.from_pretrained(tmp_path / "own")
+
+
+def test_a_replacement_that_fails_leaves_the_old(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rename = MuMuLLaMA.from_pretrained(own), os.rename
+
+    def failing(source: Path, target: Path) -> None:
+        if Path(source).name == "new":
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="No space left"):
+        model.save_pretrained(own)
+    assert MuMuLLaMA.from_pretrained(own).tokenizer is not None and list(own.parent.iterdir()) == [own]
+
+
+def test_devices(own: Path) -> None:
+    assert llama.load(own, device="cpu").device.type == "cpu"
+    for name in ("meta", "xla", "cuda:99", "warp", torch.device("meta")):
+        with pytest.raises(ValueError, match="device"):
+            llama.load(own, device=name)
+
+
 # -- base weights -----------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +360,24 @@ def test_checklist(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "consolidated.01.pth is damaged" in capsys.readouterr().err
     with pytest.raises(ValueError, match="is damaged"):
         llama.load(None, llama_dir=shards, verify=True)
+
+
+def test_verifying_needs_a_checklist(shards: Path, tree: Path, parts: dict[str, Any]) -> None:
+    (shards / "7B" / "checklist.chk").unlink()
+    with pytest.raises(FileNotFoundError, match="LLaMA-2/7B has no checklist.chk"):
+        llama.load(None, llama_dir=shards, verify=True)
+    assert "LLaMA-2 has no checklist.chk" in refused(tree / "MuMu-LLaMA-MusicGen", tree, parts, verify=True)
+
+
+def test_from_inside_the_folders(tree: Path, parts: dict[str, Any], shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shards)
+    assert LlamaFolder.find(".").weights == shards / "7B"
+    monkeypatch.chdir(shards / "7B")
+    assert LlamaFolder.find(".").tokenizer == shards / "tokenizer.model"
+    assert LlamaFolder.find("..").weights == shards / "7B"
+    shutil.copy(tree / "MuMu-LLaMA-MusicGen" / "checkpoint.pth", shards)
+    monkeypatch.chdir(shards)
+    assert llama.load("checkpoint.pth", **parts).tokenizer is not None
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])
@@ -368,12 +471,49 @@ def test_wrong_decoder(tree: Path, weights: State, parts: dict[str, Any], tmp_pa
     assert "condition of [128, 16]" in refused(save(weights | narrow, tmp_path), tree, parts)
     single = {name: value for name, value in weights.items() if not name.startswith("generation_model.")}
     single |= {"output_projector.query_embs": torch.zeros(1, 1, 32)}
-    assert "trained for audioldm2, not musicgen" in refused(save(single, tmp_path), tree, parts)
-    message = refused(tmp_path / "checkpoint.pth", tree, parts | {"music_decoder_path": None}, music_decoder="audioldm2")
-    assert "music_decoder_path" in message
+    assert "trained for audioldm2, not musicgen" in refused(save(single, tmp_path), tree, parts, music_decoder="musicgen")
+    for asked in ("audioldm2", None):  # None: what the checkpoint was trained for
+        message = refused(tmp_path / "checkpoint.pth", tree, parts | {"music_decoder_path": None}, music_decoder=asked)
+        assert "AudioLDM2 is never in a checkpoint" in message
 
 
 def test_convert_says_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(tmp_path / "none.pth"), str(tmp_path / "own")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not (tmp_path / "own").exists()
+
+
+def test_errors_of_the_system_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (PermissionError(13, "Permission denied", "a.pth"), OSError(28, "No space left on device"), IsADirectoryError("x")):
+        def fail(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("llama.checkpoint.convert", fail)
+        assert main(["convert", "a.pth", str(tmp_path / "own")]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_only_the_start_of_a_foreign_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoint.pth").write_bytes(b"sound" * 100)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("read whole"))
+    with pytest.raises(ValueError, match="no torch checkpoint"):
+        read_torch(tmp_path / "checkpoint.pth")
+
+
+def test_a_full_disk_while_weights_are_written(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import SafetensorError
+
+    def full(kind: type[Exception]) -> Any:
+        def write(*_: Any, **__: Any) -> None:
+            raise kind("I/O error: No space left")
+
+        return write
+
+    model = MuMuLLaMA.from_pretrained(own)
+    monkeypatch.setattr("llama.folder.save_file", full(SafetensorError))
+    with pytest.raises(OSError, match="other could not be written"):
+        model.save_pretrained(tmp_path / "other")
+    monkeypatch.setattr(torch, "save", full(RuntimeError))
+    with pytest.raises(OSError, match="other.pth could not be written"):
+        save_published(model, tmp_path / "other.pth")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["own"]
