@@ -1,1 +1,1 @@
-"""Data generation: a composer, captions, soundfont rendering, and the notebooks that use them."""
+"""Data generation: a composer, scenes and clips, dialogues about them, and rendering through soundfonts."""
