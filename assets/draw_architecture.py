@@ -42,7 +42,7 @@ def modality(axes: Axes, what: str, encoder: str, colour: str, y: float) -> None
 
 def llama(axes: Axes) -> None:
     """The stack: plain layers below, a band a medium above."""
-    axes.add_patch(FancyBboxPatch((7.05, -0.75), 3.0, 6.2, boxstyle="round,pad=0,rounding_size=0.15", facecolor=PALE, edgecolor=EDGE))
+    axes.add_patch(FancyBboxPatch((7.05, -1.05), 3.0, 6.5, boxstyle="round,pad=0,rounding_size=0.15", facecolor=PALE, edgecolor=EDGE))
     for name, _, _, colour, y in ROWS:
         for layer in (-0.36, 0.0, 0.36):
             box(axes, 8.55, y + layer, 2.6, 0.28, "", colour)
@@ -50,7 +50,8 @@ def llama(axes: Axes) -> None:
     for y in (-0.36, 0.0, 0.36):
         box(axes, 8.55, y, 2.6, 0.28, "", FROZEN)
     axes.text(8.55, 0.0, "plain layers", ha="center", va="center", color=INK, fontsize=9.5)
-    axes.text(8.55, -0.63, "frozen, with trained LoRA, biases and gates", ha="center", va="center", color=WORDS, fontsize=7.8)
+    trained = "frozen; LoRA, biases\nand gates are trained"
+    axes.text(8.55, -0.77, trained, ha="center", va="center", color=WORDS, fontsize=8.5, linespacing=1.3)
     axes.text(8.55, 5.18, "LLaMA", ha="center", va="center", color=INK, fontsize=12.5, fontweight="bold")
 
 
@@ -75,8 +76,8 @@ def legend(axes: Axes) -> None:
 
 
 def draw(path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(15.4, 6.3), dpi=110)
-    axes.set(xlim=(0, 15.4), ylim=(-0.9, 5.6), aspect="equal")
+    figure, axes = plt.subplots(figsize=(15.4, 6.6), dpi=110)
+    axes.set(xlim=(0, 15.4), ylim=(-1.2, 5.6), aspect="equal")
     axes.axis("off")
     for _, what, encoder, colour, y in ROWS:
         modality(axes, what, encoder, colour, y)
