@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FEW_ROWS = 4  # above this the matrix products of F.linear are the faster ones
-ONEDNN = torch.backends.mkldnn.is_available()
+MATRIX_VECTOR = torch.ops.mkldnn._linear_pointwise.default if torch.backends.mkldnn.is_available() else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -15,7 +15,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Measured on two threads: 25 GB/s of weights read, against 14 through F.linear.
     """
-    few = x.numel() <= FEW_ROWS * x.shape[-1]
-    if few and ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_grad_enabled():
-        return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    if MATRIX_VECTOR is not None and not torch.is_grad_enabled() and x.numel() <= FEW_ROWS * x.shape[-1] and x.is_cpu and x.dtype == torch.float32:
+        return MATRIX_VECTOR(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)

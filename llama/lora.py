@@ -39,14 +39,9 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = linear(x, self.weight, self.bias)
-        if self.plain:
+        if self.merged or self.l1 is None:
             return y
         return y + F.linear(F.linear(x, self.l1.to(x.dtype)), self.l2.to(x.dtype))
-
-    @property
-    def plain(self) -> bool:
-        """Whether W and b are all there is to apply."""
-        return self.l1 is None or self.merged
 
     def base(self, x: Tensor) -> Tensor:
         """W x alone: what the adapter prompts go through, with neither bias nor LoRA."""
@@ -69,7 +64,7 @@ class LoRALinear(nn.Module):
 class Fused:
     """Maps of one input side by side in one matrix, whose rows they become: fewer, larger products, and no second copy.
 
-    Holds while the maps are plain, stay on their device and need no gradient.
+    Holds while the maps are merged, stay on their device and need no gradient.
     """
 
     def __init__(self, *parts: LoRALinear) -> None:
