@@ -19,6 +19,7 @@ from transformers import LlamaConfig as HfConfig
 from transformers import LlamaForCausalLM
 
 import llama
+from llama import flags
 from llama.checkpoint import main, published_state, save_published
 from llama.config import AdapterConfig
 from llama.generation import GenerationOptions
@@ -241,6 +242,13 @@ def test_our_folder_drops_no_argument(own: Path, parts: dict[str, Any], golden: 
     write_index(tmp_path / "knn", 32)
     model = llama.load(own, knn_dir=tmp_path / "knn", music_decoder="musicgen")
     assert model.neighbours is not None and model.neighbours.width == 32
+
+
+@pytest.mark.parametrize("words", [[], ["--music_decoder", "musicgen", "--device", "cpu"]])
+def test_the_flags_open_our_folder(own: Path, words: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    flags.add_model_flags(parser)
+    assert flags.load_model(parser.parse_args(["--model", str(own), *words])).music_decoder is not None
 
 
 def test_a_folder_without_its_decoder_takes_one(own: Path, tmp_path: Path) -> None:
