@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our words has left; python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a device that fails
+        print(sentence(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -190,6 +190,16 @@ def test_a_fault_while_answering_leaves_no_file(scripted: Scripted, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_one_sentence(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Waveform, "write", full)
+    assert cli.main(["Play", "--out", str(tmp_path / "piece.wav")]) == 2
+    assert "No space left" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(scripted: Scripted) -> None:
     scripted.fault = RuntimeError("shapes do not fit")
     with pytest.raises(RuntimeError):
