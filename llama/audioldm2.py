@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.audio import Waveform
-from llama.encoders import check_report
+from llama.frozen import check_report
 from llama.synthesis import Request, check_folder, draft_folder, fit, quiet, read_json, reading
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers

@@ -32,8 +32,8 @@ from llama.assembly import (
 )
 from llama.config import AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
-from llama.encoders import KNOWN, FrozenEncoder
 from llama.folder import CONFIG, ENCODERS, from_pretrained, is_own, own_state, save_pretrained, separate
+from llama.frozen import KNOWN, FrozenEncoder
 from llama.knn import PrototypeIndex
 from llama.mumu_llama import MuMuLLaMA
 from llama.published import BRIDGES, NEIGHBOURS, infer_config, normalise, take_neighbours, to_own, to_published

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
-from llama.encoders import check_report, check_unexpected
+from llama.frozen import check_report, check_unexpected
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, generate
 from llama.synthesis import MusicDecoder, Request, check_folder, draft_folder, fit, quiet, read_json, reading
 

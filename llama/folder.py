@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from llama.assembly import Dtype, State, assemble, attach, check_decoder, check_tokenizer, device_named, resolve_dtype
 from llama.config import DecoderSpec, MuMuConfig
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
-from llama.encoders import FrozenEncoder, MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.frozen import FrozenEncoder
 from llama.knn import PrototypeIndex
 from llama.lora import LoRALinear
 from llama.mumu_llama import MuMuLLaMA

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .audio import decoded, describe_file, existing_file, open_container
+from llama.audio import decoded, describe_file, existing_file, open_container
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 1024  # pixels; larger frames of a clip are scaled down as they come, and all encoders look at far smaller ones

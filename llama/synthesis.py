@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from llama.audio import Waveform
-from llama.encoders import quiet
+from llama.frozen import quiet
 
 __all__ = [
     "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "check_folder", "draft_folder", "fit", "quiet", "read_json", "reading",

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "llama"
 ROWS: dict[str, tuple[str, ...]] = {
     "values": ("config", "audio", "media", "dialogue", "notes", "note_codes"),
     "blocks": ("cache", "linear", "lora", "transformer", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
-    "neighbours": ("encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
+    "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "checkpoint", "quantize"),
     "uses": ("generation", "data", "training", "metrics"),
     "shells": ("flags", "__init__", "__main__"),

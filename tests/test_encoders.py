@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from llama.audio import Waveform
-from llama.encoders import FrozenEncoder, MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.frozen import FrozenEncoder
 
 ENCODERS = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
 KINDS = list(ENCODERS)
