@@ -18,11 +18,13 @@ from DataSet.phrases import pick, say, spin
 from DataSet.wishes import (
     ACCOMPANIMENT,
     COMPOSERS,
+    DAYS,
     MOODS,
     OCCASIONS,
     PACES,
     STYLE_NAMES,
     SUBSTITUTES,
+    WEATHER_OF_DAYS,
     complete,
     edited,
     even_tempo,
@@ -237,8 +239,12 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
     roll = rng.random()
     if roll < 0.16:
         occasion = str(rng.choice(list(OCCASIONS)))
+        wanted = OCCASIONS[occasion]
+        if rng.random() < 0.4:
+            kind = str(rng.choice(list(WEATHER_OF_DAYS)))
+            occasion, wanted = f"{an(kind)} {rng.choice(DAYS)}", WEATHER_OF_DAYS[kind]
         text = pick(rng, phrases.OCCASION, held_out).replace("{occasion}", occasion)
-        return music(rng, capital(text), complete(OCCASIONS[occasion]), "occasion")
+        return music(rng, capital(text), complete(wanted), "occasion")
     if roll < 0.22:
         piece = random_piece(rng)
         return music(rng, full_caption(piece), piece, "caption")
@@ -248,7 +254,7 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
     if roll < 0.36:
         return _short(rng, held_out)
     words, wanted, note = wish_words(rng)
-    text = pick(rng, phrases.ASK, held_out).replace("{wish}", words)
+    text = pick(rng, phrases.ASK, held_out).replace("{wish}", words + (pick(rng, phrases.WHOM, held_out) if rng.random() < 0.1 else ""))
     text = capital(text) if rng.random() < 0.7 else text
     return music(rng, text, complete(wanted), "wish", key="key" in wanted, note=note)
 

@@ -33,61 +33,92 @@ def say(rng: np.random.Generator, patterns: Sequence[str]) -> str:
     return spin(rng, patterns[int(rng.integers(len(patterns)))])
 
 
+PREFIXES = ("Please: ", "Listen: ", "Tell me: ", "Hello! ", "Question: ", "Hi, ", "Now: ", "OK. ", "And now: ", "I have a question. ", "So, ")
+SUFFIXES = (" Please.", " Thanks.", " Thank you!", " please", " thanks", " I am curious.", " What do you think?")
+
+
+def typed(rng: np.random.Generator, text: str) -> str:
+    """The same as people type it: with a word before or after, without capitals, without the last mark."""
+    if text and rng.random() < 0.08:
+        text = PREFIXES[int(rng.integers(len(PREFIXES)))] + text
+    if text and rng.random() < 0.06:
+        text += SUFFIXES[int(rng.integers(len(SUFFIXES)))]
+    if rng.random() < 0.2:
+        text = text.lower()
+    return text.rstrip(".?!") if rng.random() < 0.2 else text
+
+
 _IT = "{the music|this music|this piece|the piece|this recording|this song|the song|this track|it}"
 
 QUESTIONS: Mapping[str, tuple[str, ...]] = {
     "lead": (
+        "What is playing the {tune|melody|lead|solo}{| here| in this}?", "{Which|What} instrument {sings|stands out|is the loudest|takes the lead}{| here}?", "The {tune|solo} is on {what|which instrument}?", "What {sort|kind} of instrument {plays|has} the {tune|melody}?", "Identify the {lead|main|solo} instrument.", "Is the {melody|lead} {a piano, a violin or something else|on strings or on winds}?", "{Who|What} is the soloist?", "Main instrument?",
         f"{{What|Which}} instrument plays the {{melody|tune|lead}}{{| here| in {_IT}}}?", "What plays the {melody|tune}?",
         f"{{Which|What}} is the {{lead|main|solo}} instrument{{| of {_IT}| here}}?", "Who has the {tune|melody|lead}?",
         "{Name|Tell me} the {lead|main} instrument.", f"{{What|Which}} instrument {{do I hear|am I hearing|do you hear}} {{most|in front|on top}}{{| in {_IT}}}?",
         "What carries the {melody|tune}?", "{Can|Could} you {tell|say} which instrument {has|plays|carries} the {melody|tune}?",
         "The {melody|lead}: which instrument is it?", "What is the solo instrument?", "{Which|What} instrument leads?",
         "Lead instrument?", "On {which|what} instrument is the {melody|tune} played?", "Do you know what instrument plays the {solo|melody}?",
+        "Which voice is on top, by instrument?",
     ),
     "accompaniment": (
+        "{Which|What} instrument is {behind|under|below} the {melody|solo|lead}?", "What is the {backing|background|harmony|chord} instrument?", "And the {chords|accompaniment|background}?", "Identify the {accompaniment|backing}.", "What {fills|makes} the background{| here}?", "What {plays|does} the {harmony|backing|chords}?", "Which instrument {supports|accompanies} the {soloist|singer|tune}?",
         "What {accompanies|supports|backs} the {melody|lead|tune}?", "{Which|What} instrument {accompanies|plays the chords|is in the background}?",
         f"What is the accompaniment{{| of {_IT}| here}}?", "What plays {the chords|behind the melody|in the background}?",
         "{Name|Tell me} the {accompaniment|accompanying instrument}.", "What {do you hear|is} behind the {melody|lead}?",
         "Who plays the {chords|harmony}?", "{Which|What} instrument is {used for|playing} the {chords|accompaniment}?",
         "What is under the {melody|tune}?", "Accompaniment?", "What {sounds|can be heard} besides the {melody|lead}?",
         "On {which|what} instrument are the chords played?",
+        "What supports the soloist in the back?",
     ),
     "tempo": (
+        "What's the {tempo|bpm|speed}{| here| of this}?", "How {fast|quick} is {this|that}{| in bpm|, in beats per minute}?", "{Measure|Count|Guess} the {tempo|beats per minute|bpm}.", "Is it {fast|slow}, and how much?", "Give {me |}the tempo{| as a number| in bpm}.", "How many bpm{| is it| is this| does this have}?", "{What|Which} tempo is {it|this|that}?", "Beats per minute?",
         f"How fast is {_IT}?", f"What is the tempo{{| of {_IT}| here}}?", "{What is the|Give me the|Tell me the} {bpm|tempo in bpm|speed}{|, please}.",
         "How many beats {per|a} minute{| does it have| is it| is that}?", "{Can|Could} you {tell|say|estimate} {how fast it is|the tempo|the bpm}?",
         f"At {{what|which}} {{tempo|speed}} is {_IT} played?", "How fast {does it go|is the beat|are they playing}?", "Tempo?", "BPM?",
         "What {bpm|speed} {is this|would you say}?", "Estimate the {tempo|speed|bpm}.", f"What tempo does {_IT} have?",
         "How quick is the {beat|pulse}?", "If I set a metronome, what number {do I|should I} choose?",
+        "Which metronome mark would fit?",
     ),
     "mode": (
+        "Is {the song|this song|it} {major|minor}?", "{Is this|Are we} in a major or {in |}a minor key?", "Which is it, {major or minor|minor or major}?", "{Identify|Name|Determine} the mode{|: major or minor}.", "{Does it sound|Do you hear} {major|minor} or {minor|major}?", "Would you say {it is |}{major or minor|minor or major}?",
         f"Is {_IT} in major or minor?", "Major or minor?", "Is {it|this} in a {major|minor} key or a {minor|major} {key|one}?",
         f"What {{mode|tonality}} is {_IT} in?", "Is the {mode|key|tonality} major or minor?", f"Does {_IT} sound major or minor?",
         "{Can|Could} you {tell|say} {if|whether} {it is|this is} {major or minor|minor or major}?", "Minor or major?",
         f"Would you call {_IT} major or minor?", "{Tell me|Say} {whether|if} it is in {major|minor} or {minor|major}.",
         "Is that a major or a minor {scale|key|mode}?", "The mode, is it major or minor?",
+        "Does the scale have a major or a minor third?",
     ),
     "metre": (
+        "What's the {time signature|metre|meter}{| here| of this}?", "{Is this|Is that} {in three or in four|in triple or duple time|a three or a four}?", "{Count|Tell me} the beats {per|in a|of a} bar.", "{Is the time signature|Is the metre} {3/4 or 4/4|4/4 or 3/4}?", "Time signature?", "How many beats per {bar|measure}?", "{Identify|Determine} the {metre|time signature}.",
         f"What {{metre|time signature|meter}} {{is {_IT} in|does {_IT} have|is it}}?", "How many beats are {there in|in} a bar?", "3/4 or 4/4?",
         "Is {it|this|the piece} in 3/4 or {in |}4/4?", "What is the {time signature|metre|meter}?", "{In which|Which} {metre|time signature} is {it|this}?",
         "Does it count in three or in four?", "How do I count {this|it}{|, in three or four}?", "{Tell me|Name} the {time signature|metre}.",
         "Metre?", "Three or four beats {a|to the} bar?", f"How many beats does a bar of {_IT} have?",
+        "Could I dance a waltz to it, in three?",
     ),
     "drums": (
+        "{Is there|Do I hear|Can I hear} {a drummer|drumming|a beat|any drumming|percussion}{| in it| in this| here}?", "{Are drums|Is percussion|Is a drum kit} {playing|used|present|in there}?", "{Does it|Does this} {use|contain|include} {drums|percussion}?", "Percussion?", "{Has it|Does it have} {a drum kit|a beat}?", "Does a drummer {take part|play|join}?",
         f"Are there drums{{| in {_IT}}}?", "{Do you|Can you} hear {drums|a drum kit|percussion}?", f"Does {_IT} have {{drums|percussion|a drum beat}}?",
         "Is there {any|some|a} {percussion|drum beat}?", "Is {somebody|anybody|someone} {drumming|playing drums|playing the drums}?", "Drums?",
         "With or without drums?", f"Has {_IT} got {{drums|a beat|percussion}}?", "Is a drummer playing?", "{Tell me|Say} {if|whether} there are drums.",
         "{Is|Would you say} {there is |there }a drum kit in it?", "Any drums {in there|here}?",
+        "Is anything being hit with sticks?",
     ),
     "style": (
+        "What's the {style|genre}{| here| of this}?", "{Identify|Determine|Guess} the {style|genre}.", "Is {it|this} {jazz, rock or something else|a waltz or a ballad|dance music or rock}?", "{Which|What} {musical style|musical genre|type of song} is {it|this}?", "What {genre|style} {would|does} {this be|it belong to|this count as}?", "Kind of music?", "How would you call this {genre|style|music}?",
         f"What {{style|genre|kind of music}} is {_IT}?", "What {style|genre} is {it|this|that}?", "Which {style|genre} {do you hear|would you say}?",
         f"How would you {{classify|label}} {_IT}?", "What {kind|sort|type} of music is {this|that|it}?", "{Name|Tell me} the {style|genre}.", "Genre?",
         f"To {{which|what}} {{style|genre}} does {_IT} belong?", "What would you call this {style|kind of music}?", "Style?",
         "Is there a name for this {style|kind of music}?", f"In {{what|which}} style is {_IT}?",
+        "Under which heading would a shop file it?",
     ),
     "key": (
+        "What's the key{| here| of this}?", "{Identify|Determine|Guess} the key.", "{Which|What} key {is this|is that|does it have}?", "The key{|, please}?", "In which key {do they play|was it written|is this piece}?", "What is the {home key|main key|tonality}?",
         f"{{What|Which}} key is {_IT} in?", "What is the key?", "In {which|what} key {is it|are they playing|is this}?", "{Name|Tell me} the key.", "Key?",
         "What is the {tonic|home note|key note} and mode?", "{Can|Could} you {name|tell me} the key?", "Which scale {is used|do they use}?",
         "What key {do you hear|would you say}?", "Give me the key of this {piece|song}.", "In what key should I play along?",
+        "On which note does it rest, and in which mode?", "Which key signature would I write?",
     ),
 }
 DESCRIBE = (
@@ -112,6 +143,8 @@ ASK = (
     "{Do you have|Have you got} {wish}{| for me}?", "I am looking for {wish}.", "Today I {fancy|feel like hearing} {wish}.", "Could I {get|have} {wish}?",
     "My {film|game|video|podcast} needs {wish}.", "Your task: {wish}.",
 )
+WHOM = (" for my {daughter|son|mother|father|baby|friend|cat|dog|boss|wife|husband|grandmother|class|team}", " for {us|the children|two people|everybody|a friend}", " that {I|we} can {dance to|dream to|work to|listen to|sing along to}",
+        " that {makes me smile|touches the heart|fills the room}", " {now|right now|today|tonight}", " {as a present|to remember|from far away}")
 LIKE_COMPOSER = ("{Something|A piece|Music|A tune} {like|in the style of|by} {composer}{|, please}.", "{Play|Write|Compose|Make} {something|a piece|music} {like|in the style of} {composer}.",
                  "I {want|need|would like} {something|music} like {composer}{|.}", "{composer}{|!|, please.}", "What would {composer} write?", "{Can|Could} you {play|imitate} {composer}?",
                  "Be {composer}{| for a minute}.")

@@ -58,6 +58,16 @@ OCCASIONS: Mapping[str, Wish] = {
     "a video game": {"style": "dance", "lead": "synthesizer", "tempo": 150}, "outer space": {"style": "ambient", "lead": "synthesizer"},
     "a church": {"style": "ballad", "lead": "organ"}, "a baby": {"style": "ballad", "lead": "marimba", "tempo": 66},
 }
+WEATHER_OF_DAYS: Mapping[str, Wish] = {  # "a rainy sunday": the adjective decides
+    **dict.fromkeys(("rainy", "lonely", "grey", "cold", "foggy", "heartbroken"), {"style": "ballad", "mode": "minor", "lead": "piano"}),
+    **dict.fromkeys(("sunny", "colourful", "busy", "funny", "exciting", "crazy"), {"style": "dance", "lead": "marimba"}),
+    **dict.fromkeys(("quiet", "calm", "slow", "lazy", "peaceful", "starry", "snowy"), {"style": "ambient", "lead": "harp"}),
+    **dict.fromkeys(("wild", "stormy", "dangerous", "angry", "fast"), {"style": "rock", "mode": "minor", "lead": "guitar"}),
+    **dict.fromkeys(("elegant", "royal", "old", "festive"), {"style": "waltz", "lead": "violin"}),
+    **dict.fromkeys(("romantic", "tender", "warm", "nostalgic"), {"style": "ballad", "lead": "saxophone"}),
+}
+DAYS = ("sunday", "monday", "friday", "morning", "evening", "night", "day", "afternoon", "weekend", "summer", "autumn", "winter", "walk", "trip", "city",
+        "village", "garden", "river", "dream", "dinner", "holiday", "street", "party", "film", "story", "memory", "landscape", "ride")
 COMPOSERS: Mapping[str, Wish] = {
     "Mozart": {"style": "ballad", "lead": "piano", "tempo": 120}, "Bach": {"style": "ballad", "lead": "organ", "mode": "minor"},
     "Chopin": {"style": "waltz", "lead": "piano", "mode": "minor"}, "Vivaldi": {"style": "ballad", "lead": "violin", "tempo": 140},

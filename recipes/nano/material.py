@@ -21,6 +21,7 @@ from torch import Tensor
 from DataSet import dialogues
 from DataSet.composer import is_held_out
 from DataSet.dialogues import Dialogue
+from DataSet.phrases import typed
 from llama.dialogue import format_prompt
 from llama.losses import IGNORE
 from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
@@ -29,7 +30,7 @@ from llama.tokenizer import Tokenizer
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
 POOL_DIM = 128
-BLUR = 0.2  # of a feature's spread over recordings: noise on what is heard in training
+BLUR = 0.35  # of a feature's spread over recordings: noise on what is heard in training
 AUDIO_SETS = {"train": "train", "test": "test_same"}  # of rendered clips
 
 
@@ -150,7 +151,7 @@ class Writer:
 
     def encode(self, said: Dialogue, **media: Any) -> Row:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
-        prompt = format_prompt(said.instruction)
+        prompt = format_prompt(said.instruction if self.held_out else typed(self.rng, said.instruction))
         start = len(self.tokenizer.encode(prompt))
         tokens = [*self.tokenizer.encode(prompt + said.answer), self.tokenizer.eos]
         return Row(tokens, [IGNORE] * start + tokens[start:], said.kind, said.caption, **media)

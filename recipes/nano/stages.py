@@ -98,6 +98,7 @@ class Trainer:
     stage: str
     shelf: Library
     decoder: MusicGenDecoder | None
+    rate: float
     fast: bool = True
 
     def losses(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
@@ -136,7 +137,7 @@ class Trainer:
         while (now := time.process_time() - start) < total:
             queue = queue or batches(writer.rows(1000), STEP_TOKENS, writer.rng)
             for group in optimizer.param_groups:
-                group["lr"] = RATES[self.stage] * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
+                group["lr"] = self.rate * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
             words, condition = self.losses(queue.pop())
             optimizer.zero_grad(set_to_none=True)
             (words + CONDITION_WEIGHT * condition).backward()
@@ -222,6 +223,7 @@ def main() -> None:
     parser.add_argument("stage", choices=list(SHARES))
     parser.add_argument("--minutes", type=float, required=True, help="of processor time")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--rate", type=float, help=f"of learning, instead of {RATES}")
     parser.add_argument("--exact", action="store_true", help="float32 instead of bfloat16")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -238,7 +240,7 @@ def main() -> None:
             if isinstance(part, LoRALinear):
                 part.merge()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None
-    Trainer(model, options.work, options.stage, shelf, decoder, not options.exact).fit(options.minutes, options.resume)
+    Trainer(model, options.work, options.stage, shelf, decoder, options.rate or RATES[options.stage], not options.exact).fit(options.minutes, options.resume)
 
 
 if __name__ == "__main__":
