@@ -73,8 +73,9 @@ def share(hits: Sequence[bool]) -> float:
 class Player:
     """Asks in batches, and notes what the decoder's codec was given to play."""
 
-    def __init__(self, model: MuMuLLaMA, batch: int = 12) -> None:
+    def __init__(self, model: MuMuLLaMA, held_out: bool, batch: int = 12) -> None:
         self.model, self.batch = model, batch
+        self.held_out = held_out  # ask in words that training never used
 
     def ask(self, turns: Sequence[Turn], tokens: int = 64, seconds: float = 0.0) -> Iterator[tuple[Reply, Score | None]]:
         options = GenerationOptions(max_tokens=tokens, temperature=0.0, seconds=seconds or 1.0, music=seconds > 0)
@@ -122,7 +123,7 @@ def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attribut
     """For each attribute: right answers, right answers by always saying the commonest, and against swapped recordings."""
     rng, scores = np.random.default_rng(1), {}
     for name in FIELDS:
-        turns = [Turn(phrases.pick(rng, phrases.QUESTIONS[name], held_out=True), audio=wave) for wave in waves]
+        turns = [Turn(phrases.pick(rng, phrases.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
         given = [said(name, reply.text) for reply, _ in player.ask(turns, 20)]
         truth = [getattr(piece, name) for piece in pieces]
         scores[name] = {
@@ -166,13 +167,13 @@ def draw_music(make: Callable[[], Dialogue], count: int) -> list[Dialogue]:
 
 def wishes(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(2)
-    wanted = draw_music(lambda: dialogues.wish(rng, held_out=True), count)
+    wanted = draw_music(lambda: dialogues.wish(rng, held_out=player.held_out), count)
     return music(player, [Turn(one.instruction) for one in wanted], wanted, seconds)
 
 
 def edits(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attributes], seconds: float) -> Scores:
     rng = np.random.default_rng(3)
-    wanted = [dialogues.edit(rng, piece, held_out=True) for piece in pieces]
+    wanted = [dialogues.edit(rng, piece, held_out=player.held_out) for piece in pieces]
     return music(player, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, waves, strict=True)], wanted, seconds)
 
 
@@ -180,9 +181,9 @@ def pictures(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(4)
     shown = [scenes.random_scene(rng) for _ in range(count)]
     drawn = [scenes.draw(scene, (120, 100)) for scene in shown]
-    look = player.ask([Turn(phrases.pick(rng, phrases.LOOK, held_out=True), image=image) for image in drawn], 24)
+    look = player.ask([Turn(phrases.pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
     moods = [scene.mood in reply.text for scene, (reply, _) in zip(shown, look, strict=True)]
-    wanted = [draw_music(lambda scene=scene: dialogues.picture(rng, scene.labels(), held_out=True), 1)[0] for scene in shown]
+    wanted = [draw_music(lambda scene=scene: dialogues.picture(rng, scene.labels(), held_out=player.held_out), 1)[0] for scene in shown]
     scores = music(player, [Turn(one.instruction, image=image) for one, image in zip(wanted, drawn, strict=True)], wanted, seconds)
     return {"mood": share(moods), **scores}
 
@@ -191,14 +192,14 @@ def films(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(5)
     shown = [clips.random_clip(rng) for _ in range(count)]
     frames = [clips.film(clip) for clip in shown]
-    wanted = [draw_music(lambda clip=clip: dialogues.clip(rng, clip.labels(), held_out=True), 1)[0] for clip in shown]
+    wanted = [draw_music(lambda clip=clip: dialogues.clip(rng, clip.labels(), held_out=player.held_out), 1)[0] for clip in shown]
     return music(player, [Turn(one.instruction, video=film) for one, film in zip(wanted, frames, strict=True)], wanted, seconds)
 
 
 def talk(player: Player, count: int) -> Scores:
     """Right when the answer starts like the one that belongs there."""
     rng = np.random.default_rng(6)
-    wanted = [dialogues.talk(rng, held_out=True) for _ in range(count)]
+    wanted = [dialogues.talk(rng, held_out=player.held_out) for _ in range(count)]
     replies = [reply for reply, _ in player.ask([Turn(one.instruction) for one in wanted], 40)]
     hits: dict[str, list[bool]] = {}
     for one, reply in zip(wanted, replies, strict=True):
@@ -220,8 +221,8 @@ def table(scores: Scores) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure(model: MuMuLLaMA, folder: Path, count: int, seconds: float) -> Scores:
-    player, started = Player(model), time.monotonic()
+def measure(model: MuMuLLaMA, folder: Path, count: int, seconds: float, held_out: bool) -> Scores:
+    player, started = Player(model, held_out), time.monotonic()
     scores: Scores = {"count": count}
     same, unseen = recordings(folder, "test_same", count), recordings(folder, "test_unseen", count)
     steps: list[tuple[str, Callable[[], Scores]]] = [
@@ -245,10 +246,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="length of the pieces that are played")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    scores = measure(MuMuLLaMA.from_pretrained(options.model), options.clips, options.count, options.seconds)
+    model = MuMuLLaMA.from_pretrained(options.model)
+    scores = {
+        words: measure(model, options.clips, options.count, options.seconds, held_out)
+        for words, held_out in (("words of training", False), ("words never trained on", True))
+    }
+    tables = "\n".join(f"Asked in {words}:\n\n{table(one)}" for words, one in scores.items())
     options.out.write_text(json.dumps(scores, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(table(scores))
-    print(table(scores))
+    options.out.with_suffix(".md").write_text(tables)
+    print(tables)
 
 
 if __name__ == "__main__":
