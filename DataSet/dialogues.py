@@ -6,6 +6,7 @@ of the instruction comes from the part of the phrases that training never sees; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ def hear(rng: np.random.Generator, piece: Attributes, held_out: bool = False) ->
     roll = rng.random()
     if roll < 0.56:
         name = str(rng.choice(list(phrases.QUESTIONS)))
-        return Dialogue(pick(rng, phrases.QUESTIONS[name], held_out), fact(rng, name, piece), name)
+        return Dialogue(phrases.question(rng, name, held_out), fact(rng, name, piece), name)
     if roll < 0.70:
         return _several(rng, piece, held_out)
     if roll < 0.84:
@@ -142,6 +143,7 @@ def _confirm(rng: np.random.Generator, piece: Attributes) -> Dialogue:
 def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: str, *, key: bool = False, note: str = "") -> Dialogue:
     """The answer says what will be played, in the decoder's own words, then the eight marks."""
     caption = full_caption(piece, key)
+    instruction = re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", instruction)
     told = say(rng, ("{caption}.", "{caption}.", "Here is {small}."))
     told = told.replace("{caption}", caption).replace("{small}", caption[0].lower() + caption[1:])
     return Dialogue(instruction, f"{note} {told} {MARKS}".strip(), kind, caption, piece)
@@ -326,8 +328,8 @@ def picture(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool 
     """A question about a picture, or music for it."""
     if rng.random() < 0.3:
         answer = f"It feels {labels['mood']}: {PLACES[labels['place']]} {LIGHTS[labels['light']]}{WEATHERS[labels['weather']]}."
-        return Dialogue(pick(rng, phrases.LOOK, held_out), answer, "look")
-    return _for_sight(rng, pick(rng, phrases.PICTURE, held_out), music_for_picture(labels), "picture")
+        return Dialogue(capital(pick(rng, phrases.LOOK, held_out)), answer, "look")
+    return _for_sight(rng, capital(pick(rng, phrases.PICTURE, held_out)), music_for_picture(labels), "picture")
 
 
 def clip(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = False) -> Dialogue:
@@ -336,8 +338,8 @@ def clip(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = F
         pace = {"slow": "slowly", "medium": "at a medium pace", "fast": "fast"}[labels["motion"]]
         beat = "" if labels["pulse"] == "none" else f", with a pulse in {labels['pulse']}"
         answer = f"It moves {pace} {LIGHTS[labels['light']]}{beat}; it feels {labels['mood']}."
-        return Dialogue(pick(rng, phrases.WATCH, held_out), answer, "watch")
-    return _for_sight(rng, pick(rng, phrases.CLIP, held_out), music_for_clip(labels), "clip")
+        return Dialogue(capital(pick(rng, phrases.WATCH, held_out)), answer, "watch")
+    return _for_sight(rng, capital(pick(rng, phrases.CLIP, held_out)), music_for_clip(labels), "clip")
 
 
 def _for_sight(rng: np.random.Generator, instruction: str, wanted: dict[str, Any], kind: str) -> Dialogue:
@@ -357,7 +359,11 @@ def talk(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
         return Dialogue(pick(rng, lore.OFF_TOPIC, held_out), say(rng, lore.REFUSAL), "refusal")
     if roll < 0.55:
         patterns, answer = lore.LORE[int(rng.integers(len(lore.LORE)))]
-        return Dialogue(spin(rng, patterns[-1] if held_out else patterns[int(rng.integers(2))]), answer, "lore")
+        question = spin(rng, patterns[-1] if held_out else patterns[int(rng.integers(2))])
+        thing = re.fullmatch(r"What (?:is|are) (.+?)\??", question)
+        if thing and rng.random() < 0.5 and not held_out:
+            question = capital(say(rng, lore.LORE_FRAMES).replace("{thing}", thing.group(1)))
+        return Dialogue(question, answer, "lore")
     if roll < 0.8:
         return _missing(rng, held_out)
     questions, answers, kind = ((lore.GREETINGS, lore.GREETED, "greeting"), (lore.THANKS, lore.THANKED, "thanks"),
@@ -373,4 +379,4 @@ def _missing(rng: np.random.Generator, held_out: bool) -> Dialogue:
         text = (hear if rng.random() < 0.6 else edit)(rng, piece, held_out).instruction
         return Dialogue(text or "Describe it.", say(rng, phrases.NO_AUDIO), "missing")
     patterns, answers = ((phrases.PICTURE + phrases.LOOK, phrases.NO_IMAGE), (phrases.CLIP + phrases.WATCH, phrases.NO_VIDEO))[place - 1]
-    return Dialogue(pick(rng, patterns, held_out), say(rng, answers), "missing")
+    return Dialogue(capital(pick(rng, patterns, held_out)), say(rng, answers), "missing")

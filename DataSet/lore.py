@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-GREETINGS = ("Hello{|!|.}", "Hi{| there}{|!|.}", "Good {morning|evening|afternoon}{|!|.}", "Hey{| there| you}{|!|.}", "Greetings{|!|.}", "How are you{| today}?", "Hello, {how are you|nice to meet you}{|?|.}",
+GREETINGS = ("Yo{|!|.}", "Hello {again|friend|MuMu|computer|machine}{|!|.}", "Hi {again|friend|there}{|!|.}", "{Anybody|Anyone} {here|there|home}?", "How is it going?", "What's up?", "Hello{|!|.}", "Hi{| there}{|!|.}", "Good {morning|evening|afternoon}{|!|.}", "Hey{| there| you}{|!|.}", "Greetings{|!|.}", "How are you{| today}?", "Hello, {how are you|nice to meet you}{|?|.}",
              "Are you there?", "Hi, MuMu{|!|.}", "Welcome{|!|.}", "Good day{|!|.}")
 GREETED = ("Hello! {Give me a recording, or ask me for music|Play me something, or ask me for music}.",)
-THANKS = ("Thank you{|!|.| very much.}", "Thanks{|!|.| a lot.}", "{That was|That is|This is} {great|nice|beautiful|lovely|wonderful}{|!|.}", "Well done{|!|.}", "Bye{|!|.}", "Goodbye{|!|.}", "I {like|love} {it|that}{|!|.}", "See you{|!|.| later.}")
+THANKS = ("{Cool|Nice|Great|Wow|Perfect|Lovely|Super|Awesome|Beautiful|Bravo}{|!|.}", "{Very nice|Good job|Excellent work|Not bad}{|!|.}", "Thank you, {MuMu|that was great|goodbye|that is all}.", "{Farewell|Ciao|Good night|Until tomorrow}{|!|.}", "Thank you{|!|.| very much.}", "Thanks{|!|.| a lot.}", "{That was|That is|This is} {great|nice|beautiful|lovely|wonderful}{|!|.}", "Well done{|!|.}", "Bye{|!|.}", "Goodbye{|!|.}", "I {like|love} {it|that}{|!|.}", "See you{|!|.| later.}")
 THANKED = ("{Thank you|With pleasure}! {Shall I play|May I play} something else?",)
-ABILITIES = ("What can you do?", "{Help|Help me}{|!|.}", "Who are you?", "What are you?", "How do you work?", "What {do|should} I do{| here| now}?", "What are you {good|made} for?", "{Tell me|Say something} about yourself.",
+ABILITIES = ("{What|Which} {things|tasks} can you do?", "{Show|Tell} me what you can do.", "What is this{| program| thing| page}?", "What {are|is} your {abilities|skills|purpose|job}?", "Can you {hear|listen to} {music|recordings|audio}?", "Can you {compose|write music|make a song}?", "How {does this|do you} work?", "What {is|was} your name?", "What can you do?", "{Help|Help me}{|!|.}", "Who are you?", "What are you?", "How do you work?", "What {do|should} I do{| here| now}?", "What are you {good|made} for?", "{Tell me|Say something} about yourself.",
              "What can I ask{| you}?", "Do you {make|play|write} music?", "What do you know{| about music}?", "Introduce yourself.", "How can you help{| me}?")
 ABLE = ("I {listen to|hear} recordings and answer about them, and I {write|compose} music from words, pictures, clips or other music.",)
 REFUSAL = ("I can only speak about music. {Ask me about a recording, or for a piece|Play me a recording, or ask me for a piece}.",)
@@ -25,6 +25,8 @@ OFF_TOPIC = (
     "Name {three|five|ten} {rivers|animals|countries|kings|planets|fruits}.", "When {was|did} {the French revolution|world war two|the moon landing|Caesar die|the Titanic sink}?", "Is {god real|the earth flat|coffee healthy|it going to rain|water wet}?",
     "Solve {the equation|this equation|x squared equals nine|my homework}.", "{Plan|Book} {a trip|my holiday|a flight|a table} {to Paris|for two|for me|next week}.", "Give me {relationship|legal|medical|financial|tax} advice.",
 )
+LORE_FRAMES = ("Tell me about {thing}.", "{Can|Could} you explain {thing}?", "I {want|would like} to know what {thing} is.", "Do you know {thing}?", "{thing}?",
+               "What do you know about {thing}?", "Teach me about {thing}.", "What exactly is {thing}?", "What does {thing} mean?", "Say something about {thing}.")
 LORE = (  # question patterns, answer
     (("Can you sing{| for me}?", "{Do you|Will you|Would you} sing{| something| a song| for me}?", "Sing {something|a song|for me}."), "I cannot sing, but I can play: ask me for a melody."),
     (("Are you {human|real|alive|a machine|a robot|a person|an AI}?", "Is there {a human|a musician|somebody} {in there|behind this}?", "Who made you?"), "I am a small program that hears music and makes it, note by note."),

@@ -121,6 +121,36 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
         "On which note does it rest, and in which mode?", "Which key signature would I write?",
     ),
 }
+THINGS: Mapping[str, tuple[str, ...]] = {  # what a question can be about, to stand in any frame
+    "lead": ("the {lead|main|solo|melody} instrument", "the instrument {in front|of the melody|that leads|that plays the tune}", "the {leading|principal} instrument", "the soloist's instrument"),
+    "accompaniment": ("the accompaniment", "the {accompanying|backing|background} instrument", "the instrument {behind the melody|in the background|that plays the chords}", "the {backing|harmony} part"),
+    "tempo": ("the {tempo|speed|pace}", "the {bpm|tempo in bpm|number of beats per minute}", "the {metronome mark|metronome number}", "the speed of the {beat|pulse|music}", "how fast it {is|goes}"),
+    "mode": ("whether it is {major or minor|minor or major}", "the mode, major or minor", "if it is in {major|minor} or {minor|major}", "whether {the key|the scale|it} is {major or minor|minor or major}"),
+    "metre": ("the {metre|meter|time signature}", "the number of beats {in a|per} {bar|measure}", "whether it is in {3/4 or 4/4|three or four}", "how many beats {a bar has|are in a bar}"),
+    "drums": ("whether {there are drums|drums are playing|it has drums|you hear drums}", "if {there is percussion|there are drums|a drummer plays}", "whether it comes with {drums|percussion}"),
+    "style": ("the {style|genre}", "the {kind|type|sort} of music", "the {musical style|musical genre|style of music}", "what {style|genre} it is"),
+    "key": ("the key", "the {home key|tonality|key of the piece|musical key}", "what key it is in", "the {tonic|home note} and mode"),
+}
+FRAMES = (
+    "Tell me {thing}.", "{Can|Could} you tell me {thing}?", "I {want|would like} to know {thing}.", "Do you know {thing}?", "Please {tell me|say|find out} {thing}.", "{Say|Determine|Find} {thing}.",
+    "Any idea about {thing}?", "What about {thing}?", "I am {asking|curious} about {thing}.", "{thing}, please.", "{thing}?", "{Can|Could} you {work out|hear|identify|figure out} {thing}?",
+    "My question is about {thing}.", "Let me know {thing}.", "{Listen|Listen closely} and {say|tell me} {thing}.", "Do you hear {thing}?", "What can you say about {thing}?", "I need {thing}.",
+    "{Give me|Show me} {thing}.", "{Write|Note} down {thing}.", "From {this|the} {recording|audio|clip}, {tell me|determine} {thing}.", "{Would you mind telling me|I forgot} {thing}?",
+    "Help me with {thing}.", "{Check|Inspect} {thing}.", "I wonder about {thing}.", "Explain {thing} to me.",
+)
+
+
+def question(rng: np.random.Generator, name: str, held_out: bool = False) -> str:
+    """A question about one attribute, from its own list or from a frame that fits all."""
+    if rng.random() < 0.5:
+        return pick(rng, QUESTIONS[name], held_out)
+    thing = say(rng, THINGS[name])
+    if thing.startswith("the ") and rng.random() < 0.25 and not held_out:
+        return f"What is {thing}{['', ' here', ' of this'][int(rng.integers(3))]}?"
+    text = pick(rng, FRAMES, held_out).replace("{thing}", thing)
+    return text[0].upper() + text[1:]
+
+
 DESCRIBE = (
     f"Describe {_IT}.", "{Describe|Explain|Tell me} what you hear.", f"Tell me {{about|something about|more about}} {_IT}.", "What {do|can} you hear?",
     f"What is {_IT} like?", f"What can you {{say|tell me}} about {_IT}?", "{Write|Give me} a {caption|description}{| of this| for it}.", "Listen and describe{| it}.",
@@ -158,23 +188,35 @@ OCCASION = (
     "What do you play for {occasion}?", "{Imagine|Think of} {occasion} and play.", "I am thinking of {occasion}: play {something|music} for that.",
     "The theme is {occasion}.",
 )
+_IMAGE = "{the|this|my} {picture|image|photo|photograph|painting|drawing|view|scene}"
+_VIDEO = "{the|this|my} {clip|video|film|movie|footage|animation}"
+_SOUND = "{music|a piece|a soundtrack|a tune|something|a song|a melody|sound|a score}"
 PICTURE = (
+    f"{_MAKE} {_SOUND} {{for|from|about|out of|to go with|that matches|inspired by}} {_IMAGE}{{|.}}", f"{{I want|I need|I would like|Can I have|Could I get}} {_SOUND} {{for|to|with|that fits|based on}} {_IMAGE}{{|.|?}}",
+    f"{{What|Which}} {{music|sound|melody}} {{fits|suits|goes with|would you play for|do you hear in}} {_IMAGE}?", f"{{Turn|Translate|Transform|Convert|Put}} {_IMAGE} {{into}} {{music|sound|a melody|a song}}.".replace("{into}", "into"),
+    f"{{Accompany|Illustrate|Score|Play}} {_IMAGE}{{| with music}}.", f"{_IMAGE}: {{play|compose|make music|music, please}}.", f"{{Listen to|Look at}} {_IMAGE} and {{play|compose|make}} {_SOUND}.",
     f"{_MAKE} {{music|a piece|a soundtrack|a tune|something}} for {{this|the}} {{picture|image|photo|scene}}{{|.}}", "What {does|would} this {picture|image|photo|scene} sound like?",
     "{Turn|Make} this {picture|image|photo} into music.", "{Music|A soundtrack|Something} {that fits|that suits|to go with|for} {this|the} {picture|image|photo}{|, please}.",
     "{Look|Look at this} and {play|compose}{| something}.", "{Can|Could} you {set this picture to music|compose for this image|write music for the photo}?",
     "Play what you see.", "Give this {photo|picture|image} a {sound|soundtrack|melody}.", "{Compose|Write} something {inspired by|that matches|about} {the|this} {picture|image|scene}.",
-    "I took this {photo|picture}: {compose|play} music for it.", "Make music from {this|the} {image|picture}.", "Which music belongs to this {picture|image}? Play it.",
+    "I took this {photo|picture}: {compose|play} music for it.", "Make music from {this|the} {image|picture}.", "Which music belongs to this {picture|image}? Play it.", "If this {picture|photo} could sing, what would we hear?",
 )
 CLIP = (
+    f"{_MAKE} {_SOUND} {{for|from|about|out of|to go with|that matches|inspired by}} {_VIDEO}{{|.}}", f"{{I want|I need|I would like|Can I have|Could I get}} {_SOUND} {{for|to|with|that fits|based on}} {_VIDEO}{{|.|?}}",
+    f"{{What|Which}} {{music|sound|melody}} {{fits|suits|goes with|would you play for}} {_VIDEO}?", f"{{Translate|Transform|Convert|Put}} {_VIDEO} into {{music|sound|a melody|a song}}.",
+    f"{{Accompany|Illustrate|Score|Underscore|Play along with}} {_VIDEO}{{| with music}}.", f"{_VIDEO}: {{play|compose|make music|music, please}}.", f"{{Look at}} {_VIDEO} and {{play|compose|make}} {_SOUND}.".replace("{Look at}", "Look at"),
+    f"{{Add|Put}} {_SOUND} to {_VIDEO}.",
     f"{_MAKE} {{music|a soundtrack|a piece|something}} for {{this|the}} {{clip|video|film|footage}}{{|.}}", "What {does|would} this {clip|video|film} sound like?",
     "{Score|Add music to|Set to music} {this|the} {clip|video|film}.", "{Music|A soundtrack|Something} {that fits|that suits|to go with|for} {this|the} {clip|video}{|, please}.",
     "{Watch|Watch this} and {play|compose}{| something}.", "{Can|Could} you {set this clip to music|compose for this video|write music for the film}?",
     "My video needs {music|a soundtrack}.", "Give this {clip|video} a {sound|soundtrack|melody}.", "{Compose|Write} something {that matches|that moves with|for} the {motion|movement|clip|video}.",
-    "Background music for the {clip|video|film}, please.", "Turn this {video|clip} into {music|sound}.", "The video is silent, {add|give it} music.",
+    "Background music for the {clip|video|film}, please.", "Turn this {video|clip} into {music|sound}.", "The video is silent, {add|give it} music.", "What should we hear while {this|the clip} runs?",
 )
-LOOK = ("What mood {has|is} {this|the} {picture|image|photo}{| in}?", "{Describe|What is in} the {picture|image|photo}.", "What {do|can} you see?", "How does this {picture|image|photo} feel?",
+LOOK = (f"{{What is|What do you see|What is shown}} {{in|on}} {_IMAGE}?", f"{{Describe|Explain|Interpret}} {_IMAGE}.", f"{{What mood|Which mood|What feeling|Which feeling}} {{has|is in|does it have,|comes from}} {_IMAGE}?", f"{{How does|What does}} {_IMAGE} {{feel|feel like}}?", f"{{Tell me|Say something}} about {_IMAGE}.",
+        "What mood {has|is} {this|the} {picture|image|photo}{| in}?", "{Describe|What is in} the {picture|image|photo}.", "What {do|can} you see?", "How does this {picture|image|photo} feel?",
         "{Is this|Is it} a {happy|sad|calm|tense} {picture|image}?", "What atmosphere {has|does} this {photo have|image have|scene have}?", "Look at {this|the image}: what do you see?")
-WATCH = ("How {fast|quickly} does {it|everything|this clip} move?", "{Describe|What happens in} the {clip|video}.", "What {do you see in|is the mood of} {this|the} {clip|video}?",
+WATCH = (f"{{What happens|What do you see|What is going on}} in {_VIDEO}?", f"{{Describe|Explain|Interpret}} {_VIDEO}.", f"{{What mood|Which mood|What feeling}} {{has|is in|comes from}} {_VIDEO}?", f"{{How does|What does}} {_VIDEO} {{feel|feel like|move}}?", f"{{Tell me|Say something}} about {_VIDEO}.", f"{{How fast|How quick|How lively}} is {_VIDEO}?",
+         "How {fast|quickly} does {it|everything|this clip} move?", "{Describe|What happens in} the {clip|video}.", "What {do you see in|is the mood of} {this|the} {clip|video}?",
          "Is the {video|clip} fast or slow?", "How does this {clip|video} feel?", "What is the {motion|movement} like{| in the video}?", "Is it a {quick|calm|slow} {video|clip}?")
 LIKE = ("{Play|Make|Write|Compose} {something|a piece|music} like {this|it|that}.", "{Continue|Go on} {like this|in this style}.", "{Something|A piece|Another} similar, please.",
         "Play along{| with it}.", "More of {this|the same}.", "{Imitate|Copy|Recreate} {this|it}.", "Now you{| play that}.", "Make me another one {like that|of those}.")
