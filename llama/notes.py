@@ -41,6 +41,7 @@ GATES: Mapping[str, Mapping[str, float]] = {  # sounding part of a written lengt
     "ambient": {"lead": 1.0, "accompaniment": 1.0, "bass": 1.0},
 }
 FINAL_SECONDS = 1.0  # the last chord sounds at least this long
+MIN_CHORD = 0.3  # seconds that the last chord sounds at least, if there is room for a bar before it
 ENDING_REST = 0.4  # kept free at the very end, so that the last chord can fade inside the length
 
 
@@ -153,8 +154,9 @@ class Timeline:
     @cached_property
     def bar_count(self) -> int:
         """Whole bars before the final chord, which gets what is left of the length."""
-        free = self.seconds - ENDING_REST - max(FINAL_SECONDS, 1.5 * self.beat)
-        return max(0, int(free / (self.beat * self.metre) + 1e-9))
+        free, bar = self.seconds - ENDING_REST - max(FINAL_SECONDS, 1.5 * self.beat), self.beat * self.metre
+        # A piece too short for a bar and a full last chord has the bar all the same, and a shorter chord.
+        return max(int(free / bar + 1e-9), int(self.seconds - ENDING_REST >= bar + MIN_CHORD))
 
     @property
     def eighths(self) -> int:
