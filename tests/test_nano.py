@@ -1,0 +1,85 @@
+"""The embedded default as its users meet it: it loads by itself, hears, follows, refuses, and plays exactly as long as asked.
+
+Floors, not targets: far below what the model card measures and far above guessing, so that a broken path shows and a
+retrained model passes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import llama
+from llama import GenerationOptions, Turn, Waveform
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "assets/examples"
+TEMPI = {"violin_swing": 132, "flute_ballad": 72, "piano_waltz": 120, "guitar_rock": 140}
+
+
+@pytest.fixture(scope="module")
+def nano() -> llama.MuMuLLaMA:
+    return llama.load(ROOT / "ckpts/nano")
+
+
+def test_it_is_small() -> None:
+    assert sum(file.stat().st_size for file in (ROOT / "ckpts/nano").rglob("*")) < 45e6
+
+
+def test_it_hears_the_tempo(nano: llama.MuMuLLaMA) -> None:
+    turns = [Turn("How fast is it?", audio=EXAMPLES / f"{name}.flac") for name in TEMPI]
+    answers = [reply.text for reply in nano.respond(turns, GenerationOptions(music=False))]
+    numbers = [[int(word) for word in answer.split() if word.isdigit()] for answer in answers]
+    near = [bool(found) and abs(found[0] / tempo - 1) < 0.06 for found, tempo in zip(numbers, TEMPI.values(), strict=True)]
+    assert sum(near) >= 3, answers
+
+
+def test_it_listens_to_what_it_is_given(nano: llama.MuMuLLaMA) -> None:
+    """The same question about other recordings, and about none, has other answers."""
+    turns = [Turn("How fast is it?", audio=EXAMPLES / f"{name}.flac") for name in TEMPI] + [Turn("How fast is it?")]
+    assert len({reply.text for reply in nano.respond(turns, GenerationOptions(music=False))}) >= 4
+
+
+def test_it_plays_what_is_asked_for(nano: llama.MuMuLLaMA) -> None:
+    played = []
+    codec = nano.music_decoder.model.audio_encoder
+    decode, codec.decode = codec.decode, lambda codes, **options: (played.extend(codec.notes(codes[0])), decode(codes, **options))[1]
+    try:
+        wishes = [Turn("A slow, sad piano piece"), Turn("A fast dance for trumpet with drums"), Turn("A waltz for violin")]
+        replies = nano.respond(wishes, GenerationOptions(seconds=4.3))
+    finally:
+        del codec.decode
+    assert [score.attributes.lead for score in played] == ["piano", "trumpet", "violin"]
+    assert played[0].attributes.tempo < 100 < played[1].attributes.tempo and played[1].drums
+    for reply in replies:
+        sound = reply.music.samples
+        assert reply.finish == "music" and sound.shape == (2, round(4.3 * 32_000))
+        assert 0.05 < sound.abs().max() < 1 and not torch.equal(sound[0], sound[1])
+        assert sound[:, -100:].abs().max() < 0.01  # an ending, not a cut
+
+
+def test_a_picture_and_a_clip_become_music(nano: llama.MuMuLLaMA) -> None:
+    turns = [
+        Turn("Compose music for this picture", image=EXAMPLES / "calm_sea.jpg"),
+        Turn("Compose music for this picture", image=EXAMPLES / "night_party.jpg"),
+        Turn("Compose something that matches the movement.", video=EXAMPLES / "fast_city.mp4"),
+    ]
+    replies = nano.respond(turns, GenerationOptions(seconds=2.0))
+    assert all(reply.music is not None for reply in replies)
+    assert len({reply.text for reply in replies}) == 3
+
+
+def test_it_speaks_only_about_music(nano: llama.MuMuLLaMA) -> None:
+    assert "only" in nano.respond(Turn("What is the capital of France?")).text
+
+
+def test_long_recordings_and_half_precision(nano: llama.MuMuLLaMA) -> None:
+    """Two windows and a tail; and the same ears in bfloat16, whose tempo agrees."""
+    wave = Waveform.read(EXAMPLES / "piano_waltz.flac")
+    long = Waveform(wave.samples.repeat(1, 13), wave.sample_rate)
+    options = GenerationOptions(music=False, max_tokens=24)
+    assert "120" in nano.respond(Turn("How fast is it?", audio=long), options).text
+    half = llama.load(ROOT / "ckpts/nano", dtype=torch.bfloat16)
+    assert half.respond(Turn("How fast is it?", audio=wave), options).text
