@@ -50,6 +50,7 @@ SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, res
 FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
 FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
+FULL_CHORD = STRIKE + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
 TEMPERATURES = (0.6, 0.8, 0.8, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
@@ -143,9 +144,16 @@ class CodeGrammar:
         if self._stacked is None or self._stacked[0] != headers:
             for row in headers:
                 if tuple(row) not in self._plans:
-                    self._plans[tuple(row)] = torch.from_numpy(plan(read_headers(row), self.frames))
+                    self._plans[tuple(row)] = torch.from_numpy(self._planned(read_headers(row)))
             self._stacked = headers, torch.stack([self._plans[tuple(row)] for row in headers])
         return self._stacked[1]
+
+    def _planned(self, attributes: Attributes) -> Codes:
+        """The plan; in a piece too short for a bar, the one chord there is sounds in any case."""
+        out = plan(attributes, self.frames)
+        if not frame_line(attributes, self.frames).bar_count:
+            out[ACCOMPANIMENT, 0] = FULL_CHORD
+        return out
 
     def forced(self, codes: LongTensor, book: int, frame: int) -> LongTensor | None:
         """Codes that must stand at (book, frame): [B], -1 where a row is free; None where all are.

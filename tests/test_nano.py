@@ -60,6 +60,12 @@ def test_it_plays_what_is_asked_for(nano: llama.MuMuLLaMA) -> None:
         assert sound[:, -100:].abs().max() < 0.01  # an ending, not a cut
 
 
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 3.0])
+def test_a_piece_shorter_than_a_bar_still_sounds(nano: llama.MuMuLLaMA, seconds: float) -> None:
+    sound = nano.respond(Turn("A slow, sad piano piece"), GenerationOptions(seconds=seconds)).music.samples
+    assert sound.shape[-1] == round(seconds * 32_000) and sound.abs().max() > 0.05
+
+
 def test_a_picture_and_a_clip_become_music(nano: llama.MuMuLLaMA) -> None:
     turns = [
         Turn("Compose music for this picture", image=EXAMPLES / "calm_sea.jpg"),
