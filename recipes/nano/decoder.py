@@ -52,7 +52,7 @@ from recipes.nano.decoder_parts import (
 )
 
 HEADERS = STYLE + 1
-LONGEST_STEP = 10.0  # seconds that one step may count: a machine that slept has not trained
+LONGEST_STEP = 10.0  # seconds that one step may count: a pause does not count as training
 WEIGHTS = (1.2, 0.6, 0.8, 0.0, 0.0, 0.7, 0.5, 0.5, 0.5, 1.5)  # of each book's loss; clock and form are computed
 
 

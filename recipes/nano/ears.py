@@ -35,7 +35,7 @@ SETS = ("train", "test_same", "test_unseen")
 WEIGHTS = {
     "lead": 1.0, "accompaniment": 0.5, "style": 0.7, "mode": 1.0, "metre": 1.0, "drums": 0.4, "key": 0.5, "tempo": 1.0,
 }
-LONGEST_STEP = 20.0  # seconds; a machine that slept has not trained
+LONGEST_STEP = 20.0  # seconds; a pause does not count as training
 
 
 @dataclass(frozen=True)
