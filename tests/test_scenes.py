@@ -22,10 +22,8 @@ def test_a_scene_is_its_picture() -> None:
     assert not np.array_equal(_pixels(), _pixels(seed=4))
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_every_place_is_drawn_in_every_light(place: str) -> None:
-    if place in ("party", "fire"):  # they bring their own light
-        pytest.skip("no daylight to compare with")
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in ("party", "fire")])  # those bring their own light
+def test_every_place_is_darker_at_night(place: str) -> None:
     assert _pixels(place=place).mean() > 1.5 * _pixels(place=place, light="night").mean()
 
 
