@@ -21,8 +21,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "values": ("config", "audio", "media", "dialogue", "notes", "note_codes"),
     "blocks": ("cache", "linear", "lora", "transformer", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
-    "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "checkpoint", "quantize"),
-    "uses": ("generation", "data", "training", "metrics"),
+    "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
+    "uses": (
+        "generation", "stages", "settings", "manifests", "streams", "data", "features", "learner", "snapshots", "reports",
+        "training", "metrics",
+    ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
 
@@ -42,7 +45,7 @@ LIBRARIES = {  # beside the standard library and EVERYWHERE
     "blocks": set(),
     "neighbours": {"transformers", "diffusers", "safetensors", "huggingface_hub", "PIL"},
     "whole": {"safetensors", "huggingface_hub", "torchao"},
-    "uses": {"accelerate"},
+    "uses": set(),
     "shells": set(),
 }
 OF_A_FILE = {
@@ -51,6 +54,13 @@ OF_A_FILE = {
     "sampler": {"soundfile", "scipy"},
     "folder": {"faiss"},
     "checkpoint": {"transformers"},  # its way to find a component's json on disk or hub
+    "settings": {"yaml"},
+    "streams": {"webdataset", "datasets"},
+    "features": {"safetensors"},
+    "learner": {"fairscale"},  # activation checkpointing with offload
+    "snapshots": {"safetensors", "filelock"},
+    "reports": {"matplotlib", "tqdm", "tensorboard"},
+    "training": {"accelerate", "timm"},
 }
 
 PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for column, name in enumerate(names)}
