@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -37,6 +39,24 @@ CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,am
 MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
          (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"MThd", "a MIDI file (notes, not sound)"),
          (b"\x1f\x8b", "a gzip archive"), (b"\x7fELF", "a program"))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file held in memory, as it would lie on disk (mp3, jpg, mp4, ...); `name` is what errors call it."""
+
+    content: bytes = field(repr=False)
+    name: str = "The file in memory"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: str = "rb") -> BytesIO:
+        """A reader of its own for each that reads; `mode` as for a path."""
+        return BytesIO(self.content)
+
+
+MediaFile = str | Path | bytes | BinaryIO | Encoded  # a file as it is given: its name, or what it holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +112,26 @@ class Waveform:
             partial.unlink(missing_ok=True)
 
     @staticmethod
-    def read(path: str | Path) -> Waveform:
-        """Read any sound file, or the sound of a video, up to two hours.
+    def read(path: MediaFile) -> Waveform:
+        """Read any sound file, or the sound of a video, up to two hours; from disk, or encoded in memory.
 
         Raises `FileNotFoundError` when nothing is there, `ValueError` when it is a folder, empty, no sound or too long.
         """
-        path = existing_file(path)
+        file = media_file(path)
         try:
-            return _read_soundfile(path)
+            return _read_soundfile(file)
         except soundfile.LibsndfileError:  # not one of its formats: m4a, opus in webm, the sound of a video
-            return _read_av(path)
+            return _read_av(file)
+
+
+def media_file(source: MediaFile) -> Path | Encoded:
+    """`source` as a file that may hold media, on disk or in memory; one sentence otherwise."""
+    if isinstance(source, (str, Path)):
+        return existing_file(source)
+    if not isinstance(source, Encoded):
+        source = Encoded(source) if isinstance(source, bytes) else Encoded(source.read())
+    _check_content(source)
+    return source
 
 
 def existing_file(path: str | Path) -> Path:
@@ -113,14 +143,23 @@ def existing_file(path: str | Path) -> Path:
         raise FileNotFoundError(f"There is no file {path}; check the name.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a file in it.")
+    _check_content(path)
+    return path
+
+
+def _check_content(path: Path | Encoded) -> None:
     found = describe_file(path)
     if found in ("empty", "text"):
         what = "an empty file" if found == "empty" else "a text file, whatever its name says"
         raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
-    return path
 
 
-def describe_file(path: Path) -> str:
+def readable(path: Path | Encoded) -> Path | BytesIO:
+    """What the file libraries open: a path, or a fresh reader of what is in memory."""
+    return path.open() if isinstance(path, Encoded) else path
+
+
+def describe_file(path: Path | Encoded) -> str:
     """What the first bytes of a file are: "empty", "text", a known kind in words, or "not a known format"."""
     with path.open("rb") as file:
         head = file.read(SNIFF_BYTES)
@@ -142,13 +181,15 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-def open_container(path: Path):  # noqa: ANN201 - av is imported only where it is used
-    """Open `path` with PyAV, as a local file of a known container and nothing else; `ValueError` when it is not one."""
+def open_container(path: Path | Encoded):  # noqa: ANN201 - av is imported only where it is used
+    """Open `path` with PyAV, as one file of a known container and nothing else; `ValueError` when it is not one."""
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-    try:  # "file:" because a name with a colon would be read as an address
-        return av.open(f"file:{path.resolve()}", options=options, metadata_errors="replace")
+    # "file:" because a name with a colon would be read as an address
+    file = path.open() if isinstance(path, Encoded) else f"file:{path.resolve()}"
+    try:
+        return av.open(file, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         found = describe_file(path)
         what = "damaged, or of a format unknown here" if found == "not a known format" else found
@@ -182,7 +223,7 @@ def _check_rate(rate: int) -> None:
         raise ValueError(f"The sample rate is {rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
 
 
-def _check_seconds(path: Path, seconds: float) -> None:
+def _check_seconds(path: Path | Encoded, seconds: float) -> None:
     if seconds > MAX_SECONDS:
         raise ValueError(f"{path} is longer than {MAX_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
 
@@ -204,7 +245,7 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def _waveform(path: Path, blocks: list[np.ndarray], rate: int) -> Waveform:
+def _waveform(path: Path | Encoded, blocks: list[np.ndarray], rate: int) -> Waveform:
     if not blocks:
         raise ValueError(f"{path} holds no sound (0 samples); give a recording.")
     samples = torch.from_numpy(_joined(blocks))
@@ -213,8 +254,8 @@ def _waveform(path: Path, blocks: list[np.ndarray], rate: int) -> Waveform:
     return Waveform(samples, rate)
 
 
-def _read_soundfile(path: Path) -> Waveform:
-    with soundfile.SoundFile(path) as file:
+def _read_soundfile(path: Path | Encoded) -> Waveform:
+    with soundfile.SoundFile(readable(path)) as file:
         rate, blocks, heard = file.samplerate, [], 0
         _check_seconds(path, file.frames / rate if file.frames < UNKNOWN_LENGTH else 0)
         while len(block := file.read(MINUTE * rate, dtype="float32", always_2d=True)):
@@ -224,7 +265,7 @@ def _read_soundfile(path: Path) -> Waveform:
     return _waveform(path, blocks, rate)
 
 
-def _read_av(path: Path) -> Waveform:
+def _read_av(path: Path | Encoded) -> Waveform:
     import av
 
     with open_container(path) as container:
@@ -236,7 +277,7 @@ def _read_av(path: Path) -> Waveform:
     return _waveform(path, blocks, rate)
 
 
-def _av_blocks(path: Path, container, stream) -> tuple[list[np.ndarray], int]:  # noqa: ANN001
+def _av_blocks(path: Path | Encoded, container, stream) -> tuple[list[np.ndarray], int]:  # noqa: ANN001
     import av
 
     rate, layout = stream.rate, stream.layout.name

@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from llama.audio import decoded, describe_file, existing_file, open_container
+from llama.audio import Encoded, MediaFile, decoded, describe_file, media_file, open_container, readable
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 1024  # pixels; larger frames of a clip are scaled down as they come, and all encoders look at far smaller ones
@@ -30,13 +30,12 @@ ANIMATIONS = ("GIF", "WEBP", "PNG")
 INDEXED = ("mov", "mp4", "matroska", "webm")  # containers whose key frames are found exactly; others are read through
 
 
-def load_image(image: Image.Image | str | Path) -> Image.Image:
-    """The picture in RGB, upright: alpha over white, palette, grey, CMYK and 16-bit modes converted.
+def load_image(image: Image.Image | MediaFile) -> Image.Image:
+    """The picture, or that in a file, in RGB, upright: alpha over white, palette, grey, CMYK, 16-bit modes converted.
 
     Raises `FileNotFoundError` or `ValueError`: nothing there, not a picture, damaged, no pixels, over 100 megapixels.
     """
-    name = "The picture" if isinstance(image, Image.Image) else str(image)
-    picture = image if isinstance(image, Image.Image) else _open_picture(existing_file(image))
+    name, picture = _opened(image)
     _check_pixels(name, *picture.size)
     try:
         return _rgb(ImageOps.exif_transpose(picture))
@@ -44,19 +43,19 @@ def load_image(image: Image.Image | str | Path) -> Image.Image:
         raise ValueError(f"{name} is damaged ({error}); give a picture that opens elsewhere.") from error
 
 
-def load_frames(video: str | Path | np.ndarray | Tensor, count: int) -> np.ndarray:
+def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarray:
     """`count` RGB frames `[count, H, W, 3]` uint8, spread evenly over the whole clip (see the top of this page).
 
-    `video`: a file, or frames `[T, H, W, 3]` uint8. Only the chosen frames are ever converted to RGB, and the file is
-    read from disk, so memory does not grow with the clip; nor with its resolution, for frames with a side over `MAX_SIDE`
-    are scaled down to it. Raises `FileNotFoundError` or `ValueError`.
+    `video`: a file, on disk or encoded in memory, or frames `[T, H, W, 3]` uint8. Only the chosen frames are ever
+    converted to RGB, and a file on disk is read from there, so memory does not grow with the clip; nor with its
+    resolution, for frames with a side over `MAX_SIDE` are scaled down to it. Raises `FileNotFoundError` or `ValueError`.
     """
     if count < 1:
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
     if isinstance(video, (np.ndarray, Tensor)):
         given = _checked_frames(video)
         return np.stack([_reduced(given[index]) for index in frame_indices(len(given), count)])
-    path = existing_file(video)
+    path = media_file(video)
     frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
     sizes = sorted({f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames})
     if len(sizes) > 1:
@@ -122,11 +121,18 @@ class PixelRecipe:
         return (self.size, other) if picture.height <= picture.width else (other, self.size)
 
 
-def _open_picture(path: Path) -> Image.Image:
+def _opened(image: Image.Image | MediaFile) -> tuple[str, Image.Image]:
+    if isinstance(image, Image.Image):
+        return "The picture", image
+    file = media_file(image)
+    return str(file), _open_picture(file)
+
+
+def _open_picture(path: Path | Encoded) -> Image.Image:
     try:
         with warnings.catch_warnings():  # the library's own, higher limit; ours is checked right after
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=_available(PICTURES))
+            return Image.open(readable(path), formats=_available(PICTURES))
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(str(path))) from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -189,15 +195,15 @@ def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
     return frames
 
 
-def _is_animation(path: Path) -> bool:
+def _is_animation(path: Path | Encoded) -> bool:
     try:
-        with Image.open(path, formats=_available(ANIMATIONS)):
+        with Image.open(readable(path), formats=_available(ANIMATIONS)):
             return True
     except OSError:
         return False
 
 
-def _animation_frames(path: Path, count: int) -> list[np.ndarray]:
+def _animation_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
     """Frames of an animated (or still) GIF, WebP or PNG; transparent parts are white."""
     frames: dict[int, np.ndarray] = {}
     with _open_picture(path) as picture:
@@ -220,7 +226,7 @@ class _Timeline:
     complete: bool = True  # False: some packets do not say when they are shown
 
 
-def _video_frames(path: Path, count: int) -> list[np.ndarray]:
+def _video_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
     """First a pass over the packets for the number of frames (a browser's webm does not store it), then the frames."""
     timeline = _timeline(path)
     if timeline.complete:
@@ -241,7 +247,7 @@ def _at_or_before(at: int, times: Iterable[int]) -> int:
     return max((time for time in times if time <= at), default=min(times))
 
 
-def _video_stream(path: Path, container):  # noqa: ANN001, ANN202 - av is imported only where it is used
+def _video_stream(path: Path | Encoded, container):  # noqa: ANN001, ANN202 - av is imported only where it is used
     if not container.streams.video:
         raise ValueError(f"{path} holds no video; give a clip such as mp4, webm or gif.")
     stream = container.streams.video[0]
@@ -250,12 +256,12 @@ def _video_stream(path: Path, container):  # noqa: ANN001, ANN202 - av is import
     return stream
 
 
-def _decoded_video(path: Path) -> Iterator:
+def _decoded_video(path: Path | Encoded) -> Iterator:
     with open_container(path) as container:
         yield from decoded(container, _video_stream(path, container))
 
 
-def _timeline(path: Path) -> _Timeline:
+def _timeline(path: Path | Encoded) -> _Timeline:
     timeline = _Timeline()
     with open_container(path) as container:
         indexed = any(name in INDEXED for name in container.format.name.split(","))
@@ -272,7 +278,7 @@ def _timeline(path: Path) -> _Timeline:
     return timeline
 
 
-def _frames_at_times(path: Path, wanted: list[int], keys: list[int]) -> dict[int, np.ndarray]:
+def _frames_at_times(path: Path | Encoded, wanted: list[int], keys: list[int]) -> dict[int, np.ndarray]:
     """The frame shown at each wanted time, going to the key frame before it where that skips work."""
     frames: dict[int, np.ndarray] = {}
     with open_container(path) as container:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torchaudio.functional import resample
 
 from llama import audio
-from llama.audio import Waveform
+from llama.audio import Encoded, Waveform
 
 RATE = 24_000
 
@@ -102,6 +102,20 @@ def test_other_formats_are_read(tmp_path: Path, name: str, codec: str, rate: int
     assert abs(spectrum.argmax().item() - 440) <= 1
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.m4a", "a.webm"])
+def test_sound_in_memory_is_the_sound_of_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name in ("a.m4a", "a.webm"):
+        encode(path, "aac" if name == "a.m4a" else "libopus", tone(rate=48000))
+    else:
+        tone().write(path)
+    wanted = Waveform.read(path)
+    with path.open("rb") as file:
+        for given in (path.read_bytes(), file, Encoded(path.read_bytes(), "shard-0.tar a")):
+            heard = Waveform.read(given)
+            assert heard.sample_rate == wanted.sample_rate and torch.equal(heard.samples, wanted.samples)
+
+
 def _remux(source: Path, target: Path) -> None:
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         stream = made.add_stream_from_template(given.streams.audio[0])
@@ -146,6 +160,9 @@ def test_what_is_not_sound_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         Waveform.read(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=words) as caught:
+        Waveform.read(Encoded(content, "shard-0.tar key 7"))
+    assert "shard-0.tar key 7" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_missing_files_folders_and_no_samples_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from llama import media
-from llama.audio import Waveform
+from llama.audio import Encoded, Waveform
 from llama.media import PixelRecipe, frame_indices, load_frames, load_image
 
 
@@ -212,6 +212,27 @@ def test_animated_pictures_are_clips(tmp_path: Path, suffix: str) -> None:
     made = load_frames(tmp_path / f"a.{suffix}", 3)
     assert made.shape == (3, 6, 8, 3)
     assert made[:, 0, 0, 0].tolist() == [40 * index for index in frame_indices(6, 3)]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.avi", "a.gif"])
+def test_media_in_memory_are_those_of_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.gif":
+        frames = [Image.new("RGB", (8, 6), (40 * index, 0, 0)) for index in range(6)]
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+        assert (np.asarray(load_image(path.read_bytes())) == np.asarray(load_image(path))).all()
+    else:
+        clip(path, 30, {"a.mp4": "libx264", "a.webm": "libvpx", "a.avi": "mpeg4"}[name])
+    with path.open("rb") as file:
+        for given in (path.read_bytes(), file, Encoded(path.read_bytes(), "row 3")):
+            assert (load_frames(given, 5) == load_frames(path, 5)).all()
+
+
+def test_damaged_media_in_memory_are_named() -> None:
+    for read in (load_image, lambda given: load_frames(given, 2)):
+        for content in (b"", b"only words", b"\x89PNG\r\n\x1a\n" + bytes(40), bytes(range(128, 256)) * 8):
+            with pytest.raises(ValueError, match="row 3"):
+                read(Encoded(content, "row 3"))
 
 
 def test_clips_without_frames_are_refused(tmp_path: Path) -> None:
