@@ -1,0 +1,94 @@
+"""A folder of many files that is there whole or not at all, and can be gone on with after an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ORIGIN, FORMAT = "made.json", 1
+
+Log = Callable[[str], object]
+Writer = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Contents:
+    tables: Mapping[str, Any]  # name of a JSON file -> what stands in it
+    media: Mapping[str, Writer]  # path inside the folder -> what writes that file, complete or not at all
+
+
+def make_folder(folder: str | Path, origin: Mapping[str, Any], plan: Callable[[], Contents], log: Log) -> None:
+    """Make what `plan` says, under its name only when it is whole, and leave alone what is whole already.
+
+    `origin` tells how it is made; it is kept in the folder, so that one made otherwise is refused with `ValueError`, and an
+    interrupted one goes on. A second process that wants the same waits, and finds it made.
+    """
+    from filelock import FileLock
+
+    folder, origin = Path(folder).expanduser().resolve(), {**origin, "format": FORMAT}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.partial")
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        _refuse_foreign(folder, origin)
+        contents = plan()
+        if folder.is_dir() and all((folder / name).is_file() for name in (*contents.tables, *contents.media)):
+            log(f"{folder} is whole already")
+            return
+        _take_up(folder, draft, origin)
+        _fill(draft, contents, lambda words: log(f"{folder.name}: {words}"))
+        os.replace(draft, folder)
+        log(f"{folder}: {len(contents.media)} recordings, pictures and clips")
+
+
+def _origin(folder: Path) -> Any:
+    path = folder / ORIGIN
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _refuse_foreign(folder: Path, origin: Mapping[str, Any]) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    found = _origin(folder) if folder.is_dir() else None
+    if found != origin:
+        what = f"a set made otherwise ({json.dumps(found)})" if found else "something that was not made here"
+        raise ValueError(f"{folder} holds {what}; name another folder, or remove it to have {json.dumps(origin)}.")
+
+
+def _take_up(folder: Path, draft: Path, origin: Mapping[str, Any]) -> None:
+    """Leave a draft of this very set in place, with what it has of files; begin it where there is none."""
+    if folder.is_dir() and any(folder.iterdir()):  # files were lost from it
+        if draft.exists():
+            shutil.rmtree(draft)
+        os.replace(folder, draft)
+    if draft.exists() and _origin(draft) != origin:
+        shutil.rmtree(draft)
+    draft.mkdir(exist_ok=True)
+    write_json(draft / ORIGIN, origin)
+
+
+def _fill(draft: Path, contents: Contents, log: Log) -> None:
+    missing = [name for name in contents.media if not (draft / name).is_file()]
+    for stray in [path for path in draft.rglob(".*") if path.is_file()]:  # what a killed run was writing
+        stray.unlink()
+    for part in sorted({Path(name).parent for name in contents.media}):
+        (draft / part).mkdir(parents=True, exist_ok=True)
+    begun, step = time.monotonic(), max(1, len(missing) // 10)
+    for done, name in enumerate(missing, 1):
+        contents.media[name](draft / name)
+        if done % step == 0:
+            left = (time.monotonic() - begun) / done * (len(missing) - done)
+            log(f"{done} of {len(missing)} files, {left:.0f} s left")
+    for table, value in contents.tables.items():
+        write_json(draft / table, value)
+
+
+def write_json(path: Path, value: Any) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)

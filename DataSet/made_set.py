@@ -1,0 +1,271 @@
+"""A small, fully labelled set in the published JSON forms, made here: composed, drawn and filmed by rule, no download.
+
+    python -m DataSet.made_set FOLDER --pieces 240 --seed 0
+    python -m DataSet.made_set FOLDER --pieces 240 --listening    # one question, whose answer is only in the sound
+
+Music is played with the recorded notes that lie in ckpts/nano/decoder, so no soundfont is needed. Item number i is the
+same in a set of any size. A set that was stopped half way goes on where it stopped; one that is whole is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from DataSet import dialogues
+from DataSet.clips import Clip, film, random_clip
+from DataSet.composer import Attributes, compose, is_held_out, sample_attributes
+from DataSet.dialogues import MARKS, Dialogue
+from DataSet.made_folder import Contents, Log, Writer, make_folder
+from DataSet.phrases import typed
+from DataSet.scenes import Scene, draw, random_scene
+from DataSet.wishes import full_caption
+from llama.audio import Waveform
+from llama.flags import USER_ERRORS, sentence
+from llama.sampler import SAMPLE_RATE, BankEntry, Sampler
+
+DECODER = Path(__file__).resolve().parent.parent / "ckpts/nano/decoder"
+SHORTEST, LONGEST = 6.0, 10.0  # seconds of a piece
+PICTURE, FRAME, FRAME_RATE = (128, 128), 96, 8
+# Without threads and assembler code, for the same bytes each time: x264's fast routines look at memory nobody has written.
+H264 = {"crf": "18", "threads": "1", "x264-params": "asm=0"}
+LISTENING_LEADS = ("guitar", "trumpet", "flute", "synthesizer")  # which a small ear hardly takes for one another
+LISTENING_QUESTION = "Which instrument plays the melody?"
+
+Player = Callable[[], Sampler]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A recording before it is played. `seed` is the composer's: equal seeds keep what an edit does not change."""
+
+    attributes: Attributes
+    seconds: float
+    seed: tuple[int, ...]
+
+    def write(self, player: Player, path: Path) -> None:
+        stereo = player().render(compose(np.random.default_rng(self.seed), self.attributes, self.seconds))
+        Waveform(torch.from_numpy(stereo), SAMPLE_RATE).mono().write(path)
+
+
+def make_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
+    """Write the whole set: `pieces` recordings with captions and two questions each, and what goes with them.
+
+    MUCaps.json, MusicQA.json, MUEditInstructions.json name files of audios/ (mono Ogg, 32 kHz, 6 to 10 s); COCO.json and
+    MUImageInstructions.json of images/ (half as many), MUVideo_captions.json and MUVideoInstructions.json of videos/ (a
+    quarter); alpaca.json is words alone. The music that instructions ask for lies in audios/.
+
+    Raises `ValueError` for a number that cannot be, and for a folder that holds something else.
+    """
+    _check(pieces, seed)
+    make_folder(folder, {"set": "made", "pieces": pieces, "seed": seed}, partial(_everything, pieces, seed), log)
+
+
+def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
+    """Write MusicQA.json and audios/: one question, the lead instrument, in the same words for every recording.
+
+    Each of `LISTENING_LEADS` is right equally often (in turn), and everything else is drawn apart from it, so whoever does
+    not hear the recording is right in one case of four.
+    """
+    _check(pieces, seed)
+    make_folder(folder, {"set": "listening", "pieces": pieces, "seed": seed}, partial(_listening, pieces, seed), log)
+
+
+def load_player(folder: Path = DECODER) -> Sampler:
+    """The sampler of a decoder folder, without its language model. Raises `FileNotFoundError` where there is none."""
+    from safetensors import safe_open
+
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no decoder with recorded notes in {folder}; get the folder ckpts/nano of the repository.")
+    entries = json.loads((folder / "config.json").read_text())["audio_encoder"]["entries"]
+    with safe_open(str(folder / "model.safetensors"), "pt") as weights:
+        bank = weights.get_tensor("audio_encoder.bank").numpy().tobytes()
+    return Sampler(bank, [BankEntry(int(p), int(k), int(o), int(n), float(g)) for p, k, o, n, g in entries])
+
+
+# -- what is in a set ---------------------------------------------------------------------------------------------
+
+
+def _rng(seed: int, what: str, index: int) -> np.random.Generator:
+    return np.random.default_rng(_seed(seed, what, index))
+
+
+def _seed(seed: int, what: str, index: int) -> tuple[int, ...]:
+    return seed, zlib.crc32(what.encode()), index
+
+
+def _piece(seed: int, what: str, index: int, attributes: Attributes) -> Piece:
+    seconds = round(float(_rng(seed, f"{what} length", index).uniform(SHORTEST, LONGEST)), 1)
+    return Piece(attributes, seconds, _seed(seed, f"{what} notes", index))
+
+
+def _everything(pieces: int, seed: int) -> Contents:
+    heard = [_piece(seed, "heard", i, sample_attributes(_rng(seed, "heard", i))) for i in range(pieces)]
+    scenes = [random_scene(_rng(seed, "scene", i)) for i in range(max(1, pieces // 2))]
+    clips = [random_clip(_rng(seed, "clip", i)) for i in range(max(1, pieces // 4))]
+    made = {f"heard_{i:05}.ogg": piece for i, piece in enumerate(heard)}
+    asked = {
+        "MUEditInstructions.json": [_edit(seed, i, heard[i]) for i in range(len(clips))],
+        "MUImageInstructions.json": [_picture(seed, i, scenes[i]) for i in range(len(clips))],
+        "MUVideoInstructions.json": [_clip(seed, i, clip) for i, clip in enumerate(clips)],
+    }
+    made |= {row["output_file"]: piece for found in asked.values() for row, piece in found}
+    tables = {
+        "MUCaps.json": {f"heard_{i:05}.ogg": full_caption(piece.attributes) for i, piece in enumerate(heard)},
+        "MusicQA.json": [row for i, piece in enumerate(heard) for row in _questions(seed, i, piece.attributes)],
+        "COCO.json": {f"scene_{i:05}.jpg": _seen(dialogues.picture, scene.labels()) for i, scene in enumerate(scenes)},
+        "MUVideo_captions.json": {f"clip_{i:05}.mp4": _seen(dialogues.clip, clip.labels()) for i, clip in enumerate(clips)},
+        "alpaca.json": [_talk(seed, i) for i in range(pieces)],
+        **{name: [row for row, _ in found] for name, found in asked.items()},
+    }
+    sights: dict[str, Writer] = {f"images/scene_{i:05}.jpg": partial(_write_picture, scene) for i, scene in enumerate(scenes)}
+    sights |= {f"videos/clip_{i:05}.mp4": partial(_write_clip, clip) for i, clip in enumerate(clips)}
+    return Contents(tables, _recordings(made) | sights)
+
+
+def _listening(pieces: int, seed: int) -> Contents:
+    made = {f"heard_{i:05}.ogg": _piece(seed, "listening", i, _led(seed, i)) for i in range(pieces)}
+    rows = [_question(name, LISTENING_QUESTION, f"The {piece.attributes.lead} plays the melody.") for name, piece in made.items()]
+    return Contents({"MusicQA.json": rows}, _recordings(made))
+
+
+def _led(seed: int, index: int) -> Attributes:
+    """A combination for training whose lead goes round, over an instrument that is none of the leads asked for."""
+    rng, lead = _rng(seed, "listening", index), LISTENING_LEADS[index % len(LISTENING_LEADS)]
+    while True:
+        drawn = dataclasses.replace(sample_attributes(rng), lead=lead)
+        if not is_held_out(drawn) and drawn.accompaniment not in LISTENING_LEADS:
+            return drawn
+
+
+def _recordings(made: Mapping[str, Piece]) -> dict[str, Writer]:
+    player = cache(load_player)  # one for all, opened when the first is played, let go with them
+    return {f"audios/{name}": partial(piece.write, player) for name, piece in made.items()}
+
+
+# -- what is said -------------------------------------------------------------------------------------------------
+
+
+def _until(say: Callable[[], Dialogue], fits: Callable[[Dialogue], bool]) -> Dialogue:
+    while not fits(said := say()):
+        pass
+    return said
+
+
+def _question(name: str, question: str, answer: str) -> dict[str, Any]:
+    return {"audio_name": name, "conversation": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]}
+
+
+def _questions(seed: int, index: int, piece: Attributes) -> list[dict[str, Any]]:
+    """Two questions of different kinds about a recording."""
+    rng = _rng(seed, "question", index)
+    first = _until(lambda: dialogues.hear(rng, piece), lambda said: bool(said.instruction))
+    second = _until(lambda: dialogues.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
+    return [_question(f"heard_{index:05}.ogg", typed(rng, said.instruction), said.answer) for said in (first, second)]
+
+
+def _talk(seed: int, index: int) -> dict[str, str]:
+    rng = _rng(seed, "talk", index)
+    said = _until(lambda: dialogues.talk(rng), lambda said: bool(said.instruction))
+    return {"instruction": typed(rng, said.instruction), "input": "", "output": said.answer}
+
+
+def _seen(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], labels: Mapping[str, str]) -> str:
+    """What is to be seen, in one sentence: the answer that a question about it has, which chance does not touch."""
+    rng = np.random.default_rng(0)
+    return _until(lambda: speak(rng, labels), lambda said: said.caption is None).answer
+
+
+def _edit(seed: int, index: int, heard: Piece) -> tuple[dict[str, Any], Piece]:
+    rng = _rng(seed, "edit", index)
+    said = _until(lambda: dialogues.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
+    row = _instruction("audio", f"heard_{index:05}.ogg", f"edited_{index:05}.ogg", full_caption(heard.attributes, key=True), said, rng)
+    return row, dataclasses.replace(heard, attributes=said.piece)
+
+
+def _picture(seed: int, index: int, scene: Scene) -> tuple[dict[str, Any], Piece]:
+    return _for_sight(seed, index, "image", ("scene", "jpg"), scene.labels(), dialogues.picture)
+
+
+def _clip(seed: int, index: int, clip: Clip) -> tuple[dict[str, Any], Piece]:
+    return _for_sight(seed, index, "video", ("clip", "mp4"), clip.labels(), dialogues.clip)
+
+
+def _for_sight(
+    seed: int, index: int, modality: str, file: tuple[str, str], labels: Mapping[str, str], speak: Callable[..., Dialogue]
+) -> tuple[dict[str, Any], Piece]:
+    rng, (name, suffix) = _rng(seed, f"for {modality}", index), file
+    said = _until(lambda: speak(rng, labels), lambda said: said.caption is not None)
+    row = _instruction(modality, f"{name}_{index:05}.{suffix}", f"for_{name}_{index:05}.ogg", _seen(speak, labels), said, rng)
+    return row, _piece(seed, f"for {modality}", index, said.piece)
+
+
+def _instruction(
+    modality: str, given: str, wanted: str, caption: str, said: Dialogue, rng: np.random.Generator
+) -> dict[str, Any]:
+    """One entry of the published form: `value` without the audio tokens, which training adds."""
+    human = {"from": "human", "value": typed(rng, said.instruction), "input_modality": modality, "caption": caption}
+    answer = said.answer.removesuffix(MARKS).strip()
+    gpt = {"from": "gpt", "value": answer, "caption": said.caption, "output_modality": "audio"}
+    return {"input_file": given, "output_file": wanted, "conversation": [human, gpt]}
+
+
+# -- how it comes to disk -----------------------------------------------------------------------------------------
+
+
+def _write_picture(scene: Scene, path: Path) -> None:
+    draft = path.with_name(f".{path.name}")
+    draw(scene, PICTURE).save(draft, "JPEG", quality=90)
+    os.replace(draft, path)
+
+
+def _write_clip(clip: Clip, path: Path) -> None:
+    import av
+
+    draft = path.with_name(f".{path.name}")
+    with av.open(str(draft), "w") as container:
+        stream = container.add_stream("h264", rate=FRAME_RATE, options=H264)
+        stream.width, stream.height, stream.pix_fmt = FRAME, FRAME, "yuv420p"
+        for frame in film(clip, FRAME):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    os.replace(draft, path)
+
+
+def _check(pieces: int, seed: int) -> None:
+    if not 1 <= pieces <= 99_999:
+        raise ValueError(f"A set of {pieces} pieces cannot be made; ask for 1 to 99999.")
+    if seed < 0:
+        raise ValueError(f"The seed is {seed}; give a whole number from 0 on.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 with one sentence on what was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pieces", type=int, default=240, help="recordings that are listened to (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--listening", action="store_true", help="one question whose answer is only in the sound, and nothing else")
+    options = parser.parse_args(arguments)
+    try:
+        (listening_set if options.listening else make_set)(options.folder, options.pieces, options.seed)
+    except (*USER_ERRORS, OSError) as error:  # OSError: a full disk
+        print(sentence(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
