@@ -5,7 +5,8 @@ Legend: B rows, L layer states (or one), T frames (or tokens), F encoder width, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from llama.transformer import RMSNorm
 MODALITY_WEIGHT = 1 / (1 + 1e-6)  # one medium of weight 1, over the sum of weights + 1e-6: what the weights were trained with
 BRIDGE_EPS = 1e-6  # of the blocks' norms; the LLaMA's own is 1e-5
 
+Kept = Mapping[str, Tensor]  # what a cache keeps of a medium, see `Reduction`
 Neighbours = Callable[[Tensor], Tensor]  # unit features [B, F] -> unit features drawn to their nearest prototypes
 
 
@@ -36,6 +38,11 @@ class Mix(nn.Module):
 
 def unit(x: Tensor) -> Tensor:
     return MODALITY_WEIGHT * F.normalize(x, dim=-1)
+
+
+def drawn(mixed: Tensor, neighbours: Neighbours | None) -> Tensor:
+    """The time mean of mixed states [B, F] as a unit feature, drawn to its nearest prototypes where there are any."""
+    return neighbours(unit(mixed)) if neighbours else unit(mixed)
 
 
 class RecurrentPool(nn.Module):
@@ -77,7 +84,7 @@ class UnderstandingAdapter(nn.Module):
 
     def __init__(self, config: AdapterConfig, dim: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dim = config, dim
         self.mix = Mix(config.channels)
         self.pools = nn.ModuleDict({name: pool for name in config.pools if (pool := build_pool(name, config)) is not None})
         self.project = nn.ModuleList(nn.Linear(self.pooled_dim(name), dim) for name in config.pools)
@@ -104,11 +111,22 @@ class UnderstandingAdapter(nn.Module):
         pooled = []
         for name in self.config.pools:
             if name == "mean":
-                feature = unit(frames[name].mean(dim=1))
-                pooled.append(neighbours(feature) if neighbours else feature)
+                pooled.append(drawn(frames[name].mean(dim=1), neighbours))
             else:
                 pooled.append(self.pools[name](frames[name]))
         return pooled
+
+    def pool_kept(self, kept: Kept, neighbours: Neighbours | None = None) -> list[Tensor]:
+        """What a `Reduction` kept of media of one length, B together -> one vector [B, C] a pool, as `pool(frames(states))`."""
+        return [kept[name] if name in kept else self._pool_kept(name, kept, neighbours) for name in self.config.pools]
+
+    def _pool_kept(self, name: str, kept: Kept, neighbours: Neighbours | None) -> Tensor:
+        if name == "mean":
+            return drawn(kept["mixed"] if "mixed" in kept else self.mix(kept["channels"]), neighbours)
+        if name == "recurrent" and "frames" in kept:
+            return self.pools[name](kept["frames"])
+        windows = [kept[f"states.{place}"] for place in range(sum(part.startswith("states.") for part in kept))]
+        return self.pools[name](torch.cat([self._frames_for(name, window) for window in windows], dim=1))
 
     def prompts(self, pooled: Sequence[Tensor]) -> Tensor:
         """Pooled vectors -> [B, P, D]."""
@@ -135,3 +153,64 @@ def build_pool(name: str, config: AdapterConfig) -> nn.Module | None:
 def join(windows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Windows of one recording, in order, as one: every frame weighs the same, so each window weighs by its length."""
     return {name: torch.cat([window[name] for window in windows], dim=1) for name in windows[0]}
+
+
+class Reduction:
+    """Encoder states of the windows of a medium -> the least of them that decides what its adapter makes of it.
+
+    Kept are, by name and as far as the pools need them (`parts`): "channels" [C, F], what the mix sums over, their time mean
+    taken, which may go before the mix; "mixed" [F], after a frozen mix of tokens; under a frozen pool's name its vector;
+    "frames" [T, F] of a recurrent pool behind a frozen mix; for any other pool that trains whole "states", each window alone
+    as "states.0" [L, T, F], "states.1" and on, for a pool may see where one ends.
+    Frozen parts are copies, so that a learner may move or shard its own. `trained`: names of the model's parameters.
+    """
+
+    def __init__(self, adapter: UnderstandingAdapter, kind: str, trained: Collection[str]) -> None:
+        self.config, self.dtype = adapter.config, adapter.mix.weight.dtype
+        self._trained = {name.removeprefix(f"adapters.{kind}.") for name in trained if name.startswith(f"adapters.{kind}.")}
+        self.parts: tuple[str, ...] = tuple(dict.fromkeys(self._part(name) for name in self.config.pools))
+        used = {name: adapter.pools[name] for name in self.parts if name in adapter.pools}
+        used |= {"mix": adapter.mix} if {"mixed", "frames", "recurrent"} & set(self.parts) else {}
+        self.frozen = copy.deepcopy(nn.ModuleDict(used)).requires_grad_(False).eval()
+
+    def _part(self, pool: str) -> str:
+        """Which part of what is kept stands for a pool."""
+        mixes, pools = self._trains("mix"), self._trains(f"pools.{pool}")
+        if pool == "mean":
+            return "mixed" if self.config.mix == "tokens" and not mixes else "channels"
+        if pool == "recurrent" and not mixes:
+            return "frames" if pools else "recurrent"
+        return "states" if pools or pool == "recurrent" else pool
+
+    def _trains(self, part: str) -> bool:
+        return any(name.startswith(f"{part}.") for name in self._trained)
+
+    def window(self, states: Tensor) -> dict[str, Tensor]:
+        """States [1, L, T, F] of one window -> what `whole` needs of them, so that long recordings stay small."""
+        self.frozen.to(states.device)
+        return {part: self._of_window(part, states) for part in self.parts}
+
+    def _of_window(self, part: str, states: Tensor) -> Tensor:
+        if part == "states":
+            return states
+        if part == "channels":
+            return states[:, 0] if self.config.mix == "tokens" else states.sum(2, dtype=torch.float32)
+        cast = states.to(self.dtype)
+        if part == "mixed":
+            return self.frozen["mix"](cast[:, 0])
+        return unit(self.frozen["mix"](cast)) if part in ("frames", "recurrent") else self.frozen[part].frames(cast)
+
+    def whole(self, windows: Sequence[Kept], frames: int) -> dict[str, Tensor]:
+        """All windows of one medium, in order, of `frames` frames together -> what is kept of it, on the CPU."""
+        found = {part: self._of_whole(part, [window[part] for window in windows], frames)
+                 for part in self.parts if part != "states"}
+        found |= {f"states.{place}": window["states"] for place, window in enumerate(windows) if "states" in self.parts}
+        return {part: value[0].cpu().clone() for part, value in found.items()}
+
+    def _of_whole(self, part: str, windows: Sequence[Tensor], frames: int) -> Tensor:
+        if self.config.mix == "tokens":
+            return windows[0]
+        if part == "channels":
+            return torch.stack(list(windows)).sum(0) / frames  # so each window weighs by its length
+        joined = torch.cat(list(windows), dim=1)
+        return joined if part == "frames" else self.frozen[part](joined)
