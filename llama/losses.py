@@ -26,10 +26,15 @@ def condition_loss(projected: Tensor, states: Tensor, mask: Tensor | None = None
 
     mask [B, tokens] leaves the padding out; without one every position counts, as in the published training.
     """
-    error = (projected.float() - CONDITION_SCALE * states.float()).square().mean(dim=-1)
+    error = condition_error(projected, states)
     if mask is None:
         return error.mean()
     return (error * mask).sum() / mask.sum()
+
+
+def condition_error(projected: Tensor, states: Tensor) -> Tensor:
+    """Squared error of each position, [B, tokens], of the projector's output against 10 x the text encoder's states."""
+    return (projected.float() - CONDITION_SCALE * states.float()).square().mean(dim=-1)
 
 
 def audio_token_positions(labels: Tensor, first_audio_token: int) -> Tensor:

@@ -23,8 +23,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "stages", "settings", "manifests", "streams", "data", "features", "learner", "snapshots", "reports",
-        "training", "metrics",
+        "generation", "stages", "settings", "manifests", "streams", "order", "data", "features", "learner", "snapshots",
+        "reports", "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -60,7 +60,8 @@ OF_A_FILE = {
     "learner": {"fairscale"},  # activation checkpointing with offload
     "snapshots": {"safetensors", "filelock"},
     "reports": {"matplotlib", "tqdm", "tensorboard"},
-    "training": {"accelerate", "timm"},
+    "parallel": {"accelerate"},
+    "training": {"timm"},
 }
 
 PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for column, name in enumerate(names)}

@@ -1,0 +1,203 @@
+"""The part of the model that trains, as one module: a batch in, sums of losses out.
+
+Sums, not means: the mean is taken over everything that one step of the optimiser sees, however that is cut into
+micro-batches and processes, so that the cut does not change what is learned.
+
+Legend: B rows, T tokens, M rows that make music, K condition tokens, W condition width, D the LLaMA's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from llama.adapters import UnderstandingAdapter
+from llama.config import AUDIO_TOKENS, MODALITIES
+from llama.features import prompts
+from llama.losses import IGNORE, condition_error
+from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+from llama.overlay import NEW_ROWS
+
+if TYPE_CHECKING:
+    from llama.settings import TrainConfig
+
+NEIGHBOURS = ("mert", "vit", "vivit", "music_decoder")
+MUSIC = "music"  # beside the media: what a step may hold, and so what must be in every process's graph
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One micro-batch on the device, with everything that frozen parts say about it."""
+
+    tokens: Tensor  # [B, T] int64
+    labels: Tensor  # [B, T]
+    media: Mapping[str, Sequence[Mapping[str, Tensor] | None]]  # reduced encoder states, a slot a row
+    states: Tensor | None  # [M, K, W] text states of the captions
+    mask: Tensor | None  # [M, K]
+    captions: tuple[str | None, ...] = ()  # a slot a row
+    tasks: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def holds(self) -> set[str]:
+        """Media and music that this micro-batch has."""
+        found = {name for name, rows in self.media.items() if any(row is not None for row in rows)}
+        return found | ({MUSIC} if self.states is not None else set())
+
+
+@dataclass(frozen=True)
+class ConditionWeights:
+    """How positions of the condition count in its regression.
+
+    padding: "ignore" leaves positions after the caption's end out; "count" regresses them too, as the published training
+    did; "silence" draws them to zero. The first `registers` positions weigh `register_weight` times as much.
+    """
+
+    padding: str = "ignore"
+    registers: int = 0
+    register_weight: float = 1.0
+
+    def apply(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets [M, K, W] and weights [M, K]."""
+        weight = mask.float() if self.padding == "ignore" else torch.ones_like(mask, dtype=torch.float32)
+        weight[:, : self.registers] *= self.register_weight
+        return states * mask[..., None] if self.padding == "silence" else states, weight
+
+
+class Learner(nn.Module):
+    """`model` without its frozen neighbours; with `new_rows`, the audio tokens' rows of the output map train alone."""
+
+    def __init__(self, model: MuMuLLaMA, condition: ConditionWeights | None = None, *, new_rows: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.condition = condition or ConditionWeights()
+        self.neighbours = model.neighbours
+        rows = model.llama.output.weight.detach()[-AUDIO_TOKENS:].float().clone()
+        self.new_rows = nn.Parameter(rows) if new_rows else None
+
+    def forward(self, lesson: Lesson, held: Iterable[str] = ()) -> dict[str, Tensor]:
+        """Sums a row: words [B], words_count [B], condition [M], condition_count [M]; `tie`, a zero with gradients.
+
+        held: what the whole step holds in any process. What it holds and this micro-batch does not is tied in with a
+        gradient of zero: all processes must agree on which parameters have one.
+        """
+        out = self.model(lesson.tokens, self.features(lesson))
+        logits = self.logits(out.logits, out.hidden)
+        target = lesson.labels[:, 1:]
+        each = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), target.flatten(), ignore_index=IGNORE, reduction="none")
+        sums = {"words": each.view_as(target).sum(1), "words_count": (target != IGNORE).sum(1)}
+        sums["condition"], sums["condition_count"] = self.regress(lesson, out.hidden)
+        return {**sums, "tie": self.tie(set(held) - lesson.holds())}
+
+    def features(self, lesson: Lesson) -> ModalityFeatures:
+        found = {
+            name: prompts(cast(UnderstandingAdapter, self.model.adapters[name]), rows, self.neighbours if name == "audio" else None)
+            for name, rows in lesson.media.items()
+            if any(row is not None for row in rows)
+        }
+        return ModalityFeatures(**found)
+
+    def logits(self, logits: Tensor, hidden: Tensor) -> Tensor:
+        """The audio tokens' columns by rows of their own, where these train."""
+        if self.new_rows is None:
+            return logits
+        mine = F.linear(self.model.llama.norm(hidden), self.new_rows.to(hidden.dtype))
+        return torch.cat([logits[..., :-AUDIO_TOKENS], mine.to(logits.dtype)], dim=-1)
+
+    def regress(self, lesson: Lesson, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors of the condition, summed over its positions, and the weight of these; both [M]."""
+        if lesson.states is None or lesson.mask is None:
+            return hidden.new_zeros(0), hidden.new_zeros(0)
+        picked = torch.stack([hidden[row, at : at + AUDIO_TOKENS] for row, at in self.audio_positions(lesson.labels)])
+        projected = self.model.project(picked, self.model.audio_token_embeddings(len(picked)))
+        states, weight = self.condition.apply(lesson.states, lesson.mask)
+        return (condition_error(projected, states) * weight).sum(1), weight.sum(1)
+
+    def audio_positions(self, labels: Tensor) -> list[tuple[int, int]]:
+        """(row, position that predicts the first audio token) of each row with music: the last one, should a caption
+        have quoted such a token."""
+        first = self.model.config.llama.vocab_size - AUDIO_TOKENS
+        found = dict((labels[:, 1:] == first).nonzero().tolist())  # of one row's positions the last
+        return sorted(found.items())
+
+    def tie(self, missing: set[str]) -> Tensor:
+        total = self.model.llama.norm.weight.new_zeros(())
+        parts = [*(self.model.adapters[name] for name in MODALITIES if name in missing)]
+        if MUSIC in missing:
+            parts.append(self.model.output_projector)
+        for part in parts:
+            for value in part.parameters():
+                if value.requires_grad:
+                    total = total + 0.0 * value.float().sum()
+        return total
+
+
+def own_name(name: str) -> str:
+    """A parameter's name in the learner -> in the files."""
+    return NEW_ROWS if name == "new_rows" else name.removeprefix("model.")
+
+
+def choose_trainable(learner: Learner, names: Iterable[str]) -> None:
+    """Exactly `names` (own names) train, in float32; all else is frozen."""
+    wanted = set(names)
+    for name, value in learner.named_parameters():
+        value.requires_grad_(own_name(name) in wanted)
+        if value.requires_grad and value.dtype != torch.float32:
+            value.data = value.data.float()
+
+
+def open_gates(model: MuMuLLaMA, start: float) -> None:
+    for block in model.llama.layers:
+        block.attention.gate.data.fill_(start)
+
+
+def checkpoint_activations(model: MuMuLLaMA, kind: str, offload: bool = False) -> None:
+    """Blocks forget their activations and compute them again in the backward pass.
+
+    kind: "none", "torch", or "fairscale", which can keep what it does keep in the CPU's memory (`offload`).
+    """
+    if kind == "fairscale":
+        from fairscale.nn import checkpoint_wrapper
+
+        for block in model.llama.layers:
+            checkpoint_wrapper(block, offload_to_cpu=offload)
+    elif kind == "torch":
+        for block in model.llama.layers:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+
+
+def take_neighbours(model: MuMuLLaMA) -> dict[str, nn.Module | None]:
+    """The frozen neighbours out of the model, so that only what trains is wrapped, sharded and saved."""
+    found = {name: getattr(model, name) for name in NEIGHBOURS}
+    for name in NEIGHBOURS:
+        setattr(model, name, None)
+    return found
+
+
+@contextmanager
+def whole(learner: Learner, neighbours: Mapping[str, nn.Module | None]) -> Iterator[MuMuLLaMA]:
+    """The model as its user has it, for a while: with neighbours, and the new rows in their place."""
+    model, output = learner.model, learner.model.llama.output.weight
+    kept = output.detach()[-AUDIO_TOKENS:].clone()
+    for name, part in neighbours.items():
+        setattr(model, name, part)
+    if learner.new_rows is not None:
+        output.data[-AUDIO_TOKENS:] = learner.new_rows.detach().to(output.dtype)
+    learner.eval()
+    try:
+        yield model
+    finally:
+        learner.train()
+        output.data[-AUDIO_TOKENS:] = kept
+        take_neighbours(model)
+
+
+def condition_weights(config: TrainConfig) -> ConditionWeights:
+    return ConditionWeights(config.condition_padding, config.condition_registers, config.register_weight)

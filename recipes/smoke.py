@@ -1,0 +1,59 @@
+"""What `train.py --smoke` trains: a tiny LLaMA behind the embedded default's encoders and decoder, on a small set."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import torch
+
+from llama import MuMuConfig, MuMuLLaMA, load
+from llama.flags import DEFAULT_MODEL
+from llama.parallel import main_first
+from llama.settings import Made, ModelSettings, Source, TrainConfig
+
+FOLDER, STEPS, PIECES = "runs/smoke", 12, 12
+SOURCES = (  # form, list, folder of its media
+    ("captions_to_music", "MUCaps", "audios"),
+    ("musicqa", "MusicQA", "audios"),
+    ("instructions", "MUEditInstructions", "audios"),
+    ("instructions", "MUImageInstructions", "images"),
+    ("instructions", "MUVideoInstructions", "videos"),
+)
+
+
+def smoke_config(
+    output_dir: str | None = None, steps: int | None = None, seed: int | None = None, model: str | None = None, resume: bool = False
+) -> TrainConfig:
+    """Model and set are made in the output folder, which is begun anew unless the run is resumed."""
+    root, steps, seed = Path(output_dir or FOLDER), steps or STEPS, seed or 0
+    with main_first("cpu"):
+        if not resume:
+            for old in ("checkpoints", "last"):
+                shutil.rmtree(root / old, ignore_errors=True)
+        if not (root / "base").exists():
+            tiny_model(seed).save_pretrained(root / "base")
+    made = root / "made"
+    sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in SOURCES)  # type: ignore[arg-type]
+    return TrainConfig(
+        model=ModelSettings(path=model or str(root / "base")), data=dict.fromkeys((1, 2, 3), sources), made=Made(str(made), PIECES),
+        holdout=0.15, output_dir=str(root), cache_dir=str(root / "features"), device="cpu", seed=seed, max_steps=steps,
+        batch_size=2, max_tokens=192, lr=1e-3, warmup_steps=min(2, steps - 1), condition_padding="silence", condition_weight=0.03,
+        validate_every=6, validation_rows=8, examples=2, example_seconds=2.0, save_every=6, log_every=1,
+    )  # fmt: skip
+
+
+def tiny_model(seed: int) -> MuMuLLaMA:
+    """Random but for its neighbours, which are those of ckpts/nano."""
+    nano, sizes = load(DEFAULT_MODEL), MuMuConfig.tiny()
+    llama, projector = nano.config.llama, nano.config.projector
+    config = dataclasses.replace(
+        nano.config,
+        query_layer=sizes.query_layer,
+        llama=dataclasses.replace(sizes.llama, vocab_size=llama.vocab_size, max_seq_len=llama.max_seq_len),
+        projector=dataclasses.replace(sizes.projector, tokens=projector.tokens, width=projector.width),
+    )
+    torch.manual_seed(seed)
+    parts = {name: getattr(nano, name) for name in ("tokenizer", "mert", "vit", "vivit", "music_decoder")}
+    return MuMuLLaMA(config, **parts).eval()
