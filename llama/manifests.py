@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Any, overload
 from zlib import crc32
 
@@ -208,8 +208,8 @@ def kinds_of(name: str) -> list[str]:
 
 def inside(where: str, name: str) -> str:
     """`name`, if it leads to a place in the media folder; `ValueError` otherwise."""
-    path = PureWindowsPath(name)  # splits at both kinds of slashes
-    if not name.strip() or path.root or ".." in path.parts:
+    parts = name.replace("\\", "/").split("/")  # both kinds of slashes, whatever the machine
+    if not parts[0].strip() or ".." in parts or (len(parts) > 1 and parts[0].endswith(":")):
         raise ValueError(f"{where} names the file {name!r}, which is not within the media folder; give a name in it.")
     return name
 
