@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from llama.config import MODALITIES
 from llama.dialogue import format_prompt
+from llama.examples import Example, Medium
 from llama.losses import IGNORE
-from llama.manifests import Example, Medium
 from llama.order import Examples, Order, Streams
 from llama.settings import TrainConfig
 from llama.tokenizer import MARK_PATTERN, Tokenizer

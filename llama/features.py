@@ -32,8 +32,8 @@ from llama.adapters import Kept, Neighbours, Reduction, UnderstandingAdapter
 from llama.audio import Waveform
 from llama.config import MODALITIES
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
+from llama.examples import Medium
 from llama.frozen import FrozenEncoder
-from llama.manifests import Medium
 from llama.media import load_frames, load_image
 from llama.mumu_llama import MuMuLLaMA
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from llama.config import MODALITIES
 from llama.dialogue import format_prompt
-from llama.manifests import Example, read_source
+from llama.examples import Example
+from llama.manifests import read_source
 from llama.settings import Source
 from llama.streams import stream
 

@@ -25,7 +25,7 @@ from llama.dialogue import MEDIA, Reply, Turn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from llama.manifests import Example
+    from llama.examples import Example
 
 COLUMNS = ("step", "epoch", "loss", "words", "condition", "learning_rate", "gradient_norm", "examples_per_second", "seconds")
 VALIDATION_COLUMNS = ("step", "task", "loss", "rows")

@@ -21,21 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from llama.manifests import (
+from llama.examples import Entry, Example, Medium
+from llama.items import (
     ASK,
     DESCRIBE,
     MAKE,
-    STREAMED,
     SUFFIXES,
-    Entry,
-    Example,
-    Medium,
     alpaca_entries,
     inside,
     instruction_entries,
     musicqa_entries,
     unknown,
 )
+from llama.manifests import STREAMED
 from llama.settings import Source
 
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt")  # what loading would run

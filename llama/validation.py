@@ -12,9 +12,9 @@ from torch import nn
 
 from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
+from llama.examples import Example
 from llama.generation import GenerationOptions, respond
 from llama.learner import Learner, Lesson, whole
-from llama.manifests import Example
 from llama.media import load_frames, load_image
 from llama.parallel import Team
 

@@ -23,8 +23,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "stages", "settings", "manifests", "streams", "order", "data", "features", "learner", "snapshots",
-        "reports", "parallel", "updates", "validation", "training", "metrics",
+        "generation", "stages", "settings", "examples", "items", "songs", "manifests", "streams", "order", "data",
+        "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }

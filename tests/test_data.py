@@ -22,8 +22,8 @@ from DataSet import dialogues
 from llama import order as ordering
 from llama.data import IGNORE, Batch, collate, loader, once, write_row
 from llama.dialogue import format_prompt
+from llama.examples import Example, Medium
 from llama.losses import answer_loss
-from llama.manifests import Example, Medium
 from llama.order import Examples, Order, Streams, place_of, read_examples, split
 from llama.settings import Source, TrainConfig
 from llama.tokenizer import Tokenizer

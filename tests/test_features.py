@@ -24,8 +24,8 @@ from llama import features as room
 from llama.audio import Waveform
 from llama.config import MODALITIES
 from llama.dialogue import Turn
+from llama.examples import Medium
 from llama.features import Features, Store, prompts
-from llama.manifests import Medium
 from llama.mumu_llama import MuMuLLaMA
 
 ASSETS = Path(__file__).parent.parent / "assets/examples"

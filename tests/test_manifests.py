@@ -12,9 +12,10 @@ import av
 import numpy as np
 import pytest
 
-from llama import manifests
+from llama import examples, songs
 from llama.audio import Encoded, Waveform
-from llama.manifests import Example, Medium, read_source
+from llama.examples import Example, Manifest, Medium
+from llama.manifests import read_source
 from llama.settings import Source
 
 
@@ -28,7 +29,7 @@ def instruction(given: str = "image", made: str = "audio", file: str = "a.jpg", 
                              turn("gpt", "Here", output_modality=made, **rest)]}
 
 
-def listed(folder: Path, data: Any, form: str, name: str = "list.json", **rest: Any) -> manifests.Manifest:
+def listed(folder: Path, data: Any, form: str, name: str = "list.json", **rest: Any) -> Manifest:
     (folder / name).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return read_source(Source(form, str(folder / name), **rest), 3)
 
@@ -184,7 +185,7 @@ def test_a_medium_is_missed_when_it_is_opened(tmp_path: Path) -> None:
 
 
 def test_a_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests, "HASH_BLOCK", 7)
+    monkeypatch.setattr(examples, "HASH_BLOCK", 7)
     content = bytes(range(256))
     (tmp_path / "a.bin").write_bytes(content)
     wanted = hashlib.sha256(content).hexdigest()
@@ -222,8 +223,8 @@ def test_a_folder_of_songs(tmp_path: Path) -> None:
     assert [one.task for one in found] == ["describe_music", "text_to_music"] * 2
     told, asked = found[2:]
     assert told.answer == "A quiet guitar." and told.audio.path == tmp_path / "deep" / "a.wav" and told.caption is None
-    assert told.instruction in manifests.QUESTIONS and Waveform.read(told.audio.open()).seconds == 0.2
-    assert asked.caption == "A quiet guitar." and asked.caption in asked.instruction and asked.answer in manifests.GIVEN
+    assert told.instruction in songs.QUESTIONS and Waveform.read(told.audio.open()).seconds == 0.2
+    assert asked.caption == "A quiet guitar." and asked.caption in asked.instruction and asked.answer in songs.GIVEN
     assert not media_of(asked)
     assert found[0].answer == 'Jazz music called "Blue Night" by Ann Lee from the album "Evening".'
     assert list(read_source(Source("songs", media=str(tmp_path)), 3)) == found

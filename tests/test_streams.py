@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from llama.audio import Encoded, Waveform
-from llama.manifests import Example, read_source
+from llama.examples import Example
+from llama.manifests import read_source
 from llama.media import load_image
 from llama.settings import Source
 from llama.streams import stream
