@@ -36,6 +36,7 @@ from llama.folder import CONFIG, ENCODERS, from_pretrained, is_own, own_state, s
 from llama.frozen import KNOWN, FrozenEncoder
 from llama.knn import PrototypeIndex
 from llama.mumu_llama import MuMuLLaMA
+from llama.overlay import apply_overlay, base_arguments, check_sizes, is_overlay, read_overlay
 from llama.published import BRIDGES, NEIGHBOURS, infer_config, normalise, take_neighbours, to_own, to_published
 from llama.shards import CHECKLIST, LAYOUTS, LlamaFolder, read_safetensors, read_torch, verify_checklist, weights_of
 from llama.tokenizer import Tokenizer
@@ -63,8 +64,9 @@ def load(
 ) -> MuMuLLaMA:
     """A model in eval mode, from whatever holds its weights.
 
-    model: our own folder or hub name, a published checkpoint or a folder with checkpoint.pth, or None to start training
-    from llama_dir and the components. Weights in a checkpoint override those of the folders. Weights of known
+    model: our own folder or hub name, a published checkpoint or a folder with checkpoint.pth, what training wrote
+    (OUTPUT_DIR/last; arguments that contradict its base are refused), or None to start training from llama_dir and the
+    components. Weights in a checkpoint override those of the folders. Weights of known
     components need no folder; others take their sizes from mert_path, vit_path, vivit_path, music_decoder_path.
     music_decoder: "musicgen" or "audioldm2"; None takes what the model was trained for. Our own folders hold their
     components: of these arguments they take knn_dir, and music_decoder_path if they were saved without a decoder.
@@ -77,6 +79,13 @@ def load(
         raise ValueError(f"music_decoder {music_decoder!r} is unknown; choose musicgen or audioldm2.")
     place = device_named(device)
     paths = {"mert": mert_path, "vit": vit_path, "vivit": vivit_path}
+    if model is not None and is_overlay(model):
+        given = {
+            **{f"{name}_path": path for name, path in paths.items()}, "llama_dir": llama_dir, "knn_dir": knn_dir,
+            "llama_type": llama_type if llama_type != "7B" else None,
+            "music_decoder": music_decoder, "music_decoder_path": music_decoder_path,
+        }  # fmt: skip
+        return _load_over(model, given, place, dtype, merge_lora, verify)
     if model is not None and is_own(model):
         _refuse_for_own(model, llama_dir, paths, verify)
         return from_pretrained(
@@ -97,6 +106,19 @@ def load(
     neighbours = PrototypeIndex.read(knn_dir) if knn_dir else None
     result = assemble(config, to_own(state), kind, place, start=model is None)
     return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+
+
+def _load_over(
+    folder: str | Path, given: Mapping[str, Any], device: torch.device, dtype: Any, merge_lora: bool, verify: bool
+) -> MuMuLLaMA:
+    """Trained weights over their base, before its LoRA is merged."""
+    weights, origin = read_overlay(folder)
+    base = base_arguments(origin, given)
+    kind = dtype if dtype is not None else base.get("dtype")
+    result = load(**{**base, "dtype": kind}, device=device, merge_lora=False, verify=verify)
+    check_sizes(origin, result.config)
+    apply_overlay(result, weights)
+    return result.merge_lora() if merge_lora else result
 
 
 def _refuse_for_own(
