@@ -23,8 +23,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "stages", "settings", "examples", "items", "songs", "manifests", "streams", "order", "data",
-        "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
+        "generation", "stages", "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams",
+        "order", "data", "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -55,7 +55,8 @@ OF_A_FILE = {
     "folder": {"faiss"},
     "checkpoint": {"transformers"},  # its way to find a component's json on disk or hub
     "settings": {"yaml"},
-    "streams": {"webdataset", "datasets"},
+    "tables": {"datasets"},
+    "streams": {"webdataset"},
     "features": {"safetensors"},
     "learner": {"fairscale"},  # activation checkpointing with offload
     "snapshots": {"safetensors", "filelock"},
