@@ -24,7 +24,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
         "generation", "stages", "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams",
-        "order", "data", "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
+        "order", "rows", "data", "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
