@@ -24,7 +24,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
         "generation", "stages", "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams",
-        "order", "rows", "data", "features", "learner", "snapshots", "reports", "parallel", "updates", "validation", "training", "metrics",
+        "order", "rows", "data", "store", "features", "learner", "snapshots", "reports", "parallel", "updates",
+        "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -57,7 +58,7 @@ OF_A_FILE = {
     "settings": {"yaml"},
     "tables": {"datasets"},
     "streams": {"webdataset"},
-    "features": {"safetensors"},
+    "store": {"safetensors"},
     "learner": {"fairscale"},  # activation checkpointing with offload
     "snapshots": {"safetensors", "filelock"},
     "reports": {"matplotlib", "tqdm", "tensorboard"},

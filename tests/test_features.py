@@ -25,8 +25,9 @@ from llama.audio import Waveform
 from llama.config import MODALITIES
 from llama.dialogue import Turn
 from llama.examples import Medium
-from llama.features import Features, Store, prompts
+from llama.features import Features, prompts
 from llama.mumu_llama import MuMuLLaMA
+from llama.store import Store
 
 ASSETS = Path(__file__).parent.parent / "assets/examples"
 NANO = Path(__file__).parent.parent / "ckpts/nano"
