@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--config", type=Path, metavar="FILE", help="what to train, from what and how: see configs/")
     add("--output_dir", metavar="DIR", help="instead of the configuration's")
     add("--max_steps", type=int, metavar="N", help="steps of the optimiser, instead of the configuration's length")
-    add("--seed", type=int, metavar="N", help="of data order and new weights, instead of the configuration's")
+    add("--seed", type=int, metavar="N", help="of the order of the data, instead of the configuration's")
     add("--resume", action="store_true", help="go on from the newest checkpoint in the output folder")
     add("--smoke", action="store_true", help="a tiny model on a small set made on the spot: does everything work here?")
     add("--model", metavar="PATH", help="start from this instead of the configuration's: a folder of ours, OUTPUT_DIR/last of a stage")

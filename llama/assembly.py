@@ -34,15 +34,24 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def assemble(config: MuMuConfig, state: State, dtype: Dtype, device: torch.device, *, start: bool = False) -> MuMuLLaMA:
+def assemble(
+    config: MuMuConfig,
+    state: State,
+    dtype: Dtype,
+    device: torch.device,
+    *,
+    start: bool = False,
+    precise: Callable[[str], bool] | None = None,
+) -> MuMuLLaMA:
     """MuMuLLaMA's own parts from `state` (our names; emptied on the way), without its neighbours.
 
     With `start`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
+    Weights whose names are `precise` become float32 whatever `dtype` is: rounded once, they would train from elsewhere.
     Raises ValueError naming a weight that is missing, left over or of another shape.
     """
     with torch.device("meta"):
         model = MuMuLLaMA(config)
-    _place_all(model, state, dtype, device)
+    _place_all(model, state, lambda name: torch.float32 if precise and precise(name) else dtype, device)
     with seeded(0):
         _start_gates(model)
         if start:
@@ -76,7 +85,7 @@ def put(model: nn.Module, name: str, value: Tensor) -> None:
         module._parameters[leaf] = nn.Parameter(value, requires_grad=value.is_floating_point())
 
 
-def _place_all(model: nn.Module, state: State, dtype: Dtype, device: torch.device) -> None:
+def _place_all(model: nn.Module, state: State, dtype: Callable[[str], Dtype], device: torch.device) -> None:
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     for name in list(state):
         value = state.pop(name)
@@ -89,7 +98,7 @@ def _place_all(model: nn.Module, state: State, dtype: Dtype, device: torch.devic
                 f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
                 "give the params.json and component folders that belong to it."
             )
-        put(model, name, cast(value, dtype, device))
+        put(model, name, cast(value, dtype(name), device))
 
 
 def attach(

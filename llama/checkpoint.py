@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     merge_lora: bool = True,
     verify: bool = False,
+    precise: Callable[[str], bool] | None = None,
 ) -> MuMuLLaMA:
     """A model in eval mode, from whatever holds its weights.
 
@@ -72,7 +73,8 @@ def load(
     components: of these arguments they take knn_dir, and music_decoder_path if they were saved without a decoder.
     dtype: of all weights; None keeps the LLaMA's own, but computes in float32 where a CPU would get float16; "stored"
     keeps each weight's, for converting only: a model of mixed types cannot run. device: the CPU by default; cuda, cuda:N
-    or mps where there is one. verify: check LLaMA's shards against checklist.chk.
+    or mps where there is one. verify: check LLaMA's shards against checklist.chk. precise: names of the model's own weights that
+    become float32 in any case, for training; such a mixed model runs under autocast alone.
     Raises ValueError or FileNotFoundError with one sentence on what is missing or does not fit.
     """
     if music_decoder not in (None, *DECODERS):
@@ -85,12 +87,12 @@ def load(
             "llama_type": llama_type if llama_type != "7B" else None,
             "music_decoder": music_decoder, "music_decoder_path": music_decoder_path,
         }  # fmt: skip
-        return _load_over(model, given, place, dtype, merge_lora, verify)
+        return _load_over(model, given, place, dtype, merge_lora, verify, precise)
     if model is not None and is_own(model):
         _refuse_for_own(model, llama_dir, paths, verify)
         return from_pretrained(
             model, place, dtype, merge_lora,
-            music_decoder=music_decoder, music_decoder_path=music_decoder_path, knn_dir=knn_dir,
+            music_decoder=music_decoder, music_decoder_path=music_decoder_path, knn_dir=knn_dir, precise=precise,
         )  # fmt: skip
     state, families = _read_checkpoint(_checkpoint_file(Path(model))) if model is not None else ({}, {})
     folder = _llama_folder(model, llama_dir, llama_type)
@@ -104,18 +106,19 @@ def load(
     config = infer_config(state, folder.params, _base_config(parts, decoder, music, music_decoder_path))
     check_decoder(config, decoder, music)
     neighbours = PrototypeIndex.read(knn_dir) if knn_dir else None
-    result = assemble(config, to_own(state), kind, place, start=model is None)
+    result = assemble(config, to_own(state), kind, place, start=model is None, precise=precise)
     return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
 
 
 def _load_over(
-    folder: str | Path, given: Mapping[str, Any], device: torch.device, dtype: Any, merge_lora: bool, verify: bool
+    folder: str | Path, given: Mapping[str, Any], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
+    precise: Callable[[str], bool] | None,
 ) -> MuMuLLaMA:
     """Trained weights over their base, before its LoRA is merged."""
     weights, origin = read_overlay(folder)
     base = base_arguments(origin, given)
     kind = dtype if dtype is not None else base.get("dtype")
-    result = load(**{**base, "dtype": kind}, device=device, merge_lora=False, verify=verify)
+    result = load(**{**base, "dtype": kind}, device=device, merge_lora=False, verify=verify, precise=precise)
     check_sizes(origin, result.config)
     apply_overlay(result, weights)
     return result.merge_lora() if merge_lora else result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,6 +52,7 @@ def from_pretrained(
     music_decoder: str | None = None,
     music_decoder_path: str | Path | None = None,
     knn_dir: str | Path | None = None,
+    precise: Callable[[str], bool] | None = None,
 ) -> MuMuLLaMA:
     """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `load`.
 
@@ -66,7 +68,7 @@ def from_pretrained(
     if "llama.layers.0.attention.wk.weight" not in state:
         raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
     kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
-    model = assemble(config, state, kind, place)
+    model = assemble(config, state, kind, place, precise=precise)
     parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODERS.items()}
     decoder = _own_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
     check_decoder(config, decoder, config.decoder.kind)

@@ -15,7 +15,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Measured on two threads: 25 GB/s of weights read, against 14 through F.linear.
     """
-    few = x.numel() <= FEW_ROWS * x.shape[-1]
-    if few and MATRIX_VECTOR is not None and not torch.is_grad_enabled() and x.is_cpu and x.dtype == torch.float32:
+    few = x.numel() <= FEW_ROWS * x.shape[-1] and x.is_cpu and x.dtype == weight.dtype == torch.float32
+    if few and MATRIX_VECTOR is not None and not torch.is_grad_enabled():
         return MATRIX_VECTOR(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)

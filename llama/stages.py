@@ -92,6 +92,11 @@ def stage(number: int, preset: str = "ours", variant: str = "m2ugen") -> Stage:
     return stages[number]
 
 
+def group_of(name: str) -> str | None:
+    """The group of an own parameter; None for a neighbour's."""
+    return next((group for group, pattern in GROUPS.items() if pattern.fullmatch(name)), None)
+
+
 def own_parameters(model: MuMuLLaMA) -> tuple[str, ...]:
     """Names of the model's parameters without its neighbours', sorted."""
     return tuple(sorted(name for name, _ in model.named_parameters() if not name.startswith(NEIGHBOURS)))

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from llama.assembly import seeded
 from llama.checkpoint import load, save_pretrained, save_published
+from llama.config import VARIANTS
 from llama.data import Batch, loader, once
 from llama.features import Features
 from llama.learner import (
@@ -36,7 +36,7 @@ from llama.parallel import Team, make_accelerator, team_for
 from llama.reports import Reports, write_examples
 from llama.settings import TrainConfig, to_yaml
 from llama.snapshots import RunLock, Snapshot, Snapshots, gather_random, gather_state, restore_random, restore_state
-from llama.stages import Stage, stage, trainable
+from llama.stages import Stage, group_of, stage, trainable
 from llama.updates import Updater
 from llama.validation import pick, rehearse, score
 
@@ -147,7 +147,7 @@ class Run:
         if self.team.main and snapshot is None:
             raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
         if snapshot is not None:
-            check_origin(snapshot.origin, self.stage.number, self.config.preset)
+            check_origin(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
             self.check_identity(snapshot)
         weights, moments = (snapshot.weights, snapshot.optimizer) if snapshot is not None else ({}, {})
         restore_state(self.learner, self.updater.optimizer, self.names, weights, moments)
@@ -257,15 +257,13 @@ def begin(config: TrainConfig, snapshots: Snapshots, resume: bool) -> None:
 
 def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots) -> Run:
     """The model with what trains chosen, its data, optimiser and schedule, each on every process."""
-    arguments = config.model.arguments()
-    with seeded(config.seed):  # adapters that no file holds yet
-        model = load(**arguments, merge_lora=False, device=accelerator.device)
-    chosen = stage(number, config.preset, model.config.variant)
     learned, held_out = read_data(config, number)
+    model = load_for(config, number, accelerator.device)
     check_parts(model, number, config)
+    chosen = stage(number, config.preset, model.config.variant)
     names = trainable(model, chosen, config.freeze)
     features = Features(model, Path(config.cache_dir) if config.cache_dir else None, names)
-    origin = Origin({**arguments, "dtype": config.model.dtype}, model.config, number, config.preset)
+    origin = Origin({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
     tokenizer, neighbours = model.tokenizer, take_neighbours(model)
     learner = learner_of(model, config, names)
     team = team_for(accelerator, learner, config)
@@ -273,6 +271,20 @@ def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapsho
     updater = Updater(config, team, learner, features, optimizer)
     scheduler = schedule(optimizer, config, total)
     return Run(config, chosen, updater, neighbours, tokenizer, scheduler, snapshots, origin, learned, held_out, total)
+
+
+def load_for(config: TrainConfig, number: int, device: torch.device) -> MuMuLLaMA:
+    """What trains comes in float32, the rest in the type that is computed in. Raises ValueError where these contradict."""
+    kinds = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    arguments = config.model.arguments()
+    if config.precision == "no" and arguments["dtype"] not in (None, torch.float32):
+        raise ValueError(
+            f"precision no computes in float32, so the model cannot be {config.model.dtype}; give precision bf16, or leave dtype out."
+        )
+    if arguments["dtype"] is None:  # a CPU's half precision saves no time
+        arguments["dtype"] = kinds[config.precision] if device.type == "cuda" else torch.float32
+    groups = {group for variant in VARIANTS for group in stage(number, config.preset, variant).trains}
+    return load(**arguments, merge_lora=False, device=device, precise=lambda name: group_of(name) in groups)
 
 
 def learner_of(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> Learner:
