@@ -24,8 +24,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
         "generation", "stages", "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams",
-        "order", "rows", "data", "store", "features", "learner", "snapshots", "reports", "parallel", "updates",
-        "validation", "training", "metrics",
+        "order", "rows", "data", "store", "features", "learner", "snapshots", "pictures", "reports", "parallel",
+        "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -61,7 +61,8 @@ OF_A_FILE = {
     "store": {"safetensors"},
     "learner": {"fairscale"},  # activation checkpointing with offload
     "snapshots": {"safetensors", "filelock"},
-    "reports": {"matplotlib", "tqdm", "tensorboard"},
+    "pictures": {"matplotlib"},
+    "reports": {"tqdm", "tensorboard"},
     "parallel": {"accelerate"},
     "training": {"timm"},
 }

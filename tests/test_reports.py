@@ -13,20 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from llama import reports
+from llama import pictures, reports
 from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
-from llama.reports import (
-    COLUMNS,
-    FLOOR,
-    LOWEST,
-    Reports,
-    append_rows,
-    picture,
-    spectrogram,
-    write_examples,
-    write_picture,
-)
+from llama.pictures import FLOOR, LOWEST, picture, spectrogram, write_picture
+from llama.reports import COLUMNS, Reports, append_rows, write_examples
 
 
 class Terminal(io.StringIO):
@@ -231,12 +222,12 @@ def test_time_runs_to_the_right() -> None:
 
 def test_no_semitone_is_blind() -> None:
     for rate in (4000, 16000, 48000):
-        assert bool((reports.semitone_filters(2048, rate).sum(1) > 0).all())
+        assert bool((pictures.semitone_filters(2048, rate).sum(1) > 0).all())
 
 
 def test_a_long_piece_makes_no_larger_picture() -> None:
     bands, _ = spectrogram(tone(440, 8000, seconds=600))
-    assert bands.shape[1] <= reports.PICTURE_COLUMNS + 2
+    assert bands.shape[1] <= pictures.PICTURE_COLUMNS + 2
 
 
 def test_a_picture_says_what_its_axes_are(monkeypatch: pytest.MonkeyPatch) -> None:
