@@ -6,16 +6,15 @@ Paths stay as they are written, so relative ones start at the folder that the tr
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 from llama.config import MODALITIES
+from llama.fields import fields_of, listed, plain, value_of
 from llama.stages import PRESETS
 from llama.stages import stage as stage_of
 
@@ -67,9 +66,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
-            raise ValueError(f"the form {self.form!r} is unknown; choose {_listed(get_args(Form))}.")
+            raise ValueError(f"the form {self.form!r} is unknown; choose {listed(get_args(Form))}.")
         if self.kind not in (None, *MODALITIES):
-            raise ValueError(f"the kind {self.kind!r} is unknown; choose {_listed(MODALITIES)}, or leave it out.")
+            raise ValueError(f"the kind {self.kind!r} is unknown; choose {listed(MODALITIES)}, or leave it out.")
         if self.form == "songs" and bool(self.file) == bool(self.media):
             raise ValueError("songs are one folder: name it with media alone.")
         if self.form != "songs" and not self.file:
@@ -179,11 +178,7 @@ def _need(owner: object, names: Iterable[str], allowed: Any, words: str) -> None
 def _stage_number(number: int) -> None:
     known = sorted({number for stages in PRESETS.values() for number in stages})
     if number not in known:
-        raise ValueError(f"settings for stage {number} would never be used; there are the stages {_listed(known)}.")
-
-
-def _listed(words: Iterable[object]) -> str:
-    return ", ".join(map(str, words))
+        raise ValueError(f"settings for stage {number} would never be used; there are the stages {listed(known)}.")
 
 
 # -- from YAML and back -------------------------------------------------------------------------------------------
@@ -214,7 +209,7 @@ def to_yaml(config: TrainConfig) -> str:
     """What `read_config` reads back as an equal value, for any stage that it has data for."""
     import yaml
 
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -233,10 +228,10 @@ def _read(path: Path) -> dict[Any, Any]:
 
 def _config(raw: Mapping[Any, Any], stage: int, overrides: Mapping[str, Any]) -> TrainConfig:
     """Every stage's own settings are checked, whichever is asked for: a slip shows before the stage is reached."""
-    values = _fields(TrainConfig, {key: value for key, value in raw.items() if key != "stages"}, "", ("stages",))
+    values = fields_of(TrainConfig, {key: value for key, value in raw.items() if key != "stages"}, "", ("stages",))
     own = {number: _own(number, settings) for number, settings in _by_stage(raw.get("stages")).items()}
     values |= own.get(stage, {})
-    values |= (given := _fields(TrainConfig, overrides, " of the command line"))
+    values |= (given := fields_of(TrainConfig, overrides, " of the command line"))
     if "max_steps" in given and "warmup_steps" not in given and values.get("warmup_steps", 0) >= given["max_steps"]:
         values["warmup_steps"] = given["max_steps"] // 10
     return TrainConfig(**values)
@@ -245,77 +240,13 @@ def _config(raw: Mapping[Any, Any], stage: int, overrides: Mapping[str, Any]) ->
 def _by_stage(raw: Any) -> dict[int, Any]:
     if not isinstance(raw, (Mapping, types.NoneType)):
         raise ValueError(f"stages is {raw!r}; give settings by stage, like 1: {{lr: 0.0001}}.")
-    return {_value(int, number, "a key in stages"): settings for number, settings in (raw or {}).items()}
+    return {value_of(int, number, "a key in stages"): settings for number, settings in (raw or {}).items()}
 
 
 def _own(number: int, settings: Any) -> dict[str, Any]:
     """The fields that `stages: {number: ...}` gives."""
     _stage_number(number)
-    fields = _fields(TrainConfig, settings or {}, f" in stages: {number}:")
+    fields = fields_of(TrainConfig, settings or {}, f" in stages: {number}:")
     if misplaced := [name for name in BY_STAGE if name in fields]:
         raise ValueError(f"{misplaced[0]} has stages of its own; write it as {misplaced[0]}: {number}:, not in stages: {number}:.")
     return fields
-
-
-def _fields(kind: type, raw: Any, where: str, beside: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of `kind` that `raw` gives, each in its type. `where` says in an error which part of the file it is."""
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"{raw!r}{where} is no group of settings; give lines of the form key: value.")
-    hints = get_type_hints(kind)
-    for key in raw:
-        if key not in hints:
-            nearest = difflib.get_close_matches(str(key), [*hints, *beside], n=1, cutoff=0.0)[0]
-            raise ValueError(f"the key {key!r}{where} is unknown; the nearest right one is {nearest!r}.")
-    return {key: _value(hints[key], value, f"{key}{where}") for key, value in raw.items()}
-
-
-def _value(kind: Any, raw: Any, where: str) -> Any:
-    """`raw`, as YAML gave it, in the annotated type `kind`."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if raw is None else _value(next(part for part in parts if part is not types.NoneType), raw, where)
-    if dataclasses.is_dataclass(kind):
-        return raw if isinstance(raw, kind) else _group(kind, raw, where)  # type: ignore[arg-type]
-    if origin is tuple and isinstance(raw, (list, tuple, types.NoneType)):
-        return tuple(_value(parts[0], one, f"{where} number {at}") for at, one in enumerate(raw or (), 1))
-    if origin is Mapping and isinstance(raw, (Mapping, types.NoneType)):
-        key, value = parts
-        return {_value(key, one, f"a key in {where}"): _value(value, raw[one], f"{where}: {one}:") for one in raw or ()}
-    return _choice(parts, raw, where) if origin is Literal else _plain_value(kind, raw, where)
-
-
-def _group(kind: Any, raw: Any, where: str) -> Any:
-    values = _fields(kind, raw, f" in {where}")
-    for one in dataclasses.fields(kind):
-        if one.name not in values and one.default is one.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{where} lacks {one.name}; add it.")
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _choice(parts: tuple[Any, ...], raw: Any, where: str) -> Any:
-    raw = "no" if raw is False else raw  # YAML takes a bare no for false
-    if raw not in parts:
-        raise ValueError(f"{where} is {raw!r}; choose {_listed(parts)}.")
-    return raw
-
-
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text (in quotes, if it looks like a number)"}
-
-
-def _plain_value(kind: Any, raw: Any, where: str) -> Any:
-    exponent = isinstance(raw, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", raw)
-    if kind is float and (type(raw) is int or exponent):  # YAML takes 3e-4 for a word, as it has no point
-        return float(raw)
-    if type(raw) is not kind:
-        raise ValueError(f"{where} is {raw!r}; give {KINDS.get(kind, 'a list, or lines of the form key: value')}.")
-    return raw
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which YAML has."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

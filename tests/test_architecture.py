@@ -23,9 +23,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "stages", "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams",
-        "order", "rows", "data", "store", "features", "learner", "snapshots", "pictures", "reports", "parallel",
-        "updates", "validation", "training", "metrics",
+        "generation", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",
+        "streams", "order", "rows", "data", "store", "features", "learner", "snapshots", "pictures", "reports",
+        "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
