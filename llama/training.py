@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,7 @@ from llama.learner import (
 )
 from llama.mumu_llama import MuMuLLaMA
 from llama.order import Examples, Order, Streams, read_examples, split
-from llama.overlay import NEW_ROWS, Origin, check_origin
+from llama.overlay import NEW_ROWS, Origin, check_origin, write_text
 from llama.parallel import Team, make_accelerator, team_for
 from llama.reports import Reports, write_examples
 from llama.settings import TrainConfig, to_yaml
@@ -233,26 +232,25 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     snapshots = Snapshots(Path(config.output_dir), config.keep)
     with RunLock(config.output_dir) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
-            begin(config, snapshots, resume)
+            begin(snapshots, resume)
         accelerator.wait_for_everyone()
         run = build(config, number, accelerator, snapshots)
-        step = run.go(run.resume() if resume else 0)
+        start = run.resume() if resume else 0
+        if accelerator.is_main_process:  # not before: a run that is refused leaves what an earlier one wrote
+            write_text(snapshots.output_dir / "config.yaml", to_yaml(config))
+        step = run.go(start)
         if export is not None and step == run.total:
             run.export(export)
         accelerator.end_training()
     return snapshots.last
 
 
-def begin(config: TrainConfig, snapshots: Snapshots, resume: bool) -> None:
-    """What an earlier run left is tidied, or refused; the configuration is written down."""
+def begin(snapshots: Snapshots, resume: bool) -> None:
+    """What an earlier run left is tidied, or refused."""
     if resume:
         snapshots.tidy()
     else:
         snapshots.check_fresh()
-    target = Path(config.output_dir) / "config.yaml"
-    partial = target.with_name(f".config.{os.getpid()}.partial")
-    partial.write_text(to_yaml(config), encoding="utf-8")
-    os.replace(partial, target)
 
 
 def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots) -> Run:
