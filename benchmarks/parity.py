@@ -210,6 +210,7 @@ SHARED: dict[str, tuple[Callable[[Path], Iterator[Check]], tuple[str, ...]]] = {
 
 def checks(folder: Path) -> Iterator[Check]:
     """Every check that the folder has values for."""
+    from benchmarks.parity_learner import learner_checks
     from benchmarks.parity_variant import variant_checks
 
     for work, needed in SHARED.values():
@@ -217,6 +218,7 @@ def checks(folder: Path) -> Iterator[Check]:
             yield from work(folder)
     for variant in ("m2ugen", "mumu"):
         yield from variant_checks(folder, variant)
+        yield from learner_checks(folder, variant)
 
 
 def main() -> int:

@@ -1,0 +1,132 @@
+"""Parity of what training minimises: losses and gradients of `Learner`, from features in the form that training keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.parity import Check, Values, close, picture, present, same
+from benchmarks.parity_variant import CAPTIONS, CASES, CONSTANT, GRADIENT_BOUND, MEDIA, Bench
+from llama.audio import Waveform
+from llama.features import Features, Prepared
+from llama.learner import ConditionWeights, Learner, Lesson, choose_trainable, own_name
+from llama.losses import IGNORE
+from llama.mumu_llama import MuMuLLaMA
+from llama.published import to_published
+from llama.stages import stage, trainable
+
+LOSSES, GRADIENTS = "train_forward.safetensors", "grads_stage2_music_audio.safetensors"
+SKETCHES = "grads_stage2_music_audio_sketches.safetensors"
+SIGNS = 16
+
+
+def learner_checks(folder: Path, variant: str) -> Iterator[Check]:
+    """Checks of `folder/variant`, if it has training's reference values."""
+    place = folder / variant
+    if not present(place, LOSSES):
+        return
+    bench = Bench(folder, variant)
+    school = School(bench.model, bench.inputs, Values.read(place / LOSSES))
+    for check in (*school.losses(), *school.gradients(place)):
+        yield Check(f"{variant}.learner.{check.name}", check.error, check.note, check.bound)
+
+
+class School:
+    """A learner for stage 2 as published, and lessons made of the reference's inputs.
+
+    expected: the values of train_forward.safetensors.
+    """
+
+    def __init__(self, model: MuMuLLaMA, inputs: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+        self.model, self.inputs, self.expected = model, inputs, expected
+        self.trained = trainable(model, stage(2, "published", model.config.variant))
+        self.features = Features(model, None, self.trained)
+        self.learner = Learner(model, ConditionWeights(padding="count"))  # as the published regression does
+
+    # -- lessons ------------------------------------------------------------------------------------------------------
+
+    def prepared(self, kind: str, loudness: float) -> Prepared:
+        if kind == "audio":
+            inputs = tuple(self.model.mert.windows(Waveform(loudness * self.inputs["audio_24k"][None], 24_000)))
+        elif kind == "image":
+            inputs = (self.model.vit.prepare(picture(self.inputs)),)
+        else:
+            inputs = (self.model.vivit.prepare(self.inputs["video_thwc_uint8"].numpy()),)
+        return Prepared(kind, "", kind, None, inputs)
+
+    def lesson(
+        self, tokens: Tensor, labels: Tensor, media: Sequence[str], captions: Sequence[str], loudness: Sequence[float] = (1.0,)
+    ) -> Lesson:
+        """tokens, labels [B, T], 0 where nothing is learned; every row has each of `media`, at its own loudness."""
+        kept = {kind: self.features.complete([self.prepared(kind, one) for one in loudness]) for kind in media}
+        states, mask = self.features.targets(captions) if captions else (None, None)
+        return Lesson(tokens, labels.masked_fill(labels == 0, IGNORE), kept, states, mask)
+
+    def case(self, name: str) -> Lesson:
+        if name == "batch2_all":
+            return self.lesson(self.expected["batch2_tokens"], self.expected["batch2_labels"], MEDIA, CAPTIONS, (1.0, 0.5))
+        media, captioned, kind = CASES[name]
+        return self.lesson(*self.rows(kind), media, CAPTIONS[:1] if captioned else ())
+
+    def rows(self, kind: str) -> tuple[Tensor, Tensor]:
+        """Tokens and labels, [1, T]."""
+        return self.inputs[f"train_tokens_{kind}"][None], self.inputs[f"train_labels_{kind}"][None]
+
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def losses(self) -> Iterator[Check]:
+        for name in (*CASES, "batch2_all"):
+            reference = self.expected.get(f"{name}.c_loss_reference")
+            if reference is None:
+                continue
+            lesson = self.case(name)
+            words, condition = means(self.learner(lesson))
+            constant = CONSTANT if lesson.states is not None else 0.0
+            error = close("", words[None], reference - constant).error
+            # The constant leaves the reference with the rounding of a number of its size.
+            yield Check(f"{name}.words", error, bound=max(1e-5, 2e-7 * constant / float(words)))
+            if lesson.states is not None:
+                yield close(f"{name}.condition", condition[None], self.expected[f"{name}.mse_loss"])
+
+    def gradients(self, place: Path) -> Iterator[Check]:
+        """Against the reference's gradients in `place`, or their sketches, whichever there are."""
+        for file, label, compare in ((GRADIENTS, "grads", deviation), (SKETCHES, "grads_sketched", sketched_deviation)):
+            if present(place, file):
+                found, wanted = self.found_gradients(), Values.read(place / file)
+                yield same(f"{label}.names", sorted(found), sorted(wanted))
+                worst, name = max((compare(found[name], wanted[name]), name) for name in found.keys() & wanted.keys())
+                yield Check(f"{label} ({len(found)})", worst, f"worst in {name}", GRADIENT_BOUND)
+
+    def found_gradients(self) -> dict[str, Tensor]:
+        """Of words and music after a recording, under published names."""
+        choose_trainable(self.learner, self.trained)
+        self.learner.zero_grad()
+        sums = self.learner(self.lesson(*self.rows("music"), ("audio",), CAPTIONS[:1]))
+        (sum(means(sums)) + sums["tie"]).backward()
+        found = {own_name(name): one.grad for name, one in self.learner.named_parameters() if one.grad is not None}
+        return to_published(found)
+
+
+def means(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The learner's sums -> mean loss of words, mean loss of the condition (not a number without one)."""
+    return sums["words"].sum() / sums["words_count"].sum(), sums["condition"].sum() / sums["condition_count"].sum()
+
+
+def deviation(ours: Tensor, reference: Tensor) -> float:
+    return close("", ours, reference).error
+
+
+def sketch(value: Tensor) -> Tensor:
+    """[16]: sums of all elements under random signs. Their root mean square is about the tensor's norm, and so it is for
+    the difference of two tensors (Johnson and Lindenstrauss 1984)."""
+    signs = torch.randint(0, 2, (SIGNS, value.numel()), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return (signs.double() @ value.detach().double().flatten()).float()
+
+
+def sketched_deviation(ours: Tensor, reference: Tensor) -> float:
+    """Norm of the difference over the reference's norm, both from sketches."""
+    return float((sketch(ours) - reference).norm() / reference.norm())
