@@ -18,7 +18,7 @@ from llama.items import PARSERS, SUFFIXES, captions, unknown
 from llama.settings import Source
 from llama.songs import read_songs
 
-STREAMED = ("tar", "hub")
+STREAMED = ("tar", "hub")  # forms of sources that can only be read from their start
 
 
 def read_source(source: Source, stage: int) -> Sequence[Example]:

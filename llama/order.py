@@ -21,11 +21,10 @@ import numpy as np
 from llama.config import MODALITIES
 from llama.dialogue import format_prompt
 from llama.examples import Example
-from llama.manifests import read_source
+from llama.manifests import STREAMED, read_source
 from llama.settings import Source
 from llama.streams import stream
 
-STREAMED = ("tar", "hub")  # forms of sources that can only be read from their start
 WINDOW = 32  # steps whose examples are sorted by length together
 JITTER = 0.1  # of a length, so that examples do not meet the same company in every epoch
 SHUFFLE = 100  # examples of a stream that wait to be drawn, their files in memory

@@ -134,7 +134,9 @@ def _rows(table: Any, draw: tuple[int, int], rank: int, world: int) -> Iterator[
         return
     # One file after the other: reading several at once takes threads that are waited for, five seconds a table.
     shuffled = table.shuffle(seed=int(rng.integers(1 << 31)), buffer_size=1, max_buffer_input_shards=1)
-    for row in split_dataset_by_node(shuffled, rank, world):
+    # By `iter`: a loop over the table itself would give each of the loader's workers a part of it, unasked.
+    for one in split_dataset_by_node(shuffled, rank, world).iter(batch_size=1):
+        row = {name: cell[0] for name, cell in one.items()}
         yield f"row {_row_name(row)}", row
 
 
