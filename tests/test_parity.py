@@ -29,6 +29,7 @@ FAMILIES = (
     *(rf"m2ugen\.train\.{case}\.{what}" for case in ("music_text", "music_audio_image", "batch2_all")
       for what in ("ce", "ce_labels", "mse", "proj_in_hidden", "proj_in_embs", "proj_out", "target_x10")),
     *(rf"m2ugen\.generate\.greedy_{what}\.tokens" for what in ("text", "audio", "image", "video", "audio_image", "all")),
+    r"m2ugen\.learner\..+\.words", r"m2ugen\.learner\..+\.condition", r"m2ugen\.learner\.grads_sketched.*",
     r"m2ugen\.generate\..+\.step_logits", r"m2ugen\.scripted\.tokens",
     *(rf"m2ugen\.scripted\.projector_{what}" for what in ("in_hidden", "in_embs", "out")),
     r"m2ugen\.scripted\.reference_codes", r"m2ugen\.scripted\.intended_codes_NOT_REFERENCE",
