@@ -1,0 +1,207 @@
+"""How gates should start: stage 1 from each start, on recordings that must be heard to be answered about.
+
+    python -m benchmarks.gates                  # a fresh small LLaMA, three seeds a start
+    python -m benchmarks.gates --llama nano     # the trained LLaMA of ckpts/nano, with fresh adapters
+
+Every recording comes with one question, which of four instruments leads; a guess is right in one case of four. LLaMA hears
+through fresh adapters alone, behind gates that let tanh(gate) of them pass. The preset is "ours", which trains the gates;
+the last row keeps them closed, as the published training did.
+
+quick: steps after which at least `GOOD` of the greedy answers about recordings never trained on stay right (median of the
+seeds). right: that share at the end. swapped: the same answers, judged against every other recording. gate: mean size at
+the end. Loss: of the answer's tokens; a small LLaMA whose output map is random and frozen cannot bring it near 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from DataSet.made_set import LISTENING_LEADS, listening_set
+from llama.checkpoint import load
+from llama.config import MuMuConfig
+from llama.data import loader
+from llama.dialogue import Turn
+from llama.features import prompts
+from llama.flags import DEFAULT_MODEL
+from llama.generation import GenerationOptions, decode, tokenize
+from llama.learner import whole
+from llama.manifests import Example, read_source
+from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+from llama.parallel import make_accelerator
+from llama.settings import ModelSettings, Source, TrainConfig
+from llama.snapshots import Snapshots
+from llama.training import Run, build
+
+THREADS = 1
+LEARNED, HELD_OUT = 96, 48  # recordings
+SEEDS, STEPS, BATCH = 3, 120, 16
+STARTS = (0.0, 0.1, 0.3, 1.0)
+CHECK = 10  # steps between examinations; the loss is the mean of as many
+GOOD = 0.8
+ANSWER = 16  # tokens at most
+
+
+@dataclass(frozen=True)
+class Case:
+    start: float
+    trained: bool = True  # the gates
+
+    @property
+    def name(self) -> str:
+        return f"{self.start:g}" if self.trained else f"{self.start:g}, frozen"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one run."""
+
+    quick: float  # steps; infinite where it never came to that
+    loss: float  # the mean of the last steps
+    right: float
+    swapped: float
+    gate: float
+
+
+CASES = (*(Case(start) for start in STARTS), Case(0.0, trained=False))
+
+
+def fresh(seed: int, trained: bool) -> MuMuLLaMA:
+    """ckpts/nano's ears, fresh adapters with one position, and a random small LLaMA or ckpts/nano's own."""
+    nano, sizes = load(DEFAULT_MODEL, merge_lora=False), MuMuConfig.tiny()
+    known = nano.config.llama
+    small = dataclasses.replace(sizes.llama, vocab_size=known.vocab_size, max_seq_len=known.max_seq_len)
+    audio = dataclasses.replace(nano.config.audio, pools=("mean",))  # the published pool; no weights, so seeds share a cache
+    config = dataclasses.replace(nano.config, audio=audio, llama=known if trained else small)
+    torch.manual_seed(seed)
+    model = MuMuLLaMA(config, tokenizer=nano.tokenizer, mert=nano.mert)
+    if trained:
+        model.llama.load_state_dict(nano.llama.state_dict())
+    return model
+
+
+def make_lists(folder: Path) -> None:
+    """The listening set, in two lists; in both every instrument is right equally often."""
+    listening_set(folder, LEARNED + HELD_OUT, 0, lambda _: None)
+    rows = json.loads((folder / "MusicQA.json").read_text())
+    for name, part in (("learned", rows[:LEARNED]), ("held_out", rows[LEARNED:])):
+        (folder / f"{name}.json").write_text(json.dumps(part))
+
+
+def questions(made: Path, name: str) -> Source:
+    return Source("musicqa", str(made / f"{name}.json"), str(made / "audios"))
+
+
+def settings(folder: Path, model: Path, case: Case, seed: int, steps: int) -> TrainConfig:
+    layers = load_layers(model)
+    freeze = () if case.trained else tuple(f"llama.layers.{layer}.attention.gate" for layer in range(layers))
+    return TrainConfig(
+        model=ModelSettings(path=str(model)), freeze=freeze, data={1: (questions(folder / "made", "learned"),)}, seed=seed,
+        output_dir=str(folder / "run"), cache_dir=str(folder / "features"), device="cpu", gate_start=case.start, max_steps=steps,
+        batch_size=BATCH, lr=1e-3, min_lr=1e-4, warmup_steps=min(10, steps - 1),
+    )  # fmt: skip
+
+
+def load_layers(model: Path) -> int:
+    return MuMuConfig.from_json((model / "config.json").read_text()).llama.n_layers
+
+
+def train(config: TrainConfig, made: Path) -> Found:
+    """One run of stage 1, as train.py does it, and what it has learned to hear."""
+    run = build(config, 1, make_accelerator(config), Snapshots(Path(config.output_dir), 1))
+    batches = loader(config, run.tokenizer, run.learned, run.updater.features.reader)
+    examples = list(read_source(questions(made, "held_out"), 1))
+    wanted = [lead(one.answer) for one in examples]
+    losses, shares = [], []
+    while run.made < run.total:
+        losses = [run.update(batch)["words"] for batch in islice(batches, CHECK)]
+        right, swapped = accuracy([lead(one) for one in answers(run, examples)], wanted)
+        shares.append(right)
+    gates = torch.stack([block.attention.gate.detach() for block in run.learner.model.llama.layers])
+    return Found(quick(shares), statistics.mean(losses), right, swapped, float(gates.abs().mean()))
+
+
+def quick(shares: Sequence[float]) -> float:
+    """Steps from which on every examination found `GOOD` of the answers right; infinite if the last one did not."""
+    bad = [place for place, share in enumerate(shares, 1) if share < GOOD]
+    last = bad[-1] if bad else 0
+    return (last + 1) * CHECK if last < len(shares) else math.inf
+
+
+def accuracy(heard: Sequence[str], wanted: Sequence[str]) -> tuple[float, float]:
+    """(share of answers that are right, share that would be for the recording of another question, every other one)."""
+    right = sum(map(str.__eq__, heard, wanted))
+    pairs = sum(one == other for one in heard for other in wanted) - right
+    return right / len(heard), pairs / (len(heard) * (len(heard) - 1))
+
+
+def lead(answer: str) -> str:
+    """The instrument that an answer names; "" for none."""
+    places = {answer.find(name): name for name in LISTENING_LEADS if name in answer}
+    return places[min(places)] if places else ""
+
+
+@torch.no_grad()
+def answers(run: Run, examples: Sequence[Example]) -> list[str]:
+    """Greedy answers, from what is cached of the recordings."""
+    features = run.updater.features
+    kept = features.complete([features.reader(one.audio) for one in examples if one.audio is not None])
+    with whole(run.learner, run.neighbours) as model:
+        audio = ModalityFeatures(audio=prompts(model.adapters["audio"], kept))  # type: ignore[arg-type]
+        asked = tokenize(model, [Turn(one.instruction) for one in examples])
+        columns = [step.tokens for step in decode(model, asked, audio, ANSWER, GenerationOptions())]
+    rows = torch.stack(columns, dim=1).tolist()
+    eos = run.tokenizer.eos
+    return [run.tokenizer.decode(row[: row.index(eos)] if eos in row else row, skip_special=True) for row in rows]
+
+
+def report(case: Case, found: Sequence[Found]) -> str:
+    """A row of the table: the median of `quick`, means of the rest, with the least and the most."""
+
+    def spread(values: Sequence[float]) -> str:
+        return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+    steps = [one.quick for one in found]
+    shown = ["never" if math.isinf(value) else f"{value:.0f}" for value in (statistics.median(steps), min(steps), max(steps))]
+    quick_words = f"{shown[0]} ({shown[1]} to {shown[2]})"
+    means = [statistics.mean([getattr(one, name) for one in found]) for name in ("loss", "swapped", "gate")]
+    right = spread([one.right for one in found])
+    return f"{case.name:10} {quick_words:>20} {means[0]:7.3f} {right:>20} {means[1]:8.2f} {means[2]:6.2f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each start (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the optimiser in each run, in tens (default: %(default)s)")
+    parser.add_argument("--llama", choices=("fresh", "nano"), default="fresh")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        make_lists(folder / "made")
+        for seed in range(options.seeds):
+            fresh(seed, options.llama == "nano").save_pretrained(folder / f"model-{seed}")
+        print(f"stage 1, {options.llama} LLaMA, {options.steps} steps of {BATCH}, {options.seeds} seeds, {LEARNED} recordings; "
+              f"judged on {HELD_OUT} others; a guess is right in {1 / len(LISTENING_LEADS):.2f}")  # fmt: skip
+        print(f"{'start':10} {'quick':>20} {'loss':>7} {'right':>20} {'swapped':>8} {'gate':>6}")
+        for case in CASES:
+            begun = time.perf_counter()
+            runs = [train(settings(folder, folder / f"model-{seed}", case, seed, options.steps), folder / "made")
+                    for seed in range(options.seeds)]  # fmt: skip
+            print(report(case, runs), f"  {time.perf_counter() - begun:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,319 @@
+"""Training beside the published way: examples a second on the same examples, and what activation checkpointing saves.
+
+    python -m benchmarks.train        two tables, every ratio from this one run
+
+The published way takes one example at a time, without padding: it decodes the medium, asks the frozen encoders and, for
+music, the decoder's text encoder anew in every epoch, then goes forward and backward; the optimiser steps as often as
+ours. Ours is the loop of train.py; the first epoch fills its cache. The two take turns, step by step, over the same
+examples, from the same weights; float32, no workers, one thread, whose own seconds count, so that others on the machine do
+not. Left out to the published way's advantage: in stage 2 it also decodes the music that it does not use.
+
+How much is won depends on what share the frozen encoders have: on how long the recordings are, and how large the LLaMA is.
+
+Exit code 1 if the two learn something else (another loss for the first step), if ours decodes media after its first
+epoch, or if checkpointing changes a loss; a missed target is only said, for machines are noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from DataSet.composer import sample_attributes
+from DataSet.made_set import Piece, load_player, make_set
+from llama.checkpoint import load
+from llama.config import AUDIO_TOKENS, LlamaConfig, MuMuConfig
+from llama.data import Batch, loader, write_row
+from llama.flags import DEFAULT_MODEL
+from llama.learner import Lesson
+from llama.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
+from llama.manifests import Example
+from llama.mumu_llama import MuMuLLaMA
+from llama.order import Examples, Order
+from llama.overlay import NEW_ROWS
+from llama.parallel import make_accelerator
+from llama.settings import ModelSettings, Source, TrainConfig
+from llama.snapshots import Snapshots
+from llama.stages import stage, trainable
+from llama.training import Run, build, learner_of
+from llama.validation import turn_of
+
+THREADS = 1
+TARGET = 5.0
+PIECES, BATCH, ROUNDS = 16, 16, 3  # 32 questions, 16 captions, 8 pictures; steps of each way that are compared
+LONG = 30.0  # seconds, as the clips of MagnaTagATune; the made set's recordings are of 6 to 10
+WEIGHT = 0.03  # of the condition, as in configs/nano.yaml
+TOLERANCE = 1e-4  # relative, of losses that must be equal
+LARGER: dict[str, Any] = {"dim": 512, "n_layers": 12, "n_heads": 8, "ffn_hidden": None}
+PARTS = {  # stage -> form, list and folder of media of each source
+    1: (("captions", "MUCaps", "audios"), ("captions", "COCO", "images"), ("musicqa", "MusicQA", "audios")),
+    2: (("captions_to_music", "MUCaps", "audios"),),
+    3: (("musicqa", "MusicQA", "audios"), ("captions_to_music", "MUCaps", "audios"),
+        ("instructions", "MUEditInstructions", "audios"), ("instructions", "MUImageInstructions", "images")),
+}  # fmt: skip
+CASES = (("nano", 1, False), ("nano", 1, True), ("nano", 2, False), ("nano", 3, False), ("larger", 1, False), ("larger", 1, True))
+DEEP = LlamaConfig(dim=512, n_layers=16, n_heads=8, vocab_size=2008, max_seq_len=512)
+ROWS, TOKENS = 2, 512  # of the step whose memory is measured
+WAYS = {"none": ("none", False), "torch": ("torch", False), "fairscale": ("fairscale", False), "fairscale, offload": ("fairscale", True)}
+
+
+# -- examples a second ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Published:
+    """The published way, written with our classes: one example at a time, everything anew."""
+
+    model: MuMuLLaMA
+    config: TrainConfig
+    optimizer: torch.optim.Optimizer
+
+    @classmethod
+    def of(cls, config: TrainConfig, number: int) -> Published:
+        model = load(config.model.path, merge_lora=False)
+        names = set(trainable(model, stage(number, config.preset), config.freeze))
+        for name, value in model.named_parameters():
+            value.requires_grad_(name in names)
+        model.train()
+        learned = [value for value in model.parameters() if value.requires_grad]
+        return cls(model, config, torch.optim.AdamW(learned, lr=config.lr, betas=config.betas))
+
+    def step(self, examples: Sequence[Example]) -> float:
+        """One step of the optimiser; the mean cross entropy of its tokens."""
+        total = count = 0.0
+        for example in examples:
+            row = write_row(self.model.tokenizer, example, self.config.max_tokens)
+            tokens, labels = torch.tensor([row.tokens]), torch.tensor([row.labels])
+            words, loss = self.losses(example, tokens, labels)
+            (loss / len(examples)).backward()
+            learned = int((labels[:, 1:] != IGNORE).sum())
+            total, count = total + float(words) * learned, count + learned
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total / count
+
+    def losses(self, example: Example, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the words, and of words and condition together."""
+        with torch.no_grad():
+            target = self.model.music_decoder.embed([example.caption]) if example.caption is not None else None
+        out = self.model(tokens, self.model.encode([turn_of(example)]))
+        words = answer_loss(out.logits, labels)
+        if target is None:
+            return words.detach(), words
+        _, at = audio_token_positions(labels, self.model.tokenizer.audio_tokens[0])[-1].tolist()
+        projected = self.model.project(out.hidden[:, at : at + AUDIO_TOKENS], self.model.audio_token_embeddings(1))
+        return words.detach(), words + self.config.condition_weight * condition_loss(projected, *target)
+
+
+@dataclass
+class Ours:
+    """The loop of train.py, without the reports and checkpoints between steps."""
+
+    run: Run
+    batches: Iterator[list[Batch]]
+
+    @classmethod
+    def of(cls, config: TrainConfig, number: int) -> Ours:
+        run = build(config, number, make_accelerator(config), Snapshots(Path(config.output_dir), 1))
+        return cls(run, loader(config, run.tokenizer, run.learned, run.updater.features.reader))
+
+    def step(self) -> float:
+        return self.run.update(next(self.batches))["words"]
+
+    @property
+    def decoded(self) -> int:
+        return self.run.updater.features.misses
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one stage of one model: examples a second of both ways, and whether they did the same."""
+
+    published: float
+    first: float  # ours, while the cache is filled
+    later: float
+    ratios: tuple[float, ...]  # of the steps that were compared
+    same: bool
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def settings(made: Path, model: str, number: int, work: Path) -> TrainConfig:
+    """`made`: the set's folder. `work`: an empty one, for the cache."""
+    sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in PARTS[number])  # type: ignore[arg-type]
+    return TrainConfig(
+        model=ModelSettings(path=model), freeze=("adapters.audio.pools",), data={number: sources}, output_dir=str(work / "run"),
+        cache_dir=str(work / "features"), device="cpu", max_steps=1000, batch_size=BATCH, max_tokens=256, lr=1e-4,
+        condition_weight=WEIGHT,
+    )  # fmt: skip
+
+
+def seconds(work: Callable[[], float]) -> tuple[float, float]:
+    """(what it gives, how long this process works on it)."""
+    gc.collect()
+    begun = time.process_time()
+    return work(), time.process_time() - begun
+
+
+def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
+    """Ours goes through its first epoch, the published way through one step of it; then they take turns."""
+    theirs, ours = Published.of(config, number), Ours.of(config, number)
+    assert isinstance(ours.run.learned, Examples)
+    order, examples = Order.of(ours.run.learned, config.seed, config.batch_size), ours.run.learned
+
+    def published(step: int) -> tuple[float, float]:
+        chosen = [examples[index] for _, index in order.step(step)]
+        return seconds(lambda: theirs.step(chosen))
+
+    epoch = -(-order.epoch_size // order.global_batch)
+    cold = [seconds(ours.step) for _ in range(epoch)]
+    same = math.isclose(cold[0][0], published(0)[0], rel_tol=TOLERANCE)
+    decoded = ours.decoded
+    pairs = [(published(step)[1], seconds(ours.step)[1]) for step in range(epoch, epoch + rounds)]
+    slow, fast = (statistics.median(times) for times in zip(*pairs, strict=True))
+    first = epoch * config.batch_size / sum(time for _, time in cold)
+    ratios = tuple(a / b for a, b in pairs)
+    return Speed(config.batch_size / slow, first, config.batch_size / fast, ratios, same and ours.decoded == decoded)
+
+
+def enlarged(folder: Path) -> str:
+    """ckpts/nano's neighbours around a larger LLaMA of random weights."""
+    nano = load(DEFAULT_MODEL)
+    torch.manual_seed(0)
+    config = dataclasses.replace(nano.config, llama=dataclasses.replace(nano.config.llama, **LARGER))
+    parts = {name: getattr(nano, name) for name in ("tokenizer", "mert", "vit", "vivit", "music_decoder")}
+    MuMuLLaMA(config, **parts).save_pretrained(folder / "larger")
+    return str(folder / "larger")
+
+
+def made_sets(folder: Path) -> dict[bool, Path]:
+    """The made set, and one whose recordings are long (True)."""
+    folders = {long: folder / f"made-{long}" for long in (False, True)}
+    for made in folders.values():
+        make_set(made, PIECES, 0, lambda _: None)
+    player = load_player()
+    for index, path in enumerate(sorted((folders[True] / "audios").glob("heard_*"))):
+        attributes = sample_attributes(np.random.default_rng(index))
+        Piece(attributes, LONG, (index,)).write(lambda: player, path)
+    return folders
+
+
+def speeds(folder: Path, rounds: int = ROUNDS) -> bool:
+    """Prints the table; whether both ways did the same throughout."""
+    sets, models = made_sets(folder), {"nano": str(DEFAULT_MODEL), "larger": enlarged(folder)}
+    names = {"nano": "8 layers of 192", "larger": f"{LARGER['n_layers']} layers of {LARGER['dim']}"}
+    print(f"\nexamples a second, batch {BATCH}; ratio: median of {rounds} steps (least to most); first: while the cache is filled")
+    print(f"{'LLaMA':18} {'stage':>5} {'sound':>7} {'published':>9} {'ours':>7} {'ratio':>19} {'first':>7} {'same':>5}")
+    good = True
+    for model, number, long in CASES:
+        with TemporaryDirectory(dir=folder) as work:
+            found = compare(settings(sets[long], models[model], number, Path(work)), number, rounds)
+        sound = "none" if number == 2 else f"{LONG:g} s" if long else "6-10 s"
+        print(f"{names[model]:18} {number:5} {sound:>7} {line(found)}", flush=True)
+        good = good and found.same
+    return good
+
+
+def line(found: Speed) -> str:
+    spread = f"{found.ratio:.1f} ({min(found.ratios):.1f} to {max(found.ratios):.1f})"
+    missed = "" if found.ratio >= TARGET else f"   (at least {TARGET:g}: missed)"
+    same = "yes" if found.same else "NO"
+    return f"{found.published:9.1f} {found.later:7.1f} {spread:>19} {found.first:7.1f} {same:>5}{missed}"
+
+
+# -- memory -------------------------------------------------------------------------------------------------------------
+
+
+def peak() -> int:
+    """Bytes that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tuple[float, float, float]:
+    """(bytes that a step needs beyond weights, gradients and the optimiser's state; seconds; loss). In a fresh process."""
+    kind, offload = WAYS[way]
+    torch.manual_seed(0)
+    model = MuMuLLaMA(MuMuConfig.tiny(llama=llama))
+    config = TrainConfig(activation_checkpointing=kind, offload=offload)  # type: ignore[arg-type]
+    names = trainable(model, stage(1))
+    assert NEW_ROWS in names
+    learner = learner_of(model, config, names)
+    optimizer = torch.optim.AdamW([value for value in learner.parameters() if value.requires_grad], lr=0.0)
+    held: list[float] = []
+    for size in ((1, 8), (rows, tokens)):  # the small step makes all that stays
+        before = peak()
+        lesson = random_lesson(model, *size)
+        begun = time.process_time()
+        found = learner(lesson)
+        loss = found["words"].sum() / found["words_count"].sum()
+        loss.backward()
+        optimizer.step()
+        for value in learner.parameters():  # zeroed, not let go: they belong to the base of the next step
+            if value.grad is not None:
+                value.grad.zero_()
+        held = [peak() - before, time.process_time() - begun, float(loss.detach())]
+    return held[0], held[1], held[2]
+
+
+def random_lesson(model: MuMuLLaMA, rows: int, tokens: int) -> Lesson:
+    """Questions about recordings, of which what is kept is drawn at random."""
+    generator = torch.Generator().manual_seed(rows)
+    said = torch.randint(3, model.config.llama.vocab_size - AUDIO_TOKENS, (rows, tokens), generator=generator)
+    audio = model.config.audio
+    heard = torch.randn(rows, audio.channels, audio.feature_dim, generator=generator)
+    return Lesson(said, said.clone(), {"audio": [{"channels": one} for one in heard]}, None, None)
+
+
+def memories(rows: int) -> bool:
+    """Prints the table; whether every way finds the same loss."""
+    print(f"\none step of stage 1, {DEEP.n_layers} layers of {DEEP.dim}, {rows} x {TOKENS} tokens, float32, CPU")
+    print(f"{'activation checkpointing':25} {'peak MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
+    # Memory that is let go shall be gone: else the C library's holes between blocks are measured, not what is alive.
+    environment, found = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}, {}
+    for way in WAYS:
+        command = [sys.executable, "-m", "benchmarks.train", "--way", way, "--rows", str(rows)]
+        words = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()[-3:]
+        found[way] = held, took, _ = tuple(map(float, words))
+        base = found["none"]
+        print(f"{way:25} {held / 1e6:8.0f} {held / base[0]:8.2f} {took:8.1f} {took / base[1]:8.2f}", flush=True)
+    print("(on a CPU there is nowhere to offload to: what fairscale keeps stays where it was)")
+    return all(math.isclose(one[2], found["none"][2], rel_tol=TOLERANCE) for one in found.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="steps of each way that are compared (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of the step whose memory is measured (default: %(default)s)")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    if options.way:
+        print(*measure(options.way, options.rows, TOKENS))
+        return 0
+    good = memories(options.rows)  # first: a child begins with the peak of the process that started it
+    with TemporaryDirectory() as folder:
+        good = speeds(Path(folder), options.rounds) and good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
