@@ -18,7 +18,9 @@ from llama.config import LlamaConfig
 from llama.linear import linear
 from llama.lora import Fusing, LoRALinear
 
-GATE_START = 0.1  # a closed gate (0) passes no gradient to the adapters, so gates start slightly open
+# A closed gate (0) passes no gradient to the adapters until it has opened. Measured by benchmarks.gates: from 0 the
+# recordings were heard after 120 steps, and with one seed of three not yet, from 0.1 after 80, from 0.3 and 1 after 70.
+GATE_START = 0.1
 
 
 @dataclass(frozen=True)
