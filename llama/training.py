@@ -33,8 +33,9 @@ from llama.order import Examples, Order, Streams, read_examples, split
 from llama.overlay import NEW_ROWS, Origin, check_origin, write_text
 from llama.parallel import Team, make_accelerator, team_for
 from llama.reports import Reports, write_examples
+from llama.run_state import gather_random, gather_state, restore_random, restore_state
 from llama.settings import TrainConfig, to_yaml
-from llama.snapshots import RunLock, Snapshot, Snapshots, gather_random, gather_state, restore_random, restore_state
+from llama.snapshots import RunLock, Snapshot, Snapshots
 from llama.stages import Stage, group_of, stage, trainable
 from llama.updates import Updater
 from llama.validation import pick, rehearse, score

@@ -24,7 +24,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
         "generation", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",
-        "streams", "order", "rows", "data", "store", "features", "learner", "snapshots", "pictures", "reports",
+        "streams", "order", "rows", "data", "store", "features", "learner", "run_state", "snapshots", "pictures", "reports",
         "parallel", "updates", "validation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
