@@ -121,9 +121,10 @@ class Snapshots:
         """What a killed run left: half-written folders are removed, `last` is brought up to the newest checkpoint."""
         for place in (*self.folder.glob(".step-*"), *self.last.glob(".*.partial")):
             shutil.rmtree(place) if place.is_dir() else place.unlink()
-        newest = self.newest()
-        if newest is not None and self._last_step() != newest.step:
-            write_overlay(self.last, newest.weights, newest.origin)
+        # Judged by their heads: a large run's optimizer would take long to read, only to be read again when it goes on.
+        newest = next((step for step in reversed(self.steps()) if _is_whole(self._place(step), step)), None)
+        if newest is not None and self._last_step() != newest:
+            write_overlay(self.last, *read_overlay(self._place(newest)))
 
     def check_fresh(self) -> None:
         """Raises ValueError if a run that starts anew would mix its checkpoints with those of another."""

@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llama import snapshots
+from llama import overlay, snapshots
+from llama.assembly import State
 from llama.config import MuMuConfig
 from llama.overlay import Origin, is_overlay, read_origin
 from llama.run_state import gather_random
@@ -141,6 +142,27 @@ def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
     assert sorted(place.name for place in runs.folder.iterdir()) == ["step-000001", "step-000002"]
     assert sorted(place.name for place in runs.last.iterdir()) == ["origin.json", "weights.safetensors"]
     assert read_origin(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
+
+
+def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing where `last` is the newest, else the newest weights: an optimizer may be larger than all the rest."""
+    runs, opened = Snapshots(tmp_path), list[str]()
+    runs.save(snapshot(1))
+    runs.save(snapshot(2))
+
+    def noted(path: Path) -> State:
+        opened.append(f"{path.parent.name}/{path.name}")
+        return load_file(path)
+
+    for room in (snapshots, overlay):
+        monkeypatch.setattr(room, "read_safetensors", noted)
+    runs.tidy()
+    assert opened == []
+    (runs.save(snapshot(3)) / "optimizer.safetensors").write_bytes(b"damaged")  # so `last` is newer than the newest
+    runs.tidy()
+    assert opened == ["step-000002/weights.safetensors"]
+    assert read_origin(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
+    assert runs.newest().step == 2 and "step-000002/optimizer.safetensors" in opened
 
 
 @pytest.mark.parametrize("step", range(12))
