@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain, count, islice
 from math import ceil
@@ -97,6 +97,7 @@ class Streams:
     parts: tuple[Sequence[Example] | None, ...]  # None: a stream
     stage: int
     share: tuple[float, float] = (0.0, 1.0)
+    _kept: dict[tuple[int, int], list[Example]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def examples(self, seed: int, rank: int = 0, world: int = 1) -> Iterator[Example]:
         """Endless: sources in turn, each as often as its `times` says, shuffled. Media are not decoded."""
@@ -108,10 +109,15 @@ class Streams:
             yield next(flows[place])
 
     def some(self, limit: int, seed: int) -> list[Example]:
-        """At most `limit` of the first epoch, equally many of each source, the same for every process."""
-        share = ceil(limit / len(self.sources))
-        epochs = (islice(self._epoch(place, 0, seed, 0, 1), share) for place in range(len(self.sources)))
-        return list(islice(chain.from_iterable(epochs), limit))
+        """At most `limit` of the first epoch, equally many of each source, the same for every process.
+
+        Kept from the first call on, their files in memory: a small `share` is found by reading many times as many.
+        """
+        if (limit, seed) not in self._kept:
+            share = ceil(limit / len(self.sources))
+            epochs = (islice(self._epoch(place, 0, seed, 0, 1), share) for place in range(len(self.sources)))
+            self._kept[limit, seed] = list(islice(chain.from_iterable(epochs), limit))
+        return list(self._kept[limit, seed])
 
     def _endless(self, place: int, seed: int, rank: int, world: int) -> Iterator[Example]:
         for epoch in count():

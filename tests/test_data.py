@@ -380,6 +380,22 @@ def test_streams_are_split_as_lists_are(streams: Streams, tokenizer: Tokenizer) 
     assert len(found) == 9 and set(found) <= sides[1]
 
 
+def test_what_is_held_out_of_streams_is_read_once(
+    streams: Streams, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, config = split(streams, 0.3)[1], config_of(validation_rows=9)
+    first = list(once(config, tokenizer, held, read))
+    drawn = held.some(9, 0)
+    monkeypatch.setattr(ordering, "stream", lambda *_: pytest.fail("it is read again"))
+    assert told([list(once(config, tokenizer, held, read))]) == told([first])
+    drawn.clear()  # the caller's own list
+    assert len(held.some(9, 0)) == 9
+    with pytest.raises(pytest.fail.Exception):
+        split(streams, 0.3)[1].some(9, 0)  # another object, another reading
+    with pytest.raises(pytest.fail.Exception):
+        held.some(8, 0)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_empty_or_broken_stream_is_told_in_a_sentence(
     streams: Streams, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, workers: int
