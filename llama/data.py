@@ -160,7 +160,7 @@ def once(
 
 @dataclass(frozen=True)
 class _Places:
-    """(step, place of the micro-batch) that a process reads, forever."""
+    """(step, place of the micro-batch) that a process reads, forever: of `world` processes, r reads m x world + r as its m-th."""
 
     start_step: int
     accumulation: int

@@ -224,11 +224,6 @@ class Order:
         mine = np.argsort(keys, kind="stable").reshape(last - first, size)[rng.permutation(last - first)[step - first]]
         return [(int(places[one]) // self.epoch_size, int(indices[one])) for one in mine]
 
-    def micro_batches(self, step: int) -> list[list[tuple[int, int]]]:
-        """[accumulation x world] lists of `batch_size` pairs; process r reads place m x world + r as its m-th."""
-        pairs = self.step(step)
-        return [pairs[start : start + self.batch_size] for start in range(0, self.global_batch, self.batch_size)]
-
     def _window(self, step: int) -> tuple[int, int]:
         """First step of its window and the one after its last. Windows lie inside epochs: sorted together, the same
         example of two epochs would meet itself. So a step that two epochs share is a window of its own."""
