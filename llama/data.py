@@ -5,6 +5,7 @@ Legend: B rows of a batch, T tokens of its longest.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -140,6 +141,7 @@ def loader(
         sampler=sampler,
         num_workers=config.workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_outlast,
         generator=torch.Generator(),  # its own: the loader must not draw from the random state of the training
     )
     return _steps(iter(found), config.accumulation)
@@ -233,6 +235,13 @@ def _read(found: Batch | str) -> Batch:
     if isinstance(found, str):
         raise ValueError(found)
     return found
+
+
+def _outlast(worker: int) -> None:
+    """Ctrl-C and a scheduler reach all processes of a run at once, and the training ends its step before it goes: workers
+    read on for it till then. They leave when it tells them to, or when it is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(found: Any) -> Any:

@@ -104,6 +104,54 @@ def test_asked_to_end_it_keeps_what_it_has(ground: Ground, launch: Launcher, who
     assert same(weights(out), weights(whole)) and steps(out) == ALL
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_together_with_its_workers_it_keeps_what_it_has(
+    ground: Ground, launch: Launcher, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The signal goes to the whole group, as from a terminal or a scheduler, while the step under way still has more to
+    read than is read ahead: the workers must outlast it, and then leave."""
+    out = tmp_path / "run"
+    flags = ground.flags(out, workers=1, batch_size=1, accumulation=8)
+    run = launch(flags, out, leader=True)
+    run.reach(1)
+    (process,) = run.processes
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGSTOP)  # the workers have it first, and the run has not come to its end meanwhile
+    os.killpg(process.pid, number)
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGCONT)
+    run.finish()
+    (last, *_) = reversed(checkpoints(out))
+    assert last < STEPS and steps(out) == list(range(1, last + 1)) and "Traceback" not in run.said()
+    await_end(workers)
+    launch([*flags, "--resume"], out, leader=True).finish()
+    assert checkpoints(out)[-1] == STEPS and steps(out) == ALL
+
+
+def test_workers_leave_when_the_run_is_killed(ground: Ground, launch: Launcher, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = launch(ground.flags(out, workers=1), out, leader=True)
+    run.reach(1)
+    (process,) = run.processes
+    workers = children(process.pid)
+    run.kill()
+    await_end(workers)
+
+
+def children(pid: int) -> list[int]:
+    found = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    assert found, "it has no workers"
+    return found
+
+
+def await_end(workers: list[int]) -> None:
+    """Without a run they look around every five seconds."""
+    end = time.monotonic() + 30
+    while alive := [one for one in workers if Path(f"/proc/{one}").exists()]:
+        assert time.monotonic() < end, alive
+        time.sleep(0.1)
+
+
 def test_a_full_disk_loses_nothing(ground: Ground, launch: Launcher, whole: Path, tmp_path: Path) -> None:
     out = stopped_at(whole, SAVE_EVERY, tmp_path / "run")
     run = launch([*ground.flags(out), "--resume"], out, file_limit=100_000)

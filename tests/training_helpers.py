@@ -201,14 +201,17 @@ class Launcher:
             multiprocessing.forkserver.ensure_running()
         return context
 
-    def __call__(self, flags: Sequence[str], output_dir: Path, world: int = 1, file_limit: int | None = None) -> Started:
+    def __call__(
+        self, flags: Sequence[str], output_dir: Path, world: int = 1, file_limit: int | None = None, leader: bool = False
+    ) -> Started:
+        """leader: each process leads a group of its own and may have processes of its own, as the loader's workers."""
         number, port, processes, logs = len(self.started), free_port(), [], []
         for rank in range(world):
             logs.append(self.folder / f"{number}-{rank}.txt")
             places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
             environment = {name: str(value) for name, value in places.items()} | {"MASTER_ADDR": "127.0.0.1"}
-            arguments = (list(flags), environment if world > 1 else {}, logs[-1], file_limit)
-            processes.append(self.server.Process(target=command, args=arguments, daemon=True))
+            arguments = (list(flags), environment if world > 1 else {}, logs[-1], file_limit, leader)
+            processes.append(self.server.Process(target=command, args=arguments, daemon=not leader))
             processes[-1].start()
         self.started.append(Started(processes, logs, output_dir))
         return self.started[-1]
@@ -218,13 +221,16 @@ class Launcher:
             process.kill()
 
 
-def command(flags: list[str], environment: dict[str, str], log: Path, file_limit: int | None) -> None:
+def command(flags: list[str], environment: dict[str, str], log: Path, file_limit: int | None, leader: bool) -> None:
     """In a process of its own: what `python train.py FLAGS` does."""
     os.environ.update(environment)
     place = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(place, 1)
     os.dup2(place, 2)
     torch.set_num_threads(1)
+    if leader:
+        os.setpgid(0, 0)
+        multiprocessing.set_start_method("fork", force=True)  # as a command on Linux has it, not as the server that forked this
     if file_limit is not None:
         import resource
 
