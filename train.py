@@ -57,6 +57,8 @@ def configure(values: argparse.Namespace) -> tuple[TrainConfig, int]:
     if values.smoke:
         from recipes.smoke import smoke_config
 
+        if useless := [name for name in ("config", "songs") if getattr(values, name) is not None]:
+            raise ValueError(f"--smoke has a configuration of its own, so --{useless[0]} has no effect; leave it out.")
         number = 3 if values.stage is None else stage(values.stage).number
         return smoke_config(values.output_dir, values.max_steps, values.seed, values.model, values.resume), number
     if values.stage is None or values.config is None:
@@ -86,7 +88,7 @@ def make_data(config: TrainConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    values = parser().parse_args(arguments)
+    values, first = parser().parse_args(arguments), os.environ.get("RANK", "0") == "0"
     try:
         config, stage = configure(values)
         make_data(config)
@@ -94,9 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         last = fit(config, stage, resume=values.resume, export=values.export)
     except (*USER_ERRORS, OSError, FloatingPointError) as error:
-        print(f"train.py: {sentence(error)}", file=sys.stderr)
+        if first or not getattr(error, "shared", False):
+            print(f"train.py: {sentence(error)}", file=sys.stderr)
         return 1
-    if os.environ.get("RANK", "0") == "0":
+    if first:
         print(f"The newest weights are in {last}; python -m llama --model {last} uses them.")
     return 0
 

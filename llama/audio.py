@@ -305,7 +305,8 @@ def _resample(samples: Tensor, source: int, target: int) -> Tensor:
     parts = []
     for start in range(0, samples.shape[1], block):
         before = min(margin, start)
-        piece = resample(samples[:, start - before : start + block + margin], step, made)
+        with torch.autocast(samples.device.type, enabled=False):  # sound stays float32 in a model that computes in less
+            piece = resample(samples[:, start - before : start + block + margin], step, made)
         first = before // step * made
         parts.append(piece[:, first : first + block // step * made])
     joined = torch.cat(parts, dim=1)[:, :length]

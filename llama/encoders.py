@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from llama.audio import MINUTE, Waveform
-from llama.frozen import FrozenEncoder
+from llama.frozen import FrozenEncoder, own_precision
 from llama.media import PixelRecipe, load_frames, load_image
 
 WINDOW = MINUTE  # seconds heard at a time
@@ -83,7 +83,8 @@ class MERTEncoder(FrozenEncoder):
 
         Rows must be whole windows of one length: padding would change what the group norm hears.
         """
-        out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
+        with own_precision(self.model.device):
+            out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
         # transformers 5 lists the last layer before the final norm; the published states hold it after.
         return torch.stack([*out.hidden_states[:-1], out.last_hidden_state], dim=1)
 
@@ -123,7 +124,8 @@ class ViTEncoder(FrozenEncoder):
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """`[B, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
-        return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
+        with own_precision(self.model.device):
+            return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 
 class ViViTEncoder(FrozenEncoder):
@@ -162,7 +164,8 @@ class ViViTEncoder(FrozenEncoder):
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """`[B, frames, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
-        return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
+        with own_precision(self.model.device):
+            return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 
 _HALVES = {"do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}

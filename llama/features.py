@@ -25,7 +25,7 @@ from llama.audio import Waveform
 from llama.config import MODALITIES
 from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
 from llama.examples import Medium
-from llama.frozen import FrozenEncoder
+from llama.frozen import FrozenEncoder, own_precision
 from llama.media import load_frames, load_image
 from llama.mumu_llama import MuMuLLaMA
 from llama.store import Store, fingerprint, settings_of, sha256
@@ -229,11 +229,6 @@ class Features:
         """One at a time on the CPU, where a row's last bits would depend on its company, and resuming is exact."""
         device = self.decoder.device if kind == "caption" else self.encoders[kind].model.device
         return 1 if torch.device(device).type == "cpu" else ROWS[kind]
-
-
-def own_precision(device: torch.device | str) -> torch.autocast:
-    """Frozen parts keep the type of their weights in a run of mixed precision."""
-    return torch.autocast(torch.device(device).type, enabled=False)
 
 
 def words_of(tokenizer: Any) -> str:

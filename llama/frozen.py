@@ -185,6 +185,11 @@ class FrozenEncoder(nn.Module):
             return load_file(Path(partial, WEIGHTS_FILE))
 
 
+def own_precision(device: torch.device | str) -> torch.autocast:
+    """Frozen parts compute in the type of their weights, whatever what trains beside them computes in."""
+    return torch.autocast(torch.device(device).type, enabled=False)
+
+
 def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of the same shapes in the memory of one number each, since loading copies nothing but refuses "meta"."""
     return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from llama.adapters import UnderstandingAdapter
 from llama.config import AUDIO_TOKENS, MODALITIES
 from llama.features import prompts
-from llama.losses import IGNORE, condition_error
+from llama.losses import IGNORE, audio_token_positions, condition_error
 from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
 from llama.overlay import NEW_ROWS
 
@@ -121,11 +121,9 @@ class Learner(nn.Module):
         return (condition_error(projected, states) * weight).sum(1), weight.sum(1)
 
     def audio_positions(self, labels: Tensor) -> list[tuple[int, int]]:
-        """(row, position that predicts the first audio token) of each row with music: the last one, should a caption
-        have quoted such a token."""
+        """(row, position that predicts the first audio token) of each row with music."""
         first = self.model.config.llama.vocab_size - AUDIO_TOKENS
-        found = dict((labels[:, 1:] == first).nonzero().tolist())  # of one row's positions the last
-        return sorted(found.items())
+        return sorted(dict(audio_token_positions(labels, first).tolist()).items())
 
     def tie(self, missing: set[str]) -> Tensor:
         total = self.model.llama.norm.weight.new_zeros(())
@@ -144,13 +142,14 @@ def own_name(name: str) -> str:
     return NEW_ROWS if name == "new_rows" else name.removeprefix("model.")
 
 
-def choose_trainable(learner: Learner, names: Iterable[str]) -> None:
-    """Exactly `names` (own names) train, in float32; all else is frozen."""
+def choose_trainable(learner: Learner, names: Iterable[str], frozen: torch.dtype | None = None) -> None:
+    """Exactly `names` (own names) train, in float32; all else is frozen, in `frozen` (None: as it is)."""
     wanted = set(names)
     for name, value in learner.named_parameters():
         value.requires_grad_(own_name(name) in wanted)
-        if value.requires_grad and value.dtype != torch.float32:
-            value.data = value.data.float()
+        kind = torch.float32 if value.requires_grad else frozen or value.dtype
+        if value.dtype != kind:
+            value.data = value.data.to(kind)
 
 
 def open_gates(model: MuMuLLaMA, start: float) -> None:

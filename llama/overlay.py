@@ -227,6 +227,18 @@ def check_origin(origin: Origin, stage: int, preset: str, folder: str | Path | N
         )
 
 
+def check_base(origin: Origin, mine: Origin) -> None:
+    """Raises ValueError where a run over `mine` cannot resume what lies over the base of `origin`."""
+    check_sizes(origin, mine.sizes)
+    for name in BASE:
+        theirs, asked = origin.base.get(name), mine.base.get(name)
+        if (theirs is None) != (asked is None) or (theirs is not None and not _same(theirs, asked)):
+            raise ValueError(
+                f"{origin.folder or 'This run'} was trained with {name} {theirs}, this run has {asked}; "
+                f"give {name} {theirs} again, or another --output_dir."
+            )
+
+
 # -- laying over --------------------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """One for every way this is started: plainly, by torchrun, by accelerate launch. Raises ValueError."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs
 
     if config.device not in (None, "cpu", "cuda", "mps"):
@@ -28,7 +29,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise ValueError(f"device {config.device} is not available here; use cpu, or leave device out.")
     # A stage may train adapters of a medium that no example of a step has.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=config.precision, cpu=on_cpu(config.device), kwargs_handlers=[unused])
+    AcceleratorState._reset_state()  # what an earlier run in this process had; another precision would be refused
+    found = Accelerator(mixed_precision=config.precision, cpu=on_cpu(config.device), kwargs_handlers=[unused])
+    if config.device not in (None, found.device.type):
+        raise ValueError(f"device {config.device} was asked for, and training would run on {found.device.type}; leave device out.")
+    return found
 
 
 def on_cpu(device: str | None) -> bool:
@@ -58,6 +63,32 @@ def shard(learner: Learner, precision: str) -> None:
     for block in learner.model.llama.layers:
         fully_shard(block, mp_policy=policy)
     fully_shard(learner, mp_policy=policy, reshard_after_forward=False)
+
+
+Fault = TypeVar("Fault", bound=Exception)
+
+
+def shared(error: Fault) -> Fault:
+    """The error marked as one that every process raises alike, so that one of them tells it."""
+    error.shared = True  # type: ignore[attr-defined]
+    return error
+
+
+def agree(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
+    """What `action` gives on the main process, on every process; its ValueError or OSError there is raised by all."""
+    found, fault = None, None
+    if accelerator.is_main_process:
+        try:
+            found = action()
+        except (ValueError, OSError) as error:
+            fault = error
+    if accelerator.num_processes > 1:
+        box = [(found, fault)]
+        torch.distributed.broadcast_object_list(box, src=0)
+        found, fault = box[0]
+    if fault is not None:
+        raise shared(fault)
+    return found
 
 
 @dataclass
@@ -118,6 +149,9 @@ class Team:
 
 def team_for(accelerator: Accelerator, learner: Learner, config: TrainConfig) -> Team:
     """Wraps the learner for the way that was asked for."""
+    if config.activation_checkpointing == "fairscale" and accelerator.num_processes > 1 and not config.fsdp:
+        raise ValueError("fairscale's activation checkpointing does not run in several processes unless they are sharded; "
+                         "give activation_checkpointing: torch, or fsdp: true.")  # fmt: skip
     if config.fsdp and accelerator.num_processes > 1:
         learner.to(accelerator.device)
         shard(learner, config.precision)

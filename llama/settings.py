@@ -151,6 +151,7 @@ class TrainConfig:
         _need(self, ("holdout",), lambda x: 0 <= x < 1, "from 0 to below 1")
         for number in {*self.data, *self.validation}:
             _stage_number(number)
+        _need(self, ("gate_start",), lambda x: 0 <= x <= 10, "from 0 to 10")
         self._check_contradictions()
 
     def _check_contradictions(self) -> None:

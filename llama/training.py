@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from llama.assembly import OUTPUT
 from llama.checkpoint import load, save_pretrained, save_published
-from llama.config import VARIANTS
+from llama.config import MODALITIES, MuMuConfig
 from llama.data import Batch, loader, once
 from llama.features import Features
-from llama.learner import (
-    Learner,
-    checkpoint_activations,
-    choose_trainable,
-    condition_weights,
-    open_gates,
-    own_name,
-    take_neighbours,
-    whole,
-)
-from llama.mumu_llama import MuMuLLaMA
-from llama.order import Examples, Order, Streams, read_examples, split
-from llama.overlay import NEW_ROWS, Origin, check_origin, write_text
-from llama.parallel import Team, make_accelerator, team_for
+from llama.folder import is_own
+from llama.learner import Learner, Lesson, own_name, take_neighbours
+from llama.order import Examples, Streams
+from llama.overlay import NEW_ROWS, Origin, check_base, check_origin, read_overlay, write_text
+from llama.parallel import Team, agree, make_accelerator, team_for
+from llama.preparation import check_parts, learner_of, load_for, optimizer_for, read_data, schedule, steps_of
 from llama.reports import Reports, write_examples
 from llama.run_state import gather_random, gather_state, restore_random, restore_state
 from llama.settings import TrainConfig, to_yaml
 from llama.snapshots import RunLock, Snapshot, Snapshots
-from llama.stages import Stage, group_of, stage, trainable
+from llama.stages import Stage, stage, trainable
 from llama.updates import Updater
 from llama.validation import pick, rehearse, score
 
-UNDECAYED = ("*.gate", "*norm*.weight", "*new_rows", "*prefix_query.*", "*.queries")  # beside vectors and biases
-STREAMED_STEPS = "A stream has no known length, so epochs cannot say how long to train; give max_steps."
+IDENTITY = {"seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of"}
 
 
 @dataclass
@@ -119,67 +111,72 @@ class Run:
         """Losses by task, and answers to look at in OUTPUT_DIR/examples."""
         if self.held_out is None:
             return
-        config, features = self.config, self.updater.features
-        found = once(config, self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world)
-        scores = score(self.learner, self.team, map(self.updater.lesson, found))
+        config, features, read = self.config, self.updater.features, []
+
+        def lessons() -> Iterator[Lesson]:
+            found = once(config, self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world)
+            for batch in found:
+                read.append(dataclasses.replace(batch, media={}))  # its names alone are needed after
+                yield self.updater.lesson(batch)
+
+        scores = score(self.learner, self.team, lessons())
         reports.validation(step, scores.losses, scores.rows)
+        self.updater.check_broken(read)
         if config.examples and (self.team.main or self.team.sharded):
-            chosen = pick(self.held_out.some(config.validation_rows, 0), config.examples)
-            said = rehearse(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
-            if self.team.main:
-                write_examples(Path(config.output_dir) / "examples" / f"step-{step:06d}", said)
+            self.show(step)
         self.team.accelerator.wait_for_everyone()
+
+    def show(self, step: int) -> None:
+        """Generated answers to a few held-out examples that can be read."""
+        config, broken = self.config, tuple(self.updater.broken)
+        rows = self.held_out.some(config.validation_rows, 0)
+        chosen = pick([one for one in rows if not any(line.startswith(f"{one.source}: ") for line in broken)], config.examples)
+        said = rehearse(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
+        if self.team.main:
+            write_examples(Path(config.output_dir) / "examples" / f"step-{step:06d}", said)
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 
     def save(self, step: int) -> None:
         """A checkpoint, whole or not at all; every process takes part."""
         weights, moments = gather_state(self.learner, self.updater.optimizer, self.names)
-        random = gather_random()
-        if self.team.main:
-            progress = {"broken": self.updater.broken, **self.identity()}
-            self.snapshots.save(Snapshot(step, weights, moments, random, progress, self.origin))
-        self.team.accelerator.wait_for_everyone()
+        random, scaler = gather_random(), self.team.accelerator.scaler
+        progress = {"broken": self.updater.broken, "scaler": scaler.state_dict() if scaler is not None else None, **self.identity()}
+        snapshot = Snapshot(step, weights, moments, random, progress, self.origin)
+        agree(self.team.accelerator, lambda: self.snapshots.save(snapshot) and None)
 
     def resume(self) -> int:
         """The step that the newest checkpoint holds, which the run is brought to. Raises ValueError where it cannot be."""
-        snapshot = self.snapshots.newest() if self.team.main else None
-        if self.team.main and snapshot is None:
-            raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
-        if snapshot is not None:
-            check_origin(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
-            self.check_identity(snapshot)
-        weights, moments = (snapshot.weights, snapshot.optimizer) if snapshot is not None else ({}, {})
+        found: list[Snapshot] = []
+        step, progress = agree(self.team.accelerator, lambda: self.fitting(found))
+        weights, moments, random = (found[0].weights, found[0].optimizer, found[0].random) if found else ({}, {}, {})
         restore_state(self.learner, self.updater.optimizer, self.names, weights, moments)
-        restore_random(snapshot.random if snapshot is not None else {})
-        step, broken = self.team.together((snapshot.step, snapshot.progress["broken"]) if snapshot is not None else None)[0]
-        self.updater.broken = list(broken)
+        restore_random(random)
+        if self.team.accelerator.scaler is not None and progress.get("scaler"):
+            self.team.accelerator.scaler.load_state_dict(progress["scaler"])
+        self.updater.broken = list(progress["broken"])
         return step
 
-    def identity(self) -> dict[str, int]:
-        """What decides which examples a step sees."""
-        size = self.config.batch_size * self.config.accumulation * self.team.world
-        return {"seed": self.config.seed, "global_batch": size}
-
-    def check_identity(self, snapshot: Snapshot) -> None:
+    def fitting(self, found: list[Snapshot]) -> tuple[int, dict[str, Any]]:
+        """The newest checkpoint, into `found`, if this run can go on from it: its step and progress. Raises ValueError."""
+        snapshot = self.snapshots.newest()
+        if snapshot is None:
+            raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
+        check_origin(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
+        check_base(snapshot.origin, self.origin)
         for name, mine in self.identity().items():
             if (theirs := snapshot.progress.get(name)) != mine:
-                words = {"seed": "seed", "global_batch": "batch_size x accumulation x processes"}[name]
                 raise ValueError(
-                    f"{self.config.output_dir} was begun with {words} {theirs}, this run has {mine}: it would see other data; "
+                    f"{self.config.output_dir} was begun with {IDENTITY[name]} {theirs}, this run has {mine}: it would see other data; "
                     f"give {theirs} again, or another --output_dir."
                 )
+        found.append(snapshot)
+        return snapshot.step, dict(snapshot.progress)
 
-    def export(self, target: str | Path) -> None:
-        """The whole model: a .pth file in the published format, else a folder of ours."""
-        if self.team.sharded:
-            raise ValueError(
-                f"A sharded model is not exported while it trains; run python -m llama.checkpoint convert {self.snapshots.last} {target}."
-            )
-        if self.team.main:
-            with whole(self.learner, self.neighbours) as model:
-                (save_published if str(target).endswith(".pth") else save_pretrained)(model, target)
-        self.team.accelerator.wait_for_everyone()
+    def identity(self) -> dict[str, int]:
+        """What decides which examples a step sees. A stream is dealt out to processes; a list is not."""
+        same = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.team.world}
+        return {**same, "processes": self.team.world} if isinstance(self.learned, Streams) else same
 
 
 class Clock:
@@ -231,27 +228,49 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     """
     accelerator = make_accelerator(config)
     snapshots = Snapshots(Path(config.output_dir), config.keep)
-    with RunLock(config.output_dir) if accelerator.is_main_process else nullcontext():
-        if accelerator.is_main_process:
-            begin(snapshots, resume)
-        accelerator.wait_for_everyone()
+    with ExitStack() as held:
+        agree(accelerator, lambda: begin(held, snapshots, resume))
         run = build(config, number, accelerator, snapshots)
+        if export is not None:
+            check_export(export, run.origin.sizes)
         start = run.resume() if resume else 0
-        if accelerator.is_main_process:  # not before: a run that is refused leaves what an earlier one wrote
-            write_text(snapshots.output_dir / "config.yaml", to_yaml(config))
+        # not before: a run that is refused leaves what an earlier one wrote
+        agree(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
         step = run.go(start)
-        if export is not None and step == run.total:
-            run.export(export)
+        if export is not None and step >= run.total:
+            agree(accelerator, lambda: write_whole(snapshots.last, export))
         accelerator.end_training()
     return snapshots.last
 
 
-def begin(snapshots: Snapshots, resume: bool) -> None:
-    """What an earlier run left is tidied, or refused."""
+def begin(held: ExitStack, snapshots: Snapshots, resume: bool) -> None:
+    """Takes the folder for this run; what an earlier run left there is tidied, or refused."""
+    held.enter_context(RunLock(snapshots.output_dir))
     if resume:
         snapshots.tidy()
     else:
         snapshots.check_fresh()
+
+
+def check_export(target: str | Path, sizes: MuMuConfig) -> None:
+    """Raises ValueError for what would be refused after the last step only."""
+    path = Path(target)
+    if path.suffix == ".pth":
+        if path.is_dir():
+            raise ValueError(f"--export {path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
+        if any(sizes.adapter(name).positions > 1 for name in MODALITIES):
+            raise ValueError(f"This model has several prompt positions, which a published file like {path} cannot hold; give a folder.")
+    elif path.exists() and not (path.is_dir() and (is_own(path) or not any(path.iterdir()))):
+        raise ValueError(f"--export {path} exists and is no model folder of ours, so it is not replaced; give another place.")
+
+
+def write_whole(last: Path, target: str | Path) -> None:
+    """The whole model that `last` is the trained part of: a .pth file in the published format, else a folder of ours."""
+    trained = set(read_overlay(last)[0])
+    if NEW_ROWS in trained:
+        trained.add(OUTPUT)  # which they are part of
+    model = load(last, merge_lora=False, dtype="stored", precise=lambda name: name in trained)
+    (save_published if Path(target).suffix == ".pth" else save_pretrained)(model, target)
 
 
 def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots) -> Run:
@@ -270,72 +289,3 @@ def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapsho
     updater = Updater(config, team, learner, features, optimizer)
     scheduler = schedule(optimizer, config, total)
     return Run(config, chosen, updater, neighbours, tokenizer, scheduler, snapshots, origin, learned, held_out, total)
-
-
-def load_for(config: TrainConfig, number: int, device: torch.device) -> MuMuLLaMA:
-    """What trains comes in float32, the rest in the type that is computed in. Raises ValueError where these contradict."""
-    kinds = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    arguments = config.model.arguments()
-    if config.precision == "no" and arguments["dtype"] not in (None, torch.float32):
-        raise ValueError(
-            f"precision no computes in float32, so the model cannot be {config.model.dtype}; give precision bf16, or leave dtype out."
-        )
-    if arguments["dtype"] is None:  # a CPU's half precision saves no time
-        arguments["dtype"] = kinds[config.precision] if device.type == "cuda" else torch.float32
-    groups = {group for variant in VARIANTS for group in stage(number, config.preset, variant).trains}
-    return load(**arguments, merge_lora=False, device=device, precise=lambda name: group_of(name) in groups)
-
-
-def learner_of(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> Learner:
-    if config.gate_start is not None:
-        open_gates(model, config.gate_start)
-    learner = Learner(model, condition_weights(config), new_rows=NEW_ROWS in names)
-    choose_trainable(learner, names)
-    checkpoint_activations(model, config.activation_checkpointing, config.offload)
-    return learner.train()
-
-
-def read_data(config: TrainConfig, number: int) -> tuple[Examples | Streams, Examples | Streams | None]:
-    """(to learn from, held out)."""
-    learned = read_examples(config.data.get(number, ()), number)
-    if config.validation.get(number):
-        return learned, read_examples(config.validation[number], number)
-    return split(learned, config.holdout) if config.holdout else (learned, None)
-
-
-def check_parts(model: MuMuLLaMA, number: int, config: TrainConfig) -> None:
-    """What stages need of the model is asked for at once, not when the first example comes."""
-    if model.tokenizer is None:
-        raise ValueError("The model has no tokenizer.model; put LLaMA's into its folder, or give llama_dir.")
-    music = any(source.form in ("captions_to_music", "songs", "instructions") for source in config.data.get(number, ()))
-    if music and (model.music_decoder is None or getattr(model.music_decoder, "tokenizer", "") is None):
-        raise ValueError(
-            f"Stage {number} has examples with music, but the model no music decoder that reads captions; give music_decoder_path."
-        )
-
-
-def optimizer_for(team: Team, learner: Learner, config: TrainConfig) -> Any:
-    """AdamW on what trains, without decay for vectors, gates, queries and single rows."""
-    from timm.optim import param_groups_weight_decay
-
-    groups = param_groups_weight_decay(learner, config.weight_decay, no_weight_decay_list=UNDECAYED)
-    return team.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas))
-
-
-def schedule(optimizer: Any, config: TrainConfig, total: int) -> Any:
-    """Cosine from lr to min_lr over the steps, after a linear warm-up. It has no state: a step's number says its rate."""
-    from timm.scheduler import CosineLRScheduler
-
-    warmup = min(config.warmup_steps, total - 1)
-    return CosineLRScheduler(
-        getattr(optimizer, "optimizer", optimizer), t_initial=max(1, total - warmup), lr_min=config.min_lr, warmup_t=warmup,
-        warmup_lr_init=config.lr / (warmup + 1), warmup_prefix=True, t_in_epochs=False,
-    )  # fmt: skip
-
-
-def steps_of(config: TrainConfig, learned: Examples | Streams, world: int) -> int:
-    if config.max_steps is not None:
-        return config.max_steps
-    if isinstance(learned, Streams):
-        raise ValueError(STREAMED_STEPS)
-    return Order.of(learned, config.seed, config.batch_size, config.accumulation, world).steps(config.epochs)

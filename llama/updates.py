@@ -7,7 +7,7 @@ into micro-batches and processes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from llama.data import Batch
 from llama.features import Features
 from llama.learner import MUSIC, Learner, Lesson
 from llama.losses import IGNORE
-from llama.parallel import Team
+from llama.parallel import Team, shared
 from llama.settings import TrainConfig
 
 HELD = (*MODALITIES, MUSIC)
@@ -104,12 +104,12 @@ class Updater:
 
     def stop(self, what: str, lessons: Sequence[Lesson]) -> None:
         sources = [source for names in self.team.together([s for one in lessons for s in one.sources]) for source in names]
-        raise FloatingPointError(
+        raise shared(FloatingPointError(
             f"{what}, in the batch of {', '.join(sources[:NAMED])}{' ...' if len(sources) > NAMED else ''}; look at these "
             "examples, or lower lr; --resume goes on from the last checkpoint."
-        )
+        ))  # fmt: skip
 
-    def check_broken(self, batches: Sequence[Batch]) -> None:
+    def check_broken(self, batches: Iterable[Batch]) -> None:
         """Names what could not be read, once each, and stops beyond the limit."""
         fresh = [f"{one.source}: {one.reason}" for batch in batches for one in batch.skipped]
         if not self.team.total([len(fresh)])[0]:
@@ -121,4 +121,6 @@ class Updater:
                 file.writelines(f"{line}\n" for line in found)
         if len(self.broken) > self.config.max_broken:
             count, first = len(self.broken), self.broken[0]
-            raise ValueError(f"{count} examples could not be read, and max_broken allows {self.config.max_broken}; {first}")
+            raise shared(
+                ValueError(f"{count} examples could not be read, and max_broken allows {self.config.max_broken}; {first}")
+            )

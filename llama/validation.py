@@ -82,10 +82,15 @@ def rehearse(
     learner: Learner, team: Team, neighbours: Mapping[str, nn.Module | None], examples: Sequence[Example], seconds: float, seed: int
 ) -> list[tuple[Example, Turn, Reply]]:
     """The model's own answers, music of `seconds` among them. On every process alike where the model is sharded."""
-    options = GenerationOptions(max_tokens=96, temperature=0.0, seconds=seconds, seed=seed)
+    music = neighbours.get("music_decoder") is not None
+    options = GenerationOptions(max_tokens=96, temperature=0.0, seconds=seconds, seed=seed, music=music)
     found = []
     with team.unsharded(learner), whole(learner, neighbours) as model, team.accelerator.autocast():
         for example in examples:
             turn = turn_of(example)
-            found.append((example, turn, respond(model, [turn], options)[0]))
+            try:
+                reply = respond(model, [turn], options)[0]
+            except ValueError as error:  # a question longer than the model reads: it was learned shortened
+                reply = Reply(f"(no answer: {error})", (), finish="length")
+            found.append((example, turn, reply))
     return found

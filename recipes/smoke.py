@@ -10,8 +10,10 @@ import torch
 
 from llama import MuMuConfig, MuMuLLaMA, load
 from llama.flags import DEFAULT_MODEL
+from llama.overlay import is_overlay, read_origin
 from llama.parallel import main_first
 from llama.settings import Made, ModelSettings, Source, TrainConfig
+from llama.snapshots import RunLock
 
 FOLDER, STEPS, PIECES = "runs/smoke", 12, 12
 SOURCES = (  # form, list, folder of its media
@@ -26,12 +28,11 @@ SOURCES = (  # form, list, folder of its media
 def smoke_config(
     output_dir: str | None = None, steps: int | None = None, seed: int | None = None, model: str | None = None, resume: bool = False
 ) -> TrainConfig:
-    """Model and set are made in the output folder, which is begun anew unless the run is resumed."""
-    root, steps, seed = Path(output_dir or FOLDER), steps or STEPS, seed or 0
+    """Model and set are made in the output folder; an earlier smoke test there is begun anew unless it is resumed."""
+    root, steps, seed = Path(output_dir or FOLDER), STEPS if steps is None else steps, seed or 0
     with main_first("cpu"):
         if not resume:
-            for old in ("checkpoints", "last"):
-                shutil.rmtree(root / old, ignore_errors=True)
+            forget(root)
         if not (root / "base").exists():
             tiny_model(seed).save_pretrained(root / "base")
     made = root / "made"
@@ -42,6 +43,15 @@ def smoke_config(
         batch_size=2, max_tokens=192, lr=1e-3, warmup_steps=min(2, steps - 1), condition_padding="silence", condition_weight=0.03,
         validate_every=6, validation_rows=8, examples=2, example_seconds=2.0, save_every=6, log_every=1,
     )  # fmt: skip
+
+
+def forget(root: Path) -> None:
+    """Removes what an earlier smoke test left, and nothing of any other run. Raises ValueError while one runs there."""
+    last = root / "last"
+    if is_overlay(last) and Path(read_origin(last).base.get("model", "")).resolve() == (root / "base").resolve():
+        with RunLock(root):
+            for old in ("checkpoints", "last"):
+                shutil.rmtree(root / old, ignore_errors=True)
 
 
 def tiny_model(seed: int) -> MuMuLLaMA:

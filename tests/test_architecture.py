@@ -25,7 +25,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "uses": (
         "generation", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",
         "streams", "order", "rows", "data", "store", "features", "learner", "run_state", "snapshots", "pictures", "reports",
-        "parallel", "updates", "validation", "training", "metrics",
+        "parallel", "updates", "validation", "preparation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
 }
@@ -64,7 +64,7 @@ OF_A_FILE = {
     "pictures": {"matplotlib"},
     "reports": {"tqdm", "tensorboard"},
     "parallel": {"accelerate"},
-    "training": {"timm"},
+    "preparation": {"timm"},
 }
 
 PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for column, name in enumerate(names)}
