@@ -40,7 +40,7 @@ def smoke_config(
     return TrainConfig(
         model=ModelSettings(path=model or str(root / "base")), data=dict.fromkeys((1, 2, 3), sources), made=Made(str(made), PIECES),
         holdout=0.15, output_dir=str(root), cache_dir=str(root / "features"), device="cpu", seed=seed, max_steps=steps,
-        batch_size=2, max_tokens=192, lr=1e-3, warmup_steps=min(2, steps - 1), condition_padding="silence", condition_weight=0.03,
+        batch_size=2, max_tokens=192, lr=1e-3, warmup_steps=min(2, steps // 4), condition_padding="silence", condition_weight=0.03,
         validate_every=6, validation_rows=8, examples=2, example_seconds=2.0, save_every=6, log_every=1,
     )  # fmt: skip
 
