@@ -6,6 +6,7 @@ Written with mido: pure Python, maintained, and nothing but messages and ticks; 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import mido
@@ -28,8 +29,14 @@ def to_midi(score: Score, seconds: float | None = None) -> bytes:
 
 
 def write_midi(score: Score, path: str | Path, seconds: float | None = None) -> None:
-    """`to_midi` into a file."""
-    Path(path).write_bytes(to_midi(score, seconds))
+    """`to_midi` into a file, whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(to_midi(score, seconds))
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _ticks(score: Score, second: float) -> int:
