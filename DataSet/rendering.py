@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,14 +18,24 @@ CHANNELS = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}
 VOLUME = {"lead": 1.0, "accompaniment": 0.9, "bass": 1.0, "drums": 0.9}
 
 
-def find_soundfonts() -> dict[str, Path]:
-    """Installed General MIDI soundfonts by name ("FluidR3_GM", "TimGM6mb", ...), links to another one left out.
+@dataclass(frozen=True)
+class Voice:
+    """What plays a track: a preset of a soundfont. Bank 128 holds drum kits."""
+
+    font: Path
+    program: int
+    bank: int = 0
+
+
+def find_soundfonts(*more: Path) -> dict[str, Path]:
+    """Installed General MIDI soundfonts by name ("FluidR3_GM", "TimGM6mb", ...), links to another one left out, and
+    those in folders of one's own.
 
     Raises:
         FileNotFoundError: no soundfont is installed; the message names Debian packages.
     """
     found = {
-        path.stem: path for folder in SEARCHED if folder.is_dir() for path in sorted(folder.iterdir())
+        path.stem: path for folder in (*SEARCHED, *more) if folder.is_dir() for path in sorted(folder.iterdir())
         if path.suffix in (".sf2", ".sf3") and not path.is_symlink()
     }
     if not found:
@@ -80,6 +92,26 @@ def render(
     samples = _play(synth, _events(score, rng), total, sample_rate)
     peak = float(np.abs(samples).max(initial=0.0))
     return samples * (0.95 / peak) if peak > 0.95 else samples
+
+
+def stems(
+    score: Score, voices: Mapping[str, Voice], sample_rate: int = 24_000, rng: np.random.Generator | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Play every track by itself with its own voice: name -> samples [round(seconds * sample_rate)], mono.
+
+    Presets differ in loudness by 40 dB and more, so whoever mixes measures them first. Raises RuntimeError where a
+    soundfont does not have a preset.
+    """
+    total, found = round(score.seconds * sample_rate), dict[str, NDArray[np.float32]]()
+    events = _events(score, rng)
+    for track, voice in voices.items():
+        channel = CHANNELS[track]
+        own = [event for event in events if event[2] == channel]
+        if own:
+            synth, font = _synthesiser(str(voice.font), sample_rate)
+            synth.program_select(channel, font, voice.bank, voice.program, voice.bank == 128)  # type: ignore[attr-defined]
+            found[track] = _play(synth, own, total, sample_rate).mean(0)
+    return found
 
 
 def _play(synth: object, events: list[tuple[float, int, int, int, int]], total: int, rate: int) -> NDArray[np.float32]:
