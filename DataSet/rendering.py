@@ -57,21 +57,23 @@ def _synthesiser(soundfont: str, sample_rate: int) -> tuple[object, int]:
 
 def _events(score: Score, rng: np.random.Generator | None) -> list[tuple[float, int, int, int, int]]:
     """(second, 1 on or 0 off, channel, pitch, velocity), releases before strikes at the same second."""
-    events = []
-    for track in TRACKS:
-        level = VOLUME[track] * (1.0 if rng is None else float(rng.uniform(0.75, 1.1)))
-        for note in score.track(track):
-            start, velocity = _human(note, level, rng)
-            events.append((start, 1, CHANNELS[track], note.pitch, velocity))
-            events.append((start + note.duration * 0.995, 0, CHANNELS[track], note.pitch, 0))
-    return sorted(events)
+    return sorted(event for track in TRACKS for event in _track_events(score, track, rng))
+
+
+def _track_events(score: Score, track: str, rng: np.random.Generator | None) -> list[tuple[float, int, int, int, int]]:
+    level, events = VOLUME[track] * (1.0 if rng is None else float(rng.uniform(0.75, 1.1))), []
+    for note in score.track(track):
+        start, velocity = _human(note, level, rng)
+        events.append((start, 1, CHANNELS[track], note.pitch, velocity))
+        events.append((start + note.duration * 0.995, 0, CHANNELS[track], note.pitch, 0))
+    return events
 
 
 def _human(note: Note, level: float, rng: np.random.Generator | None) -> tuple[float, int]:
     if rng is None:
-        return note.start, int(np.clip(note.velocity * level, 1, 127))
+        return note.start, int(min(max(note.velocity * level, 1), 127))
     start = max(0.0, note.start + float(rng.normal(0, 0.006)))
-    return start, int(np.clip(note.velocity * level + rng.normal(0, 5), 20, 127))
+    return start, int(min(max(note.velocity * level + rng.normal(0, 5), 20), 127))
 
 
 def render(
@@ -103,13 +105,10 @@ def stems(
     soundfont does not have a preset.
     """
     total, found = round(score.seconds * sample_rate), dict[str, NDArray[np.float32]]()
-    events = _events(score, rng)
     for track, voice in voices.items():
-        channel = CHANNELS[track]
-        own = [event for event in events if event[2] == channel]
-        if own:
+        if own := sorted(_track_events(score, track, rng)):
             synth, font = _synthesiser(str(voice.font), sample_rate)
-            synth.program_select(channel, font, voice.bank, voice.program, voice.bank == 128)  # type: ignore[attr-defined]
+            synth.program_select(CHANNELS[track], font, voice.bank, voice.program, voice.bank == 128)  # type: ignore[attr-defined]
             found[track] = _play(synth, own, total, sample_rate).mean(0)
     return found
 

@@ -170,15 +170,13 @@ class TimbrePool(nn.Module):
     time. Mean and spread say what is there, the attended means what stands out. It needs a spectrum as the last state.
     """
 
-    WIDTHS = (16, 32, 48, 64)  # channels; each layer halves the bands, the second and third halve the frames too
+    WIDTHS = (16, 32, 48, 64)  # channels; each layer halves the bands, the first two halve the frames too
 
     def __init__(self, feature_dim: int, out_dim: int = 128, width: int = 128, heads: int = 4) -> None:
         super().__init__()
         self.out_dim, self.heads = out_dim, heads
-        sizes = zip((1, *self.WIDTHS), self.WIDTHS, (1, 2, 2, 1), strict=False)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, (3, 5) if before == 1 else 3, (step, 2), (1, 2) if before == 1 else 1) for before, after, step in sizes
-        )
+        sizes = zip((1, *self.WIDTHS), self.WIDTHS, (5, 3, 3, 3), (2, 2, 1, 1), strict=False)
+        self.layers = nn.ModuleList(nn.Conv2d(before, after, size, (step, 2), size // 2) for before, after, size, step in sizes)
         bands = feature_dim
         for _ in self.WIDTHS:
             bands = (bands + 1) // 2
@@ -189,7 +187,7 @@ class TimbrePool(nn.Module):
 
     def frames(self, states: Tensor) -> Tensor:
         """[B, L, T, F] -> [B, T / 4, width]."""
-        patches = states[:, -1:]
+        patches = states[:, -1:].contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             patches = F.relu(layer(patches))
         return F.relu(self.gather(patches.transpose(2, 3).flatten(1, 2))).transpose(1, 2)

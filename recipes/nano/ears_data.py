@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llama.spectrum import Spectrum, SpectrumConfig
+from llama.config import AdapterConfig
 from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES
+from llama.spectrum import Spectrum, SpectrumConfig
 
 SAMPLE_RATE = 24_000
 HOP = 640  # samples a frame of the encoder: 37.5 frames a second
@@ -34,6 +35,11 @@ ROLL_WIDTH = 24
 SPECTRUM = SpectrumConfig()
 FRAMES = (CLIP_SAMPLES - RECEPTIVE) // HOP + 1
 SPECTRUM_BYTES = FRAMES * SPECTRUM.bands
+
+# How the model's adapter hears: four layers' states, their embedding and the spectrum; one prompt position a pool.
+AUDIO = AdapterConfig(192, 6, pools=("mean", "timbre", "rhythm", "harmony"), frame_rate=FRAME_RATE, pool_dim=128, spectrum=True, blocks=2)
+LEARNED = ("timbre", "rhythm", "harmony")
+HEARD = ("states_mean", *LEARNED)  # what is cached of a recording, in the order of AUDIO.pools
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "style": STYLES, "mode": MODES,

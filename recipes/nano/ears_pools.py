@@ -20,19 +20,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llama.adapters import build_pool
-from llama.config import AdapterConfig
 from recipes.nano.ears_data import (
-    CHOICES, FRAME_RATE, FRAMES, HOP, RECEPTIVE, ROLL_WIDTH, SPECTRUM, TEMPO_BINS, Clips, tempo_of, tempo_targets, unpacked,
+    AUDIO, CHOICES, FRAMES, HOP, LEARNED, RECEPTIVE, ROLL_WIDTH, SPECTRUM, TEMPO_BINS, Clips, tempo_of, tempo_targets, unpacked,
 )
+from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.noises import KINDS
 
-AUDIO = AdapterConfig(192, 6, pools=("mean", "timbre", "rhythm", "harmony"), frame_rate=FRAME_RATE, pool_dim=128, spectrum=True, blocks=2)
-LEARNED = ("timbre", "rhythm", "harmony")
 WEIGHTS: Mapping[str, float] = {"lead": 1.0, "accompaniment": 0.8, "style": 0.7, "mode": 0.8, "metre": 0.7, "drums": 0.4, "key": 0.6,
                                 "tempo": 0.7, "kind": 0.4, "chroma": 4.0}
+TRAINED = ("train", "train_plain", "noise_train")  # the second, if there is one, of an earlier and plainer rendering
+JUDGED: Mapping[str, tuple[Any, ...]] = {**CHOICES, "kind": KINDS}
 IGNORED = -100  # the class of what a clip does not have
 TUNED = SPECTRUM.octaves * SPECTRUM.bins  # bands that move when the key does
-BATCH, CROP = 48, 240  # clips; frames
+BATCH, CROP = 32, 240  # clips; frames
+OTHERS = 14  # music clips for one that is not music
+LESSON = 3000  # scores that the harmony pool learns from before it hears anything
 
 
 class Normed(nn.Module):
@@ -61,7 +63,7 @@ class Pools(nn.Module):
         super().__init__()
         self.pools = nn.ModuleDict({name: build_pool(name, AUDIO) for name in LEARNED})
         width = len(LEARNED) * AUDIO.pool_dim
-        sizes = {**{name: len(values) for name, values in CHOICES.items()}, "tempo": TEMPO_BINS, "kind": len(KINDS)}
+        sizes = {**{name: len(values) for name, values in JUDGED.items()}, "tempo": TEMPO_BINS}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
         if normed:
             timbre = self.pools["timbre"]
@@ -94,7 +96,7 @@ class Bands:
     """Several sets of rendered clips as one: bands, rolls and labels; `refresh` notices clips that were added."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.sets = [Clips(folder, name) for name in names]
+        self.sets = [Clips(folder, name) for name in names if (folder / f"{name}.jsonl").exists()]
         self.refresh()
 
     def refresh(self) -> None:
@@ -102,7 +104,7 @@ class Bands:
             clips.refresh()
         self.places = [(clips, index) for clips in self.sets for index in range(len(clips))]
         labels = [clips.labels[index] for clips, index in self.places]
-        self.classes = {name: _classes(labels, name, values) for name, values in {**CHOICES, "kind": KINDS}.items()}
+        self.classes = {name: classes(labels, name) for name in JUDGED}
         self.log_tempo = torch.tensor([math.log(label["tempo"] or 1) for label in labels])
 
     def __len__(self) -> int:
@@ -118,7 +120,9 @@ class Bands:
         return torch.from_numpy(np.stack([clips.rolls[index][rows] for clips, index in (self.places[i] for i in chosen)])).float()
 
 
-def _classes(labels: Sequence[dict[str, Any]], name: str, values: Sequence[Any]) -> Tensor:
+def classes(labels: Sequence[dict[str, Any]], name: str) -> Tensor:
+    """Class numbers [N]; IGNORED where a clip has none."""
+    values = JUDGED[name]
     return torch.tensor([IGNORED if label[name] is None else values.index(label[name]) for label in labels])
 
 
@@ -152,18 +156,18 @@ def _recoloured(bands: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _noisier(bands: Tensor, rng: np.random.Generator) -> Tensor:
     """A third of the clips get a floor of noise, 62 to 40 decibels under a full tone."""
-    floor = torch.from_numpy(rng.uniform(-62, -40, (len(bands), 1, 1))).float()
-    floor[rng.random(len(bands)) > 0.35] = -90
-    power = 10 ** ((bands - 1) * 3.5) + 10 ** (floor / 10) * torch.empty_like(bands).exponential_()
-    return (10 * torch.log10(power) / 35 + 1).clamp(min=-1)
+    for row in np.flatnonzero(rng.random(len(bands)) < 0.35):
+        noise = 10 ** (rng.uniform(-62, -40) / 10) * torch.empty_like(bands[row]).exponential_()
+        bands[row] = torch.log10(torch.exp((bands[row] - 1) * (3.5 * math.log(10))) + noise) / 3.5 + 1
+    return bands.clamp(min=-1)
 
 
-def losses(model: Pools, bands: Tensor, rolls: Tensor, classes: Mapping[str, Tensor], log_tempo: Tensor) -> dict[str, Tensor]:
+def losses(model: Pools, bands: Tensor, rolls: Tensor, wanted: Mapping[str, Tensor], log_tempo: Tensor) -> dict[str, Tensor]:
     states = bands[:, None]
     frames = {name: pool.frames(states) for name, pool in model.pools.items()}
     logits = model.judge({name: pool(frames[name].float()) for name, pool in model.pools.items()})
-    found = {name: F.cross_entropy(logits[name], classes[name], label_smoothing=0.05, ignore_index=IGNORED) for name in classes}
-    music = classes["kind"] == 0
+    found = {name: F.cross_entropy(logits[name], wanted[name], label_smoothing=0.05, ignore_index=IGNORED) for name in wanted}
+    music = wanted["kind"] == 0
     found["tempo"] = -(tempo_targets(log_tempo[music]) * logits["tempo"][music].log_softmax(1)).sum(1).mean()
     assert rolls.shape[-1] == ROLL_WIDTH
     chroma = frames["harmony"].float().clamp(1e-6, 1 - 1e-6)
@@ -177,7 +181,7 @@ class PoolTrainer:
     def __init__(self, work: Path, data: Path, minutes: float, rate: float = 2.5e-3, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.work, self.budget, self.rate = work, 60 * minutes, rate
-        self.model, self.clips = Pools(), Bands(data, ("train", "noise_train"))
+        self.model, self.clips = Pools(), Bands(data, TRAINED)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=0.03, betas=(0.9, 0.98))
         self.spent, self.step, self.order = 0.0, 0, list[int]()
         path = work / "pools.pt"
@@ -187,12 +191,28 @@ class PoolTrainer:
             if "optimizer" in saved:
                 self.optimizer.load_state_dict(saved["optimizer"])
                 self.spent, self.step = saved["spent"], saved["step"]
+        else:
+            self._teach_harmony()
         self.rng = np.random.default_rng([self.step, seed])
+
+    def _teach_harmony(self) -> None:
+        music = [index for index in range(len(self.clips)) if self.clips.classes["kind"][index] == 0][:LESSON]
+        labels = {name: self.clips.classes[name][music] for name in ("mode", "key")}
+        readers = teach_harmony(self.model.pools["harmony"], self.clips.rolls(music), labels)
+        width, first = AUDIO.pool_dim, LEARNED.index("harmony") * AUDIO.pool_dim
+        hand_over(readers, self.model.heads, width, slice(first, first + width))
 
     def save(self) -> None:
         part = self.work / "pools.part"
         torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "spent": self.spent, "step": self.step}, part)
         os.replace(part, self.work / "pools.pt")
+
+    def _shuffled(self) -> list[int]:
+        """Every music clip once, and a few that are not music."""
+        kinds = self.clips.classes["kind"]
+        music, other = (kinds == 0).nonzero().flatten().numpy(), (kinds > 0).nonzero().flatten().numpy()
+        some = self.rng.permutation(other)[: len(music) // OTHERS]
+        return self.rng.permutation(np.concatenate([music, some])).tolist()
 
     def train_step(self) -> dict[str, float]:
         begun = time.monotonic()
@@ -201,13 +221,13 @@ class PoolTrainer:
             group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * max(0.005, 0.5 * (1 + math.cos(math.pi * progress)))
         if len(self.order) < BATCH:
             self.clips.refresh()
-            self.order = self.rng.permutation(len(self.clips)).tolist()
+            self.order = self._shuffled()
         chosen, self.order = self.order[:BATCH], self.order[BATCH:]
         bands, rolls, semitones, speed = varied(self.clips.bands(chosen), self.clips.rolls(chosen), self.rng)
-        classes = {name: values[chosen] for name, values in self.clips.classes.items()}
-        classes["key"] = torch.where(classes["key"] == IGNORED, IGNORED, (classes["key"] + semitones) % 12)
+        wanted = {name: values[chosen] for name, values in self.clips.classes.items()}
+        wanted["key"] = torch.where(wanted["key"] == IGNORED, IGNORED, (wanted["key"] + semitones) % 12)
         with torch.autocast("cpu", torch.bfloat16):
-            found = losses(self.model, bands, rolls, classes, self.clips.log_tempo[chosen] + math.log(speed))
+            found = losses(self.model, bands, rolls, wanted, self.clips.log_tempo[chosen] + math.log(speed))
         total = sum(WEIGHTS[name] * value for name, value in found.items())
         self.optimizer.zero_grad()
         total.backward()

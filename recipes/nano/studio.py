@@ -8,12 +8,14 @@ and lossy codecs. Test clips are played plainly: one soundfont, one balance.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 
 from DataSet.rendering import Voice, stems
 from llama.notes import ACCOMPANIMENTS, BASSES, LEADS, Score
@@ -102,33 +104,32 @@ def mix(tracks: Mapping[str, Sound], rng: np.random.Generator | None = None) -> 
 
 def treated(rng: np.random.Generator, sound: Sound) -> Sound:
     """A room, an equaliser, a narrow band, saturation, noise and a codec, each now and then."""
-    spectrum = None
-    size = 1 << (len(sound) + SAMPLE_RATE // 2).bit_length()
+    size = next_fast_len(len(sound) + SAMPLE_RATE // 2, real=True)
     if rng.random() < 0.75:
-        spectrum = np.fft.rfft(sound, size) * equaliser(rng, size)
+        spectrum = rfft(sound, size) * equaliser(rng, size)
         if rng.random() < 0.5:
-            spectrum *= np.fft.rfft(room(rng), size)
-        sound = np.fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
+            spectrum *= rfft(room(rng), size)
+        sound = irfft(spectrum, size)[: len(sound)]
     sound = sound / max(float(np.sqrt(np.square(sound).mean())), 1e-6)
     if rng.random() < 0.2:
         drive = float(rng.uniform(0.3, 1.2))
         sound = np.tanh(drive * sound) / drive
     if rng.random() < 0.3:
         sound = sound + rng.standard_normal(len(sound), np.float32) * np.float32(10 ** rng.uniform(-3.2, -1.7))
-    return coded(rng, sound) if rng.random() < 0.2 else sound
+    return coded(rng, sound) if rng.random() < 0.12 else sound
 
 
-def equaliser(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+def equaliser(rng: np.random.Generator, size: int) -> Sound:
     """Gains of a smooth curve through random decibels an octave apart; sometimes no highs or lows at all."""
-    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
     octaves = np.log2(np.maximum(hertz, 30) / 30)
     gains = np.interp(octaves, np.arange(10), rng.normal(0, 2.5, 10) + rng.normal(0, 1) * np.linspace(-3, 3, 10))
-    curve = 10 ** (gains / 20)
+    curve = np.exp(gains.astype(np.float32) * np.float32(math.log(10) / 20))
     if rng.random() < 0.2:
         curve /= np.sqrt(1 + (hertz / rng.uniform(3500, 9000)) ** 8)
     if rng.random() < 0.15:
         curve /= np.sqrt(1 + (rng.uniform(60, 160) / np.maximum(hertz, 1)) ** 4)
-    return curve
+    return curve.astype(np.float32)
 
 
 def room(rng: np.random.Generator) -> Sound:
