@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from DataSet import dialogues
 from DataSet.composer import is_held_out
@@ -24,12 +24,14 @@ from DataSet.dialogues import Dialogue
 from DataSet.phrases import typed
 from llama.dialogue import format_prompt
 from llama.losses import IGNORE
+from llama.adapters import build_pool
+from llama.config import AdapterConfig
 from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
-from llama.pools import HarmonyPool, RhythmPool
 from llama.tokenizer import Tokenizer
+from recipes.nano.ears_data import AUDIO, HEARD, LEARNED
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
-POOL_DIM = 128
+POOL_DIM = AUDIO.pool_dim
 BLUR = 0.35  # of a feature's spread over recordings: noise on what is heard in training
 AUDIO_SETS = {"train": "train", "test": "test_same"}  # of rendered clips
 
@@ -40,7 +42,7 @@ class Row:
     labels: list[int]  # IGNORE on the prompt
     kind: str
     caption: str | None
-    audio: tuple[Tensor, Tensor, Tensor] | None = None  # states mean [L, F], rhythm [POOL_DIM], harmony [POOL_DIM]
+    audio: tuple[Tensor, ...] | None = None  # as HEARD: states mean [L, F], then a vector [POOL_DIM] a learned pool
     image: Tensor | None = None  # [1, tokens, F]
     video: Tensor | None = None
 
@@ -66,7 +68,6 @@ def library(folder: Path, part: str) -> Library:
     audio, pieces, heard = None, [], folder / f"features_{AUDIO_SETS[part]}.safetensors"
     if heard.exists():
         audio = {name: value.float() for name, value in load_file(heard).items()}
-        audio = {name: value if name == "states_mean" else widened(value) for name, value in audio.items()}
         pieces = [Attributes(**{field: row[field] for field in FIELDS}) for row in json.loads(heard.with_suffix(".json").read_text())]
     sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
     for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
@@ -84,17 +85,18 @@ _CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(
           "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8)}
 
 
-def ideal(piece: Attributes, states: int = 5) -> tuple[Tensor, Tensor, Tensor]:
-    """What perfect ears would hand over: sound in the mean, beat in the rhythm pool, key in the harmony pool."""
-    mean = (_CODES["lead"][list(LEADS).index(piece.lead)] + _CODES["accompaniment"][list(ACCOMPANIMENTS).index(piece.accompaniment)]
-            + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
+def ideal(piece: Attributes, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
+    """What perfect ears would hand over: sound in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
+    pool."""
+    sound = (_CODES["lead"][list(LEADS).index(piece.lead)] + _CODES["accompaniment"][list(ACCOMPANIMENTS).index(piece.accompaniment)]
+             + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
     place = 47 * np.log(piece.tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
     bins = torch.exp(-0.5 * ((torch.arange(48) - place) / 1.0) ** 2)
     rhythm = 1.5 * bins @ _CODES["tempo"] + _CODES["metre"][piece.metre - 3]
     harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
-    norm = torch.nn.functional.layer_norm
-    noise = lambda vector: vector + 0.1 * torch.randn_like(vector)  # noqa: E731
-    return noise(mean).expand(states, -1), noise(norm(rhythm, (POOL_DIM,))), noise(norm(harmony, (POOL_DIM,)))
+    norm, noise = torch.nn.functional.layer_norm, lambda vector: vector + 0.1 * torch.randn_like(vector)
+    learned = {"timbre": sound[:POOL_DIM], "rhythm": rhythm, "harmony": harmony}
+    return noise(sound).expand(states, -1), *(noise(norm(learned[name], (POOL_DIM,))) for name in LEARNED)
 
 
 class Writer:
@@ -103,7 +105,7 @@ class Writer:
     def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
         self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
         self.rng = np.random.default_rng(seed)
-        self.spread = [shelf.audio[name].std(0) for name in ("states_mean", "rhythm", "harmony")] if shelf.audio else []
+        self.spread = [shelf.audio[name].std(0) for name in HEARD] if shelf.audio else []
         self.kinds = [kind for kind in shares if shelf.allows(kind)]
         weights = np.array([shares[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
@@ -137,17 +139,17 @@ class Writer:
         index = int(self.rng.integers(len(self.shelf.films)))
         return self.encode(dialogues.clip(self.rng, self.shelf.films[index], self.held_out), video=self.shelf.video[index].float())
 
-    def _recording(self) -> tuple[Attributes, tuple[Tensor, Tensor, Tensor]]:
+    def _recording(self) -> tuple[Attributes, tuple[Tensor, ...]]:
         audio = self.shelf.audio
         if audio is None:
             while is_held_out(piece := dialogues.random_piece(self.rng)) != self.held_out:
                 pass
             return piece, ideal(piece)
         index = int(self.rng.integers(len(self.shelf.pieces)))
-        heard = [audio[name][index] for name in ("states_mean", "rhythm", "harmony")]
+        heard = [audio[name][index] for name in HEARD]
         if not self.held_out:  # a few thousand recordings could be learnt by heart
             heard = [vector + BLUR * spread * torch.randn_like(vector) for vector, spread in zip(heard, self.spread, strict=True)]
-        return self.shelf.pieces[index], (heard[0], heard[1], heard[2])
+        return self.shelf.pieces[index], tuple(heard)
 
     def encode(self, said: Dialogue, **media: Any) -> Row:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
@@ -175,22 +177,11 @@ def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[
     return [groups[place] for place in rng.permutation(len(groups))]
 
 
-def widened(vector: Tensor) -> Tensor:
-    """[..., less] -> [..., POOL_DIM] by repetition."""
-    return torch.cat([vector] * (POOL_DIM // vector.shape[-1]), dim=-1)
-
-
-def load_pools(path: Path, states: int, width: int, rate: float) -> tuple[RhythmPool, HarmonyPool]:
-    """The trained pools at the adapter's width. A pool trained narrower is repeated to fit: its layer norm, and so what
-    it says, stay the same."""
-    state = load_file(path)
-    parts = {name: {key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")}
-             for name in ("rhythm", "harmony")}
-    for part in parts.values():
-        for key in ("out.weight", "out.bias", "norm.weight", "norm.bias"):
-            part[key] = widened(part[key].T).T if part[key].dim() > 1 else widened(part[key])
-    pools = RhythmPool(states, width, rate, POOL_DIM), HarmonyPool(states, width, POOL_DIM)
-    for pool, part in zip(pools, parts.values(), strict=True):
-        pool.load_state_dict(part)
-        pool.requires_grad_(False).eval()
+def load_pools(path: Path, audio: AdapterConfig = AUDIO) -> dict[str, nn.Module]:
+    """The trained pools, frozen."""
+    state, pools = load_file(path), {}
+    for name in LEARNED:
+        pools[name] = build_pool(name, audio)
+        pools[name].load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")})
+        pools[name].requires_grad_(False).eval()
     return pools
