@@ -259,10 +259,10 @@ def _lead(rng: np.random.Generator, tune: Tune, attributes: Attributes, line: Ti
         return []
     low = min(pitch for _, _, pitch in taken)
     raised = 12 * -(-(LEAD_FLOOR[attributes.lead] - 2 - low) // 12)
-    gate, notes = GATES[attributes.style]["lead"], []
-    for turn in range(0, line.eighths, 2 * count * tune.metre):
+    gate, notes, close = GATES[attributes.style]["lead"], [], line.bar_count * line.width
+    for turn in range(0, close, 2 * count * tune.metre):
         for start, length, pitch in taken:
-            begin, end = turn + 2 * start, min(turn + 2 * (start + length), line.eighths)
+            begin, end = turn + 2 * start, min(turn + 2 * (start + length), close)
             if end - begin > 0.01:
                 at, until = second(line, begin), second(line, end)
                 velocity = 106 if begin % line.width == 0 else 92 + int(rng.integers(-4, 5))
