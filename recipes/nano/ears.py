@@ -6,6 +6,9 @@
     python -m recipes.nano.ears export   --work nano                 # nano/mert, nano/ears_pools.safetensors
     python -m recipes.nano.ears features --work nano                 # clips as the adapter will see them
 
+"features" first hears every clip with the encoder, which takes a tenth of a second each and needs no pools; "states" does that
+part alone, so that it can run while the pools still train.
+
 Clips come from recipes/nano/render.py in NAME/data. Training stops after its minutes and uses one thread and bfloat16
 arithmetic; all of it may be interrupted and run again. The pools do not need the encoder, nor the encoder them.
 """
@@ -30,7 +33,7 @@ from torch import Tensor, nn
 
 from llama.adapters import build_pool
 from llama.encoders import MERTEncoder
-from recipes.nano.ears_data import AUDIO, CHOICES, CLIP_SAMPLES, LEARNED, SAMPLE_RATE, ClipBatch, Clips, tempo_targets
+from recipes.nano.ears_data import AUDIO, CHOICES, CLIP_SAMPLES, LEARNED, SAMPLE_RATE, ClipBatch, Clips, tempo_targets, unpacked
 from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
 from recipes.nano.ears_pools import Pools, PoolTrainer, classes
@@ -207,29 +210,45 @@ def load_pools(work: Path) -> Pools:
 
 
 def export(work: Path) -> None:
-    load_listener(work).export(work / "mert")
-    save_atomically({name: value.half() for name, value in load_pools(work).pool_tensors().items()}, work / "ears_pools.safetensors")
+    """Whatever is trained of both."""
+    if (work / "ears.pt").exists():
+        load_listener(work).export(work / "mert")
+    if (work / "pools.pt").exists():
+        tensors = {name: value.half() for name, value in load_pools(work).pool_tensors().items()}
+        save_atomically(tensors, work / "ears_pools.safetensors")
 
 
 @torch.no_grad()
-def features(work: Path, clips: Clips, limit: int | None = None, batch: int = 8) -> dict[str, Tensor]:
-    """What the adapter reads of every clip, by the exported encoder and pools: HEARD, half precision."""
-    encoder = MERTEncoder.from_folder(work / "mert")
-    tensors = load_file(work / "ears_pools.safetensors")
-    pools = {name: build_pool(name, AUDIO) for name in LEARNED}
+def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8) -> None:
+    """The exported encoder's states, averaged over time, clip after clip; run again, it goes on where it stopped."""
+    clips, encoder = Clips(work / "data", name), MERTEncoder.from_folder(work / "mert")
+    row = 2 * AUDIO.channels * AUDIO.feature_dim  # bytes, half precision
+    path, count = work / "data" / f"{name}.states", min(len(clips), limit or len(clips))
+    with path.open("ab") as file:
+        file.truncate(file.tell() // row * row)
+        for start in range(file.tell() // row, count, batch):
+            states = encoder.encode(clips.plain(range(start, min(start + batch, count)), CLIP_SAMPLES).samples)
+            file.write(states.float().mean(2).half().numpy().tobytes())
+            file.flush()
+    print(f"states of {count} clips: {name}", flush=True)
+
+
+@torch.no_grad()
+def features(work: Path, clips: Clips, batch: int = 50) -> dict[str, Tensor]:
+    """What the adapter reads of every clip whose states were heard: HEARD, half precision."""
+    means = np.fromfile(clips.folder / f"{clips.name}.states", np.float16).reshape(-1, AUDIO.channels, AUDIO.feature_dim)
+    tensors, pools = load_file(work / "ears_pools.safetensors"), {name: build_pool(name, AUDIO) for name in LEARNED}
     for name, pool in pools.items():
         pool.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
-    count, parts = min(len(clips), limit or len(clips)), []
-    for start in range(0, count, batch):
-        states = encoder.encode(clips.plain(range(start, min(start + batch, count)), CLIP_SAMPLES).samples).float()
-        parts.append({"states_mean": states.mean(2), **{name: pool(pool.frames(states)) for name, pool in pools.items()}})
-    return {name: torch.cat([part[name] for part in parts]).half().contiguous() for name in parts[0]}
+    bands = [unpacked(torch.from_numpy(clips.bands[start : min(start + batch, len(means))]))[:, None] for start in range(0, len(means), batch)]
+    found = {name: torch.cat([pool(pool.frames(states)) for states in bands]).half().contiguous() for name, pool in pools.items()}
+    return {"states_mean": torch.from_numpy(means), **found}
 
 
-def write_features(work: Path, name: str, limit: int | None) -> None:
+def write_features(work: Path, name: str) -> None:
     """Cache what the adapter reads of every clip, and the labels in the same order, so that nobody encodes again."""
     clips, target = Clips(work / "data", name), work / "data" / f"features_{name}.safetensors"
-    found = features(work, clips, limit)
+    found = features(work, clips)
     save_atomically(found, target)
     count = len(found["states_mean"])
     write_json(clips.labels[:count], target.with_suffix(".json"))
@@ -244,7 +263,7 @@ def write_json(value: Any, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=[*PHASES, "pools", "export", "features"])
+    parser.add_argument("command", choices=[*PHASES, "pools", "export", "states", "features"])
     parser.add_argument("--work", type=Path, required=True, help="folder with data/; results go here")
     parser.add_argument("--minutes", type=float, default=30.0, help="wall-clock training time")
     parser.add_argument("--limit", type=int, default=6000, help="training clips whose features are cached")
@@ -257,9 +276,10 @@ def main() -> None:
     elif options.command == "export":
         export(options.work)
     else:
-        for name in SETS:
-            if (options.work / "data" / f"{name}.jsonl").exists():
-                write_features(options.work, name, options.limit)
+        for name in [name for name in SETS if (options.work / "data" / f"{name}.jsonl").exists()]:
+            hear_states(options.work, name, options.limit)
+            if options.command == "features":
+                write_features(options.work, name)
 
 
 if __name__ == "__main__":
