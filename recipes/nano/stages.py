@@ -35,9 +35,9 @@ from recipes.nano.ears_data import AUDIO, LEARNED
 from recipes.nano.material import Library, Row, Writer, batches, library, pad
 
 SHARES: Mapping[str, Mapping[str, float]] = {
-    "words": {"talk": 0.11, "wish": 0.35, "hear": 0.22, "edit": 0.14, "picture": 0.1, "clip": 0.08},
-    "ears": {"talk": 0.04, "wish": 0.12, "hear": 0.5, "edit": 0.14, "picture": 0.1, "clip": 0.1},
-    "music": {"talk": 0.09, "wish": 0.33, "hear": 0.21, "edit": 0.15, "picture": 0.1, "clip": 0.12},
+    "words": {"talk": 0.13, "wish": 0.34, "hear": 0.26, "edit": 0.16, "picture": 0.06, "clip": 0.05},
+    "ears": {"talk": 0.06, "wish": 0.12, "hear": 0.46, "edit": 0.18, "picture": 0.09, "clip": 0.09},
+    "music": {"talk": 0.11, "wish": 0.31, "hear": 0.23, "edit": 0.18, "picture": 0.08, "clip": 0.09},
 }
 RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
 CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
