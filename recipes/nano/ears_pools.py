@@ -26,8 +26,8 @@ from recipes.nano.ears_data import (
 from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.noises import KINDS
 
-WEIGHTS: Mapping[str, float] = {"lead": 1.0, "accompaniment": 0.8, "style": 0.7, "mode": 0.8, "metre": 0.7, "drums": 0.4, "key": 0.6,
-                                "tempo": 0.7, "kind": 0.4, "chroma": 4.0}
+WEIGHTS: Mapping[str, float] = {"lead": 1.3, "accompaniment": 1.0, "style": 0.8, "mode": 0.6, "metre": 0.7, "drums": 0.9, "key": 0.5,
+                                "tempo": 0.6, "kind": 0.5, "chroma": 3.0}
 TRAINED = ("train", "train_plain", "noise_train")  # the second, if there is one, of an earlier and plainer rendering
 JUDGED: Mapping[str, tuple[Any, ...]] = {**CHOICES, "kind": KINDS}
 IGNORED = -100  # the class of what a clip does not have
@@ -155,8 +155,8 @@ def _recoloured(bands: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _noisier(bands: Tensor, rng: np.random.Generator) -> Tensor:
-    """A third of the clips get a floor of noise, 62 to 40 decibels under a full tone."""
-    for row in np.flatnonzero(rng.random(len(bands)) < 0.35):
+    """A third of the clips get a floor of noise, 62 to 40 decibels under a full tone; silence stays silence."""
+    for row in np.flatnonzero((rng.random(len(bands)) < 0.35) & (bands.amax((1, 2)) > -0.5).numpy()):
         noise = 10 ** (rng.uniform(-62, -40) / 10) * torch.empty_like(bands[row]).exponential_()
         bands[row] = torch.log10(torch.exp((bands[row] - 1) * (3.5 * math.log(10))) + noise) / 3.5 + 1
     return bands.clamp(min=-1)

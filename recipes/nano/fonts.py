@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 PROGRAMS = {"piano": 0, "organ": 19, "guitar-nylon": 24, "guitar-acoustic": 25, "violin": 40, "cello": 42, "harp": 46,
             "trumpet": 56, "saxophone": 65, "clarinet": 71, "flute": 73}
-DECAYS = {0, 24, 25, 46}  # programs that are let ring a while when released
+RINGING = {*range(16), *range(24, 32), 45, 46, 47, *range(104, 109)}  # struck and plucked programs: they die away by themselves
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 FREEPATS = Path("/usr/share/midi/freepats")
 LONGEST = 6.0  # seconds kept of a sample
@@ -112,9 +112,11 @@ def write(presets: Mapping[Preset, Sequence[Sample]], path: Path) -> None:
                                        position + loop[0], position + loop[1], sample.rate, min(127, root), max(-99, min(99, cents)), 0, 1))
             sound.append(np.concatenate([sample.samples, np.zeros(PADDING, np.int16)]))
             position += len(sound[-1])
-            release = -2400 if bank == 0 and program in DECAYS else -4200 if bank == 0 else 0
+            rings = bank == 0 and program in RINGING
+            release = -2400 if rings else -4200 if bank == 0 else 0  # timecents: a quarter, a tenth of a second, a second
+            dies = [struct.pack("<Hh", 36, 3600), struct.pack("<Hh", 37, 1000)] if rings and sample.loop else []
             rows = [struct.pack("<HBB", 43, sample.low, sample.high), struct.pack("<HH", 54, 1 if sample.loop else 0),
-                    struct.pack("<Hh", 38, release), struct.pack("<HH", 53, len(headers) - 1)]
+                    *dies, struct.pack("<Hh", 38, release), struct.pack("<HH", 53, len(headers) - 1)]
             zones.append(struct.pack("<HH", igen, 0))
             generators += rows
             igen, ibag = igen + len(rows), ibag + 1
