@@ -113,8 +113,8 @@ def make_clip(name: str, index: int, fonts: Mapping[str, float], sources: Source
     start, installed = int(offset * SAMPLE_RATE), sources.fonts
     if name == "train":
         voices = studio.varied_voices(rng, score, fonts, installed)
-        sound = studio.mix(studio.play(rng, score, voices, installed), rng)[start : start + CLIP_SAMPLES]
-        sound = studio.treated(rng, sound)
+        tracks = studio.recoloured(rng, studio.play(rng, score, voices, installed))
+        sound = studio.treated(rng, studio.mix(tracks, rng)[start : start + CLIP_SAMPLES])
     else:
         voices = studio.plain_voices(score, str(rng.choice(list(fonts), p=list(fonts.values()))), installed)
         sound = studio.mix(studio.play(rng, score, voices, installed))[start : start + CLIP_SAMPLES]

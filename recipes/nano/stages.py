@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llama.adapters import unit
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
@@ -105,7 +106,8 @@ class Trainer:
     def losses(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
         """Cross entropy on the answers, and the regression of the condition (0 without a decoder or music)."""
         tokens, labels = pad(rows, self.model.tokenizer.eos)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.fast):
+        # For rows this short, plain attention goes back in half the time of the fused kernel, with the same gradients.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.fast), sdpa_kernel(SDPBackend.MATH):
             out = self.model(tokens, encode(self.model, rows))
         words = answer_loss(out.logits, labels)
         found = audio_token_positions(labels, self.model.tokenizer.audio_tokens[0])

@@ -102,6 +102,17 @@ def mix(tracks: Mapping[str, Sound], rng: np.random.Generator | None = None) -> 
     return total
 
 
+def recoloured(rng: np.random.Generator, tracks: Mapping[str, Sound]) -> dict[str, Sound]:
+    """Half of the stems through an equaliser of their own: the same instrument of another maker, as it were."""
+    found = {}
+    for name, sound in tracks.items():
+        if rng.random() < 0.5 and name != "drums":
+            size = next_fast_len(len(sound), real=True)
+            sound = irfft(rfft(sound, size) * equaliser(rng, size), size)[: len(sound)]
+        found[name] = sound
+    return found
+
+
 def treated(rng: np.random.Generator, sound: Sound) -> Sound:
     """A room, an equaliser, a narrow band, saturation, noise and a codec, each now and then."""
     size = next_fast_len(len(sound) + SAMPLE_RATE // 2, real=True)
