@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-GREETINGS = ("Yo{|!|.}", "Hello {again|friend|MuMu|computer|machine}{|!|.}", "Hi {again|friend|there}{|!|.}", "{Anybody|Anyone} {here|there|home}?", "How is it going?", "What's up?", "Hello{|!|.}", "Hi{| there}{|!|.}", "Good {morning|evening|afternoon}{|!|.}", "Hey{| there| you}{|!|.}", "Greetings{|!|.}", "How are you{| today}?", "Hello, {how are you|nice to meet you}{|?|.}",
+GREETINGS = ("{Hey|Hi|Hello|Yo|Hiya|Howdy|Hallo}{| all| everyone| bot| mate| buddy| dear| friend}{|!|.|, how are you?|, what's new?}", "{How do you do|How's life|How are things|You okay|Are you awake|Are you ready|Ready}?", "{Nice|Good|Pleased} to {meet|see} you{|!|.}", "{Knock knock|Testing|Ping|Hello hello|Is this thing on|Can you hear me}{|?|.|!}", "{I am|I'm|My name is} {Anna|Tom|Max|new here|back|Lee|Sam|your fan}{|.|!}", "Yo{|!|.}", "Hello {again|friend|MuMu|computer|machine}{|!|.}", "Hi {again|friend|there}{|!|.}", "{Anybody|Anyone} {here|there|home}?", "How is it going?", "What's up?", "Hello{|!|.}", "Hi{| there}{|!|.}", "Good {morning|evening|afternoon}{|!|.}", "Hey{| there| you}{|!|.}", "Greetings{|!|.}", "How are you{| today}?", "Hello, {how are you|nice to meet you}{|?|.}",
              "Are you there?", "Hi, MuMu{|!|.}", "Welcome{|!|.}", "Good day{|!|.}")
 GREETED = ("Hello! {Give me a recording, or ask me for music|Play me something, or ask me for music}.",)
-THANKS = ("{Cool|Nice|Great|Wow|Perfect|Lovely|Super|Awesome|Beautiful|Bravo}{|!|.}", "{Very nice|Good job|Excellent work|Not bad}{|!|.}", "Thank you, {MuMu|that was great|goodbye|that is all}.", "{Farewell|Ciao|Good night|Until tomorrow}{|!|.}", "Thank you{|!|.| very much.}", "Thanks{|!|.| a lot.}", "{That was|That is|This is} {great|nice|beautiful|lovely|wonderful}{|!|.}", "Well done{|!|.}", "Bye{|!|.}", "Goodbye{|!|.}", "I {like|love} {it|that}{|!|.}", "See you{|!|.| later.}")
+THANKS = ("{Thanks|Thank you|Thx|Cheers|Many thanks|Ta}{| so much| a million| for that| mate| dear| for your help}{|!|.}", "{You are|It is|It sounds|You were|That was} {great|good|amazing|fantastic|brilliant|the best|so cool}{|!|.}", "{I|We} {like|love|enjoyed|adore} {it|that|this|your music|the piece}{| a lot| very much}{|!|.}", "{Good bye|Bye bye|See ya|Later|Take care|Good night|I have to go|That's all}{|!|.}", "{Fantastic|Brilliant|Amazing|Sweet|Neat|Excellent|Wonderful|Incredible}{|!|.}", "{Cool|Nice|Great|Wow|Perfect|Lovely|Super|Awesome|Beautiful|Bravo}{|!|.}", "{Very nice|Good job|Excellent work|Not bad}{|!|.}", "Thank you, {MuMu|that was great|goodbye|that is all}.", "{Farewell|Ciao|Good night|Until tomorrow}{|!|.}", "Thank you{|!|.| very much.}", "Thanks{|!|.| a lot.}", "{That was|That is|This is} {great|nice|beautiful|lovely|wonderful}{|!|.}", "Well done{|!|.}", "Bye{|!|.}", "Goodbye{|!|.}", "{It|That} {made my day|moved me}{|!|.}", "See you{|!|.| later.}")
 THANKED = ("{Thank you|With pleasure}! {Shall I play|May I play} something else?",)
-ABILITIES = ("{What|Which} {things|tasks} can you do?", "{Show|Tell} me what you can do.", "What is this{| program| thing| page}?", "What {are|is} your {abilities|skills|purpose|job}?", "Can you {hear|listen to} {music|recordings|audio}?", "Can you {compose|write music|make a song}?", "How {does this|do you} work?", "What {is|was} your name?", "What can you do?", "{Help|Help me}{|!|.}", "Who are you?", "What are you?", "How do you work?", "What {do|should} I do{| here| now}?", "What are you {good|made} for?", "{Tell me|Say something} about yourself.",
-             "What can I ask{| you}?", "Do you {make|play|write} music?", "What do you know{| about music}?", "Introduce yourself.", "How can you help{| me}?")
+ABILITIES = ("{What can you do|What do you offer|What do you know|What can this do|What else can you do}{| for me| exactly| here}?", "{Explain|Describe|Present} yourself{|.|, please}", "{Are you able to|Can you|Do you} {hear|compose|write} music?", "{List|Tell me|Show} {your|all} {features|skills|abilities|commands|functions|tricks}{|.}", "{Who are you|What are you|What is MuMu|Who is MuMu|What is this}{| exactly}?", "{How|Where} do I {start|begin|use you|use this}?", "{Manual|Instructions|Usage|Options|Menu|Tutorial}{|?|, please}", "{What|Which} {input|media|files|things} {can I give you|do you take|do you understand|do you accept}?", "{What|Which} {things|tasks} can you do?", "{Show|Tell} me what you can do.", "What is this{| program| thing| page}?", "What {are|is} your {abilities|skills|purpose|job}?", "Can you {hear|listen to} {music|recordings|audio}?", "Can you {compose|write music|make a song}?", "How {does this|do you} work?", "What {is|was} your name?", "What can you do?", "{Help|Help me}{|!|.}", "Who are you?", "What are you?", "How do you work?", "What {do|should} I do{| here| now}?", "What are you {good|made} for?", "{Tell me|Say something} about yourself.",
+             "What can I ask{| you}?", "{Name|State} your {trade|talents}.", "What is in your {toolbox|repertoire}?", "Introduce yourself.", "How can you help{| me}?")
 ABLE = ("I {listen to|hear} recordings and answer about them, and I {write|compose} music from words, pictures, clips or other music.",)
-REFUSAL = ("I can only speak about music. {Ask me about a recording, or for a piece|Play me a recording, or ask me for a piece}.",)
-OFF_TOPIC = (
-    "What is the capital of {France|Italy|Peru|Japan|Kenya|Canada|Spain|Norway}?", "Who {won|will win} the {election|world cup|match|race|war}?", "What is {3|7|12|25|48|150} {plus|times|minus|divided by} {2|5|9|11|30}?",
-    "{Write|Give me} {a|some} {python|java|C|javascript|html} {code|function|program|script}{| that sorts numbers| for a website}.", "What{ is|'s} the weather{| like}{| today| tomorrow| in London| in Rome}?",
-    "How do I {cook|bake|make|prepare} {rice|bread|a cake|soup|pizza|an omelette|coffee}?", "{Tell me|Do you know} a joke{|.|?}", "Who is the president{| of the United States| of France| of Brazil}?",
-    "Translate {this|hello|good morning|I love you} {to|into} {French|German|Chinese|Spanish|Latin}.", "What is {the meaning of life|love|gravity|a black hole|DNA|an atom|a virus|democracy|inflation}?",
-    "How far is the {moon|sun|next star|nearest airport}?", "Should I {buy|sell} {stocks|bitcoin|gold|a car|a house}?", "{Write|Compose} {an email|a letter|an essay|a poem|a report} {to my boss|about dogs|about the sea|for school|about history}.",
-    "How {tall|old|heavy|big} is {Mount Everest|the Eiffel tower|the earth|an elephant|the universe}?", "{Recommend|Suggest} {a film|a book|a restaurant|a phone|a hotel|a game}.", "What time is it{| now| in Tokyo| in New York}?",
-    "I have a {headache|cold|fever|sore throat}, what should I {do|take}?", "{Explain|What is} {quantum physics|the theory of relativity|evolution|photosynthesis|blockchain|machine learning}{|.|?}",
-    "{2|3|7|12|25|48|100}{+|-|*|/| + | - | x }{2|5|9|11|30}{|?| =|=}", "{Football|Politics|Cooking|Bitcoin|Shopping|Mathematics|Cars|The news}{|!|?|.}",
-    "Who {wrote|painted|invented|discovered} {Hamlet|the Mona Lisa|the telephone|America|penicillin|Faust}?", "Where {can I|do I} {park|eat|sleep|swim|vote}{| here| nearby}?", "How {much|many} {is|are} {a litre|ten miles|five euros|a pound} {in gallons|in kilometres|in dollars|in kilograms}?",
-    "What is your {favourite|favorite} {colour|food|football team|animal|city}?", "{Tell me about|Describe} {football|politics|cats|the Roman empire|cars|planets|your family|fashion}.", "Can you {drive|swim|book a flight|order food|call my mother|fix my computer}?",
-    "Name {three|five|ten} {rivers|animals|countries|kings|planets|fruits}.", "When {was|did} {the French revolution|world war two|the moon landing|Caesar die|the Titanic sink}?", "Is {god real|the earth flat|coffee healthy|it going to rain|water wet}?",
-    "Solve {the equation|this equation|x squared equals nine|my homework}.", "{Plan|Book} {a trip|my holiday|a flight|a table} {to Paris|for two|for me|next week}.", "Give me {relationship|legal|medical|financial|tax} advice.",
-)
+REFUSAL = ("I can only speak about music. {Ask me about a recording, or for a piece.|Play me a recording, or ask me for a piece.|But I would gladly play you something.|Shall I play something instead?|What would you like to hear?}",)
 LORE_FRAMES = ("Tell me about {thing}.", "{Can|Could} you explain {thing}?", "I {want|would like} to know what {thing} is.", "Do you know {thing}?", "{thing}?",
-               "What do you know about {thing}?", "Teach me about {thing}.", "What exactly is {thing}?", "What does {thing} mean?", "Say something about {thing}.")
+               "What do you know about {thing}?", "Teach me about {thing}.", "What exactly is {thing}?", "Say something about {thing}.")
 LORE = (  # question patterns, answer
     (("Can you sing{| for me}?", "{Do you|Will you|Would you} sing{| something| a song| for me}?", "Sing {something|a song|for me}."), "I cannot sing, but I can play: ask me for a melody."),
     (("Are you {human|real|alive|a machine|a robot|a person|an AI}?", "Is there {a human|a musician|somebody} {in there|behind this}?", "Who made you?"), "I am a small program that hears music and makes it, note by note."),
@@ -77,3 +63,18 @@ TOO_SLOW = "That is slower than I can play, so I take {tempo} beats per minute."
 NO_INSTRUMENT = "I have no {wanted}, so I take the {lead}."
 NO_METRE = "I count in three or four, so I take {metre}/4."
 NO_VOICE = "I cannot sing, so the {lead} takes the melody."
+NO_ORCHESTRA = "I am a small band, so the {lead} takes the melody over strings."
+NO_KEY = "I know no key called {wanted}, so I take {key}."
+NO_SILENCE = "I cannot play silence, so I take something quiet."
+LENGTH = "The length is for the length setting to say."
+TOO_LONG = "That is longer than I can play; the length setting decides."
+IGNORANCE = ("I do not know that: I know sounds better than names. {Ask me about a recording, or for a piece|Play me a recording, or ask me for a piece}.",)
+PUZZLED = ("I did not understand that. {Ask me about a recording, or for a piece of music|Try a question about a recording, or ask me for a piece}.",)
+NO_NAME = "I cannot name songs or people, but I hear this:"
+NOTHING = {  # kind of recording -> what it is called
+    "noise": ("{That is|This is|I hear} only noise: there is no music in it.",),
+    "silence": ("{That is|This is|I hear} only silence: there is nothing to hear in it.",),
+    "speech": ("{That is|This is|I hear} only speech, somebody talking: there is no music in it.",),
+}
+NOTHING_TO_CHANGE = {"noise": "That is only noise, so there is no music to change.", "silence": "That is only silence, so there is no music to change.",
+                     "speech": "That is only speech, somebody talking, so there is no music to change."}

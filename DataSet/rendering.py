@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,14 +18,24 @@ CHANNELS = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}
 VOLUME = {"lead": 1.0, "accompaniment": 0.9, "bass": 1.0, "drums": 0.9}
 
 
-def find_soundfonts() -> dict[str, Path]:
-    """Installed General MIDI soundfonts by name ("FluidR3_GM", "TimGM6mb", ...), links to another one left out.
+@dataclass(frozen=True)
+class Voice:
+    """What plays a track: a preset of a soundfont. Bank 128 holds drum kits."""
+
+    font: Path
+    program: int
+    bank: int = 0
+
+
+def find_soundfonts(*more: Path) -> dict[str, Path]:
+    """Installed General MIDI soundfonts by name ("FluidR3_GM", "TimGM6mb", ...), links to another one left out, and
+    those in folders of one's own.
 
     Raises:
         FileNotFoundError: no soundfont is installed; the message names Debian packages.
     """
     found = {
-        path.stem: path for folder in SEARCHED if folder.is_dir() for path in sorted(folder.iterdir())
+        path.stem: path for folder in (*SEARCHED, *more) if folder.is_dir() for path in sorted(folder.iterdir())
         if path.suffix in (".sf2", ".sf3") and not path.is_symlink()
     }
     if not found:
@@ -45,21 +57,23 @@ def _synthesiser(soundfont: str, sample_rate: int) -> tuple[object, int]:
 
 def _events(score: Score, rng: np.random.Generator | None) -> list[tuple[float, int, int, int, int]]:
     """(second, 1 on or 0 off, channel, pitch, velocity), releases before strikes at the same second."""
-    events = []
-    for track in TRACKS:
-        level = VOLUME[track] * (1.0 if rng is None else float(rng.uniform(0.75, 1.1)))
-        for note in score.track(track):
-            start, velocity = _human(note, level, rng)
-            events.append((start, 1, CHANNELS[track], note.pitch, velocity))
-            events.append((start + note.duration * 0.995, 0, CHANNELS[track], note.pitch, 0))
-    return sorted(events)
+    return sorted(event for track in TRACKS for event in _track_events(score, track, rng))
+
+
+def _track_events(score: Score, track: str, rng: np.random.Generator | None) -> list[tuple[float, int, int, int, int]]:
+    level, events = VOLUME[track] * (1.0 if rng is None else float(rng.uniform(0.75, 1.1))), []
+    for note in score.track(track):
+        start, velocity = _human(note, level, rng)
+        events.append((start, 1, CHANNELS[track], note.pitch, velocity))
+        events.append((start + note.duration * 0.995, 0, CHANNELS[track], note.pitch, 0))
+    return events
 
 
 def _human(note: Note, level: float, rng: np.random.Generator | None) -> tuple[float, int]:
     if rng is None:
-        return note.start, int(np.clip(note.velocity * level, 1, 127))
+        return note.start, int(min(max(note.velocity * level, 1), 127))
     start = max(0.0, note.start + float(rng.normal(0, 0.006)))
-    return start, int(np.clip(note.velocity * level + rng.normal(0, 5), 20, 127))
+    return start, int(min(max(note.velocity * level + rng.normal(0, 5), 20), 127))
 
 
 def render(
@@ -80,6 +94,23 @@ def render(
     samples = _play(synth, _events(score, rng), total, sample_rate)
     peak = float(np.abs(samples).max(initial=0.0))
     return samples * (0.95 / peak) if peak > 0.95 else samples
+
+
+def stems(
+    score: Score, voices: Mapping[str, Voice], sample_rate: int = 24_000, rng: np.random.Generator | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Play every track by itself with its own voice: name -> samples [round(seconds * sample_rate)], mono.
+
+    Presets differ in loudness by 40 dB and more, so whoever mixes measures them first. Raises RuntimeError where a
+    soundfont does not have a preset.
+    """
+    total, found = round(score.seconds * sample_rate), dict[str, NDArray[np.float32]]()
+    for track, voice in voices.items():
+        if own := sorted(_track_events(score, track, rng)):
+            synth, font = _synthesiser(str(voice.font), sample_rate)
+            synth.program_select(CHANNELS[track], font, voice.bank, voice.program, voice.bank == 128)  # type: ignore[attr-defined]
+            found[track] = _play(synth, own, total, sample_rate).mean(0)
+    return found
 
 
 def _play(synth: object, events: list[tuple[float, int, int, int, int]], total: int, rate: int) -> NDArray[np.float32]:

@@ -31,6 +31,12 @@ STYLE_NAMES: Mapping[str, str] = {  # names people use -> the style that comes n
     "rock": "rock", "metal": "rock", "punk": "rock", "hard rock": "rock", "dance": "dance", "techno": "dance", "house": "dance",
     "disco": "dance", "pop": "dance", "electronic": "dance", "club": "dance", "waltz": "waltz", "swing": "swing", "jazz": "swing",
     "big band": "swing", "blues": "swing", "ambient": "ambient", "meditation": "ambient", "lo-fi": "ambient", "spa": "ambient",
+    **dict.fromkeys(("soul", "gospel", "r&b", "acoustic", "singer-songwriter", "folk", "power ballad", "schmaltz", "chanson", "romance"), "ballad"),
+    **dict.fromkeys(("grunge", "indie", "garage rock", "alternative", "heavy metal", "rock and roll", "rock'n'roll", "hardcore", "classic rock", "country", "surf rock"), "rock"),
+    **dict.fromkeys(("edm", "trance", "drum and bass", "electro", "synthwave", "funk", "eurodance", "hip hop", "reggaeton", "synthpop", "k-pop", "electronica", "dubstep", "party"), "dance"),
+    **dict.fromkeys(("minuet", "Viennese waltz", "mazurka", "musette", "ballroom"), "waltz"),
+    **dict.fromkeys(("bebop", "dixieland", "ragtime", "boogie-woogie", "cool jazz", "bossa nova", "lounge", "charleston", "smooth jazz"), "swing"),
+    **dict.fromkeys(("chillout", "new age", "drone", "soundscape", "sleep", "downtempo", "atmospheric", "relaxation", "wellness"), "ambient"),
 }
 MOODS: Mapping[str, Wish] = {  # an adjective, and what it asks for
     **{word: {"mode": mode} for mode, words in MODE_WORDS.items() for word in words},
@@ -40,8 +46,23 @@ MOODS: Mapping[str, Wish] = {  # an adjective, and what it asks for
     "tender": {"style": "ballad", "drums": False}, "powerful": {"style": "rock", "drums": True},
     "wild": {"style": "rock", "drums": True}, "angry": {"style": "rock", "mode": "minor", "drums": True},
     "groovy": {"style": "dance", "drums": True}, "danceable": {"style": "dance", "drums": True},
+    **dict.fromkeys(("jolly", "playful", "joyous", "lighthearted", "positive", "triumphant", "glad", "sweet", "smiling", "feel-good", "carefree", "radiant", "blissful", "festive"), {"mode": "major"}),
+    **dict.fromkeys(("blue", "bittersweet", "depressing", "tragic", "tearful", "heartbroken", "spooky", "creepy", "mysterious", "haunting", "sinister", "gothic", "lonely",
+                     "grim", "sombre", "despairing", "unhappy", "eerie", "nostalgic"), {"mode": "minor"}),
+    **dict.fromkeys(("soothing", "chill", "mellow", "serene", "meditative", "quiet", "ethereal", "spacey", "tranquil", "floating", "sleepy", "zen"), {"style": "ambient", "drums": False}),
+    **dict.fromkeys(("soft", "delicate", "intimate", "loving"), {"style": "ballad", "drums": False}),
+    **dict.fromkeys(("epic", "heavy", "loud", "intense", "rebellious", "rough", "raw"), {"style": "rock", "drums": True}),
+    **dict.fromkeys(("aggressive", "furious", "menacing"), {"style": "rock", "mode": "minor", "drums": True}),
+    **dict.fromkeys(("funky", "partying", "clubby", "catchy"), {"style": "dance", "drums": True}),
+    **dict.fromkeys(("jazzy", "swinging", "bluesy"), {"style": "swing"}), **dict.fromkeys(("elegant", "graceful", "whirling"), {"style": "waltz"}),
 }
-PACES: Mapping[str, int] = {word: (low + high) // 4 * 2 for low, high, words in TEMPO_WORDS for word in words}
+PACES: Mapping[str, int] = {
+    **{word: (low + high) // 4 * 2 for low, high, words in TEMPO_WORDS for word in words},
+    **dict.fromkeys(("sluggish", "dragging", "super slow", "slow as can be", "really slow", "lento", "snail-paced"), 66), **dict.fromkeys(("leisurely", "slowish", "laid-back", "not fast"), 74),
+    **dict.fromkeys(("not too fast", "easy-going", "strolling", "mid-tempo", "moderato", "medium", "middling"), 108),
+    **dict.fromkeys(("peppy", "bouncy", "vivid", "animated", "snappy", "zippy", "spirited", "vivace", "up-tempo", "uptempo"), 128),
+    **dict.fromkeys(("speedy", "swift", "hasty", "rushing", "fast-paced", "hurried"), 158), **dict.fromkeys(("super fast", "really fast", "breakneck", "insanely fast", "prestissimo", "lightning fast"), 170),
+}
 OCCASIONS: Mapping[str, Wish] = {
     "a rainy evening": {"style": "ballad", "mode": "minor", "lead": "piano"}, "a birthday party": {"style": "dance", "lead": "trumpet"},
     "falling asleep": {"style": "ambient", "lead": "harp"}, "a royal ball": {"style": "waltz", "accompaniment": "strings"},
@@ -57,6 +78,13 @@ OCCASIONS: Mapping[str, Wish] = {
     "a winter morning": {"style": "ballad", "lead": "harp"}, "cooking": {"style": "swing", "tempo": 120},
     "a video game": {"style": "dance", "lead": "synthesizer", "tempo": 150}, "outer space": {"style": "ambient", "lead": "synthesizer"},
     "a church": {"style": "ballad", "lead": "organ"}, "a baby": {"style": "ballad", "lead": "marimba", "tempo": 66},
+    **dict.fromkeys(("bedtime", "a nap", "going to bed", "sleeping", "a lullaby hour", "putting the kids to bed"), {"style": "ambient", "lead": "harp"}), **dict.fromkeys(("the gym", "lifting weights", "a spinning class", "jogging", "exercise"), {"style": "dance", "tempo": 140}),
+    **dict.fromkeys(("reading", "homework", "concentration", "deep work", "focus", "coding", "writing"), {"style": "ambient", "lead": "piano"}), **dict.fromkeys(("a date", "a first kiss", "a romantic evening", "valentine's day", "an anniversary"), {"style": "ballad", "lead": "saxophone"}),
+    **dict.fromkeys(("new year's eve", "a disco", "a club night", "a rave", "a house party", "dancing all night"), {"style": "dance", "lead": "synthesizer"}), **dict.fromkeys(("a breakup", "a goodbye", "heartbreak", "a sad ending", "crying"), {"style": "ballad", "mode": "minor", "lead": "cello"}),
+    **dict.fromkeys(("a bar", "a cocktail bar", "a hotel lobby", "a brunch", "a speakeasy"), {"style": "swing", "lead": "piano"}), **dict.fromkeys(("meditation", "a spa", "a massage", "breathing exercises", "mindfulness"), {"style": "ambient"}),
+    **dict.fromkeys(("a motorbike ride", "a football match", "a stadium", "a skate video", "a fight scene"), {"style": "rock", "lead": "guitar"}), **dict.fromkeys(("a masquerade", "a palace", "a ballroom", "a debutante ball", "a ballet class"), {"style": "waltz", "lead": "violin"}),
+    **dict.fromkeys(("a horror film", "halloween", "a graveyard", "a ghost story", "a vampire"), {"style": "ambient", "mode": "minor", "lead": "organ"}), **dict.fromkeys(("a space documentary", "the stars", "an alien planet", "the moon landing"), {"style": "ambient", "lead": "synthesizer"}),
+    **dict.fromkeys(("a cartoon", "a children's party", "a puppy video", "a comedy", "a playground"), {"style": "dance", "lead": "marimba"}), **dict.fromkeys(("a picnic", "a spring day", "a hike", "a garden party"), {"style": "ballad", "lead": "flute"}),
 }
 WEATHER_OF_DAYS: Mapping[str, Wish] = {  # "a rainy sunday": the adjective decides
     **dict.fromkeys(("rainy", "lonely", "grey", "cold", "foggy", "heartbroken"), {"style": "ballad", "mode": "minor", "lead": "piano"}),
@@ -77,9 +105,13 @@ COMPOSERS: Mapping[str, Wish] = {
 }
 SUBSTITUTES: Mapping[str, str] = {  # instruments that are not here -> the nearest that is
     "banjo": "guitar", "ukulele": "guitar", "sitar": "guitar", "mandolin": "guitar", "lute": "guitar", "oboe": "clarinet",
-    "bassoon": "clarinet", "trombone": "trumpet", "French horn": "trumpet", "tuba": "trumpet", "viola": "violin", "fiddle": "violin",
+    "bassoon": "clarinet", "trombone": "trumpet", "French horn": "trumpet", "tuba": "trumpet", "viola": "violin", "erhu": "violin",
     "double bass": "cello", "theremin": "synthesizer", "accordion": "organ", "harmonica": "clarinet", "bagpipes": "organ",
     "recorder": "flute", "panpipes": "flute", "xylophone": "marimba", "vibraphone": "marimba", "harpsichord": "harp", "kazoo": "saxophone",
+    "didgeridoo": "clarinet", "hurdy-gurdy": "organ", "balalaika": "guitar", "koto": "harp", "zither": "harp", "celesta": "marimba", "glockenspiel": "marimba", "steel drum": "marimba", "tin whistle": "flute",
+    "ocarina": "flute", "piccolo": "flute", "bugle": "trumpet", "flugelhorn": "trumpet", "cornet": "trumpet", "electric guitar": "guitar", "bass guitar": "cello", "lyre": "harp", "dulcimer": "harp",
+    "melodica": "organ", "concertina": "organ", "harmonium": "organ", "turntable": "synthesizer", "keytar": "synthesizer", "music box": "marimba", "alphorn": "trumpet", "vuvuzela": "trumpet", "bell": "marimba", "gong": "marimba",
+    "triangle": "marimba", "jaw harp": "synthesizer", "cowbell": "marimba", "oud": "guitar", "shamisen": "guitar", "saw": "violin", "whistle": "flute", "English horn": "clarinet", "sousaphone": "trumpet",
 }
 _ACCOMPANY = {"piano": "strings", "organ": "pad", "guitar": "piano", "strings": "piano", "pad": "organ"}
 _PLACE_LEAD = {"sea": "harp", "mountain": "trumpet", "forest": "flute", "meadow": "violin", "desert": "clarinet",

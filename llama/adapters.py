@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llama.config import AdapterConfig
-from llama.pools import HarmonyPool, RhythmPool
+from llama.pools import HarmonyPool, RhythmPool, TimbrePool
 from llama.transformer import RMSNorm
 
 MODALITY_WEIGHT = 1 / (1 + 1e-6)  # one medium of weight 1, over the sum of weights + 1e-6: what the weights were trained with
@@ -101,7 +101,7 @@ class UnderstandingAdapter(nn.Module):
         return {name: self._frames_for(name, states) for name in self.config.pools}
 
     def _frames_for(self, name: str, states: Tensor) -> Tensor:
-        if name in ("rhythm", "harmony"):
+        if name in ("rhythm", "harmony", "timbre"):
             return self.pools[name].frames(states)
         mixed = self.mix(states)
         return unit(mixed) if name == "recurrent" else mixed
@@ -144,9 +144,11 @@ def build_pool(name: str, config: AdapterConfig) -> nn.Module | None:
     if name == "recurrent":
         return RecurrentPool(config.feature_dim)
     if name == "rhythm":
-        return RhythmPool(config.channels, config.feature_dim, config.frame_rate, config.pool_dim)
+        return RhythmPool(config.channels, config.feature_dim, config.frame_rate, config.pool_dim, spectrum=config.spectrum)
     if name == "harmony":
-        return HarmonyPool(config.channels, config.feature_dim, config.pool_dim)
+        return HarmonyPool(config.channels, config.feature_dim, config.pool_dim, spectrum=config.spectrum)
+    if name == "timbre":
+        return TimbrePool(config.feature_dim, config.pool_dim)
     return None
 
 

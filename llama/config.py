@@ -14,7 +14,7 @@ VARIANTS = ("m2ugen", "mumu")
 DECODERS = ("musicgen", "audioldm2")
 
 Modality = Literal["audio", "image", "video"]
-Pool = Literal["mean", "recurrent", "rhythm", "harmony"]
+Pool = Literal["mean", "recurrent", "rhythm", "harmony", "timbre"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,16 @@ class AdapterConfig:
     mix: Literal["layers", "tokens"] = "layers"
     pools: tuple[Pool, ...] = ("mean",)  # one prompt position each; the published model has one
     frame_rate: float = 75.0  # of the encoder states, Hz; the rhythm pool measures lags in seconds
-    pool_dim: int = 128  # output width of the rhythm and harmony pools
+    pool_dim: int = 128  # output width of the rhythm, harmony and timbre pools
+    spectrum: bool = False  # the last state is a spectrum: rhythm, harmony and timbre read it instead of all of them
     idle_recurrent: int | None = None  # width of a published recurrent pool that no path can use; carried for saving
     blocks: int = 3
 
     def __post_init__(self) -> None:
         if not self.pools or (self.mix == "tokens" and self.pools != ("mean",)):
             raise ValueError(f"pools {self.pools} with mix {self.mix!r}: tokens have no time axis, so only ('mean',) fits.")
+        if "timbre" in self.pools and not self.spectrum:
+            raise ValueError("A timbre pool reads a spectrum: set spectrum, for an encoder whose last state is one.")
 
     @property
     def positions(self) -> int:

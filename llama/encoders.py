@@ -6,6 +6,7 @@ pictures, N samples, L layers, T time steps, F features, H W pixels. Weights go 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from transformers import (
 from llama.audio import MINUTE, Waveform
 from llama.frozen import FrozenEncoder, own_precision
 from llama.media import PixelRecipe, load_frames, load_image
+from llama.spectrum import Spectrum, SpectrumConfig
 
 WINDOW = MINUTE  # seconds heard at a time
 SHORTEST_TAIL = 1  # seconds; a shorter rest is heard with the window before it
@@ -43,15 +45,20 @@ class Encoder(Protocol):
 
 
 class MERTEncoder(FrozenEncoder):
-    """Hears: windows of a recording -> all hidden states, `states` = layers + 1."""
+    """Hears: windows of a recording -> all hidden states, `states` = layers + 1.
+
+    With "spectrum" in the preprocessor (an object with SpectrumConfig's fields, {} for its defaults) one state more: the
+    spectrum, as wide as the others by zeros. The published encoders have none.
+    """
 
     model_class, config_class, kind = HubertModel, HubertConfig, "mert"
 
     def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, preprocessor)
         self.sample_rate: int = self.preprocessor["sampling_rate"]
-        self.states: int = model.config.num_hidden_layers + 1
         self.receptive_field: int = _receptive_field(model.config.conv_kernel, model.config.conv_stride)  # samples
+        self.spectrum = self._spectrum(model.config)
+        self.states: int = model.config.num_hidden_layers + 1 + (self.spectrum is not None)
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
@@ -79,14 +86,27 @@ class MERTEncoder(FrozenEncoder):
 
     @torch.no_grad()
     def encode(self, samples: Tensor) -> Tensor:
-        """`[B, N]` samples -> `[B, L + 1, T, F]`: the embedding, then each layer, the last after the final norm.
+        """`[B, N]` samples -> `[B, states, T, F]`: the embedding, then each layer, the last after the final norm.
 
         Rows must be whole windows of one length: padding would change what the group norm hears.
         """
         with own_precision(self.model.device):
             out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
         # transformers 5 lists the last layer before the final norm; the published states hold it after.
-        return torch.stack([*out.hidden_states[:-1], out.last_hidden_state], dim=1)
+        states = [*out.hidden_states[:-1], out.last_hidden_state]
+        if self.spectrum is not None:
+            bands = self.spectrum(samples.to(self.model.device), states[0].shape[1])
+            states.append(nn.functional.pad(bands, (0, self.feature_dim - bands.shape[-1])).to(states[0].dtype))
+        return torch.stack(states, dim=1)
+
+    def _spectrum(self, config: PretrainedConfig) -> Spectrum | None:
+        wanted = self.preprocessor.get("spectrum")
+        if wanted is None:
+            return None
+        given = SpectrumConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items()})
+        if given.bands > self.feature_dim:
+            raise ValueError(f"A spectrum of {given.bands} bands does not fit into states of width {self.feature_dim}; ask for fewer.")
+        return Spectrum(given, self.sample_rate, math.prod(config.conv_stride), self.receptive_field)
 
     def _prepared(self, piece: Tensor) -> Tensor:
         if self.preprocessor["do_normalize"]:

@@ -101,7 +101,7 @@ class MuMuLLaMA(nn.Module):
         wave = audio if isinstance(audio, Waveform) else Waveform.read(audio)
         adapter = self.adapters["audio"]
         windows = [
-            adapter.frames(encoder.encode(window[None].to(self.device, self.dtype))) for window in encoder.windows(wave)
+            adapter.frames(encoder.encode(window[None].to(self.device))) for window in encoder.windows(wave)
         ]
         return adapter.prompts(adapter.pool(join(windows), self.neighbours))
 

@@ -24,7 +24,7 @@ from recipes.nano.ears_data import (
     tempo_targets,
 )
 from recipes.nano.ears_model import Listener, Teacher
-from recipes.nano.ears_settle import rotate
+from recipes.nano.ears_harmony import rotate
 from recipes.nano.render import roll
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,19 @@ def test_foreign_folders_are_refused(golden: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path / "file", tmp_path, golden / "components" / "vit"):
         with pytest.raises((FileNotFoundError, ValueError), match="mert_path"):
             MERTEncoder.from_folder(path)
+
+
+def test_a_spectrum_is_one_state_more(golden: Path) -> None:
+    """Configured, it is the last state, frame for frame, filled up with zeros; the others stay as published."""
+    small = {"octaves": 2, "bins": 12, "high": 4, "windows": [512], "slower": [8], "changes": [], "highest": 1200.0, "lowest": 110.0}
+    plain, heard = built(golden, "mert"), built(golden, "mert", {"spectrum": small})
+    hop = math.prod(plain.model.config.conv_stride)
+    if hop % 8:
+        heard = built(golden, "mert", {"spectrum": {**small, "slower": [1]}})
+    samples = torch.randn(2, 24_000)
+    states, more = plain.encode(samples), heard.encode(samples)
+    assert heard.states == plain.states + 1 == more.shape[1]
+    assert torch.equal(more[:, :-1], states)
+    assert more[:, -1, :, :28].std() > 0.05 and not more[:, -1, :, 28:].any()
+    with pytest.raises(ValueError, match="does not fit"):
+        built(golden, "mert", {"spectrum": {}})

@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from DataSet import dialogues
+from llama.adapters import build_pool
 from llama.losses import IGNORE
-from llama.pools import HarmonyPool, RhythmPool
 from llama.tokenizer import Tokenizer
-from recipes.nano.material import Library, Row, Writer, batches, ideal, load_pools, pad, widened
+from recipes.nano.ears_data import AUDIO, LEARNED
+from recipes.nano.material import Library, Row, Writer, batches, ideal, load_pools, pad
 from recipes.nano.measure import right, said
 from recipes.nano.stages import SHARES, encode, fresh
 
@@ -67,14 +68,13 @@ def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: 
     assert not torch.allclose(together[1], together[0]) and not torch.allclose(together[2], together[0])
 
 
-def test_a_narrow_pool_says_the_same_when_it_is_widened(tmp_path: Path) -> None:
+def test_trained_pools_are_loaded_by_name(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    narrow = {"rhythm": RhythmPool(5, 32, 37.5, 128), "harmony": HarmonyPool(5, 32, 64)}
-    state = {f"{name}.{key}": value for name, pool in narrow.items() for key, value in pool.state_dict().items()}
-    save_file(state, tmp_path / "pools.safetensors")
-    states = torch.randn(1, 5, 250, 32)
-    for wide, pool in zip(load_pools(tmp_path / "pools.safetensors", 5, 32, 37.5), narrow.values(), strict=True):
-        torch.testing.assert_close(wide(wide.frames(states)), widened(pool(pool.frames(states))))
+    made = {name: build_pool(name, AUDIO) for name in LEARNED}
+    save_file({f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}, tmp_path / "pools.safetensors")
+    states = torch.randn(1, AUDIO.channels, 250, AUDIO.feature_dim)
+    for name, pool in load_pools(tmp_path / "pools.safetensors").items():
+        torch.testing.assert_close(pool(pool.frames(states)), made[name](made[name].frames(states)), atol=0.02, rtol=0.02)
 
 
 def test_answers_are_read_as_they_are_written() -> None:

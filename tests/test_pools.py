@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from llama.pools import HarmonyPool, RhythmPool, autocorrelation, log_lags, segments
+from llama.pools import HarmonyPool, RhythmPool, TimbrePool, autocorrelation, log_lags, segments
 
 RATE = 37.5
 
@@ -128,3 +128,31 @@ def test_half_precision_pools_agree_with_float32(dtype: torch.dtype) -> None:
             half = pool.to(dtype)(pool.frames(states.to(dtype)))
         assert half.dtype == dtype
         assert float((half.float() - whole).abs().mean()) < 0.1
+
+
+def test_a_spectrum_is_read_alone() -> None:
+    """The pools that hear a spectrum do not see the other states."""
+    torch.manual_seed(0)
+    states, other = torch.randn(1, 3, 80, 24), torch.randn(1, 2, 80, 24)
+    for pool in (RhythmPool(3, 24, RATE, 10, spectrum=True), HarmonyPool(3, 24, 10, spectrum=True), TimbrePool(24, 10)):
+        changed = torch.cat([other, states[:, 2:]], dim=1)
+        assert torch.equal(pool.frames(states), pool.frames(changed))
+        assert pool(pool.frames(states)).shape == (1, 10)
+        assert all("mix" not in name for name, _ in pool.named_parameters())
+
+
+@pytest.mark.parametrize("frames", [1, 2, 75, 2000])
+def test_timbre_takes_any_length_and_every_row_alone(frames: int) -> None:
+    torch.manual_seed(0)
+    pool, states = TimbrePool(48, 10).eval(), torch.randn(2, 2, frames, 48)
+    with torch.no_grad():
+        both, alone = pool(pool.frames(states)), pool(pool.frames(states[1:]))
+    assert both.shape == (2, 10) and both.isfinite().all() and torch.allclose(both[1:], alone, atol=1e-4)
+
+
+def test_timbre_learns_from_every_parameter() -> None:
+    pool = TimbrePool(48, 10)
+    vector = pool(pool.frames(torch.randn(2, 2, 100, 48)))
+    (vector * torch.randn_like(vector)).sum().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in pool.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

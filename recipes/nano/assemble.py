@@ -55,9 +55,7 @@ def _give_pools(model: MuMuLLaMA, work: Path) -> None:
     if not (work / "ears_pools.safetensors").exists():
         print("There are no trained pools: the model hears, but does not understand.")
         return
-    sizes = model.config.audio
-    pools = load_pools(work / "ears_pools.safetensors", sizes.channels, sizes.feature_dim, sizes.frame_rate)
-    for name, pool in zip(("rhythm", "harmony"), pools, strict=True):
+    for name, pool in load_pools(work / "ears_pools.safetensors", model.config.audio).items():
         model.adapters["audio"].pools[name].load_state_dict(pool.state_dict())
 
 

@@ -1,13 +1,16 @@
-"""Train the ears of the nano model: MERT-nano and its rhythm and harmony pools.
+"""Train the ears of the nano model: MERT-nano, and the pools that hear timbre, rhythm and harmony.
 
-    python -m recipes.nano.ears distil   --work nano --minutes 9     # hear spectrum, semitones and chords
-    python -m recipes.nano.ears attend   --work nano --minutes 35    # hear instruments, tempo, metre, mode, style
-    python -m recipes.nano.ears settle   --work nano --minutes 2     # fit the pools to it, then both below
+    python -m recipes.nano.ears distil   --work nano --minutes 9     # the encoder: spectrum, semitones and chords
+    python -m recipes.nano.ears attend   --work nano --minutes 35    # the encoder: instruments, tempo, metre, mode, style
+    python -m recipes.nano.ears pools    --work nano --minutes 40    # the pools that read the spectrum
     python -m recipes.nano.ears export   --work nano                 # nano/mert, nano/ears_pools.safetensors
-    python -m recipes.nano.ears features --work nano                 # every clip as the adapter will see it
+    python -m recipes.nano.ears features --work nano                 # clips as the adapter will see them
+
+"features" first hears every clip with the encoder, which takes a tenth of a second each and needs no pools; "states" does that
+part alone, so that it can run while the pools still train.
 
 Clips come from recipes/nano/render.py in NAME/data. Training stops after its minutes and uses one thread and bfloat16
-arithmetic; distil and attend may be interrupted and run again (they continue from NAME/ears.pt).
+arithmetic; all of it may be interrupted and run again. The pools do not need the encoder, nor the encoder them.
 """
 
 from __future__ import annotations
@@ -25,13 +28,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from recipes.nano.ears_data import CHOICES, SAMPLE_RATE, ClipBatch, Clips, tempo_of, tempo_targets
+from llama.adapters import build_pool
+from llama.encoders import MERTEncoder
+from recipes.nano.ears_data import AUDIO, CHOICES, CLIP_SAMPLES, LEARNED, SAMPLE_RATE, ClipBatch, Clips, tempo_targets, unpacked
+from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
-from recipes.nano.ears_settle import Heard, settle, teach_harmony
+from recipes.nano.ears_pools import Pools, PoolTrainer, classes
 
-SETS = ("train", "test_same", "test_unseen")
+SETS = ("test_same", "test_unseen", "test_other", "test_tunes", "noise_test", "noise_train", "train")
 WEIGHTS = {
     "lead": 1.0, "accompaniment": 0.5, "style": 0.7, "mode": 1.0, "metre": 1.0, "drums": 0.4, "key": 0.5, "tempo": 1.0,
 }
@@ -89,7 +96,10 @@ class Trainer:
         self.spent, self.step = 0.0, 0
         self._resume()
         if phase.name == "attend" and self.step == 0:
-            teach_harmony(self.listener, self.clips)
+            listener, rolls = self.listener, torch.from_numpy(np.array(self.clips.rolls))
+            readers = teach_harmony(listener.harmony, rolls, {name: classes(self.clips.labels, name) for name in ("mode", "key")})
+            width = listener.heads["mode"].in_features
+            hand_over(readers, listener.heads, listener.harmony.out_dim, slice(width - listener.harmony.out_dim, width))
         self.rng = np.random.default_rng([self.step, len(phase.name)])
         self.order: list[int] = []
 
@@ -189,28 +199,60 @@ def load_listener(work: Path) -> Listener:
     return listener.eval()
 
 
-def settle_all(work: Path, minutes: float) -> None:
-    """Encode every clip once; settle on the training clips; save, export and write the features."""
-    listener = load_listener(work)
-    sets = {name: Clips(work / "data", name) for name in SETS}
-    heard = {name: Heard.by(listener, clips) for name, clips in sets.items()}
-    settle(listener, heard["train"], sets["train"], WEIGHTS, minutes)
-    save_state(work / "ears.pt", {"listener": listener.state_dict(), "phase": "settle"})
-    export(listener, work)
-    for name, clips in sets.items():
-        write_features(work, name, clips, heard[name].vectors(listener))
+def load_pools(work: Path) -> Pools:
+    """The trained pools and heads, without batch normalisation."""
+    path = work / "pools.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"No trained pools at {path}; train them first with the pools command.")
+    pools = Pools()
+    pools.load_state_dict(torch.load(path, weights_only=True)["model"])
+    return pools.plain().eval()
 
 
-def export(listener: Listener, work: Path) -> None:
-    listener.export(work / "mert", work / "ears_pools.safetensors")
+def export(work: Path) -> None:
+    """Whatever is trained of both."""
+    if (work / "ears.pt").exists():
+        load_listener(work).export(work / "mert")
+    if (work / "pools.pt").exists():
+        tensors = {name: value.half() for name, value in load_pools(work).pool_tensors().items()}
+        save_atomically(tensors, work / "ears_pools.safetensors")
 
 
-def write_features(work: Path, name: str, clips: Clips, vectors: dict[str, Tensor]) -> None:
+@torch.no_grad()
+def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8) -> None:
+    """The exported encoder's states, averaged over time, clip after clip; run again, it goes on where it stopped."""
+    clips, encoder = Clips(work / "data", name), MERTEncoder.from_folder(work / "mert")
+    row = 2 * AUDIO.channels * AUDIO.feature_dim  # bytes, half precision
+    path, count = work / "data" / f"{name}.states", min(len(clips), limit or len(clips))
+    with path.open("ab") as file:
+        file.truncate(file.tell() // row * row)
+        for start in range(file.tell() // row, count, batch):
+            states = encoder.encode(clips.plain(range(start, min(start + batch, count)), CLIP_SAMPLES).samples)
+            file.write(states.float().mean(2).half().numpy().tobytes())
+            file.flush()
+    print(f"states of {count} clips: {name}", flush=True)
+
+
+@torch.no_grad()
+def features(work: Path, clips: Clips, batch: int = 50) -> dict[str, Tensor]:
+    """What the adapter reads of every clip whose states were heard: HEARD, half precision."""
+    means = np.fromfile(clips.folder / f"{clips.name}.states", np.float16).reshape(-1, AUDIO.channels, AUDIO.feature_dim)
+    tensors, pools = load_file(work / "ears_pools.safetensors"), {name: build_pool(name, AUDIO) for name in LEARNED}
+    for name, pool in pools.items():
+        pool.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
+    bands = [unpacked(torch.from_numpy(clips.bands[start : min(start + batch, len(means))]))[:, None] for start in range(0, len(means), batch)]
+    found = {name: torch.cat([pool(pool.frames(states)) for states in bands]).half().contiguous() for name, pool in pools.items()}
+    return {"states_mean": torch.from_numpy(means), **found}
+
+
+def write_features(work: Path, name: str) -> None:
     """Cache what the adapter reads of every clip, and the labels in the same order, so that nobody encodes again."""
-    target = work / "data" / f"features_{name}.safetensors"
-    save_atomically({key: value.half().contiguous() for key, value in vectors.items()}, target)
-    write_json(clips.labels, target.with_suffix(".json"))
-    print(f"features of {len(clips)} clips: {name}", flush=True)
+    clips, target = Clips(work / "data", name), work / "data" / f"features_{name}.safetensors"
+    found = features(work, clips)
+    save_atomically(found, target)
+    count = len(found["states_mean"])
+    write_json(clips.labels[:count], target.with_suffix(".json"))
+    print(f"features of {count} clips: {name}", flush=True)
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -219,36 +261,25 @@ def write_json(value: Any, path: Path) -> None:
     os.replace(part, path)
 
 
-def scores(listener: Listener, vectors: dict[str, Tensor], batch: ClipBatch) -> dict[str, float]:
-    """Share right of each attribute, in percent; tempo within 6 %, and tempo an octave off."""
-    with torch.no_grad():
-        logits = listener.judge(vectors)
-    found = {name: 100 * (logits[name].argmax(1) == batch.classes[name]).float().mean().item() for name in CHOICES}
-    error = (tempo_of(logits["tempo"]) - batch.log_tempo).abs()
-    near = math.log(1.06)
-    found["tempo"] = 100 * (error < near).float().mean().item()
-    found["tempo an octave off"] = 100 * ((error - math.log(2)).abs() < near).float().mean().item()
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=[*PHASES, "settle", "export", "features"])
+    parser.add_argument("command", choices=[*PHASES, "pools", "export", "states", "features"])
     parser.add_argument("--work", type=Path, required=True, help="folder with data/; results go here")
     parser.add_argument("--minutes", type=float, default=30.0, help="wall-clock training time")
+    parser.add_argument("--limit", type=int, default=6000, help="training clips whose features are cached")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.command in PHASES:
         Trainer(PHASES[options.command], options.work, options.minutes).run()
-    elif options.command == "settle":
-        settle_all(options.work, options.minutes)
+    elif options.command == "pools":
+        PoolTrainer(options.work, options.work / "data", options.minutes).run(options.work / "data")
     elif options.command == "export":
-        export(load_listener(options.work), options.work)
+        export(options.work)
     else:
-        listener = load_listener(options.work)
-        for name in SETS:
-            clips = Clips(options.work / "data", name)
-            write_features(options.work, name, clips, Heard.by(listener, clips).vectors(listener))
+        for name in [name for name in SETS if (options.work / "data" / f"{name}.jsonl").exists()]:
+            hear_states(options.work, name, options.limit)
+            if options.command == "features":
+                write_features(options.work, name)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Rendered clips as training material for the ears: storage, labels, and the damage real recordings suffer.
 
-A set is three files side by side: NAME.i16 (int16 mono samples, clip after clip), NAME.roll (uint8 [clips, frames, 24],
-which pitch classes sound, bass then treble) and NAME.jsonl (one line of labels a clip, written last, so that a set can
+A set is four files side by side: NAME.i16 (int16 mono samples, clip after clip), NAME.roll (uint8 [clips, frames, 24],
+which pitch classes sound, bass then treble), NAME.bands (uint8 [clips, frames, 192], the spectrum) and NAME.jsonl (one line of labels a clip, written last, so that a set can
 be read while it still grows).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llama.config import AdapterConfig
 from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES
+from llama.spectrum import Spectrum, SpectrumConfig
 
 SAMPLE_RATE = 24_000
 HOP = 640  # samples a frame of the encoder: 37.5 frames a second
@@ -28,6 +31,15 @@ CLIP_SECONDS = 8
 CLIP_SAMPLES = CLIP_SECONDS * SAMPLE_RATE
 ROLL_FRAMES = CLIP_SAMPLES // HOP
 ROLL_WIDTH = 24
+
+SPECTRUM = SpectrumConfig()
+FRAMES = (CLIP_SAMPLES - RECEPTIVE) // HOP + 1
+SPECTRUM_BYTES = FRAMES * SPECTRUM.bands
+
+# How the model's adapter hears: four layers' states, their embedding and the spectrum; one prompt position a pool.
+AUDIO = AdapterConfig(192, 6, pools=("mean", "timbre", "rhythm", "harmony"), frame_rate=FRAME_RATE, pool_dim=128, spectrum=True, blocks=2)
+LEARNED = ("timbre", "rhythm", "harmony")
+HEARD = ("states_mean", *LEARNED)  # what is cached of a recording, in the order of AUDIO.pools
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "style": STYLES, "mode": MODES,
@@ -54,6 +66,25 @@ def tempo_of(logits: Tensor) -> Tensor:
     weights = chances.gather(1, near)
     place = (weights * near).sum(1) / weights.sum(1)
     return TEMPO_LOW + place / (TEMPO_BINS - 1) * (TEMPO_HIGH - TEMPO_LOW)
+
+
+@lru_cache(maxsize=1)
+def _spectrum() -> Spectrum:
+    return Spectrum(SPECTRUM, SAMPLE_RATE, HOP, RECEPTIVE)
+
+
+def heard_spectrum(samples: Tensor) -> Tensor:
+    """Normalised samples [B, N] -> [B, T, F], the encoder's last state."""
+    return _spectrum()(samples, frame_count(samples.shape[-1]))
+
+
+def packed(spectrum: Tensor) -> Tensor:
+    """A byte a band: steps of 0.44 decibels."""
+    return ((spectrum + 1) * 80).round().clamp(0, 255).byte()
+
+
+def unpacked(spectrum: Tensor) -> Tensor:
+    return spectrum.float() / 80 - 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +117,9 @@ class Clips:
         self.labels = [json.loads(line) for line in lines]
         count = len(self.labels)
         self.samples = np.memmap(self.folder / f"{self.name}.i16", np.int16, "r", shape=(count, CLIP_SAMPLES))
+        bands = self.folder / f"{self.name}.bands"
+        if bands.exists():
+            self.bands = np.memmap(bands, np.uint8, "r", shape=(count, FRAMES, SPECTRUM.bands))
         self.rolls = np.memmap(self.folder / f"{self.name}.roll", np.uint8, "r", shape=(count, ROLL_FRAMES, ROLL_WIDTH))
 
     def __len__(self) -> int:

@@ -1,11 +1,12 @@
-"""The listener that is trained to make MERT-nano: a small HubertModel, three pools, and heads that are thrown away.
+"""The listener that is trained to make MERT-nano: a small HubertModel, with pools and heads that are thrown away.
 
-The heads force what matters (instruments, tempo, metre, mode, ...) to be LINEARLY readable from the pooled vectors,
-because a linear projection is all that stands between them and the language model.
+The heads force what matters (instruments, tempo, metre, mode, ...) to be LINEARLY readable from the pooled vectors. The
+model's own pools, of recipes/nano/ears_pools.py, read the spectrum beside the encoder's states.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -19,13 +20,14 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
 from llama.pools import HarmonyPool, RhythmPool
-from recipes.nano.ears_data import CHOICES, FRAME_RATE, HOP, RECEPTIVE, ROLL_WIDTH, SAMPLE_RATE, TEMPO_BINS, frame_count
+from recipes.nano.ears_data import CHOICES, FRAME_RATE, HOP, RECEPTIVE, ROLL_WIDTH, SAMPLE_RATE, SPECTRUM, TEMPO_BINS, frame_count
 
 HIDDEN, LAYERS = 192, 4
 MELS, PITCHES = 80, 84
 PREPROCESSOR = {
     "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "padding_side": "right",
     "padding_value": 0, "return_attention_mask": False, "sampling_rate": SAMPLE_RATE, "do_normalize": True,
+    "spectrum": {**dataclasses.asdict(SPECTRUM)},  # one state more
 }
 
 
@@ -91,8 +93,8 @@ class Listener(nn.Module):
             layer.conv.weight.div_(layer.conv(hidden).std() + 1e-5)
             hidden = layer(hidden)
 
-    def export(self, folder: Path, pools_path: Path) -> None:
-        """The encoder as a stock Hugging Face folder, the pools as one safetensors file; both replaced atomically."""
+    def export(self, folder: Path) -> None:
+        """The encoder as a stock Hugging Face folder, replaced atomically."""
         folder.mkdir(parents=True, exist_ok=True)
         staging = folder.with_name(folder.name + ".part")
         half = HubertModel(hubert_config())
@@ -102,12 +104,6 @@ class Listener(nn.Module):
         for file in staging.iterdir():
             os.replace(file, folder / file.name)
         staging.rmdir()
-        save_atomically(self.pool_tensors(), pools_path)
-
-    def pool_tensors(self) -> dict[str, Tensor]:
-        parts = {"rhythm": self.rhythm, "harmony": self.harmony, "mean": self.mean_mix}
-        return {f"{name}.{key}": value.detach().clone().contiguous()
-                for name, part in parts.items() for key, value in part.state_dict().items()}
 
 
 def save_atomically(tensors: dict[str, Tensor], path: Path) -> None:

@@ -8,7 +8,7 @@ learns from them how to use what it hears; the real ears then only need new proj
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,26 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from DataSet import dialogues
 from DataSet.composer import is_held_out
-from DataSet.dialogues import Dialogue
-from DataSet.phrases import typed
+from DataSet.dialogues import NOT_MUSIC, Dialogue
+from DataSet.habits import typed
+from DataSet.wording import chance
+from llama.adapters import build_pool
+from llama.config import AdapterConfig
 from llama.dialogue import format_prompt
 from llama.losses import IGNORE
 from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
-from llama.pools import HarmonyPool, RhythmPool
 from llama.tokenizer import Tokenizer
+from recipes.nano.ears_data import AUDIO, HEARD, LEARNED
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
-POOL_DIM = 128
+POOL_DIM = AUDIO.pool_dim
 BLUR = 0.35  # of a feature's spread over recordings: noise on what is heard in training
-AUDIO_SETS = {"train": "train", "test": "test_same"}  # of rendered clips
+AUDIO_SETS = {"train": ("train", "noise_train"), "test": ("test_same", "noise_test")}  # of rendered clips, and of what is no music
+NOTHING = 0.07  # of questions and edits meet a recording without music
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Row:
     labels: list[int]  # IGNORE on the prompt
     kind: str
     caption: str | None
-    audio: tuple[Tensor, Tensor, Tensor] | None = None  # states mean [L, F], rhythm [POOL_DIM], harmony [POOL_DIM]
+    audio: tuple[Tensor, ...] | None = None  # as HEARD: states mean [L, F], then a vector [POOL_DIM] a learned pool
     image: Tensor | None = None  # [1, tokens, F]
     video: Tensor | None = None
 
@@ -50,7 +54,7 @@ class Library:
     """Features and what they are of; one part ("train" or "test") of each cache."""
 
     audio: Mapping[str, Tensor] | None  # None: ideal ears stand in
-    pieces: Sequence[Attributes]
+    pieces: Sequence[Attributes | str]  # of what is no music, its kind
     image: Tensor | None  # None: nothing is seen
     scenes: Sequence[Mapping[str, str]]
     video: Tensor | None
@@ -63,16 +67,27 @@ class Library:
 
 def library(folder: Path, part: str) -> Library:
     """Reads what the caches in `folder` hold of `part`."""
-    audio, pieces, heard = None, [], folder / f"features_{AUDIO_SETS[part]}.safetensors"
-    if heard.exists():
-        audio = {name: value.float() for name, value in load_file(heard).items()}
-        audio = {name: value if name == "states_mean" else widened(value) for name, value in audio.items()}
-        pieces = [Attributes(**{field: row[field] for field in FIELDS}) for row in json.loads(heard.with_suffix(".json").read_text())]
+    audio, pieces = _heard([folder / f"features_{name}.safetensors" for name in AUDIO_SETS[part]])
     sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
     for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
         labels = json.loads((folder / f"labels_{name}.json").read_text())[part]
         sights[name] = (load_file(folder / f"features_{name}.safetensors")[part], labels)
     return Library(audio, pieces, *sights["image"], *sights["video"])
+
+
+def _heard(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attributes | str]]:
+    """Features of all the caches that are there, one after the other; nothing without the first, which holds the music."""
+    if not caches[0].exists():
+        return None, []
+    caches = [cache for cache in caches if cache.exists()]
+    loaded = [load_file(cache) for cache in caches]
+    labels = [row for cache in caches for row in json.loads(cache.with_suffix(".json").read_text())]
+    return {name: torch.cat([one[name].float() for one in loaded]) for name in HEARD}, [_labelled(row) for row in labels]
+
+
+def _labelled(row: Mapping[str, Any]) -> Attributes | str:
+    kind = row.get("kind", "music")
+    return Attributes(**{field: row[field] for field in FIELDS}) if kind == "music" else str(kind)
 
 
 def _directions(count: int, width: int, seed: int) -> Tensor:
@@ -81,20 +96,34 @@ def _directions(count: int, width: int, seed: int) -> Tensor:
 
 _CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(len(ACCOMPANIMENTS), 192, 2), "style": _directions(len(STYLES), 192, 3),
           "drums": _directions(2, 192, 4), "metre": _directions(2, POOL_DIM, 5), "tempo": _directions(48, POOL_DIM, 6),
-          "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8)}
+          "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8), "nothing": _directions(len(NOT_MUSIC), 192, 9)}
 
 
-def ideal(piece: Attributes, states: int = 5) -> tuple[Tensor, Tensor, Tensor]:
-    """What perfect ears would hand over: sound in the mean, beat in the rhythm pool, key in the harmony pool."""
-    mean = (_CODES["lead"][list(LEADS).index(piece.lead)] + _CODES["accompaniment"][list(ACCOMPANIMENTS).index(piece.accompaniment)]
-            + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
-    place = 47 * np.log(piece.tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
-    bins = torch.exp(-0.5 * ((torch.arange(48) - place) / 1.0) ** 2)
-    rhythm = 1.5 * bins @ _CODES["tempo"] + _CODES["metre"][piece.metre - 3]
-    harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
-    norm = torch.nn.functional.layer_norm
-    noise = lambda vector: vector + 0.1 * torch.randn_like(vector)  # noqa: E731
-    return noise(mean).expand(states, -1), noise(norm(rhythm, (POOL_DIM,))), noise(norm(harmony, (POOL_DIM,)))
+def ideal(piece: Attributes | str, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
+    """What perfect ears would hand over: sound in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
+    pool; of what is no music its kind, and a beat and a key that mean nothing."""
+    if isinstance(piece, str):
+        sound, rhythm, harmony = 2 * _CODES["nothing"][NOT_MUSIC.index(piece)], torch.randn(POOL_DIM), torch.randn(POOL_DIM)
+    else:
+        sound = (_CODES["lead"][_PLACES["lead"][piece.lead]] + _CODES["accompaniment"][_PLACES["accompaniment"][piece.accompaniment]]
+                 + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
+        rhythm = _BEATS[piece.tempo] + _CODES["metre"][piece.metre - 3]
+        harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
+    learned = {"timbre": sound[:POOL_DIM], "rhythm": rhythm, "harmony": harmony}
+    return _unsure(sound).expand(states, -1), *(_unsure(torch.nn.functional.layer_norm(learned[name], (POOL_DIM,))) for name in LEARNED)
+
+
+def _unsure(vector: Tensor) -> Tensor:
+    return vector + 0.1 * torch.randn_like(vector)
+
+
+def _beat(tempo: int) -> Tensor:
+    place = 47 * np.log(tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
+    return 1.5 * torch.exp(-0.5 * (torch.arange(48) - place) ** 2) @ _CODES["tempo"]
+
+
+_BEATS = {tempo: _beat(tempo) for tempo in TEMPI}
+_PLACES = {"lead": {name: place for place, name in enumerate(LEADS)}, "accompaniment": {name: place for place, name in enumerate(ACCOMPANIMENTS)}}
 
 
 class Writer:
@@ -103,14 +132,16 @@ class Writer:
     def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
         self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
         self.rng = np.random.default_rng(seed)
-        self.spread = [shelf.audio[name].std(0) for name in ("states_mean", "rhythm", "harmony")] if shelf.audio else []
+        self.music = [index for index, piece in enumerate(shelf.pieces) if not isinstance(piece, str)]
+        self.nothing = [index for index, piece in enumerate(shelf.pieces) if isinstance(piece, str)]
+        self.spread = [shelf.audio[name].std(0) for name in HEARD] if shelf.audio else []
         self.kinds = [kind for kind in shares if shelf.allows(kind)]
         weights = np.array([shares[kind] for kind in self.kinds])
-        self.weights = weights / weights.sum()
+        self.limits = np.cumsum(weights / weights.sum())
 
     def row(self) -> Row:
-        kind = self.kinds[int(self.rng.choice(len(self.kinds), p=self.weights))]
-        return getattr(self, f"_{kind}")()
+        place = int(np.searchsorted(self.limits, self.rng.random(), side="right"))
+        return getattr(self, f"_{self.kinds[min(place, len(self.kinds) - 1)]}")()
 
     def rows(self, count: int) -> list[Row]:
         return [self.row() for _ in range(count)]
@@ -122,12 +153,25 @@ class Writer:
         return self.encode(dialogues.wish(self.rng, self.held_out))
 
     def _hear(self) -> Row:
-        piece, heard = self._recording()
-        return self.encode(dialogues.hear(self.rng, piece, self.held_out), audio=heard)
+        return self._nothing() if self._no_music(NOTHING) else self._about(dialogues.hear)
 
     def _edit(self) -> Row:
+        return self._nothing() if self._no_music(NOTHING / 4) else self._about(dialogues.edit)
+
+    def _no_music(self, share: float) -> bool:
+        return chance(self.rng, share) and (self.shelf.audio is None or bool(self.nothing))
+
+    def _about(self, said: Callable[..., Dialogue]) -> Row:
         piece, heard = self._recording()
-        return self.encode(dialogues.edit(self.rng, piece, self.held_out), audio=heard)
+        return self.encode(said(self.rng, piece, self.held_out), audio=heard)
+
+    def _nothing(self) -> Row:
+        """A recording without music, which is called what it is."""
+        if self.shelf.audio is None:
+            kind = str(self.rng.choice(NOT_MUSIC))
+            return self.encode(dialogues.nothing(self.rng, kind, self.held_out), audio=ideal(kind))
+        index = self.nothing[int(self.rng.integers(len(self.nothing)))]
+        return self.encode(dialogues.nothing(self.rng, str(self.shelf.pieces[index]), self.held_out), audio=self._features(index))
 
     def _picture(self) -> Row:
         index = int(self.rng.integers(len(self.shelf.scenes)))
@@ -137,17 +181,19 @@ class Writer:
         index = int(self.rng.integers(len(self.shelf.films)))
         return self.encode(dialogues.clip(self.rng, self.shelf.films[index], self.held_out), video=self.shelf.video[index].float())
 
-    def _recording(self) -> tuple[Attributes, tuple[Tensor, Tensor, Tensor]]:
-        audio = self.shelf.audio
-        if audio is None:
+    def _recording(self) -> tuple[Attributes, tuple[Tensor, ...]]:
+        if self.shelf.audio is None:
             while is_held_out(piece := dialogues.random_piece(self.rng)) != self.held_out:
                 pass
             return piece, ideal(piece)
-        index = int(self.rng.integers(len(self.shelf.pieces)))
-        heard = [audio[name][index] for name in ("states_mean", "rhythm", "harmony")]
+        index = self.music[int(self.rng.integers(len(self.music)))]
+        return self.shelf.pieces[index], self._features(index)
+
+    def _features(self, index: int) -> tuple[Tensor, ...]:
+        heard = [self.shelf.audio[name][index] for name in HEARD]
         if not self.held_out:  # a few thousand recordings could be learnt by heart
             heard = [vector + BLUR * spread * torch.randn_like(vector) for vector, spread in zip(heard, self.spread, strict=True)]
-        return self.shelf.pieces[index], (heard[0], heard[1], heard[2])
+        return tuple(heard)
 
     def encode(self, said: Dialogue, **media: Any) -> Row:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
@@ -175,22 +221,11 @@ def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[
     return [groups[place] for place in rng.permutation(len(groups))]
 
 
-def widened(vector: Tensor) -> Tensor:
-    """[..., less] -> [..., POOL_DIM] by repetition."""
-    return torch.cat([vector] * (POOL_DIM // vector.shape[-1]), dim=-1)
-
-
-def load_pools(path: Path, states: int, width: int, rate: float) -> tuple[RhythmPool, HarmonyPool]:
-    """The trained pools at the adapter's width. A pool trained narrower is repeated to fit: its layer norm, and so what
-    it says, stay the same."""
-    state = load_file(path)
-    parts = {name: {key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")}
-             for name in ("rhythm", "harmony")}
-    for part in parts.values():
-        for key in ("out.weight", "out.bias", "norm.weight", "norm.bias"):
-            part[key] = widened(part[key].T).T if part[key].dim() > 1 else widened(part[key])
-    pools = RhythmPool(states, width, rate, POOL_DIM), HarmonyPool(states, width, POOL_DIM)
-    for pool, part in zip(pools, parts.values(), strict=True):
-        pool.load_state_dict(part)
-        pool.requires_grad_(False).eval()
+def load_pools(path: Path, audio: AdapterConfig = AUDIO) -> dict[str, nn.Module]:
+    """The trained pools, frozen."""
+    state, pools = load_file(path), {}
+    for name in LEARNED:
+        pools[name] = build_pool(name, audio)
+        pools[name].load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")})
+        pools[name].requires_grad_(False).eval()
     return pools

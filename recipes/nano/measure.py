@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import clips, dialogues, phrases, scenes
+from DataSet import clips, dialogues, phrases, questions, scenes
 from DataSet.captions import STYLE_WORDS
 from DataSet.dialogues import Dialogue
 from DataSet.wishes import ACCOMPANIMENT
+from DataSet.wording import pick
 from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
@@ -123,7 +124,7 @@ def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attribut
     """For each attribute: right answers, right answers by always saying the commonest, and against swapped recordings."""
     rng, scores = np.random.default_rng(1), {}
     for name in FIELDS:
-        turns = [Turn(phrases.pick(rng, phrases.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
+        turns = [Turn(pick(rng, questions.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
         given = [said(name, reply.text) for reply, _ in player.ask(turns, 20)]
         truth = [getattr(piece, name) for piece in pieces]
         scores[name] = {
@@ -181,7 +182,7 @@ def pictures(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(4)
     shown = [scenes.random_scene(rng) for _ in range(count)]
     drawn = [scenes.draw(scene, (120, 100)) for scene in shown]
-    look = player.ask([Turn(phrases.pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
+    look = player.ask([Turn(pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
     moods = [scene.mood in reply.text for scene, (reply, _) in zip(shown, look, strict=True)]
     wanted = [draw_music(lambda scene=scene: dialogues.picture(rng, scene.labels(), held_out=player.held_out), 1)[0] for scene in shown]
     scores = music(player, [Turn(one.instruction, image=image) for one, image in zip(wanted, drawn, strict=True)], wanted, seconds)

@@ -2,76 +2,83 @@
 
     python -m recipes.nano.measure_ears --work nano
 
-Prints a table and writes NAME/ears_measured.json: percent right of each attribute for attribute combinations that
-training left out, played with the training soundfonts and with an unseen one. The heads that training used judge the
-exported encoder and pools, read back from their files.
+Prints a table and writes NAME/ears_measured.json: percent right of each attribute, by the linear heads that training used,
+from the cached features: those of the exported encoder and pools, as the model's adapter gets them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import HubertModel
+from torch import Tensor
 
-from recipes.nano.ears import load_listener, scores, write_json
-from recipes.nano.ears_data import CHOICES, CLIP_SAMPLES, CLIP_SECONDS, Clips
-from recipes.nano.ears_model import Listener
-from recipes.nano.ears_settle import Heard
+from recipes.nano.ears import load_pools, write_json
+from recipes.nano.ears_data import CHOICES, CLIP_SECONDS, LEARNED
+from recipes.nano.ears_pools import Pools, right
 
-COLUMNS = {"test_same": "own soundfonts", "test_unseen": "unseen soundfont"}
-
-
-def exported_listener(work: Path) -> Listener:
-    """The heads of training over the encoder and pools as they were saved for the model."""
-    listener = load_listener(work)
-    encoder = HubertModel.from_pretrained(work / "mert", dtype=torch.float32, attn_implementation="eager")
-    listener.encoder = encoder.eval()
-    tensors = load_file(work / "ears_pools.safetensors")
-    for name, part in (("rhythm.", listener.rhythm), ("harmony.", listener.harmony), ("mean.", listener.mean_mix)):
-        part.load_state_dict({key[len(name):]: value for key, value in tensors.items() if key.startswith(name)})
-    return listener
+COLUMNS = {"test_same": "own soundfonts", "test_unseen": "unseen soundfont", "test_other": "a second unseen one",
+           "test_tunes": "real tunes held out", "noise_test": "not music"}
+Labels = Sequence[dict[str, Any]]
 
 
-def guesses(train: Clips, test: Clips) -> dict[str, float]:
+def cached(work: Path, name: str) -> tuple[dict[str, Tensor], Labels]:
+    """Features and labels of a set; raises FileNotFoundError with what to run."""
+    path = work / "data" / f"features_{name}.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(f"No features at {path}; make them first: python -m recipes.nano.ears features --work {work}")
+    return {key: value.float() for key, value in load_file(path).items()}, json.loads(path.with_suffix(".json").read_text())
+
+
+def guesses(train: Labels, test: Labels) -> dict[str, float]:
     """Percent right when always answering what is commonest in training; for tempo the best single tempo."""
     found = {}
     for name in CHOICES:
-        commonest = Counter(label[name] for label in train.labels).most_common(1)[0][0]
-        found[name] = 100 * sum(label[name] == commonest for label in test.labels) / len(test)
-    tempi = torch.tensor([math.log(label["tempo"]) for label in test.labels])
+        commonest = Counter(label[name] for label in train).most_common(1)[0][0]
+        found[name] = 100 * sum(label[name] == commonest for label in test) / len(test)
+    tempi = torch.tensor([math.log(label["tempo"]) for label in test])
     near = (tempi[:, None] - tempi[None]).abs() < math.log(1.06)
     found["tempo"] = 100 * near.float().mean(0).max().item()
     return found
 
 
+def swapped(pools: Pools, features: dict[str, Tensor], labels: Labels) -> dict[str, float]:
+    """The answers for one clip held against the facts of the next: what is left is what the sets' own shares give away."""
+    return right(pools, {name: features[name].roll(1, 0) for name in LEARNED}, labels)
+
+
 def measure(work: Path) -> dict[str, dict[str, float]]:
-    listener, train = exported_listener(work), Clips(work / "data", "train")
+    pools, train = load_pools(work), cached(work, "train")[1]
     results: dict[str, dict[str, float]] = {}
     for name, title in COLUMNS.items():
-        clips = Clips(work / "data", name)
-        batch = clips.plain(range(len(clips)), CLIP_SAMPLES)
-        results[title] = scores(listener, Heard.by(listener, clips).vectors(listener), batch)
-        results.setdefault("guessing", guesses(train, clips))
+        if (work / "data" / f"features_{name}.safetensors").exists():
+            features, labels = cached(work, name)
+            results[title] = {**right(pools, features, labels), "clips": len(labels)}
+            if name == "test_same":
+                results["another clip"] = swapped(pools, features, labels)
+                results["guessing"] = guesses(train, labels)
     return results
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
-    titles = [*COLUMNS.values(), "guessing"]
-    lines = [f"{'':22}" + "".join(f"{title:>18}" for title in titles)]
-    for name in results[titles[0]]:
+    titles = list(results)
+    lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    for name in results[titles[0]] | {"kind": 0.0}:
         cells = (results[title].get(name) for title in titles)
-        lines.append(f"{name:22}" + "".join(f"{'' if value is None else f'{value:.1f}':>18}" for value in cells))
+        lines.append(f"| {name} | " + " | ".join("" if value is None else f"{value:.1f}" for value in cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder with data/, mert/ and ears_pools.safetensors")
+    parser.add_argument("--work", type=Path, required=True, help="folder with data/ and pools.pt")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = measure(options.work)

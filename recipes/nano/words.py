@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from DataSet import clips, dialogues, scenes
+from DataSet import clips, dialogues, habits, scenes
 from DataSet.captions import caption
 from DataSet.dialogues import MARKS
 from llama.dialogue import PROMPT
@@ -28,10 +28,12 @@ def sentences(count: int, seed: int = 5) -> Iterator[str]:
     rng = np.random.default_rng(seed)
     for _ in range(count // 2):
         held_out = bool(rng.random() < 0.15)
-        kind = int(rng.integers(9))
+        kind = int(rng.integers(10))
         piece = dialogues.random_piece(rng)
-        if kind < 2:
+        if kind < 3:
             said = dialogues.hear(rng, piece, held_out)
+        elif kind == 9:
+            said = dialogues.nothing(rng, str(rng.choice(dialogues.NOT_MUSIC)), held_out)
         elif kind < 5:
             said = dialogues.wish(rng, held_out)
         elif kind == 5:
@@ -42,7 +44,7 @@ def sentences(count: int, seed: int = 5) -> Iterator[str]:
             said = dialogues.clip(rng, clips.random_clip(rng).labels(), held_out)
         else:
             said = dialogues.talk(rng, held_out)
-        yield said.instruction or caption(rng, piece)
+        yield habits.typed(rng, said.instruction).replace("\n", " ") or caption(rng, piece)
         yield said.answer.replace(MARKS, "").strip()
 
 

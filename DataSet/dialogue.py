@@ -1,0 +1,47 @@
+"""One thing said and one answered, as a value; how an answer promises music."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from DataSet.wishes import full_caption
+from DataSet.wording import chance, one
+from llama.notes import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
+
+MARKS = "".join(f"[AUD{index}]" for index in range(8))
+CHOICES: Mapping[str, tuple[Any, ...]] = {"lead": tuple(LEADS), "mode": MODES, "style": STYLES, "metre": METRES, "key": tuple(range(12)), "accompaniment": tuple(ACCOMPANIMENTS)}
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """`kind` names the generator's case; `caption` is what the music decoder should be told, None for words alone."""
+
+    instruction: str
+    answer: str
+    kind: str
+    caption: str | None = None
+    piece: Attributes | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instruction", _SEAMS.sub(lambda seam: seam.group(1) or seam.group(2), self.instruction).strip(" "))
+
+
+_SEAMS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # what joining leaves behind: a blank before a mark, two full stops
+
+
+def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: str, *, key: bool = False, note: str = "") -> Dialogue:
+    """The answer says what will be played, in the decoder's own words, then the eight marks; the key when somebody cares."""
+    caption = full_caption(piece, key)
+    told = caption if chance(rng, 0.66) else f"Here is {caption[0].lower() + caption[1:]}"
+    note = note.replace("{lead}", piece.lead)
+    return Dialogue(instruction, f"{note} {told}. {MARKS}".strip(), kind, caption, piece)
+
+
+def random_piece(rng: np.random.Generator) -> Attributes:
+    return Attributes(one(rng, CHOICES["lead"]), one(rng, CHOICES["accompaniment"]), one(rng, STYLES), one(rng, TEMPI), one(rng, MODES),
+                      one(rng, METRES), chance(rng, 0.5), int(rng.random() * 12))

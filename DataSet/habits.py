@@ -1,0 +1,90 @@
+"""How people type: with a word before or after, a story around it, slang, slips of the keyboard, no capitals, no marks.
+
+`typed` leaves what is asked as it is and changes what stands around it, so that a model learns which words matter.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from DataSet.wording import chance, one, spin
+
+BEFORE = ("Please: ", "Listen: ", "Tell me: ", "Hello! ", "Question: ", "Hi, ", "Now: ", "OK. ", "And now: ", "I have a question. ", "So, ", "{Hey|Hi|Hello|Yo|Dear MuMu|Good morning|Good evening}{,|!|} ", "{Ok|Okay|Alright|Right|Well|Sorry|Actually|Hm|Um|Uh|Also|And}{,|} ", "{Quick|Silly|Stupid|Random|Next} {question|request}{:|,| -} ",
+          "{Excuse me|Pardon|Forgive me|If I may}{,|:} ", "{Dear|My dear} {computer|machine|friend|musician}, ", "{MuMu|Bot|Computer|Maestro|DJ}{,|:} ", "{Thanks|Nice|Great|Cool|Wow|Lovely}{!|.|,} ", "{First of all|To begin with|One more thing|By the way|btw|Anyway}{,|:} ", "{lol|haha|hmm|pls|plz|yo}{,|} ")
+AFTER = (" Please.", " Thanks.", " Thank you!", " please", " thanks", " I am curious.", " What do you think?", " {thx|ty|pls|plz|tia|cheers}{|!|.}", " {Thank you|Thanks} {so much|a lot|in advance|very much}{|!|.}", " {It's|It is} {urgent|important|for {school|work|my band|homework|a friend}}{|.}", " {If you can|If possible|If you don't mind|When you have time|whenever you can}{|.}",
+         " {I have no idea|I can't tell|I need to know|I am not a musician|I'm new to this|my ears are bad}{|.}", " {asap|now|quickly|right away|real quick|today}{|.|!}", " {:)|:-)|;)|<3|!!|!!!|...}", " {Take your time|No hurry|Be honest|Be quick|Be precise|Keep it short|In one sentence|Just that|Nothing else}{|.}", ", {ok|okay|right|will you|can you|would you|yes|man|mate|dude|bro|friend}?", " {You are great|I love this|That would help a lot|This would make my day}{|.|!}")
+STORY = ("{My|Our|Your|His|Her} {WHO} {DID} {WHAT}{| {WHEN}}{. |, so |; | and }", "{I am|We are|I was|We were} {DOING} {WHAT}{| {WHEN}}{. |, so |; | and }", "{WHEN} {I|we|my {WHO}} {DID} {WHAT}{. |, so |; |, and now }", "{There|Here} {is|was} {WHAT} {in my|from my|for the} {THING}{. |, so |; }", "{I|We} {love|hate|need|have|saw|lost} {WHAT} {in|near|with|without} {the|my|a} {THING}{. |, so |; }")
+_STORY = {
+    "WHO": "sister brother mother father uncle aunt cousin teacher boss neighbour friend girlfriend boyfriend wife husband son daughter grandma grandpa roommate colleague student coach doctor landlord client director professor dentist".split(),
+    "DID": "bought found lost brought sent made liked broke painted visited wrote read cooked fixed sold saw filmed kept wanted opened".split(),
+    "DOING": "making writing building preparing finishing starting editing planning watching cleaning collecting testing studying drawing learning sorting".split(),
+    "WHAT": ["a film", "a short video", "a game", "my homework", "a website", "a cake", "an app", "a big project", "a new house", "the garden", "an old box", "a report", "some tapes", "a present", "a podcast", "my essay", "a book", "a school play", "a table", "a letter", "three boxes", "an archive", "a museum tour", "a blue lamp", "a talk"],
+    "WHEN": ["yesterday", "last week", "this morning", "tonight", "on Monday", "last summer", "years ago", "an hour ago", "today", "at noon", "after lunch", "before dinner", "next week"],
+    "THING": "kitchen office car train garden basement attic school library shop street cellar bag phone laptop folder museum park hotel boat tent".split(),
+}
+SLANG = (("what is", "what's"), ("what is", "whats"), ("it is", "it's"), ("it is", "its"), ("there are", "there're"), ("is there", "is there"), ("please", "pls"), ("please", "plz"), ("you", "u"), ("are", "r"), ("want to", "wanna"), ("give me", "gimme"), ("something", "sth"), ("something", "smth"), ("music", "musik"), ("because", "cuz"),
+         ("without", "w/o"), ("with", "w/"), ("and", "&"), ("and", "n"), ("what", "wat"), ("would like", "'d like"), ("going to", "gonna"), ("the", "da"), ("do not", "don't"), ("I am", "I'm"), ("I would", "I'd"), ("instrument", "instr"), ("instrument", "instrmnt"), ("cannot", "can't"), ("colour", "color"), ("metre", "meter"), ("tempo", "temp"), ("know", "kno"), ("about", "abt"), ("beats per minute", "bpms"), ("for", "4"), ("thanks", "thx"), ("track", "trk"))
+SMALL = frozenset("the a an is it of to me do you does in on at this that please for are i there be can could would some".split())
+_WORD = re.compile(r"[A-Za-z]{5,}")
+
+
+def story(rng: np.random.Generator) -> str:
+    """A sentence that has nothing to do with it."""
+    text = spin(rng, one(rng, STORY))
+    for name, words in _STORY.items():
+        while "{" + name + "}" in text:
+            text = text.replace("{" + name + "}", one(rng, words), 1)
+    return text[:1].upper() + text[1:]
+
+
+def slip(rng: np.random.Generator, text: str) -> str:
+    """One longer word with two letters swapped, one missing, doubled or wrong."""
+    words = list(_WORD.finditer(text))
+    if not words:
+        return text
+    word = one(rng, words)
+    place = word.start() + 1 + int(rng.random() * (len(word.group()) - 2))
+    kind = int(rng.random() * 4)
+    middle = (text[place + 1] + text[place], "", text[place] * 2, one(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
+    return text[:place] + middle + text[place + (2 if kind == 0 else 1):]
+
+
+def slangy(rng: np.random.Generator, text: str) -> str:
+    for _ in range(4):
+        plain, short = one(rng, SLANG)
+        if re.search(rf"\b{plain}\b", text, re.I):
+            return re.sub(rf"\b{plain}\b", short, text, count=1, flags=re.I)
+    return text
+
+
+def clipped(rng: np.random.Generator, text: str) -> str:
+    """Without some of the small words, as in a hurry."""
+    return " ".join(word for word in text.split(" ") if word.lower() not in SMALL or chance(rng, 0.5)) or text
+
+
+def typed(rng: np.random.Generator, text: str) -> str:
+    """The same, as somebody might type it."""
+    if not text:
+        return text
+    roll = rng.random(6)
+    if roll[0] < 0.06:
+        text = slangy(rng, text)
+    if roll[1] < 0.04:
+        text = clipped(rng, text)
+    if roll[2] < 0.07:
+        text = spin(rng, one(rng, BEFORE)) + (text if chance(rng, 0.5) else text[:1].lower() + text[1:])
+    elif roll[2] < 0.12:
+        text = story(rng) + text[:1].lower() + text[1:]
+    if roll[3] < 0.10:
+        text = (text if chance(rng, 0.5) else text.rstrip(".?!")) + spin(rng, one(rng, AFTER))
+    if roll[4] < 0.09:
+        text = slip(rng, text)
+        if roll[4] < 0.02:
+            text = slip(rng, text)
+    if roll[5] < 0.22:
+        text = text.lower()
+    elif roll[5] < 0.235:
+        text = text.upper()
+    return text.rstrip(".?!") if chance(rng, 0.22) else text

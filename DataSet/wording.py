@@ -1,0 +1,100 @@
+"""Patterns with alternatives, {one|another}, which may be nested: read once, then drawn from quickly or counted.
+
+The last sixth of every list of patterns is kept for testing and never seen in training: whole frames are held out, not
+words. {names} without a bar are left in place for the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+Parts = tuple[Any, ...]  # strings, and tuples of alternatives, which are Parts
+
+
+def one(rng: np.random.Generator, items: Sequence[Item]) -> Item:
+    """Any of them; many times faster than `rng.choice`."""
+    return items[int(rng.random() * len(items))]
+
+
+def chance(rng: np.random.Generator, share: float) -> bool:
+    return bool(rng.random() < share)
+
+
+@cache
+def _read(pattern: str) -> Parts:
+    parts, rest = _parts(pattern, 0, False)
+    if rest != len(pattern):
+        raise ValueError(f"The pattern {pattern!r} closes a brace that it never opened.")
+    return parts[0]
+
+
+def _parts(pattern: str, at: int, inside: bool) -> tuple[list[Parts], int]:
+    """Alternatives from `at` up to the closing brace, or the end; a bar outside of braces is a letter."""
+    found: list[list[Any]] = [[]]
+    text = ""
+    while at < len(pattern) and not (inside and pattern[at] == "}"):
+        letter, at = pattern[at], at + 1
+        if letter == "{":
+            inner, at = _parts(pattern, at, True)
+            if at >= len(pattern):
+                raise ValueError(f"The pattern {pattern!r} leaves a brace open.")
+            at += 1
+            if len(inner) == 1:  # a name for the caller
+                text += "{" + "".join(map(str, inner[0])) + "}"
+            else:
+                found[-1] += [text, tuple(inner)]
+                text = ""
+        elif letter == "|" and inside:
+            found[-1].append(text)
+            found.append([])
+            text = ""
+        else:
+            text += letter
+    found[-1].append(text)
+    return [tuple(part for part in parts if part != "") for parts in found], at
+
+
+def spin(rng: np.random.Generator, pattern: str) -> str:
+    """Choose one alternative of every {a|b}."""
+    return pattern if "{" not in pattern else _draw(rng, _read(pattern))
+
+
+def _draw(rng: np.random.Generator, parts: Parts) -> str:
+    return "".join([part if isinstance(part, str) else _draw(rng, part[int(rng.random() * len(part))]) for part in parts])
+
+
+def variants(pattern: str) -> int:
+    """In how many ways a pattern can be spun."""
+    return _count(_read(pattern))
+
+
+def _count(parts: Parts) -> int:
+    total = 1
+    for part in parts:
+        total *= 1 if isinstance(part, str) else sum(map(_count, part))
+    return total
+
+
+def kept(patterns: Sequence[Item]) -> int:
+    """How many at the end of a list are for testing alone."""
+    return max(1, len(patterns) // 6)
+
+
+def half(patterns: Sequence[Item], held_out: bool) -> Sequence[Item]:
+    """The patterns for testing, or those for training."""
+    return patterns[-kept(patterns):] if held_out else patterns[:-kept(patterns)]
+
+
+def pick(rng: np.random.Generator, patterns: Sequence[str], held_out: bool = False) -> str:
+    """One pattern, spun; from the part kept for testing if `held_out`."""
+    return spin(rng, one(rng, half(patterns, held_out)))
+
+
+def say(rng: np.random.Generator, patterns: Sequence[str]) -> str:
+    """One of the model's own phrases, or of what is not a frame: these are not held out."""
+    return spin(rng, one(rng, patterns))
