@@ -72,7 +72,8 @@ def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: 
 def test_trained_pools_are_loaded_by_name(tmp_path: Path) -> None:
     torch.manual_seed(3)
     made = {name: build_pool(name, AUDIO) for name in LEARNED}
-    save_file({f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}, tmp_path / "pools.safetensors")
+    tensors = {f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}
+    save_file(tensors, tmp_path / "pools.safetensors")
     states = torch.randn(1, AUDIO.channels, 250, AUDIO.feature_dim)
     for name, pool in load_pools(tmp_path / "pools.safetensors").items():
         torch.testing.assert_close(pool(pool.frames(states)), made[name](made[name].frames(states)), atol=0.02, rtol=0.02)

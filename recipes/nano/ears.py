@@ -33,7 +33,17 @@ from torch import Tensor, nn
 
 from llama.adapters import build_pool
 from llama.encoders import MERTEncoder
-from recipes.nano.ears_data import AUDIO, CHOICES, CLIP_SAMPLES, LEARNED, SAMPLE_RATE, ClipBatch, Clips, tempo_targets, unpacked
+from recipes.nano.ears_data import (
+    AUDIO,
+    CHOICES,
+    CLIP_SAMPLES,
+    LEARNED,
+    SAMPLE_RATE,
+    ClipBatch,
+    Clips,
+    tempo_targets,
+    unpacked,
+)
 from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
 from recipes.nano.ears_pools import Pools, PoolTrainer, classes
