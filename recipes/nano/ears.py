@@ -237,7 +237,7 @@ def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8)
     with path.open("ab") as file:
         file.truncate(file.tell() // row * row)
         for start in range(file.tell() // row, count, batch):
-            states = encoder.encode(clips.plain(range(start, min(start + batch, count)), CLIP_SAMPLES).samples)
+            states = encoder.encode(clips.heard(range(start, min(start + batch, count))))
             file.write(states.float().mean(2).half().numpy().tobytes())
             file.flush()
     print(f"states of {count} clips: {name}", flush=True)
