@@ -36,7 +36,6 @@ from llama.encoders import MERTEncoder
 from recipes.nano.ears_data import (
     AUDIO,
     CHOICES,
-    CLIP_SAMPLES,
     LEARNED,
     SAMPLE_RATE,
     ClipBatch,
