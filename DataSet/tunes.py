@@ -21,10 +21,22 @@ from pathlib import Path
 
 import numpy as np
 
-from DataSet.composer import _Writer, _write_ending, Harmony
-from DataSet.grooves import FILLS, GROOVES, Groove, TRIADS
+from DataSet.composer import Harmony, _write_ending, _Writer
+from DataSet.grooves import FILLS, GROOVES, TRIADS, Groove
 from llama.notes import (
-    GATES, LEAD_FLOOR, MODES, SCALES, TEMPI, Attributes, Chord, Note, QUALITIES, Score, Timeline, chord_voicing, timeline,
+    GATES,
+    LEAD_FLOOR,
+    MODES,
+    QUALITIES,
+    SCALES,
+    TEMPI,
+    Attributes,
+    Chord,
+    Note,
+    Score,
+    Timeline,
+    chord_voicing,
+    timeline,
 )
 
 COLLECTIONS = ("oneills1850", "ryansMammoth", "airdsAirs")  # of music21's corpus; gathered between 1778 and 1903
@@ -120,7 +132,7 @@ def _melody(body: str, name: str, key: tuple[int, str, int], metre: tuple[int, i
     signature = {SHARPS[k]: 1 for k in range(fifths)} if fifths > 0 else {SHARPS[-1 - k]: -1 for k in range(-fifths)}
     notes: list[list[Fraction | int]] = []
     now, offset, accidentals = Fraction(0), None, dict[str, int]()
-    tuplet, factor, pending, tied = 0, Fraction(1), Fraction(1), False
+    tuplet, factor, pending = 0, Fraction(1), Fraction(1)
     for token in TOKEN.finditer(body):
         if token["bar"]:
             accidentals = {}

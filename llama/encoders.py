@@ -103,7 +103,8 @@ class MERTEncoder(FrozenEncoder):
         wanted = self.preprocessor.get("spectrum")
         if wanted is None:
             return None
-        given = SpectrumConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items()})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items()}
+        given = SpectrumConfig(**values)
         if given.bands > self.feature_dim:
             raise ValueError(f"A spectrum of {given.bands} bands does not fit into states of width {self.feature_dim}; ask for fewer.")
         return Spectrum(given, self.sample_rate, math.prod(config.conv_stride), self.receptive_field)

@@ -2,8 +2,9 @@
 
 A pool stands between a frozen encoder and the projection of the understanding adapter. `frames` reduces a window of
 encoder states cheaply, `forward` turns the frames of a whole recording into one vector. Tempo is a matter of when
-things recur and mode of which pitch classes sound together; neither is linear in the mean of the states. Where the encoder's last state is a spectrum (llama/spectrum.py) they read that one
-alone: it is where pitch and the instant of a stroke are.
+things recur and mode of which pitch classes sound together; neither is linear in the mean of the states. Where the
+encoder's last state is a spectrum (llama/spectrum.py) they read that one alone: it is where pitch and the instant of a
+stroke are.
 
 Shapes: B recordings, L encoder states, T frames, F encoder width, K lags.
 """

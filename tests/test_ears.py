@@ -23,8 +23,8 @@ from recipes.nano.ears_data import (
     tempo_of,
     tempo_targets,
 )
-from recipes.nano.ears_model import Listener, Teacher
 from recipes.nano.ears_harmony import rotate
+from recipes.nano.ears_model import Listener, Teacher
 from recipes.nano.render import roll
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from DataSet import dialogues
 from llama.adapters import build_pool
 from llama.losses import IGNORE
 from llama.tokenizer import Tokenizer
-from recipes.nano.ears_data import AUDIO, LEARNED
-from recipes.nano.material import Library, Row, Writer, batches, ideal, load_pools, pad
+from recipes.nano.ears_data import AUDIO, HEARD, LEARNED
+from recipes.nano.material import Library, Row, Writer, batches, ideal, library, load_pools, pad
 from recipes.nano.measure import right, said
 from recipes.nano.stages import SHARES, encode, fresh
 
@@ -71,10 +72,33 @@ def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: 
 def test_trained_pools_are_loaded_by_name(tmp_path: Path) -> None:
     torch.manual_seed(3)
     made = {name: build_pool(name, AUDIO) for name in LEARNED}
-    save_file({f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}, tmp_path / "pools.safetensors")
+    tensors = {f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}
+    save_file(tensors, tmp_path / "pools.safetensors")
     states = torch.randn(1, AUDIO.channels, 250, AUDIO.feature_dim)
     for name, pool in load_pools(tmp_path / "pools.safetensors").items():
         torch.testing.assert_close(pool(pool.frames(states)), made[name](made[name].frames(states)), atol=0.02, rtol=0.02)
+
+
+def test_what_is_no_music_is_called_so_when_the_cache_has_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    piece = dialogues.random_piece(np.random.default_rng(6))
+    music = {"kind": "music", **vars(piece)}
+    speech = dict.fromkeys(music) | {"kind": "speech"}
+    for name, rows in (("train", [music, music]), ("noise_train", [speech])):
+        found = {one: torch.randn(len(rows), *((6, 192) if one == "states_mean" else (128,))) for one in HEARD}
+        save_file(found, tmp_path / f"features_{name}.safetensors")
+        (tmp_path / f"features_{name}.json").write_text(json.dumps(rows))
+    shelf = library(tmp_path, "train")
+    assert shelf.pieces == [piece, piece, "speech"] and len(shelf.audio["rhythm"]) == 3
+    rows = Writer(tokenizer, shelf, {"hear": 1.0}, seed=3).rows(200)
+    called = [row for row in rows if row.kind.startswith("nothing")]
+    assert 0 < len(called) < 60
+    assert all("speech" in tokenizer.decode(row.tokens) for row in called)
+
+
+def test_without_a_cache_ideal_ears_hear_what_is_no_music(tokenizer: Tokenizer, shelf: Library) -> None:
+    rows = Writer(tokenizer, shelf, {"hear": 0.5, "edit": 0.5}, seed=4).rows(300)
+    called = [row for row in rows if row.kind.startswith("nothing")]
+    assert called and all(row.caption is None and row.audio is not None for row in called)
 
 
 def test_answers_are_read_as_they_are_written() -> None:

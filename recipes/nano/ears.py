@@ -33,7 +33,16 @@ from torch import Tensor, nn
 
 from llama.adapters import build_pool
 from llama.encoders import MERTEncoder
-from recipes.nano.ears_data import AUDIO, CHOICES, CLIP_SAMPLES, LEARNED, SAMPLE_RATE, ClipBatch, Clips, tempo_targets, unpacked
+from recipes.nano.ears_data import (
+    AUDIO,
+    CHOICES,
+    LEARNED,
+    SAMPLE_RATE,
+    ClipBatch,
+    Clips,
+    tempo_targets,
+    unpacked,
+)
 from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
 from recipes.nano.ears_pools import Pools, PoolTrainer, classes
@@ -227,7 +236,7 @@ def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8)
     with path.open("ab") as file:
         file.truncate(file.tell() // row * row)
         for start in range(file.tell() // row, count, batch):
-            states = encoder.encode(clips.plain(range(start, min(start + batch, count)), CLIP_SAMPLES).samples)
+            states = encoder.encode(clips.heard(range(start, min(start + batch, count))))
             file.write(states.float().mean(2).half().numpy().tobytes())
             file.flush()
     print(f"states of {count} clips: {name}", flush=True)

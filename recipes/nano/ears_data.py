@@ -130,6 +130,10 @@ class Clips:
         views = [_View(0, samples, 1.0, 0) for _ in indices]
         return self._batch([self._wave(int(i), view) for i, view in zip(indices, views, strict=True)], indices, views)
 
+    def heard(self, indices: range) -> Tensor:
+        """The clips as the encoder takes them [B, CLIP_SAMPLES], whatever labels they have."""
+        return normalize(torch.stack([self._wave(index, _View(0, CLIP_SAMPLES, 1.0, 0)) for index in indices]))
+
     def damaged(self, indices: np.ndarray, samples: int, rng: np.random.Generator) -> ClipBatch:
         """Random excerpts, resampled up to 8 % (labels follow), tilted, echoed, with noise."""
         views = [_random_view(samples, rng) for _ in indices]

@@ -20,7 +20,17 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
 from llama.pools import HarmonyPool, RhythmPool
-from recipes.nano.ears_data import CHOICES, FRAME_RATE, HOP, RECEPTIVE, ROLL_WIDTH, SAMPLE_RATE, SPECTRUM, TEMPO_BINS, frame_count
+from recipes.nano.ears_data import (
+    CHOICES,
+    FRAME_RATE,
+    HOP,
+    RECEPTIVE,
+    ROLL_WIDTH,
+    SAMPLE_RATE,
+    SPECTRUM,
+    TEMPO_BINS,
+    frame_count,
+)
 
 HIDDEN, LAYERS = 192, 4
 MELS, PITCHES = 80, 84

@@ -21,7 +21,19 @@ from torch import Tensor, nn
 
 from llama.adapters import build_pool
 from recipes.nano.ears_data import (
-    AUDIO, CHOICES, FRAMES, HOP, LEARNED, RECEPTIVE, ROLL_WIDTH, SPECTRUM, TEMPO_BINS, Clips, tempo_of, tempo_targets, unpacked,
+    AUDIO,
+    CHOICES,
+    FRAMES,
+    HOP,
+    LEARNED,
+    RECEPTIVE,
+    ROLL_WIDTH,
+    SPECTRUM,
+    TEMPO_BINS,
+    Clips,
+    tempo_of,
+    tempo_targets,
+    unpacked,
 )
 from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.noises import KINDS
@@ -128,7 +140,7 @@ def classes(labels: Sequence[dict[str, Any]], name: str) -> Tensor:
 
 def varied(bands: Tensor, rolls: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, int, float]:
     """Clips [B, T, F] in another key, faster or slower, recoloured and noisier: (bands, rolls, semitones, speed)."""
-    semitones, speed = int(rng.integers(-2, 3)), math.exp(rng.uniform(-0.07, 0.07))
+    semitones, speed = int(rng.integers(-3, 4)), math.exp(rng.uniform(-0.07, 0.07))
     taken = min(FRAMES, round(CROP * speed))
     start = int(rng.integers(0, FRAMES - taken + 1))
     bands, rolls = (F.interpolate(x[:, start : start + taken].transpose(1, 2), size=CROP, mode=mode).transpose(1, 2)

@@ -23,6 +23,7 @@ from DataSet.dialogues import Dialogue
 from DataSet.wishes import edited, full_caption
 from DataSet.wording import pick
 from llama.dialogue import format_prompt
+from llama.generation import GenerationOptions, decode
 from llama.lora import LoRALinear
 from llama.mumu_llama import MuMuLLaMA
 from llama.notes import Attributes
@@ -36,28 +37,21 @@ STARTS = {"refusal": lore.REFUSAL, "greeting": lore.GREETED, "thanks": ("Thank y
 
 
 @torch.inference_mode()
-def answers(model: MuMuLLaMA, texts: Sequence[str], heard: Sequence[Attributes | None], longest: int = 60, batch: int = 25) -> list[str]:
-    """Greedy answers, without a cache: rows of one batch are padded on the right and each grows by itself."""
+def answers(model: MuMuLLaMA, texts: Sequence[str], heard: Sequence[Attributes | None], longest: int = 60, batch: int = 50) -> list[str]:
+    """Greedy answers, up to their end or the first audio token."""
     found: list[str] = []
-    tokenizer = model.tokenizer
+    ends = {model.tokenizer.eos, *model.tokenizer.audio_tokens}
     for at in range(0, len(texts), batch):
-        prompts = [tokenizer.encode(format_prompt(text)) for text in texts[at : at + batch]]
-        rows = [Row(list(ids), [], "", None, None if piece is None else ideal(piece)) for ids, piece in zip(prompts, heard[at : at + batch], strict=True)]
-        features, running = encode(model, rows), set(range(len(rows)))
-        for _ in range(longest):
-            width = max(len(row.tokens) for row in rows)
-            tokens = torch.tensor([row.tokens + [tokenizer.eos] * (width - len(row.tokens)) for row in rows])
-            logits = model(tokens, features).logits
-            for place in sorted(running):
-                row = rows[place]
-                best = int(logits[place, len(row.tokens) - 1].argmax())
-                if best == tokenizer.eos or best in tokenizer.audio_tokens:
-                    running.discard(place)
-                else:
-                    row.tokens.append(best)
-            if not running:
+        prompts = [model.tokenizer.encode(format_prompt(text)) for text in texts[at : at + batch]]
+        rows = [Row(ids, [], "", None, None if piece is None else ideal(piece)) for ids, piece in zip(prompts, heard[at : at + batch], strict=True)]
+        written: list[list[int]] = [[] for _ in rows]
+        for step in decode(model, prompts, encode(model, rows), longest, GenerationOptions(temperature=0.0)):
+            for ids, token in zip(written, step.tokens.tolist(), strict=True):
+                if not ids or ids[-1] not in ends:
+                    ids.append(token)
+            if all(ids[-1] in ends for ids in written):
                 break
-        found += [tokenizer.decode(row.tokens[len(ids) :]).strip() for row, ids in zip(rows, prompts, strict=True)]
+        found += [model.tokenizer.decode(ids[:-1] if ids[-1] in ends else ids).strip() for ids in written]
     return found
 
 

@@ -32,7 +32,16 @@ from DataSet.tunes import Tune
 from llama.notes import Attributes, Score
 from recipes.nano import noises, studio
 from recipes.nano.ears_data import (
-    CLIP_SAMPLES, CLIP_SECONDS, HOP, ROLL_FRAMES, ROLL_WIDTH, SAMPLE_RATE, SPECTRUM_BYTES, heard_spectrum, normalize, packed,
+    CLIP_SAMPLES,
+    CLIP_SECONDS,
+    HOP,
+    ROLL_FRAMES,
+    ROLL_WIDTH,
+    SAMPLE_RATE,
+    SPECTRUM_BYTES,
+    heard_spectrum,
+    normalize,
+    packed,
 )
 
 # Shares of the training clips. The first three and sf_GMbank play everything, tonejs only melody instruments.
