@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import dialogues
+from DataSet import dialogues, edits, hearing
 from DataSet.clips import Clip, film, random_clip
 from DataSet.composer import Attributes, compose, is_held_out, sample_attributes
-from DataSet.dialogues import MARKS, Dialogue
+from DataSet.dialogue import MARKS, Dialogue
+from DataSet.habits import typed
 from DataSet.made_folder import Contents, Log, Writer, make_folder
-from DataSet.phrases import typed
 from DataSet.scenes import Scene, draw, random_scene
 from DataSet.wishes import full_caption
 from llama.audio import Waveform
@@ -171,8 +171,8 @@ def _question(name: str, question: str, answer: str) -> dict[str, Any]:
 def _questions(seed: int, index: int, piece: Attributes) -> list[dict[str, Any]]:
     """Two questions of different kinds about a recording."""
     rng = _rng(seed, "question", index)
-    first = _until(lambda: dialogues.hear(rng, piece), lambda said: bool(said.instruction))
-    second = _until(lambda: dialogues.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
+    first = _until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction))
+    second = _until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
     return [_question(f"heard_{index:05}.ogg", typed(rng, said.instruction), said.answer) for said in (first, second)]
 
 
@@ -190,7 +190,7 @@ def _seen(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], l
 
 def _edit(seed: int, index: int, heard: Piece) -> tuple[dict[str, Any], Piece]:
     rng = _rng(seed, "edit", index)
-    said = _until(lambda: dialogues.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
+    said = _until(lambda: edits.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
     row = _instruction("audio", f"heard_{index:05}.ogg", f"edited_{index:05}.ogg", full_caption(heard.attributes, key=True), said, rng)
     return row, dataclasses.replace(heard, attributes=said.piece)
 
