@@ -37,6 +37,7 @@ from llama.notes import (
     Timeline,
     bass_root,
     chord_voicing,
+    closing_bars,
     lead_tonic,
     scale_pitch,
     timeline,
@@ -48,6 +49,7 @@ CODEBOOK_SIZE = 256
 FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
 SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
 FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
+TAG_FORM = 131  # of the beats between the tonic's return and the final chord
 FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
 FULL_CHORD = STRIKE + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
@@ -96,6 +98,7 @@ def clock_codes(line: Timeline, frames: int) -> Codes:
 def form_codes(line: Timeline, frames: int) -> Codes:
     """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
     out = np.full(frames, FINAL_FORM + 1, np.int64)
+    out[line.bar_count * line.width : line.eighths] = TAG_FORM
     for index, bar in enumerate(line.bars):
         code = 1 + ((min(bar.left, 8) - 1) * 4 + bar.place) * 4 + (bar.section == "B") * 2 + int(bar.returns)
         out[index * line.width : (index + 1) * line.width] = code
@@ -106,7 +109,8 @@ def form_codes(line: Timeline, frames: int) -> Codes:
 def plan(attributes: Attributes, frames: int) -> Codes:
     """[K, frames] what a piece with these headers must hold: a code, FREE, AGAIN, or COPY - n for a copy of step n.
 
-    A section that returns is played as it was, but for the drums at the turn of a phrase and the cadence before the end.
+    A section that returns is played as it was, but for the drums at the turn of a phrase, the second half of section A,
+    which answers when it is heard again, and the cadence before the end.
     """
     line = frame_line(attributes, frames)
     used = line.eighths + 1
@@ -116,10 +120,11 @@ def plan(attributes: Attributes, frames: int) -> Codes:
     out[CHORD] = AGAIN
     out[CHORD, : used : line.width] = FREE
     out[DRUM:, :used] = FREE
-    first: dict[tuple[str, int], int] = {}
+    first: dict[tuple[str, int, bool], int] = {}
     for index, bar in enumerate(line.bars):
-        source = first.setdefault((bar.section, bar.place), index)
-        if source < index and bar.left > 1:
+        answers = bar.section == "A" and bar.place >= line.phrase // 2 and line.phrase > 1 and bar.returns
+        source = first.setdefault((bar.section, bar.place, answers), index)
+        if source < index and bar.left > closing_bars(line):
             turn = bar.place == line.phrase - 1
             steps = np.arange(source * line.width, (source + 1) * line.width)
             out[CHORD if not turn else BASS :, index * line.width + steps - steps[0]] = COPY - steps

@@ -137,9 +137,20 @@ def test_what_returns_is_copied() -> None:
     phrase = line.phrase * line.width
     assert [bar.section for bar in line.bars[:: line.phrase]] == ["A", "A", "B", "A"]
     played = codes[0, LEAD]
-    assert torch.equal(played[:phrase], played[phrase : 2 * phrase])
-    assert not torch.equal(played[:phrase], played[2 * phrase : 3 * phrase])
+    half = phrase // 2
+    assert torch.equal(played[:half], played[phrase : phrase + half])
+    assert not torch.equal(played[half:phrase], played[phrase + half : 2 * phrase]), "the question is answered"
+    assert not torch.equal(played[:half], played[2 * phrase : 2 * phrase + half])
     assert torch.equal(played[: line.width], played[3 * phrase : 3 * phrase + line.width])
+
+
+def test_an_answer_is_copied_when_it_comes_again() -> None:
+    frames = frame_count(60.0)
+    planned, line = plan(ROCK, frames)[LEAD], timeline(ROCK, 60.0)
+    phrase = line.phrase * line.width
+    assert line.bar_count >= 7 * line.phrase
+    assert (planned[phrase + phrase // 2 : 2 * phrase] == FREE).all()
+    assert (planned[3 * phrase + phrase // 2 : 4 * phrase] == COPY - np.arange(phrase + phrase // 2, 2 * phrase)).all()
 
 
 def test_any_codes_can_be_decoded() -> None:
