@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--audio", metavar="FILE", help="a recording to listen to, of any length")
     add("--image", metavar="FILE", help="a picture to look at")
     add("--video", metavar="FILE", help="a clip to watch")
-    add("--out", metavar="FILE", help="where the music goes: .wav, .flac, .ogg or .mp3; its notes, if the decoder has any, go beside it as .mid")
+    add("--out", metavar="FILE", help="where the music goes: .wav, .flac, .ogg or .mp3; its notes, where there are any, beside it as .mid")
     add = result.add_argument_group("options").add_argument
     add("--seconds", type=float, help="length of the music, exact (default: 10)")
     add("--seed", type=int, help="of words and sound; the same seed gives the same answer (default: 0)")

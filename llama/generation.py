@@ -20,9 +20,9 @@ from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
+    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
     from llama.notes import Score
     from llama.synthesis import Sounding
-    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
 
 MAX_SECONDS = 600.0
 

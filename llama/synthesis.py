@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from llama.notes import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "Sounding", "check_folder", "draft_folder", "fit", "quiet", "read_json", "reading",
+    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "Sounding", "check_folder", "draft_folder", "fit", "quiet", "read_json",
+    "reading",
 ]  # fmt: skip
 
 MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgotten the beginning many times over
