@@ -57,7 +57,7 @@ WHOLE_CHORD = STRIKE + (0b1111 - 1) * 2 + 1  # of the last step: all voices, thr
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
 FINAL_BASS = STRIKE - LOWEST_STEP * 2 + 1  # the root, accented
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
-TEMPERATURES = (0.6, 0.8, 0.8, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
+TEMPERATURES = (0.35, 0.6, 0.6, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
 
 Codes = NDArray[np.int64]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import normalizers
 
 from DataSet.composer import compose, sample_attributes
 from llama import note_codec
@@ -38,7 +39,7 @@ from llama.note_codes import (
 from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
 from llama.sampler import CEILING, PERCUSSION, SAMPLE_RATE
 from recipes.nano.bank import Recorded, pack
-from recipes.nano.decoder_parts import CONDITION_TOKENS, build, export, train_tokenizer
+from recipes.nano.decoder_parts import CONDITION_TOKENS, build, export, keys_as_words, train_tokenizer
 
 ROCK = Attributes("trumpet", "organ", "rock", 132, "minor", 4, drums=True, key=9)
 
@@ -245,3 +246,23 @@ def test_wrong_shapes_are_refused(codec: NoteCodecModel) -> None:
         codec.decode(torch.zeros(1, 1, 4, 10, dtype=torch.long))
     with pytest.raises(ValueError, match="at least 1"):
         CodeGrammar(0)
+
+
+def read_keys(text: str) -> str:
+    return normalizers.Sequence([normalizers.Lowercase(), *keys_as_words()]).normalize_str(text)
+
+
+KEY_SPELLINGS = {
+    "in E flat minor": "eflat", "in Eb": "eflat", "D-sharp major": "eflat", "a key, G♭ major": "fsharp", "in F# minor": "fsharp",
+    "in A minor": "akey", "in the key of A": "akey", "a waltz in C": "ckey", "in A flat major": "aflat", "Bb blues": "bflat",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", KEY_SPELLINGS)
+def test_a_key_is_one_word_however_it_is_spelled(text: str) -> None:
+    assert KEY_SPELLINGS[text] in read_keys(text).split()
+
+
+@pytest.mark.parametrize("text", ["a sad tune in a minor key", "a sharp sound", "first, an old waltz", "I'd like a big band", "a flat tone"])
+def test_other_words_are_no_keys(text: str) -> None:
+    assert read_keys(text) == text.lower()

@@ -63,8 +63,11 @@ def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str
     return f"{text.rstrip('.')}{(', ', ' ', '. ')[int(rng.integers(3))]}{said}", True
 
 
-def _keys_as_words() -> list[normalizers.Normalizer]:
-    """Rules that make one word of a key with an accidental, the same for all its spellings: "Eb", "d sharp" -> "eflat"."""
+def keys_as_words() -> list[normalizers.Normalizer]:
+    """Rules that make one word of a key, the same for all its spellings: "Eb", "d sharp" -> "eflat", "f" -> "fkey".
+
+    A letter alone has to become a word, because unknown words fall into letters: "first" is no wish for F.
+    """
     rules = []
     for key, flat in FLAT_OF.items():
         found = []
@@ -73,6 +76,9 @@ def _keys_as_words() -> list[normalizers.Normalizer]:
             ends = r"(?=\s+(?:major|minor|maj|min)\b|\s*[,.;:!?]|\s*$)" if letter == "a" else ""
             found += [rf"\b{letter}{mark}{ends if 'flat' in mark or 'sharp' in mark else ''}" + (r"\b" if mark[-1].isalpha() and not ends else "") for mark in marks]
         rules.append(normalizers.Replace(Regex("|".join(found)), KEYS[key].lower().replace(" ", "")))
+    for letter in "abcdefg":
+        after = r"(?=\s+(?:major|minor|maj|min)\b(?!\s+(?:key|mode|scale|tonality))|\s*[,.;:!?]|\s*$)" if letter == "a" else r"(?![\w'-])"
+        rules.append(normalizers.Replace(Regex(rf"(?<![\w'-]){letter}{after}"), f"{letter}key"))
     return rules
 
 
@@ -81,7 +87,7 @@ def train_tokenizer(seed: int = 11, captions: int = 20_000, vocabulary: int = 90
     rng = np.random.default_rng(seed)
     texts = [music_caption(rng, sample_attributes(rng))[0] for _ in range(captions)] + [str(n) for n in range(201)] * 20
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), *_keys_as_words()])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), *keys_as_words()])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     alphabet = [chr(code) for code in range(33, 127)]
     trainer = trainers.BpeTrainer(
