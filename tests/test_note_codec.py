@@ -263,6 +263,6 @@ def test_a_key_is_one_word_however_it_is_spelled(text: str) -> None:
     assert KEY_SPELLINGS[text] in read_keys(text).split()
 
 
-@pytest.mark.parametrize("text", ["a sad tune in a minor key", "a sharp sound", "first, an old waltz", "I'd like a big band", "a flat tone"])
+@pytest.mark.parametrize("text", ["a sad tune in a minor key", "a sharp sound", "first, an old waltz", "I'd like a band", "a flat tone"])
 def test_other_words_are_no_keys(text: str) -> None:
     assert read_keys(text) == text.lower()
