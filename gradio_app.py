@@ -276,7 +276,8 @@ def _finished(reply: Any, seed: int) -> Iterator[list[Message]]:
         yield shown
         return
     with TemporaryDirectory() as folder:  # the page copies the file into its own cache before it asks for more
-        yield [*shown, {"role": "assistant", "content": _player(reply.music, Path(folder), seed)}]
+        notes = [] if reply.score is None else [{"role": "assistant", "content": _notes(reply, Path(folder), seed)}]
+        yield [*shown, {"role": "assistant", "content": _player(reply.music, Path(folder), seed)}, *notes]
 
 
 def _player(music: Waveform, folder: Path, seed: int) -> Any:
@@ -285,6 +286,17 @@ def _player(music: Waveform, folder: Path, seed: int) -> Any:
     file = folder / f"mumu-llama-seed-{seed}.wav"
     music.write(file)
     return gr.Audio(str(file), label=f"{music.seconds:.1f} s, seed {seed}", interactive=False, buttons=["download"])
+
+
+def _notes(reply: Any, folder: Path, seed: int) -> Any:
+    """The piece as a MIDI file, to be taken along."""
+    import gradio as gr
+
+    from llama.midi import write_midi
+
+    file = folder / f"mumu-llama-seed-{seed}.mid"
+    write_midi(reply.score, file, reply.music.seconds)
+    return gr.File(str(file), label="The notes (MIDI)", interactive=False)
 
 
 def _say(words: str) -> Message:

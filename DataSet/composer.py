@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DataSet.grooves import BRIDGES, CELLS, CLOSES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
+from DataSet.grooves import BRIDGES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
+from DataSet.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, find_ideas, spell, write
+from DataSet.melody import BRIDGES as BRIDGE_FORMS
 from llama.notes import (
     ACCOMPANIMENTS,
     DRUM_VELOCITY,
@@ -26,6 +28,7 @@ from llama.notes import (
     Timeline,
     bass_root,
     chord_voicing,
+    closing_bars,
     lead_tonic,
     scale_pitch,
     timeline,
@@ -33,10 +36,8 @@ from llama.notes import (
 
 __all__ = ["Attributes", "Note", "Score", "compose", "is_held_out", "sample_attributes"]
 
-LOWEST, HIGHEST = 1, 14  # degrees a melody moves within (tonic = 0)
 ACCENT, PLAIN = {"lead": 106, "accompaniment": 82, "bass": 92}, {"lead": 92, "accompaniment": 66, "bass": 80}
 BASS_STEPS = {"R": 0, "r": 0, "5": 7, "8": 12, "6": 9, "l": -5}
-CONTOURS = ("aaba", "abac", "abab", "aabc")
 
 
 def is_held_out(attributes: Attributes) -> bool:
@@ -69,22 +70,23 @@ def _draw(rng: np.random.Generator) -> Attributes:
 
 
 @dataclass(frozen=True)
-class Tone:
-    """One melody note in written form. `degree` None rests; times are eighths within the bar."""
-
-    start: int
-    length: int
-    degree: int | None
-    raised: bool = False
-
-
-@dataclass(frozen=True)
 class Section:
-    """What returns when its letter returns."""
+    """What returns when its letter returns. `answer` replaces the second half of a phrase that is heard again."""
 
     degrees: tuple[int, ...]  # a chord a bar
     melody: tuple[tuple[Tone, ...], ...]
+    answer: tuple[tuple[int, tuple[Tone, ...]], ...]  # (chord, melody) of its bars
+    ending: tuple[tuple[int, tuple[Tone, ...]], ...]  # of the last bars before the final chord
     groove: Groove
+
+    def bar(self, place: int, returns: bool, left: int) -> tuple[int, tuple[Tone, ...]]:
+        """Chord and melody of a bar of the phrase, `left` bars from the final chord."""
+        if left <= len(self.ending):
+            return self.ending[-left]
+        early = len(self.degrees) - len(self.answer)
+        if returns and place >= early:
+            return self.answer[place - early]
+        return self.degrees[place], self.melody[place]
 
 
 @dataclass(frozen=True)
@@ -98,73 +100,40 @@ class Harmony:
         table = SEVENTHS if self.sevenths else TRIADS
         return (self.key + SCALES[self.mode][degree]) % 12, table[self.mode][degree]
 
-    def raised(self, degree: int, tone: int) -> bool:
-        """Whether a melody tone over this chord is the raised leading note."""
-        return self.mode == "minor" and degree == 4 and tone % 7 == 6
+
+HOMES = {0: (0, 0, 4), 4: (4, 4, 1), 3: (0, 3), 5: (0, 5), 2: (4, 2), 6: (1, 4), 1: (1, 4)}  # chord -> last notes of a phrase
 
 
-def _nearest_chord_tone(rng: np.random.Generator, degree: int, wanted: int) -> int:
-    tones = [tone for tone in range(LOWEST, HIGHEST + 1) if (tone - degree) % 7 in (0, 2, 4)]
-    best = min(abs(tone - wanted) for tone in tones)
-    return int(rng.choice([tone for tone in tones if abs(tone - wanted) == best]))
-
-
-def _strong(start: int, metre: int) -> bool:
-    return start % 4 == 0 if metre == 4 else start == 0
-
-
-def _bar_melody(
-    rng: np.random.Generator, cell: Sequence[int], steps: Sequence[int], degree: int, current: int, harmony: Harmony, metre: int
-) -> tuple[tuple[Tone, ...], int]:
-    tones: list[Tone] = []
-    start = 0
-    for length, step in zip(cell, steps, strict=False):
-        if length > 0:
-            wanted = current + step
-            wanted = wanted if LOWEST <= wanted <= HIGHEST else current - step
-            current = _nearest_chord_tone(rng, degree, wanted) if _strong(start, metre) or length >= 4 else wanted
-            tones.append(Tone(start, length, current, harmony.raised(degree, current)))
-        start += abs(length)
-    return tuple(tones), current
-
-
-def _section(rng: np.random.Generator, attributes: Attributes, harmony: Harmony, letter: str, bars: int) -> Section:
-    table = (PROGRESSIONS if letter == "A" else BRIDGES)[attributes.mode]
+def _section(rng: np.random.Generator, attributes: Attributes, ideas: Ideas, letter: str, bars: int, endings: int) -> Section:
+    """A question of `bars` bars, for section A an answer to it, and the last bars of a piece that ends here."""
+    mode, metre, half = attributes.mode, attributes.metre, bars // 2
+    table = (PROGRESSIONS if letter == "A" else BRIDGES)[mode]
     degrees = table[int(rng.integers(len(table)))]
     degrees = degrees if bars == 4 else (degrees[0], degrees[-1])[:bars]
-    cells, closes = CELLS[attributes.style, attributes.metre], CLOSES[attributes.metre]
-    motifs = {name: (cells[int(rng.integers(len(cells)))], _steps(rng)) for name in "abc"}
-    contour = str(rng.choice(CONTOURS))
-    current = 7 + int(rng.integers(-2, 3)) + (2 if letter == "B" else 0)
-    melody = []
-    for place, degree in enumerate(degrees):
-        cell, steps = motifs[contour[place]]
-        if bars > 1 and place == bars - 1:
-            cell = closes[int(rng.integers(len(closes)))]
-        tones, current = _bar_melody(rng, cell, steps, degree, current, harmony, attributes.metre)
-        melody.append(tones)
-    grooves = GROOVES[attributes.style, attributes.metre]
-    return Section(tuple(degrees), tuple(melody), grooves[int(rng.integers(len(grooves)))])
+    forms = QUESTIONS if letter == "A" else BRIDGE_FORMS
+    letters = forms[int(rng.integers(len(forms)))]
+    letters = letters if bars == 4 else f"{letters[0]}c"[:bars]
+    start = MIDDLE + int(rng.integers(-2, 3)) + (2 if letter == "B" else 0)
+    question = spell(rng, ideas, letters, _home(rng, degrees[-1]))
+    opening = question[:half]
+
+    def closed(form: str, last: Sequence[int], home: tuple[int, ...]) -> tuple[tuple[int, tuple[Tone, ...]], ...]:
+        motifs, chords = [*opening, *spell(rng, ideas, form, home)], [*degrees[:half], *last]
+        return tuple(zip(last, write(ideas, motifs, chords, mode, metre, start)[half:], strict=True))
+
+    answer = closed(_one(rng, ANSWERS)[-half:], ((4, 0), (4, 0), (3, 0))[int(rng.integers(3))][-half:], (0,)) if letter == "A" and half else ()
+    ending = closed("bc"[-endings:], (int(rng.choice((1, 3))), 4)[-endings:], ((1,), (6,), (4,))[int(rng.integers(3))]) if endings else ()
+    grooves = GROOVES[attributes.style, metre]
+    melody = write(ideas, question, degrees, mode, metre, start)
+    return Section(tuple(degrees), tuple(melody), answer, ending, grooves[int(rng.integers(len(grooves)))])
 
 
-def _steps(rng: np.random.Generator) -> tuple[int, ...]:
-    """A contour: mostly steps, few leaps, one direction more likely than the other."""
-    up = rng.random() < 0.5
-    weights = (0.05, 0.1, 0.2, 0.08, 0.4, 0.12, 0.05) if up else (0.05, 0.12, 0.4, 0.08, 0.2, 0.1, 0.05)
-    return tuple(int(step) for step in rng.choice((-3, -2, -1, 0, 1, 2, 3), size=8, p=weights))
+def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]
 
 
-def _cadence(rng: np.random.Generator, harmony: Harmony, metre: int, current: int) -> tuple[Tone, ...]:
-    """The bar before the final chord: down or up to the neighbour of the tonic."""
-    target = 7 if current < 11 else 14
-    neighbour = target - 1 if rng.random() < 0.5 or target == 14 else target + 1
-    first = _nearest_chord_tone(rng, 4, current)
-    cell = (2, 2, 4) if metre == 4 else (2, 4)
-    path = [first, (first + neighbour) // 2, neighbour][-len(cell):] if metre == 4 else [first, neighbour]
-    starts = np.cumsum((0, *cell))[:-1]
-    return tuple(
-        Tone(int(s), n, d, harmony.raised(4, d)) for s, n, d in zip(starts, cell, path, strict=True)
-    )
+def _home(rng: np.random.Generator, chord: int) -> tuple[int, ...]:
+    return (HOMES[chord][int(rng.integers(len(HOMES[chord])))],)
 
 
 class _Writer:
@@ -232,28 +201,23 @@ def compose(rng: np.random.Generator, attributes: Attributes, seconds: float) ->
         raise ValueError(f"A piece of {seconds} seconds cannot be written; ask for 1.5 to 600 seconds.")
     line = timeline(attributes, seconds)
     harmony = Harmony(attributes.mode, attributes.key, attributes.style == "swing" or rng.random() < 0.2)
-    sections = {letter: _section(rng, attributes, harmony, letter, line.phrase) for letter in "AB"}
+    ideas, endings = find_ideas(rng, attributes), 0 if line.bar_count < 2 else closing_bars(line)
+    sections = {letter: _section(rng, attributes, ideas, letter, line.phrase, endings) for letter in "AB"}
     writer, chords = _Writer(attributes, line), []
     for index, bar in enumerate(line.bars):
-        chords.append(_write_bar(rng, writer, sections[bar.section], harmony, bar, index))
+        chords.append(_write_bar(writer, sections[bar.section], harmony, bar, index))
     chords.append(_write_ending(writer, harmony))
     tracks = {name: tuple(sorted(notes, key=lambda n: (n.start, n.pitch))) for name, notes in writer.notes.items()}
     return Score(attributes, float(seconds), chords=tuple(chords), **tracks)
 
 
-def _write_bar(
-    rng: np.random.Generator, writer: _Writer, section: Section, harmony: Harmony, bar: Bar, index: int
-) -> Chord:
+def _write_bar(writer: _Writer, section: Section, harmony: Harmony, bar: Bar, index: int) -> Chord:
     attributes, line = writer.attributes, writer.line
-    first, width = index * line.metre * 2, line.metre * 2
-    closing = bar.left == 1 and line.bar_count > 1
-    degree = 4 if closing else section.degrees[bar.place]
+    first, width = index * line.width, line.width
+    degree, melody = section.bar(bar.place, bar.returns, bar.left)
     root, quality = harmony.chord(degree)
-    melody = section.melody[bar.place]
-    if closing:
-        melody = _cadence(rng, harmony, line.metre, melody[0].degree or 7 if melody else 7)
     for tone in melody:
-        pitch = scale_pitch(lead_tonic(attributes), attributes.mode, tone.degree or 0, tone.raised)
+        pitch = scale_pitch(lead_tonic(attributes), attributes.mode, tone.degree, tone.raised)
         writer.tone("lead", first + tone.start, tone.length, pitch, tone.start == 0)
     writer.accompaniment(first, section.groove.accompaniment, chord_voicing(root, quality))
     writer.bass(first, section.groove.bass, root, quality)
@@ -266,16 +230,41 @@ def _write_bar(
 
 
 def _write_ending(writer: _Writer, harmony: Harmony) -> Chord:
+    """The tonic: a few beats of it where the length leaves room for them, then the final chord."""
     attributes, line = writer.attributes, writer.line
     root, quality = harmony.chord(0)
-    start = line.time(line.eighths)
-    tonic = lead_tonic(attributes)
+    voices, tonic, begin = chord_voicing(root, quality), lead_tonic(attributes), line.bar_count * line.width
     last = writer.notes["lead"][-1].pitch if writer.notes["lead"] else tonic + 12
-    writer.final("lead", min((tonic, tonic + 12, tonic + 24), key=lambda pitch: abs(pitch - last)))
-    for pitch in chord_voicing(root, quality):
+    home = min((tonic, tonic + 12, tonic + 24), key=lambda pitch: abs(pitch - last))
+    if line.eighths > begin:
+        _write_tag(writer, begin, home, voices, bass_root(root))
+    writer.final("lead", home)
+    for pitch in voices:
         writer.final("accompaniment", pitch)
     writer.final("bass", bass_root(root))
     if attributes.drums:
         writer.drum(line.eighths, 36)
         writer.drum(line.eighths, 49 if attributes.style in ("rock", "dance") else 51)
+    start = line.time(begin)
     return Chord(start, line.end - start, root, quality)
+
+
+TAGS = {1: ((2, 0),), 2: ((2, 0), (2, -2)), 3: ((2, 0), (2, -2), (2, -3))}  # (eighths, steps from the tonic) a beat
+
+
+def _write_tag(writer: _Writer, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
+    """The beats between the return of the tonic and the final chord."""
+    attributes, line = writer.attributes, writer.line
+    tonic, eighth = lead_tonic(attributes), begin
+    around = 7 * ((home - tonic) // 12)
+    for length, step in TAGS[(line.eighths - begin) // 2]:
+        degree = around + step + (7 if around + step < 0 else 0)
+        writer.tone("lead", eighth, length, scale_pitch(tonic, attributes.mode, degree), eighth == begin)
+        eighth += length
+    for pitch in voices:
+        writer.tone("accompaniment", begin, line.eighths - begin, pitch, True)
+    writer.tone("bass", begin, line.eighths - begin, bass, True)
+    if attributes.drums:
+        writer.drum(begin, 36)
+        for eighth in range(begin, line.eighths, 2):
+            writer.drum(eighth, 42)

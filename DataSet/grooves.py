@@ -97,7 +97,23 @@ CELLS: Mapping[tuple[str, int], tuple[tuple[int, ...], ...]] = {
     ("swing", 3): ((3, 1, 2), (2, 1, 1, 2), (1, 1, 4), (3, 3), (1, 1, 1, 1, 2)),
     ("ambient", 3): ((6,), (4, 2), (-2, 4), (3, 3)),
 }
-CLOSES: Mapping[int, tuple[tuple[int, ...], ...]] = {4: ((2, 2, 4), (2, 6), (1, 1, 6), (4, 4)), 3: ((2, 4), (1, 1, 4), (6,))}
+# Halves of a bar (of three beats: two beats and one), any of which go together.
+_EVEN: tuple[tuple[int, ...], ...] = ((4,), (2, 2), (3, 1), (2, 1, 1), (1, 1, 2), (1, 1, 1, 1))
+_PUSHED: tuple[tuple[int, ...], ...] = ((2, 2), (1, 1, 2), (2, 1, 1), (1, 2, 1), (1, 1, 1, 1), (-1, 1, 1, 1), (1, 1, -1, 1), (3, 1))
+_BEAT: tuple[tuple[int, ...], ...] = ((2,), (1, 1))
+HALVES: Mapping[tuple[str, int], tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]] = {
+    ("ballad", 4): (_EVEN, _EVEN), ("ballad", 3): (_EVEN, _BEAT), ("rock", 4): (_PUSHED, _PUSHED), ("rock", 3): (_PUSHED, _BEAT),
+    ("dance", 4): (_PUSHED, _PUSHED), ("dance", 3): (_PUSHED, _BEAT), ("waltz", 4): (_EVEN, _EVEN), ("waltz", 3): (_EVEN, _BEAT),
+    ("swing", 4): (_PUSHED, _PUSHED), ("swing", 3): (_PUSHED, _BEAT), ("ambient", 4): (_EVEN[:5], _EVEN[:4]),
+    ("ambient", 3): (_EVEN[:4], _BEAT),
+}
+PACES: Mapping[str, float] = {  # melody notes a second that a style likes
+    "ballad": 2.4, "rock": 3.5, "dance": 3.8, "waltz": 3.5, "swing": 3.9, "ambient": 1.6,
+}
+CLOSES: Mapping[int, tuple[tuple[int, ...], ...]] = {  # the last bar of a phrase: a long note, and perhaps an upbeat after it
+    4: ((2, 2, 4), (2, 6), (1, 1, 6), (1, 1, 2, 4), (2, 1, 1, 4), (1, 1, 1, 1, 4), (1, 1, 4, 1, 1), (2, 4, 1, 1), (1, 1, 1, 3, 1, 1), (4, -2, 1, 1)),
+    3: ((2, 4), (1, 1, 4), (1, 1, 3, 1), (2, 3, 1), (4, 1, 1), (1, 1, 2, 1, 1)),
+}
 
 PROGRESSIONS: Mapping[str, tuple[tuple[int, ...], ...]] = {  # scale degrees, a bar each; sections A then differ from B
     "major": ((0, 4, 5, 3), (0, 3, 4, 0), (0, 5, 3, 4), (0, 1, 4, 0), (0, 2, 3, 4), (0, 3, 0, 4), (0, 5, 1, 4), (0, 3, 5, 4)),

@@ -1,7 +1,7 @@
 """The command line: words to the standard output as they come, sound to a file.
 
     python -m llama "Which instruments do you hear, and how fast is it?" --audio song.flac
-    python -m llama "A slow, sad piano piece" --seconds 12 --seed 7 --out piece.wav
+    python -m llama "A slow, sad piano piece" --seconds 12 --seed 7 --out piece.wav   # and its notes in piece.mid
 
 Exit code 0; 1 if --out was given and the answer holds no music; 2 with one sentence on what was wrong.
 """
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--audio", metavar="FILE", help="a recording to listen to, of any length")
     add("--image", metavar="FILE", help="a picture to look at")
     add("--video", metavar="FILE", help="a clip to watch")
-    add("--out", metavar="FILE", help="where the music goes: .wav, .flac, .ogg or .mp3")
+    add("--out", metavar="FILE", help="where the music goes: .wav, .flac, .ogg or .mp3; its notes, where there are any, beside it as .mid")
     add = result.add_argument_group("options").add_argument
     add("--seconds", type=float, help="length of the music, exact (default: 10)")
     add("--seed", type=int, help="of words and sound; the same seed gives the same answer (default: 0)")
@@ -79,6 +79,11 @@ def run(values: argparse.Namespace) -> int:
         return 1
     reply.music.write(out)
     print(f"Wrote {out}: {reply.music.seconds:.2f} s at {reply.music.sample_rate} Hz.", file=sys.stderr)
+    if reply.score is not None:
+        from llama.midi import write_midi
+
+        write_midi(reply.score, out.with_suffix(".mid"), reply.music.seconds)
+        print(f"Wrote {out.with_suffix('.mid')}: its notes.", file=sys.stderr)
     return 0
 
 

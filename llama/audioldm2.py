@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.audio import Waveform
 from llama.frozen import check_report
-from llama.synthesis import Request, check_folder, draft_folder, fit, quiet, read_json, reading
+from llama.synthesis import Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
@@ -130,7 +130,7 @@ class AudioLDM2Decoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Iterator[Tensor]:
+    ) -> Sounding:
         """Condition [B, 1, width] -> one chunk [B, 1, n] float32 of exactly `seconds`.
 
         Diffusion has no temperature: it is checked and has no effect. ValueError before any work is done.
@@ -204,9 +204,10 @@ def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) ->
     return model
 
 
-def iter_once(decoder: AudioLDM2Decoder, request: Request) -> Iterator[Tensor]:
+def iter_once(decoder: AudioLDM2Decoder, request: Request) -> Sounding:
     """Renders when the first chunk is asked for, as the streaming decoders do."""
     yield decoder.render(request)
+    return None
 
 
 def crossfade(first: Tensor, second: Tensor, overlap: int) -> Tensor:

@@ -18,7 +18,7 @@ from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
 from llama.frozen import check_report, check_unexpected
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, generate
-from llama.synthesis import MusicDecoder, Request, check_folder, draft_folder, fit, quiet, read_json, reading
+from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 
@@ -179,11 +179,12 @@ class MusicGenDecoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Iterator[Tensor]:
+    ) -> Sounding:
         """Condition [B, tokens, width] -> chunks [B, channels, n] float32 of exactly `seconds` in all.
 
         Music that follows `prompt`, if given (not the prompt itself). `temperature` multiplies a symbolic codec's own;
-        0 takes the likeliest code. Raises ValueError before any work is done.
+        0 takes the likeliest code. A symbolic codec's notes are returned at the end, a score a row. Raises ValueError
+        before any work is done.
         """
         request = Request(
             condition=condition,
@@ -195,7 +196,7 @@ class MusicGenDecoder(nn.Module):
             shape=self.condition_shape,
         )
         known = self._encode(prompt, len(request.seeds))
-        return (chunk.clone() for chunk in self._chunks(request, known))
+        return self._chunks(request, known)
 
     @torch.inference_mode()
     def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:
@@ -210,8 +211,8 @@ class MusicGenDecoder(nn.Module):
             yield grid.codes, complete
 
     @torch.inference_mode()
-    def _chunks(self, request: Request, known: Tensor) -> Iterator[Tensor]:
-        """Sound as its codes become final, cut to the exact length."""
+    def _chunks(self, request: Request, known: Tensor) -> Sounding:
+        """Sound as its codes become final, cut to the exact length; then the notes, if there are any."""
         codec, rate = self.model.audio_encoder, self.sample_rate / self.hop
         streams = [EncodecStream(codec) for _ in range(self.voices)] if self.streams else []
         skip, left = round(known.shape[-1] * self.hop), request.samples(self.sample_rate)
@@ -224,10 +225,11 @@ class MusicGenDecoder(nn.Module):
                 skip, fresh = max(0, skip - sound.shape[-1]), sound[..., skip:][..., :left]
                 left -= fresh.shape[-1]
                 if fresh.shape[-1]:
-                    yield fresh
+                    yield _outside(fresh)
         sound = self._feed(streams, codes, last=True) if streams else self._decode(codes)
         if left:
-            yield fit(sound[..., skip:], left)
+            yield _outside(fit(sound[..., skip:], left))
+        return codec.notes(codes) if hasattr(codec, "notes") else None
 
     def _feed(self, streams: list[EncodecStream], codes: Tensor, last: bool) -> Tensor:
         parts = [stream.feed(codes[:, voice :: self.voices], last) for voice, stream in enumerate(streams)]
@@ -259,6 +261,12 @@ class MusicGenDecoder(nn.Module):
         found = codec.encode(voices, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = found[:, : books // self.voices].transpose(0, 1).reshape(1, books, -1)
         return interleaved.expand(rows, -1, -1)
+
+
+def _outside(sound: Tensor) -> Tensor:
+    """A copy that may be worked on: what is made in inference mode may not."""
+    with torch.inference_mode(False):
+        return sound.clone()
 
 
 def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGeneration:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
 from llama.audio import Waveform
+
+if TYPE_CHECKING:
+    from llama.notes import Score
 
 STOP_MARK = "\n###"  # the next section of the prompt's own form: an answer never contains it
 PROMPT = (
@@ -54,6 +57,8 @@ class Turn:
 class Reply:
     """text: the words alone; tokens: every id the model wrote; music: a `Waveform` or None.
 
+    score: the notes of the music, where the decoder has notes (`llama.midi` makes a file of them).
+
     finish: "music" when the eight audio tokens came, "stop" at an end mark, "length" at the limit.
     """
 
@@ -61,6 +66,7 @@ class Reply:
     tokens: tuple[int, ...]
     music: Waveform | None = None
     finish: Finish = "stop"
+    score: Score | None = None
 
 
 def format_prompt(instruction: str) -> str:

@@ -6,7 +6,7 @@ Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +21,8 @@ from llama.projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
     from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+    from llama.notes import Score
+    from llama.synthesis import Sounding
 
 MAX_SECONDS = 600.0
 
@@ -229,13 +231,14 @@ def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], 
     return projected / CONDITION_SCALE, None
 
 
-def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Iterator[Tensor]:
-    """Sound for rows that ended in music, in chunks [B, channels, n]."""
+def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Sounding:
+    """Sound for rows that ended in music, in chunks [B, channels, n]; returns their scores if the decoder has notes."""
     if model.music_decoder is None:
         raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
-    yield from model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    sound = model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    return (yield from sound)
 
 
 # -- events -----------------------------------------------------------------------------------------------------
@@ -251,18 +254,31 @@ def events(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions |
             if delta := rows[index].delta():
                 yield index, TextDelta(delta)
     playing = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
-    chunks: list[Tensor] = []
-    if playing:
-        for chunk in play(model, [rows[i] for i in playing], [turns[i] for i in playing], options):
-            chunks.append(chunk)
-            for place, index in enumerate(playing):
-                yield index, MusicChunk(Waveform(chunk[place].float().cpu(), model.music_decoder.sample_rate))
+    made = yield from perform(model, rows, turns, playing, options) if playing else ()
     for index, row in enumerate(rows):
-        music = None
-        if index in playing:
-            whole = torch.cat([chunk[playing.index(index)] for chunk in chunks], dim=-1)
-            music = Waveform(whole.float().cpu(), model.music_decoder.sample_rate)
-        yield index, Done(Reply(row.text(), tuple(row.tokens), music, row.finish))
+        music, score = (made or {}).get(index, (None, None))
+        yield index, Done(Reply(row.text(), tuple(row.tokens), music, row.finish, score))
+
+
+def perform(
+    model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
+) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
+    """The sound of the rows in `playing`, chunk by chunk; returns the whole of each, and its notes if there are any."""
+    sound = play(model, [rows[index] for index in playing], [turns[index] for index in playing], options)
+    chunks: list[Tensor] = []
+    scores: list[Score] | None = None
+    while True:
+        try:
+            chunk = next(sound)
+        except StopIteration as end:
+            scores = end.value
+            break
+        chunks.append(chunk)
+        for place, index in enumerate(playing):
+            yield index, MusicChunk(Waveform(chunk[place].float().cpu(), model.music_decoder.sample_rate))
+    whole = torch.cat(chunks, dim=-1).float().cpu()
+    rate = model.music_decoder.sample_rate
+    return {index: (Waveform(whole[place], rate), scores[place] if scores else None) for place, index in enumerate(playing)}
 
 
 def stream(model: MuMuLLaMA, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:

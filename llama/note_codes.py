@@ -37,6 +37,7 @@ from llama.notes import (
     Timeline,
     bass_root,
     chord_voicing,
+    closing_bars,
     lead_tonic,
     scale_pitch,
     timeline,
@@ -48,10 +49,13 @@ CODEBOOK_SIZE = 256
 FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
 SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
 FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
+TAG_FORM = 131  # of the beats between the tonic's return and the final chord
 FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
 FULL_CHORD = STRIKE + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
+WHOLE_CHORD = STRIKE + (0b1111 - 1) * 2 + 1  # of the last step: all voices, three or four
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
+FINAL_BASS = STRIKE - LOWEST_STEP * 2 + 1  # the root, accented
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
 TEMPERATURES = (0.6, 0.8, 0.8, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
 
@@ -96,6 +100,7 @@ def clock_codes(line: Timeline, frames: int) -> Codes:
 def form_codes(line: Timeline, frames: int) -> Codes:
     """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
     out = np.full(frames, FINAL_FORM + 1, np.int64)
+    out[line.bar_count * line.width : line.eighths] = TAG_FORM
     for index, bar in enumerate(line.bars):
         code = 1 + ((min(bar.left, 8) - 1) * 4 + bar.place) * 4 + (bar.section == "B") * 2 + int(bar.returns)
         out[index * line.width : (index + 1) * line.width] = code
@@ -106,7 +111,8 @@ def form_codes(line: Timeline, frames: int) -> Codes:
 def plan(attributes: Attributes, frames: int) -> Codes:
     """[K, frames] what a piece with these headers must hold: a code, FREE, AGAIN, or COPY - n for a copy of step n.
 
-    A section that returns is played as it was, but for the drums at the turn of a phrase and the cadence before the end.
+    A section that returns is played as it was, but for the drums at the turn of a phrase, the second half of section A,
+    which answers when it is heard again, and the cadence before the end.
     """
     line = frame_line(attributes, frames)
     used = line.eighths + 1
@@ -116,17 +122,30 @@ def plan(attributes: Attributes, frames: int) -> Codes:
     out[CHORD] = AGAIN
     out[CHORD, : used : line.width] = FREE
     out[DRUM:, :used] = FREE
-    first: dict[tuple[str, int], int] = {}
+    first: dict[tuple[str, int, bool], int] = {}
     for index, bar in enumerate(line.bars):
-        source = first.setdefault((bar.section, bar.place), index)
-        if source < index and bar.left > 1:
+        answers = bar.section == "A" and bar.place >= line.phrase // 2 and line.phrase > 1 and bar.returns
+        source = first.setdefault((bar.section, bar.place, answers), index)
+        if source < index and bar.left > closing_bars(line):
             turn = bar.place == line.phrase - 1
             steps = np.arange(source * line.width, (source + 1) * line.width)
             out[CHORD if not turn else BASS :, index * line.width + steps - steps[0]] = COPY - steps
             out[CHORD, index * line.width] = COPY - steps[0]
+    # A piece ends on the chord that it began with, whole, over its root; `home_code` tells the melody's last note.
+    out[ACCOMPANIMENT, line.eighths], out[BASS, line.eighths] = WHOLE_CHORD, FINAL_BASS
+    if line.bar_count:
+        out[CHORD, line.bar_count * line.width] = COPY
     if not attributes.drums:
         out[DRUM] = SILENT
     return out
+
+
+def home_code(mode: str, last: int | None) -> int:
+    """The last note of a melody: the tonic nearest to the note before it, given as its code (None: there was none)."""
+    degree, raised = divmod(min((last - STRIKE) // 2, 43), 2) if last is not None else (7, 0)
+    height = scale_pitch(0, mode, degree, bool(raised))
+    octave = min((0, 1, 2), key=lambda number: abs(12 * number - height))
+    return STRIKE + octave * 7 * 4 + 1
 
 
 class CodeGrammar:
@@ -149,9 +168,9 @@ class CodeGrammar:
         return self._stacked[1]
 
     def _planned(self, attributes: Attributes) -> Codes:
-        """The plan; in a piece too short for a bar, the one chord there is sounds in any case."""
-        out = plan(attributes, self.frames)
-        if not frame_line(attributes, self.frames).bar_count:
+        """The plan; a piece too short for a bar begins with its chord in any case."""
+        out, line = plan(attributes, self.frames), frame_line(attributes, self.frames)
+        if not line.bar_count and line.eighths:
             out[ACCOMPANIMENT, 0] = FULL_CHORD
         return out
 
@@ -168,7 +187,17 @@ class CodeGrammar:
             known = torch.where(known == AGAIN, codes[:, book, frame - 1], known)
             earlier = codes[:, book].gather(1, (COPY - known).clamp_min(0)[:, None])[:, 0]
             known = torch.where(known <= COPY, earlier, known)
+        if book == LEAD and bool((ended := codes[:, CLOCK, frame] == FINAL_CLOCK).any()):
+            known = torch.where(ended, self._homes(codes, frame), known)
         return None if bool((known == FREE).all()) else known  # type: ignore[return-value]
+
+    def _homes(self, codes: LongTensor, frame: int) -> Tensor:
+        """[B] the note that a melody would end on at this frame."""
+        homes = []
+        for row in codes:
+            struck = row[LEAD, :frame][row[LEAD, :frame] >= STRIKE]
+            homes.append(home_code(read_headers(row[: STYLE + 1, 0].tolist()).mode, int(struck[-1]) if len(struck) else None))
+        return torch.tensor(homes, device=codes.device)
 
     def temperature(self, book: int) -> float | None:
         """Sampling temperature of a book: a tempo asked for is kept, plans may vary, grooves are steady."""
@@ -211,18 +240,18 @@ def _note_events(score: Score, track: str, line: Timeline) -> Codes:
         struck.setdefault(_eighth_at(line, note.start), []).append(note)
     for eighth, notes in sorted(struck.items()):
         chord = score.chords[eighth // line.width]
-        out[eighth] = _strike_code(score.attributes, track, notes, chord)
+        out[eighth] = _strike_code(score.attributes, track, notes, chord, eighth == line.eighths)
         if eighth < line.eighths:
             end = _eighth_at(line, notes[0].start + notes[0].duration / gate + 1e-6)
             out[eighth + 1 : end] = HOLD
     return out
 
 
-def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chord: Chord) -> int:
+def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chord: Chord, final: bool = False) -> int:
     accent = int(notes[0].velocity >= VELOCITY[track][1])
     if track == "accompaniment":
         voices = chord_voicing(chord.root, chord.quality)
-        mask = sum(1 << voices.index(note.pitch) for note in notes)
+        mask = sum(1 << voices.index(note.pitch) for note in notes) if not final else 0b1111
         return STRIKE + (mask - 1) * 2 + accent
     if track == "bass":
         return STRIKE + (notes[0].pitch - bass_root(chord.root) - LOWEST_STEP) * 2 + accent

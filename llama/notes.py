@@ -153,15 +153,21 @@ class Timeline:
 
     @cached_property
     def bar_count(self) -> int:
-        """Whole bars before the final chord, which gets what is left of the length."""
+        """Whole bars before the tonic's return."""
         free, bar = self.seconds - ENDING_REST - max(FINAL_SECONDS, 1.5 * self.beat), self.beat * self.metre
         # A piece too short for a bar and a full last chord has the bar all the same, and a shorter chord.
         return max(int(free / bar + 1e-9), int(self.seconds - ENDING_REST >= bar + MIN_CHORD))
 
-    @property
+    @cached_property
+    def tag(self) -> int:
+        """Beats of the tonic between the last whole bar and the final chord: what is left of the length, but for that chord."""
+        free = self.seconds - ENDING_REST - max(FINAL_SECONDS, 1.5 * self.beat) - self.bar_count * self.beat * self.metre
+        return min(max(int(free / self.beat + 1e-9), 0), self.metre - 1)
+
+    @cached_property
     def eighths(self) -> int:
         """Eighths before the final chord; the final chord starts at `time(eighths)`."""
-        return self.bar_count * self.width
+        return self.bar_count * self.width + 2 * self.tag
 
     def time(self, eighth: int) -> float:
         """Second at which an eighth begins; swung off-beats come after two thirds of the beat."""
@@ -205,6 +211,11 @@ def _timeline(tempo: int, metre: int, swing: bool, seconds: float) -> Timeline:
 def timeline(attributes: Attributes, seconds: float) -> Timeline:
     """The timeline of a piece (shared, because asking for it again is common)."""
     return _timeline(attributes.tempo, attributes.metre, attributes.swing, float(seconds))
+
+
+def closing_bars(line: Timeline) -> int:
+    """Bars before the tonic's return that lead to it and are not what they were when their section was heard first."""
+    return 2 if line.phrase == 4 else 1
 
 
 def scale_pitch(tonic: int, mode: str, degree: int, raised: bool = False) -> int:

@@ -140,7 +140,7 @@ def _shift(sound: Samples, ratio: float) -> Samples:
 
 
 def _loop(sound: Samples, length: int) -> Samples:
-    """Repeat the later half with crossfades whose phases agree, until `length` is reached."""
+    """Repeat the later half with crossfades whose phases agree, until `length` is reached; a longer one begins the same."""
     cut = round(0.03 * SAMPLE_RATE)
     sound = sound[: -2 * cut] if len(sound) > 8 * cut else sound  # the recording's own fade-out
     period = int(len(sound) * 0.5)
@@ -154,7 +154,7 @@ def _loop(sound: Samples, length: int) -> Samples:
         pieces += [tail * (1 - ramp) + body[:fade] * ramp, body[fade:-fade]]
         have += len(body) - fade
         tail = body[-fade:]
-    return np.concatenate([*pieces, tail])
+    return np.concatenate(pieces)
 
 
 def _agreeing_start(sound: Samples, start: int, fade: int) -> int:

@@ -7,11 +7,11 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -20,12 +20,19 @@ from torch.nn import functional
 from llama.audio import Waveform
 from llama.frozen import quiet
 
+if TYPE_CHECKING:
+    from llama.notes import Score
+
 __all__ = [
-    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "check_folder", "draft_folder", "fit", "quiet", "read_json", "reading",
+    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "Sounding", "check_folder", "draft_folder", "fit", "quiet", "read_json",
+    "reading",
 ]  # fmt: skip
 
 MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgotten the beginning many times over
 MAX_GUIDANCE = 50.0
+
+
+Sounding: TypeAlias = "Generator[Tensor, None, list[Score] | None]"
 
 
 @runtime_checkable
@@ -51,8 +58,11 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Iterator[Tensor]:
-        """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all."""
+    ) -> Sounding:
+        """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all.
+
+        A decoder whose codes are notes returns a score a row when the last chunk is out.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "llama"
 
 ROWS: dict[str, tuple[str, ...]] = {
-    "values": ("config", "audio", "media", "dialogue", "notes", "note_codes"),
+    "values": ("config", "audio", "media", "dialogue", "notes", "note_codes", "midi"),
     "blocks": ("cache", "linear", "lora", "transformer", "spectrum", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
@@ -49,6 +49,7 @@ LIBRARIES = {  # beside the standard library and EVERYWHERE
     "shells": set(),
 }
 OF_A_FILE = {
+    "midi": {"mido"},
     "tokenizer": {"sentencepiece"},
     "knn": {"faiss"},
     "sampler": {"soundfile", "scipy"},

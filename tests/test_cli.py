@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mido
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from llama import Done, GenerationOptions, MusicChunk, Reply, TextDelta, Turn, Waveform, flags
 from llama import __main__ as cli
+from llama.notes import Attributes, Note, Score
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 8000
@@ -22,6 +24,8 @@ RATE = 8000
 
 class Scripted:
     """A model that says and plays what it is told, and remembers how it was asked."""
+
+    score: Score | None = None
 
     def __init__(self, words: tuple[str, ...] = ("A warm", " piano"), music: bool = True, fault: Exception | None = None):
         self.words, self.music, self.fault = words, music, fault
@@ -36,7 +40,7 @@ class Scripted:
         if self.music and options.music:
             played = Waveform(torch.full((1, round(options.seconds * RATE)), 0.25), RATE)
             yield from (MusicChunk(Waveform(part, RATE)) for part in played.samples.split(RATE, dim=1))
-        yield Done(Reply("".join(self.words), (5, 6), played, "music" if self.music else "stop"))
+        yield Done(Reply("".join(self.words), (5, 6), played, "music" if self.music else "stop", self.score))
 
 
 @pytest.fixture
@@ -91,6 +95,14 @@ def test_words_and_sound(scripted: Scripted, tmp_path: Path, capsys: pytest.Capt
     assert turn.text == "A slow piece" and options.music
     assert (options.seconds, options.seed, options.guidance) == (2.5, 7, 2.0)
     assert [file.name for file in tmp_path.iterdir()] == ["piece.flac"]
+
+
+def test_notes_go_beside_the_sound(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted.score = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 3.0, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
+    assert cli.main(["A slow piece", "--seconds", "3", "--out", str(tmp_path / "piece.wav")]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["piece.mid", "piece.wav"]
+    assert mido.MidiFile(tmp_path / "piece.mid").length == pytest.approx(3.0, abs=0.01)
+    assert "piece.mid" in capsys.readouterr().err
 
 
 def test_options_left_out_are_those_of_the_library(scripted: Scripted) -> None:

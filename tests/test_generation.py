@@ -63,6 +63,11 @@ def test_batched_logits_equal_single(published: llama.MuMuLLaMA, golden: Path) -
         assert float((together[index] - alone[0]).abs().max() / alone.abs().max()) < 1e-5
 
 
+def test_a_decoder_without_notes_gives_none(scripted: llama.MuMuLLaMA) -> None:
+    reply = scripted.respond(Turn("A slow piece"), GenerationOptions(seconds=0.2))
+    assert reply.music is not None and reply.score is None
+
+
 def test_stream_is_the_whole(scripted: llama.MuMuLLaMA) -> None:
     options = GenerationOptions(max_tokens=40, seconds=1.5, seed=1)
     events = list(scripted.stream(Turn("Play"), options))

@@ -17,10 +17,12 @@ import torch
 import gradio_app
 from llama import Done, GenerationOptions, MusicChunk, Reply, TextDelta, Turn, Waveform
 from llama.media import load_image
+from llama.notes import Attributes, Note, Score
 
 gradio = pytest.importorskip("gradio")
 
 RATE = 8000
+SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
 
 
 class Echo:
@@ -42,7 +44,8 @@ class Echo:
         music = Waveform(torch.full((1, round(options.seconds * RATE)), 0.1), RATE) if "play" in turn.text else None
         if music is not None:
             yield from (MusicChunk(Waveform(part, RATE)) for part in music.samples.split(RATE, dim=1))
-        yield Done(Reply(" ".join(words), (3,), music, "music" if music else "stop"))
+        score = SCORE if "notes" in turn.text else None
+        yield Done(Reply(" ".join(words), (3,), music, "music" if music else "stop", score))
 
 
 @pytest.fixture
@@ -78,6 +81,16 @@ def test_sound_comes_as_a_player(model: Echo) -> None:
             lengths.append(Waveform.read(content.value["path"]).seconds)
             assert "11" in content.label
     assert lengths == [2.5]
+
+
+def test_notes_come_as_a_file(model: Echo) -> None:
+    for step in gradio_app.converse(model, "play notes", [], seconds=2.5, seed=11):
+        content = step[-1]["content"]
+        if not isinstance(content, str):
+            assert content.value["orig_name"].endswith("-11.mid") and Path(content.value["path"]).read_bytes()[:4] == b"MThd"
+            assert not isinstance(step[-2]["content"], str)
+            return
+    raise AssertionError("no file was offered")
 
 
 def test_settings_reach_the_model(model: Echo) -> None:

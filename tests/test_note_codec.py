@@ -13,7 +13,9 @@ from llama import note_codec
 from llama.decoders import MusicGenDecoder
 from llama.note_codec import NoteCodecConfig, NoteCodecModel
 from llama.note_codes import (
+    ACCOMPANIMENT,
     AGAIN,
+    BASS,
     BOOKS,
     CHORD,
     CLOCK,
@@ -24,10 +26,12 @@ from llama.note_codes import (
     FRAME_RATE,
     FREE,
     LEAD,
+    STRIKE,
     CodeGrammar,
     decode,
     encode,
     frame_count,
+    home_code,
     plan,
     read_headers,
 )
@@ -137,9 +141,33 @@ def test_what_returns_is_copied() -> None:
     phrase = line.phrase * line.width
     assert [bar.section for bar in line.bars[:: line.phrase]] == ["A", "A", "B", "A"]
     played = codes[0, LEAD]
-    assert torch.equal(played[:phrase], played[phrase : 2 * phrase])
-    assert not torch.equal(played[:phrase], played[2 * phrase : 3 * phrase])
+    half = phrase // 2
+    assert torch.equal(played[:half], played[phrase : phrase + half])
+    assert not torch.equal(played[half:phrase], played[phrase + half : 2 * phrase]), "the question is answered"
+    assert not torch.equal(played[:half], played[2 * phrase : 2 * phrase + half])
     assert torch.equal(played[: line.width], played[3 * phrase : 3 * phrase + line.width])
+
+
+def test_an_answer_is_copied_when_it_comes_again() -> None:
+    frames = frame_count(60.0)
+    planned, line = plan(ROCK, frames)[LEAD], timeline(ROCK, 60.0)
+    phrase = line.phrase * line.width
+    assert line.bar_count >= 7 * line.phrase
+    assert (planned[phrase + phrase // 2 : 2 * phrase] == FREE).all()
+    assert (planned[3 * phrase + phrase // 2 : 4 * phrase] == COPY - np.arange(phrase + phrase // 2, 2 * phrase)).all()
+
+
+def test_every_piece_ends_at_home_whatever_was_sampled() -> None:
+    """The last chord and the last note of the melody are computed, and are those that the composer writes."""
+    for score in scores(60, seed=8):
+        codes, line = encode(score), timeline(score.attributes, score.seconds)
+        struck = codes[LEAD, : line.eighths][codes[LEAD, : line.eighths] >= STRIKE]
+        assert codes[LEAD, line.eighths] == home_code(score.attributes.mode, int(struck[-1]) if len(struck) else None)
+        grammar, given = CodeGrammar(codes.shape[1]), torch.from_numpy(codes)[None].clone()
+        for book in (CHORD, BASS, ACCOMPANIMENT, LEAD) if line.bar_count else (BASS, ACCOMPANIMENT, LEAD):
+            given[:, book, line.eighths] = 0
+            assert grammar.forced(given, book, line.eighths) == codes[book, line.eighths]
+            given[:, book, line.eighths] = int(codes[book, line.eighths])
 
 
 def test_any_codes_can_be_decoded() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import (
     MusicgenDecoderConfig,
@@ -20,23 +20,68 @@ from transformers import (
     T5EncoderModel,
 )
 
-from DataSet.captions import caption
+from DataSet.captions import caption_and_mentions
 from DataSet.composer import sample_attributes
+from DataSet.wishes import full_caption
 from llama.note_codes import BOOKS, CODEBOOK_SIZE
-from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI
+from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
 
 CONDITION_TOKENS = 32
 REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a caption whatever its words
 SPECIALS = ("<pad>", "</s>", "<unk>", *REGISTERS)
 WIDTH = 192
+KEY_WEIGHT = 0.6  # of the key in the reader's loss
+LONGEST_KEYED = 17  # words of a caption to which a key is added: more would not fit into the condition
+KEY_FORMS = (
+    "in {key} {mode}", "in {key} {mode}", "in {key} {mode}", "in the key of {key} {mode}", "in the key of {key}", "in {key}", "key: {key} {mode}",
+    "key of {key} {mode}", "key {key}", "{key} {mode}", "written in {key} {mode}", "the key is {key} {mode}", "set in {key}",
+)
+SHARP_OF = {1: "C", 3: "D", 6: "F", 8: "G", 10: "A"}  # black keys by the letter below and above
+FLAT_OF = {1: "D", 3: "E", 6: "G", 8: "A", 10: "B"}
+
+
+def key_name(rng: np.random.Generator, key: int) -> str:
+    """A key as people write it: "E flat", "Eb", "D sharp", "D#"; one in two as our own captions have it."""
+    if rng.random() < 0.5 or key not in FLAT_OF:
+        return KEYS[key]
+    flat, sharp = FLAT_OF[key], SHARP_OF[key]
+    names = (f"{flat} flat", f"{flat}-flat", f"{flat}b", f"{sharp} sharp", f"{sharp}-sharp", f"{sharp}#")
+    return names[int(rng.integers(len(names)))]
+
+
+def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str, bool]:
+    """A caption of a piece, and whether it names the key: two in three do, in many wordings."""
+    if rng.random() < 0.25:
+        keyed = bool(rng.random() < 0.6)
+        return full_caption(attributes, keyed), keyed
+    text, mentions = caption_and_mentions(rng, attributes)
+    if "key" in mentions or rng.random() > 0.6 or len(text.split()) > LONGEST_KEYED:
+        return text, "key" in mentions
+    said = KEY_FORMS[int(rng.integers(len(KEY_FORMS)))].format(key=key_name(rng, attributes.key), mode=attributes.mode)
+    if rng.random() < 0.3:
+        return f"{said}{(': ', ', ', ' ')[int(rng.integers(3))]}{text}", True
+    return f"{text.rstrip('.')}{(', ', ' ', '. ')[int(rng.integers(3))]}{said}", True
+
+
+def _keys_as_words() -> list[normalizers.Normalizer]:
+    """Rules that make one word of a key with an accidental, the same for all its spellings: "Eb", "d sharp" -> "eflat"."""
+    rules = []
+    for key, flat in FLAT_OF.items():
+        found = []
+        for letter, marks in ((flat.lower(), ("[ -]?flat", "b", "♭")), (SHARP_OF[key].lower(), ("[ -]?sharp", "#", "♯"))):
+            # "a sharp" and "a flat" may be an article and an adjective: only before what follows a key.
+            ends = r"(?=\s+(?:major|minor|maj|min)\b|\s*[,.;:!?]|\s*$)" if letter == "a" else ""
+            found += [rf"\b{letter}{mark}{ends if 'flat' in mark or 'sharp' in mark else ''}" + (r"\b" if mark[-1].isalpha() and not ends else "") for mark in marks]
+        rules.append(normalizers.Replace(Regex("|".join(found)), KEYS[key].lower().replace(" ", "")))
+    return rules
 
 
 def train_tokenizer(seed: int = 11, captions: int = 20_000, vocabulary: int = 900) -> PreTrainedTokenizerFast:
     """A lower-casing BPE tokenizer learnt from captions; every text begins with the registers and ends with `</s>`."""
     rng = np.random.default_rng(seed)
-    texts = [caption(rng, sample_attributes(rng)) for _ in range(captions)] + [str(n) for n in range(201)] * 20
+    texts = [music_caption(rng, sample_attributes(rng))[0] for _ in range(captions)] + [str(n) for n in range(201)] * 20
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), *_keys_as_words()])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     alphabet = [chr(code) for code in range(33, 127)]
     trainer = trainers.BpeTrainer(
@@ -105,15 +150,19 @@ class Reader(torch.nn.Module):
         self.out = torch.nn.Linear(len(REGISTERS) * width, sum(self.SIZES))
         self.register_buffer("bumps", torch.from_numpy(_smooth(np.arange(len(TEMPI)) * 1.0, 20, 3.0)))
 
-    def forward(self, states: Tensor, headers: Tensor) -> Tensor:
-        """States [N, tokens, width], headers [N, 3] -> mean cross entropy of the six targets."""
+    def forward(self, states: Tensor, headers: Tensor, keyed: Tensor) -> Tensor:
+        """States [N, tokens, width], headers [N, 3], keyed [N] bool: captions that name the key -> weighed sum of cross entropies."""
         parts = self.out(states[:, : len(REGISTERS)].flatten(1)).split(self.SIZES, 1)
         tempo, voices, style = headers.unbind(1)
         bumps = self.bumps[tempo // 4]
-        targets = [bumps / bumps.sum(1, keepdim=True), tempo % 4, voices // len(ACCOMPANIMENTS), voices % len(ACCOMPANIMENTS)]
-        targets += [style // 12, style % 12]
-        losses = [torch.nn.functional.cross_entropy(part, target) for part, target in zip(parts, targets, strict=True)]
-        return torch.stack(losses).mean()
+        targets = [bumps / bumps.sum(1, keepdim=True), tempo % 4, voices // len(ACCOMPANIMENTS), voices % len(ACCOMPANIMENTS), style // 12]
+        losses = [torch.nn.functional.cross_entropy(part, target) for part, target in zip(parts, targets, strict=False)]
+        key = torch.nn.functional.cross_entropy(parts[-1], style % 12, reduction="none")
+        return torch.stack(losses).mean() + KEY_WEIGHT * (key * keyed).sum() / len(keyed)
+
+    def keys(self, states: Tensor) -> Tensor:
+        """[N] the key read from the states."""
+        return self.out(states[:, : len(REGISTERS)].flatten(1))[:, -self.SIZES[-1] :].argmax(1)
 
 
 @torch.no_grad()
