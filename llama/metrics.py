@@ -85,7 +85,8 @@ def tempo_agrees(given: float | None, wanted: float, within: float = 0.04, octav
     """Whether a tempo is right within a share of it; `octaves` forgives the double and the half (and three for two)."""
     if given is None or not math.isfinite(given) or given <= 0:
         return False
-    return any(abs(given * level - wanted) <= within * wanted * (1 + 1e-9) for level in ((1.0, 2.0, 0.5, 1.5, 2 / 3) if octaves else (1.0,)))
+    levels = (1.0, 2.0, 0.5, 1.5, 2 / 3) if octaves else (1.0,)
+    return any(abs(given * level - wanted) <= within * wanted * (1 + 1e-9) for level in levels)
 
 
 def tempo_from_onsets(onsets: Sequence[float], weights: Sequence[float] | None = None) -> float | None:

@@ -53,7 +53,10 @@ def test_notes_in_key() -> None:
     assert metrics.notes_in_key([69, 73], 9, "minor") == 0.5
 
 
-@pytest.mark.parametrize(("given", "plain", "octaves"), [(100, True, True), (104, True, True), (105, False, False), (200, False, True), (50, False, True), (None, False, False), (math.nan, False, False)])
+TEMPI = [(100, True, True), (104, True, True), (105, False, False), (200, False, True), (50, False, True), (None, False, False)]
+
+
+@pytest.mark.parametrize(("given", "plain", "octaves"), [*TEMPI, (math.nan, False, False)])
 def test_tempo_agrees(given: float | None, plain: bool, octaves: bool) -> None:
     assert metrics.tempo_agrees(given, 100) is plain and metrics.tempo_agrees(given, 100, octaves=True) is octaves
 

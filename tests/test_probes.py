@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import evaluate
-from DataSet.clips import Clip, film
+from DataSet.clips import MOTIONS, Clip, film
 from DataSet.composer import compose, sample_attributes
 from DataSet.scenes import ENERGIES, MOODS, Scene
 from DataSet.wishes import complete, music_for_picture
@@ -75,7 +75,10 @@ def test_answers_about_a_swapped_recording_fall_to_guessing() -> None:
     assert probes_hear.figures(probes_hear.OWN, probes_hear.Recordings([], truth), deaf, swapped=False)[0].reached is False
 
 
-@pytest.mark.parametrize(("text", "kind"), [("That is only noise: there is no music in it.", "noise"), ("I hear only speech, somebody talking: ...", "speech"), ("It is music. A waltz", "music")])
+CALLED = {"That is only noise: there is no music in it.": "noise", "I hear only speech": "speech", "It is music. A waltz": "music"}
+
+
+@pytest.mark.parametrize(("text", "kind"), CALLED.items())
 def test_what_is_called_no_music(text: str, kind: str) -> None:
     assert probes_hear.called(text) == kind
 
@@ -87,14 +90,16 @@ def test_listeners_read_notes() -> None:
             piece = complete(music_for_picture({"mood": mood, "energy": energy, "place": "sea"}))
             score = compose(rng, piece, 12.0)
             assert (listening.mood_of(score), listening.energy_of(score)) == (mood, energy)
-            assert {name: listening.in_notes(score, name) for name in ("lead", "mode", "metre", "drums")} == {name: getattr(piece, name) for name in ("lead", "mode", "metre", "drums")}
+            for name in ("lead", "mode", "metre", "drums"):
+                assert listening.in_notes(score, name) == getattr(piece, name), name
     assert listening.in_notes(None, "lead") is None and listening.mood_of(None) is None
 
 
 def test_faster_clips_move_more() -> None:
     scene = Scene("city", "day", "clear", 0.8, 0.6, 1)
-    motion = [np.mean([listening.motion_of(film(Clip(scene, motion, "none", seed))) for seed in range(6)]) for motion in ("slow", "medium", "fast")]
-    assert motion == sorted(motion) and motion[2] > 1.5 * motion[0]
+    moved = lambda motion, seed: listening.motion_of(film(Clip(scene, motion, "none", seed)))  # noqa: E731
+    means = [np.mean([moved(motion, seed) for seed in range(6)]) for motion in MOTIONS]
+    assert means == sorted(means) and means[2] > 1.5 * means[0]
     frames = film(Clip(scene, "slow", "none", 3))
     assert [len(part) for part in probes_follow.speeds(np.concatenate([frames] * 8))] == [16, 16, 16]
 
