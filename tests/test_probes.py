@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,18 @@ def test_photographs_are_listed_whole() -> None:
     assert all(one.mood in MOODS and one.energy in ENERGIES and one.licence and one.author for one in listed)
     shipped = [one.name for one, path in photographs.found(Path("nowhere"))]
     assert len(shipped) >= 3 and {"seeding", "rocket"} <= set(shipped)
+
+
+def test_edits_are_held_against_the_wanted_piece() -> None:
+    """What changed, what stayed, and two who guess."""
+    rng = np.random.default_rng(6)
+    heard = [sample_attributes(rng) for _ in range(30)]
+    wanted = [replace(piece, lead="flute" if piece.lead != "flute" else "organ", tempo=piece.tempo) for piece in heard]
+    pairs = list(zip(wanted, heard, strict=True))
+    obeyed = probes_follow.edit_hits(pairs, lambda at, name: getattr(wanted[at], name))
+    ignored = probes_follow.edit_hits(pairs, lambda at, name: getattr(heard[at], name))
+    assert [np.mean(one) for one in obeyed] == [1.0, 1.0] and [np.mean(one) for one in ignored] == [0.0, 1.0]
+    assert (len(obeyed[0]), len(obeyed[1])) == (30, 30 * 6)
+    rows = [{"lead": one.lead, "mode": one.mode} for one in wanted]
+    real, other, usual = probes_follow.listeners(lambda at, name: getattr(wanted[at], name), rows)
+    assert real(3, "mode") == wanted[3].mode and other(29, "lead") == wanted[0].lead and usual(0, "lead") == "flute"

@@ -22,6 +22,7 @@ from llama.metrics import Agrees, chance, interval, majority, share
 from llama.mumu_llama import MuMuLLaMA
 
 HEARS, FOLLOWS, WORDS, MUSIC, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
+Guessed = tuple[Sequence[bool] | None, Sequence[bool] | None]
 EXAMPLES = Path(__file__).parents[2] / "assets/examples"
 
 
@@ -87,10 +88,12 @@ def judged(table: str, what: str, where: str, given: Sequence[Any], truth: Seque
     return Figure(table, what, where, share(hits), len(hits), low, high, chance(given, truth, agrees), majority(truth), target)
 
 
-def counted(table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None) -> Figure:
-    """Share of cases that came out right, where there is nothing to guess."""
+def counted(table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, guessed: Guessed = (None, None)) -> Figure:
+    """Share of cases that came out right. `guessed`: the same by what was made for other cases, and by the commonest answers;
+    Nones where there is nothing to guess."""
     low, high = interval(sum(hits), len(hits))
-    return Figure(table, what, where, share(hits), len(hits), low, high, target=target)
+    by_chance, by_majority = (None if one is None else share(one) for one in guessed)
+    return Figure(table, what, where, share(hits), len(hits), low, high, by_chance, by_majority, target)
 
 
 # -- writing --------------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
 from llama.media import load_frames
 from llama.metrics import ends_silent, rank_correlation, tempo_agrees
+from llama.notes import Attributes
 from recipes.nano import listening, photographs
 from recipes.nano.measure import JUDGED, draw_music, right, said
 from recipes.nano.measure_words import PARAPHRASES, STARTS, judge_edit
@@ -154,20 +157,39 @@ def _follows_motion(motion: Sequence[float], made: Sequence[Made], where: str) -
 
 # -- changes ------------------------------------------------------------------------------------------------------
 
+Told = Callable[[int, str], Any]  # number of a case, name of an attribute -> what it came out as
+
+
+def listeners(given: Told, truth: Sequence[Mapping[str, Any]]) -> tuple[Told, Told, Told]:
+    """What came out, what came out for the next case, and the commonest true value: one real listener, two guessing ones."""
+    usual = {name: Counter(row[name] for row in truth if name in row).most_common(1)[0][0] for name in {name for row in truth for name in row}}
+    return given, lambda at, name: given((at + 1) % len(truth), name), lambda at, name: usual[name]
+
+
+def by_notes(made: Sequence[Made]) -> Told:
+    return lambda at, name: listening.in_notes(made[at].reply.score, name)
+
 
 def edits(probing: Probing) -> None:
     """The piece that was heard with the asked change, everything else as it was; judged by the notes."""
     heard, rng = recordings(probing, OWN), np.random.default_rng(3)
     wanted = [draw_music(lambda piece=piece: dialogues.edit(rng, piece), 1)[0] for piece in heard.pieces]
     made = make(probing, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, heard.waves, strict=True)])
+    pairs = [(one.piece, piece) for one, piece in zip(wanted, heard.pieces, strict=True)]
+    real, *guesses = (edit_hits(pairs, told) for told in listeners(by_notes(made), [asdict(one) for one, _ in pairs]))
+    for place, (what, target) in enumerate((("the asked change happens", 0.90), ("everything else is kept", 0.75))):
+        probing.report.add(counted(FOLLOWS, what, "edits, by the notes", real[place], target, tuple(guess[place] for guess in guesses)))
+
+
+def edit_hits(pairs: Sequence[tuple[Attributes, Attributes]], told: Told) -> tuple[list[bool], list[bool]]:
+    """For (wanted, heard) pieces whether all that was to change did, case by case, and whether each other attribute stayed."""
     changed, kept = [], []
-    for one, piece, made_one in zip(wanted, heard.pieces, made, strict=True):
-        asked = [name for name in (*JUDGED, "key") if getattr(one.piece, name) != getattr(piece, name)]
-        as_wanted = {name: same(name)(listening.in_notes(made_one.reply.score, name), getattr(one.piece, name)) for name in (*JUDGED, "key")}
-        changed += [all(as_wanted[name] for name in asked)] if asked else []
-        kept += [as_wanted[name] for name in JUDGED if name not in asked]
-    probing.report.add(counted(FOLLOWS, "the asked change happens", "edits, by the notes", changed, 0.90))
-    probing.report.add(counted(FOLLOWS, "everything else is kept", "edits, by the notes", kept, 0.75))
+    for at, (wanted, heard) in enumerate(pairs):
+        asked = [name for name in (*JUDGED, "key") if getattr(wanted, name) != getattr(heard, name)]
+        hit = {name: same(name)(told(at, name), getattr(wanted, name)) for name in (*JUDGED, "key")}
+        changed += [all(hit[name] for name in asked)] if asked else []
+        kept += [hit[name] for name in JUDGED if name not in asked]
+    return changed, kept
 
 
 # -- other words --------------------------------------------------------------------------------------------------
@@ -177,54 +199,63 @@ def paraphrases(probing: Probing) -> None:
     """Two hundred sentences written by hand and kept from training, beside the same in words of training."""
     rows = json.loads(PARAPHRASES.read_text(encoding="utf-8"))
     rows = rows if probing.count >= len(rows) else [rows[round(at)] for at in np.linspace(0, len(rows) - 1, max(4, probing.count))]
-    of = {kind: [row for row in rows if row["kind"] == kind] for kind in ("hear", "wish", "edit", "talk")}
     known = {(one.table, one.what, one.where): one.value for one in probing.report.figures}
-    if of["hear"]:
-        _questions(probing, of["hear"], known)
-    if of["wish"]:
-        _wished(probing, of["wish"], known)
-    if of["edit"]:
-        _edited(probing, of["edit"], known)
-    if of["talk"]:
-        replies = probing.model.respond([Turn(row["text"]) for row in of["talk"]], GenerationOptions(max_tokens=40, music=False))
-        hits = [any(reply.text.startswith(start.split("{")[0][:16]) for start in STARTS[row["answer"]]) for row, reply in zip(of["talk"], replies, strict=True)]
-        probing.report.add(counted(WORDS, "talk, refusals", "paraphrases", hits))
-
-
-def _beside(probing: Probing, what: str, hits: Sequence[bool], usual: Sequence[float]) -> None:
-    """A share, and how far it lies under the same in words of training."""
-    probing.report.add(counted(WORDS, what, "paraphrases", hits))
-    under = float(np.mean(usual)) - float(np.mean(hits)) if len(hits) else float("nan")
-    probing.report.add(Figure(WORDS, what, "under words of training, points", 100 * under, len(hits), target=8.0, most=True, unit="points"))
+    for kind, probe in {"hear": _questions, "wish": _wished, "edit": _edited, "talk": _talk}.items():
+        if of_kind := [row for row in rows if row["kind"] == kind]:
+            probe(probing, of_kind, known)
 
 
 Known = dict[tuple[str, str, str], float]
+Rows = Sequence[dict[str, Any]]
 
 
-def _questions(probing: Probing, rows: Sequence[dict[str, Any]], known: Known) -> None:
+def _beside(probing: Probing, what: str, hits: Sequence[Sequence[bool]], usual: Sequence[float]) -> None:
+    """A share (of the real listener and two guessing ones), and how far it lies under the same in words of training."""
+    real, *guessed = hits
+    probing.report.add(counted(WORDS, what, "paraphrases", real, None, tuple(guessed)))
+    under = float(np.mean(usual)) - float(np.mean(real)) if len(real) else float("nan")
+    probing.report.add(Figure(WORDS, what, "under words of training", 100 * under, len(real), target=8.0, most=True, unit="points"))
+
+
+def _questions(probing: Probing, rows: Rows, known: Known) -> None:
     heard = recordings(probing, OWN)
     places = [at % len(heard.waves) for at in range(len(rows))]
     texts = answers(probing.model, [heard.waves[at] for at in places], {"": [row["text"] for row in rows]})[""]
-    hits = [agrees(row["about"])(said(row["about"], text), getattr(heard.pieces[at], row["about"])) for row, text, at in zip(rows, texts, places, strict=True)]
-    _beside(probing, "questions about recordings", hits, [known[HEARS, row["about"], OWN] for row in rows])
+    facts = [asdict(heard.pieces[at]) for at in places]
+    usual = listeners(lambda at, name: None, [asdict(piece) for piece in heard.pieces])[2]
+    told = [said(row["about"], text) for row, text in zip(rows, texts, strict=True)]
+
+    def hits(given: Callable[[int], Any], shift: int = 0) -> list[bool]:
+        return [agrees(row["about"])(given(at), facts[(at + shift) % len(facts)][row["about"]]) for at, row in enumerate(rows)]
+
+    three = hits(told.__getitem__), hits(told.__getitem__, 1), hits(lambda at: usual(at, rows[at]["about"]))
+    _beside(probing, "questions about recordings", three, [known[HEARS, row["about"], OWN] for row in rows])
 
 
-def _wished(probing: Probing, rows: Sequence[dict[str, Any]], known: Known) -> None:
+def _wished(probing: Probing, rows: Rows, known: Known) -> None:
     made = make(probing, [Turn(row["text"]) for row in rows])
-    pairs = [(name, same(name)(listening.in_notes(one.reply.score, name), value)) for row, one in zip(rows, made, strict=True) for name, value in row["wish"].items()]
-    judged_ones = [(name, hit) for name, hit in pairs if (FOLLOWS, name, "wishes, by the notes") in known]
-    _beside(probing, "wishes, by the notes", [hit for _, hit in judged_ones], [known[FOLLOWS, name, "wishes, by the notes"] for name, _ in judged_ones])
+    asked = [(at, name, value) for at, row in enumerate(rows) for name, value in row["wish"].items() if (FOLLOWS, name, "wishes, by the notes") in known]
+    three = [[same(name)(told(at, name), value) for at, name, value in asked] for told in listeners(by_notes(made), [row["wish"] for row in rows])]
+    _beside(probing, "wishes, by the notes", three, [known[FOLLOWS, name, "wishes, by the notes"] for _, name, _ in asked])
 
 
-def _edited(probing: Probing, rows: Sequence[dict[str, Any]], known: Known) -> None:
+def _edited(probing: Probing, rows: Rows, known: Known) -> None:
     heard = recordings(probing, OWN)
-    cases = [(row, at % len(heard.waves)) for at, row in enumerate(rows * max(1, min(5, probing.count // len(rows))))]
+    cases = [(row, at % len(heard.waves)) for at, row in enumerate([*rows] * max(1, min(5, probing.count // len(rows))))]
     made = make(probing, [Turn(row["text"], audio=heard.waves[at]) for row, at in cases])
-    hits: dict[str, list[bool]] = {"asked": [], "kept": []}
-    for (row, at), one in zip(cases, made, strict=True):
-        judge_edit(row["change"], heard.pieces[at], lambda name, one=one: listening.in_notes(one.reply.score, name), hits)
+    three: list[dict[str, list[bool]]] = []
+    for told in listeners(by_notes(made), [asdict(heard.pieces[at]) for _, at in cases]):
+        three.append({"asked": [], "kept": []})
+        for number, (row, at) in enumerate(cases):
+            judge_edit(row["change"], heard.pieces[at], partial(told, number), three[-1])
     for name, what in (("asked", "the asked change happens"), ("kept", "everything else is kept")):
-        _beside(probing, what, hits[name], [known[FOLLOWS, what, "edits, by the notes"]])
+        _beside(probing, what, [one[name] for one in three], [known[FOLLOWS, what, "edits, by the notes"]])
+
+
+def _talk(probing: Probing, rows: Rows, known: Known) -> None:
+    replies = probing.model.respond([Turn(row["text"]) for row in rows], GenerationOptions(max_tokens=40, music=False))
+    begins = lambda text, kind: any(text.startswith(start.split("{")[0][:16]) for start in STARTS[kind])  # noqa: E731
+    probing.report.add(judged(WORDS, "talk, refusals", "paraphrases", [reply.text for reply in replies], [row["answer"] for row in rows], begins))
 
 
 STEPS = {"wishes": wishes, "pictures": pictures, "clips": films, "edits": edits, "paraphrases": paraphrases}
