@@ -47,7 +47,7 @@ from recipes.nano.ears_harmony import hand_over, teach_harmony
 from recipes.nano.ears_model import Listener, Teacher, chroma_loss, save_atomically
 from recipes.nano.ears_pools import Pools, PoolTrainer, classes
 
-SETS = ("test_same", "test_unseen", "test_other", "test_tunes", "noise_test", "noise_train", "train")
+SETS = ("test_same", "test_unseen", "test_kin", "test_tunes", "noise_test", "noise_train", "train")
 WEIGHTS = {
     "lead": 1.0, "accompaniment": 0.5, "style": 0.7, "mode": 1.0, "metre": 1.0, "drums": 0.4, "key": 0.5, "tempo": 1.0,
 }

@@ -296,7 +296,7 @@ def right(model: Pools, vectors: Mapping[str, Tensor], labels: Sequence[dict[str
 
 
 def report(model: Pools, folder: Path) -> None:
-    for name in ("test_same", "test_unseen", "test_other", "test_tunes", "noise_test"):
+    for name in ("test_same", "test_unseen", "test_kin", "test_tunes", "noise_test"):
         if (folder / f"{name}.jsonl").exists():
             clips = Bands(folder, (name,))
             print(f"  {name} " + " ".join(f"{k} {v:.0f}" for k, v in right(model, hear(model, clips), clips.labels).items()), flush=True)

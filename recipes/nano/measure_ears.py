@@ -24,7 +24,7 @@ from recipes.nano.ears import load_pools, write_json
 from recipes.nano.ears_data import CHOICES, CLIP_SECONDS, LEARNED
 from recipes.nano.ears_pools import Pools, right
 
-COLUMNS = {"test_same": "own soundfonts", "test_unseen": "unseen soundfont", "test_other": "a second unseen one",
+COLUMNS = {"test_same": "own soundfonts", "test_unseen": "FreePats, never heard", "test_kin": "TimGM6mb, half heard",
            "test_tunes": "real tunes held out", "noise_test": "not music"}
 Labels = Sequence[dict[str, Any]]
 

@@ -37,6 +37,8 @@ FAMILY: Mapping[str, Mapping[str, Sequence[int]]] = {  # presets that pass for t
     "drums": {"kit": (0, 8, 16, 24, 25, 32, 40)},
 }
 MUTE: Mapping[str, frozenset[int]] = {"MuseScore_General_Full": frozenset((0, 1))}  # presets that the synthesiser all but loses
+NEXT_OF_KIN: Mapping[str, Mapping[int, int]] = {"freepats": {81: 80, 89: 88, 43: 32}}  # for presets that a soundfont lacks
+LACKING: Mapping[str, frozenset[str]] = {"freepats": frozenset(("marimba",))}  # leads that it cannot play at all
 LEADS_ONLY = frozenset(("tonejs",))  # sets of melody instruments
 FALLBACK = "FluidR3_GM"
 
@@ -48,8 +50,9 @@ def base_programs(score: Score) -> dict[str, int]:
 
 
 def plain_voices(score: Score, font: str, installed: Mapping[str, Path]) -> dict[str, Voice]:
-    """Every track from one soundfont, our own presets."""
-    return {track: voice(track, font, program, installed) for track, program in base_programs(score).items()}
+    """Every track from one soundfont, our own presets or, where it lacks them, their kin."""
+    kin = NEXT_OF_KIN.get(font, {})
+    return {track: voice(track, font, kin.get(program, program), installed) for track, program in base_programs(score).items()}
 
 
 def varied_voices(rng: np.random.Generator, score: Score, shares: Mapping[str, float], installed: Mapping[str, Path]) -> dict[str, Voice]:
