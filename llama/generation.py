@@ -202,11 +202,17 @@ def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
     return prompts
 
 
-def write_words(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions) -> Iterator[tuple[list[Row], list[int]]]:
-    """Decodes until every row has ended; yields all rows, and which of them were still writing in this step."""
+def write_words(
+    model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions, features: ModalityFeatures | None = None
+) -> Iterator[tuple[list[Row], list[int]]]:
+    """Decodes until every row has ended; yields all rows, and which of them were still writing in this step.
+
+    `features`: of the turns' media, where they are known already, as when several questions are asked about one recording.
+    """
     prompts = tokenize(model, turns)
-    with torch.no_grad():
-        features = model.encode(turns)
+    if features is None:
+        with torch.no_grad():
+            features = model.encode(turns)
     room = model.config.llama.max_seq_len
     rows = [Row(model, min(options.max_tokens, room - len(prompt))) for prompt in prompts]
     for step in decode(model, prompts, features, max(row.limit for row in rows), options):

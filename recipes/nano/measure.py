@@ -72,7 +72,7 @@ def share(hits: Sequence[bool]) -> float:
 
 
 class Player:
-    """Asks in batches, and notes what the decoder's codec was given to play."""
+    """Asks in batches; answers come with the notes that were played."""
 
     def __init__(self, model: MuMuLLaMA, held_out: bool, batch: int = 12) -> None:
         self.model, self.batch = model, batch
@@ -81,37 +81,7 @@ class Player:
     def ask(self, turns: Sequence[Turn], tokens: int = 64, seconds: float = 0.0) -> Iterator[tuple[Reply, Score | None]]:
         options = GenerationOptions(max_tokens=tokens, temperature=0.0, seconds=seconds or 1.0, music=seconds > 0)
         for at in range(0, len(turns), self.batch):
-            heard: list[Score] = []
-            with self._listening(heard):
-                replies = self.model.respond(list(turns[at : at + self.batch]), options)
-            played = iter(heard)
-            yield from ((reply, next(played, None) if reply.music is not None else None) for reply in replies)
-
-    def _listening(self, heard: list[Score]) -> Any:
-        codec = self.model.music_decoder.model.audio_encoder if self.model.music_decoder is not None else None
-        return _Tap(codec, heard)
-
-
-class _Tap:
-    """Within it, every code sheet that the codec decodes is also read as a score."""
-
-    def __init__(self, codec: Any, heard: list[Score]) -> None:
-        self.codec, self.heard = codec, heard
-
-    def __enter__(self) -> None:
-        if self.codec is None:
-            return
-        plain = self.codec.decode
-
-        def decode(audio_codes: torch.Tensor, *rest: Any, **named: Any) -> Any:
-            self.heard += self.codec.notes(audio_codes[0])
-            return plain(audio_codes, *rest, **named)
-
-        self.codec.decode = decode
-
-    def __exit__(self, *_: object) -> None:
-        if self.codec is not None:
-            del self.codec.decode
+            yield from ((reply, reply.score) for reply in self.model.respond(list(turns[at : at + self.batch]), options))
 
 
 def recordings(folder: Path, name: str, count: int) -> tuple[list[Waveform], list[Attributes]]:

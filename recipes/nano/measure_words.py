@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +111,19 @@ def paraphrases(model: MuMuLLaMA, times: int = 5) -> dict[str, Any]:
     edits = [(row, unheard(rng)) for row in rows if row["kind"] == "edit" for _ in range(times)]
     changed: dict[str, list[bool]] = {"asked": [], "kept": []}
     for (row, piece), text in zip(edits, answers(model, [row["text"] for row, _ in edits], [piece for _, piece in edits]), strict=True):
-        judge_edit(row["change"], piece, text, changed)
+        judge_edit(row["change"], piece, lambda name, text=text: said(name, text), changed)
     scores["edit"] = _shares(changed)
     talks = [row for row in rows if row["kind"] == "talk"]
     spoken = [any(text.startswith(start.split("{")[0][:16]) for start in STARTS[row["answer"]]) for row, text in zip(talks, answers(model, [row["text"] for row in talks], [None] * len(talks)), strict=True)]
     return scores | {"talk": round(sum(spoken) / len(spoken), 3)}
 
 
-def judge_edit(change: dict[str, Any], piece: Attributes, text: str, hits: dict[str, list[bool]]) -> None:
-    """Whether what was asked has changed, and whether the rest has stayed."""
+def judge_edit(change: dict[str, Any], piece: Attributes, told: Callable[[str], Any], hits: dict[str, list[bool]]) -> None:
+    """Whether what was asked has changed, and whether the rest has stayed, as `told` says of each attribute."""
     pace = change.get("tempo")
     wanted = edited(piece, {name: value for name, value in change.items() if not isinstance(value, str) or name != "tempo"})
     for name in (*JUDGED, "key"):
-        given = said(name, text)
+        given = told(name)
         if name == "tempo" and isinstance(pace, str):
             moved = given is not None and (given > piece.tempo if pace == "faster" else given < piece.tempo)
             hits["asked"].append(moved or given == piece.tempo and piece.tempo in (60, 180))

@@ -1,0 +1,47 @@
+"""Measure a model: one command a table.
+
+    python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(description="Measure a model on material that it never met, beside guessing.")
+    commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    probes = commands.add_parser("probes", help="what the embedded model hears, follows and sounds like")
+    add = probes.add_argument
+    add("--count", type=int, default=200, help="cases of each kind (default: %(default)s)")
+    add("--data", type=Path, default=Path("build/nano"), metavar="FOLDER", help="the recipe's work folder (default: %(default)s)")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where probes.json, probes.md and probes.png go")
+    add_model_flags(probes)
+    probes.set_defaults(run=run_probes)
+    return result
+
+
+def run_probes(values: argparse.Namespace) -> None:
+    from recipes.nano.probes import markdown, run
+
+    print(markdown(run(load_model(values), Path(values.model), values.data, values.count, values.out)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, or 2 with one sentence on what was wrong."""
+    values = parser().parse_args(arguments)
+    try:
+        values.run(values)
+    except USER_ERRORS as error:
+        print(sentence(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
