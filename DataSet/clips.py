@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from DataSet.scenes import Scene, draw, random_scene
 
@@ -69,8 +68,3 @@ def _pulse(pulse: str, rng: np.random.Generator) -> np.ndarray:
     beat = 3 if pulse == "threes" else 4
     flash = (np.arange(FRAMES) + int(rng.integers(beat))) % beat == 0
     return np.where(flash, rng.uniform(1.2, 1.5), rng.uniform(0.8, 0.95)).astype(np.float32)
-
-
-def poster(clip: Clip) -> Image.Image:
-    """The first frame as a picture."""
-    return Image.fromarray(film(clip)[0])

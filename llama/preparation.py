@@ -94,9 +94,11 @@ def schedule(optimizer: Any, config: TrainConfig, total: int) -> Any:
     """Cosine from lr to min_lr over the steps, after a linear warm-up. It has no state: a step's number says its rate."""
     from timm.scheduler import CosineLRScheduler
 
-    warmup = min(config.warmup_steps, total - 1)
+    warmup = config.warmup_steps
+    if warmup >= total:  # of epochs; max_steps was compared when the settings were read
+        raise ValueError(f"warmup_steps {warmup} leave nothing of the {total} steps that the epochs make; give fewer.")
     return CosineLRScheduler(
-        getattr(optimizer, "optimizer", optimizer), t_initial=max(1, total - warmup), lr_min=config.min_lr, warmup_t=warmup,
+        getattr(optimizer, "optimizer", optimizer), t_initial=total - warmup, lr_min=config.min_lr, warmup_t=warmup,
         warmup_lr_init=config.lr / (warmup + 1), warmup_prefix=True, t_in_epochs=False,
     )  # fmt: skip
 

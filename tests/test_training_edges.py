@@ -101,6 +101,7 @@ def test_a_whole_model_is_the_trained_one(ground: Ground, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"max_steps": None, "epochs": 1.0, "warmup_steps": 1000}, "warmup_steps 1000 leave nothing of the"),
         ({"max_tokens": 5000}, "max_tokens is 5000, but this model reads at most"),
         ({"precision": "no", "model": "bfloat16"}, "precision no computes in float32"),
         ({"device": "cuda"}, "device cuda is not available here"),
