@@ -2,6 +2,7 @@
 # make test    all tests
 # make check   ruff, mypy, all tests
 # make bench   the comparison with the reference values, then the benchmarks, one after another
+# make nano    the embedded model from nothing (recipes/nano/README.md); it takes hours, and goes on where it was stopped
 # make clean   removes the environment and the caches
 #
 # Each sets up what it needs in .venv, once: the second run starts at once. PYTHON=... and VENV=... choose others.
@@ -16,7 +17,7 @@ DEV_STAMP = $(VENV)/.dev-$(shell cat requirements.txt pyproject.toml | cksum | t
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCHMARKS = $(filter-out __init__ parity%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench nano clean
 .DEFAULT_GOAL := demo
 
 demo: $(USER_STAMP)
@@ -34,6 +35,9 @@ check: lint test
 bench: $(DEV_STAMP)
 	@echo "== parity"; $(BIN)/python -m benchmarks.parity tests/golden
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+nano: $(DEV_STAMP)
+	$(BIN)/python -m recipes.nano.all $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -131,7 +131,7 @@ def _everything(pieces: int, seed: int) -> Contents:
         **{name: [row for row, _ in found] for name, found in asked.items()},
     }
     sights: dict[str, Writer] = {f"images/scene_{i:05}.jpg": partial(_write_picture, scene) for i, scene in enumerate(scenes)}
-    sights |= {f"videos/clip_{i:05}.mp4": partial(_write_clip, clip) for i, clip in enumerate(clips)}
+    sights |= {f"videos/clip_{i:05}.mp4": partial(write_clip, clip) for i, clip in enumerate(clips)}
     return Contents(tables, _recordings(made) | sights)
 
 
@@ -231,7 +231,7 @@ def _write_picture(scene: Scene, path: Path) -> None:
     os.replace(draft, path)
 
 
-def _write_clip(clip: Clip, path: Path) -> None:
+def write_clip(clip: Clip, path: Path) -> None:
     import av
 
     draft = path.with_name(f".{path.name}")

@@ -133,7 +133,7 @@ def loader(
     if isinstance(examples, Streams):
         batches = _Flowing(writer, examples, config, rank, world, start_step * config.accumulation)
     else:
-        order = Order.of(examples, config.seed, config.batch_size, config.accumulation, world)
+        order = Order.of(examples, config.seed, config.batch_size, config.accumulation, world, config.window)
         batches, sampler = _Placed(writer, examples, order), _Places(start_step, config.accumulation, rank, world)
     found = DataLoader(
         batches,

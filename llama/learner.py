@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from llama.adapters import UnderstandingAdapter
 from llama.config import AUDIO_TOKENS, MODALITIES
 from llama.features import prompts
+from llama.lora import LoRALinear
 from llama.losses import IGNORE, audio_token_positions, condition_error
 from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
 from llama.overlay import NEW_ROWS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from llama.settings import TrainConfig
 
 NEIGHBOURS = ("mert", "vit", "vivit", "music_decoder")
+POOLED = ("channels", "mixed", "recurrent", "timbre", "rhythm", "harmony")  # what is kept of a recording as one vector, or one a layer
 MUSIC = "music"  # beside the media: what a step may hold, and so what must be in every process's graph
 
 
@@ -74,10 +76,10 @@ class ConditionWeights:
 class Learner(nn.Module):
     """`model` without its frozen neighbours; with `new_rows`, the audio tokens' rows of the output map train alone."""
 
-    def __init__(self, model: MuMuLLaMA, condition: ConditionWeights | None = None, *, new_rows: bool = False) -> None:
+    def __init__(self, model: MuMuLLaMA, condition: ConditionWeights | None = None, *, new_rows: bool = False, blur: float = 0.0) -> None:
         super().__init__()
         self.model = model
-        self.condition = condition or ConditionWeights()
+        self.condition, self.blur = condition or ConditionWeights(), blur
         self.neighbours = model.neighbours
         rows = model.llama.output.weight.detach()[-AUDIO_TOKENS:].float().clone()
         self.new_rows = nn.Parameter(rows) if new_rows else None
@@ -91,15 +93,19 @@ class Learner(nn.Module):
         out = self.model(lesson.tokens, self.features(lesson))
         logits = self.logits(out.logits, out.hidden)
         target = lesson.labels[:, 1:]
-        each = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), target.flatten(), ignore_index=IGNORE, reduction="none")
-        sums = {"words": each.view_as(target).sum(1), "words_count": (target != IGNORE).sum(1)}
+        learned = target != IGNORE  # prompts and padding are half of all positions
+        each = F.cross_entropy(logits[:, :-1][learned].float(), target[learned], reduction="none")
+        sums = {"words": each.new_zeros(target.shape).masked_scatter(learned, each).sum(1), "words_count": learned.sum(1)}
         sums["condition"], sums["condition_count"] = self.regress(lesson, out.hidden)
         return {**sums, "tie": self.tie(set(held) - lesson.holds())}
 
     def features(self, lesson: Lesson) -> ModalityFeatures:
+        media = dict(lesson.media)
+        if self.training and self.blur and "audio" in media:
+            media["audio"] = blurred(media["audio"], self.blur)
         found = {
             name: prompts(cast(UnderstandingAdapter, self.model.adapters[name]), rows, self.neighbours if name == "audio" else None)
-            for name, rows in lesson.media.items()
+            for name, rows in media.items()
             if any(row is not None for row in rows)
         }
         return ModalityFeatures(**found)
@@ -137,6 +143,19 @@ class Learner(nn.Module):
         return total
 
 
+def blurred(rows: Sequence[Mapping[str, Tensor] | None], share: float) -> list[Mapping[str, Tensor] | None]:
+    """Pooled features with noise of so much of each number's spread over the rows: recordings are not learnt by heart."""
+    spread: dict[str, Tensor] = {}
+    for part in POOLED:
+        if known := [row[part] for row in rows if row is not None and part in row]:
+            spread[part] = share * torch.stack(known).float().std(0, correction=0)
+
+    def noisy(row: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {part: value + spread[part] * torch.randn_like(spread[part]) if part in spread else value for part, value in row.items()}
+
+    return [None if row is None else noisy(row) for row in rows]
+
+
 def own_name(name: str) -> str:
     """A parameter's name in the learner -> in the files."""
     return NEW_ROWS if name == "new_rows" else name.removeprefix("model.")
@@ -150,6 +169,14 @@ def choose_trainable(learner: Learner, names: Iterable[str], frozen: torch.dtype
         kind = torch.float32 if value.requires_grad else frozen or value.dtype
         if value.dtype != kind:
             value.data = value.data.to(kind)
+
+
+def leave_out_silent(learner: Learner) -> None:
+    """Low-rank branches that say nothing and do not train are not computed: folding them in adds zeros."""
+    for part in learner.modules():
+        if isinstance(part, LoRALinear) and part.l1 is not None:
+            if not (part.l1.requires_grad or part.l2.requires_grad or bool(part.l2.any())):
+                part.merge()
 
 
 def open_gates(model: MuMuLLaMA, start: float) -> None:

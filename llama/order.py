@@ -193,13 +193,16 @@ class Order:
     batch_size: int
     accumulation: int = 1
     world: int = 1
+    window: int = WINDOW
 
     @classmethod
-    def of(cls, examples: Examples, seed: int, batch_size: int, accumulation: int = 1, world: int = 1) -> Order:
+    def of(
+        cls, examples: Examples, seed: int, batch_size: int, accumulation: int = 1, world: int = 1, window: int = WINDOW
+    ) -> Order:
         if examples.epoch_size == 0:
             raise ValueError("There are no examples to train on; check the data of the configuration and its `holdout`.")
         counts = tuple(len(part) for part in examples.parts)
-        return cls(examples.lengths(), counts, examples.shown, seed, batch_size, accumulation, world)
+        return cls(examples.lengths(), counts, examples.shown, seed, batch_size, accumulation, world, window)
 
     @property
     def epoch_size(self) -> int:
@@ -232,8 +235,8 @@ class Order:
         if ((step + 1) * size - 1) // whole != epoch:
             return step, step + 1
         start, end = -(-epoch * whole // size), (epoch + 1) * whole // size
-        first = start + (step - start) // WINDOW * WINDOW
-        return first, min(first + WINDOW, end)
+        first = start + (step - start) // self.window * self.window
+        return first, min(first + self.window, end)
 
     def _drawn(self, places: np.ndarray) -> np.ndarray:
         """Indices of the examples at these places of the endless row of epochs."""

@@ -9,7 +9,14 @@ import torch
 from llama.checkpoint import load
 from llama.config import VARIANTS
 from llama.features import ENCODERS
-from llama.learner import Learner, checkpoint_activations, choose_trainable, condition_weights, open_gates
+from llama.learner import (
+    Learner,
+    checkpoint_activations,
+    choose_trainable,
+    condition_weights,
+    leave_out_silent,
+    open_gates,
+)
 from llama.mumu_llama import MuMuLLaMA
 from llama.order import Examples, Order, Streams, read_examples, split
 from llama.overlay import NEW_ROWS
@@ -44,8 +51,9 @@ def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 def learner_of(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> Learner:
     if config.gate_start is not None:
         open_gates(model, config.gate_start)
-    learner = Learner(model, condition_weights(config), new_rows=NEW_ROWS in names)
+    learner = Learner(model, condition_weights(config), new_rows=NEW_ROWS in names, blur=config.blur)
     choose_trainable(learner, names, frozen_dtype(config, model.device))
+    leave_out_silent(learner)
     checkpoint_activations(model, config.activation_checkpointing, config.offload)
     return learner.train()
 
@@ -86,8 +94,9 @@ def optimizer_for(team: Team, learner: Learner, config: TrainConfig) -> Any:
     """AdamW on what trains, without decay for vectors, gates, queries and single rows."""
     from timm.optim import param_groups_weight_decay
 
+    fused = team.accelerator.device.type == "cpu" and not team.sharded or None  # the same steps in one pass over the numbers
     groups = param_groups_weight_decay(learner, config.weight_decay, no_weight_decay_list=UNDECAYED)
-    return team.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas))
+    return team.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
 
 
 def schedule(optimizer: Any, config: TrainConfig, total: int) -> Any:

@@ -90,12 +90,12 @@ class Made:
 
 Sources = Mapping[int, tuple[Source, ...]]
 POSITIVE = (
-    "max_steps", "epochs", "batch_size", "accumulation", "max_tokens", "lr", "clip", "register_weight", "validation_rows",
+    "max_steps", "epochs", "batch_size", "accumulation", "window", "max_tokens", "lr", "clip", "register_weight", "validation_rows",
     "example_seconds", "save_every", "keep", "log_every",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "max_broken", "workers", "seed", "min_lr", "warmup_steps", "weight_decay", "condition_weight", "condition_registers",
-    "validate_every", "examples",
+    "validate_every", "examples", "blur",
 )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ class TrainConfig:
 
     model: ModelSettings = ModelSettings()
     preset: str = "ours"  # of llama.stages.PRESETS
-    freeze: tuple[str, ...] = ()  # beginnings of parameters' names that stay frozen in spite of the stage
+    freeze: tuple[str, ...] = ()  # beginnings of parameters' names, or groups of llama.stages, that stay frozen in spite of the stage
     data: Sources = field(default_factory=dict)
     validation: Sources = field(default_factory=dict)
     holdout: float = 0.0  # share of the data kept for validation, where no validation source is given
@@ -116,6 +116,7 @@ class TrainConfig:
     epochs: float | None = 1.0
     batch_size: int = 8  # of one process and one accumulation step
     accumulation: int = 1
+    window: int = 4  # steps whose examples are sorted by length together: more save padding, and mix a step's tasks less
     max_tokens: int = 512
     max_broken: int = 0  # media that may fail to decode before training stops
     workers: int = 0
@@ -130,6 +131,7 @@ class TrainConfig:
     condition_padding: Literal["ignore", "count", "silence"] = "ignore"
     condition_registers: int = 0
     register_weight: float = 1.0
+    blur: float = 0.0  # noise on what is heard, as a share of its spread over a batch's recordings
     precision: Precision = "no"
     device: str | None = None
     fsdp: bool = False

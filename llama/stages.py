@@ -105,7 +105,7 @@ def own_parameters(model: MuMuLLaMA) -> tuple[str, ...]:
 def trainable(model: MuMuLLaMA, stage: Stage, freeze: Sequence[str] = ()) -> tuple[str, ...]:
     """Names of what trains, sorted, NEW_ROWS among them where the stage has it.
 
-    freeze: names, or beginnings of names up to a dot, that stay frozen in spite of the stage.
+    freeze: names, beginnings of names up to a dot, or groups, that stay frozen in spite of the stage.
     Raises ValueError for one that fits nothing in the model, and if nothing is left to train.
     """
     names = sorted((*own_parameters(model), NEW_ROWS))
@@ -123,8 +123,8 @@ def trainable(model: MuMuLLaMA, stage: Stage, freeze: Sequence[str] = ()) -> tup
 
 
 def _under(name: str, prefix: str) -> bool:
-    """Up to a dot, so that llama.layers.1 is not llama.layers.10 too."""
-    return name == prefix or name.startswith(prefix.rstrip(".") + ".")
+    """Up to a dot, so that llama.layers.1 is not llama.layers.10 too; or of the group that is named so."""
+    return name == prefix or name.startswith(prefix.rstrip(".") + ".") or bool(prefix in GROUPS and GROUPS[prefix].fullmatch(name))
 
 
 def _either(choices: Mapping[str, object] | Mapping[int, object]) -> str:

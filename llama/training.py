@@ -21,7 +21,7 @@ from llama.data import Batch, loader, once
 from llama.features import Features
 from llama.folder import is_own
 from llama.learner import Learner, Lesson, own_name, take_neighbours
-from llama.order import Examples, Streams
+from llama.order import WINDOW, Examples, Streams
 from llama.overlay import NEW_ROWS, Origin, check_base, check_origin, read_overlay, write_text
 from llama.parallel import Team, agree, make_accelerator, team_for
 from llama.preparation import check_parts, learner_of, load_for, optimizer_for, read_data, schedule, steps_of
@@ -33,7 +33,9 @@ from llama.stages import Stage, stage, trainable
 from llama.updates import Updater
 from llama.validation import pick, rehearse, score
 
-IDENTITY = {"seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of"}
+IDENTITY = {
+    "seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of", "window": "window",
+}  # fmt: skip
 
 
 @dataclass
@@ -176,7 +178,9 @@ class Run:
     def identity(self) -> dict[str, int]:
         """What decides which examples a step sees. A stream is dealt out to processes; a list is not."""
         same = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.team.world}
-        return {**same, "processes": self.team.world} if isinstance(self.learned, Streams) else same
+        if isinstance(self.learned, Streams):
+            return {**same, "processes": self.team.world}
+        return same if self.config.window == WINDOW else {**same, "window": self.config.window}
 
 
 class Clock:

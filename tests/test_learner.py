@@ -13,7 +13,9 @@ from torch import Tensor
 import llama
 from benchmarks.parity_learner import School, means, sketch, sketched_deviation
 from benchmarks.parity_variant import CONSTANT, GRADIENT_BOUND
-from llama.learner import Learner
+from llama.learner import Learner, blurred, choose_trainable, leave_out_silent
+from llama.lora import LoRALinear
+from llama.stages import stage, trainable
 
 
 def school_of(golden: Path) -> School:
@@ -81,3 +83,25 @@ def test_a_sketch_has_the_length_of_what_it_stands_for() -> None:
 
 def unit(value: Tensor) -> Tensor:
     return value / value.norm()
+
+
+def test_blur_is_for_training_alone_and_in_proportion_to_the_spread() -> None:
+    rows = [{"timbre": torch.tensor([float(place), 1.0]), "states.0": torch.ones(3, 2)} for place in range(400)]
+    found = blurred([*rows, None], 0.5)
+    noise = torch.stack([row["timbre"] - was["timbre"] for row, was in zip(found, rows, strict=False)])
+    assert found[-1] is None and found[0]["states.0"] is rows[0]["states.0"]
+    assert 0.8 < noise[:, 0].std() / (0.5 * torch.arange(400.0).std()) < 1.2 and not noise[:, 1].any()
+
+
+def test_branches_that_say_nothing_are_left_out_and_change_no_loss(golden: Path) -> None:
+    school = school_of(golden)
+    lesson, branches = school.case("music_text"), [part for part in school.learner.modules() if isinstance(part, LoRALinear)]
+    for part in branches[1:]:
+        part.l2.data.zero_()
+    choose_trainable(school.learner, trainable(school.model, stage(1, "all"), ["lora"]))
+    with torch.no_grad():
+        before = school.learner(lesson)
+        leave_out_silent(school.learner)
+        after = school.learner(lesson)
+    assert [part.merged for part in branches] == [False, *[True] * (len(branches) - 1)]
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -82,10 +82,10 @@ def _heard(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attri
     caches = [cache for cache in caches if cache.exists()]
     loaded = [load_file(cache) for cache in caches]
     labels = [row for cache in caches for row in json.loads(cache.with_suffix(".json").read_text())]
-    return {name: torch.cat([one[name].float() for one in loaded]) for name in HEARD}, [_labelled(row) for row in labels]
+    return {name: torch.cat([one[name].float() for one in loaded]) for name in HEARD}, [labelled(row) for row in labels]
 
 
-def _labelled(row: Mapping[str, Any]) -> Attributes | str:
+def labelled(row: Mapping[str, Any]) -> Attributes | str:
     kind = row.get("kind", "music")
     return Attributes(**{field: row[field] for field in FIELDS}) if kind == "music" else str(kind)
 

@@ -59,10 +59,10 @@ def config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMu
     )
 
 
-def fresh(tokenizer: Tokenizer) -> MuMuLLaMA:
+def fresh(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuLLaMA:
     """A model to train from nothing: small residual branches, gates half open, projections that pass unit vectors on."""
     torch.manual_seed(0)
-    model = MuMuLLaMA(config(tokenizer), tokenizer=tokenizer)
+    model = MuMuLLaMA(config(tokenizer, condition), tokenizer=tokenizer)
     nn.init.normal_(model.llama.tok_embeddings.weight, std=0.5)
     for block in model.llama.layers:
         block.attention.gate.data.fill_(GATE)

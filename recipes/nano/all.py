@@ -1,0 +1,118 @@
+"""Makes the embedded model from nothing, in WORK/model: every step in order, timed; run again, it goes on where it stopped.
+
+    python -m recipes.nano.all                     # all of it, in build/nano
+    python -m recipes.nano.all --list              # what is done, and the commands of what is not
+    python -m recipes.nano.all --until stage1      # no further than this
+
+A finished step leaves WORK/done/NAME with its seconds; remove that file, and those of what builds on it, to have it made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONFIG = "recipes/nano/language.yaml"  # its paths begin with build/nano
+DEFAULT = "build/nano"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    module: str  # run with python -m; train.py is run as it is
+    arguments: str
+    partial: str = ""  # once this is there, the step goes on with --resume
+
+    def command(self, work: str) -> list[str]:
+        runs = [self.module] if self.module.endswith(".py") else ["-m", self.module]
+        going_on = ["--resume"] if self.partial and Path(self.partial.format(work=work)).exists() else []
+        return [sys.executable, *runs, *(part.format(work=work) for part in shlex.split(self.arguments)), *going_on]
+
+
+def _stage(number: int) -> Step:
+    return Step(f"stage{number}", "train.py", f"--stage {number} --config {{work}}/language.yaml", f"{{work}}/stage{number}/checkpoints")
+
+
+STEPS = (
+    Step("vocabulary", "recipes.nano.words", "{work}/tokenizer.model"),
+    Step("tunes", "DataSet.tunes", "{work}/tunes.json"),
+    Step("fonts", "recipes.nano.fonts", "{work}/samples --out {work}/fonts"),
+    Step("clips", "recipes.nano.render", "--out {work}/data --clips 12000 --tunes {work}/tunes.json --fonts {work}/fonts"),
+    Step("instruments", "recipes.nano.bank", "--out {work}/codec"),
+    Step("decoder", "recipes.nano.decoder", "--work {work}/decoder_work --codec {work}/codec --out {work}/decoder --minutes 75"),
+    Step("ears_distil", "recipes.nano.ears", "distil --work {work} --minutes 9"),
+    Step("ears_attend", "recipes.nano.ears", "attend --work {work} --minutes 35"),
+    Step("ears_pools", "recipes.nano.ears", "pools --work {work} --minutes 40"),
+    Step("ears_export", "recipes.nano.ears", "export --work {work}"),
+    Step("ears_features", "recipes.nano.ears", "features --work {work}"),
+    Step("eyes_picture", "recipes.nano.eyes", "picture {work}/vit --minutes 7", "{work}/vit/heads.safetensors"),
+    Step("eyes_clip", "recipes.nano.eyes", "clip {work}/vivit --minutes 8", "{work}/vivit/heads.safetensors"),
+    Step("eyes_features", "recipes.nano.eyes", "cache {work} {work}/data"),
+    Step("lists", "recipes.nano.lists", "{work} --rows 300000 --clips 7000"),
+    Step("start", "recipes.nano.start", "{work}"),
+    *map(_stage, (1, 2, 3)),
+    Step("language", "recipes.nano.assemble", "{work} --language {work}/stage3/last"),
+    Step("voice", "recipes.nano.voice", "{work} --minutes 8"),
+    Step("model", "recipes.nano.assemble", "{work} {work}/model"),
+    Step("measure", "recipes.nano.measure", "{work}/model {work}/data {work}/measured.json --count 60"),
+)
+
+
+def waiting(work: Path) -> Iterator[Step]:
+    return (step for step in STEPS if not (work / "done" / step.name).exists())
+
+
+def run(step: Step, work: Path) -> None:
+    """Raises CalledProcessError where the step fails; what it wrote by then stays, and it goes on from there."""
+    print(f"== {step.name}: {shlex.join(step.command(str(work))[1:])}", flush=True)
+    begun = time.time()
+    subprocess.run(step.command(str(work)), check=True)
+    (work / "done").mkdir(parents=True, exist_ok=True)
+    (work / "done" / step.name).write_text(f"{time.time() - begun:.1f}\n")
+    print(f"== {step.name}: {duration(time.time() - begun)}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def summary(work: Path) -> str:
+    times = {step.name: float((work / "done" / step.name).read_text()) for step in STEPS if (work / "done" / step.name).exists()}
+    lines = [f"{name:14} {duration(seconds):>14}" for name, seconds in times.items()]
+    return "\n".join([*lines, f"{'in all':14} {duration(sum(times.values())):>14}"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(DEFAULT), help="folder for everything that is made (default: %(default)s)")
+    parser.add_argument("--until", choices=[step.name for step in STEPS], help="the last step to make")
+    parser.add_argument("--list", action="store_true", help="say what is done and what is not, and do nothing")
+    options = parser.parse_args(arguments)
+    os.chdir(ROOT)
+    work, last = options.work, options.until or STEPS[-1].name
+    if options.list:
+        print(summary(work), *(shlex.join(step.command(str(work))[1:]) for step in waiting(work)), sep="\n")
+        return 0
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "language.yaml").write_text(Path(CONFIG).read_text().replace(DEFAULT, str(work)))
+    names = [step.name for step in STEPS]
+    for step in [step for step in waiting(work) if names.index(step.name) <= names.index(last)]:
+        try:
+            run(step, work)
+        except subprocess.CalledProcessError as error:
+            print(f"{step.name} ended with {error.returncode}; run this again to go on from there.", file=sys.stderr)
+            return 1
+    print(summary(work))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
