@@ -62,7 +62,9 @@ STEPS = (
     Step("language", "recipes.nano.assemble", "{work} --language {work}/stage3/last"),
     Step("voice", "recipes.nano.voice", "{work} --minutes 8"),
     Step("model", "recipes.nano.assemble", "{work} {work}/model"),
-    Step("measure", "recipes.nano.measure", "{work}/model {work}/data {work}/measured.json --count 60"),
+    Step("photographs", "recipes.nano.photographs", "{work}/photographs"),
+    Step("measure", "evaluate.py", "probes --model {work}/model --data {work} --out {work}/probes"),
+    Step("card", "recipes.nano.card", "{work}/probes {work}/model"),
 )
 
 

@@ -1,0 +1,38 @@
+"""The measured part of a model card is replaced whole, and nothing else of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.nano import card
+
+TEXT = f"# A card\n\nby hand\n\n{card.BEGIN}\nold\n{card.END}\n\nalso by hand\n"
+
+
+def test_what_stands_between_the_marks_is_replaced() -> None:
+    filled = card.fill(TEXT, "| new |\n")
+    assert filled == f"# A card\n\nby hand\n\n{card.BEGIN}\n\n| new |\n\n{card.END}\n\nalso by hand\n"
+    assert card.fill(filled, "| new |\n") == filled
+
+
+@pytest.mark.parametrize("text", ["no marks", card.BEGIN, f"{card.END} {card.BEGIN}", f"{TEXT}{card.BEGIN}{card.END}"])
+def test_a_card_without_one_pair_of_marks_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="The card needs one line"):
+        card.fill(text, "")
+
+
+def test_the_command_writes_card_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes, model = tmp_path / "probes", tmp_path / "model"
+    for folder in (probes, model):
+        folder.mkdir()
+    (probes / "probes.md").write_text("### It hears\n")
+    (probes / "probes.png").write_bytes(b"picture")
+    (tmp_path / "card.md").write_text(TEXT)
+    monkeypatch.setattr(sys, "argv", ["card", str(probes), str(model), "--card", str(tmp_path / "card.md")])
+    card.main()
+    assert "### It hears" in (model / "README.md").read_text() and "old" not in (model / "README.md").read_text()
+    assert (model / "probes.png").read_bytes() == b"picture"
+    assert sorted(file.name for file in model.iterdir()) == ["README.md", "probes.png"]
