@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -186,7 +187,9 @@ def collect(folder: Path) -> list[Tune]:
 
 
 def save(tunes: Sequence[Tune], path: Path) -> None:
-    path.write_text(json.dumps([asdict(tune) for tune in tunes], separators=(",", ":")))
+    draft = path.with_name(f"{path.name}.partial")
+    draft.write_text(json.dumps([asdict(tune) for tune in tunes], separators=(",", ":")))
+    os.replace(draft, path)
 
 
 def load(path: Path) -> list[Tune]:

@@ -92,11 +92,11 @@ class MERTEncoder(FrozenEncoder):
         """
         with own_precision(self.model.device):
             out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
-        # transformers 5 lists the last layer before the final norm; the published states hold it after.
-        states = [*out.hidden_states[:-1], out.last_hidden_state]
-        if self.spectrum is not None:
-            bands = self.spectrum(samples.to(self.model.device), states[0].shape[1])
-            states.append(nn.functional.pad(bands, (0, self.feature_dim - bands.shape[-1])).to(states[0].dtype))
+            # transformers 5 lists the last layer before the final norm; the published states hold it after.
+            states = [*out.hidden_states[:-1], out.last_hidden_state]
+            if self.spectrum is not None:
+                bands = self.spectrum(samples.to(self.model.device), states[0].shape[1])
+                states.append(nn.functional.pad(bands, (0, self.feature_dim - bands.shape[-1])).to(states[0].dtype))
         return torch.stack(states, dim=1)
 
     def _spectrum(self, config: PretrainedConfig) -> Spectrum | None:

@@ -167,7 +167,7 @@ class Run:
         check_origin(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
         check_base(snapshot.origin, self.origin)
         for name, mine in self.identity().items():
-            if (theirs := snapshot.progress.get(name)) != mine:
+            if (theirs := {"window": WINDOW, **snapshot.progress}.get(name)) != mine:  # earlier checkpoints name no window
                 raise ValueError(
                     f"{self.config.output_dir} was begun with {IDENTITY[name]} {theirs}, this run has {mine}: it would see other data; "
                     f"give {theirs} again, or another --output_dir."
@@ -180,7 +180,7 @@ class Run:
         same = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.team.world}
         if isinstance(self.learned, Streams):
             return {**same, "processes": self.team.world}
-        return same if self.config.window == WINDOW else {**same, "window": self.config.window}
+        return {**same, "window": self.config.window}
 
 
 class Clock:

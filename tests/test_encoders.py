@@ -225,5 +225,7 @@ def test_a_spectrum_is_one_state_more(golden: Path) -> None:
     assert heard.states == plain.states + 1 == more.shape[1]
     assert torch.equal(more[:, :-1], states)
     assert more[:, -1, :, :28].std() > 0.05 and not more[:, -1, :, 28:].any()
+    with torch.autocast("cpu", torch.bfloat16):  # what trains beside it may compute in another type
+        assert torch.equal(heard.encode(samples), more)
     with pytest.raises(ValueError, match="does not fit"):
         built(golden, "mert", {"spectrum": {}})

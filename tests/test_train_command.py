@@ -260,6 +260,7 @@ def test_a_folder_that_holds_a_run(ground: Ground, whole: Path, tmp_path: Path, 
     assert "holds a run of stage 3, which stage 2 cannot resume" in refused([*ground.flags(out, 2), "--resume"])
     assert "was begun with seed 0, this run has 1" in refused([*ground.flags(out), "--resume", "--seed", "1"])
     assert "processes 2, this run has 4" in refused([*ground.flags(out, accumulation=2), "--resume"])
+    assert "window 4, this run has 8" in refused([*ground.flags(out, window=8), "--resume"])
     frozen = ground.flags(out, freeze=("llama.norm",))
     assert "llama.norm.weight is in the checkpoint but does not train now" in refused([*frozen, "--resume"])
     assert {place: place.read_bytes() for place in out.rglob("*") if place.is_file()} == before

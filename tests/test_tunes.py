@@ -10,6 +10,7 @@ import pytest
 
 from DataSet.tunes import Tune, arrange, attributes_for, harmonise, load, read_abc, save
 from llama.notes import Attributes
+from recipes.nano.render import tunes_of
 
 WALTZ = """X: 1
 T: Nothing
@@ -44,6 +45,19 @@ def test_what_cannot_be_labelled_is_left_out(change: tuple[str, str]) -> None:
 def test_tunes_survive_their_file(tmp_path: Path) -> None:
     save([waltz()], tmp_path / "tunes.json")
     assert load(tmp_path / "tunes.json") == [waltz()]
+
+
+def test_a_tune_that_training_knows_by_another_name_is_no_test(tmp_path: Path) -> None:
+    names = [f"book/{number}" for number in range(100)]
+    kept, learnt = (next(name for name in names if dataclasses.replace(waltz(), name=name).held_out == held) for held in (True, False))
+    lower = tuple((start, length, pitch - 5) for start, length, pitch in waltz().notes)
+    version = dataclasses.replace(waltz(), name=learnt, tonic=2, notes=lower)
+    other = tuple((start, length, pitch + at % 5) for at, (start, length, pitch) in enumerate(waltz().notes))
+    test = dataclasses.replace(waltz(), name=kept)
+    save([test, version], tmp_path / "twice.json")
+    save([test, dataclasses.replace(version, notes=other)], tmp_path / "once.json")
+    assert tunes_of(tmp_path / "twice.json", True) == {} and tunes_of(tmp_path / "once.json", True) == {("major", 3): [test]}
+    assert tunes_of(tmp_path / "twice.json", False) == {("major", 3): [version]}
 
 
 def test_harmony_comes_home() -> None:

