@@ -98,8 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--until", choices=[step.name for step in STEPS], help="the last step to make")
     parser.add_argument("--list", action="store_true", help="say what is done and what is not, and do nothing")
     options = parser.parse_args(arguments)
+    work, last = options.work if str(options.work) == DEFAULT else options.work.absolute(), options.until or STEPS[-1].name
     os.chdir(ROOT)
-    work, last = options.work, options.until or STEPS[-1].name
     if options.list:
         print(summary(work), *(shlex.join(step.command(str(work))[1:]) for step in waiting(work)), sep="\n")
         return 0
