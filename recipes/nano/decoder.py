@@ -44,6 +44,7 @@ from recipes.nano.decoder_parts import (
     REGISTERS,
     Reader,
     build,
+    contrasted,
     export,
     music_caption,
     order_numbers,
@@ -60,10 +61,10 @@ WEIGHTS = (1.2, 0.6, 1.2, 0.0, 0.0, 0.8, 0.5, 0.5, 0.5, 1.8)  # of each book's l
 class Options:
     seed: int = 1
     frames: int = 500  # eighths of music in a step
-    captions: int = 28  # a step; those without music of their own train the headers only, which is nearly free
+    captions: int = 40  # a step; those without music of their own train the headers only, which is nearly free
     rate: float = 1.8e-3
     unconditional: float = 0.1
-    reading: float = 0.05  # share of the time, at its beginning, in which the text encoder alone learns to read captions
+    reading: float = 0.1  # share of the time, at its beginning, in which the text encoder alone learns to read captions
     read_captions: int = 96  # a step of it
     bf16: bool = False  # multiply in bfloat16: two thirds more steps a minute on processors that can
 
@@ -83,7 +84,8 @@ def draw(rng: np.random.Generator, options: Options, steps: int | None = None, h
     longest = 300 if rng.random() < 0.1 else 160
     steps = steps or round(float(np.exp(rng.uniform(math.log(18), math.log(longest)))))
     pieces = max(2, round(options.frames / steps))
-    attributes = [sample_attributes(rng, held_out) for _ in range(max(pieces, options.captions))]
+    attributes = [sample_attributes(rng, held_out) for _ in range(pieces)]
+    attributes += [sample_attributes(rng, True) if held_out else contrasted(rng) for _ in range(options.captions - pieces)]
     played = [_piece(rng, each, steps) for each in attributes[:pieces]]
     width = max(codes.shape[1] for codes, _ in played)
     # Beyond its end a piece holds the padding code, as in generation.
@@ -271,7 +273,7 @@ class Trainer:
 
     def _read(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The reader's loss on captions alone; no book has one."""
-        attributes = [sample_attributes(rng) for _ in range(self.options.read_captions)]
+        attributes = [contrasted(rng) for _ in range(self.options.read_captions)]
         texts, keyed = zip(*(music_caption(rng, each) for each in attributes), strict=True)
         with self._half():
             exact, _ = self.conditioner.exact(texts)
