@@ -124,9 +124,15 @@ def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
 def picture(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = False) -> Dialogue:
     """A question about a picture, or music for it."""
     if rng.random() < 0.3:
-        answer = f"It feels {labels['mood']}: {PLACES[labels['place']]} {LIGHTS[labels['light']]}{WEATHERS[labels['weather']]}."
-        return Dialogue(capital(pick(rng, phrases.LOOK, held_out)), answer, "look")
+        return Dialogue(capital(pick(rng, phrases.LOOK, held_out)), f"It feels {labels['mood']}{_shown(labels)}.", "look")
     return _for_sight(rng, capital(pick(rng, phrases.PICTURE, held_out)), music_for_picture(labels), "picture", held_out)
+
+
+def _shown(labels: Mapping[str, str]) -> str:
+    """": a city by day in the rain"; of a photograph whose place, light or weather nobody named, what is known."""
+    place = f": {PLACES[labels['place']]}" if "place" in labels else ""
+    light = f" {LIGHTS[labels['light']]}" if "light" in labels else ""
+    return place + light + (WEATHERS[labels["weather"]] if "weather" in labels else "")
 
 
 def clip(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = False) -> Dialogue:

@@ -153,11 +153,12 @@ def _style_of(wish: Wish) -> str:
 
 
 def music_for_picture(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Mood decides mode and style, energy tempo and drums, the place the lead."""
+    """Mood decides mode and style, energy tempo and drums, the place, where there is one, the lead."""
     mood, energy = labels["mood"], labels["energy"]
     styles = {"happy": "dance", "calm": "ambient", "sad": "ballad", "tense": "rock"}
     wish: dict[str, Any] = {"mode": "major" if mood in ("happy", "calm") else "minor", "style": styles[mood]}
-    return {**wish, "tempo": _PICTURE_TEMPO[energy], "drums": energy == "high", "lead": _PLACE_LEAD[labels["place"]]}
+    wish |= {"lead": _PLACE_LEAD[labels["place"]]} if "place" in labels else {}
+    return {**wish, "tempo": _PICTURE_TEMPO[energy], "drums": energy == "high"}
 
 
 def music_for_clip(labels: Mapping[str, str]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def write_json(path: Path, value: object) -> None:
     os.replace(partial, path)
 
 
-def save(model: Namer, scores: dict[str, float], folder: Path) -> None:
+def save(model: Namer, scores: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.encoder.save_pretrained(folder)
     write_json(folder / "preprocessor_config.json", PREPROCESSORS[model.kind])
