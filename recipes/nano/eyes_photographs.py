@@ -29,7 +29,8 @@ from recipes.nano import sights
 from recipes.nano.eyes import HEADS, SIDE, Namer, accuracy, augment, dataset, features, pixels, save, write_json
 from recipes.nano.sights import Album
 
-DRAWN, COPIES, BATCH, RATE = 6000, 48, 32, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
+DRAWN, COPIES, RATE = 6000, 48, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
+BATCH = (40, 28)  # drawings and photographs: with fewer drawings, places are forgotten
 DROPOUT = 0.1
 
 
@@ -66,8 +67,8 @@ def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[Namer, dic
     while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
-        pick = rng.integers(0, len(drawn), BATCH)
-        real, real_labels = shown.show(BATCH, rng, SIDE)
+        pick = rng.integers(0, len(drawn), BATCH[0])
+        real, real_labels = shown.show(BATCH[1], rng, SIDE)
         loss = missed(model, np.concatenate([augment("picture", drawn[pick], rng), real]), torch.cat([labels[pick], real_labels]))
         optimizer.zero_grad()
         loss.backward()
