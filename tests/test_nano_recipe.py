@@ -27,6 +27,10 @@ def test_each_stage_goes_on_from_the_last(number: int) -> None:
     assert {Path(source.file).stem for source in config.data[number]} >= set(SHARES), "every kind of turn is learned in every stage"
 
 
+def test_no_two_steps_share_a_mark() -> None:
+    assert len({step.name for step in recipe.STEPS}) == len(recipe.STEPS)
+
+
 def test_what_is_done_is_skipped_and_a_stage_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command[1:]))

@@ -66,7 +66,7 @@ STEPS = (
     Step("look", "recipes.nano.look", "{work} --minutes 5"),
     Step("voice", "recipes.nano.voice", "{work} --minutes 8"),
     Step("model", "recipes.nano.assemble", "{work} {work}/model"),
-    Step("photographs", "recipes.nano.photographs", "{work}/photographs"),
+    Step("test_photographs", "recipes.nano.photographs", "{work}/photographs"),
     Step("measure", "evaluate.py", "probes --model {work}/model --data {work} --out {work}/probes"),
     Step("card", "recipes.nano.card", "{work}/probes {work}/model"),
 )

