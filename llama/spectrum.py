@@ -74,7 +74,8 @@ class Spectrum:
                 rows = ((edges[1:-1] >= limits[index]) & (edges[1:-1] < limits[index + 1])).nonzero().flatten()
                 smooth = _smoother(factor)
                 filters = _filters(edges, rows, size, self.sample_rate / factor, smooth, self.sample_rate)
-                made.append((smooth[None, None].float().to(device), torch.hann_window(size, dtype=torch.float32, device=device), filters.to(device)))
+                window = torch.hann_window(size, dtype=torch.float32, device=device)
+                made.append((smooth[None, None].float().to(device), window, filters.to(device)))
             self._tables[device] = made
         return self._tables[device]
 
