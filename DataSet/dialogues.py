@@ -36,7 +36,7 @@ from DataSet.wishes import (
 from DataSet.wording import chance, half, one, pick, say, spin
 from llama.notes import LEADS, Attributes
 
-__all__ = ["MARKS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "music", "nothing", "picture", "random_piece", "talk", "wish"]
+__all__ = ["MARKS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]
 
 PLACES = {"sea": "the sea", "mountain": "mountains", "forest": "a forest", "meadow": "a meadow", "desert": "a desert",
           "city": "a city", "party": "a party", "fire": "a fire", "pattern": "a pattern"}
@@ -63,7 +63,21 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
     if roll < 0.295:
         text = pick(rng, requests.SILENT, held_out)
         return music(rng, text, complete({"style": "ambient"}), "silence", note=lore.NO_SILENCE)
-    said = requests.asked(rng, requests.shares(rng))
+    return _worded(rng, requests.asked(rng, requests.shares(rng)), held_out)
+
+
+def impossible(rng: np.random.Generator, held_out: bool = False) -> tuple[Dialogue, str]:
+    """A wish for a tempo, an instrument, a metre or a key that there is not; and which of them."""
+    while True:
+        said = requests.asked(rng, requests.shares(rng) | {"odd": 1.0})
+        if name := next((name for name, begins in _ODD.items() if said.note.startswith(begins)), None):
+            return _worded(rng, said, held_out), name
+
+
+_ODD = {"tempo": ("That is faster", "That is slower"), "lead": ("I have no",), "metre": ("I count",), "key": ("I know no key",)}
+
+
+def _worded(rng: np.random.Generator, said: requests.Asked, held_out: bool) -> Dialogue:
     words, fits = requests.phrase(rng, said, held_out)
     if fits:
         words = pick(rng, phrases.ASK, held_out).replace("{wish}", words + (pick(rng, phrases.WHOM, held_out) if chance(rng, 0.08) else ""))

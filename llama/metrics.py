@@ -32,8 +32,11 @@ def share(hits: Sequence[bool]) -> float:
     return sum(map(bool, hits)) / len(hits) if len(hits) else math.nan
 
 
-def interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share: where it would lie in 95 of 100 repetitions. (0, 1) for no cases."""
+def interval(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share: where it would lie in 95 of 100 repetitions. (0, 1) for no cases.
+
+    Where cases are not independent, `count` is the number of those that are, and `right` the share of it.
+    """
     if not 0 <= right <= count:
         raise ValueError(f"{right} of {count} is no share; give a number of hits from 0 to the number of cases.")
     if count == 0:

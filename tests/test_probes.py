@@ -12,11 +12,22 @@ import pytest
 from PIL import Image
 
 import evaluate
+from DataSet import dialogues
 from DataSet.clips import MOTIONS, Clip, film
 from DataSet.composer import compose, sample_attributes
 from DataSet.scenes import ENERGIES, MOODS, Scene
 from DataSet.wishes import complete, music_for_picture
-from recipes.nano import listening, photographs, probes, probes_follow, probes_hear, probes_sound
+from llama.notes import STYLES
+from recipes.nano import (
+    listening,
+    noises,
+    photographs,
+    probes,
+    probes_follow,
+    probes_hear,
+    probes_sound,
+    style_listener,
+)
 
 pytest.importorskip("matplotlib")
 
@@ -91,7 +102,7 @@ def test_listeners_read_notes() -> None:
             piece = complete(music_for_picture({"mood": mood, "energy": energy, "place": "sea"}))
             score = compose(rng, piece, 12.0)
             assert (listening.mood_of(score), listening.energy_of(score)) == (mood, energy)
-            for name in ("lead", "mode", "metre", "drums"):
+            for name in ("lead", "mode", "metre", "drums", "style", "tempo", "key"):
                 assert listening.in_notes(score, name) == getattr(piece, name), name
     assert listening.in_notes(None, "lead") is None and listening.mood_of(None) is None
 
@@ -128,15 +139,83 @@ def test_photographs_are_listed_whole() -> None:
 
 
 def test_edits_are_held_against_the_wanted_piece() -> None:
-    """What changed, what stayed, and two who guess."""
+    """What changed, what stayed, case by case too, and two who guess."""
     rng = np.random.default_rng(6)
     heard = [sample_attributes(rng) for _ in range(30)]
     wanted = [replace(piece, lead="flute" if piece.lead != "flute" else "organ", tempo=piece.tempo) for piece in heard]
-    pairs = list(zip(wanted, heard, strict=True))
-    obeyed = probes_follow.edit_hits(pairs, lambda at, name: getattr(wanted[at], name))
-    ignored = probes_follow.edit_hits(pairs, lambda at, name: getattr(heard[at], name))
-    assert [np.mean(one) for one in obeyed] == [1.0, 1.0] and [np.mean(one) for one in ignored] == [0.0, 1.0]
-    assert (len(obeyed[0]), len(obeyed[1])) == (30, 30 * 6)
+    changes = [probes_follow.Change(*pair) for pair in zip(wanted, heard, strict=True)]
+    obeyed = probes_follow.edit_hits(changes, lambda at, name: getattr(wanted[at], name))
+    ignored = probes_follow.edit_hits(changes, lambda at, name: getattr(heard[at], name))
+    lost = probes_follow.edit_hits(changes, lambda at, name: None if name == "key" else getattr(wanted[at], name))
+    assert [np.mean(one) for one in obeyed.values()] == [1.0, 1.0, 1.0] and [np.mean(one) for one in ignored.values()] == [0.0, 1.0, 1.0]
+    assert [len(one) for one in obeyed.values()] == [30, 30 * 7, 30] and np.mean(lost["all other attributes are kept"]) == 0.0
     rows = [{"lead": one.lead, "mode": one.mode} for one in wanted]
     real, other, usual = probes_follow.listeners(lambda at, name: getattr(wanted[at], name), rows)
     assert real(3, "mode") == wanted[3].mode and other(29, "lead") == wanted[0].lead and usual(0, "lead") == "flute"
+
+
+def test_a_pace_is_any_tempo_on_its_side() -> None:
+    heard = replace(sample_attributes(np.random.default_rng(6)), tempo=100)
+    quicker = probes_follow._change({"tempo": "faster"}, heard)
+    assert quicker.asked == ["tempo"] and quicker.right("tempo", 104) and not quicker.right("tempo", 100)
+    at_the_top = probes_follow._change({"tempo": "faster"}, replace(heard, tempo=180))
+    assert at_the_top.asked == [] and at_the_top.right("tempo", 180) and not at_the_top.right("tempo", 90)
+    set_to = probes_follow._change({"tempo": 120, "drums": heard.drums}, heard)
+    assert set_to.asked == ["tempo"] and set_to.right("tempo", 120) and not set_to.right("tempo", 100)
+
+
+def test_style_is_told_from_the_notes() -> None:
+    """Right on combinations it was not fitted to, and deaf to what the header claims."""
+    listener = style_listener.listener()
+    assert listener.accuracy > 0.97 and listener.count == style_listener.TESTED
+    rng = np.random.default_rng(77)
+    for _ in range(20):
+        piece = sample_attributes(rng, held_out=True)
+        score = compose(rng, piece, 12.0)
+        claimed = replace(piece, style=next(style for style in STYLES if style != piece.style))
+        assert listener.name(replace(score, attributes=claimed)) == listener.name(score)
+        shorter = {name: tuple(replace(note, duration=0.97 * note.duration) for note in score.track(name)) for name in ("lead", "bass")}
+        assert listener.name(replace(score, **shorter)) == listener.name(score)
+    nothing = replace(score, lead=(), accompaniment=(), bass=(), drums=(), chords=())
+    assert listener.name(nothing) is None and listening.in_notes(nothing, "lead") is None
+
+
+def test_a_tempo_that_the_notes_do_not_keep_is_not_believed() -> None:
+    rng = np.random.default_rng(8)
+    score = compose(rng, complete({"style": "rock", "tempo": 120}), 12.0)
+    assert listening.in_notes(score, "tempo") == 120
+    lied = replace(score, attributes=replace(score.attributes, tempo=98))
+    assert listening.in_notes(lied, "tempo") == pytest.approx(120, rel=0.03)
+
+
+def test_settings_of_one_tune_are_one_case() -> None:
+    hits = [True, True, True, False] * 15
+    plain, same_tunes = (probes.counted(probes.HEARS, "x", "y", hits, distinct=distinct) for distinct in (None, 10))
+    assert plain.value == same_tunes.value and same_tunes.low < plain.low and same_tunes.high > plain.high
+    assert "60 (10 distinct)" in probes.markdown(probes.Report([same_tunes]))
+
+
+def test_music_called_noise_is_counted() -> None:
+    told = {"lead": ["The piano plays the melody.", "I hear only noise: there is no music in it."], "drums": ["Yes.", "No."]}
+    pieces = [sample_attributes(np.random.default_rng(seed)) for seed in range(2)]
+    found = probes_hear.taken_for_music("here", probes_hear.Recordings([], pieces), told)
+    assert (found.value, found.count, found.distinct) == (0.75, 4, 2)
+
+
+def test_impossible_wishes() -> None:
+    """Each says what is taken instead; another value, or none, is not enough."""
+    rng = np.random.default_rng(9)
+    drawn = [dialogues.impossible(rng) for _ in range(60)]
+    assert {name for _, name in drawn} == {"tempo", "lead", "metre", "key"}
+    assert all(probes_follow.says_instead(wish.answer, name, wish.piece) for wish, name in drawn)
+    wish, name = next(one for one in drawn if one[1] == "lead")
+    other = replace(wish.piece, lead="organ" if wish.piece.lead != "organ" else "piano")
+    assert not probes_follow.says_instead(wish.answer, name, other) and not probes_follow.says_instead("A rock song.", name, wish.piece)
+
+
+def test_noise_of_the_tests_is_unheard_in_training() -> None:
+    for name in ("VOICES", "VARIANTS", "WORDS"):
+        assert not set(getattr(noises, name)) & set(getattr(noises, f"UNHEARD_{name}"))
+    for seed in range(12):
+        sound = noises.sample(np.random.default_rng(seed), "noise", 2.0, unheard=True)
+        assert sound.shape == (2 * noises.SAMPLE_RATE,) and np.isfinite(sound).all() and np.abs(sound).max() == pytest.approx(1.0)

@@ -1,5 +1,7 @@
 """What is not music: silence, noise and speech, so that the ears can call them what they are.
 
+Training and tests have voices, words and some kinds of noise of their own: `unheard` is what training never has.
+
 Speech is spoken by espeak-ng where it is installed (Debian's package of that name; GPL-3, used to make training clips).
 """
 
@@ -23,12 +25,18 @@ all were when we there can an your which their said if do will each about how up
 other into has more her two like him see time could no make than first been its who now people my made over did down only
 way find use may water long little very after words called just where most know morning station weather doctor window letter
 market river garden brother seven twelve yesterday perhaps because together question answer remember evening mountain""".split()
+UNHEARD_VOICES = ("cs", "da", "el", "fi", "hu", "ro", "sw", "vi", "en-us-nyc", "es-419", "lt", "ms")
+UNHEARD_VARIANTS = ("+f5", "+m4", "+m6", "+m8")
+UNHEARD_WORDS = """breakfast elephant yellow bridge tomorrow ticket engine pocket orange hundred village captain butter winter
+finger castle silver dinner monkey travel magic hammer rabbit beacon purple pilot umbrella minister platform library
+chocolate birthday carpet thunder harbour kitchen whisper lantern shoulder bottle candle forest journey ocean pepper basket
+holiday blanket mirror saddle turnip velvet walnut zebra""".split()
 
 
-def sample(rng: np.random.Generator, kind: str, seconds: float) -> Sound:
-    """A clip of a kind, unit peak or (silence) nearly nothing."""
+def sample(rng: np.random.Generator, kind: str, seconds: float, unheard: bool = False) -> Sound:
+    """A clip of a kind, unit peak or (silence) nearly nothing; `unheard`: noise or speech of which training has no example."""
     total = round(seconds * SAMPLE_RATE)
-    return {"noise": noise, "silence": silence, "speech": speech}[kind](rng, total)
+    return silence(rng, total) if kind == "silence" else {"noise": noise, "speech": speech}[kind](rng, total, unheard)
 
 
 def silence(rng: np.random.Generator, total: int) -> Sound:
@@ -37,9 +45,9 @@ def silence(rng: np.random.Generator, total: int) -> Sound:
     return (rng.standard_normal(total) * level).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, total: int) -> Sound:
-    """White, coloured, banded, hum, clicks, engines, gusts; sometimes two at once."""
-    makers = (_coloured, _coloured, _banded, _hum, _clicks, _gusts, _sweep)
+def noise(rng: np.random.Generator, total: int, unheard: bool = False) -> Sound:
+    """White, coloured, banded, hum, clicks, gusts, sirens, or (unheard) engines, applause and sawing; sometimes two at once."""
+    makers = (_engine, _applause, _sawing) if unheard else (_coloured, _coloured, _banded, _hum, _clicks, _gusts, _sweep)
     sound = makers[int(rng.integers(len(makers)))](rng, total)
     if rng.random() < 0.35:
         other = makers[int(rng.integers(len(makers)))](rng, total)
@@ -100,21 +108,50 @@ def _sweep(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     return np.sin(2 * np.pi * phase) + rng.standard_normal(total) * 10 ** rng.uniform(-3, -1)
 
 
-def speech(rng: np.random.Generator, total: int) -> Sound:
+def _engine(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+    """Strokes of a motor, faster and slower: coloured noise in a quick tremor."""
+    rate = np.interp(np.arange(total), np.linspace(0, total, 5), rng.uniform(9, 28) * rng.uniform(0.8, 1.25, 5))
+    strokes = np.cumsum(rate) / SAMPLE_RATE % 1
+    return _shaped(rng, total, _hertz(total) ** rng.uniform(-1.3, -0.4)) * np.exp(-rng.uniform(3, 9) * strokes)
+
+
+def _applause(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+    """A crowd claps: hundreds of short bursts, each hand with a colour of its own."""
+    sound, length = np.zeros(total), int(0.02 * SAMPLE_RATE)
+    fade, hands = np.exp(-9 * np.arange(length) / length), []
+    for _ in range(12):
+        hertz, centre = _hertz(length), rng.uniform(600, 3500)
+        hands.append(_shaped(rng, length, np.exp(-0.5 * (np.log(hertz / centre) / 0.4) ** 2)) * fade)
+    for start in rng.integers(0, total - length, int(rng.uniform(60, 250) * total / SAMPLE_RATE)):
+        sound[start : start + length] += hands[int(rng.integers(12))] * rng.uniform(0.2, 1)
+    return sound
+
+
+def _sawing(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+    """To and fro: two bands of noise in turn, never quite in time."""
+    edges = np.cumsum(rng.uniform(0.15, 0.6, 2 * int(total / SAMPLE_RATE / 0.15) + 2)) * SAMPLE_RATE
+    stroke = np.searchsorted(edges, np.arange(total))
+    since = np.arange(total) - np.concatenate(([0], edges))[stroke]
+    swell = np.sin(np.pi * np.clip(since / (np.diff(np.concatenate(([0], edges)))[np.minimum(stroke, len(edges) - 1)]), 0, 1)) ** 0.5
+    return np.where(stroke % 2 == 0, _banded(rng, total), 0.7 * _banded(rng, total)) * swell
+
+
+def speech(rng: np.random.Generator, total: int, unheard: bool = False) -> Sound:
     """Somebody speaks; a few voices and languages, sometimes two at once, sometimes over hiss."""
-    sound = _spoken(rng, total)
+    sound = _spoken(rng, total, unheard)
     if rng.random() < 0.15:
-        sound = sound + _spoken(rng, total) * rng.uniform(0.2, 1)
+        sound = sound + _spoken(rng, total, unheard) * rng.uniform(0.2, 1)
     if rng.random() < 0.3:
         sound = sound + _coloured(rng, total) * 10 ** rng.uniform(-3.5, -2)
     return (sound / _peak(sound)).astype(np.float32)
 
 
-def _spoken(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+def _spoken(rng: np.random.Generator, total: int, unheard: bool) -> NDArray[np.floating]:
     if shutil.which("espeak-ng") is None:
         raise FileNotFoundError("espeak-ng is not installed, so there is nobody to speak; apt-get install espeak-ng.")
-    text = ". ".join(" ".join(rng.choice(WORDS, int(rng.integers(3, 14)))) for _ in range(6))
-    name = str(rng.choice(VOICES)) + str(rng.choice(VARIANTS))
+    words, voices, variants = (UNHEARD_WORDS, UNHEARD_VOICES, UNHEARD_VARIANTS) if unheard else (WORDS, VOICES, VARIANTS)
+    text = ". ".join(" ".join(rng.choice(words, int(rng.integers(3, 14)))) for _ in range(6))
+    name = str(rng.choice(voices)) + str(rng.choice(variants))
     command = ["espeak-ng", "--stdout", "-v", name, "-s", str(int(rng.integers(110, 230))), "-p", str(int(rng.integers(10, 90))), text]
     heard = subprocess.run(command, capture_output=True, check=True).stdout
     data = np.frombuffer(heard[44:], np.int16).astype(np.float64) / 32768

@@ -22,6 +22,13 @@ from llama.metrics import Agrees, chance, interval, majority, share
 from llama.mumu_llama import MuMuLLaMA
 
 HEARS, FOLLOWS, WORDS, MUSIC, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
+NINETY = 0.90  # the target of what has no other
+REMARKS = {
+    HEARS: "Beside real tunes and answers: how many different tunes or recordings there are; the interval is that of so many cases.",
+    FOLLOWS: "The player plays what its header says: lead, accompaniment, tempo and metre are true by construction, and checked by the programs that the notes "
+             "are played with and the grid on which they begin. Drums, mode and key are read from the notes. Style is told by a listener that is given places, lengths and "
+             "pitches of the notes and never the header; how often it is right itself stands beside it.",
+}
 Guessed = tuple[Sequence[bool] | None, Sequence[bool] | None]
 EXAMPLES = Path(__file__).parents[2] / "assets/examples"
 
@@ -43,6 +50,7 @@ class Figure:
     target: float | None = None
     most: bool = False
     unit: str = ""  # "" is a share
+    distinct: int | None = None  # independent cases among the count: tunes, recordings; the interval is theirs
 
     @property
     def reached(self) -> bool | None:
@@ -81,19 +89,24 @@ class Probing:
     folder: Path  # of the model, for its size
 
 
-def judged(table: str, what: str, where: str, given: Sequence[Any], truth: Sequence[Any], agrees: Agrees, target: float | None = None) -> Figure:
+def judged(
+    table: str, what: str, where: str, given: Sequence[Any], truth: Sequence[Any], agrees: Agrees, target: float | None = None, distinct: int | None = None
+) -> Figure:
     """Share of right answers with its interval, what the same answers reach about other cases, and what the commonest reaches."""
     hits = [agrees(one, true) for one, true in zip(given, truth, strict=True)]
-    low, high = interval(sum(hits), len(hits))
-    return Figure(table, what, where, share(hits), len(hits), low, high, chance(given, truth, agrees), majority(truth), target)
+    return counted(table, what, where, hits, target, (None, None), distinct, (chance(given, truth, agrees), majority(truth)))
 
 
-def counted(table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, guessed: Guessed = (None, None)) -> Figure:
+def counted(
+    table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, guessed: Guessed = (None, None), distinct: int | None = None,
+    guesses: tuple[float, float] | None = None,
+) -> Figure:
     """Share of cases that came out right. `guessed`: the same by what was made for other cases, and by the commonest answers;
-    Nones where there is nothing to guess."""
-    low, high = interval(sum(hits), len(hits))
-    by_chance, by_majority = (None if one is None else share(one) for one in guessed)
-    return Figure(table, what, where, share(hits), len(hits), low, high, by_chance, by_majority, target)
+    Nones where there is nothing to guess. `guesses`: both as shares. `distinct`: how many of the cases are independent."""
+    free = len(hits) if distinct is None else min(distinct, len(hits))
+    low, high = interval(free * share(hits) if hits else 0, free)
+    by_chance, by_majority = guesses or (None if one is None else share(one) for one in guessed)
+    return Figure(table, what, where, share(hits), len(hits), low, high, by_chance, by_majority, target, distinct=distinct)
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -112,7 +125,7 @@ def markdown(report: Report) -> str:
         band = "real tunes, middle 90 %" if table == MUSIC else "95 % interval"
         lines = [f"### {table.capitalize()}", "", f"| | | measured | target | {band} | chance | majority | cases |", "|---" * 8 + "|"]
         lines += [_line(one) for one in report.figures if one.table == table]
-        parts.append("\n".join(lines))
+        parts.append("\n".join(lines + (["", REMARKS[table]] if table in REMARKS else [])))
     if report.missing:
         parts.append("Not measured:\n\n" + "\n".join(f"- {line}" for line in report.missing))
     return "\n\n".join(parts) + "\n"
@@ -123,7 +136,7 @@ def _line(one: Figure) -> str:
     spread = "" if one.low is None else f"{shown(one.low, unit)} to {shown(one.high, unit)}"
     value = shown(one.value, unit) + (" (missed)" if one.reached is False else "")
     target = "" if one.target is None else ("at most " if one.most else "") + shown(one.target, unit)
-    cells = (one.what, one.where, value, target, spread, shown(one.chance, unit), shown(one.majority, unit), str(one.count))
+    cells = (one.what, one.where, value, target, spread, shown(one.chance, unit), shown(one.majority, unit), str(one.count) if one.distinct is None else f"{one.count} ({one.distinct} distinct)")
     return "| " + " | ".join(cell.replace(" x", "") if unit == "x" else cell for cell in cells) + " |"
 
 

@@ -6,27 +6,29 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
+from DataSet import chatter, dialogues, phrases
 from DataSet import clips as drawn
-from DataSet import dialogues, phrases
 from DataSet.composer import is_held_out
 from DataSet.dialogues import Dialogue
+from DataSet.requests import capital
 from DataSet.scenes import MOODS
+from DataSet.wishes import edited
 from DataSet.wording import pick
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
 from llama.media import load_frames
-from llama.metrics import ends_silent, rank_correlation, tempo_agrees
-from llama.notes import Attributes
+from llama.metrics import ends_silent, interval, rank_correlation, tempo_agrees
+from llama.notes import KEYS, TEMPI, Attributes
 from recipes.nano import listening, photographs
 from recipes.nano.measure import JUDGED, draw_music, right, said
-from recipes.nano.measure_words import PARAPHRASES, STARTS, judge_edit
-from recipes.nano.probes import FOLLOWS, HEARS, WORDS, Figure, Probing, counted, judged
+from recipes.nano.measure_words import PARAPHRASES, STARTS
+from recipes.nano.probes import FOLLOWS, HEARS, NINETY, WORDS, Figure, Probing, counted, judged
 from recipes.nano.probes_hear import OWN, agrees, answers, recordings
+from recipes.nano.style_listener import listener
 
 TARGETS = {"lead": 0.97, "drums": 0.97, "tempo": 0.95, "mode": 0.90, "metre": 0.90, "style": 0.90}
 LENGTHS = (8.0, 12.35, 6.7, 10.0, 14.9)  # seconds that are asked for, in turn; not on any grid of bars
@@ -37,6 +39,7 @@ SEEN = 16 * 8  # frames of a real clip
 STRIDES = (1, 3, 8)  # of a real clip's frames: the same scene slower and faster
 BATCH = 10
 TOKENS = 80
+ODD = 40  # impossible wishes, and questions outside music
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,18 @@ def wishes(probing: Probing) -> None:
     for name in JUDGED:
         truth = [getattr(one.piece, name) for one in wanted]
         probing.report.add(judged(FOLLOWS, name, "wishes, by the notes", notes(made, name), truth, same(name), TARGETS.get(name)))
+        if name == "style":
+            declared = [one.reply.score.attributes.style if one.reply.score else None for one in made]
+            probing.report.add(judged(FOLLOWS, name, "wishes, as the player's header says", declared, truth, same(name)), style_heard())
     probing.report.add(counted(FOLLOWS, "length and ending", f"within {WITHIN} s, by the sound", [ends_well(one) for one in made], 0.99))
     by_ear(probing, wanted, made)
+
+
+def style_heard() -> Figure:
+    """How often the listener for style is right about composed pieces that it was not fitted to."""
+    known = listener()
+    low, high = interval(known.accuracy * known.count, known.count)
+    return Figure(FOLLOWS, "the listener for style itself", "pieces of the composer", known.accuracy, known.count, low, high)
 
 
 def ends_well(made: Made) -> bool:
@@ -110,6 +123,35 @@ def by_ear(probing: Probing, wanted: Sequence[Dialogue], made: Sequence[Made]) -
         probing.report.add(judged(FOLLOWS, "mode", "wishes, by chroma", keys, [piece.mode for _, piece in heard], same("mode")))
 
 
+def impossible(probing: Probing) -> None:
+    """Wishes that cannot be had: the answer says what is done instead, and it is done."""
+    rng = np.random.default_rng(9)
+    wanted = [dialogues.impossible(rng) for _ in range(min(ODD, probing.count))]
+    made = make(probing, [Turn(one.instruction) for one, _ in wanted])
+    told = [says_instead(one.reply.text, name, wish.piece) for one, (wish, name) in zip(made, wanted, strict=True)]
+    done = [same(name)(listening.in_notes(one.reply.score, name), getattr(wish.piece, name)) for one, (wish, name) in zip(made, wanted, strict=True)]
+    where = "tempo, instrument, metre or key that there is not"
+    both = [one and other for one, other in zip(told, done, strict=True)]
+    for what, hits, target in (("said what is done instead, and done", both, NINETY), ("said what is done instead", told, None), ("done, by the notes", done, None)):
+        probing.report.add(counted(FOLLOWS, what, where, hits, target))
+
+
+def says_instead(text: str, name: str, piece: Attributes) -> bool:
+    """Whether the answer begins with a sentence that says what is taken for what cannot be had."""
+    value = {"tempo": f"{piece.tempo} beats", "metre": f"{piece.metre}/4", "key": KEYS[piece.key], "lead": f"the {piece.lead}"}[name]
+    return f"so I take {value}" in text and text.startswith(("I ", "That is "))
+
+
+def refusals(probing: Probing) -> None:
+    """Questions outside music, in words of training and in others."""
+    rng = np.random.default_rng(10)
+    for held_out, where in ((False, "questions outside music"), (True, "questions outside music, words never used")):
+        asked = [Turn(capital(chatter.off_topic(rng, held_out))) for _ in range(min(ODD, probing.count))]
+        replies = probing.model.respond(asked, GenerationOptions(max_tokens=40, seconds=1.0))
+        hits = [any(reply.text.startswith(start.split("{")[0][:16]) for start in STARTS["refusal"]) and reply.music is None for reply in replies]
+        probing.report.add(counted(FOLLOWS, "refused", where, hits, NINETY))
+
+
 # -- sight --------------------------------------------------------------------------------------------------------
 
 
@@ -124,9 +166,15 @@ def pictures(probing: Probing) -> None:
     truth = {name: [getattr(one, name) for one, _ in shown] for name in ("mood", "energy")}
     looked = probing.model.respond([Turn(pick(rng, phrases.LOOK), image=path) for _, path in shown], GenerationOptions(max_tokens=24, music=False))
     named = [next((mood for mood in MOODS if mood in reply.text), None) for reply in looked]
-    for name, given in (("mood", [listening.mood_of(one.reply.score) for one in made]), ("energy", [listening.energy_of(one.reply.score) for one in made])):
-        probing.report.add(judged(FOLLOWS, name, "photographs, by the notes", given, truth[name], lambda a, b: a == b, 0.75))
-    probing.report.add(judged(FOLLOWS, "mood", "photographs, as answered", named, truth["mood"], lambda a, b: a == b))
+    equal, scores = (lambda a, b: a == b), [one.reply.score for one in made]
+    played = {"mood": [listening.mood_of(score) for score in scores], "energy": [listening.energy_of(score) for score in scores]}
+    for name, given in played.items():
+        probing.report.add(judged(FOLLOWS, name, "photographs, by the notes", given, truth[name], equal, 0.75))
+    both = [list(zip(one["mood"], one["energy"], strict=True)) for one in (played, truth)]
+    probing.report.add(
+        judged(FOLLOWS, "mood and energy", "photographs, by the notes", both[0], both[1], equal),
+        judged(FOLLOWS, "mood", "photographs, as answered", named, truth["mood"], equal),
+    )
 
 
 def films(probing: Probing) -> None:
@@ -151,7 +199,7 @@ def speeds(frames: np.ndarray) -> list[np.ndarray]:
 
 
 def _follows_motion(motion: Sequence[float], made: Sequence[Made], where: str) -> Figure:
-    pairs = [(one, made_one.reply.score.attributes.tempo) for one, made_one in zip(motion, made, strict=True) if made_one.reply.score]
+    pairs = [(one, listening.tempo_of(made_one.reply.score)) for one, made_one in zip(motion, made, strict=True) if made_one.reply.score]
     value = rank_correlation(*zip(*pairs, strict=True)) if pairs else float("nan")
     return Figure(FOLLOWS, "tempo follows motion", f"{where}, rank correlation", value, len(pairs), chance=0.0, target=0.7, unit="rho")
 
@@ -176,21 +224,45 @@ def edits(probing: Probing) -> None:
     heard, rng = recordings(probing, OWN), np.random.default_rng(3)
     wanted = [draw_music(lambda piece=piece: dialogues.edit(rng, piece), 1)[0] for piece in heard.pieces]
     made = make(probing, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, heard.waves, strict=True)])
-    pairs = [(one.piece, piece) for one, piece in zip(wanted, heard.pieces, strict=True)]
-    real, *guesses = (edit_hits(pairs, told) for told in listeners(by_notes(made), [asdict(one) for one, _ in pairs]))
-    for place, (what, target) in enumerate((("the asked change happens", 0.90), ("each other attribute is kept", 0.75))):
-        probing.report.add(counted(FOLLOWS, what, "edits, by the notes", real[place], target, tuple(guess[place] for guess in guesses)))
+    changes = [Change(one.piece, piece) for one, piece in zip(wanted, heard.pieces, strict=True)]
+    real, *guesses = (edit_hits(changes, told) for told in listeners(by_notes(made), [asdict(one.wanted) for one in changes]))
+    for what, target in EDITED.items():
+        probing.report.add(counted(FOLLOWS, what, "edits, by the notes", real[what], target, tuple(guess[what] for guess in guesses)))
 
 
-def edit_hits(pairs: Sequence[tuple[Attributes, Attributes]], told: Told) -> tuple[list[bool], list[bool]]:
-    """For (wanted, heard) pieces whether all that was to change did, case by case, and whether each other attribute stayed."""
-    changed, kept = [], []
-    for at, (wanted, heard) in enumerate(pairs):
-        asked = [name for name in (*JUDGED, "key") if getattr(wanted, name) != getattr(heard, name)]
-        hit = {name: same(name)(told(at, name), getattr(wanted, name)) for name in (*JUDGED, "key")}
-        changed += [all(hit[name] for name in asked)] if asked else []
-        kept += [hit[name] for name in JUDGED if name not in asked]
-    return changed, kept
+EDITED = {"the asked change happens": 0.90, "each other attribute is kept": 0.75, "all other attributes are kept": None}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a piece should become, and what was heard. `pace`: "faster" or "slower", however much."""
+
+    wanted: Attributes
+    heard: Attributes
+    pace: str = ""
+
+    @property
+    def asked(self) -> list[str]:
+        """What must change: nothing of what is so already."""
+        names = [name for name in (*JUDGED, "key") if getattr(self.wanted, name) != getattr(self.heard, name) and (name, self.pace == "") != ("tempo", False)]
+        return names + (["tempo"] if self.pace and self.heard.tempo != {"faster": TEMPI[-1], "slower": TEMPI[0]}[self.pace] else [])
+
+    def right(self, name: str, given: Any) -> bool:
+        if name == "tempo" and name in self.asked and self.pace:
+            return given is not None and (given > self.heard.tempo if self.pace == "faster" else given < self.heard.tempo)
+        return same(name)(given, getattr(self.heard if self.pace and name == "tempo" else self.wanted, name))
+
+
+def edit_hits(changes: Sequence[Change], told: Told) -> dict[str, list[bool]]:
+    """Whether all that was to change did, case by case; whether each other attribute, the key too, stayed; and whether all did."""
+    changed, kept, whole = [], [], []
+    for at, one in enumerate(changes):
+        hit = {name: one.right(name, told(at, name)) for name in (*JUDGED, "key")}
+        changed += [all(hit[name] for name in one.asked)] if one.asked else []
+        others = [hit[name] for name in hit if name not in one.asked]
+        kept += others
+        whole.append(all(others))
+    return dict(zip(EDITED, (changed, kept, whole), strict=True))
 
 
 # -- other words --------------------------------------------------------------------------------------------------
@@ -244,13 +316,19 @@ def _edited(probing: Probing, rows: Rows, known: Known) -> None:
     heard = recordings(probing, OWN)
     cases = [(row, at % len(heard.waves)) for at, row in enumerate([*rows] * max(1, min(5, probing.count // len(rows))))]
     made = make(probing, [Turn(row["text"], audio=heard.waves[at]) for row, at in cases])
-    three: list[dict[str, list[bool]]] = []
-    for told in listeners(by_notes(made), [asdict(heard.pieces[at]) for _, at in cases]):
-        three.append({"asked": [], "kept": []})
-        for number, (row, at) in enumerate(cases):
-            judge_edit(row["change"], heard.pieces[at], partial(told, number), three[-1])
-    for name, what in (("asked", "the asked change happens"), ("kept", "each other attribute is kept")):
-        _beside(probing, what, [one[name] for one in three], [known[FOLLOWS, what, "edits, by the notes"]])
+    changes = [_change(row["change"], heard.pieces[at]) for row, at in cases]
+    three = [edit_hits(changes, told) for told in listeners(by_notes(made), [asdict(one.wanted) for one in changes])]
+    for what, target in EDITED.items():
+        if target is None:
+            probing.report.add(counted(WORDS, what, "paraphrases", three[0][what], None, (three[1][what], three[2][what])))
+        else:
+            _beside(probing, what, [one[what] for one in three], [known[FOLLOWS, what, "edits, by the notes"]])
+
+
+def _change(asked: Mapping[str, Any], heard: Attributes) -> Change:
+    pace = asked.get("tempo", "")
+    pace = pace if isinstance(pace, str) else ""
+    return Change(edited(heard, {name: value for name, value in asked.items() if name != "tempo" or not pace}), heard, pace)
 
 
 def _talk(probing: Probing, rows: Rows, known: Known) -> None:
@@ -259,4 +337,4 @@ def _talk(probing: Probing, rows: Rows, known: Known) -> None:
     probing.report.add(judged(WORDS, "talk, refusals", "paraphrases", [reply.text for reply in replies], [row["answer"] for row in rows], begins))
 
 
-STEPS = {"wishes": wishes, "pictures": pictures, "clips": films, "edits": edits, "paraphrases": paraphrases}
+STEPS = {"wishes": wishes, "impossible wishes": impossible, "refusals": refusals, "pictures": pictures, "clips": films, "edits": edits, "paraphrases": paraphrases}

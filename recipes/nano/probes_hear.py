@@ -22,7 +22,7 @@ from recipes.nano.ears_data import SAMPLE_RATE, Clips
 from recipes.nano.examples import PIECES
 from recipes.nano.material import FIELDS
 from recipes.nano.measure import said
-from recipes.nano.probes import EXAMPLES, HEARS, Figure, Probing, judged
+from recipes.nano.probes import EXAMPLES, HEARS, Figure, Probing, counted, judged
 
 OWN, UNSEEN, OTHER, TUNES = "own pieces, training soundfonts", "a soundfont never heard", "a soundfont half heard", "real tunes held out"
 SETS = {OWN: "test_same", UNSEEN: "test_unseen", OTHER: "test_kin", TUNES: "test_tunes"}
@@ -40,6 +40,12 @@ BATCH = 12
 class Recordings:
     waves: Sequence[Waveform]
     pieces: Sequence[Attributes]
+    tunes: Sequence[str] = ()  # what each is a setting of, where several may be of one tune
+
+    @property
+    def distinct(self) -> int | None:
+        """Different tunes among them; None where every recording is a piece of its own."""
+        return len(set(self.tunes)) if self.tunes else None
 
 
 def agrees(name: str) -> Callable[[Any, Any], bool]:
@@ -58,7 +64,8 @@ def recordings(probing: Probing, where: str) -> Recordings | None:
     """A set as rendered; for our own pieces else the shipped examples; None where there is nothing."""
     if (probing.data / "data" / f"{SETS[where]}.jsonl").exists():
         waves, labels = clips(probing.data, SETS[where], probing.count)
-        return Recordings(waves, [Attributes(**{name: label[name] for name in FIELDS}) for label in labels])
+        tunes = [label["source"] for label in labels] if where == TUNES else []
+        return Recordings(waves, [Attributes(**{name: label[name] for name in FIELDS}) for label in labels], tunes)
     if where != OWN:
         return None
     names = list(PIECES)[: probing.count]
@@ -84,7 +91,7 @@ def figures(where: str, heard: Recordings, told: Mapping[str, Sequence[str]], sw
     for name, texts in told.items():
         given, truth = [said(name, text) for text in texts], [getattr(piece, name) for piece in heard.pieces]
         target = TARGETS[name][COLUMN[where]] if name in TARGETS else None
-        found.append(judged(HEARS, name, where, given, truth, agrees(name), target))
+        found.append(judged(HEARS, name, where, given, truth, agrees(name), target, heard.distinct))
         if swapped:
             found.append(_swapped(found[-1], given, truth, agrees(name)))
     return found
@@ -106,7 +113,14 @@ def hears(probing: Probing) -> None:
             probing.report.missing.append(f"{where}: {probing.data}/data has no {name}; make it with python -m recipes.nano.render")
             continue
         asked = {field: [pick(rng, questions.QUESTIONS[field]) for _ in heard.waves] for field in FIELDS}
-        probing.report.add(*figures(where, heard, answers(probing.model, heard.waves, asked), swapped=where == OWN))
+        told = answers(probing.model, heard.waves, asked)
+        probing.report.add(*figures(where, heard, told, swapped=where == OWN), taken_for_music(where, heard, told))
+
+
+def taken_for_music(where: str, heard: Recordings, told: Mapping[str, Sequence[str]]) -> Figure:
+    """How often ordinary questions about music are not answered by calling it noise, silence or speech."""
+    hits = [called(text) == "music" for texts in told.values() for text in texts]
+    return counted(HEARS, "music taken for music", where, hits, distinct=heard.distinct or len(next(iter(told.values()))))
 
 
 def not_music(probing: Probing) -> None:
@@ -123,6 +137,10 @@ def not_music(probing: Probing) -> None:
     told = answers(probing.model, waves, {"": asked}, 40)[""] + answers(probing.model, heard.waves, {"": about_music}, 40)[""]
     truth = kinds + ["music"] * len(about_music)
     probing.report.add(judged(HEARS, "no music", "noise, silence, speech, own pieces", [called(text) for text in told], truth, lambda given, true: given == true))
+    sources = [label["source"] for label in labels] + ["own pieces, asked whether they are music"] * len(about_music)
+    for source in dict.fromkeys(sources):
+        hits = [called(text) == true for text, true, one in zip(told, truth, sources, strict=True) if one == source]
+        probing.report.add(counted(HEARS, "called what it is", source, hits))
 
 
 def called(text: str) -> str:

@@ -5,7 +5,7 @@
 Writes the sets train, test_same (our composer, attribute combinations that no training clip has), test_unseen (those,
 through FreePats, of which no training clip has a note), test_kin (the same through TimGM6mb, which shares half of its samples
 with sf_GMbank), test_tunes (real tunes that were never trained on, nor versions of them, arranged in such combinations), noise_train and noise_test
-(silence, noise, speech).
+(silence, noise, speech; in tests by voices, with words and mostly of kinds of noise that training never has).
 Training clips vary as recipes/nano/studio.py says; test clips are played plainly. Running it again continues where it stopped.
 """
 
@@ -52,6 +52,7 @@ TRAINING_FONTS: Mapping[str, float] = {
 PLAIN_FONTS: Mapping[str, float] = {"FluidR3_GM": 0.45, "MuseScore_General_Full": 0.4, "OPL-3_FM_128M": 0.15}  # of test clips
 UNSEEN = {"test_unseen": "freepats", "test_kin": "TimGM6mb"}  # never played in training; only the first was never heard
 TUNE_SHARE = 0.45  # of the training clips
+UNHEARD_NOISE = 0.6  # of the noises in noise_test: kinds that noise_train does not have
 RUN = 16  # moves in a row that two tunes share only if they are versions of one
 Turns = tuple[int, ...]
 LONGEST = 14.0  # seconds of a piece that a clip is cut from
@@ -158,10 +159,11 @@ def make_noise(name: str, index: int) -> Clip:
     """Clip number `index` of what is not music; its labels are its kind alone."""
     rng = np.random.default_rng([zlib.crc32(name.encode()), index])
     kind = str(rng.choice(noises.KINDS[1:], p=(0.45, 0.1, 0.45)))
-    sound = noises.sample(rng, kind, CLIP_SECONDS)
+    unheard = name == "noise_test" and (kind == "speech" or kind == "noise" and bool(rng.random() < UNHEARD_NOISE))
+    sound = noises.sample(rng, kind, CLIP_SECONDS, unheard)
     if kind == "speech" and name == "noise_train":
         sound = studio.treated(rng, sound)
-    labels = {**dict.fromkeys(FIELDS), "kind": kind, "source": kind, "font": None, "offset": 0.0, "seconds": float(CLIP_SECONDS)}
+    labels = {**dict.fromkeys(FIELDS), "kind": kind, "source": f"unheard {kind}" if unheard else kind, "font": None, "offset": 0.0, "seconds": float(CLIP_SECONDS)}
     return whole(sound, kind != "silence"), np.zeros((ROLL_FRAMES, ROLL_WIDTH), np.uint8), labels
 
 

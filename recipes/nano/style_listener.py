@@ -1,0 +1,107 @@
+"""A listener that names the style of a piece from its notes alone: where in the bar each track strikes, how long, and what.
+
+It never sees what the player was told. Places are eighths of the bar's grid and lengths whole eighths, so that swing and
+articulation, which the player adds to a style by itself, give nothing away. Fitted anew when it is first asked, in seconds, to
+pieces of our composer's whose combinations training may contain; `accuracy` is that on combinations kept from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from DataSet.composer import compose, sample_attributes
+from llama.notes import DRUMS, METRES, STYLES, Note, Score, bass_root
+
+PIECES, TESTED = 1500, 300
+SECONDS = (6.0, 16.0)  # of the pieces
+RIDGE = 0.3  # how strongly weights are kept small
+STEPS = ((0,), (3, 4), (6, 7), (12,))  # semitones of a bass note over its chord's: root, third, fifth, octave
+LONGEST = 8.0  # eighths; longer notes count as such
+Vector = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Weights [features, styles] by metre, and how often it is right about pieces that it was not fitted to."""
+
+    weights: dict[int, Vector]
+    accuracy: float
+    count: int
+
+    def name(self, score: Score) -> str | None:
+        """The style; None for a piece without a whole bar."""
+        heard = features(score)
+        return None if heard is None else STYLES[int(np.argmax(heard @ self.weights[score.attributes.metre]))]
+
+
+def features(score: Score) -> Vector | None:
+    """What is struck on each eighth of a bar, on average over the whole bars, and how long it is held."""
+    metre, beat = score.attributes.metre, 60 / score.attributes.tempo
+    width = 2 * metre
+    eighths = {name: [(_eighth(note.start / beat), note) for note in score.track(name)] for name in ("lead", "accompaniment", "bass", "drums")}
+    bars = round(score.chords[-1].start / beat) // metre if score.chords else 0
+    if not bars:
+        return None
+    struck = {name: [(at, note) for at, note in found if at < bars * width] for name, found in eighths.items()}
+    roots = [chord.root for chord in score.chords]
+    rows = [_places([at for at, _ in _strikes(struck[name])], width) for name in ("lead", "accompaniment", "bass")]
+    rows.append(_places([at for at, _ in struck["accompaniment"]], width))  # voices, not strikes
+    rows += [_places([at for at, note in struck["bass"] if note.pitch - bass_root(roots[at // width]) in steps], width) for steps in STEPS]
+    rows += [_places([at for at, note in struck["drums"] if note.pitch == key], width) for key in DRUMS]
+    lengths = [_places([at for at, _ in found], width, [_length(note, beat) for _, note in found])
+               for found in (_strikes(struck[name]) for name in ("accompaniment", "bass", "lead"))]
+    means = [np.mean([_length(note, beat) for _, note in struck[name]] or [0.0]) / LONGEST for name in ("lead", "accompaniment", "bass")]
+    full = np.mean([sum(start == at for start, _ in struck["accompaniment"]) >= 4 for at, _ in _strikes(struck["accompaniment"])] or [0.0])
+    played = np.concatenate([*rows, *(row / LONGEST for row in lengths)]) / bars
+    return np.concatenate([played, np.minimum(played, 0.5), means, [full, float(bool(struck["drums"])), 1.0]])
+
+
+def _eighth(beats: float) -> int:
+    """The eighth a note is written on; an off-beat may come late."""
+    whole = int(beats + 0.1)
+    return 2 * whole + (beats - whole > 0.25)
+
+
+def _length(note: Note, beat: float) -> float:
+    """Eighths that a note is written to last: whole ones, whatever part of them sounds."""
+    return min(LONGEST, float(max(1, np.ceil(2 * note.duration / beat - 0.05))))
+
+
+def _strikes(found: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
+    """The first note of each eighth that something begins on."""
+    return list({at: (at, note) for at, note in reversed(found)}.values())
+
+
+def _places(found: Sequence[int], width: int, weights: Sequence[float] | None = None) -> Vector:
+    return np.bincount([at % width for at in found], weights, width).astype(float) if len(found) else np.zeros(width)
+
+
+@lru_cache(maxsize=1)
+def listener() -> Listener:
+    """Fitted by ridge regression on one target a style, for each metre; the same every time."""
+    rng = np.random.default_rng(31)
+    known = [_drawn(rng, False) for _ in range(PIECES)]
+    weights = {metre: _fitted([(heard, style) for heard, style, of in known if of == metre]) for metre in METRES}
+    fitted = Listener(weights, 0.0, 0)
+    fresh = [_drawn(rng, True) for _ in range(TESTED)]
+    hits = [STYLES[int(np.argmax(heard @ fitted.weights[metre]))] == style for heard, style, metre in fresh]
+    return Listener(weights, float(np.mean(hits)), len(hits))
+
+
+def _drawn(rng: np.random.Generator, held_out: bool) -> tuple[Vector, str, int]:
+    while True:
+        piece = sample_attributes(rng, held_out)
+        heard = features(compose(rng, piece, float(rng.uniform(*SECONDS))))
+        if heard is not None:
+            return heard, piece.style, piece.metre
+
+
+def _fitted(known: Sequence[tuple[Vector, str]]) -> Vector:
+    seen = np.stack([heard for heard, _ in known])
+    wanted = np.eye(len(STYLES))[[STYLES.index(style) for _, style in known]]
+    return np.linalg.solve(seen.T @ seen + RIDGE * np.eye(seen.shape[1]), seen.T @ wanted)
