@@ -42,6 +42,34 @@ def test_it_listens_to_what_it_is_given(nano: llama.MuMuLLaMA) -> None:
     assert len({reply.text for reply in nano.respond(turns, GenerationOptions(music=False))}) >= 4
 
 
+def test_it_hears_the_mode(nano: llama.MuMuLLaMA) -> None:
+    modes = {"piano_waltz": "major", "violin_swing": "major", "flute_ballad": "minor", "guitar_rock": "minor"}
+    turns = [Turn("Is this in a major or a minor key?", audio=EXAMPLES / f"{name}.flac") for name in modes]
+    answers = [reply.text for reply in nano.respond(turns, GenerationOptions(music=False))]
+    assert sum(mode in answer.lower() for mode, answer in zip(modes.values(), answers, strict=True)) >= 3, answers
+
+
+def test_what_is_no_music_is_called_what_it_is(nano: llama.MuMuLLaMA) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = Waveform(0.1 * torch.randn(1, 8 * 24_000, generator=generator), 24_000)
+    silence = Waveform(torch.zeros(1, 8 * 24_000), 24_000)
+    turns = [Turn("Which instruments do you hear?", audio=wave) for wave in (noise, silence, EXAMPLES / "piano_waltz.flac")]
+    heard = [reply.text.lower() for reply in nano.respond(turns, GenerationOptions(music=False))]
+    assert "noise" in heard[0] and ("silen" in heard[1] or "nothing" in heard[1]) and "piano" in heard[2], heard
+
+
+def test_an_impossible_wish_is_answered_with_what_is_played_instead(nano: llama.MuMuLLaMA) -> None:
+    reply = nano.respond(Turn("Play a jazz tune at 3000 bpm"), GenerationOptions(seconds=3.0))
+    assert "180" in reply.text and reply.score.attributes.tempo == 180
+
+
+def test_a_key_that_is_asked_for_is_played(nano: llama.MuMuLLaMA) -> None:
+    turns = [Turn(f"A slow piano piece in {key}") for key in ("E minor", "D major", "B flat major", "F sharp minor")]
+    played = [reply.score.attributes for reply in nano.respond(turns, GenerationOptions(seconds=4.0))]
+    asked = [(4, "minor"), (2, "major"), (10, "major"), (6, "minor")]
+    assert sum((one.key, one.mode) == wish for one, wish in zip(played, asked, strict=True)) >= 3, played
+
+
 def test_it_plays_what_is_asked_for(nano: llama.MuMuLLaMA) -> None:
     wishes = [Turn("A slow, sad piano piece"), Turn("A fast dance for trumpet with drums"), Turn("A waltz for violin")]
     replies = nano.respond(wishes, GenerationOptions(seconds=4.3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,14 +26,16 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     for axis, (title, found) in zip(axes, panels, strict=False):
         _panel(axis, title, found)
     canvas.suptitle("Held-out probes: bar reached, | target, x chance, o commonest answer, line 95 % interval", fontsize=9, color=INK)
-    canvas.savefig(path, dpi=110, format="png")
+    canvas.savefig(path, dpi=80, format="png")
 
 
 def _panels(figures: Sequence[Figure]) -> list[tuple[str, list[Figure]]]:
     shares = [one for one in figures if one.unit == "" and one.value == one.value]
-    heard = dict.fromkeys(one.where for one in shares if one.table == HEARS)
-    panels = [(f"{HEARS}: {where}", [one for one in shares if (one.table, one.where) == (HEARS, where)]) for where in heard]
-    return [*panels, *((table, [one for one in shares if one.table == table]) for table in (FOLLOWS, WORDS))]
+    heard = [one for one in shares if one.table == HEARS]
+    columns = {where: [one for one in heard if one.where == where] for where in dict.fromkeys(one.where for one in heard)}
+    panels = [(f"{HEARS}: {where}", rows) for where, rows in columns.items() if len(rows) > 1]
+    single = [dataclasses.replace(one, what=f"{one.what}: {one.where}") for rows in columns.values() if len(rows) == 1 for one in rows]
+    return [*panels, (f"{HEARS}: what is no music", single), *((table, [one for one in shares if one.table == table]) for table in (FOLLOWS, WORDS))]
 
 
 def _panel(axis, title: str, found: Sequence[Figure]) -> None:  # noqa: ANN001 - matplotlib is imported only where it draws
