@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,10 @@ class Spectrum:
             raise ValueError(f"A hop of {hop} samples is no multiple of {config.slower}; choose other factors in \"slower\".")
         self.config, self.sample_rate, self.hop, self.receptive = config, sample_rate, hop, receptive
         self._tables: dict[torch.device, list[tuple[Tensor, Tensor, Tensor]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process makes its tables anew: they are large, and may lie on a device."""
+        return {**self.__dict__, "_tables": {}}
 
     @torch.no_grad()
     def __call__(self, samples: Tensor, frames: int) -> Tensor:
