@@ -151,7 +151,7 @@ def test_part_of_an_adapter_may_train(models: Callable, media: dict[str, Path]) 
     model = models("nano")
     rows = kept(Features(model, None, {"adapters.audio.mix.weight", "adapters.image.mix.bias"}), "audio", media["short"])
     assert {name: tuple(value.shape) for name, value in rows[0].items()} == {
-        "channels": (5, 192), "rhythm": (128,), "harmony": (128,)}  # fmt: skip
+        "channels": (6, 192), "timbre": (128,), "rhythm": (128,), "harmony": (128,)}  # fmt: skip
     grad, = torch.autograd.grad(heard(model, rows).square().sum(), [model.adapters["audio"].mix.weight])
     assert grad.any()
 
@@ -165,8 +165,8 @@ FORMS = [
     ("recurrent", "audio", NOTHING, ("recurrent",)),
     ("recurrent", "audio", {"adapters.audio.pools.recurrent.rnn.bias_hh_l0"}, ("frames",)),
     ("recurrent", "audio", {"adapters.audio.mix.weight"}, ("states.0", "states.1")),
-    ("nano", "audio", {"adapters.audio.pools.rhythm.mix.weight"}, ("channels", "harmony", "states.0", "states.1")),
-    ("nano", "audio", {"adapters.audio.pools.harmony.out.bias"}, ("channels", "rhythm", "states.0", "states.1")),
+    ("nano", "audio", {"adapters.audio.pools.rhythm.mix.weight"}, ("channels", "harmony", "states.0", "states.1", "timbre")),
+    ("nano", "audio", {"adapters.audio.pools.harmony.out.bias"}, ("channels", "rhythm", "states.0", "states.1", "timbre")),
 ]
 
 

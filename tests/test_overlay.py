@@ -197,7 +197,7 @@ def test_a_base_of_another_size(nano: MuMuLLaMA, tmp_path: Path) -> None:
 def test_weights_without_a_place_change_nothing(nano: MuMuLLaMA, name: str, value: torch.Tensor, message: str) -> None:
     before = {key: one.clone() for key, one in own_state(nano).items()}
     with pytest.raises(ValueError, match=message):
-        apply_overlay(nano, {"llama.tok_embeddings.weight": torch.zeros(2008, 192), name: value})
+        apply_overlay(nano, {"llama.tok_embeddings.weight": torch.zeros_like(nano.llama.tok_embeddings.weight), name: value})
     assert equal(before, own_state(nano))
 
 
@@ -214,7 +214,7 @@ def test_a_merged_model_is_merged_anew(nano: MuMuLLaMA, trained: State) -> None:
 
 def test_rows_lie_over_the_whole_map(nano: MuMuLLaMA) -> None:
     model = llama.load(NANO, merge_lora=False)
-    whole, rows = torch.randn(2008, 192), torch.randn(8, 192)
+    whole, rows = torch.randn_like(model.llama.output.weight), torch.randn(8, 192)
     apply_overlay(model, {NEW_ROWS: rows, "llama.output.weight": whole})
     assert torch.equal(model.llama.output.weight, torch.cat([whole[:-8], rows]))
 

@@ -64,7 +64,7 @@ def pair(ground: Ground, launch: Launcher, tmp_path_factory: pytest.TempPathFact
 def at_random(run: Started) -> None:
     """Waits for a moment that was drawn: past the first checkpoint, well before the end."""
     draw = random.SystemRandom()
-    step, delay = draw.randint(SAVE_EVERY + 1, STEPS - 2), draw.uniform(0, 0.1)
+    step, delay = draw.randint(SAVE_EVERY + 1, STEPS - 3), draw.uniform(0, 0.05)
     print(f"the kill comes {delay:.3f} s after step {step}")
     run.reach(step)
     time.sleep(delay)
