@@ -17,7 +17,7 @@ from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
 from llama.frozen import check_report, check_unexpected
-from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, generate
+from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, Weights, generate
 from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
@@ -202,7 +202,7 @@ class MusicGenDecoder(nn.Module):
     def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:
         """After every step: all codes [B, K, n + F], `known` [B, K, n] first, and how many frames of them are complete."""
         frames = math.ceil(request.samples(self.sample_rate) / self.hop - 1e-6)
-        model = CodeModel(self.model, request.condition.to(self.device), request.mask, request.guided)
+        model = CodeModel(Weights(self.model), request.condition.to(self.device), request.mask, request.guided)
         grid = DelayedGrid(known, frames, model.pad, self.voices)
         codec = self.model.audio_encoder
         grammar = codec.grammar(frames) if hasattr(codec, "grammar") else None

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
@@ -22,7 +24,12 @@ class Grammar(Protocol):
 
     def forced(self, codes: Tensor, book: int, frame: int) -> Tensor | None: ...
 
+    def code(self, codes: NDArray[np.int64], book: int, frame: int) -> int: ...
+
     def temperature(self, book: int) -> float | None: ...
+
+
+COLDEST = 1e-4  # temperatures are divided by
 
 
 @dataclass(frozen=True)
@@ -52,42 +59,51 @@ class Layer:
         self.final_norm, self.heads = layer.final_layer_norm, attention.num_heads
 
 
-class CodeModel:
-    """The decoder's weights laid out for stepping, and the keys and values of one piece of music."""
+class Weights:
+    """The decoder's weights laid out for stepping; several pieces may share them."""
 
-    def __init__(self, model: MusicgenForConditionalGeneration, condition: Tensor, mask: Tensor | None, guided: bool):
+    def __init__(self, model: MusicgenForConditionalGeneration):
         decoder = model.decoder.model.decoder
         self.books, self.pad = decoder.num_codebooks, model.decoder.config.vocab_size
         self.layers = [Layer(layer) for layer in decoder.layers]
         self.embeddings = torch.cat([book.weight for book in decoder.embed_tokens])
-        self.offsets = torch.arange(self.books, device=condition.device) * decoder.embed_tokens[0].num_embeddings
+        self.offsets = torch.arange(self.books, device=self.embeddings.device) * decoder.embed_tokens[0].num_embeddings
         self.positions, self.norm = decoder.embed_positions.weights, decoder.layer_norm
         self.head = torch.cat([head.weight for head in model.decoder.lm_heads])
         self.head_width = self.head.shape[1] // self.layers[0].heads
+        self.bridge: nn.Module = getattr(model, "enc_to_dec_proj", nn.Identity())  # condition -> the decoder's width
+
+
+class CodeModel:
+    """The keys and values of one piece of music, or of several at the same frame, and the step that adds to them."""
+
+    def __init__(self, weights: Weights, condition: Tensor, mask: Tensor | None, guided: bool):
+        self.weights, self.pad = weights, weights.pad
         self.rows, self.halves = condition.shape[0], 2 if guided else 1
         self.filled = 0
-        self._read_condition(model, condition.to(self.head.dtype), mask)
+        self._read_condition(condition.to(weights.head.dtype), mask)
 
-    def _read_condition(self, model: MusicgenForConditionalGeneration, condition: Tensor, mask: Tensor | None) -> None:
+    def _read_condition(self, condition: Tensor, mask: Tensor | None) -> None:
         """Cross-attention keys and values of the conditional rows. The unconditional half attends to zeros and its
         projections have no bias, so its cross-attention is exactly zero and is never computed."""
-        states = model.enc_to_dec_proj(condition) if hasattr(model, "enc_to_dec_proj") else condition
+        weights, states = self.weights, self.weights.bridge(condition)
         self.mask: Tensor | None = None
         if mask is not None and not bool(mask.bool().all()):
             keep = mask.to(states.device).bool()
             states = states * keep[..., None]
             # A row with nothing to attend to sees only zeros: attending to all of them is the same, and never NaN.
             self.mask = (keep | ~keep.any(-1, keepdim=True))[:, None, None]
-        split = (*states.shape[:2], self.layers[0].heads, -1)
+        split = (*states.shape[:2], weights.layers[0].heads, -1)
         self.cross = [
             tuple(functional.linear(states, w).view(split).transpose(1, 2).contiguous() for w in (x.cross_k, x.cross_v))
-            for x in self.layers
+            for x in weights.layers
         ]
 
     def allocate(self, positions: int) -> None:
         """Room for `positions` of self-attention; NaN where nothing is written yet, so that reading ahead would show."""
-        shape = (len(self.layers), 2, self.rows * self.halves, self.layers[0].heads, positions, self.head_width)
-        self.cache = self.head.new_full(shape, float("nan"))
+        layers, width = self.weights.layers, self.weights.head_width
+        shape = (len(layers), 2, self.rows * self.halves, layers[0].heads, positions, width)
+        self.cache = self.weights.head.new_full(shape, float("nan"))
 
     @property
     def full(self) -> bool:
@@ -95,40 +111,51 @@ class CodeModel:
 
     def step(self, codes: Tensor) -> Tensor:
         """Codes [B, K, T] at the next T positions -> logits [N, K, V] (float32) of the last of them."""
-        rows, _, steps = codes.shape
+        weights, (rows, _, steps) = self.weights, codes.shape
         start, self.filled = self.filled, self.filled + steps
-        tokens = (codes.transpose(1, 2) + self.offsets).reshape(rows * steps, self.books)
-        hidden = functional.embedding_bag(tokens, self.embeddings, mode="sum").view(rows, steps, -1)
-        hidden = (hidden + self.positions[start : self.filled]).repeat(self.halves, 1, 1).flatten(0, 1)
-        for layer, cache, cross in zip(self.layers, self.cache, self.cross, strict=True):
+        tokens = (codes.transpose(1, 2) + weights.offsets).reshape(rows * steps, weights.books)
+        hidden = functional.embedding_bag(tokens, weights.embeddings, mode="sum").view(rows, steps, -1)
+        hidden = self._lanes(hidden + self._places(start, steps)).flatten(0, 1)
+        for layer, cache, cross in zip(weights.layers, self.cache, self.cross, strict=True):
             hidden += self._self_attention(layer, hidden, cache, start, steps)
             hidden[: rows * steps] += self._cross_attention(layer, hidden[: rows * steps], cross, steps)
             hidden += project(layer.activation(project(layer.final_norm(hidden), layer.up)), layer.down)
-        last = self.norm(hidden[steps - 1 :: steps])
-        return project(last, self.head).reshape(-1, self.books, self.head.shape[0] // self.books).float()
+        last = weights.norm(hidden[steps - 1 :: steps])
+        return project(last, weights.head).reshape(-1, weights.books, weights.head.shape[0] // weights.books).float()
+
+    def _places(self, start: int, steps: int) -> Tensor:
+        """What is added for the positions of the fresh columns, [T, d] or [B, T, d]."""
+        return self.weights.positions[start : start + steps]
+
+    def _lanes(self, hidden: Tensor) -> Tensor:
+        """[B, T, d] -> [N, T, d]: what is computed for each row, and again for its unconditional half."""
+        return hidden.repeat(self.halves, 1, 1)
+
+    def _attend(self, query: Tensor, seen: Tensor) -> Tensor:
+        """Queries [N, heads, T, w] to the keys and values [2, N, heads, P, w] of all columns so far."""
+        return functional.scaled_dot_product_attention(query, seen[0], seen[1], is_causal=query.shape[2] > 1)
 
     def _self_attention(self, layer: Layer, hidden: Tensor, cache: Tensor, start: int, steps: int) -> Tensor:
         """hidden [N * T, d] -> its update; writes the T fresh keys and values into `cache` [2, N, heads, P, d / heads]."""
-        qkv = project(layer.norm(hidden), layer.qkv).reshape(-1, steps, 3, layer.heads, self.head_width)
+        qkv = project(layer.norm(hidden), layer.qkv).reshape(-1, steps, 3, layer.heads, self.weights.head_width)
         query, *fresh = qkv.permute(2, 0, 3, 1, 4).unbind()
         cache[0, :, :, start : start + steps], cache[1, :, :, start : start + steps] = fresh
-        seen = cache[:, :, :, : start + steps]
-        attended = functional.scaled_dot_product_attention(query, seen[0], seen[1], is_causal=steps > 1)
+        attended = self._attend(query, cache[:, :, :, : start + steps])
         return project(attended.transpose(1, 2).reshape(hidden.shape), layer.out)
 
     def _cross_attention(self, layer: Layer, hidden: Tensor, cross: tuple[Tensor, ...], steps: int) -> Tensor:
-        query = project(layer.cross_norm(hidden), layer.cross_q).reshape(-1, steps, layer.heads, self.head_width)
+        query = project(layer.cross_norm(hidden), layer.cross_q).reshape(-1, steps, layer.heads, self.weights.head_width)
         attended = functional.scaled_dot_product_attention(query.transpose(1, 2), *cross, attn_mask=self.mask)
         return project(attended.transpose(1, 2).reshape(hidden.shape), layer.cross_out)
 
 
 def sample(logits: Tensor, uniform: Tensor, temperatures: Tensor, top_k: int) -> Tensor:
-    """Logits [B, K, V], one uniform number a row and book [B, K], temperatures [K] -> codes [B, K].
+    """Logits [B, K, V], one uniform number a row and book [B, K], temperatures [K] or [B, K] -> codes [B, K].
 
     The inverse of the cumulative distribution over the `top_k` likeliest, in order: each row uses its own numbers only.
     """
     best, codes = logits.topk(min(top_k, logits.shape[-1]))
-    summed = (best / temperatures[:, None]).softmax(-1).cumsum(-1)
+    summed = (best / temperatures[..., None]).softmax(-1).cumsum(-1)
     place = (summed < uniform[..., None] * summed[..., -1:]).sum(-1, keepdim=True)
     return codes.gather(-1, place.clamp_max(codes.shape[-1] - 1)).squeeze(-1)
 
@@ -182,19 +209,26 @@ class Span:
     keep: int
 
 
+def draw(shape: tuple[int, int], seed: int) -> Tensor:
+    """The numbers [width, K] that a row is drawn with. Column by column on the CPU, a generator a row: a row's music
+    depends neither on its neighbours nor on the device, and a longer piece begins as the shorter one does."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def heats(books: int, temperature: float, grammar: Grammar | None) -> list[float]:
+    """The temperature of each book: the codec's own, if it has one, times what was asked for."""
+    own = [grammar.temperature(book) if grammar else None for book in range(books)]
+    return [temperature * (1.0 if heat is None else heat) for heat in own]
+
+
 class Chooser:
     """Logits of one step -> the codes of one column, by guidance, temperature, and the codec's grammar if it has one."""
 
     def __init__(self, grid: DelayedGrid, sampling: Sampling, seeds: Sequence[int], grammar: Grammar | None):
         self.grid, self.sampling, self.grammar = grid, sampling, grammar
         device, shape = grid.cells.device, (grid.width, grid.books)
-        # Drawn column by column on the CPU, a generator a row: a row's music depends neither on its neighbours nor on
-        # the device, and a longer piece begins as the shorter one does.
-        draws = [torch.rand(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        self.uniform = torch.stack(draws).to(device)
-        own = [grammar.temperature(book) if grammar else None for book in range(grid.books)]
-        heats = [sampling.temperature * (1.0 if heat is None else heat) for heat in own]
-        self.temperatures = torch.tensor(heats, device=device).clamp_min(1e-4)
+        self.uniform = torch.stack([draw(shape, seed) for seed in seeds]).to(device)
+        self.temperatures = torch.tensor(heats(grid.books, sampling.temperature, grammar), device=device).clamp_min(COLDEST)
 
     def choose(self, logits: Tensor, column: int) -> None:
         if self.sampling.guidance > 1:

@@ -155,17 +155,14 @@ class CodeGrammar:
         if frames < 1:
             raise ValueError(f"A piece of {frames} frames cannot be written; ask for at least 1.")
         self.frames = frames
-        self._plans: dict[tuple[int, ...], Tensor] = {}
-        self._stacked: tuple[list[list[int]], Tensor] | None = None
+        self._plans: dict[tuple[int, ...], list[list[int]]] = {}
 
-    def _plan(self, headers: list[list[int]]) -> Tensor:
-        """[B, K, frames]; rows are planned once, batches stacked once."""
-        if self._stacked is None or self._stacked[0] != headers:
-            for row in headers:
-                if tuple(row) not in self._plans:
-                    self._plans[tuple(row)] = torch.from_numpy(self._planned(read_headers(row)))
-            self._stacked = headers, torch.stack([self._plans[tuple(row)] for row in headers])
-        return self._stacked[1]
+    def _plan(self, codes: Codes) -> list[list[int]]:
+        """[K][frames] of a piece with these headers; each is planned once. Lists, for single numbers are asked of them."""
+        headers = tuple(codes[: STYLE + 1, 0].tolist())
+        if headers not in self._plans:
+            self._plans[headers] = self._planned(read_headers(headers)).tolist()
+        return self._plans[headers]
 
     def _planned(self, attributes: Attributes) -> Codes:
         """The plan; a piece too short for a bar begins with its chord in any case."""
@@ -175,29 +172,31 @@ class CodeGrammar:
         return out
 
     def forced(self, codes: LongTensor, book: int, frame: int) -> LongTensor | None:
-        """Codes that must stand at (book, frame): [B], -1 where a row is free; None where all are.
+        """Codes that must stand at (book, frame): [B], negative where a row is free; None where all are.
 
         Args:
             codes: [B, K, frames], known at all earlier frames and at the lower books of this one.
         """
         if book <= STYLE:
             return None if frame == 0 else codes[:, book, 0]  # type: ignore[return-value]
-        known = self._plan(codes[:, : STYLE + 1, 0].tolist())[:, book, frame].to(codes.device)
-        if frame > 0:
-            known = torch.where(known == AGAIN, codes[:, book, frame - 1], known)
-            earlier = codes[:, book].gather(1, (COPY - known).clamp_min(0)[:, None])[:, 0]
-            known = torch.where(known <= COPY, earlier, known)
-        if book == LEAD and bool((ended := codes[:, CLOCK, frame] == FINAL_CLOCK).any()):
-            known = torch.where(ended, self._homes(codes, frame), known)
-        return None if bool((known == FREE).all()) else known  # type: ignore[return-value]
+        known = [self.code(row, book, frame) for row in codes.cpu().numpy()]
+        return torch.tensor(known, device=codes.device) if any(code >= 0 for code in known) else None  # type: ignore[return-value]
 
-    def _homes(self, codes: LongTensor, frame: int) -> Tensor:
-        """[B] the note that a melody would end on at this frame."""
-        homes = []
-        for row in codes:
-            struck = row[LEAD, :frame][row[LEAD, :frame] >= STRIKE]
-            homes.append(home_code(read_headers(row[: STYLE + 1, 0].tolist()).mode, int(struck[-1]) if len(struck) else None))
-        return torch.tensor(homes, device=codes.device)
+    def code(self, codes: Codes, book: int, frame: int) -> int:
+        """What must stand at (book, frame) of one piece [K, frames], known as for `forced`; negative where it is free."""
+        if book <= STYLE:
+            return FREE if frame == 0 else int(codes[book, 0])
+        if book == LEAD and codes[CLOCK, frame] == FINAL_CLOCK:
+            return self._home(codes, frame)
+        known = self._plan(codes)[book][frame]
+        if known == AGAIN and frame > 0:
+            return int(codes[book, frame - 1])
+        return int(codes[book, COPY - known]) if known <= COPY else known
+
+    def _home(self, codes: Codes, frame: int) -> int:
+        """The note that a melody would end on at this frame."""
+        struck = codes[LEAD, :frame][codes[LEAD, :frame] >= STRIKE]
+        return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(struck[-1]) if len(struck) else None)
 
     def temperature(self, book: int) -> float | None:
         """Sampling temperature of a book: a tempo asked for is kept, plans may vary, grooves are steady."""

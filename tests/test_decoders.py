@@ -24,7 +24,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from llama.audio import Waveform
 from llama.decoders import AudioLDM2Decoder, MusicDecoder, MusicGenDecoder, known_config
 from llama.encodec_stream import EncodecStream
-from llama.musicgen import CodeModel, DelayedGrid, sample
+from llama.musicgen import CodeModel, DelayedGrid, Weights, sample
 from llama.synthesis import Request
 
 VOCABULARY = 32
@@ -250,7 +250,7 @@ class TestLength:
         assert torch.equal(short[..., :50], long[..., :50])
         # Column 53 is chosen from the last `keep` frames alone, as if the music had begun with them.
         begin = 53 - small.span.keep - 3
-        model = CodeModel(large.model, states, None, guided=True)
+        model = CodeModel(Weights(large.model), states, None, guided=True)
         model.allocate(54 - begin)
         conditional, free = model.step(DelayedGrid(short[..., begin:], 0, VOCABULARY).window(0, 53 - begin)).chunk(2)
         choice = (free + 3.0 * (conditional - free)).argmax(-1)
