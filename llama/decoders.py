@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,13 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import EncodecStream, can_stream
+from llama.ensemble import Ensemble
 from llama.frozen import check_report, check_unexpected
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, Weights, generate
 from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
+
+if TYPE_CHECKING:
+    from llama.notes import Score
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 
@@ -198,42 +202,42 @@ class MusicGenDecoder(nn.Module):
         known = self._encode(prompt, len(request.seeds))
         return self._chunks(request, known)
 
+    def frames(self, request: Request) -> int:
+        """Frames of codes that the piece needs."""
+        return math.ceil(request.samples(self.sample_rate) / self.hop - 1e-6)
+
+    def grammar(self, frames: int) -> Any:
+        """The rules of a symbolic codec for a piece of so many frames; None for a codec of sound."""
+        codec = self.model.audio_encoder
+        return codec.grammar(frames) if hasattr(codec, "grammar") else None
+
+    def ensemble(self) -> Ensemble:
+        """Pieces made together, which may join and leave between frames."""
+        return Ensemble(self.model, self.span, self.top_k, self.voices)
+
     @torch.inference_mode()
     def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:
         """After every step: all codes [B, K, n + F], `known` [B, K, n] first, and how many frames of them are complete."""
-        frames = math.ceil(request.samples(self.sample_rate) / self.hop - 1e-6)
+        frames = self.frames(request)
         model = CodeModel(Weights(self.model), request.condition.to(self.device), request.mask, request.guided)
         grid = DelayedGrid(known, frames, model.pad, self.voices)
-        codec = self.model.audio_encoder
-        grammar = codec.grammar(frames) if hasattr(codec, "grammar") else None
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
-        for complete in generate(model, grid, self.span, Chooser(grid, sampling, request.seeds, grammar)):
+        for complete in generate(model, grid, self.span, Chooser(grid, sampling, request.seeds, self.grammar(frames))):
             yield grid.codes, complete
 
     @torch.inference_mode()
     def _chunks(self, request: Request, known: Tensor) -> Sounding:
         """Sound as its codes become final, cut to the exact length; then the notes, if there are any."""
-        codec, rate = self.model.audio_encoder, self.sample_rate / self.hop
-        streams = [EncodecStream(codec) for _ in range(self.voices)] if self.streams else []
-        skip, left = round(known.shape[-1] * self.hop), request.samples(self.sample_rate)
-        due = known.shape[-1] + FIRST_CHUNK_SECONDS * rate
-        codes = known
+        codes, listening = known, Listening(self, request, known.shape[-1])
         for codes, complete in self.codes(request, known):
-            if streams and complete >= due and complete < codes.shape[-1]:
-                due = complete + CHUNK_SECONDS * rate
-                sound = self._feed(streams, codes[..., :complete], last=False)
-                skip, fresh = max(0, skip - sound.shape[-1]), sound[..., skip:][..., :left]
-                left -= fresh.shape[-1]
-                if fresh.shape[-1]:
-                    yield _outside(fresh)
-        sound = self._feed(streams, codes, last=True) if streams else self._decode(codes)
-        if left:
-            yield _outside(fit(sound[..., skip:], left))
-        return codec.notes(codes) if hasattr(codec, "notes") else None
-
-    def _feed(self, streams: list[EncodecStream], codes: Tensor, last: bool) -> Tensor:
-        parts = [stream.feed(codes[:, voice :: self.voices], last) for voice, stream in enumerate(streams)]
-        return torch.cat(parts, 1).float()
+            if complete < codes.shape[-1] and listening.due(complete):
+                sound = listening.more(codes[..., :complete])
+                if sound.shape[-1]:
+                    yield sound
+        sound, notes = listening.rest(codes)
+        if sound.shape[-1]:
+            yield sound
+        return notes
 
     def _decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K, F] -> sound [B, channels, n], the whole at once."""
@@ -261,6 +265,47 @@ class MusicGenDecoder(nn.Module):
         found = codec.encode(voices, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = found[:, : books // self.voices].transpose(0, 1).reshape(1, books, -1)
         return interleaved.expand(rows, -1, -1)
+
+
+class Listening:
+    """Growing codes -> their sound, cut to the exact length of the request, chunk by chunk if the codec streams."""
+
+    def __init__(self, decoder: MusicGenDecoder, request: Request, known: int = 0):
+        """`known`: frames at the beginning of the codes that are not to be heard."""
+        self.decoder, self.rate = decoder, decoder.sample_rate / decoder.hop
+        self.streams = [EncodecStream(decoder.model.audio_encoder) for _ in range(decoder.voices)] if decoder.streams else []
+        self.skip, self.left = round(known * decoder.hop), request.samples(decoder.sample_rate)
+        self.next = known + FIRST_CHUNK_SECONDS * self.rate
+
+    def due(self, complete: int) -> bool:
+        """Whether so many complete frames are enough for a chunk; told once."""
+        if not self.streams or complete < self.next:
+            return False
+        self.next = complete + CHUNK_SECONDS * self.rate
+        return True
+
+    @torch.inference_mode()
+    def more(self, codes: Tensor) -> Tensor:
+        """Codes [B, K, f] from the beginning -> the sound [B, channels, n] that became final by them; n may be 0."""
+        return self._cut(self._feed(codes, last=False))
+
+    @torch.inference_mode()
+    def rest(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
+        """All codes [B, K, F] -> the sound that is left, and the notes of each row, if the codec has notes."""
+        codec = self.decoder.model.audio_encoder
+        sound = self._feed(codes, last=True) if self.streams else self.decoder._decode(codes)
+        notes = codec.notes(codes) if hasattr(codec, "notes") else None
+        return self._cut(fit(sound, self.skip + self.left)), notes
+
+    def _feed(self, codes: Tensor, last: bool) -> Tensor:
+        voices = self.decoder.voices
+        parts = [stream.feed(codes[:, voice::voices], last) for voice, stream in enumerate(self.streams)]
+        return torch.cat(parts, 1).float()
+
+    def _cut(self, sound: Tensor) -> Tensor:
+        self.skip, fresh = max(0, self.skip - sound.shape[-1]), sound[..., self.skip :][..., : self.left]
+        self.left -= fresh.shape[-1]
+        return _outside(fresh)
 
 
 def _outside(sound: Tensor) -> Tensor:
