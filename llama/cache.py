@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -60,3 +61,30 @@ class KVCache:
 
     def advance(self, count: int) -> None:
         self.length += count
+
+    def rows(self, places: Sequence[int]) -> KVCache:
+        """A copy of some rows; columns that none of them sees are left out."""
+        index = torch.tensor(places, device=self.start.device)
+        start = self.start[index]
+        low = int(start.min())
+        keys, values = (held[:, index, :, low : self.length] for held in (self.keys, self.values))
+        prompts = {layer: (k[index], v[index]) for layer, (k, v) in self.prompts.items()}
+        return KVCache(keys, values, start - low, self.length - low, prompts)
+
+
+def together(caches: Sequence[KVCache], room: int) -> KVCache:
+    """One cache of all rows in order, their newest columns side by side, and room for more. All must have met the same layers'
+    prompts."""
+    length = max(cache.length for cache in caches)
+    layers, _, heads, _, width = caches[0].keys.shape
+    rows = sum(cache.keys.shape[1] for cache in caches)
+    keys = caches[0].keys.new_full((layers, rows, heads, length + room, width), float("nan"))
+    whole = KVCache(keys, torch.full_like(keys, float("nan")), torch.cat([one.start + length - one.length for one in caches]), length)
+    for place, parts in ((whole.keys, [one.keys for one in caches]), (whole.values, [one.values for one in caches])):
+        place[..., :length, :] = 0  # what lies before a row's start is read with weight zero, so it must be a number
+        for rows_there, part, one in zip(place.split([part.shape[1] for part in parts], 1), parts, caches, strict=True):
+            rows_there[..., length - one.length : length, :] = part[..., : one.length, :]
+    for layer in caches[0].prompts:
+        pairs = zip(*(one.prompts[layer] for one in caches), strict=True)
+        whole.prompts[layer] = tuple(torch.cat(each) for each in pairs)  # type: ignore[assignment]
+    return whole

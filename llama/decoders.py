@@ -190,7 +190,15 @@ class MusicGenDecoder(nn.Module):
         0 takes the likeliest code. A symbolic codec's notes are returned at the end, a score a row. Raises ValueError
         before any work is done.
         """
-        request = Request(
+        request = self.request(condition, seconds, mask, guidance, temperature, seeds)
+        known = self._encode(prompt, len(request.seeds))
+        return self._chunks(request, known)
+
+    def request(
+        self, condition: Tensor, seconds: float, mask: Tensor | None, guidance: float | None, temperature: float | None, seeds: Sequence[int]
+    ) -> Request:
+        """What `synthesize` was asked for, with this decoder's own guidance and temperature where none was given."""
+        return Request(
             condition=condition,
             seconds=seconds,
             mask=mask,
@@ -199,8 +207,6 @@ class MusicGenDecoder(nn.Module):
             seeds=tuple(seeds),
             shape=self.condition_shape,
         )
-        known = self._encode(prompt, len(request.seeds))
-        return self._chunks(request, known)
 
     def frames(self, request: Request) -> int:
         """Frames of codes that the piece needs."""
@@ -214,6 +220,10 @@ class MusicGenDecoder(nn.Module):
     def ensemble(self) -> Ensemble:
         """Pieces made together, which may join and leave between frames."""
         return Ensemble(self.model, self.span, self.top_k, self.voices)
+
+    def listening(self, request: Request) -> Listening:
+        """What turns the codes of such a piece into sound."""
+        return Listening(self, request)
 
     @torch.inference_mode()
     def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:

@@ -7,7 +7,7 @@ begins at a column of its own, counts its positions from there, and is blind to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -202,30 +202,28 @@ class Ensemble:
     @torch.inference_mode()
     def step(self) -> dict[Part, Exception]:
         """One column of every part; returns the parts that failed by themselves. An error of all is raised, and nothing moves."""
-        lanes = self._arranged()
-        chosen = self._choose(lanes.next_logits()).tolist()
-        failed: dict[Part, Exception] = {}
-        for part, codes in zip(self.parts, chosen, strict=True):
-            try:
-                part.take(codes)
-            except Exception as error:  # noqa: BLE001 - handed to the piece that it belongs to
-                failed[part] = error
-        return failed
+        if self._lanes is None or self._lanes.parts != self.parts or self._lanes.full:
+            self._lanes = (self._lanes or Lanes.nobody(self._weights)).of(self.parts)
+        failed = self._each(self._lanes.begin_anew, [part for part in self.parts if part.full])
+        if failed:  # their lanes are not fit to be read
+            return failed
+        chosen = dict(zip(self.parts, self._choose(self._lanes.next_logits()).tolist(), strict=True))
+        return self._each(lambda part: part.take(chosen[part]), self.parts)
 
     @torch.inference_mode()
     def attempt(self, part: Part) -> None:
         """The next step of one part alone, its result thrown away: raises what that part would raise."""
-        self._arranged().of([part]).next_logits()
+        (self._lanes or Lanes.nobody(self._weights)).of([part]).next_logits()
 
-    def _arranged(self) -> Lanes:
-        """The lanes of the parts that play now, with room for one more column."""
-        lanes = self._lanes or Lanes.nobody(self._weights)
-        if lanes.parts != self.parts or lanes.full:
-            self._lanes = lanes = lanes.of(self.parts)
-        for part in self.parts:
-            if part.full:
-                lanes.begin_anew(part)
-        return lanes
+    def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> dict[Part, Exception]:
+        """Who failed, and by what."""
+        failed: dict[Part, Exception] = {}
+        for part in parts:
+            try:
+                work(part)
+            except Exception as error:  # handed to the piece that it belongs to
+                failed[part] = error
+        return failed
 
     def _choose(self, logits: Tensor) -> Tensor:
         """Logits [n, K, V] -> codes [n, K]: each part by its own numbers and temperatures, the likeliest at temperature 0."""

@@ -78,11 +78,19 @@ class MusicChunk:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How much of a piece is made, both in its seconds; told by `llama.engine`."""
+
+    made: float
+    total: float
+
+
+@dataclass(frozen=True)
 class Done:
     reply: Reply
 
 
-Event = TextDelta | MusicChunk | Done
+Event = TextDelta | MusicChunk | Progress | Done
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------
@@ -193,7 +201,9 @@ class Row:
 
 
 def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
-    """Each turn's prompt as ids. Raises ValueError where a prompt leaves no room in the context."""
+    """Each turn's prompt as ids. Raises ValueError where a prompt leaves no room in the context, or nothing can read it."""
+    if model.tokenizer is None:
+        raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
     limit = model.config.llama.max_seq_len
     prompts = [model.tokenizer.encode(format_prompt(turn.text)) for turn in turns]
     longest = max(len(prompt) for prompt in prompts)
@@ -229,6 +239,8 @@ def write_words(
 
 def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
     """The decoder's condition [B, tokens, width] on its own scale, and its mask or None."""
+    if model.music_decoder is None:
+        raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
     if options.conditioning == "caption":
         return model.music_decoder.embed([row.text() or turn.text for row, turn in zip(rows, turns, strict=True)])
     hidden = torch.stack([torch.stack(row.states) for row in rows])
@@ -239,8 +251,6 @@ def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], 
 
 def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Sounding:
     """Sound for rows that ended in music, in chunks [B, channels, n]; returns their scores if the decoder has notes."""
-    if model.music_decoder is None:
-        raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
     sound = model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
@@ -253,8 +263,6 @@ def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: 
 def events(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
     """(row, event): every row's words as they are written, then the sound of all that end in music, then each `Done`."""
     options = options or GenerationOptions()
-    if model.tokenizer is None:
-        raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
     for rows, writing in write_words(model, turns, options):
         for index in writing:
             if delta := rows[index].delta():
