@@ -169,7 +169,7 @@ class Engine:
         for ticket in newcomers:
             self._guarded(ticket, self._begin)
         self._advance(self._words, self._owners.__getitem__)
-        for line in self._words.members:
+        for line in list(self._words.members):
             self._guarded(self._owners[line], self._wrote)
         self._advance(self._music, lambda ticket: ticket)  # type: ignore[arg-type]
         return True
