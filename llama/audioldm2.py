@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class AudioLDM2Decoder(nn.Module):
         """`pipeline`: a diffusers.AudioLDM2Pipeline, with or without what reads captions."""
         super().__init__()
         self.pipeline, self.num_inference_steps = pipeline, num_inference_steps
+        self.told: Callable[[float], None] | None = None  # told the share that is made; what it raises ends the work
         pipeline.set_progress_bar_config(disable=True)
         modules = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
         self.parts = nn.ModuleDict(modules).eval().requires_grad_(False)  # so that .to() moves the pipeline
@@ -156,13 +157,18 @@ class AudioLDM2Decoder(nn.Module):
         fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
         count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
         part = math.ceil((samples + (count - 1) * fade) / count)
-        sound = self._diffuse(request, part, generators)
-        for _ in range(count - 1):
-            sound = crossfade(sound, self._diffuse(request, part, generators), fade)
+        sound = self._diffuse(request, part, generators, (0, count))
+        for number in range(1, count):
+            sound = crossfade(sound, self._diffuse(request, part, generators, (number, count)), fade)
         return fit(sound, samples)[:, None]
 
-    def _diffuse(self, request: Request, samples: int, generators: list[torch.Generator]) -> Tensor:
-        """One pass of the pipeline: [B, samples]."""
+    def _diffuse(self, request: Request, samples: int, generators: list[torch.Generator], place: tuple[int, int]) -> Tensor:
+        """One pass of the pipeline, at its place among so many: [B, samples]."""
+
+        def step(index: int, *_: object) -> None:
+            if self.told is not None:
+                self.told((place[0] + (index + 1) / self.num_inference_steps) / place[1])
+
         prompt, keep, generated = self.split(request.condition)
         frames = max(self.pipeline.vae_scale_factor, math.ceil(samples / self.hop)) + 1  # the pipeline rounds down
         audio = self.pipeline(
@@ -177,6 +183,7 @@ class AudioLDM2Decoder(nn.Module):
             audio_length_in_s=frames * self.hop / self.sample_rate,
             generator=generators,
             output_type="pt",
+            callback=step,
         ).audios
         return fit(audio.float().reshape(len(generators), -1), samples)
 

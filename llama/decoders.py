@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +15,17 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 
 from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
-from llama.encodec_stream import EncodecStream, can_stream
+from llama.encodec_stream import can_stream
 from llama.ensemble import Ensemble
 from llama.frozen import check_report, check_unexpected
+from llama.listening import Listening
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, Weights, generate
-from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
-
-if TYPE_CHECKING:
-    from llama.notes import Score
+from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, quiet, read_json, reading
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 
 CONDITION_TOKENS = 128  # captions were padded to this many tokens in the published training
 WINDOW_SECONDS = 30.0  # length of the pieces that the released sizes were trained on
-FIRST_CHUNK_SECONDS, CHUNK_SECONDS = 1.0, 2.0
 
 # What no sound depends on, written by some versions of transformers and not by others: computed tables, padding as a
 # number, the statistics that codebooks were trained with.
@@ -190,12 +187,19 @@ class MusicGenDecoder(nn.Module):
         0 takes the likeliest code. A symbolic codec's notes are returned at the end, a score a row. Raises ValueError
         before any work is done.
         """
-        request = self.request(condition, seconds, mask, guidance, temperature, seeds)
+        request = self.request(condition, seconds, mask=mask, guidance=guidance, temperature=temperature, seeds=seeds)
         known = self._encode(prompt, len(request.seeds))
         return self._chunks(request, known)
 
     def request(
-        self, condition: Tensor, seconds: float, mask: Tensor | None, guidance: float | None, temperature: float | None, seeds: Sequence[int]
+        self,
+        condition: Tensor,
+        seconds: float,
+        *,
+        mask: Tensor | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        seeds: Sequence[int],
     ) -> Request:
         """What `synthesize` was asked for, with this decoder's own guidance and temperature where none was given."""
         return Request(
@@ -249,13 +253,6 @@ class MusicGenDecoder(nn.Module):
             yield sound
         return notes
 
-    def _decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, F] -> sound [B, channels, n], the whole at once."""
-        scales = [None] * codes.shape[0]
-        voices = [codes[None, :, voice :: self.voices] for voice in range(self.voices)]
-        parts = [self.model.audio_encoder.decode(voice, audio_scales=scales).audio_values for voice in voices]
-        return torch.cat(parts, 1).float()
-
     @torch.no_grad()
     def _encode(self, prompt: Waveform | None, rows: int) -> Tensor:
         """The prompt's codes [B, K, n], its last `span.keep` frames at most; none without a prompt."""
@@ -275,53 +272,6 @@ class MusicGenDecoder(nn.Module):
         found = codec.encode(voices, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = found[:, : books // self.voices].transpose(0, 1).reshape(1, books, -1)
         return interleaved.expand(rows, -1, -1)
-
-
-class Listening:
-    """Growing codes -> their sound, cut to the exact length of the request, chunk by chunk if the codec streams."""
-
-    def __init__(self, decoder: MusicGenDecoder, request: Request, known: int = 0):
-        """`known`: frames at the beginning of the codes that are not to be heard."""
-        self.decoder, self.rate = decoder, decoder.sample_rate / decoder.hop
-        self.streams = [EncodecStream(decoder.model.audio_encoder) for _ in range(decoder.voices)] if decoder.streams else []
-        self.skip, self.left = round(known * decoder.hop), request.samples(decoder.sample_rate)
-        self.next = known + FIRST_CHUNK_SECONDS * self.rate
-
-    def due(self, complete: int) -> bool:
-        """Whether so many complete frames are enough for a chunk; told once."""
-        if not self.streams or complete < self.next:
-            return False
-        self.next = complete + CHUNK_SECONDS * self.rate
-        return True
-
-    @torch.inference_mode()
-    def more(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, f] from the beginning -> the sound [B, channels, n] that became final by them; n may be 0."""
-        return self._cut(self._feed(codes, last=False))
-
-    @torch.inference_mode()
-    def rest(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
-        """All codes [B, K, F] -> the sound that is left, and the notes of each row, if the codec has notes."""
-        codec = self.decoder.model.audio_encoder
-        sound = self._feed(codes, last=True) if self.streams else self.decoder._decode(codes)
-        notes = codec.notes(codes) if hasattr(codec, "notes") else None
-        return self._cut(fit(sound, self.skip + self.left)), notes
-
-    def _feed(self, codes: Tensor, last: bool) -> Tensor:
-        voices = self.decoder.voices
-        parts = [stream.feed(codes[:, voice::voices], last) for voice, stream in enumerate(self.streams)]
-        return torch.cat(parts, 1).float()
-
-    def _cut(self, sound: Tensor) -> Tensor:
-        self.skip, fresh = max(0, self.skip - sound.shape[-1]), sound[..., self.skip :][..., : self.left]
-        self.left -= fresh.shape[-1]
-        return _outside(fresh)
-
-
-def _outside(sound: Tensor) -> Tensor:
-    """A copy that may be worked on: what is made in inference mode may not."""
-    with torch.inference_mode(False):
-        return sound.clone()
 
 
 def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGeneration:

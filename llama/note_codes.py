@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import LongTensor, Tensor
+from torch import LongTensor
 
 from llama.notes import (
     ACCOMPANIMENTS,

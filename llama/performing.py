@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from llama.ensemble import Part
     from llama.mumu_llama import MuMuLLaMA
     from llama.notes import Score
+    from llama.synthesis import Sounding
 
 PROGRESS_SECONDS = 0.1  # between two reports: each wakes a thread, which takes its time from the decoding
 
@@ -120,7 +122,7 @@ class Band:
     def join(self, ticket: Ticket) -> None:
         options, decoder = ticket.options, self.decoder
         condition, mask = condition_for(self.model, [ticket.row], [ticket.turn], options)
-        request = decoder.request(condition, options.seconds, mask, options.guidance, None, [options.seed])  # type: ignore[attr-defined]
+        request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed])  # type: ignore[attr-defined]
         frames = decoder.frames(request)  # type: ignore[attr-defined]
         part = self.ensemble.join(request, frames, decoder.grammar(frames))  # type: ignore[attr-defined]
         self.playing[ticket] = Performance(ticket, part, decoder, self.pool)
@@ -184,10 +186,13 @@ class Studio:
                 return None
             alike = [one for one in self._waiting if _kind(one) == _kind(self._waiting[0])][: self.together]
             self._waiting = [one for one in self._waiting if one not in alike]
-        return [one for one in alike if not one.over]
+        return alike
 
     def _play(self, group: Sequence[Ticket]) -> None:
         """Fails together, then each is tried alone: the error is that of the one who causes it."""
+        group = [one for one in group if not one.over]
+        if not group:
+            return
         try:
             self._render(group)
         except Exception as error:  # handed to the request that it belongs to
@@ -198,28 +203,53 @@ class Studio:
                     self._play([ticket])
 
     def _render(self, group: Sequence[Ticket]) -> None:
-        if not group:
-            return
         options, decoder = group[0].options, self.model.music_decoder
         pairs = [condition_for(self.model, [one.row], [one.turn], one.options) for one in group]
         condition = torch.cat([condition for condition, _ in pairs])
         mask = None if pairs[0][1] is None else torch.cat([mask for _, mask in pairs])
         seeds = [one.options.seed for one in group]
         sound = decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
-        chunks: list[Tensor] = []
-        scores: list[Score] | None = None
-        while True:
-            try:
-                chunks.append(next(sound).float().cpu())
-            except StopIteration as end:
-                scores = end.value
-                break
-        whole = torch.cat(chunks, -1)
+        with _watched(decoder, group):
+            whole, scores = _gathered(sound)
+        _report(group, 1.0)
         for place, one in enumerate(group):
             music = Waveform(whole[place], decoder.sample_rate)
-            one.tell(Progress(options.seconds, options.seconds))
             one.tell(MusicChunk(music))
             one.finish(music, scores[place] if scores else None)
+
+
+class AllGone(Exception):
+    """Nobody waits for what is being made."""
+
+
+def _report(group: Sequence[Ticket], share: float) -> None:
+    if all(one.over for one in group):
+        raise AllGone
+    for one in group:
+        one.tell(Progress(share * one.options.seconds, one.options.seconds))
+
+
+@contextmanager
+def _watched(decoder: Any, group: Sequence[Ticket]) -> Iterator[None]:
+    """A decoder that tells how far it is tells the group, and ends when all of it have gone."""
+    if not hasattr(decoder, "told"):
+        yield
+        return
+    decoder.told = partial(_report, group)
+    try:
+        yield
+    finally:
+        decoder.told = None
+
+
+def _gathered(sound: Sounding) -> tuple[Tensor, list[Score] | None]:
+    """All chunks as one, and what comes after the last."""
+    chunks: list[Tensor] = []
+    while True:
+        try:
+            chunks.append(next(sound).float().cpu())
+        except StopIteration as end:
+            return torch.cat(chunks, -1), end.value
 
 
 def _kind(ticket: Ticket) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "llama"
 ROWS: dict[str, tuple[str, ...]] = {
     "values": ("config", "audio", "media", "dialogue", "notes", "note_codes", "midi"),
     "blocks": ("cache", "linear", "lora", "transformer", "spectrum", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
-    "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "ensemble", "audioldm2", "note_codec", "decoders"),
+    "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "ensemble", "listening", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
         "generation", "tickets", "batching", "performing", "engine", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",

@@ -151,7 +151,7 @@ def requests(decoder: MusicGenDecoder) -> list[Request]:
     mask[0, 3:] = 0
     kinds = [(1.5, 3.0, 1.0, None), (3.0, 1.0, 0.7, mask), (0.5, 2.0, 0.0, None), (2.0, 1.0, 0.0, None), (4.0, 4.0, 1.0, mask)]
     return [
-        decoder.request(condition(decoder, 1, seed), seconds, held, guidance, temperature, [seed])
+        decoder.request(condition(decoder, 1, seed), seconds, mask=held, guidance=guidance, temperature=temperature, seeds=[seed])
         for seed, (seconds, guidance, temperature, held) in enumerate(kinds)
     ]
 
@@ -201,7 +201,7 @@ def test_notes_in_company_keep_their_grammar() -> None:
     decoder = llama.load(ROOT / "ckpts/nano").music_decoder
     states, mask = decoder.embed(["a slow waltz for piano", "fast rock with drums at 150 bpm", "a swing for violin"])
     wanted = [
-        decoder.request(states[row : row + 1], seconds, mask[row : row + 1], guidance, None, [row])
+        decoder.request(states[row : row + 1], seconds, mask=mask[row : row + 1], guidance=guidance, seeds=[row])
         for row, (seconds, guidance) in enumerate([(6.0, None), (3.0, 1.0), (8.5, 3.0)])
     ]
     for codes, request in zip(in_company(decoder, wanted, 5), wanted, strict=True):
