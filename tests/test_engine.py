@@ -318,10 +318,11 @@ def test_close_ends_work_under_way(nano: llama.MuMuLLaMA) -> None:
 # -- decoders whose pieces are made as a whole ------------------------------------------------------------------
 
 
-class Whole:
+class Whole(torch.nn.Module):
     """A decoder that cannot be joined; notes how many it was asked for at once, and fails for one seed."""
 
     def __init__(self, decoder: Any, gate: threading.Event) -> None:
+        super().__init__()
         self.decoder, self.gate, self.groups = decoder, gate, list[list[int]]()
         self.sample_rate = decoder.sample_rate
 
