@@ -61,10 +61,14 @@ def mixture() -> list[tuple[Turn, GenerationOptions]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def alone(nano: llama.MuMuLLaMA) -> list[Reply]:
+    return [nano.respond(turn, options) for turn, options in mixture()]
+
+
 @pytest.mark.parametrize("staggered", [False, True])
-def test_every_answer_is_the_one_given_alone(nano: llama.MuMuLLaMA, staggered: bool) -> None:
+def test_every_answer_is_the_one_given_alone(nano: llama.MuMuLLaMA, alone: list[Reply], staggered: bool) -> None:
     """At once, or each when the one before has said its first word."""
-    alone = [nano.respond(turn, options) for turn, options in mixture()]
     with Engine(nano) as engine:
         streams: list[Iterator[Event]] = []
         heard: list[list[Event]] = []
