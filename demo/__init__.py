@@ -1,0 +1,1 @@
+"""The demo: sessions of users, what they send and what they get, around one model."""
