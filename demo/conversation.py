@@ -84,7 +84,7 @@ def turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) 
         if speaks_of(text, kind) and (sight := conversation.sent(kind)):
             return _with(text, kind, sight.path), phrase
     if (place := chosen(text)) is not None and conversation.pieces:
-        piece, phrase = _picked(conversation.pieces, place)
+        piece, phrase = _picked(conversation, place)
         return _with(reworded(text), "audio", piece.sound), phrase
     return _leaning(conversation, text) if leans(text) else (Turn(text), None)
 
@@ -127,11 +127,23 @@ def _asked_before(conversation: Conversation, exchange: Exchange) -> Turn:
     return turn(Conversation(earlier), exchange.said, exchange.uploads)[0]
 
 
-def _picked(pieces: Sequence[Piece], place: int) -> tuple[Piece, str]:
+def _picked(conversation: Conversation, place: int) -> tuple[Piece, str]:
+    pieces = conversation.pieces
     if not -len(pieces) <= place < len(pieces):
         count = "There is only one piece" if len(pieces) == 1 else f"There are {len(pieces)} pieces to choose from"
-        raise ValueError(f"{count}; name one of them, such as take 1.")
-    return pieces[place], f"take {place % len(pieces) + 1}"
+        raise ValueError(f"{count}; name one that there is, such as take 1.")
+    return pieces[place], _called(conversation, pieces[place].sound)
+
+
+def _called(conversation: Conversation, sound: Path) -> str:
+    """What a sound is called to its user."""
+    if any(upload.path == sound for exchange in conversation.exchanges for upload in exchange.uploads):
+        return "your recording"
+    several = any(len(exchange.pieces) > 1 and sound in {piece.sound for piece in exchange.pieces} for exchange in conversation.exchanges)
+    places = {piece.sound: place + 1 for place, piece in enumerate(conversation.pieces)}
+    if several and sound in places:
+        return f"take {places[sound]}"
+    return "the last piece" if places.get(sound) == len(places) else "an earlier piece"
 
 
 def _leaning(conversation: Conversation, text: str) -> tuple[Turn, str | None]:
@@ -141,6 +153,5 @@ def _leaning(conversation: Conversation, text: str) -> tuple[Turn, str | None]:
         if seen and (not _sound_of(exchange) or for_it(text)):
             return _with(text, seen.kind, seen.path), _SIGHTS[seen.kind]
         if sound := _sound_of(exchange):
-            made = any(piece.sound == sound for one in conversation.exchanges for piece in one.pieces)
-            return _with(reworded(text), "audio", sound), "the last piece" if made else "your recording"
+            return _with(reworded(text), "audio", sound), _called(conversation, sound)
     return Turn(text), None

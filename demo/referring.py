@@ -14,95 +14,145 @@ from typing import Literal
 
 from llama.notes import LEADS
 
-INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe", "banjo", "trombone", "ukulele")
-WORDS = {
+INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
+               "banjo", "trombone", "ukulele")  # fmt: skip
+WORDS = {  # as in a pattern: "|" stands between words
     "instrument": "|".join(INSTRUMENTS),
     "whole": "piece|song|tune|track|music|recording|melody|theme|result",
-    "part": "piece|song|tune|track|music|recording|melody|theme|lead|solo|accompaniment|chords?|harmony|backing|background|drum(?:s|mer| kit| beat)?"
-            "|percussion|beat|bass|tempo|speed|pace|key|mode|scale|metre|meter|rhythm|time signature|instruments?|style|genre|volume|ending",
-    "music": "piece|song|tune|track|music|melody|theme|number|waltz|ballad|lullaby|dance|rock|swing|jazz|ambient|techno|house|loop|jingle|soundtrack|groove|jam"
-             "|march|hymn|solo",
-    "make": "write|compose|make|create|play|give|produce|generate|improvise|do|have|want|need|like|love|get|record|build|try|hear|prefer",
-    "compared": "faster|slower|quicker|sadder|happier|calmer|livelier|darker|brighter|gloomier|softer|louder|quieter|lighter|heavier|higher|lower|deeper|longer"
-                "|shorter|gentler|jazzier|merrier|moodier|simpler|warmer|funkier|groovier|wilder|smoother|dreamier",
-    "praise": "great|nice|good|cool|lovely|beautiful|wonderful|perfect|awesome|amazing|fantastic|fine|excellent|brilliant|interesting|fun|funny|okay|ok|sweet|pretty|all",
+    "part": "{whole}|{property}|sound|harmony|background|drum kit|drum beat|volume|ending",
+    "property": "key|tempo|bpm|speed|pace|metre|meter|mode|scale|style|genre|rhythm|time signature|beats?|instruments?|chords?"
+                "|drums?|drummer|percussion|accompaniment|backing|melody|lead|solo|bass",
+    "music": "piece|song|tune|track|music|melody|theme|number|waltz|ballad|lullaby|dance|rock|swing|jazz|ambient|techno|house"
+             "|loop|jingle|soundtrack|groove|jam|march|hymn|solo",
+    "make": "write|compose|make|create|play|give|produce|generate|improvise|do|have|want|need|like|love|get|record|build|try"
+            "|hear|prefer",
+    "compared": "faster|slower|quicker|sadder|happier|calmer|livelier|darker|brighter|gloomier|softer|louder|quieter|lighter"
+                "|heavier|higher|lower|deeper|longer|shorter|gentler|jazzier|merrier|moodier|simpler|warmer|funkier|groovier"
+                "|wilder|smoother|dreamier",
+    "much": "far |way |much |a bit |a little |slightly |bit |little ",
+    "praise": "great|nice|good|cool|lovely|beautiful|wonderful|perfect|awesome|amazing|fantastic|fine|excellent|brilliant"
+              "|interesting|fun|funny|okay|ok|sweet|pretty|all",
     "image": "picture|image|photo|photograph|painting|drawing|pic|snapshot",
     "video": "clip|video|film|movie|footage|animation",
     "ordinal": "first|1st|second|2nd|third|3rd|fourth|4th|last|previous",
     "number": "one|two|three|four|[1-9]",
-    "property": "key|tempo|bpm|speed|pace|metre|meter|mode|scale|style|genre|rhythm|time signature|beats?|instruments?|chords?|drums?|drummer|percussion|accompaniment|backing|melody|lead|solo|bass",
-    "ask_you": "(?:can|could|would|will) you|please|now|and|then|let's|i(?:'d| would)? (?:want|like) you to",
-    "ask": "which|what|how (?:fast|slow|quick|many)|is there|are there|is|are|do you hear|can you hear|did you|any|who plays|who's playing|name|tell me|find|identify|determine|does the|do i hear|whats|what's",
+    "please": "(?:can|could|would|will) you|please|now|and|then|let's|i(?:'d| would)? (?:want|like) you to",
+    "ask": "which|what|what's|whats|how (?:fast|slow|quick|many)|is there|are there|is|are|do i hear|do you hear|can you hear"
+           "|did you|does the|any|who plays|who's playing|name|tell me|find|identify|determine",
+    "change": "add|remove|drop|delete|cut|mute|lose|strip|replace|swap|change|switch|transpose|(?:speed|slow)(?= (?:it|the|up|down))"
+              "|raise|lower|increase|decrease|reduce|double|halve|take (?:out|away|off)|leave|keep|get rid of|bring in|put in"
+              "|throw in|include|set (?:the|it)|rearrange|extend|vary|redo|rescore",
+    "onward": "and|now|then|or|next|maybe|perhaps|this time|try|how about|what about|what if|just|also",
+    "pointing": "it|its|this|that|these|they|the|same|with|without|as|into|is|are|does",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Rule:
     leans: bool
-    pattern: str
     example: str  # a sentence that this rule decides
+    patterns: tuple[str, ...]  # one of them is found in the message
 
 
 RULES = (
     # Questions about the world, about music in general and about what the model can do.
-    Rule(False, r"^(?!.*\b(?:it|this|that|they|here|there)\b)(?:(?:how (?:do|can|would|should|does) (?:i|you|one|we|people|a|an)|why|who (?:was|wrote|invented|composed|sang)|when|where"
-                r"|explain|define|tell me (?:more )?about (?!the)|do you (?:know|like|believe|speak)|can you (?:sing|read|help|speak)|does (?:a|an)|is (?:a|an)|are (?:all|most|you)|have you"
-                r"|describe (?!(?:the {whole}|what)\b)\w+|what(?:'s| is| are| was| were| does| do) (?:a|an|you (?!hear)|your|the (?:difference|meaning|capital|weather)))\b"
-                r"|what(?:'s| is| are) (?!the|its|playing|major|minor)\w+(?: \w+)?\W*$)", "How do I tune a guitar?"),
-    Rule(False, r"^(?:which|what) .*\b(?:can|could|do|would) you (?:know|play|make|do|offer|support|speak|have|use)\W*$", "Which instruments can you play?"),
-    Rule(False, r"^(?:which|what|how) .*\b(?:is|are|does|do|has|have|in|of|on) (?:a|an) (?!minor|major|sharp|flat)\w+(?: have| use| need)?\W*$", "What tempo is a waltz?"),
+    Rule(False, "How do I tune a guitar?", tuple(r"^(?!.*\b(?:it|this|that|they|here|there)\b)" + asked for asked in (
+        r"(?:how (?:do|can|would|should|does) (?:i|you|one|we|people|a|an)|why|when|where|explain|define|have you)\b",
+        r"(?:who (?:was|wrote|invented|composed|sang)|tell me (?:more )?about (?!the)|do you (?:know|like|believe|speak))\b",
+        r"(?:can you (?:sing|read|help|speak)|does (?:a|an)|is (?:a|an)|are (?:all|most|you))\b",
+        r"describe (?!(?:the {whole}|what)\b)\w+",
+        r"what(?:'s| is| are| was| were| does| do) (?:a|an|you (?!hear)|your|the (?:difference|meaning|capital|weather))\b",
+        r"what(?:'s| is| are) (?!the|its|playing|major|minor)\w+(?: \w+)?\W*$"))),
+    Rule(False, "Which instruments can you play?", (
+        r"^(?:which|what) .*\b(?:can|could|do|would) you (?:know|play|make|do|offer|support|speak|have|use)\W*$",)),
+    Rule(False, "What tempo is a waltz?", (
+        r"^(?:which|what|how) .*\b(?:is|are|does|do|has|have|in|of|on) (?:a|an) (?!minor|major|sharp|flat)\w+(?: have| use)?\W*$",)),
     # What only an earlier piece can be meant by, whatever else is said.
-    Rule(True, r"\b(?:the same|(?:like|of|than) (?:it|this|that|these)|instead|again|(?:version|cover|variation|remix)s?|another (?:one|take)|more of|go on from|similar|that kind|play along)\b",
-         "A waltz like that one"),
-    Rule(True, r"\b(?:this|that|my|the (?:last|previous)) (?:{whole}|one)\b", "Turn my recording into a dance"),
-    Rule(True, r"\b(?:a|an|the) (?:bit |little |much )?(?:{compared}) (?:one|tempo)\b|^but\b|^same\b", "I want a slower one"),
-    Rule(True, r"^(?:{ask_you} ?)*(?:make|turn|play|do|put|try|change|arrange|convert|rework) (?:it|this|that)\b", "Could you make it a rock song?"),
-    Rule(True, r"^(?:{ask_you} ?)*(?:(?:let|have) (?:a|an|the) (?:\w+ )?(?:{instrument}) (?:play|take|carry|lead|sing|join)|(?:add|remove|drop|delete|cut|mute|lose|strip|replace|swap|change|switch|transpose|(?:speed|slow)(?= (?:it|this|that|the|up|down))"
-               r"|raise|lower|increase|decrease|reduce|double|halve|take (?:out|away|off)|leave|keep|get rid of|bring in|put in|throw in|include|set (?:the|it)|rearrange|extend|vary|redo|rescore) (?!\d+ (?!bpm|beats)|me\b|us\b)"
-               r"|continue|go on|carry on|keep going|once more|encore)\b", "Add a drum beat"),
+    Rule(True, "A waltz like that one", (
+        r"\b(?:the same|(?:like|of|than) (?:it|this|that|these)|instead|again|another (?:one|take)|more of|go on from)\b",
+        r"\b(?:(?:version|cover|variation|remix)s?|similar|that kind|play along)\b|^but\b|^same\b")),
+    Rule(True, "Turn my recording into a dance", (r"\b(?:this|that|my|the (?:last|previous)) (?:{whole}|one)\b",)),
+    Rule(True, "I want a slower one", (r"\b(?:a|an|the) {much}?{compared} (?:one|tempo)\b",)),
+    Rule(True, "Could you make it a rock song?", (
+        r"^(?:{please} )*(?:make|turn|play|do|put|try|change|arrange|convert|rework) (?:it|this|that)\b",)),
+    Rule(True, "Add a drum beat", (
+        r"^(?:{please} )*{change} (?!\d+ (?!bpm|beats)|me\b|us\b)",
+        r"^(?:{please} )*(?:let|have) (?:a|an|the) (?:\w+ )?{instrument} (?:play|take|carry|lead|sing|join)",
+        r"^(?:{please} )*(?:continue|go on|carry on|keep going|once more|encore)\b")),
     # Something new: "a sad waltz", with or without a verb before it, the noun before any word that points back.
-    Rule(False, r"\b(?:something|anything|sth|smth)\b", "Something calm for harp"),
-    Rule(False, r"^(?:(?!(?:it|its|this|that|these|they|the|same|my|your|with|without|in|on|as|at|for|no|is|are|was|does|did|which|what|how|too|more|less|{compared})\b)[\w'/-]+:? )*?(?:{music})s?\b(?! it\b|\W*\?)", "Play a waltz"),
-    Rule(False, r"^(?:in the mood |(?!(?:it|its|this|that|these|they|the|same|with|without|as|on|into|is|are|does)\b)[\w',/-]+ )*?(?:a|an|some|any|new|other|another|different) (?!bit|little|lot|tad)[^.?!]*?\b(?:{music})s?\b"
-                r"|\b(?:would|does) (?!it\b|this\b|that\b|the\b).* sound\b", "For my party I want a march"),
-    Rule(False, r"(?:^|\b(?:{make}) (?:me |us )?)(?:a|an|some) [^.?!]*?\b(?:{instrument})\b(?! instead|.*\b(?:melody|tune|lead|underneath|background)\b)", "I would like a soft harp"),
+    Rule(False, "Something calm for harp", (r"\b(?:something|anything|sth|smth)\b",)),
+    Rule(False, "Soft evening music", (
+        r"^(?:(?!(?:{pointing}|my|your|in|on|at|for|no|was|did|which|what|how|too|more|less|{compared})\b)[\w'/-]+:? )*?"
+        r"{music}s?\b(?! it\b|\W*\?)",)),
+    Rule(False, "For my party I want a march", (
+        r"^(?:in the mood |(?!{pointing}\b|on\b)[\w',/-]+ )*?(?:a|an|some|any|new|other|another|different) "
+        r"(?!bit|little|lot|tad)[^.?!]*?\b{music}s?\b",
+        r"\b(?:would|does) (?!it\b|this\b|that\b|the\b).* sound\b")),
+    Rule(False, "I would like a soft harp", (
+        r"(?:^|\b{make} (?:me |us )?)(?:a|an|some) [^.?!]*?\b{instrument}\b"
+        r"(?! instead|.*\b(?:melody|tune|lead|underneath|background)\b)",)),
     # Pronouns, parts and comparisons.
-    Rule(True, r"\b(?:it|its|them|they)\b|\bthis\b|(?:^|\b(?!{music}|{instrument}|one)\w+ )that\b(?! (?:is|has|makes|gives|sounds|goes|i|we)\b)", "Transpose that to G"),
-    Rule(True, r"\b(?:the|your|those) (?:\w+ )?(?:{part})\b(?! of\b)", "Who plays the melody?"),
-    Rule(True, r"\b(?:{compared})\b(?! than)|\b(?:more|less) (?!about|info|music|songs|pieces|than|please|help|examples|often)\w+"
-               r"|^(?:far |way |much |a bit |a little )?(?:too|not so|not that|not as) (?!bad\b|sure\b)\w+|\b(?:speed|slow) (?:up|down)\b|\b(?:up|down) (?:a|an|one|two|by) ", "Way too fast!"),
+    Rule(True, "Is that a harp?", (
+        r"\b(?:it|its|them|they|this)\b",
+        r"(?:^|\b(?!{music}|{instrument}|one)\w+ )that\b(?! (?:is|has|makes|gives|sounds|goes|i|we)\b)")),
+    Rule(True, "Who plays the melody?", (r"\b(?:the|your|those) (?:\w+ )?{part}\b(?! of\b)",)),
+    Rule(True, "Way too fast!", (
+        r"\b{compared}\b(?! than)|\b(?:speed|slow) (?:up|down)\b|\b(?:up|down) (?:a|an|one|two|by) ",
+        r"\b(?:more|less) (?!about|info|music|songs|pieces|than|please|help|examples|often)\w+",
+        r"^{much}?(?:too|not so|not that|not as) (?!bad\b|sure\b)\w+")),
     # What begins where another sentence ended.
-    Rule(True, r"^(?:(?:and|now|then|or|next|maybe|perhaps|this time|try|how about|what about|what if|just|also)[\s,]+)*(?:(?:with|without|w/|w/o|minus|plus|over|featuring)\b|no (?:{part}|{instrument})\b"
-               r"|(?:in|into|to) (?:a |the key of )?(?:[a-g]\b|[a-g][ -](?:sharp|flat)|major|minor|three|four|common|\d|another key)|on (?:a |an |the |solo )?(?:{instrument})\b|as an?\b"
-               r"|(?:at )?(?:about )?\d+ ?(?:bpm|b\.p\.m|beats|$)|for (?:a |the |solo )?(?:{instrument})\b|as \w+\W*$|(?:a )?(?:major|minor)\b(?! or))", "Now with violin"),
-    Rule(True, r"^(?:how|what) about (?:a|an|the|some) (?:{instrument})\W*$|^(?:more |i (?:want|miss|need) )?(?:a |the |some )?(?:drums|percussion|beat)(?: please| too| on| off| out)*\W*$"
-               r"|\bas (?:the )?(?:lead|melody|backing|accompaniment)\b|\b(?:underneath|in the background)\b", "What about a flute?"),
-    Rule(True, r"^(?:{ask_you} ?)*(?:use|try|put|choose|arrange) (?:a |an |the |some )?(?:\w+ )?(?:{instrument}|major|minor)\b", "Use a flute"),
+    Rule(True, "Now with violin", tuple(r"^(?:{onward}[\s,]+)*" + clause for clause in (
+        r"(?:with|without|w/|w/o|minus|plus|over|featuring)\b", r"no (?:{part}|{instrument})\b", r"as an?\b", r"as \w+\W*$",
+        r"(?:in|into|to) (?:a |the key of )?(?:[a-g]\b|[a-g][ -](?:sharp|flat)|major|minor|three|four|common|\d|another key)",
+        r"(?:on|for) (?:a |an |the |solo )?{instrument}\b", r"(?:at )?(?:about )?\d+ ?(?:bpm|b\.p\.m|beats|$)",
+        r"(?:a )?(?:major|minor)\b(?! or)"))),
+    Rule(True, "What about a flute?", (
+        r"^(?:how|what) about (?:a|an|the|some) {instrument}\W*$", r"\bas (?:the )?(?:lead|melody|backing|accompaniment)\b",
+        r"^(?:more |i (?:want|miss|need) )?(?:a |the |some )?(?:drums|percussion|beat)(?: please| too| on| off| out)*\W*$",
+        r"\b(?:underneath|in the background)\b")),
+    Rule(True, "Use a flute", (
+        r"^(?:{please} )*(?:use|try|put|choose|arrange) (?:a |an |the |some )?(?:\w+ )?(?:{instrument}|major|minor)\b",)),
     # Questions about a sound.
-    Rule(True, r"^(?:and |so |now )*(?:{ask})\b.*\b(?:{property}|major|minor|swing|playing|you hear|{instrument})\b|^(?:the |main )?(?:{property})\W*\?|\bsoloist\b"
-               r"|\b(?:major|minor|happy|sad|cheerful) or (?:major|minor|happy|sad|gloomy)\b|^describe\b|\bwhat (?:do|did) (?:you|i) hear\b|\b(?:{property})\b.*\?$|\bwhether\b", "Is there a bass in there?"),
+    Rule(True, "Is there a bass in there?", (
+        r"^(?:and |so |now )*{ask}\b.*\b(?:{property}|major|minor|swing|playing|you hear|{instrument})\b",
+        r"^(?:the |main )?{property}\W*\?|\b{property}\b.*\?$|\bsoloist\b|\bwhether\b|^describe\b|\bwhat (?:do|did) (?:you|i) hear\b",
+        r"\b(?:major|minor|happy|sad|cheerful) or (?:major|minor|happy|sad|gloomy)\b")),
 )  # fmt: skip
-_POLITE = (r"(?:(?:ok(?:ay)?|great|nice|cool|wow|super|thanks?(?: you)?(?: so much| a lot| very much)?|thx|hm+|well|alright|yes|yeah|no|(?:hey|hi|hello)(?: again| there)?|please|actually|sorry|perfect|lovely|awesome"
-           r"|(?:i|we) (?:really |quite |do )?(?:like|love|enjoy|adore)(?:d|ed)? (?:it|this|that|(?:the|this|that|your) (?:{whole}))(?: one)?(?: a lot| very much)?|(?:this|that|it)(?:'s| is| was| sounds?| sounded) (?:so |very |really |quite |pretty |just )*(?:{praise}))"
-           r"(?:[\s]*[,.!;:-]+\s*| (?=and|but|now|thank|can|could|make|then|let)|\W*$))+")
-_DUMMY = (r"what time is it|how does (?:this|it) work|what can (?:this|it) do|\bthis (?:thing|page|site|place|article)|\bwill it be\b|how(?:'s| is) it going|\b(?:is|was|will|would) it (?:be )?(?:possible|ok|okay|true|going|gonna|rain|snow|cold|hard|easy)\w*"
-          r"|\bit(?:'s| is) (?:my|raining|snowing|late|time|cold|hot|urgent|for|about)\b|\bthis (?:morning|evening|afternoon|night|week|weekend|month|year|summer|winter)")
-_AGAIN = r"(?:and |please )*(?:again|once more|once again|one more time|same again|encore|repeat(?: it| that| this)?|(?:play|do|make) (?:it|that|this) (?:again|once more|one more time))(?: please)?"
-_ANOTHER = (r"(?:and |please |give me |make |i want |let me hear |play )*(?:(?:another|one more|a different|a new) (?:take|try|one|version|variation)|another|try again|regenerate)(?: please)?")
+
+_POLITE_WORDS = (
+    r"ok(?:ay)?|great|nice|cool|wow|super|thanks?(?: you)?(?: so much| a lot| very much)?|thx|hm+|well|alright|yes|yeah|no",
+    r"(?:hey|hi|hello)(?: again| there)?|please|actually|sorry|perfect|lovely|awesome",
+    r"(?:i|we) (?:really |quite |do )?(?:like|love|enjoy|adore)(?:d|ed)? (?:it|this|that|(?:the|this|that|your) {whole})(?: one)?"
+    r"(?: a lot| very much)?",
+    r"(?:this|that|it)(?:'s| is| was| sounds?| sounded) (?:so |very |really |quite |pretty |just )*{praise}")
+_POLITE = (  # at the beginning, with the comma or the word that sets it off
+    rf"(?:(?:{'|'.join(_POLITE_WORDS)})(?:\s*[,.!;:-]+\s*| (?=and|but|now|thank|can|could|make|then|let)|\W*$))+")
+_DUMMY = "|".join((
+    r"what time is it|how does (?:this|it) work|what can (?:this|it) do|how(?:'s| is) it going|\bwill it be\b",
+    r"\b(?:is|was|will|would) it (?:be )?(?:possible|ok|okay|true|going|gonna|rain|snow|cold|hard|easy)\w*",
+    r"\bit(?:'s| is) (?:my|raining|snowing|late|time|cold|hot|urgent|for|about)\b",
+    r"\bthis (?:thing|page|site|place|article|morning|evening|afternoon|night|week|weekend|month|year|summer|winter)"))
+_AGAIN = (r"(?:and |please )*(?:(?:once |same )?again|once more|one more time|encore|repeat(?: it| that| this)?"
+          r"|(?:play|do|make) (?:it|that|this) (?:again|once more|one more time))(?: please)?")
+_ANOTHER = (r"(?:and |please |give me |make |i want |let me hear |play )*"
+            r"(?:(?:another|one more|a different|a new) (?:take|try|one|version|variation)|another|try again|regenerate)(?: please)?")
 _FOR_IT = r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)\b"
-_SIGHT = r"\b(?:the|this|that|my|your|its|both) (?!(?:{whole}) (?:for|of|to|from))(?:\w+ )?(?:%s)s?\b"
+_SIGHT = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
 _MUSIC_OF_SIGHT = r"\b(?:the|that|this) (?:{whole}|soundtrack) (?:for|of|to|from) "
 _TAKE = (r"\bthe (?P<ordinal>{ordinal}) (?:one|take|version|piece|variant|result)\b|\bthe (?P<bare>first|second|third|fourth)(?=\W*$)"
-         r"|\b(?:the )?(?:take|version|number|option|variant|piece) ?#?(?P<number>{number})\b|\bthe one (?P<before>before)\b(?: that| this)?")
+         r"|(?:\b(?:the )?(?:take|version|option|variant|piece)(?: number)?|^number) ?#?(?P<number>{number})\b"
+         r"|\bthe one (?P<before>before)\b(?: that| this)?")
 _PLACES = {"first": 0, "1st": 0, "one": 0, "second": 1, "2nd": 1, "two": 1, "third": 2, "3rd": 2, "three": 2, "fourth": 3, "4th": 3,
-           "four": 3, "last": -1, "previous": -2, "before": -2}
+           "four": 3, "last": -1, "previous": -2, "before": -2}  # fmt: skip
 
-# What people say of moods that the training texts say of modes and speeds.
+# What people say, in words of the training texts: moods as modes and speeds, and what sounds like a question as a wish.
 REWORDED = (
-    (r"(?:a bit |a little |much |far |way |slightly )?(?:sadder|gloomier|darker|moodier|less (?:happy|cheerful|jolly|merry)|more (?:sad|gloomy|melancholic|melancholy|sombre|tragic))", "in minor"),
-    (r"(?:a bit |a little |much |far |way |slightly )?(?:happier|brighter|merrier|sunnier|less (?:sad|gloomy|dark)|more (?:happy|cheerful|joyful|sunny|bright))", "in major"),
-    (r"(?:far |way |much |a bit |a little )?too (?:happy|cheerful|jolly|merry|bright)(?: for me)?", "make it in minor"),
-    (r"(?:far |way |much |a bit |a little )?too (?:sad|gloomy|dark|depressing)(?: for me)?", "make it in major"),
+    (r"{much}?(?:sadder|gloomier|darker|moodier|less (?:happy|cheerful|merry)|more (?:sad|gloomy|melancholic|tragic))", "in minor"),
+    (r"{much}?(?:happier|brighter|merrier|sunnier|less (?:sad|gloomy|dark)|more (?:happy|cheerful|joyful|sunny|bright))", "in major"),
+    (r"{much}?too (?:happy|cheerful|jolly|merry|bright)(?: for me)?", "make it in minor"),
+    (r"{much}?too (?:sad|gloomy|dark|depressing)(?: for me)?", "make it in major"),
+    (r"^{much}?too slow", "make it faster"), (r"^{much}?too (?:fast|quick|hectic)", "make it slower"),
+    (r"^as (?=an? )", "make it "), (r"^(?:what|how) about (?=(?:an?|the) )", "with "),
     (r"calmer|more (?:calm|relaxed|relaxing|peaceful)|less (?:hectic|energetic)", "slower"),
     (r"livelier|more (?:lively|energetic|energy|exciting|upbeat)|less (?:sleepy|boring)", "faster"),
 )  # fmt: skip
@@ -117,13 +167,13 @@ def leans(text: str) -> bool:
 def ruled(text: str) -> Rule | None:
     """The rule that decides about a message; None where none fits, and then it leans on nothing."""
     words = _pattern(_DUMMY).sub("...", _without_politeness(plain(text)))
-    return next((rule for rule in RULES if _pattern(rule.pattern).search(words)), None)
+    return next((rule for rule in RULES if any(_pattern(pattern).search(words) for pattern in rule.patterns)), None)
 
 
 def speaks_of(text: str, kind: str) -> bool:
     """Whether the words name a picture ("image") or a clip ("video") that is known, and mean it, not its music."""
     words = plain(text)
-    return bool(_pattern(_SIGHT % WORDS[kind]).search(words)) and not _pattern(_MUSIC_OF_SIGHT).search(words)
+    return bool(_pattern(_SIGHT % f"{{{kind}}}").search(words)) and not _pattern(_MUSIC_OF_SIGHT).search(words)
 
 
 def for_it(text: str) -> bool:
@@ -152,7 +202,7 @@ def reworded(text: str) -> str:
     words = words[len(words) - len(_without_politeness(words)) :] or words
     words = _pattern(_TAKE).sub("it", words)
     for pattern, better in REWORDED:
-        words = _pattern(rf"\b(?:{pattern})\b").sub(better, words)
+        words = _pattern(rf"\b(?:{pattern})(?!\w)").sub(better, words)
     return words[:1].upper() + words[1:]
 
 
@@ -168,6 +218,6 @@ def _without_politeness(words: str) -> str:
 
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    for name, vocabulary in WORDS.items():
-        pattern = pattern.replace("{" + name + "}", vocabulary)
+    while (filled := re.sub(r"\{([a-z]+)\}", lambda name: f"(?:{WORDS[name[1]]})", pattern)) != pattern:
+        pattern = filled  # a vocabulary may hold another
     return re.compile(pattern, re.IGNORECASE)

@@ -1,9 +1,7 @@
-"""What users send: recognised by what it holds, measured before it is decoded, kept under a name of our own.
+"""What users send: checked, and kept under a name of our own.
 
-`receive` asks, in this order: is it a plain file, of the allowed size, a picture, a recording, a clip; and is it short and
-small enough. Lengths come from headers and from the lengths of packets, of which the longer counts, so that a header that
-lies hides nothing; only one block of sound or one frame is decoded, to see that it can be. The file that came is copied,
-never moved or linked, and what is said about it never holds a path of the server.
+The file that came is copied, never moved or linked, and what is said about it never holds a path of the server. What may
+come in, and how that is found out: contents.py.
 """
 
 from __future__ import annotations
@@ -14,42 +12,14 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import soundfile
-from PIL import Image
-
+from demo.contents import NOT_MEDIA, Kind, Limits, check_bytes, recognised
 from demo.sessions import new_name
-from llama.audio import UNKNOWN_LENGTH, Encoded, decoded, describe_file, media_file, open_container
-from llama.media import PICTURES, load_image
+from llama.audio import Encoded, media_file
 
-MEGABYTE = 1_000_000
+__all__ = ["Kind", "Limits", "Upload", "display_name", "receive", "without_paths"]
+
 MAX_NAME = 80  # characters of a name that is shown
-MAX_FRAME_RATE = 60  # frames a second of an animated picture, whose length is not in its header
-PROBED = 4096  # samples decoded to see that a recording can be
-WRAPPED = 1 << 31  # the library tells a negative length, as of what an Ogg cuts off at its end, as a huge one
-NOT_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, webp, gif) or a clip (mp4, webm, mov)"
-SUFFIXES = {  # by what the libraries call a format: browsers choose a player by it
-    "WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MPEG": ".mp3", "MP3": ".mp3", "AIFF": ".aiff",
-    "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tiff", "AVIF": ".avif",
-    "mov": ".mp4", "matroska": ".webm", "avi": ".avi", "aac": ".aac", "mpegts": ".ts", "mpeg": ".mpg", "flv": ".flv",
-}  # fmt: skip
-
-Kind = Literal["audio", "image", "video"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The largest upload taken: bytes of the file, seconds of sound and of a clip, pixels of a picture or frame.
-
-    samples: of all channels together, once decoded (minutes of silence at a high rate are a small file).
-    """
-
-    bytes: int = 50 * MEGABYTE
-    seconds: float = 600.0
-    video_seconds: float = 120.0
-    pixels: int = 50_000_000
-    samples: int = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -70,9 +40,9 @@ def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = No
     limits = limits or Limits()
     shown = display_name(name if name is not None else file.name if isinstance(file, Path) else "")
     content = Encoded(file if isinstance(file, bytes) else _read(file, shown, limits), shown)
-    _check_bytes(shown, len(content.content), limits)
+    check_bytes(shown, len(content.content), limits)
     media_file(content)  # refuses what is empty or text
-    kind, seconds, suffix = _recognised(content, limits)
+    kind, seconds, suffix = recognised(content, limits)
     return Upload(kind, _kept(session_folder, content.content, suffix), seconds, shown)
 
 
@@ -110,14 +80,8 @@ def _read(file: Path, shown: str, limits: Limits) -> bytes:
         os.close(handle)
         raise ValueError(f"{shown} is not a plain file; {NOT_MEDIA}.")
     with os.fdopen(handle, "rb") as opened:
-        _check_bytes(shown, found.st_size, limits)
+        check_bytes(shown, found.st_size, limits)
         return opened.read(limits.bytes + 1)
-
-
-def _check_bytes(shown: str, size: int, limits: Limits) -> None:
-    if size > limits.bytes:
-        most = limits.bytes / MEGABYTE
-        raise ValueError(f"{shown} has {size / MEGABYTE:.1f} MB, at most {most:g} MB are taken; send a shorter or smaller one.")
 
 
 def _kept(folder: Path, content: bytes, suffix: str) -> Path:
@@ -131,159 +95,3 @@ def _kept(folder: Path, content: bytes, suffix: str) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-# -- what it holds ------------------------------------------------------------------------------------------------------
-
-
-def _recognised(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:
-    """(kind, seconds, suffix)."""
-    for ask in (_picture, _recording, _clip_or_recording):
-        found = ask(content, limits)
-        if found is not None:
-            return found
-    what = describe_file(content)
-    known = what if what != "not a known format" else "damaged, or of a format unknown here"
-    raise ValueError(f"{content} is {known}; {NOT_MEDIA}.")
-
-
-def _picture(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    try:
-        with Image.open(content.open(), formats=_available()) as picture:
-            kind, size, frames = str(picture.format), picture.size, _frames(picture)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{content} has too many pixels, at most {_mega(limits.pixels)} are taken; make it smaller.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if "picture" not in (what := describe_file(content)):
-            return None
-        raise ValueError(f"{content} begins as {what} and is damaged; give a picture that opens elsewhere.") from error
-    _check_pixels(content, *size, limits)
-    _check_pixels(content, *load_image(content).size, limits)  # its header may lie; damage is said here
-    if frames == 1:
-        return "image", None, SUFFIXES.get(kind, ".img")
-    if kind == "GIF":
-        return _clip_or_recording(content, limits)
-    if frames > MAX_FRAME_RATE * limits.video_seconds:
-        raise ValueError(f"{content} has {frames} frames, at most {MAX_FRAME_RATE * limits.video_seconds:g} are taken; cut it.")
-    return "video", None, SUFFIXES.get(kind, ".img")
-
-
-def _available() -> list[str]:
-    Image.init()
-    return [name for name in PICTURES if name in Image.OPEN]
-
-
-def _frames(picture: Image.Image) -> int:
-    """Of a GIF only whether there are several: counting them would read it all."""
-    if picture.format == "GIF":
-        return 2 if getattr(picture, "is_animated", False) else 1
-    return getattr(picture, "n_frames", 1) if picture.format in ("WEBP", "PNG") else 1
-
-
-def _recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    """Sound that the sound library reads: the length in its header, or that of its packets if that is more."""
-    try:
-        with soundfile.SoundFile(content.open()) as file:
-            frames, rate, channels, form = file.frames, file.samplerate, file.channels, file.format
-            known = frames if frames < UNKNOWN_LENGTH else 0
-            _check_length(content, known / rate, rate, channels, limits)
-            heard = len(file.read(PROBED))
-    except soundfile.LibsndfileError:
-        return None
-    if not heard:
-        raise ValueError(f"{content} holds no sound (0 samples); send a recording.")
-    seconds = max(known / rate, _packets_last(content, "audio", limits.seconds) if form in _PACKED else 0.0)
-    _check_length(content, seconds, rate, channels, limits)
-    return "audio", seconds, SUFFIXES.get(form, ".audio")
-
-
-_PACKED = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header only claims a length; of others the file's size tells it
-
-
-def _clip_or_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    """Whatever plays: a clip if pictures move in it (the cover of an album does not), else a recording."""
-    import av
-
-    try:
-        with open_container(content) as container:
-            kind: Kind = "video" if _moving(container) else "audio"
-            stream = next(iter(_moving(container) or container.streams.audio), None)
-            if stream is None or stream.codec_context is None:  # None: nobody here can decode it
-                raise ValueError(f"{content} holds neither sound nor pictures that can be decoded; {NOT_MEDIA}.")
-            form, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
-            shape = _shape(stream, kind)
-            _check_stream(content, kind, header, shape, limits)
-            if next(iter(decoded(container, stream)), None) is None:
-                raise ValueError(f"{content} is damaged: nothing in it can be decoded; send one that plays elsewhere.")
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{content} is damaged ({error.strerror}); send one that plays elsewhere.") from error
-    seconds = max(header, _packets_last(content, kind, _longest(kind, limits)))
-    _check_stream(content, kind, seconds, shape, limits)
-    return kind, seconds, SUFFIXES.get(form.upper(), SUFFIXES.get(form, f".{kind}"))
-
-
-def _moving(container: Any) -> list[Any]:
-    import av
-
-    cover = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & cover]
-
-
-def _shape(stream: Any, kind: Kind) -> tuple[int, int]:
-    """(width, height) of frames, or (rate, channels) of sound."""
-    return (stream.codec_context.width, stream.codec_context.height) if kind == "video" else (stream.rate, stream.channels)
-
-
-def _packets_last(content: Encoded, kind: Kind, enough: float) -> float:
-    """Seconds that the packets of the first stream last, counted until they are more than enough; nothing is decoded."""
-    with open_container(content) as container:
-        stream = (_moving(container) if kind == "video" else container.streams.audio)[0]
-        first, last, total = None, 0.0, 0.0
-        for packet in container.demux(stream):
-            length = packet.duration or 0
-            step = float(length * packet.time_base) if packet.time_base and length < WRAPPED else 0.0
-            total += step
-            if packet.pts is not None:
-                at = float(packet.pts * packet.time_base)
-                first = at if first is None else min(first, at)
-                last = max(last, at + step - first)
-            if max(total, last) > enough:
-                break
-    return max(total, last)
-
-
-# -- limits -------------------------------------------------------------------------------------------------------------
-
-
-def _longest(kind: Kind, limits: Limits) -> float:
-    return limits.video_seconds if kind == "video" else limits.seconds
-
-
-def _check_stream(content: Encoded, kind: Kind, seconds: float, shape: tuple[int, int], limits: Limits) -> None:
-    if kind == "audio":
-        _check_length(content, seconds, *shape, limits)
-        return
-    _check_seconds(content, seconds, limits.video_seconds)
-    _check_pixels(content, *shape, limits)
-
-
-def _check_length(content: Encoded, seconds: float, rate: int, channels: int, limits: Limits) -> None:
-    _check_seconds(content, seconds, limits.seconds)
-    samples = seconds * rate * channels
-    if samples > limits.samples:
-        raise ValueError(f"{content} has {channels} channels at {rate} Hz, {_mega(samples)} samples, at most "
-                         f"{_mega(limits.samples)} are taken; export it in stereo at 48000 Hz or cut it.")
-
-
-def _check_seconds(content: Encoded, seconds: float, most: float) -> None:
-    if seconds > most:
-        raise ValueError(f"{content} is longer than {most:g} seconds, the most that is taken; cut it.")
-
-
-def _check_pixels(content: Encoded, width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.pixels:
-        raise ValueError(f"{content} has {width} x {height} pixels, at most {_mega(limits.pixels)} are taken; make it smaller.")
-
-
-def _mega(number: float) -> str:
-    return f"{number / 1e6:.1f} million"

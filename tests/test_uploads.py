@@ -156,7 +156,8 @@ REFUSED = {
     "program": (b"\x7fELF" + bytes(500), "a program"), "zeros": (bytes(5000), "damaged, or of a format unknown here"),
     "playlist": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "is a text file"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n\x00\x01", "damaged, or of a format unknown here"),
-    "cut picture": (picture((90, 90), "JPEG")[:400], "begins as a JPEG picture and is damaged"), "half a picture": (picture((300, 300), "PNG")[:300], "is damaged"),
+    "cut picture": (picture((90, 90), "JPEG")[:400], "begins as a JPEG picture and is damaged"),
+    "half a picture": (picture((300, 300), "PNG")[:300], "is damaged"),
     "header of a wav": (sound()[:44], "no sound"), "cut clip": (clip()[:300], "damaged"),
 }
 
