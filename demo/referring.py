@@ -45,6 +45,7 @@ WORDS = {  # as in a pattern: "|" stands between words
     "onward": "and|now|then|or|next|maybe|perhaps|this time|try|how about|what about|what if|just|also",
     "pointing": "it|its|this|that|these|they|the|same|with|without|as|into|is|are|does",
 }  # fmt: skip
+READ = 400  # characters that the rules look at: who refers to something does so early, and patterns on pages take seconds
 
 
 @dataclass(frozen=True)
@@ -202,13 +203,13 @@ def reworded(text: str) -> str:
     words = words[len(words) - len(_without_politeness(words)) :] or words
     words = _pattern(_TAKE).sub("it", words)
     for pattern, better in REWORDED:
-        words = _pattern(rf"\b(?:{pattern})(?!\w)").sub(better, words)
+        words = _pattern(rf"\b(?:{pattern})\b").sub(better, words)
     return words[:1].upper() + words[1:]
 
 
 def plain(text: str) -> str:
-    """One line in lower case, with straight apostrophes."""
-    return " ".join(text.replace("’", "'").lower().split())
+    """The beginning of a message in one line of lower case, with straight apostrophes."""
+    return " ".join(text[:READ].replace("’", "'").lower().split())
 
 
 def _without_politeness(words: str) -> str:
