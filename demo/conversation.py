@@ -86,7 +86,7 @@ def turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) 
     if (place := chosen(text)) is not None and conversation.pieces:
         piece, phrase = _picked(conversation, place)
         return _with(reworded(text), "audio", piece.sound), phrase
-    return _leaning(conversation, text) if leans(text) else (Turn(text), None)
+    return _leaning(conversation, text) if leans(text) or for_it(text) else (Turn(text), None)
 
 
 def repeat(conversation: Conversation) -> Exchange | None:

@@ -137,7 +137,8 @@ _AGAIN = (r"(?:and |please )*(?:(?:once |same )?again|once more|one more time|en
           r"|(?:play|do|make) (?:it|that|this) (?:again|once more|one more time))(?: please)?")
 _ANOTHER = (r"(?:and |please |give me |make |i want |let me hear |play )*"
             r"(?:(?:another|one more|a different|a new) (?:take|try|one|version|variation)|another|try again|regenerate)(?: please)?")
-_FOR_IT = r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)\b"
+_FOR_IT = (r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)"
+           r"(?=\W*$|[,.;]| (?:please|with|without|but|in)\b)")
 _SIGHT = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
 _MUSIC_OF_SIGHT = r"\b(?:the|that|this) (?:{whole}|soundtrack) (?:for|of|to|from) "
 _TAKE = (r"\bthe (?P<ordinal>{ordinal}) (?:one|take|version|piece|variant|result)\b|\bthe (?P<bare>first|second|third|fourth)(?=\W*$)"
