@@ -26,34 +26,34 @@ PICTURE_COLUMNS = 1200  # a picture is no wider; finer steps in time would not b
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)  # Hz
 
 
-def spectrogram(wave: Waveform) -> tuple[Tensor, float]:
+def spectrogram(wave: Waveform, lowest: float = LOWEST) -> tuple[Tensor, float]:
     """dB below the loudest point, [S, F] from FLOOR to 0 (silence is FLOOR throughout), and the seconds between frames.
 
-    A band is a semitone, from LOWEST Hz to half the sample rate. Channels are averaged.
+    A band is a semitone, from `lowest` Hz to half the sample rate. Channels are averaged.
     """
     samples = wave.mono().samples[0]
     size = 2 ** round(math.log2(max(4.0, WINDOW * wave.sample_rate)))
-    hop = max(size // 8, len(samples) // PICTURE_COLUMNS)  # of a long piece only as much is looked at as can be shown
+    hop = max(1, size // 8, len(samples) // PICTURE_COLUMNS)  # of a long piece only as much is looked at as can be shown
     frames = torch.stft(samples, size, hop, window=torch.hann_window(size), pad_mode="constant", return_complex=True)
-    power = semitone_filters(size, wave.sample_rate) @ frames.abs().square()
+    power = semitone_filters(size, wave.sample_rate, lowest) @ frames.abs().square()
     decibels = 10.0 * torch.log10(power.clamp_min(SILENCE))
     loudest = decibels.max().clamp_min(10.0 * math.log10(SILENCE) - FLOOR)
     return (decibels - loudest).clamp_min(FLOOR), hop / wave.sample_rate
 
 
-def semitone_filters(size: int, rate: int) -> Tensor:
+def semitone_filters(size: int, rate: int, lowest: float = LOWEST) -> Tensor:
     """Overlapping triangles over the bins of a transform of `size` samples, [S, size // 2 + 1]."""
-    lowest, highest = _octaves(rate)
-    centres = 2 ** (lowest + torch.arange(0, highest - lowest, 1 / 12))[:, None]  # Hz
+    first, last = _octaves(rate, lowest)
+    centres = 2 ** (first + torch.arange(0, last - first, 1 / 12))[:, None]  # Hz
     bins = torch.linspace(0, rate / 2, size // 2 + 1)
     # Where bins stand further apart than semitones, a triangle that misses them all would leave a dark line.
     reach = (centres * (2 ** (1 / 12) - 1)).clamp_min(rate / size)
     return (1.0 - (bins - centres).abs() / reach).clamp_min(0.0)
 
 
-def _octaves(rate: int) -> tuple[float, float]:
+def _octaves(rate: int, lowest: float = LOWEST) -> tuple[float, float]:
     """The range that is drawn, as powers of two in Hz."""
-    return math.log2(min(LOWEST, rate / 8)), math.log2(rate / 2)
+    return math.log2(min(lowest, rate / 8)), math.log2(rate / 2)
 
 
 def picture(wave: Waveform) -> Figure:
