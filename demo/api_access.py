@@ -1,0 +1,77 @@
+"""Who may speak to the API, who is who, and how much they may say."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from fastapi import Request
+
+from demo.api_types import ApiError
+
+
+def authentication(auth: str | None) -> Callable[[Request], None]:
+    """A dependency that lets in who knows `auth`, "user:password", by HTTP Basic or as a Bearer token; None: everybody.
+
+    Raises ValueError for an `auth` that nobody could give.
+    """
+    if auth is not None and not all(auth.partition(":")):
+        raise ValueError("--auth has no user or no password; give it as user:password.")
+    wanted = None if auth is None else _digest(auth.encode("utf-8"))
+
+    def check(request: Request) -> None:
+        if wanted is not None and not hmac.compare_digest(wanted, _digest(_given(request))):
+            raise ApiError("The user or password is wrong or missing; send user:password as the API key or by HTTP Basic.",
+                           status=401, code="invalid_api_key", headers={"WWW-Authenticate": 'Basic realm="MuMu-LLaMA", charset="UTF-8"'})
+
+    return check
+
+
+def _digest(secret: bytes) -> bytes:
+    """Of one length, so that a comparison tells nothing of it."""
+    return hashlib.sha256(secret).digest()
+
+
+def _given(request: Request) -> bytes:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode("latin-1")  # as headers are decoded
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def caller(request: Request, user: str) -> str:
+    """Who asks: the key and the address they come with, and the name that a client has for its user."""
+    host = request.client.host if request.client is not None else ""
+    parts = (request.headers.get("authorization", ""), host, user)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+async def body(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes of it; whoever announces or sends more is told so before it is held.
+
+    Another type than JSON is refused, too: a page of somebody else's could have a browser send those to this machine.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise ApiError("The content type is not application/json; send JSON, and say so in the header Content-Type.")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > limit:
+            raise _too_large(limit)
+    return bytes(content)
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The request is larger than {limit / 1e6:.0f} MB, the most that is taken; send shorter or fewer files."
+    return ApiError(message, status=413, code="request_too_large", headers={"Connection": "close"})

@@ -1,0 +1,74 @@
+"""How an error is told to the one who asked: one sentence, whose fault it is, and nothing of this server's folders."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from llama.engine import Busy
+
+MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
+MISTAKE = "The server made a mistake over this request and has noted it; try again, or ask in another way."
+# A path from the root, up to the last of its names; not the slashes of an address or of "4/4".
+FOLDERS = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
+
+Fault = Literal["user", "busy", "server"]
+
+
+class Refused(ValueError):
+    """One sentence for the user. fault: "user" (mend the request), "busy" (come back later) or "server" (not theirs)."""
+
+    def __init__(self, sentence: str, fault: Fault = "user") -> None:
+        super().__init__(sentence)
+        self.fault = fault
+
+
+@contextmanager
+def telling(names: Mapping[Path, str] | None = None) -> Iterator[None]:
+    """Whatever goes wrong inside leaves as `Refused`; what is not the user's fault is logged with its traceback first.
+
+    names: what the user calls the files that a sentence may mention, as {path: "The recording"}.
+    """
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        raise refusal(error, names or {}) from error
+
+
+def refusal(error: Exception, names: Mapping[Path, str]) -> Refused:
+    """The error as the user is told it."""
+    if isinstance(error, Busy):
+        return Refused(_line(error), "busy")
+    if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _memory(error):
+        return Refused(_without_folders(_line(error), names))
+    logging.error("a request failed", exc_info=error)
+    if _memory(error):
+        return Refused(MEMORY, "server")
+    if isinstance(error, OSError):  # of this machine, not of the user's: a full disk, a lost connection
+        return Refused(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
+    return Refused(MISTAKE, "server")
+
+
+def _memory(error: Exception) -> bool:
+    """Torch has a class of its own for the GPU's memory, and a plain RuntimeError for the processor's."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or MISTAKE
+
+
+def _without_folders(words: str, names: Mapping[Path, str]) -> str:
+    for path, name in names.items():
+        words = words.replace(str(path), name).replace(str(path.resolve()), name)
+    for folder in sorted({str(path.parent) for path in names}, key=len, reverse=True):  # folders may have spaces
+        words = words.replace(folder + "/", "")
+    return FOLDERS.sub("", words)

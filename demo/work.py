@@ -1,0 +1,167 @@
+"""What the page and the API do with a request: check its files, ask the engine, tell how it goes, keep what was made.
+
+    work = Work(Engine(model), Sessions(), Limits())
+    for update in work.answer(session, conversation, "a slow waltz", [], Settings(takes=2)):
+        ...                                      # update.words grow, update.progress moves, update.pieces come
+    conversation = update.conversation           # with this exchange; closing the iterator before stops the work
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo.asked import STOPPED, TAKES, Asked, Settings, Update
+from demo.conversation import Conversation, turn
+from demo.refusals import Refused, telling
+from demo.run import Run
+from demo.takes import Heard, cancel, follow
+from demo.uploads import Limits, Upload, receive
+from llama.generation import GenerationOptions, tokenize
+
+if TYPE_CHECKING:
+    from demo.sessions import Session, Sessions
+    from llama.dialogue import Turn
+    from llama.engine import Engine, Ticket
+
+__all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Update", "Work"]
+
+TICK = 0.5  # seconds without an event, after which the place in the queue is looked at again
+NOTHING = "There is nothing to answer; write a message or add a recording, a picture or a clip."
+
+Box = queue.SimpleQueue  # of what is heard; None in it: nobody listens any more
+
+
+class Work:
+    """Requests of users, each in the session it came from."""
+
+    def __init__(
+        self, engine: Engine, sessions: Sessions, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.engine, self.sessions, self.limits, self._clock = engine, sessions, limits or Limits(), clock
+
+    def answer(
+        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings
+    ) -> Answering:
+        """The updates of a request, the last one with the new conversation. Closing them stops the work at once.
+
+        Reading them raises `Refused`, a ValueError of one sentence: first for a bad request or a full queue, later for
+        what shows when the files are read or the piece is made.
+        """
+        box: Box = queue.SimpleQueue()
+        tickets: list[Ticket] = []
+
+        def updates() -> Generator[Update, None, None]:
+            asked = self.begin(session, conversation, text, files, settings)
+            tickets.extend(asked.tickets)
+            yield from self._updates(session, conversation, asked, box)
+
+        return Answering(tickets, box, updates())
+
+    def begin(
+        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings
+    ) -> Asked:
+        """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`."""
+        with telling():
+            options, words = settings.options(), readable(text)
+            uploads = tuple(self.receive(session, file) for file in files)
+            if not words.strip() and not uploads:
+                raise Refused(NOTHING)
+            request, referred = turn(conversation, words, uploads)
+            return Asked(words, uploads, request, referred, options, self._submit(request, options))
+
+    def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
+        """A file of the user's in the session's folder; ValueError for one that is not welcome."""
+        if isinstance(file, Upload):
+            return file
+        named = {file: "The file"} if isinstance(file, Path) else {}
+        with telling(named):
+            return receive(session.folder, file, self.limits)
+
+    def prompt_tokens(self, asked: Asked) -> int:
+        """Of the text that the model reads, with the form that is put around it."""
+        return len(tokenize(self.engine.model, [asked.turn])[0])
+
+    @property
+    def audio_tokens(self) -> tuple[int, ...]:
+        """The ids that stand for music among the tokens of an answer."""
+        return self.engine.model.tokenizer.audio_tokens
+
+    def _submit(self, request: Turn, options: Sequence[GenerationOptions]) -> tuple[Ticket, ...]:
+        tickets: list[Ticket] = []
+        try:
+            for one in options:
+                tickets.append(self.engine.submit(request, one))
+        except BaseException:
+            cancel(tickets)  # all takes or none
+            raise
+        return tuple(tickets)
+
+    def _updates(
+        self, session: Session, conversation: Conversation, asked: Asked, box: Box
+    ) -> Generator[Update, None, None]:
+        run = Run(asked, session, self.sessions, self._clock)
+        follow(asked.tickets, box.put)
+        try:
+            with telling(asked.names):
+                yield run.update()
+                while run.under_way:
+                    heard = _drain(box)
+                    if None in heard:
+                        return
+                    run.take_in([one for one in heard if one is not None])
+                    self.sessions.get(session.token)  # whose work goes on is not away
+                    yield run.update()
+                yield run.last(conversation)
+        finally:
+            cancel(asked.tickets)
+            run.close()
+
+
+def readable(text: str | None) -> str:
+    """The text as it can be written down; half a character, which JSON can hold, would stop the tokenizer."""
+    return (text or "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _drain(box: Box) -> list[Heard | None]:
+    """Everything that is there, or the next thing that comes within a tick."""
+    heard: list[Heard | None] = []
+    try:
+        heard.append(box.get(timeout=TICK))
+        while True:
+            heard.append(box.get_nowait())
+    except queue.Empty:
+        return heard
+
+
+class Answering(Iterator[Update]):
+    """The updates of one request. `close` stops its work, from any thread, also while another waits for the next one."""
+
+    def __init__(
+        self, tickets: Sequence[Ticket], box: Box, updates: Generator[Update, None, None]
+    ) -> None:
+        self._tickets, self._box, self._updates = tickets, box, updates
+        self._closed, self._reading = False, threading.Lock()
+
+    def __next__(self) -> Update:
+        with self._reading:
+            update = next(self._updates)
+            if not self._closed:
+                return update
+            self._updates.close()
+            raise StopIteration
+
+    def close(self) -> None:
+        self._closed = True
+        cancel(list(self._tickets))
+        self._box.put(None)  # wakes who waits
+        if self._reading.acquire(blocking=False):  # else the one who reads closes them
+            self._updates.close()
+            self._reading.release()
+
+    def __del__(self) -> None:
+        self.close()
