@@ -1,0 +1,91 @@
+"""A double of the engine that does what a message's words say, so that a test can hold a request where it wants it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from llama.audio import Waveform
+from llama.dialogue import Reply, Turn
+from llama.engine import Busy
+from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
+from llama.notes import Attributes, Note, Score
+
+RATE = 8000
+SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
+AUDIO = tuple(range(900, 908))
+ERRORS: dict[str, Callable[[Turn], BaseException]] = {
+    "stumble": lambda turn: ValueError(f"{turn.audio} is damaged, as /srv/models/nano/config.json says; give another one."),
+    "memory": lambda turn: MemoryError(),
+    "allocate": lambda turn: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    "disk": lambda turn: OSError(28, "No space left on device", "/srv/secret/file"),
+    "bug": lambda turn: KeyError("/srv/secret"),
+}
+
+
+def piece(options: GenerationOptions) -> torch.Tensor:
+    """[2, N]: another one for each seed."""
+    noise = torch.rand(2, round(options.seconds * RATE), generator=torch.Generator().manual_seed(options.seed))
+    return noise - 0.5
+
+
+class ScriptedTicket:
+    """"wait" in the text: every event needs a leave, which `Scripted.leaves` holds, unless it is cancelled."""
+
+    def __init__(self, turn: Turn, options: GenerationOptions, leaves: threading.Semaphore) -> None:
+        self.turn, self.options, self._leaves = turn, options, leaves
+        self.ahead = 3
+        self.cancelled = threading.Event()
+        self.over = threading.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            for event in self._events(self.turn.text.split()):
+                while "wait" in self.turn.text and not self.cancelled.is_set() and not self._leaves.acquire(timeout=0.01):
+                    continue
+                if self.cancelled.is_set():
+                    return
+                yield event
+        finally:
+            self.over.set()
+
+    def _events(self, words: list[str]) -> Iterator[Event]:
+        heard = f" {Waveform.read(self.turn.audio).seconds:.2f}" if self.turn.audio is not None else ""
+        yield from (TextDelta(word if place == 0 else f" {word}") for place, word in enumerate(words))
+        yield TextDelta(heard)
+        for name, error in ERRORS.items():
+            if name in words:
+                raise error(self.turn)
+        plays = "play" in words and self.options.music
+        music = Waveform(piece(self.options), RATE) if plays else None
+        if music is not None:
+            yield Progress(0.0, music.seconds)
+            for number, part in enumerate(music.samples.split(round(music.samples.shape[1] / 4), dim=1), 1):
+                yield MusicChunk(Waveform(part, RATE))
+                yield Progress(number * music.seconds / 4, music.seconds)
+        tokens = (*range(len(words)), *(AUDIO if "play" in words else ()))
+        finish = "music" if "play" in words else "length" if "long" in words else "stop"
+        yield Done(Reply(" ".join(words) + heard, tokens, music, finish, SCORE if music and "notes" in words else None))
+
+
+class Scripted:
+    """Takes requests as `llama.engine.Engine` does; `tickets` are all it took."""
+
+    def __init__(self) -> None:
+        self.tickets: list[ScriptedTicket] = []
+        self.leaves = threading.Semaphore(0)
+        tokenizer = SimpleNamespace(encode=lambda text: [1, *range(len(text.split()))], audio_tokens=AUDIO)
+        self.model: Any = SimpleNamespace(tokenizer=tokenizer, config=SimpleNamespace(llama=SimpleNamespace(max_seq_len=10_000)))
+
+    def submit(self, turn: Turn, options: GenerationOptions | None = None) -> ScriptedTicket:
+        if "busy" in turn.text and len(self.tickets) >= 1:
+            raise Busy("64 requests are waiting already; come back in a minute.")
+        self.tickets.append(ScriptedTicket(turn, options or GenerationOptions(), self.leaves))
+        return self.tickets[-1]
