@@ -83,12 +83,12 @@ class Desk:
         conversation, said = Conversation(), None
         for index, (message, uploads) in enumerate(before):
             if message.role == "user":
-                conversation = conversation if said is None else conversation.with_(Exchange(*said, "", ()))
+                conversation = conversation if said is None else conversation.with_(Exchange(*said))
                 said = message.text, uploads
             elif message.role == "assistant":
                 pieces = self._earlier(message, caller, f"messages[{index}].audio.id")
                 conversation, said = conversation.with_(Exchange(*(said or ("", ())), message.text, pieces)), None
-        return conversation if said is None else conversation.with_(Exchange(*said, "", ()))
+        return conversation if said is None else conversation.with_(Exchange(*said))
 
     def _earlier(self, message: Message, caller: str, where: str) -> tuple[Piece, ...]:
         return () if message.audio is None else (self._pieces.find(message.audio, caller, where),)
@@ -116,7 +116,7 @@ class Desk:
         """Keeps the piece under that id; what is told of it beside its sound."""
         seed, music = job.asked.options[take].seed, reply.music
         sound = write(music, None, job.session.folder, f"{name}-kept", ("wav",), title=job.asked.said, seed=seed)["wav"]
-        piece = Piece(job.asked.said, seed, music.seconds, sound, reply.score)
+        piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
         until = self._pieces.keep(name, job.caller, job.session, piece)
         facts: Json = {"expires_at": until, "transcript": reply.text, "seconds": music.seconds}
         return {**facts, "score": api_reply.notes(reply.score, music.seconds)} if job.wanted.score else facts

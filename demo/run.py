@@ -76,7 +76,7 @@ class Run:
         take.begun, take.made, take.total = True, reply.music.seconds, reply.music.seconds
         take.growing = take.growing or Growing(self._sessions, self._session, take.total, self._asked.said, take.seed)
         sound = take.growing.finish(reply.music, reply.score)
-        take.piece = Piece(self._asked.said, take.seed, reply.music.seconds, sound, reply.score)
+        take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score)
 
     def update(self) -> Update:
         takes = self._takes
@@ -104,7 +104,7 @@ class Run:
         if any(take.reply is None for take in self._takes):
             raise Refused(STOPPED, "server")
         update = self.update()
-        exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces)
+        exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
         return replace(update, left=None, conversation=conversation.with_(exchange))
 
     def close(self) -> None:

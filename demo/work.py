@@ -12,11 +12,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.asked import STOPPED, TAKES, Asked, Settings, Update
-from demo.conversation import Conversation, turn
+from demo.conversation import Conversation, repeat, turn
+from demo.referring import again
 from demo.refusals import Refused, telling
 from demo.run import Run
 from demo.takes import Heard, cancel, follow
@@ -67,7 +69,8 @@ class Work:
     ) -> Asked:
         """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`."""
         with telling():
-            options, words = settings.options(), readable(text)
+            words = readable(text)
+            options = _seeded(settings, conversation, words).options()
             uploads = tuple(self.receive(session, file) for file in files)
             if not words.strip() and not uploads:
                 raise Refused(NOTHING)
@@ -120,6 +123,12 @@ class Work:
         finally:
             cancel(asked.tickets)
             run.close()
+
+
+def _seeded(settings: Settings, conversation: Conversation, text: str) -> Settings:
+    """Whoever says "again", and names no seed, wants what they had: "another take" is another wish."""
+    last = repeat(conversation) if settings.seed is None and again(text) == "same" else None
+    return settings if last is None else replace(settings, seed=last.pieces[0].seed)
 
 
 def readable(text: str | None) -> str:

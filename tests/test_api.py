@@ -392,7 +392,7 @@ def follow_up(name: str) -> list[Json]:
 
 def test_a_piece_is_spoken_of_by_its_id(server: Server) -> None:
     name = message(server.ask("play", **SPEAKS))["audio"]["id"]
-    assert message(server.ask(follow_up(name)))["content"] == "make it faster 2.00"
+    assert message(server.ask(follow_up(name)))["content"] == "Make it faster 2.00"
 
 
 @pytest.mark.parametrize("other", [{"key": "somebody"}, {"host": "10.0.0.2"}, {"user": "somebody"}])

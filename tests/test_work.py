@@ -148,6 +148,14 @@ def test_files_are_heard(work: Work, session: Session, recording: Path) -> None:
     assert answered(work, session, "listen", [recording.read_bytes()])[-1].words == "listen 3.00"
 
 
+def test_again_has_the_same_seed_and_another_take_has_not(work: Work, session: Session) -> None:
+    drawn = Settings(seconds=1.0)
+    first = answered(work, session, "play", settings=drawn)[-1]
+    said = {text: list(work.answer(session, first.conversation, text, [], drawn))[-1] for text in ("again", "another take")}
+    assert said["again"].pieces[0].seed == first.pieces[0].seed != said["another take"].pieces[0].seed
+    assert said["again"].pieces[0].text == "play" and said["again"].referred
+
+
 # -- stopping -----------------------------------------------------------------------------------------------------------
 
 
