@@ -58,8 +58,8 @@ class Desk:
         session = self._work.sessions.open()
         try:
             *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
-            system = [message.text for message in wanted.messages if message.role == "system"]
-            asked = self._work.begin(session, self._conversation(before, caller), "\n".join([*system, last.text]), files, wanted.settings)
+            system = "\n".join(message.text for message in wanted.messages if message.role == "system")
+            asked = self._work.begin(session, self._conversation(before, caller), last.text, files, wanted.settings, system=system)
             return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
         except BaseException:
             self._work.sessions.close(session.token)

@@ -65,9 +65,13 @@ class Work:
         return Answering(tickets, box, updates())
 
     def begin(
-        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings
+        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload],
+        settings: Settings, *, system: str = "",
     ) -> Asked:
-        """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`."""
+        """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`.
+
+        system: instructions of whoever runs the client; they stand before what the user said, and "it" is not sought there.
+        """
         with telling():
             words = readable(text)
             options = _seeded(settings, conversation, words).options()
@@ -75,6 +79,7 @@ class Work:
             if not words.strip() and not uploads:
                 raise Refused(NOTHING)
             request, referred = turn(conversation, words, uploads)
+            request = replace(request, text="\n".join(filter(None, (readable(system), request.text))))
             return Asked(words, uploads, request, referred, options, self._submit(request, options))
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:

@@ -18,6 +18,7 @@ import torch
 from fastapi import FastAPI, HTTPException
 from PIL import Image
 
+import llama
 from demo.api import build_router
 from demo.api_pcm import pcm16
 from demo.files import pcm, wav_header
@@ -25,10 +26,13 @@ from demo.sessions import Sessions
 from demo.uploads import Limits
 from demo.work import Work
 from llama.audio import Waveform
+from llama.dialogue import Turn
+from llama.engine import Engine
 from llama.generation import GenerationOptions
 from tests.scripted_engine import RATE, Scripted, piece
 
 Json = dict[str, Any]
+ROOT = Path(__file__).resolve().parent.parent
 URL = "/v1/chat/completions"
 MODEL = "nano"
 HOUR = 3600
@@ -37,10 +41,10 @@ HOUR = 3600
 class Server:
     """The API around a scripted engine, spoken to without a network."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.engine, self.sessions, self.now = Scripted(), Sessions(folder), 1000.0
+    def __init__(self, folder: Path, engine: Any = None, **options: Any) -> None:
+        self.engine, self.sessions, self.now = engine or Scripted(), Sessions(folder), 1000.0
         self.app = FastAPI()
-        work = Work(self.engine, self.sessions, Limits())  # type: ignore[arg-type]
+        work = Work(self.engine, self.sessions, Limits())
         self.app.include_router(build_router(work, MODEL, clock=lambda: self.now, **options))
 
     async def send(self, body: Any, key: str = "", host: str = "10.0.0.1", **options: Any) -> httpx.Response:
@@ -66,6 +70,7 @@ class Server:
 
 
 def request(text: Any, **fields: Any) -> Json:
+    """The body of a request; `text` is the last message's content, or all messages."""
     messages = text if isinstance(text, list) and text and "role" in text[0] else [{"role": "user", "content": text}]
     return {"model": MODEL, "messages": messages, "seed": 5, "seconds": 2, **fields}
 
@@ -206,6 +211,12 @@ def test_system_messages_stand_before_the_text(server: Server) -> None:
     said = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
     server.ask(said)
     assert server.engine.tickets[0].turn.text == "Be kind.\nHello"
+
+
+def test_system_messages_do_not_change_what_it_is(server: Server) -> None:
+    name = message(server.ask("play", **SPEAKS))["audio"]["id"]
+    said = message(server.ask([{"role": "system", "content": "Be kind."}, *follow_up(name)]))
+    assert said["content"] == "Be kind. Make it faster 2.00"
 
 
 def test_two_callers_get_their_own_answers(server: Server) -> None:
@@ -488,3 +499,41 @@ def test_leaving_cancels_a_stream(server: Server, begun: bool) -> None:
     asyncio.run(leave(server, request("wait play", stream=True, **SPEAKS), until))
     [ticket] = server.engine.tickets
     assert ticket.cancelled.is_set() and ticket.over.wait(10) and server.folders == 0
+
+
+# -- with the model that comes with the house ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_answers_at_once_equal_the_models_own(tmp_path: Path) -> None:
+    """Recordings, a picture, music, whole and streaming, in one batch: each equal to what the model says alone."""
+    model = llama.load(ROOT / "ckpts/nano")
+    examples = ROOT / "assets/examples"
+    heard = sorted(examples.glob("*.flac"))[:2]
+    seen = examples / "moon.jpg"
+    parts = [{"type": "input_audio", "input_audio": {"data": text64(file.read_bytes()), "format": "flac"}} for file in heard]
+    asked = [
+        request([{"type": "text", "text": "How fast is it?"}, parts[0]]), request([{"type": "text", "text": "How fast is it?"}, parts[1]]),
+        request([{"type": "text", "text": "Compose music for this picture"}, *image(f"data:image/jpeg;base64,{text64(seen.read_bytes())}")],
+                **SPEAKS, seconds=1),
+        request("A slow, sad piano piece", **SPEAKS, seconds=1), request("A slow, sad piano piece", **SPEAKS, seconds=1, stream=True),
+    ]  # fmt: skip
+    turns = [Turn("How fast is it?", audio=heard[0]), Turn("How fast is it?", audio=heard[1]),
+             Turn("Compose music for this picture", image=seen), *[Turn("A slow, sad piano piece")] * 2]
+    music = [False, False, True, True, True]
+    alone = [model.respond(turn, GenerationOptions(seconds=1, seed=5, music=plays)) for turn, plays in zip(turns, music, strict=True)]
+
+    async def all_at_once(server: Server) -> list[httpx.Response]:
+        return await asyncio.gather(*(server.send(one, host=f"10.0.0.{n}") for n, one in enumerate(asked)))
+
+    with Engine(model) as engine:
+        server = Server(tmp_path, engine)
+        *whole, streamed = asyncio.run(all_at_once(server))
+        server.sessions.close_all()
+    for response, reply in zip(whole, alone[:-1], strict=True):
+        said = message(response)
+        assert said["content"] == reply.text and response.json()["usage"]["completion_tokens"] == len(reply.tokens)
+        assert ("audio" in said) == (reply.music is not None)
+        assert reply.music is None or base64.b64decode(said["audio"]["data"])[44:] == pcm(reply.music)
+    assert alone[0].text != alone[1].text
+    assert streamed_sound(deltas(streamed))[44:] == pcm(alone[-1].music)
