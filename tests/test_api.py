@@ -17,6 +17,7 @@ import soundfile
 import torch
 from fastapi import FastAPI, HTTPException
 from PIL import Image
+from scripted_engine import RATE, Scripted, piece
 
 import llama
 from demo.api import build_router
@@ -29,7 +30,6 @@ from llama.audio import Waveform
 from llama.dialogue import Turn
 from llama.engine import Engine
 from llama.generation import GenerationOptions
-from tests.scripted_engine import RATE, Scripted, piece
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripted_engine import RATE, Scripted, piece
 
 from demo.conversation import Conversation
 from demo.refusals import MEMORY, Refused
@@ -16,7 +17,6 @@ from demo.uploads import Limits
 from demo.work import Settings, Update, Work
 from llama.audio import Waveform
 from llama.generation import GenerationOptions
-from tests.scripted_engine import RATE, Scripted, piece
 
 PLAIN = Settings(seconds=2.0, seed=5)
 
