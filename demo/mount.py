@@ -1,0 +1,128 @@
+"""One server for the page, the media it shows and the API: one address, one lock on the door, one clean end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from demo.style import TITLE, css, theme
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from fastapi import APIRouter, FastAPI
+
+SHUTDOWN = 3  # seconds that open streams have to end when the server stops
+THREADS = 200  # of the page; a thread waits for the next update of each answer
+# What a page may load: its own files. gradio builds its page from inline scripts and templates.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",  # addresses of media hold the session's token
+    "x-content-type-options": "nosniff",
+}
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who may enter."""
+
+    user: str
+    password: str
+
+    @classmethod
+    def parse(cls, text: str) -> Login:
+        """From "user:password"; ValueError where one of them is missing."""
+        user, colon, password = text.partition(":")
+        if not colon or not user or not password:
+            raise ValueError(f"--auth {user!r} has no password; give user:password.")
+        return cls(user, password)
+
+    def admits(self, header: str) -> bool:
+        """Whether an Authorization header is theirs: Basic, as browsers send it, or the password as Bearer, as API clients do."""
+        scheme, _, given = header.partition(" ")
+        if scheme.lower() == "bearer":
+            return hmac.compare_digest(given.strip().encode(), self.password.encode())
+        try:
+            pair = base64.b64decode(given.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return scheme.lower() == "basic" and hmac.compare_digest(pair, f"{self.user}:{self.password}".encode())
+
+
+class Door:
+    """Asks everybody for the login, whatever they want, and says in every answer what a page may load."""
+
+    def __init__(self, app: Any, login: Login | None = None) -> None:
+        self.app, self.login = app, login
+
+    async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if self.login is not None and not self.login.admits(header):
+            return await _ask(scope, send)
+
+        async def sent(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
+            await send(message)
+
+        await self.app(scope, receive, sent)
+
+
+async def _ask(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1008})
+    headers = [(b"www-authenticate", b'Basic realm="MuMu-LLaMA", charset="UTF-8"'), (b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Give the user and the password of this server."})
+
+
+def mount(blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, upload_bytes: int | None = None) -> FastAPI:
+    """The whole as one application: `routers` first, the page below "/"."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
+    for router in routers:
+        app.include_router(router)
+    blocks.max_threads = THREADS
+    gr.mount_gradio_app(
+        app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
+        ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
+    )  # fmt: skip
+    app.add_middleware(Door, login=login)
+    return app
+
+
+def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
+    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken."""
+    import uvicorn
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as door:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"{TITLE}: http://{shown}:{door.getsockname()[1]}/", flush=True)
+        if share:
+            print(f"Public address: {_tunnel(door.getsockname()[1])}", flush=True)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, access_log=False)
+        uvicorn.Server(config).run(sockets=[door])
+
+
+def _tunnel(port: int) -> str:
+    """A public address through gradio's servers, which is asked for by --share alone."""
+    from gradio import networking
+
+    return networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)

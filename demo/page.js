@@ -1,0 +1,139 @@
+// The log of the conversation. gradio hands over one string of HTML an exchange; what is already there stays there, so that a
+// player goes on sounding and an open disclosure stays open while the answer around it grows.
+const log = element.querySelector('.log');
+const KEPT = {DETAILS: ['open'], VIDEO: ['controls'], DIV: []};
+
+function keyOf(node) { return node.nodeType === 1 ? node.dataset.key : undefined; }
+
+function alike(a, b) { return a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b); }
+
+function attributes(old, now) {
+  const kept = KEPT[old.nodeName] || [];
+  for (const {name} of [...old.attributes]) {
+    if (!now.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+  }
+  for (const {name, value} of [...now.attributes]) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+}
+
+// A player that sounds keeps its source until it pauses or ends; then it goes on in the finished file, which can be wound.
+function source(old, now) {
+  const next = now.getAttribute('src');
+  now.removeAttribute('data-start');
+  if (old.getAttribute('src') === next) { delete old.dataset.next; return; }
+  if (!old.paused && !old.ended) { old.dataset.next = next; return; }
+  exchange(old, next);
+}
+
+function exchange(player, next) {
+  const at = player.ended ? 0 : player.currentTime;
+  delete player.dataset.next;
+  player.src = next;
+  if (at) player.addEventListener('loadedmetadata', () => { player.currentTime = at; }, {once: true});
+}
+
+function patch(old, now) {
+  if (old.nodeType === 3) { if (old.data !== now.data) old.data = now.data; return; }
+  if (old.nodeType !== 1) return;
+  if (old.nodeName === 'AUDIO') { source(old, now); return; }
+  if (old.classList.contains('wave')) {
+    const at = old.style.getPropertyValue('--at');
+    attributes(old, now);
+    if (at) old.style.setProperty('--at', at);
+    return;
+  }
+  attributes(old, now);
+  children(old, now);
+}
+
+// Keyed elements are found wherever they stand among their siblings and are never moved: a moved player falls silent.
+function children(old, now) {
+  let here = old.firstChild;
+  for (const next of [...now.childNodes]) {
+    let found = here;
+    if (keyOf(next)) while (found && keyOf(found) !== keyOf(next)) found = found.nextSibling;
+    if (found && alike(found, next)) {
+      while (here !== found) { const gone = here; here = here.nextSibling; gone.remove(); }
+      patch(found, next);
+      here = found.nextSibling;
+    } else if (here && !keyOf(here) && !keyOf(next)) {
+      const gone = here;
+      here = here.nextSibling;
+      gone.replaceWith(next);
+    } else {
+      old.insertBefore(next, here);
+    }
+  }
+  while (here) { const gone = here; here = here.nextSibling; gone.remove(); }
+}
+
+function begin() {
+  for (const player of log.querySelectorAll('audio[data-start]')) {
+    player.removeAttribute('data-start');
+    player.play().catch(() => {});  // the browser wants a click first; the player's own button is there
+  }
+}
+
+function render() {
+  const views = props.value || [];
+  const before = log.childElementCount;
+  const now = document.createElement('template');  // nothing in it is loaded before it stands in the page
+  now.innerHTML = views.join('');
+  children(log, now.content);
+  element.classList.toggle('begun', views.length > 0);
+  begin();
+  if (views.length > before) log.lastElementChild.scrollIntoView({behavior: calm() ? 'auto' : 'smooth', block: 'start'});
+}
+
+function calm() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
+
+function playTogether(card) {
+  const clip = card.querySelector('video'), music = card.querySelector('.take:not(.clip):not(.before) audio');
+  if (!clip || !music) return;
+  clip.muted = true;
+  clip.currentTime = 0;
+  music.currentTime = 0;
+  together = [clip, music];
+  Promise.all([clip.play(), music.play()]).catch(() => {});
+}
+let together = [];
+
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-act]');
+  if (button) {
+    const {act, exchange, take} = button.dataset;
+    if (act === 'together') playTogether(button.closest('.takes'));
+    else trigger('again', {exchange: Number(exchange), take: Number(take), fresh: act === 'another'});
+    return;
+  }
+  const wave = event.target.closest('.wave');
+  if (wave) {
+    const player = wave.parentElement.querySelector('audio'), box = wave.getBoundingClientRect();
+    if (Number.isFinite(player.duration)) player.currentTime = player.duration * (event.clientX - box.left) / box.width;
+    player.play().catch(() => {});
+  }
+});
+
+// Media events do not rise; they are caught on their way down.
+element.addEventListener('play', event => {
+  for (const other of document.querySelectorAll('audio, video')) {
+    const pair = together.includes(other) && together.includes(event.target);
+    if (other !== event.target && !pair && !other.paused) other.pause();
+  }
+}, true);
+for (const name of ['timeupdate', 'seeking', 'ended']) {
+  element.addEventListener(name, event => {
+    const player = event.target, wave = player.parentElement.querySelector('.wave');
+    if (wave) wave.style.setProperty('--at', `${100 * player.currentTime / (player.duration || 1)}%`);
+  }, true);
+}
+for (const name of ['pause', 'ended']) {
+  element.addEventListener(name, event => {
+    if (event.target.dataset.next) exchange(event.target, event.target.dataset.next);
+    if (together.includes(event.target)) for (const one of together) one.pause();
+  }, true);
+}
+
+watch('value', render);
+render();

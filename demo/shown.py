@@ -1,0 +1,88 @@
+"""From what was made to what is shown: addresses of files, waves, downloads and drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+
+from demo import drawings
+from demo.cards import KINDS, PEAKS, Card, Medium, Picture, Take
+from llama.audio import Waveform
+
+if TYPE_CHECKING:
+    from demo.conversation import Piece
+    from demo.page import Ask
+    from demo.sessions import Session
+    from demo.uploads import Upload
+    from demo.work import Update
+
+
+def address(session: Session, file: Path) -> str:
+    """Relative, so that the page may stand below any path."""
+    return f"media/{session.token}/{file.name}"
+
+
+def media(session: Session, uploads: Sequence[Upload]) -> tuple[Medium, ...]:
+    """What the user added, ready to be shown."""
+    return tuple(
+        sound(session, one.path, one.seconds) if one.kind == "audio" else Medium(one.kind, address(session, one.path), one.seconds)
+        for one in uploads
+    )
+
+
+def sound(session: Session, file: Path, seconds: float | None = None) -> Medium:
+    return Medium("audio", address(session, file), seconds, peaks(Waveform.read(file)))
+
+
+def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
+    """How loud each of `bars` equal parts is, the loudest being 1."""
+    loud = music.samples.abs().amax(dim=0).numpy()
+    tops = np.array([part.max(initial=0.0) for part in np.array_split(loud, bars)])
+    return tuple(round(float(top), 3) for top in tops / max(float(tops.max(initial=0.0)), 1e-6))
+
+
+def before(session: Session, ask: Ask) -> Medium | None:
+    """The recording that a change would begin from: the one just added, or the last sound of the conversation."""
+    added = next((one.path for one in ask.uploads if one.kind == "audio"), None)
+    file = added or ask.before.last_sound
+    return sound(session, file, soundfile.info(str(file)).duration) if file is not None else None
+
+
+def takes(session: Session, known: Sequence[Take], update: Update) -> tuple[Take, ...]:
+    """A player for every sound, those under way too, in the order in which they began; so none moves while it plays."""
+    total = update.progress[1] / max(1, len(update.answers)) if update.progress else None
+    heard = {take.sound.url: take for take in known}
+    for url in update.stream:
+        heard.setdefault(url.lstrip("/"), Take(Medium("audio", url.lstrip("/"), total)))
+    for piece in update.pieces:
+        url = address(session, piece.sound)
+        if url not in heard or heard[url].seed is None:
+            heard[url] = _take(session, piece)
+    return tuple(heard.values())
+
+
+def finished(session: Session, known: Sequence[Take], pieces: Sequence[Piece]) -> tuple[Take, ...]:
+    """The takes that became pieces."""
+    whole = {address(session, piece.sound) for piece in pieces}
+    return tuple(take for take in known if take.sound.url in whole)
+
+
+def _take(session: Session, piece: Piece) -> Take:
+    files = ((kind, piece.sound.with_suffix(f".{kind}")) for kind in KINDS)
+    links = tuple((kind, address(session, file)) for kind, file in files if file.is_file())
+    return Take(sound(session, piece.sound, piece.seconds), piece.seed, links)
+
+
+def pictured(session: Session, card: Card, pieces: Sequence[Piece]) -> Card:
+    """The card with drawings of its takes."""
+    drawn = {address(session, piece.sound): _pictures(session, piece) for piece in pieces}
+    return replace(card, takes=tuple(replace(take, pictures=drawn[take.sound.url]) for take in card.takes))
+
+
+def _pictures(session: Session, piece: Piece) -> tuple[Picture, ...]:
+    return ()
