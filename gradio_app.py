@@ -63,18 +63,18 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
         from llama.engine import Engine
 
         work = Work(Engine(model), Sessions(sweep_every=60))
-    # Where gradio puts uploads until the page has taken them into their session: it goes when the server does.
-    os.environ["GRADIO_TEMP_DIR"] = str(work.sessions.root / "arrived")
-    return build(Page(work), About(name or "MuMu-LLaMA", device_words(model), reads_captions(model)))
+    page = Page(work)
+    os.environ["GRADIO_TEMP_DIR"] = str(page.arrivals)  # read when gradio makes a page and a server
+    return build(page, About(name or "MuMu-LLaMA", device_words(model), reads_captions(model)))
 
 
 def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "") -> FastAPI:
     """Page, media and API as one application."""
-    from demo import media_routes
+    from demo.media_routes import media_router
     from demo.mount import mount
 
     blocks = build_app(model, work, name)
-    return mount(blocks, [media_routes.router(work.sessions)], login=login, upload_bytes=work.limits.bytes)
+    return mount(blocks, [media_router(work.sessions)], login=login, upload_bytes=work.limits.bytes)
 
 
 def reads_captions(model: MuMuLLaMA) -> bool:

@@ -44,9 +44,9 @@ def build(page: Page, about: About) -> Any:
                     file_types=["audio", "image", "video"], lines=1, max_lines=6, autofocus=True, max_plain_text_length=8000,
                     submit_btn="Send", stop_btn=False, elem_id="box",
                 )  # fmt: skip
-                clear = gr.Button("New conversation (deletes your files)", size="sm", variant="secondary", elem_id="clear")
+                clear = gr.Button("New conversation: deletes this one and its files", size="sm", variant="secondary", elem_id="clear")
                 examples = gr.HTML(_gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
-            with gr.Column(scale=1, min_width=260, elem_id="settings"):
+            with gr.Column(scale=1, min_width=280, elem_id="settings"):
                 fields = _settings(gr, about)
         _wire(gr, page, state, log, box, clear, examples, fields)
         _public(gr, page)
@@ -76,7 +76,7 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
         given = message or {}
         yield from steps(now, lambda: page.ask(now, given.get("text") or "", given.get("files") or [], settings_of(*values)))
 
-    def example(now: State, *values: Any, event: gr.EventData) -> Iterator[Any]:
+    def example(now: State, event: gr.EventData, *values: Any) -> Iterator[Any]:
         yield from steps(now, lambda: page.example(now, int(event.number), settings_of(*values)))
 
     def once_more(now: State, event: gr.EventData) -> Iterator[Any]:
@@ -132,11 +132,17 @@ def _public(gr: Any, page: Page) -> None:
     """The one function for `gradio_client`: files in, words and files out; no state."""
     with gr.Column(visible=False):
         text = gr.Textbox(label="text")
-        media = [gr.File(label=name) for name in ("audio", "image", "video")]
+        media = [_as_it_came(gr.File(label=name)) for name in ("audio", "image", "video")]
         seconds, seed = gr.Number(10, label="seconds"), gr.Number(0, precision=0, label="seed")
         answer, wav, midi = gr.Textbox(label="answer"), gr.File(label="wav"), gr.File(label="midi")
         gr.Button().click(lambda *given: (yield from respond(page, *given)), [text, *media, seconds, seed], [answer, wav, midi],
                           api_name="respond", api_description="Words, and the music where there is some: (answer, wav file, MIDI file).")
+
+
+def _as_it_came(file: Any) -> Any:
+    """The path alone; the library's own way leaves an empty file behind for each."""
+    file.preprocess = lambda payload: payload.path if payload is not None else None
+    return file
 
 
 def _unload(page: Page, blocks: Any) -> Callable[..., None]:
@@ -173,14 +179,14 @@ element.addEventListener('click', event => {
 
 def _gallery() -> str:
     """A row of buttons for each kind of request."""
-    parts, number = ['<h2>Try one</h2><div class="kinds">'], 0
+    parts, number = ['<details open><summary>Examples: each works with one click</summary><div class="kinds">'], 0
     for title, examples in EXAMPLES.items():
         parts.append(f"<section><h3>{escape(title)}</h3>")
         for example in examples:
             parts.append(f'<button type="button" data-number="{number}">{_thumb(example)}<span>{escape(example.text)}</span></button>')
             number += 1
         parts.append("</section>")
-    return "".join((*parts, "</div>"))
+    return "".join((*parts, "</div></details>"))
 
 
 def _thumb(example: Example) -> str:

@@ -23,11 +23,11 @@ THREADS = 200  # of the page; a thread waits for the next update of each answer
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
 )
-HEADERS = {
-    "content-security-policy": POLICY,
-    "referrer-policy": "no-referrer",  # addresses of media hold the session's token
-    "x-content-type-options": "nosniff",
-}
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),  # addresses of media hold the session's token
+    (b"x-content-type-options", b"nosniff"),
+)
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -49,15 +49,13 @@ class Login:
         return cls(user, password)
 
     def admits(self, header: str) -> bool:
-        """Whether an Authorization header is theirs: Basic, as browsers send it, or the password as Bearer, as API clients do."""
+        """Whether an Authorization header is theirs: Basic, as browsers send it, or as Bearer "user:password", an API's key."""
         scheme, _, given = header.partition(" ")
-        if scheme.lower() == "bearer":
-            return hmac.compare_digest(given.strip().encode(), self.password.encode())
         try:
-            pair = base64.b64decode(given.strip(), validate=True)
+            pair = base64.b64decode(given, validate=True) if scheme.lower() == "basic" else given.encode()
         except (binascii.Error, ValueError):
             return False
-        return scheme.lower() == "basic" and hmac.compare_digest(pair, f"{self.user}:{self.password}".encode())
+        return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(pair, f"{self.user}:{self.password}".encode())
 
 
 class Door:
@@ -75,8 +73,9 @@ class Door:
 
         async def sent(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", []), *added]}
+                given = list(message.get("headers", []))
+                names = {name.lower() for name, _ in given}
+                message = {**message, "headers": given + [pair for pair in HEADERS if pair[0] not in names]}
             await send(message)
 
         await self.app(scope, receive, sent)
@@ -98,6 +97,7 @@ def mount(blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | Non
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
     for router in routers:
         app.include_router(router)
+    _own_place_for_each_upload()
     blocks.max_threads = THREADS
     gr.mount_gradio_app(
         app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
@@ -105,6 +105,18 @@ def mount(blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | Non
     )  # fmt: skip
     app.add_middleware(Door, login=login)
     return app
+
+
+def _own_place_for_each_upload() -> None:
+    """gradio names an upload by its content: two users with one file would share it, and the first to be done deletes it."""
+    from gradio import route_utils
+
+    class Arrived(route_utils.GradioUploadFile):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.sha.update(secrets.token_bytes(32))
+
+    route_utils.GradioUploadFile = Arrived
 
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:

@@ -82,6 +82,8 @@ function render() {
   now.innerHTML = views.join('');
   children(log, now.content);
   element.classList.toggle('begun', views.length > 0);
+  const examples = document.querySelector('#examples details');
+  if (examples && (views.length > 0) !== (before > 0)) examples.open = views.length === 0;
   begin();
   if (views.length > before) log.lastElementChild.scrollIntoView({behavior: calm() ? 'auto' : 'smooth', block: 'start'});
 }
@@ -134,6 +136,11 @@ for (const name of ['pause', 'ended']) {
     if (together.includes(event.target)) for (const one of together) one.pause();
   }, true);
 }
+
+// gradio's input shows no label when it is told to hide it; screen readers still want its name.
+new MutationObserver(() => {
+  for (const field of document.querySelectorAll('#box textarea:not([aria-label])')) field.setAttribute('aria-label', 'Your message');
+}).observe(document.body, {childList: true, subtree: true});
 
 watch('value', render);
 render();

@@ -65,6 +65,7 @@ class Page:
 
     def __init__(self, work: Work) -> None:
         self.work, self.sessions = work, work.sessions
+        self.arrivals = work.sessions.root / "arrived"  # where gradio puts an upload until its session takes it
 
     def ask(self, state: State, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[State]:
         """The state as the answer grows. What a user did wrong is told in its card."""
@@ -80,6 +81,8 @@ class Page:
             card = Card(said[:LONGEST_TEXT], state="failed", trouble=str(error))
             yield _added(state, Ask(said, (), settings, state.conversation), card)
             return
+        finally:
+            self.forget(files)
         yield from self._answer(state, session, Ask(said, uploads, settings, state.conversation))
 
     def again(self, state: State, exchange: int, take: int, *, fresh: bool) -> Iterator[State]:
@@ -112,6 +115,12 @@ class Page:
             state.run.stop()
         if state.token:
             self.sessions.close(state.token)
+
+    def forget(self, files: Sequence[str | Path]) -> None:
+        """Deletes what gradio keeps of an upload, now that its session has a copy; files from elsewhere are left alone."""
+        for file in map(Path, files):
+            if file.resolve().is_relative_to(self.arrivals.resolve()):
+                file.unlink(missing_ok=True)
 
     def _session(self, state: State) -> tuple[State, Session]:
         """The session of the page, opened with its first request; a conversation whose files are gone begins anew."""
@@ -174,6 +183,5 @@ def _with(state: State, card: Card) -> State:
 def _grown(card: Card, update: Update, session: Session, before: Medium | None) -> Card:
     """The card after an update. The sound under way gets its player as soon as it has an address."""
     takes = shown.takes(session, card.takes, update)
-    edited = before if takes and (update.referred is not None or any(one.kind == "audio" for one in card.media)) else None
     return replace(card, words=update.words, referred=update.referred, progress=update.progress, left=update.left,
-                   ahead=update.ahead, takes=takes, before=edited)
+                   ahead=update.ahead, takes=takes, before=before if takes else None)

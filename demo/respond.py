@@ -22,8 +22,8 @@ def respond(
     import gradio as gr
 
     session = page.sessions.open()
+    given = [one for one in (audio, image, video) if one]
     try:
-        given = [one for one in (audio, image, video) if one]
         if not (text or "").strip() and not given:
             raise ValueError(NOTHING)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
@@ -36,6 +36,7 @@ def respond(
     except ValueError as error:
         raise gr.Error(str(error), print_exception=False) from error
     finally:
+        page.forget(given)
         page.sessions.close(session.token)  # the answer's files have been copied for the caller by now
 
 

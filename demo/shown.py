@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 
 from demo import drawings
 from demo.cards import KINDS, PEAKS, Card, Medium, Picture, Take
+from demo.conversation import turn
 from llama.audio import Waveform
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def media(session: Session, uploads: Sequence[Upload]) -> tuple[Medium, ...]:
 
 
 def sound(session: Session, file: Path, seconds: float | None = None) -> Medium:
-    return Medium("audio", address(session, file), seconds, peaks(Waveform.read(file)))
+    music = Waveform.read(file)
+    return Medium("audio", address(session, file), seconds or music.seconds, peaks(music))
 
 
 def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
@@ -47,10 +48,12 @@ def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
 
 
 def before(session: Session, ask: Ask) -> Medium | None:
-    """The recording that a change would begin from: the one just added, or the last sound of the conversation."""
-    added = next((one.path for one in ask.uploads if one.kind == "audio"), None)
-    file = added or ask.before.last_sound
-    return sound(session, file, soundfile.info(str(file)).duration) if file is not None else None
+    """The recording that a change would begin from: one that was added, or the sound that the words refer to."""
+    try:
+        heard = turn(ask.before, ask.text, ask.uploads)[0].audio
+    except ValueError:  # told by the answer
+        return None
+    return sound(session, Path(heard)) if isinstance(heard, str) else None
 
 
 def takes(session: Session, known: Sequence[Take], update: Update) -> tuple[Take, ...]:
