@@ -83,8 +83,9 @@ def _paragraph(words: str) -> str:
 
 
 def _media(card: Card, key: str) -> str:
-    """What the user added; a clip that got music is shown beside it instead."""
-    shown = (one for one in card.media if not (card.takes and one.kind == "video"))
+    """What the user added; a clip that got music, and a recording that was changed, stand beside it instead."""
+    moved = {"video" if card.takes else "", "audio" if card.before else ""}
+    shown = (one for one in card.media if one.kind not in moved)
     return "".join(_medium(one, f"{key}m{place}") for place, one in enumerate(shown))
 
 
@@ -185,7 +186,7 @@ def _downloads(take: Take) -> str:
     links = "".join(
         f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>' for kind, url in take.downloads
     )
-    return f'<div class="row downloads"><span class="faint">Download</span>{links}</div>' if links else ""
+    return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
 
 
 def _buttons(card: Card, index: int, place: int) -> str:

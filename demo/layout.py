@@ -194,9 +194,9 @@ def _thumb(example: Example) -> str:
     if example.file is None:
         return '<span class="sign" aria-hidden="true">&#9834;</span>'
     file = ASSETS / "examples" / example.file
-    name = escape(file.stem.replace("_", " "))
     if file.suffix == ".flac":
-        return f'<span class="sign" aria-hidden="true">&#9836;</span><em>{name}</em>'
+        return '<span class="sign" aria-hidden="true">&#9836;</span>'
+    name = escape(file.stem.replace("_", " "))
     sign = '<i class="play" aria-hidden="true">&#9654;</i>' if file.suffix == ".mp4" else ""
     return f'<span class="thumb"><img src="{_small(file)}" alt="{name}">{sign}</span>'
 
