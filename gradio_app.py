@@ -65,16 +65,19 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
         work = Work(Engine(model), Sessions(sweep_every=60))
     page = Page(work)
     os.environ["GRADIO_TEMP_DIR"] = str(page.arrivals)  # read when gradio makes a page and a server
-    return build(page, About(name or "MuMu-LLaMA", device_words(model), reads_captions(model)))
+    return build(page, About(name or "mumu-llama", device_words(model), reads_captions(model)))
 
 
 def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "") -> FastAPI:
     """Page, media and API as one application."""
+    from demo.api import build_router
     from demo.media_routes import media_router
     from demo.mount import mount
 
-    blocks = build_app(model, work, name)
-    return mount(blocks, [media_router(work.sessions)], login=login, upload_bytes=work.limits.bytes)
+    name = name or "mumu-llama"
+    key = f"{login.user}:{login.password}" if login is not None else None
+    routers = [media_router(work.sessions), build_router(work, name, auth=key)]
+    return mount(build_app(model, work, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes)
 
 
 def reads_captions(model: MuMuLLaMA) -> bool:

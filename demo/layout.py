@@ -44,7 +44,7 @@ def build(page: Page, about: About) -> Any:
                     file_types=["audio", "image", "video"], lines=1, max_lines=6, autofocus=True, max_plain_text_length=8000,
                     submit_btn="Send", stop_btn=False, elem_id="box",
                 )  # fmt: skip
-                clear = gr.Button("New conversation: deletes this one and its files", size="sm", variant="secondary", elem_id="clear")
+                clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
                 examples = gr.HTML(_gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
                 fields = _settings(gr, about)
@@ -117,7 +117,7 @@ def _settings(gr: Any, about: About) -> list[Any]:
         seconds = slider(1, LONGEST, usual.seconds, step=0.5, label="Length in seconds")
         takes = slider(1, MOST_TAKES, 1, step=1, label="Takes", info="Several versions, side by side")
         fresh = gr.Checkbox(True, label="A new seed each time", info="The seed of each piece is shown with it")
-        seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed", info="Used when the box above is empty")
+        seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed", info="Used when that is off")
     with gr.Accordion("How it plays and speaks", open=False):
         guidance = slider(0, 10, 0, step=0.25, label="How closely the music follows", info="0 leaves it to the model (guidance)")
         temperature = slider(0, 2, usual.temperature, step=0.05, label="How adventurous", info="0 takes the likeliest word (temperature)")

@@ -59,16 +59,20 @@ class Login:
 
 
 class Door:
-    """Asks everybody for the login, whatever they want, and says in every answer what a page may load."""
+    """Asks everybody for the login, whatever they want, and says in every answer what a page may load.
 
-    def __init__(self, app: Any, login: Login | None = None) -> None:
-        self.app, self.login = app, login
+    keeps: paths that begin so ask for it themselves, in the form that their clients read.
+    """
+
+    def __init__(self, app: Any, login: Login | None = None, keeps: str | None = None) -> None:
+        self.app, self.login, self.keeps = app, login, keeps
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        if self.login is not None and not self.login.admits(header):
+        kept = self.keeps is not None and scope["path"].startswith(self.keeps)
+        if self.login is not None and not kept and not self.login.admits(header):
             return await _ask(scope, send)
 
         async def sent(message: MutableMapping[str, Any]) -> None:
@@ -89,8 +93,10 @@ async def _ask(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"Give the user and the password of this server."})
 
 
-def mount(blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, upload_bytes: int | None = None) -> FastAPI:
-    """The whole as one application: `routers` first, the page below "/"."""
+def mount(
+    blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, keeps: str | None = None, upload_bytes: int | None = None
+) -> FastAPI:
+    """The whole as one application: `routers` first, the page below "/". keeps: as `Door` has it."""
     import gradio as gr
     from fastapi import FastAPI
 
@@ -103,7 +109,7 @@ def mount(blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | Non
         app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
     )  # fmt: skip
-    app.add_middleware(Door, login=login)
+    app.add_middleware(Door, login=login, keeps=keeps)
     return app
 
 

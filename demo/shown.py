@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo import drawings
+from demo import drawings
 from demo.cards import KINDS, PEAKS, Card, Medium, Picture, Take
 from demo.conversation import turn
+from demo.sessions import new_name
 from llama.audio import Waveform
 
 if TYPE_CHECKING:
@@ -88,4 +90,21 @@ def pictured(session: Session, card: Card, pieces: Sequence[Piece]) -> Card:
 
 
 def _pictures(session: Session, piece: Piece) -> tuple[Picture, ...]:
-    return ()
+    """Roll, spectrogram and wave, each for light and for dark pages, drawn into the session's folder."""
+    music = Waveform.read(piece.sound)
+
+    def picture(title: str, alt: str, draw: Callable[[bool], bytes]) -> Picture:
+        light, dark = (new_name(session.folder, ".png") for _ in range(2))
+        light.write_bytes(draw(False))
+        dark.write_bytes(draw(True))
+        return Picture(title, address(session, light), address(session, dark), alt)
+
+    score, seconds = piece.score, piece.seconds
+    notes = () if score is None else (
+        picture("The notes", drawings.piano_roll_alt(score, seconds), lambda dark: drawings.piano_roll(score, seconds, dark)),
+    )
+    return (
+        *notes,
+        picture("Which pitches sound, and when", drawings.spectrogram_alt(music), lambda dark: drawings.spectrogram(music, dark)),
+        picture("How loud", drawings.waveform_alt(music), lambda dark: drawings.waveform(music, dark)),
+    )

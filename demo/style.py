@@ -14,8 +14,8 @@ ASSETS = HERE.parent / "assets"
 
 TITLE = "MuMu-LLaMA"
 LEAD = "It listens to music, looks at pictures and clips, answers, and plays."
-PLACEHOLDER = "Ask about music, or for music"
-EMPTY = "Write a message, add a recording, a picture or a clip, hum into the microphone, or take an example."
+PLACEHOLDER = "Your message"
+EMPTY = "Ask about music, or ask for music. Add a recording, a picture or a clip, or hum into the microphone."
 DRIVES = {"hidden": "what the model has in mind", "caption": "the words of its answer"}
 
 
