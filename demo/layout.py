@@ -64,13 +64,17 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
             gr.Info("An answer is under way; stop it first, or wait for its end.")
             yield gr.skip(), gr.skip(), gr.skip()
             return
+        ready = gr.skip(), gr.skip(), gr.MultimodalTextbox(submit_btn="Send", stop_btn=False)
         yield gr.skip(), gr.skip(), gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn=False, stop_btn="Stop")
         try:
             for later in begin():
                 yield list(later.views), later, gr.skip()
         except ValueError as error:  # of the settings
             gr.Warning(escape(str(error)))
-        yield gr.skip(), gr.skip(), gr.MultimodalTextbox(submit_btn="Send", stop_btn=False)
+        except Exception:  # a fault of the program: the page stays usable, the log has its traceback
+            yield ready
+            raise
+        yield ready
 
     def said(now: State, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
         given = message or {}
