@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,164 +23,233 @@ import pytest
 import torch
 
 import gradio_app
-from llama import Done, GenerationOptions, MusicChunk, Reply, TextDelta, Turn, Waveform
-from llama.media import load_image
-from llama.notes import Attributes, Note, Score
+from demo.cards import card_html
+from demo.mount import Login
+from demo.page import Page, State, settings_of
+from demo.sessions import Sessions
+from demo.style import ASSETS, EXAMPLES
+from demo.uploads import Limits
+from demo.work import Settings, Work
+from llama import GenerationOptions, Waveform
+from tests.page_server import serving
+from tests.scripted_engine import RATE, Scripted
 
 gradio = pytest.importorskip("gradio")
 
-RATE = 8000
-SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
-
-
-class Echo:
-    """Repeats what it is told; plays if asked to; stumbles if asked to."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Turn, GenerationOptions]] = []
-
-    def stream(self, turn: Turn, options: GenerationOptions) -> Iterator[Any]:
-        self.asked.append((turn, options))
-        if "stumble" in turn.text:
-            raise ValueError("The prompt has 900 tokens; shorten it.")
-        if turn.audio is not None:
-            Waveform.read(turn.audio)
-        if turn.image is not None:
-            load_image(turn.image)
-        words = turn.text.split()
-        yield from (TextDelta(word if first == 0 else f" {word}") for first, word in enumerate(words))
-        music = Waveform(torch.full((1, round(options.seconds * RATE)), 0.1), RATE) if "play" in turn.text else None
-        if music is not None:
-            yield from (MusicChunk(Waveform(part, RATE)) for part in music.samples.split(RATE, dim=1))
-        score = SCORE if "notes" in turn.text else None
-        yield Done(Reply(" ".join(words), (3,), music, "music" if music else "stop", score))
+SHORT = Settings(seconds=2.0, seed=5)
 
 
 @pytest.fixture
-def model() -> Echo:
-    return Echo()
+def engine() -> Scripted:
+    return Scripted()
 
 
-def said(messages: list[dict[str, Any]]) -> list[str]:
-    return [message["content"] for message in messages if isinstance(message["content"], str)]
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "sessions")
+    yield made
+    made.close_all()
+
+
+@pytest.fixture
+def page(engine: Scripted, sessions: Sessions) -> Page:
+    return Page(Work(engine, sessions, Limits()))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return record(tmp_path / "mine.wav")
+
+
+def record(file: Path) -> Path:
+    Waveform(torch.rand(1, 3 * RATE) - 0.5, RATE).write(file)
+    return file
+
+
+def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: State | None = None) -> State:
+    return list(page.ask(state or State(), text, files, settings))[-1]
+
+
+def files_of(page: Page, state: State) -> list[Path]:
+    session = page.sessions.get(state.token)
+    return sorted(session.folder.iterdir()) if session is not None else []
 
 
 # -- one conversation -----------------------------------------------------------------------------------------------
 
 
-def test_the_answer_grows_word_by_word(model: Echo) -> None:
-    steps = [said(step) for step in gradio_app.converse(model, "one two three", [])]
-    assert steps[0] == ["one two three"]
-    assert [step[-1] for step in steps[1:]] == ["one", "one two", "one two three", "one two three"]
+def test_the_answer_grows(page: Page, engine: Scripted) -> None:
+    steps = page.ask(State(), "wait two three", [], SHORT)
+    words = []
+    for state in steps:
+        words.append(state.cards[-1].words)
+        engine.leaves.release()
+    assert words[0] == "" and words[-1] == "wait two three" and len(set(words)) > 2
+    assert all(later.startswith(earlier) for earlier, later in zip(words, words[1:], strict=False))
 
 
-def test_history_is_a_value(model: Echo) -> None:
-    history = list(gradio_app.converse(model, "first", []))[-1]
-    kept = list(history)
-    later = list(gradio_app.converse(model, "second", history))[-1]
-    assert history == kept and said(later) == ["first", "first", "second", "second"]
+def test_states_are_values(page: Page) -> None:
+    first = asked(page, "first")
+    second = asked(page, "second", state=first)
+    assert [card.words for card in first.cards] == ["first"] and [card.words for card in second.cards] == ["first", "second"]
+    assert len(second.conversation.exchanges) == 2 and len(second.views) == 2
 
 
-def test_sound_comes_as_a_player(model: Echo) -> None:
-    lengths = []
-    for step in gradio_app.converse(model, "play", [], seconds=2.5, seed=11):
-        content = step[-1]["content"]
-        if not isinstance(content, str):
-            lengths.append(Waveform.read(content.value["path"]).seconds)
-            assert "11" in content.label
-    assert lengths == [2.5]
+def test_sound_has_a_player_while_it_is_made(page: Page, engine: Scripted) -> None:
+    early = []
+    for state in page.ask(State(), "play wait", [], SHORT):
+        if state.cards[-1].takes and state.cards[-1].state == "working":
+            early.append(state.cards[-1])
+        engine.leaves.release()
+    assert early and early[0].takes[0].sound.url == state.cards[-1].takes[0].sound.url, "the player keeps its address"
+    assert early[0].progress is not None and early[0].progress[1] == 2.0
 
 
-def test_notes_come_as_a_file(model: Echo) -> None:
-    for step in gradio_app.converse(model, "play notes", [], seconds=2.5, seed=11):
-        content = step[-1]["content"]
-        if not isinstance(content, str):
-            assert content.value["orig_name"].endswith("-11.mid") and Path(content.value["path"]).read_bytes()[:4] == b"MThd"
-            assert not isinstance(step[-2]["content"], str)
-            return
-    raise AssertionError("no file was offered")
+def test_a_take_has_downloads_a_seed_and_drawings(page: Page) -> None:
+    state = asked(page, "play notes")
+    take, view = state.cards[-1].takes[0], state.views[-1]
+    assert take.seed == 5 and [kind for kind, _ in take.downloads] == ["wav", "flac", "mp3", "mid"]
+    names = {file.name for file in files_of(page, state)}
+    assert {url.rpartition("/")[2] for _, url in take.downloads} <= names
+    assert len(take.pictures) == 3 and all(one.alt and one.light != one.dark for one in take.pictures)
+    assert "seed 5" in view and 'download="mumu-llama-seed-5.mid"' in view and "See the sound" in view
 
 
-def test_settings_reach_the_model(model: Echo) -> None:
-    list(gradio_app.converse(model, "hello", [], None, None, None, 3, 5, False, 0.5, 0.9, 40, 2.0, "caption"))
-    assert model.asked[0][1] == GenerationOptions(
+def test_takes_side_by_side(page: Page, engine: Scripted) -> None:
+    state = asked(page, "play", settings=replace(SHORT, takes=3))
+    assert sorted(take.seed for take in state.cards[-1].takes) == [5, 6, 7]
+    assert state.views[-1].count("<audio") == 3 and "Take 3" in state.views[-1]
+
+
+def test_settings_reach_the_model(page: Page, engine: Scripted) -> None:
+    asked(page, "hello", settings=settings_of(3, 1, 5, False, 2.0, 0.5, 0.9, "caption", 40))
+    assert engine.tickets[0].options == GenerationOptions(
         max_tokens=40, temperature=0.5, top_p=0.9, seconds=3.0, guidance=2.0, seed=5, conditioning="caption"
     )
 
 
-def test_a_fresh_seed_each_time(model: Echo) -> None:
+def test_a_fresh_seed_each_time(page: Page, engine: Scripted) -> None:
     for _ in range(3):
-        list(gradio_app.converse(model, "hello", [], fresh=True))
-    assert len({options.seed for _, options in model.asked}) == 3
+        asked(page, "hello", settings=settings_of(1, 1, 5, True, 0, 0, 0.8, "hidden", 40))
+    assert len({ticket.options.seed for ticket in engine.tickets}) == 3
 
 
-def test_words_are_shown_not_run(model: Echo) -> None:
-    shown = said(list(gradio_app.converse(model, "<img src=x onerror=alert(1)>", []))[-1])
-    assert all("<" not in text and "&lt;img" in text for text in shown)
-    assert model.asked[0][0].text == "<img src=x onerror=alert(1)>"
+def test_cleared_settings_are_the_usual_ones() -> None:
+    options = settings_of(*[None] * 9).options()[0]
+    assert replace(options, seed=0) == GenerationOptions()
+
+
+def test_again_has_the_same_seed_and_another_take_a_new_one(page: Page, engine: Scripted) -> None:
+    state = asked(page, "play", settings=replace(SHORT, takes=2))
+    seed = state.cards[0].takes[1].seed
+    state = list(page.again(state, 0, 1, fresh=False))[-1]
+    state = list(page.again(state, 0, 1, fresh=True))[-1]
+    _, again, fresh = state.cards
+    assert [take.seed for take in again.takes] == [seed] and again.said == "play"
+    assert len(fresh.takes) == 1 and fresh.takes[0].seed != seed
+    assert [ticket.options.seconds for ticket in engine.tickets] == [2.0] * 4
+    assert len(state.conversation.exchanges) == 3
+
+
+def test_again_means_what_was_meant_then(page: Page, engine: Scripted, recording: Path) -> None:
+    state = asked(page, "play it", [recording])
+    state = asked(page, "play it faster", state=state)  # about the piece
+    heard = engine.tickets[-1].turn.audio
+    state = asked(page, "play something new", state=state)
+    list(page.again(state, 1, 0, fresh=True))
+    assert heard is not None and engine.tickets[-1].turn.audio == heard
+
+
+def test_a_change_shows_before_and_after(page: Page, recording: Path) -> None:
+    state = asked(page, "play it faster", [recording])
+    view = state.views[-1]
+    assert ">Before<" in view and ">After<" in view and view.count("<audio") == 2
+    state = asked(page, "make it play slower", state=state)
+    assert state.cards[-1].referred and state.cards[-1].before.url == state.cards[0].takes[0].sound.url  # type: ignore[union-attr]
+
+
+def test_a_clip_stands_beside_its_music(page: Page) -> None:
+    view = asked(page, "play", [ASSETS / "examples" / "slow_sea.mp4"]).views[-1]
+    assert view.count("<video") == 1 and "muted" in view and 'data-act="together"' in view
+
+
+def test_words_are_shown_not_run(page: Page) -> None:
+    bad = "<img src=x onerror=alert(1)> \"'&"
+    state = asked(page, bad)
+    assert "<img" not in state.views[-1] and state.views[-1].count("&lt;img src=x") == 2
+    card = replace(state.cards[-1], trouble="<script>", referred="<i>", state="failed")
+    assert "<script>" not in card_html(card, 0) and "<i>" not in card_html(card, 0)
+
+
+def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
+    state = asked(page, "hello", [record(tmp_path / "my 'secret' tune.wav")])
+    assert all("secret" not in file.name for file in files_of(page, state)) and "secret" not in state.views[-1]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"),
-    [
-        ({"text": " "}, "nothing to answer"),
-        ({"text": "stumble"}, "900 tokens"),
-        ({"text": "hi", "seconds": -1}, "seconds"),
-        ({"text": "hi", "temperature": 99}, "temperature"),
-        ({"text": "hi", "conditioning": "magic"}, "conditioning"),
-        ({"text": "hi", "audio": "no/such.wav"}, "such.wav"),
-        ({"text": None}, "nothing to answer"),
-        ({"text": "hi", "seconds": float("nan")}, "seconds"),
-    ],
-)
-def test_mistakes_are_told_in_one_sentence(model: Echo, arguments: dict[str, Any], word: str) -> None:
-    last = list(gradio_app.converse(model, history=[], **arguments))[-1][-1]
-    assert last["role"] == "assistant" and word in last["content"] and "\n" not in last["content"]
+    ("text", "named", "word"),
+    [(" ", {}, "nothing to answer"), ("stumble", {}, "damaged"), ("hi", {"seconds": -1}, "seconds"), ("hi", {"temperature": 99}, "temperature"),
+     ("hi", {"conditioning": "magic"}, "conditioning"), ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"),
+     ("bug", {}, "mistake")],
+)  # fmt: skip
+def test_mistakes_are_told_in_one_sentence(page: Page, text: str, named: dict[str, Any], word: str) -> None:
+    card = asked(page, text, settings=Settings(**named)).cards[-1]
+    assert card.state == "failed" and word in card.trouble and "\n" not in card.trouble and "/srv" not in card.trouble
 
 
-@pytest.mark.parametrize("slot", ["audio", "image"])
-def test_the_place_of_an_upload_is_not_told(model: Echo, tmp_path: Path, slot: str) -> None:
-    (tmp_path / "secret").mkdir()
-    for content in ("no sound, no picture\n", None):  # a text file, then none
-        file = tmp_path / "secret" / "my file.bin"
-        file.write_text(content) if content else file.unlink()
-        last = list(gradio_app.converse(model, "hi", [], **{slot: str(file)}))[-1][-1]
-        assert "my file.bin" in last["content"] and "secret" not in last["content"] and str(tmp_path) not in last["content"]
+@pytest.mark.parametrize("content", [b"no sound, no picture\n", b"", None, b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_a_bad_upload_is_one_sentence_without_its_place(page: Page, tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "secret" / "my file.bin"
+    file.parent.mkdir()
+    if content is not None:
+        file.write_bytes(content)
+    state = asked(page, "hi", [file])
+    trouble = state.cards[-1].trouble
+    assert "my file.bin" in trouble and "secret" not in trouble and str(tmp_path) not in trouble and "\n" not in trouble
+    assert asked(page, "still alive", state=state).cards[-1].words == "still alive"
 
 
-def test_cleared_settings_are_the_usual_ones(model: Echo) -> None:
-    list(gradio_app.converse(model, "hello", None, None, None, None, None, None, False, None, None, None, None, None))
-    assert model.asked[0][1] == GenerationOptions()
+def test_stop_ends_the_work(page: Page, engine: Scripted) -> None:
+    steps = page.ask(State(), "wait for ever", [], SHORT)
+    state = next(steps)
+    assert state.busy
+    threading.Timer(0.1, state.run.stop).start()  # type: ignore[union-attr]
+    state = list(steps)[-1]
+    assert state.cards[-1].state == "stopped" and not state.busy and engine.tickets[0].over.wait(5)
+    assert asked(page, "next", state=state).cards[-1].words == "next"
 
 
-@pytest.mark.parametrize(
-    ("fault", "word"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), "memory"),
-        (MemoryError(), "memory"),
-        (OSError(28, "No space left on device", "/srv/secret/piece.wav"), "No space left"),
-        (ConnectionResetError(), "ConnectionResetError"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_the_machine_lacks_is_one_sentence(model: Echo, monkeypatch: pytest.MonkeyPatch, fault: Exception, word: str) -> None:
-    def stream(turn: Turn, options: GenerationOptions) -> Iterator[Any]:
-        yield TextDelta("A")
-        raise fault
-
-    monkeypatch.setattr(model, "stream", stream)
-    last = list(gradio_app.converse(model, "hello", []))[-1][-1]
-    assert word in last["content"] and "secret" not in last["content"] and last["content"].count(";") == 1
+def test_a_closed_iterator_ends_the_work(page: Page, engine: Scripted) -> None:
+    steps = page.ask(State(), "wait for ever", [], SHORT)
+    next(steps), next(steps)
+    steps.close()
+    assert engine.tickets[0].over.wait(5)
 
 
-def test_a_fault_of_the_program_is_not_dressed_up(model: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stream(turn: Turn, options: GenerationOptions) -> Iterator[Any]:
-        raise RuntimeError("shapes do not fit")
-        yield
+def test_clear_deletes_the_files_and_ends_the_work(page: Page, engine: Scripted, recording: Path) -> None:
+    state = asked(page, "play", [recording])
+    folder = page.sessions.get(state.token).folder  # type: ignore[union-attr]
+    steps = page.ask(state, "wait for ever", [], SHORT)
+    busy = next(steps)
+    assert len(list(folder.iterdir())) > 2
+    fresh = page.clear(busy)
+    assert fresh == State() and not folder.exists() and list(steps) == [] and engine.tickets[-1].over.wait(5)
+    assert recording.exists(), "what lies elsewhere is not the page's"
 
-    monkeypatch.setattr(model, "stream", stream)
-    with pytest.raises(RuntimeError, match="shapes"):
-        list(gradio_app.converse(model, "hello", []))
+
+def test_a_conversation_whose_hour_is_over_begins_anew(page: Page) -> None:
+    state = asked(page, "play")
+    page.sessions.close(state.token)
+    later = asked(page, "make it faster", state=state)
+    assert len(later.cards) == 1 and later.token != state.token
+
+
+def test_every_example_is_there_and_is_answered(page: Page, engine: Scripted) -> None:
+    numbers = range(sum(len(row) for row in EXAMPLES.values()))
+    for number in numbers:
+        assert list(page.example(State(), number, SHORT))[-1].cards[-1].state == "done"
+    kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.tickets]
+    assert {*kinds} == {(), ("audio",), ("image",), ("video",)}
 
 
 @pytest.mark.parametrize(
@@ -184,94 +261,118 @@ def test_a_fault_of_the_program_is_not_dressed_up(model: Echo, monkeypatch: pyte
         (SimpleNamespace(), ["hidden", "caption"]),  # AudioLDM2, whose tokenizers are inside
     ],
 )
-def test_the_words_are_offered_only_to_a_decoder_that_reads(model: Echo, decoder: Any, choices: list[str]) -> None:
-    model.music_decoder = decoder  # type: ignore[attr-defined]
-    blocks = gradio_app.build_app(model).blocks.values()
+def test_the_words_are_offered_only_to_a_decoder_that_reads(page: Page, decoder: Any, choices: list[str]) -> None:
+    model: Any = SimpleNamespace(music_decoder=decoder)
+    blocks = gradio_app.build_app(model, page.work).blocks.values()
     radio = next(block for block in blocks if isinstance(block, gradio.Radio))
     assert [value for _, value in radio.choices] == choices and radio.visible == (len(choices) > 1)
-
-
-def test_example_rows(tmp_path: Path) -> None:
-    for name in ("b.flac", "a.flac", "c.png", "d.mp4", "notes.txt"):
-        (tmp_path / name).touch()
-    rows = {slot: gradio_app.example_rows(tmp_path, slot) for slot in ("audio", "image", "video")}
-    names = {slot: [Path(file).name for _, file in found] for slot, found in rows.items()}
-    assert names == {"audio": ["a.flac", "b.flac"], "image": ["c.png"], "video": ["d.mp4"]}
-    assert all(question for found in rows.values() for question, _ in found)
-    assert gradio_app.example_rows(tmp_path / "none", "audio") == []
 
 
 # -- the server -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page with an echo behind it, on this machine."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = gradio_app.build_app(Echo())
-    app.launch(**gradio_app.launch_options(port=port), prevent_thread_lock=True, quiet=True)
-    yield f"http://127.0.0.1:{port}/"
-    app.close()
-    patch.undo()
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Work]]:
+    sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
+    work = Work(Scripted(), sessions, Limits())  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
+        with serving(work) as address:
+            yield address, work
+    sessions.close_all()
 
 
-def client(address: str) -> Any:
+@pytest.fixture
+def address(served: tuple[str, Work]) -> str:
+    return served[0]
+
+
+def client(address: str, **named: Any) -> Any:
     from gradio_client import Client
 
-    return Client(address, verbose=False, analytics_enabled=False)
+    return Client(address, verbose=False, analytics_enabled=False, **named)
 
 
-def ask(user: Any, text: str, audio: Any = None, image: Any = None, seconds: float | None = 1.0, tokens: int | None = 50) -> str:
-    """All that the answer says, as text."""
-    return str(user.predict(text, [], audio, image, None, seconds, 1, False, 0, 0.8, tokens, 0, "hidden", api_name="/respond"))
+def ask(user: Any, text: str, audio: Any = None, image: Any = None, seconds: float | None = 1.0) -> tuple[str, str | None, str | None]:
+    return user.predict(text, audio, image, None, seconds, 1, api_name="/respond")
 
 
-def test_over_http(address: str, tmp_path: Path) -> None:
+def test_over_http(served: tuple[str, Work], recording: Path, tmp_path: Path) -> None:
     from gradio_client import handle_file
 
-    Waveform(torch.zeros(1, RATE), RATE).write(tmp_path / "silence.wav")
+    user = client(served[0])
     (tmp_path / "text.mp3").write_text("no sound\n")
-    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    user = client(address)
-    assert "what is this" in ask(user, "what is this", handle_file(tmp_path / "silence.wav"))
-    assert "text file" in ask(user, "what is this", handle_file(tmp_path / "text.mp3"))
-    assert "picture" in ask(user, "look", image=handle_file(tmp_path / "cut.png"))
-    assert "900 tokens" in ask(user, "stumble")
-    assert "alive" in ask(user, "still alive"), "the server outlives a mistake"
-    assert ".wav" in ask(user, "play")
-    assert "10.0 s" in ask(user, "play", seconds=None, tokens=None), "cleared fields"
+    assert ask(user, "what is this", handle_file(recording))[0] == "what is this 3.00"
+    words, wav, midi = ask(user, "play notes", seconds=2.0)
+    assert words == "play notes" and Waveform.read(wav).seconds == 2.0 and Path(midi or "").read_bytes()[:4] == b"MThd"
+    assert ask(user, "play")[2] is None and Waveform.read(ask(user, "play", seconds=None)[1]).seconds == 10.0
+    for text, named, word in (("hi", {"audio": handle_file(tmp_path / "text.mp3")}, "text file"), ("stumble", {}, "damaged"), (" ", {}, "nothing")):
+        with pytest.raises(Exception, match=word):
+            ask(user, text, **named)
+    assert ask(user, "still alive")[0] == "still alive", "the server outlives a mistake"
+    root = served[1].sessions.root
+    assert not [file for file in root.rglob("*.wav") if "arrived" not in file.parts], "no session stays open"
 
 
 def test_users_do_not_hear_each_other(address: str) -> None:
     names = [f"user{index}" for index in range(4)]
     users = [client(address) for _ in names]
     with ThreadPoolExecutor(len(names)) as pool:
-        answers = list(pool.map(ask, users, names))
-    for name, answer in zip(names, answers, strict=True):
-        assert [other for other in names if other in answer] == [name]
+        answers = [answer[0] for answer in pool.map(ask, users, names)]
+    assert answers == names
+
+
+def test_one_file_of_two_users_lies_in_two_places(address: str, recording: Path) -> None:
+    import httpx
+
+    places = [httpx.post(f"{address}gradio_api/upload", files={"files": recording.read_bytes()}).json()[0] for _ in range(2)]
+    assert places[0] != places[1] and all(Path(place).is_file() for place in places)
 
 
 def test_only_one_function_is_public(address: str) -> None:
     assert list(client(address).view_api(return_format="dict")["named_endpoints"]) == ["/respond"]
 
 
-def test_files_outside_the_page_stay_outside(address: str) -> None:
-    for path in ("/etc/passwd", str(Path(gradio_app.__file__))):
+def test_files_outside_the_page_stay_outside(served: tuple[str, Work]) -> None:
+    address, work = served
+    session = work.sessions.open()
+    secret = session.folder / "piece.wav"
+    secret.write_bytes(b"RIFF")
+    for path in (f"gradio_api/file={secret}", "gradio_api/file=/etc/passwd", f"gradio_api/file={gradio_app.__file__}",
+                 "media/nobody/piece.wav", f"media/{session.token}/..%2F..%2Fpiece.wav"):
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{address}gradio_api/file={path}", timeout=30)
+            urllib.request.urlopen(address + path, timeout=30)
+    work.sessions.close(session.token)
 
 
 def test_the_page_asks_nothing_from_elsewhere(address: str) -> None:
-    page = urllib.request.urlopen(address, timeout=60).read().decode()
+    answer = urllib.request.urlopen(address, timeout=60)
+    page, policy = answer.read().decode(), answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "http" not in policy
     style = urllib.request.urlopen(f"{address}theme.css", timeout=60).read().decode()
     loaded = re.findall(r"<(?:script|img|iframe|source)[^>]+src=\"(https?:)?//([^\"/]+)", page)
     loaded += re.findall(r"rel=\"(stylesheet|preload|modulepreload)\"[^>]+href=\"https?://([^\"/]+)", page)
     loaded += re.findall(r"(@import|url)\(?['\"]?https?://([^'\")/]+)", style)
     assert [host for _, host in loaded if not host.startswith("127.0.0.1")] == []
+
+
+def test_a_login_guards_everything(page: Page, recording: Path) -> None:
+    def status(url: str, key: str | None = None) -> int:
+        headers = {"Authorization": key} if key else {}
+        try:
+            return int(urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30).status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    good = "Basic " + base64.b64encode(b"me:secret:x").decode()
+    state = asked(page, "play", [recording])
+    piece = state.cards[-1].takes[0].sound.url
+    with serving(page.work, Login.parse("me:secret:x")) as address:
+        for path in ("", "config", "gradio_api/info", "theme.css", piece, "v1/models"):
+            wrong = "Basic " + base64.b64encode(b"me:secret").decode()
+            assert [status(address + path), status(address + path, wrong), status(address + path, "Basic é")] == [401] * 3, path
+            assert status(address + path, good) == 200, path
+        assert ask(client(address, headers={"Authorization": good}), "hello")[0] == "hello"
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
@@ -283,10 +384,54 @@ def test_published_flags() -> None:
         "--music_decoder audioldm2 --music_decoder_path cvssp/audioldm2".split()
     )
     assert values.music_decoder_path == "cvssp/audioldm2"
-    assert (values.host, values.port, values.share) == ("127.0.0.1", 7860, False)
+    assert (values.host, values.port, values.share, values.auth) == ("127.0.0.1", 7860, False, None)
 
 
-def test_a_missing_model_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert gradio_app.main(["--model", str(tmp_path / "none.pth")]) == 2
+@pytest.mark.parametrize(("flags", "word"), [(["--model", "none.pth"], "none.pth"), (["--auth", "me"], "user:password"), (["--auth", ":x"], "user:password")])
+def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gradio_app.main(flags) == 2
     told = capsys.readouterr().err.strip()
-    assert "none.pth" in told and "\n" not in told
+    assert word in told and "\n" not in told
+
+
+SERVER = """
+import sys, types, pathlib
+import gradio_app
+from demo.mount import serve
+from demo.sessions import Sessions
+from demo.work import Work
+from tests.scripted_engine import Scripted
+sessions = Sessions(pathlib.Path(sys.argv[1]))
+try:
+    serve(gradio_app.application(types.SimpleNamespace(), Work(Scripted(), sessions)), "127.0.0.1", int(sys.argv[2]))
+except KeyboardInterrupt:
+    print("interrupted")
+finally:
+    sessions.close_all()
+"""
+
+
+def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
+    root = Path(gradio_app.__file__).parent
+    started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "s"), "0"], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    address = started.stdout.readline().split()[-1]
+    listening = urllib.request.urlopen(f"{address}gradio_api/heartbeat/somebody", timeout=60)  # a page that is open
+    started.send_signal(signal.SIGINT)
+    told, _ = started.communicate(timeout=30)
+    listening.close()
+    assert started.returncode == 0 and told.strip() == "interrupted"
+    assert [file.name for file in (tmp_path / "s").iterdir()] == ["start.lock"]
+
+
+def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
+    @contextmanager
+    def working(model: Any, waiting: int) -> Iterator[Work]:
+        yield page.work
+
+    monkeypatch.setattr(gradio_app, "working", working)
+    monkeypatch.setattr(gradio_app, "load_model", lambda values: SimpleNamespace())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert gradio_app.main(["--port", str(taken.getsockname()[1])]) == 2
+    told = capsys.readouterr().err.strip()
+    assert "ddress already in use" in told and "\n" not in told
