@@ -94,7 +94,8 @@ def _medium(one: Medium, key: str) -> str:
     if one.kind == "image":
         return f'<img class="given" data-key="{key}" src="{url}" alt="The picture you added">'
     if one.kind == "video":
-        return f'<video class="given" data-key="{key}" src="{url}" controls playsinline preload="metadata" aria-label="The clip you added"></video>'
+        shown = 'controls playsinline preload="metadata" aria-label="The clip you added"'
+        return f'<video class="given" data-key="{key}" src="{url}" {shown}></video>'
     return f'<div class="given">{player(one, key, "The recording you added")}</div>'
 
 
@@ -103,7 +104,8 @@ def player(sound: Medium, key: str, label: str, *, start: bool = False) -> str:
     begin = ' data-start="1"' if start else ""
     return (
         f'<div class="player" data-key="{key}">{_wave(sound.peaks)}'
-        f'<audio data-key="{key}a" controls preload="metadata" src="{_url(sound.url)}"{begin} aria-label="{escape(label)}"></audio></div>'
+        f'<audio data-key="{key}a" controls preload="metadata" src="{_url(sound.url)}"{begin} '
+        f'aria-label="{escape(label)}"></audio></div>'
     )
 
 
@@ -113,8 +115,8 @@ def _wave(peaks: tuple[float, ...]) -> str:
         return '<div class="wave making" aria-hidden="true"></div>'
     width = 100 / len(peaks)
     bars = "".join(
-        f"<rect x='{place * width:.2f}' y='{50 - 48 * max(peak, 0.03):.1f}' width='{0.62 * width:.2f}' height='{96 * max(peak, 0.03):.1f}'/>"
-        for place, peak in enumerate(peaks)
+        f"<rect x='{place * width:.2f}' y='{50 - 48 * peak:.1f}' width='{0.62 * width:.2f}' height='{96 * peak:.1f}'/>"
+        for place, peak in enumerate(max(peak, 0.03) for peak in peaks)
     )
     drawing = quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 100' preserveAspectRatio='none'>{bars}</svg>")
     mask = f"url(&quot;data:image/svg+xml,{drawing}&quot;)"
@@ -144,7 +146,8 @@ def _sounds(card: Card, index: int) -> str:
 
 def _before(sound: Medium, index: int) -> str:
     return (
-        f'<section class="take before" data-key="x{index}before" aria-label="Before"><header><b>Before</b>{_length(sound.seconds)}</header>'
+        f'<section class="take before" data-key="x{index}before" aria-label="Before">'
+        f"<header><b>Before</b>{_length(sound.seconds)}</header>"
         f"{player(sound, f'x{index}b', 'The recording before the change')}</section>"
     )
 
@@ -152,9 +155,12 @@ def _before(sound: Medium, index: int) -> str:
 def _clip(clip: Medium, index: int) -> str:
     """The clip without its own sound, and a button that starts it together with its new music."""
     return (
-        f'<section class="take clip" data-key="x{index}clip" aria-label="Your clip"><header><b>Your clip</b>{_length(clip.seconds)}</header>'
-        f'<video data-key="x{index}v" src="{_url(clip.url)}" controls muted playsinline preload="auto" aria-label="Your clip, without its own sound"></video>'
-        f'<div class="row"><button type="button" data-act="together" class="small first">&#9654; Play with the new music</button></div></section>'
+        f'<section class="take clip" data-key="x{index}clip" aria-label="Your clip">'
+        f"<header><b>Your clip</b>{_length(clip.seconds)}</header>"
+        f'<video data-key="x{index}v" src="{_url(clip.url)}" controls muted playsinline preload="auto" '
+        f'aria-label="Your clip, without its own sound"></video>'
+        f'<div class="row"><button type="button" data-act="together" class="small first">&#9654; Play with the new music</button></div>'
+        f"</section>"
     )
 
 
@@ -162,7 +168,8 @@ def _take(card: Card, index: int, place: int) -> str:
     take = card.takes[place]
     key = f"x{index}t{stem(take.sound.url)}"
     name = "After" if card.before and len(card.takes) == 1 else f"Take {place + 1}" if len(card.takes) > 1 else "New music"
-    seed = f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span>' if take.seed is not None else ""
+    same = "The same seed and settings give the same piece"
+    seed = f'<span class="seed" title="{same}">seed {take.seed}</span>' if take.seed is not None else ""
     label = name if take.seed is None else f"{name}, seed {take.seed}"
     sound = player(take.sound, key, label, start=place == 0)
     return (
@@ -184,7 +191,8 @@ def _length(seconds: float | None) -> str:
 def _downloads(take: Take) -> str:
     name = "mumu-llama" if take.seed is None else f"mumu-llama-seed-{take.seed}"
     links = "".join(
-        f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>' for kind, url in take.downloads
+        f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>'
+        for kind, url in take.downloads
     )
     return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
 
@@ -195,7 +203,7 @@ def _buttons(card: Card, index: int, place: int) -> str:
     data = f'data-exchange="{index}" data-take="{place}"'
     return (
         f'<div class="row"><button type="button" class="small" data-act="again" {data} title="The same seed once more">Again</button>'
-        f'<button type="button" class="small" data-act="another" {data} title="The same request with a new seed">Another take</button></div>'
+        f'<button type="button" class="small" data-act="another" {data} title="The same request, a new seed">Another take</button></div>'
     )
 
 
@@ -203,7 +211,8 @@ def _pictures(take: Take, key: str) -> str:
     if not take.pictures:
         return ""
     figures = "".join(
-        f'<figure><figcaption>{escape(one.title)}</figcaption><img class="on-light" loading="lazy" src="{_url(one.light)}" alt="{escape(one.alt)}">'
+        f"<figure><figcaption>{escape(one.title)}</figcaption>"
+        f'<img class="on-light" loading="lazy" src="{_url(one.light)}" alt="{escape(one.alt)}">'
         f'<img class="on-dark" loading="lazy" src="{_url(one.dark)}" alt="{escape(one.alt)}"></figure>'
         for one in take.pictures
     )
@@ -215,7 +224,8 @@ def _work(card: Card) -> str:
     if card.state != "working":
         return ""
     made, total = card.progress or (0.0, 0.0)
-    bar = f'<progress max="{total:.2f}" value="{made:.2f}" aria-label="Music made so far"></progress>' if total else '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
+    dots = '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
+    bar = f'<progress max="{total:.2f}" value="{made:.2f}" aria-label="Music made so far"></progress>' if total else dots
     return f'<div class="work" role="status">{bar}<span>{stage(card)}</span></div>'
 
 

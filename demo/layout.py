@@ -40,8 +40,9 @@ def build(page: Page, about: About) -> Any:
             with gr.Column(scale=3, min_width=300, elem_id="talk"):
                 log = gr.HTML([], html_template=_log(), js_on_load=script(), apply_default_css=False, elem_id="log")
                 box = gr.MultimodalTextbox(
-                    placeholder=PLACEHOLDER, label="Your message", show_label=False, sources=["upload", "microphone"], file_count="multiple",
-                    file_types=["audio", "image", "video"], lines=1, max_lines=6, autofocus=True, max_plain_text_length=8000,
+                    placeholder=PLACEHOLDER, label="Your message", show_label=False, sources=["upload", "microphone"],
+                    file_count="multiple", file_types=["audio", "image", "video"], lines=1, max_lines=6, autofocus=True,
+                    max_plain_text_length=8000,
                     submit_btn="Send", stop_btn=False, elem_id="box",
                 )  # fmt: skip
                 clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
@@ -165,7 +166,8 @@ def _unload(page: Page, blocks: Any) -> Callable[..., None]:
 
 def _header(about: About) -> str:
     logo = (ASSETS / "logo.svg").read_text(encoding="utf-8")
-    runs = f'<span class="badge" title="The model that answers">{escape(about.model)}</span><span class="badge" title="What it runs on">{escape(about.device)}</span>'
+    told = (("The model that answers", about.model), ("What it runs on", about.device))
+    runs = "".join(f'<span class="badge" title="{title}">{escape(name)}</span>' for title, name in told)
     return f'<header id="title">{logo}<div><h1>{TITLE}</h1><p>{LEAD}</p></div><div class="runs">{runs}</div></header>'
 
 

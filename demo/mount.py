@@ -15,6 +15,7 @@ from demo.style import TITLE, css, theme
 
 if TYPE_CHECKING:
     import gradio as gr
+    import uvicorn
     from fastapi import APIRouter, FastAPI
 
 SHUTDOWN = 3  # seconds that open streams have to end when the server stops
@@ -127,16 +128,28 @@ def _own_place_for_each_upload() -> None:
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
     """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken."""
-    import uvicorn
-
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as door:
         shown = f"[{host}]" if ":" in host else host
         print(f"{TITLE}: http://{shown}:{door.getsockname()[1]}/", flush=True)
         if share:
             print(f"Public address: {_tunnel(door.getsockname()[1])}", flush=True)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, access_log=False)
-        uvicorn.Server(config).run(sockets=[door])
+        server(app).run(sockets=[door])
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """A server whose end is told to open pages first: their connections would hold it up, and end in errors."""
+    import uvicorn
+
+    class Ending(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for route in app.routes:
+                ended = getattr(getattr(route, "app", None), "stop_event", None)  # gradio's
+                if ended is not None:
+                    ended.set()
+            await super().shutdown(sockets)
+
+    return Ending(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, access_log=False))
 
 
 def _tunnel(port: int) -> str:

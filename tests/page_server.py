@@ -11,22 +11,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio_app
-from demo.mount import Login
+from demo.mount import Login, server
 from demo.work import Work
 
 
 @contextmanager
 def serving(work: Work, login: Login | None = None, model: Any = None) -> Iterator[str]:
     """Its address, which ends with a slash."""
-    import uvicorn
-
     app = gradio_app.application(model or SimpleNamespace(), work, login=login)
     with socket.create_server(("127.0.0.1", 0)) as door:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        running = server(app)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [door]}, daemon=True)
         thread.start()
-        while not server.started and thread.is_alive():
+        while not running.started and thread.is_alive():
             time.sleep(0.02)
         yield f"http://127.0.0.1:{door.getsockname()[1]}/"
-        server.should_exit = True
+        running.should_exit = True
         thread.join(20)
