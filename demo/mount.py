@@ -95,7 +95,8 @@ async def _ask(scope: Scope, send: Send) -> None:
 
 
 def mount(
-    blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, keeps: str | None = None, upload_bytes: int | None = None
+    blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, keeps: str | None = None,
+    upload_bytes: int | None = None,
 ) -> FastAPI:
     """The whole as one application: `routers` first, the page below "/". keeps: as `Door` has it."""
     import gradio as gr

@@ -188,8 +188,8 @@ def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "named", "word"),
-    [(" ", {}, "nothing to answer"), ("stumble", {}, "damaged"), ("hi", {"seconds": -1}, "seconds"), ("hi", {"temperature": 99}, "temperature"),
-     ("hi", {"conditioning": "magic"}, "conditioning"), ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"),
+    [(" ", {}, "nothing to answer"), ("stumble", {}, "damaged"), ("hi", {"seconds": -1}, "seconds"),
+     ("hi", {"temperature": 99}, "temperature"), ("hi", {"conditioning": "magic"}, "conditioning"), ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"),
      ("bug", {}, "mistake")],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_sentence(page: Page, text: str, named: dict[str, Any], word: str) -> None:
@@ -306,7 +306,8 @@ def test_over_http(served: tuple[str, Work], recording: Path, tmp_path: Path) ->
     words, wav, midi = ask(user, "play notes", seconds=2.0)
     assert words == "play notes" and Waveform.read(wav).seconds == 2.0 and Path(midi or "").read_bytes()[:4] == b"MThd"
     assert ask(user, "play")[2] is None and Waveform.read(ask(user, "play", seconds=None)[1]).seconds == 10.0
-    for text, named, word in (("hi", {"audio": handle_file(tmp_path / "text.mp3")}, "text file"), ("stumble", {}, "damaged"), (" ", {}, "nothing")):
+    text_file = {"audio": handle_file(tmp_path / "text.mp3")}
+    for text, named, word in (("hi", text_file, "text file"), ("stumble", {}, "damaged"), (" ", {}, "nothing")):
         with pytest.raises(Exception, match=word):
             ask(user, text, **named)
     assert ask(user, "still alive")[0] == "still alive", "the server outlives a mistake"
@@ -387,7 +388,9 @@ def test_published_flags() -> None:
     assert (values.host, values.port, values.share, values.auth) == ("127.0.0.1", 7860, False, None)
 
 
-@pytest.mark.parametrize(("flags", "word"), [(["--model", "none.pth"], "none.pth"), (["--auth", "me"], "user:password"), (["--auth", ":x"], "user:password")])
+@pytest.mark.parametrize(
+    ("flags", "word"), [(["--model", "none.pth"], "none.pth"), (["--auth", "me"], "user:password"), (["--auth", ":x"], "user:password")]
+)
 def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gradio_app.main(flags) == 2
     told = capsys.readouterr().err.strip()
