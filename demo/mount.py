@@ -124,7 +124,7 @@ def _own_place_for_each_upload() -> None:
             super().__init__(*arguments, **named)
             self.sha.update(secrets.token_bytes(32))
 
-    route_utils.GradioUploadFile = Arrived
+    setattr(route_utils, "GradioUploadFile", Arrived)  # noqa: B010 - the library offers no other way to name its uploads
 
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo import shown
 from demo.cards import Card, Medium, card_html
@@ -70,7 +70,7 @@ class Page:
     def ask(self, state: State, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[State]:
         """The state as the answer grows. What a user did wrong is told in its card."""
         state, session = self._session(state)
-        said, uploads = (text or "").strip(), ()
+        said = (text or "").strip()
         try:
             if not said and not files:
                 raise ValueError(NOTHING)
@@ -162,9 +162,11 @@ def settings_of(
     top_p: float | None, conditioning: str | None, max_tokens: float | None,
 ) -> Settings:
     """From the fields of the page; a cleared one is None and has its usual value. ValueError for values out of range."""
-    given = {"seconds": seconds, "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
-             "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if fresh else seed}
-    whole = {name: int(value) for name, value in given.items() if name in ("takes", "seed", "max_tokens") and value is not None}
+    given: dict[str, Any] = {
+        "seconds": seconds, "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
+        "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if fresh else seed,
+    }  # fmt: skip
+    whole = {name: int(given[name]) for name in ("takes", "seed", "max_tokens") if given[name] is not None}
     return Settings(**{name: value for name, value in {**given, **whole}.items() if value is not None})
 
 

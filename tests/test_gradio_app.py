@@ -189,8 +189,8 @@ def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named", "word"),
     [(" ", {}, "nothing to answer"), ("stumble", {}, "damaged"), ("hi", {"seconds": -1}, "seconds"),
-     ("hi", {"temperature": 99}, "temperature"), ("hi", {"conditioning": "magic"}, "conditioning"), ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"),
-     ("bug", {}, "mistake")],
+     ("hi", {"temperature": 99}, "temperature"), ("hi", {"conditioning": "magic"}, "conditioning"),
+     ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"), ("bug", {}, "mistake")],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_sentence(page: Page, text: str, named: dict[str, Any], word: str) -> None:
     card = asked(page, text, settings=Settings(**named)).cards[-1]
