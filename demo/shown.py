@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo import drawings
-from demo import drawings
 from demo.cards import KINDS, PEAKS, Card, Medium, Picture, Take
 from demo.conversation import turn
 from demo.sessions import new_name
