@@ -22,9 +22,10 @@ from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
 
 if TYPE_CHECKING:
     import gradio as gr
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
 
     from demo.mount import Login
+    from demo.page import Page
     from demo.work import Work
     from llama.mumu_llama import MuMuLLaMA
 
@@ -50,11 +51,11 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
 
 
 def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.Blocks:
-    """The page around a model. `application` serves it with the media that it shows.
+    """The page around a model, to be launched as gradio's pages are; `application` serves it with the API beside it.
 
     work: who answers (None: one of its own, which ends with the process).
     """
-    from demo.layout import About, build
+    from demo.mount import launchable
     from demo.page import Page
     from demo.work import Work
 
@@ -64,20 +65,35 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
 
         work = Work(Engine(model), Sessions(sweep_every=60))
     page = Page(work)
+    return launchable(_blocks(model, page, name), own_routers(page))
+
+
+def _blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
+    from demo.layout import About, build
+
     os.environ["GRADIO_TEMP_DIR"] = str(page.arrivals)  # read when gradio makes a page and a server
     return build(page, About(name or "mumu-llama", device_words(model), reads_captions(model)))
+
+
+def own_routers(page: Page) -> list[APIRouter]:
+    """What the page needs beside gradio's own routes: the media it shows, and whether it is still there."""
+    from demo.media_routes import media_router
+    from demo.presence import presence_router
+
+    return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
 
 
 def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "") -> FastAPI:
     """Page, media and API as one application."""
     from demo.api import build_router
-    from demo.media_routes import media_router
     from demo.mount import mount
+    from demo.page import Page
 
+    page = Page(work)
     name = name or "mumu-llama"
     key = f"{login.user}:{login.password}" if login is not None else None
-    routers = [media_router(work.sessions), build_router(work, name, auth=key)]
-    return mount(build_app(model, work, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes)
+    routers = [*own_routers(page), build_router(work, name, auth=key)]
+    return mount(_blocks(model, page, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes)
 
 
 def reads_captions(model: MuMuLLaMA) -> bool:

@@ -27,7 +27,8 @@ NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}
 class Settings:
     """How to answer. A setting that is None has the value of `GenerationOptions`; a seed that is None is drawn.
 
-    takes: answers with the seeds seed, seed + 1, ...; music: False for words only. ValueError in one sentence.
+    takes: answers with the seeds seed, seed + 1, ...; music: False for words only; fit: as long as the clip, where there
+    is one, whatever `seconds` says. ValueError in one sentence.
     """
 
     seconds: float | None = None
@@ -39,6 +40,7 @@ class Settings:
     guidance: float | None = None
     conditioning: str | None = None
     music: bool = True
+    fit: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.takes, bool) or self.takes not in range(1, TAKES + 1):
@@ -46,7 +48,7 @@ class Settings:
 
     def options(self) -> tuple[GenerationOptions, ...]:
         """One a take."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "takes"}
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
         whole = {name: _whole(value) for name, value in given.items() if value is not None}
         first = GenerationOptions(**({"seed": secrets.randbelow(SEEDS)} | whole))
         return tuple(replace(first, seed=first.seed + take) for take in range(int(self.takes)))
@@ -58,12 +60,20 @@ def _whole(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Sounding:
+    """A sound under way: the seed of its take, and its address, at which it grows."""
+
+    seed: int
+    address: str
+
+
+@dataclass(frozen=True)
 class Update:
     """How a request goes. words: of the first take, so far; answers: of every take.
 
     progress: (made, total) seconds of music, all takes together; left: seconds of work left, estimated; ahead: requests
-    that begin before this one; pieces: of the takes that are ready; stream: the addresses of sounds under way, which
-    grow; conversation: with this exchange, on the last update.
+    that begin before this one; pieces: of the takes that are ready; stream: sounds under way; seeds: of every take, in
+    their order; conversation: with this exchange, on the last update.
     """
 
     words: str
@@ -72,9 +82,10 @@ class Update:
     ahead: int = 0
     pieces: tuple[Piece, ...] = ()
     referred: str | None = None
-    stream: tuple[str, ...] = ()
+    stream: tuple[Sounding, ...] = ()
     conversation: Conversation | None = None
     answers: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,19 +38,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Take:
-    """One piece. downloads: (kind, address); pictures come after the sound, for they take a moment."""
+    """One piece, number `place` (from 0) of its request. whole: it is made, and its files lie there.
+
+    downloads: (kind, address); pictures come after the sound, for they take a moment.
+    """
 
     sound: Medium
-    seed: int | None = None
+    seed: int
+    place: int = 0
     downloads: tuple[tuple[str, str], ...] = ()
     pictures: tuple[Picture, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Card:
     """What one exchange shows at one moment. progress: seconds of music made, and of the whole; left: seconds of work.
 
-    before: the recording that was changed; ahead: requests that come first.
+    before: the recording that was changed; ahead: requests that come first; wanted: takes that were asked for.
     """
 
     said: str
@@ -62,17 +67,18 @@ class Card:
     progress: tuple[float, float] | None = None
     left: float | None = None
     ahead: int = 0
+    wanted: int = 1
     state: Literal["working", "done", "stopped", "failed"] = "working"
     trouble: str = ""
 
 
-def card_html(card: Card, index: int) -> str:
-    """The exchange number `index` of its page."""
+def card_html(card: Card, index: int, token: str = "") -> str:
+    """The exchange number `index` of its page, whose session has that token."""
     key = f"x{index}"
     busy = ' aria-busy="true"' if card.state == "working" else ""
     answer = "".join((_referred(card), _words(card), _sounds(card, index), _work(card), _trouble(card)))
     return (
-        f'<article class="turn" data-key="{key}" aria-label="Exchange {index + 1}">'
+        f'<article class="turn" data-key="{key}" data-session="{escape(token)}" aria-label="Exchange {index + 1}">'
         f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{_media(card, key)}{_paragraph(card.said)}</div>'
         f'<div class="answer" data-key="{key}answer"{busy}><span class="sr">Answer: </span>{answer}</div></article>'
     )
@@ -167,16 +173,20 @@ def _clip(clip: Medium, index: int) -> str:
 def _take(card: Card, index: int, place: int) -> str:
     take = card.takes[place]
     key = f"x{index}t{stem(take.sound.url)}"
-    name = "After" if card.before and len(card.takes) == 1 else f"Take {place + 1}" if len(card.takes) > 1 else "New music"
-    same = "The same seed and settings give the same piece"
-    seed = f'<span class="seed" title="{same}">seed {take.seed}</span>' if take.seed is not None else ""
-    label = name if take.seed is None else f"{name}, seed {take.seed}"
-    sound = player(take.sound, key, label, start=place == 0)
+    name = f"Take {take.place + 1}" if card.wanted > 1 else "After" if card.before else "New music"
+    label = f"{name}, seed {take.seed}"
+    sound = player(take.sound, key, label, start=take.place == 0 and plays_through(card, take))
     return (
         f'<section class="take" data-key="{key}s" aria-label="{escape(label)}">'
-        f"<header><b>{name}</b>{_length(take.sound.seconds)}{seed}</header>{sound}"
+        f'<header><b>{name}</b>{_length(take.sound.seconds)}'
+        f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span></header>{sound}'
         f"{_downloads(take)}{_buttons(card, index, place)}{_pictures(take, key)}</section>"
     )
+
+
+def plays_through(card: Card, take: Take) -> bool:
+    """Whether it can begin to play without running dry: what is missing comes sooner, at the pace so far, than it is needed."""
+    return take.whole or card.left is not None and card.left <= 0.8 * (take.sound.seconds or 0.0)
 
 
 def stem(url: str) -> str:
@@ -189,7 +199,7 @@ def _length(seconds: float | None) -> str:
 
 
 def _downloads(take: Take) -> str:
-    name = "mumu-llama" if take.seed is None else f"mumu-llama-seed-{take.seed}"
+    name = f"mumu-llama-seed-{take.seed}"
     links = "".join(
         f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>'
         for kind, url in take.downloads
@@ -198,7 +208,7 @@ def _downloads(take: Take) -> str:
 
 
 def _buttons(card: Card, index: int, place: int) -> str:
-    if card.takes[place].seed is None or card.state == "working":
+    if not card.takes[place].whole or card.state == "working":
         return ""
     data = f'data-exchange="{index}" data-take="{place}"'
     return (
@@ -237,7 +247,7 @@ def stage(card: Card) -> str:
         return "Writing" if card.words else "Listening" if card.media else "Thinking"
     made, total = card.progress
     left = "" if card.left is None else f", about {max(1, round(card.left))} s left"
-    return f"Playing: {made:.1f} of {total:.1f} s{left}"
+    return f"Making the music: {made:.1f} of {total:.1f} s{left}"
 
 
 def _trouble(card: Card) -> str:

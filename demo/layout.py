@@ -120,6 +120,7 @@ def _settings(gr: Any, about: About) -> list[Any]:
 
     with gr.Accordion("The piece", open=True):
         seconds = slider(1, LONGEST, usual.seconds, step=0.5, label="Length in seconds")
+        fit = gr.Checkbox(True, label="For a clip: as long as the clip")
         takes = slider(1, MOST_TAKES, 1, step=1, label="Takes", info="Several versions, side by side")
         fresh = gr.Checkbox(True, label="A new seed each time", info="The seed of each piece is shown with it")
         seed = gr.Number(usual.seed, precision=0, minimum=0, label="Seed", info="Used when that is off")
@@ -130,7 +131,7 @@ def _settings(gr: Any, about: About) -> list[Any]:
         drives = [(label, name) for name, label in DRIVES.items() if name == "hidden" or about.captions]
         conditioning = gr.Radio(drives, value=usual.conditioning, label="What drives the music", visible=about.captions)
         tokens = slider(1, 1024, usual.max_tokens, step=1, label="Longest answer", info="In tokens, about three quarters of a word each")
-    return [seconds, takes, seed, fresh, guidance, temperature, top_p, conditioning, tokens]
+    return [seconds, fit, takes, seed, fresh, guidance, temperature, top_p, conditioning, tokens]
 
 
 def _public(gr: Any, page: Page) -> None:
@@ -151,14 +152,14 @@ def _as_it_came(file: Any) -> Any:
 
 
 def _unload(page: Page, blocks: Any) -> Callable[..., None]:
-    """A closed browser page: its files go at once, not only when the server forgets its state."""
+    """A browser page whose connection has ended: its files need not wait until the server forgets its state."""
     import gradio as gr
 
     def leave(request: gr.Request) -> None:
         held = blocks.state_holder.session_data.get(request.session_hash)
         for value in list(held.state_data.values()) if held is not None else []:
             if isinstance(value, State):
-                page.leave(value)
+                page.lost(value)
 
     leave.__annotations__["request"] = gr.Request
     return leave

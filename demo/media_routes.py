@@ -55,7 +55,7 @@ def address(token: str, name: str, download: str = "", root: str = "") -> str:
 
 
 def media_router(sessions: Folders, dependencies: Sequence[Callable[..., Any]] = ()) -> APIRouter:
-    """The routes. dependencies: what each request has to pass first, such as `demo.guard.signed_in`."""
+    """The routes. dependencies: what each request has to pass first, such as a login."""
     router = APIRouter(dependencies=[Depends(each) for each in dependencies])
 
     @router.api_route("/media/{token}/{name}", methods=["GET", "HEAD"], include_in_schema=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hmac
 import secrets
 import socket
@@ -113,6 +114,15 @@ def mount(
     )  # fmt: skip
     app.add_middleware(Door, login=login, keeps=keeps)
     return app
+
+
+def launchable(blocks: gr.Blocks, routers: Sequence[APIRouter]) -> gr.Blocks:
+    """The page with a `launch` that brings what it cannot do without: its own routes, its looks."""
+    _own_place_for_each_upload()
+    routes = [route for router in routers for route in router.routes]
+    launch = functools.partial(blocks.launch, theme=theme(), css=css(), ssr_mode=False, app_kwargs={"routes": routes})
+    setattr(blocks, "launch", launch)  # noqa: B010 - a method of the library's class
+    return blocks
 
 
 def _own_place_for_each_upload() -> None:

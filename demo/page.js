@@ -20,7 +20,7 @@ function attributes(old, now) {
 // A player that sounds keeps its source until it pauses or ends; then it goes on in the finished file, which can be wound.
 function source(old, now) {
   const next = now.getAttribute('src');
-  now.removeAttribute('data-start');
+  if (now.hasAttribute('data-start') && !old.dataset.begun) old.dataset.start = '1';
   if (old.getAttribute('src') === next) { delete old.dataset.next; return; }
   if (!old.paused && !old.ended) { old.dataset.next = next; return; }
   exchange(old, next);
@@ -71,6 +71,7 @@ function children(old, now) {
 function begin() {
   for (const player of log.querySelectorAll('audio[data-start]')) {
     player.removeAttribute('data-start');
+    player.dataset.begun = '1';  // once, however often the answer around it grows
     player.play().catch(() => {});  // the browser wants a click first; the player's own button is there
   }
 }
@@ -119,6 +120,7 @@ element.addEventListener('click', event => {
 
 // Media events do not rise; they are caught on their way down.
 element.addEventListener('play', event => {
+  event.target.dataset.begun = '1';
   for (const other of document.querySelectorAll('audio, video')) {
     const pair = together.includes(other) && together.includes(event.target);
     if (other !== event.target && !pair && !other.paused) other.pause();
@@ -136,6 +138,16 @@ for (const name of ['pause', 'ended']) {
     if (together.includes(event.target)) for (const one of together) one.pause();
   }, true);
 }
+
+// The server deletes the files of a page that says goodbye at once, and of one that it hears nothing of after a while.
+function tell(word) {
+  const token = log.lastElementChild?.dataset.session;
+  if (token) navigator.sendBeacon(`page/${token}/${word}`);
+}
+setInterval(() => tell('here'), 30000);
+addEventListener('online', () => tell('here'));
+document.addEventListener('visibilitychange', () => { if (!document.hidden) tell('here'); });
+addEventListener('pagehide', event => { if (!event.persisted) tell('gone'); });
 
 // gradio's input shows no label when it is told to hide it; screen readers still want its name.
 new MutationObserver(() => {

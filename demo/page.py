@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from demo import shown
 from demo.cards import Card, Medium, card_html
 from demo.conversation import Conversation
+from demo.presence import Presence
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Upload
 from demo.work import NOTHING, Settings, Update, Work
@@ -64,7 +65,7 @@ class Page:
     """What the page does, without its looks: every method takes the state of one browser page and gives the next."""
 
     def __init__(self, work: Work) -> None:
-        self.work, self.sessions = work, work.sessions
+        self.work, self.sessions, self.presence = work, work.sessions, Presence()
         self.arrivals = work.sessions.root / "arrived"  # where gradio puts an upload until its session takes it
 
     def ask(self, state: State, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[State]:
@@ -116,6 +117,11 @@ class Page:
         if state.token:
             self.sessions.close(state.token)
 
+    def lost(self, state: State) -> None:
+        """The connection of the browser page has ended: it was closed, or the network fails for a while."""
+        if state.token:
+            self.presence.lost(state.token, lambda: self.leave(state))
+
     def forget(self, files: Sequence[str | Path]) -> None:
         """Deletes what gradio keeps of an upload, now that its session has a copy; files from elsewhere are left alone."""
         for file in map(Path, files):
@@ -124,6 +130,7 @@ class Page:
 
     def _session(self, state: State) -> tuple[State, Session]:
         """The session of the page, opened with its first request; a conversation whose files are gone begins anew."""
+        self.presence.here(state.token)
         session = self.sessions.get(state.token) if state.token else None
         if session is None:
             session = self.sessions.open()
@@ -133,7 +140,7 @@ class Page:
     def _answer(self, state: State, session: Session, ask: Ask) -> Iterator[State]:
         updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings)
         run, before = Run(updates.close), shown.before(session, ask)
-        card = Card(ask.text, shown.media(session, ask.uploads))
+        card = Card(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
         state = replace(_added(state, ask, card), run=run)
         yield state
         try:
@@ -141,7 +148,7 @@ class Page:
                 card = _grown(card, update, session, before)
                 if update.conversation is not None:
                     state = replace(state, conversation=state.conversation.with_(update.conversation.exchanges[-1]))
-                    card = replace(card, state="done", takes=shown.finished(session, card.takes, update.pieces))
+                    card = replace(card, state="done", takes=shown.finished(card.takes))
                 yield _with(state, card)
         except ValueError as error:
             card = replace(card, state="failed", trouble=str(error))
@@ -158,12 +165,12 @@ class Page:
 
 
 def settings_of(
-    seconds: float | None, takes: float | None, seed: float | None, fresh: bool, guidance: float | None, temperature: float | None,
+    seconds: float | None, fit: bool, takes: float | None, seed: float | None, fresh: bool, guidance: float | None, temperature: float | None,
     top_p: float | None, conditioning: str | None, max_tokens: float | None,
 ) -> Settings:
     """From the fields of the page; a cleared one is None and has its usual value. ValueError for values out of range."""
     given: dict[str, Any] = {
-        "seconds": seconds, "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
+        "seconds": seconds, "fit": bool(fit), "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
         "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if fresh else seed,
     }  # fmt: skip
     whole = {name: int(given[name]) for name in ("takes", "seed", "max_tokens") if given[name] is not None}
@@ -173,12 +180,12 @@ def settings_of(
 def _added(state: State, ask: Ask, card: Card) -> State:
     """The state with one more exchange."""
     index = len(state.cards)
-    return replace(state, asks=(*state.asks, ask), cards=(*state.cards, card), views=(*state.views, card_html(card, index)))
+    return replace(state, asks=(*state.asks, ask), cards=(*state.cards, card), views=(*state.views, card_html(card, index, state.token)))
 
 
 def _with(state: State, card: Card) -> State:
     """The state with its last card changed."""
-    view = card_html(card, len(state.cards) - 1)
+    view = card_html(card, len(state.cards) - 1, state.token)
     return replace(state, cards=(*state.cards[:-1], card), views=(*state.views[:-1], view))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from demo.asked import STOPPED, Asked, Update
+from demo.asked import STOPPED, Asked, Sounding, Update
 from demo.conversation import Conversation, Exchange, Piece
 from demo.growing import Growing
 from demo.refusals import Refused
@@ -89,8 +89,9 @@ class Run:
             0 if any(take.words or take.begun for take in takes) else min(ticket.ahead for ticket in self._asked.tickets),
             tuple(take.piece for take in takes if take.piece is not None),
             self._asked.referred,
-            tuple(take.growing.address for take in takes if take.growing is not None and take.reply is None),
+            tuple(Sounding(take.seed, take.growing.address) for take in takes if take.growing is not None and take.reply is None),
             answers=tuple(take.words for take in takes),
+            seeds=tuple(take.seed for take in takes),
         )
 
     def _left(self, made: float, total: float) -> float | None:

@@ -58,34 +58,36 @@ def before(session: Session, ask: Ask) -> Medium | None:
 
 
 def takes(session: Session, known: Sequence[Take], update: Update) -> tuple[Take, ...]:
-    """A player for every sound, those under way too, in the order in which they began; so none moves while it plays."""
+    """A player for every sound, those under way too, in the order of their seeds, whichever began first."""
     total = update.progress[1] / max(1, len(update.answers)) if update.progress else None
-    heard = {take.sound.url: take for take in known}
-    for url in update.stream:
-        heard.setdefault(url.lstrip("/"), Take(Medium("audio", url.lstrip("/"), total)))
+    heard = {take.seed: take for take in known}
+    for one in update.stream:
+        heard.setdefault(one.seed, Take(Medium("audio", one.address.lstrip("/"), total), one.seed, _place(update, one.seed)))
     for piece in update.pieces:
-        url = address(session, piece.sound)
-        if url not in heard or heard[url].seed is None:
-            heard[url] = _take(session, piece)
-    return tuple(heard.values())
+        if piece.seed not in heard or not heard[piece.seed].whole:
+            heard[piece.seed] = _take(session, piece, _place(update, piece.seed))
+    return tuple(sorted(heard.values(), key=lambda take: take.place))
 
 
-def finished(session: Session, known: Sequence[Take], pieces: Sequence[Piece]) -> tuple[Take, ...]:
+def _place(update: Update, seed: int) -> int:
+    return update.seeds.index(seed)
+
+
+def finished(known: Sequence[Take]) -> tuple[Take, ...]:
     """The takes that became pieces."""
-    whole = {address(session, piece.sound) for piece in pieces}
-    return tuple(take for take in known if take.sound.url in whole)
+    return tuple(take for take in known if take.whole)
 
 
-def _take(session: Session, piece: Piece) -> Take:
+def _take(session: Session, piece: Piece, place: int) -> Take:
     files = ((kind, piece.sound.with_suffix(f".{kind}")) for kind in KINDS)
     links = tuple((kind, address(session, file)) for kind, file in files if file.is_file())
-    return Take(sound(session, piece.sound, piece.seconds), piece.seed, links)
+    return Take(sound(session, piece.sound, piece.seconds), piece.seed, place, links, whole=True)
 
 
 def pictured(session: Session, card: Card, pieces: Sequence[Piece]) -> Card:
     """The card with drawings of its takes."""
-    drawn = {address(session, piece.sound): _pictures(session, piece) for piece in pieces}
-    return replace(card, takes=tuple(replace(take, pictures=drawn[take.sound.url]) for take in card.takes))
+    drawn = {piece.seed: _pictures(session, piece) for piece in pieces}
+    return replace(card, takes=tuple(replace(take, pictures=drawn[take.seed]) for take in card.takes))
 
 
 def _pictures(session: Session, piece: Piece) -> tuple[Picture, ...]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Update", "Work"]
 
 TICK = 0.5  # seconds without an event, after which the place in the queue is looked at again
+SHORTEST = 1.0  # seconds of music for a clip, however short it is
 NOTHING = "There is nothing to answer; write a message or add a recording, a picture or a clip."
 
 Box = queue.SimpleQueue  # of what is heard; None in it: nobody listens any more
@@ -74,12 +75,14 @@ class Work:
         """
         with telling():
             words = readable(text)
-            options = _seeded(settings, conversation, words).options()
+            settings = _seeded(settings, conversation, words)
+            settings.options()  # refuses what is out of range before a file is taken
             uploads = tuple(self.receive(session, file) for file in files)
             if not words.strip() and not uploads:
                 raise Refused(NOTHING)
             request, referred = turn(conversation, words, uploads)
             request = replace(request, text="\n".join(filter(None, (readable(system), request.text))))
+            options = _fitted(settings, conversation, uploads, request).options()
             return Asked(words, uploads, request, referred, options, self._submit(request, options))
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
@@ -134,6 +137,13 @@ def _seeded(settings: Settings, conversation: Conversation, text: str) -> Settin
     """Whoever says "again", and names no seed, wants what they had: "another take" is another wish."""
     last = repeat(conversation) if settings.seed is None and again(text) == "same" else None
     return settings if last is None else replace(settings, seed=last.pieces[0].seed)
+
+
+def _fitted(settings: Settings, conversation: Conversation, uploads: Sequence[Upload], request: Turn) -> Settings:
+    """As long as the clip that the request is about, if that is wanted."""
+    known = [*uploads, *(upload for exchange in conversation.exchanges for upload in exchange.uploads)]
+    seconds = next((one.seconds for one in known if str(one.path) == str(request.video)), None)
+    return replace(settings, seconds=max(seconds, SHORTEST)) if settings.fit and seconds else settings
 
 
 def readable(text: str | None) -> str:

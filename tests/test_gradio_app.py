@@ -122,7 +122,7 @@ def test_takes_side_by_side(page: Page, engine: Scripted) -> None:
 
 
 def test_settings_reach_the_model(page: Page, engine: Scripted) -> None:
-    asked(page, "hello", settings=settings_of(3, 1, 5, False, 2.0, 0.5, 0.9, "caption", 40))
+    asked(page, "hello", settings=settings_of(3, False, 1, 5, False, 2.0, 0.5, 0.9, "caption", 40))
     assert engine.tickets[0].options == GenerationOptions(
         max_tokens=40, temperature=0.5, top_p=0.9, seconds=3.0, guidance=2.0, seed=5, conditioning="caption"
     )
@@ -130,12 +130,12 @@ def test_settings_reach_the_model(page: Page, engine: Scripted) -> None:
 
 def test_a_fresh_seed_each_time(page: Page, engine: Scripted) -> None:
     for _ in range(3):
-        asked(page, "hello", settings=settings_of(1, 1, 5, True, 0, 0, 0.8, "hidden", 40))
+        asked(page, "hello", settings=settings_of(1, False, 1, 5, True, 0, 0, 0.8, "hidden", 40))
     assert len({ticket.options.seed for ticket in engine.tickets}) == 3
 
 
 def test_cleared_settings_are_the_usual_ones() -> None:
-    options = settings_of(*[None] * 9).options()[0]
+    options = settings_of(*[None] * 10).options()[0]
     assert replace(options, seed=0) == GenerationOptions()
 
 

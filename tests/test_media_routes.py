@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import socket
@@ -22,7 +21,6 @@ from fastapi.testclient import TestClient
 
 from demo import chunks
 from demo.files import pcm, take_tags, wav_header, write
-from demo.guard import signed_in
 from demo.media_routes import address, media_router
 from llama.audio import Waveform
 
@@ -256,41 +254,6 @@ def test_what_is_not_under_way_is_not_waited_for(client: TestClient, sessions: S
 
 
 # -- beside the page --------------------------------------------------------------------------------------------
-
-
-def test_the_page_s_password_guards_the_media(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    gr = pytest.importorskip("gradio")
-    with gr.Blocks(analytics_enabled=False) as page:
-        gr.Markdown("hello")
-    routes = media_router(sessions, [signed_in]).routes
-    _, base, _ = page.launch(prevent_thread_lock=True, quiet=True, auth=("anna", "pass:word"), server_port=None, ssr_mode=False,
-                             app_kwargs={"routes": routes})  # fmt: skip
-    url = f"{base}media/anna/take.wav"
-    try:
-        assert httpx.get(url).status_code == httpx.get(url, auth=("anna", "word")).status_code == 401
-        assert httpx.get(url, headers={"Authorization": "Basic ???"}).status_code == 401
-        assert httpx.get(url, headers={"Cookie": "access-token-x=y"}).status_code == 401
-        assert httpx.get(url, auth=("anna", "pass:word")).status_code == 200
-        assert httpx.get(url, headers={"Authorization": "Bearer anna:pass:word"}).status_code == 200
-        with httpx.Client() as browser:
-            assert browser.post(f"{base}login", data={"username": "anna", "password": "pass:word"}).status_code == 200
-            got = browser.get(url, headers={"Range": "bytes=0-9"})
-            assert got.status_code == 206 and "content-encoding" not in got.headers
-            assert browser.get(base).status_code == 200
-    finally:
-        page.close()
-
-
-def test_a_password_is_never_in_the_clear_by_chance() -> None:
-    """Where there is no such user, an empty name and password do not help."""
-    app = FastAPI()
-    app.auth, app.tokens, app.cookie_id = (lambda name, password: name == "anna" and password == "x"), {}, "id"  # type: ignore[attr-defined]
-    app.include_router(media_router(Sessions.__new__(Sessions), [signed_in]))
-    client = TestClient(app)
-    assert client.get("/media/anna/take.wav").status_code == 401
-    key = base64.b64encode(b"anna:y").decode()
-    assert client.get("/media/anna/take.wav", headers={"Authorization": f"Basic {key}"}).status_code == 401
 
 
 PLAYER = """<body><script>

@@ -108,7 +108,7 @@ def test_every_take_becomes_files(work: Work, session: Session) -> None:
 def test_sound_grows_at_the_address_of_the_piece(work: Work, engine: Scripted, session: Session) -> None:
     grown: list[tuple[str, bytes]] = []
     for update in work.answer(session, Conversation(), "wait play", [], PLAIN):
-        grown += [(url, (session.folder / Path(url).name).read_bytes()) for url in update.stream]
+        grown += [(one.address, (session.folder / Path(one.address).name).read_bytes()) for one in update.stream]
         engine.leaves.release()
     made = update.pieces[0]
     whole = made.sound.read_bytes()
