@@ -246,8 +246,11 @@ def stage(card: Card) -> str:
     if card.progress is None:
         return "Writing" if card.words else "Listening" if card.media else "Thinking"
     made, total = card.progress
+    if made >= total:
+        return "Writing the files"
     left = "" if card.left is None else f", about {max(1, round(card.left))} s left"
-    return f"Making the music: {made:.1f} of {total:.1f} s{left}"
+    whole = f"{total / card.wanted:.1f} s" if card.wanted == 1 else f"{card.wanted} x {total / card.wanted:.1f} s"
+    return f"Making the music: {made / card.wanted:.1f} of {whole}{left}"
 
 
 def _trouble(card: Card) -> str:

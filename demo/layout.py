@@ -45,7 +45,9 @@ def build(page: Page, about: About) -> Any:
                     max_plain_text_length=8000,
                     submit_btn="Send", stop_btn=False, elem_id="box",
                 )  # fmt: skip
-                clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
+                with gr.Row(elem_id="below"):
+                    gr.HTML(OPEN_SETTINGS, js_on_load=SETTINGS_CLICK, apply_default_css=False, elem_id="opener")
+                    clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
                 examples = gr.HTML(_gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
                 fields = _settings(gr, about)
@@ -173,9 +175,25 @@ def _header(about: About) -> str:
 
 
 def _log() -> str:
-    return f'<div class="log" role="log" aria-label="Conversation" tabindex="0"></div><p class="empty">{escape(EMPTY)}</p>'
+    log = '<div class="log" role="log" aria-label="Conversation" tabindex="0"></div>'
+    return f'{log}<p class="empty">{escape(EMPTY)}</p><p class="note" role="alert"></p>'
 
 
+# On a narrow page the settings lie over its lower part, and this opens and closes them; a wide page has room for both.
+OPEN_SETTINGS = '<button type="button" class="small" aria-expanded="false" aria-controls="settings">Settings</button>'
+SETTINGS_CLICK = """
+const opener = element.querySelector('button');
+function show(open) {
+  opener.setAttribute('aria-expanded', open);
+  opener.textContent = open ? 'Close the settings' : 'Settings';
+  document.querySelector('#settings').classList.toggle('open', open);
+}
+opener.addEventListener('click', () => show(opener.getAttribute('aria-expanded') !== 'true'));
+document.addEventListener('keydown', event => { if (event.key === 'Escape') show(false); });
+document.addEventListener('click', event => {
+  if (!event.target.closest('#settings, #opener') && document.contains(event.target)) show(false);
+});
+"""
 EXAMPLE_CLICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-number]');
@@ -190,10 +208,17 @@ def _gallery() -> str:
     for title, examples in EXAMPLES.items():
         parts.append(f"<section><h3>{escape(title)}</h3>")
         for example in examples:
-            parts.append(f'<button type="button" data-number="{number}">{_thumb(example)}<span>{escape(example.text)}</span></button>')
+            words = f"<span>{escape(example.text)}{_source(example)}</span>"
+            parts.append(f'<button type="button" data-number="{number}">{_thumb(example)}{words}</button>')
             number += 1
         parts.append("</section>")
     return "".join((*parts, "</div></details>"))
+
+
+def _source(example: Example) -> str:
+    """What is heard, in words; a picture speaks for itself."""
+    file = Path(example.file or "")
+    return f"<small>{escape(file.stem.replace('_', ' '))}</small>" if file.suffix == ".flac" else ""
 
 
 def _thumb(example: Example) -> str:

@@ -149,6 +149,19 @@ addEventListener('online', () => tell('here'));
 document.addEventListener('visibilitychange', () => { if (!document.hidden) tell('here'); });
 addEventListener('pagehide', event => { if (!event.persisted) tell('gone'); });
 
+// Without a microphone gradio's button does nothing and says nothing.
+async function noMicrophone() {
+  if (!navigator.mediaDevices) return 'Browsers lend the microphone only to https and to pages of this machine; add a recording as a file.';
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  if (!devices.some(one => one.kind === 'audioinput')) return 'No microphone was found; plug one in, or add a recording as a file.';
+  const right = await navigator.permissions?.query({name: 'microphone'}).catch(() => null);
+  return right?.state === 'denied' ? 'The browser does not lend this page the microphone; allow it, or add a recording as a file.' : '';
+}
+document.addEventListener('click', event => {
+  if (!event.target.closest('#box .microphone-button, #box [data-testid=microphone-button]')) return;
+  noMicrophone().then(words => { element.querySelector('.note').textContent = words; });
+}, true);
+
 // gradio's input shows no label when it is told to hide it; screen readers still want its name.
 new MutationObserver(() => {
   for (const field of document.querySelectorAll('#box textarea:not([aria-label])')) field.setAttribute('aria-label', 'Your message');

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo import shown
 from demo.cards import Card, Medium, card_html
-from demo.conversation import Conversation
+from demo.conversation import Conversation, Exchange
 from demo.presence import Presence
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Upload
@@ -157,16 +157,19 @@ class Page:
             run.over = True
         if run.gone:
             return
-        if card.state == "working":
-            card = replace(card, state="stopped")
+        whole = shown.finished(card.takes)  # a sound that was given up has no file any more
+        if card.state == "working" and whole:  # takes that were ready are there to be spoken of
+            made = Exchange(ask.text, ask.uploads, card.words, update.pieces)
+            state = replace(state, conversation=state.conversation.with_(made))
+        card = replace(card, takes=whole, state="stopped" if card.state == "working" else card.state)
         yield _with(state, card)
         if card.state == "done" and card.takes:
             yield _with(state, shown.pictured(session, card, update.pieces))
 
 
 def settings_of(
-    seconds: float | None, fit: bool, takes: float | None, seed: float | None, fresh: bool, guidance: float | None, temperature: float | None,
-    top_p: float | None, conditioning: str | None, max_tokens: float | None,
+    seconds: float | None, fit: bool, takes: float | None, seed: float | None, fresh: bool, guidance: float | None,
+    temperature: float | None, top_p: float | None, conditioning: str | None, max_tokens: float | None,
 ) -> Settings:
     """From the fields of the page; a cleared one is None and has its usual value. ValueError for values out of range."""
     given: dict[str, Any] = {

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "Change a recording": (
         Example("Make it faster", "piano_waltz.flac"),
-        Example("Play it on a flute instead of the guitar", "guitar_rock.flac"),
+        Example("Replace the guitar with a flute", "guitar_rock.flac"),
     ),
 }
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.asked import STOPPED, TAKES, Asked, Settings, Update
+from demo.asked import STOPPED, TAKES, Asked, Settings, Sounding, Update
 from demo.conversation import Conversation, repeat, turn
 from demo.referring import again
 from demo.refusals import Refused, telling
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from llama.dialogue import Turn
     from llama.engine import Engine, Ticket
 
-__all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Update", "Work"]
+__all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Sounding", "Update", "Work"]
 
 TICK = 0.5  # seconds without an event, after which the place in the queue is looked at again
 SHORTEST = 1.0  # seconds of music for a clip, however short it is

@@ -72,7 +72,7 @@ PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for col
 FILES = sorted(path for path in PACKAGE.glob("*.py"))
 SOURCES = sorted(
     path
-    for folder in ("llama", "tests", "benchmarks", "recipes", "DataSet", "assets")
+    for folder in ("llama", "tests", "benchmarks", "recipes", "DataSet", "demo", "assets")
     for path in (ROOT / folder).rglob("*.py")
 ) + sorted(ROOT.glob("*.py"))
 
@@ -142,7 +142,13 @@ def test_other_libraries_keep_to_their_row(path: Path) -> None:
 
 def test_gradio_lives_in_the_page_alone() -> None:
     users = {path.relative_to(ROOT).as_posix() for path in SOURCES if "gradio" in outer_imports(path)}
-    assert users <= {"gradio_app.py", "tests/test_gradio_app.py"}
+    assert users <= {f"demo/{name}.py" for name in ("layout", "style", "mount", "respond")}
+
+
+def test_the_page_stands_outside() -> None:
+    """Whoever trains, evaluates or answers does so without it."""
+    inside = [path for folder in ("llama", "DataSet", "recipes") for path in (ROOT / folder).rglob("*.py")]
+    assert inside and not [path.name for path in inside if outer_imports(path) & {"demo", "gradio_app"}]
 
 
 def faults(path: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,13 +24,15 @@ import pytest
 import torch
 
 import gradio_app
-from demo.cards import card_html
+from demo import shown
+from demo.cards import Card, Medium, Take, card_html
 from demo.mount import Login
 from demo.page import Page, State, settings_of
+from demo.presence import Presence
 from demo.sessions import Sessions
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Limits
-from demo.work import Settings, Work
+from demo.work import Settings, Sounding, Update, Work
 from llama import GenerationOptions, Waveform
 from tests.page_server import serving
 from tests.scripted_engine import RATE, Scripted
@@ -117,8 +120,36 @@ def test_a_take_has_downloads_a_seed_and_drawings(page: Page) -> None:
 
 def test_takes_side_by_side(page: Page, engine: Scripted) -> None:
     state = asked(page, "play", settings=replace(SHORT, takes=3))
-    assert sorted(take.seed for take in state.cards[-1].takes) == [5, 6, 7]
+    assert [take.seed for take in state.cards[-1].takes] == [5, 6, 7]
     assert state.views[-1].count("<audio") == 3 and "Take 3" in state.views[-1]
+
+
+def test_a_take_stands_in_its_place_whichever_sounds_first(page: Page) -> None:
+    session = page.sessions.open()
+    second, first = Sounding(6, f"/media/{session.token}/b.wav"), Sounding(5, f"/media/{session.token}/a.wav")
+    update = Update("", progress=(1.0, 8.0), answers=("", ""), seeds=(5, 6))
+    early = shown.takes(session, (), replace(update, stream=(second,)))
+    both = shown.takes(session, early, replace(update, stream=(second, first)))
+    assert [take.seed for take in both] == [5, 6] and both[1] == early[0] and both[0].sound.seconds == 4.0
+    view = card_html(Card("", takes=early, wanted=2), 0)
+    assert "Take 2" in view and "Take 1" not in view
+
+
+@pytest.mark.parametrize(("left", "starts"), [(None, False), (9.0, False), (7.0, True)])
+def test_music_starts_when_it_will_not_run_dry(left: float | None, starts: bool) -> None:
+    card = Card("", takes=(Take(Medium("audio", "media/x/y.wav", 10.0), 5),), left=left)
+    assert ("data-start" in card_html(card, 0)) == starts
+    whole = replace(card.takes[0], whole=True)
+    assert "data-start" in card_html(replace(card, takes=(whole,)), 0)
+
+
+def test_music_for_a_clip_is_as_long_as_the_clip(page: Page, engine: Scripted) -> None:
+    fit = replace(SHORT, fit=True)
+    state = asked(page, "play", [ASSETS / "examples" / "slow_sea.mp4"], fit)
+    state = asked(page, "another piece for the clip", state=state, settings=fit)
+    asked(page, "play", state=state, settings=fit)
+    assert [round(ticket.options.seconds, 1) for ticket in engine.tickets] == [4.0, 4.0, 2.0]
+    assert engine.tickets[1].turn.video == engine.tickets[0].turn.video
 
 
 def test_settings_reach_the_model(page: Page, engine: Scripted) -> None:
@@ -219,6 +250,14 @@ def test_stop_ends_the_work(page: Page, engine: Scripted) -> None:
     assert asked(page, "next", state=state).cards[-1].words == "next"
 
 
+def test_a_sound_that_was_given_up_is_not_shown(page: Page, engine: Scripted) -> None:
+    for state in page.ask(State(), "play wait", [], SHORT):
+        if state.cards[-1].takes and state.busy:
+            state.run.stop()  # type: ignore[union-attr]
+        engine.leaves.release()
+    assert state.cards[-1].state == "stopped" and not state.cards[-1].takes and files_of(page, state) == []
+
+
 def test_a_closed_iterator_ends_the_work(page: Page, engine: Scripted) -> None:
     steps = page.ask(State(), "wait for ever", [], SHORT)
     next(steps), next(steps)
@@ -235,6 +274,21 @@ def test_clear_deletes_the_files_and_ends_the_work(page: Page, engine: Scripted,
     fresh = page.clear(busy)
     assert fresh == State() and not folder.exists() and list(steps) == [] and engine.tickets[-1].over.wait(5)
     assert recording.exists(), "what lies elsewhere is not the page's"
+
+
+def test_a_lost_connection_has_time_to_come_back(page: Page) -> None:
+    page.presence = Presence(grace=0.2)
+    state = asked(page, "play")
+    page.lost(state)
+    page.presence.here(state.token)
+    time.sleep(0.6)
+    assert page.sessions.get(state.token) is not None
+    page.lost(state)
+    later = asked(page, "again", state=state)
+    assert later.token == state.token
+    page.lost(later)
+    time.sleep(0.6)
+    assert page.sessions.get(state.token) is None
 
 
 def test_a_conversation_whose_hour_is_over_begins_anew(page: Page) -> None:
@@ -328,6 +382,27 @@ def test_one_file_of_two_users_lies_in_two_places(address: str, recording: Path)
 
     places = [httpx.post(f"{address}gradio_api/upload", files={"files": recording.read_bytes()}).json()[0] for _ in range(2)]
     assert places[0] != places[1] and all(Path(place).is_file() for place in places)
+
+
+def test_a_page_says_goodbye(served: tuple[str, Work]) -> None:
+    address, work = served
+    token = work.sessions.open().token
+    for word, there in (("here", True), ("gone", False)):
+        told = urllib.request.Request(f"{address}page/{token}/{word}", method="POST")
+        assert urllib.request.urlopen(told, timeout=30).status == 204
+        assert (work.sessions.get(token) is not None) == there
+
+
+def test_a_launched_page_shows_its_media(page: Page, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
+    blocks = gradio_app.build_app(SimpleNamespace(), page.work)  # type: ignore[arg-type]
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        piece = asked(page, "play", [recording]).cards[-1].takes[0].sound.url
+        assert urllib.request.urlopen(address + piece, timeout=30).read(4) == b"RIFF"
+        assert ".takes" in urllib.request.urlopen(address, timeout=30).read().decode()
+    finally:
+        blocks.close()
 
 
 def test_only_one_function_is_public(address: str) -> None:

@@ -100,7 +100,10 @@ def test_music_plays_while_it_is_made_and_goes_on(page: Any, engine: Scripted) -
     page.keyboard.press("Tab")
     say(page, "play wait")
     page.wait_for_selector("#log [aria-busy]")
-    engine.leaves.release(8)  # two words, nothing heard, the beginning, and two stretches of four
+    engine.leaves.release(5)  # two words, nothing heard, the beginning, and a stretch of four
+    page.wait_for_selector("#log audio")
+    assert players(page)[0]["still"], "nobody knows yet how fast it comes"
+    engine.leaves.release(3)
     page.wait_for_function("(document.querySelector('#log audio') || {}).currentTime > 0.5")
     assert page.locator("#log [aria-busy] progress").count() == 1 and page.locator("#log .words").inner_text() == "play wait"
     source = players(page)[0]["src"]
@@ -164,6 +167,11 @@ def test_an_example_and_its_takes(page: Any) -> None:
     assert page.locator("#log details img.on-light").first.get_attribute("alt")
 
 
+def test_a_missing_microphone_is_told(page: Any) -> None:
+    page.locator("#box .microphone-button").click()
+    page.wait_for_function("document.querySelector('#log .note').textContent.includes('add a recording as a file')")
+
+
 def test_two_users_never_meet(browser: Any, address: str, sessions: Sessions) -> None:
     first, second = visit(browser, address), visit(browser, address)
     one, other = next(first), next(second)
@@ -177,13 +185,13 @@ def test_two_users_never_meet(browser: Any, address: str, sessions: Sessions) ->
     stranger = players(other)[0]["src"].replace(players(other)[0]["src"].split("/")[-2], token)
     assert other.request.get(stranger).status == 404, "a token opens its own folder alone"
     assert other.request.get(players(one)[0]["src"]).status == 200
-    assert next(first, None) is None  # the page is closed
-    other.wait_for_timeout(500)
+    one.goto("about:blank")  # which says goodbye, as closing does
     for _ in range(100):
         if sessions.get(token) is None:
             break
         other.wait_for_timeout(200)
     assert sessions.get(token) is None, "its files went with it"
+    one.context.close()
     assert next(second, None) is None
 
 
@@ -197,4 +205,13 @@ def test_a_phone_has_room_for_it(browser: Any, address: str, scheme: str) -> Non
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     unnamed = page.evaluate(UNNAMED)
     assert unnamed == []
+    assert not page.locator("#settings").is_visible()
+    page.locator("#opener button").click()
+    page.locator("#settings input[type=number]").first.fill("3")
+    page.keyboard.press("Escape")
+    assert not page.locator("#settings").is_visible()
+    say(page, "play")
+    settled(page, 2)
+    assert "3.0 s" in page.locator("#log .take").last.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert next(visits, None) is None
