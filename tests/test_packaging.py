@@ -75,11 +75,14 @@ def test_python_in_the_readme_is_python(block: str) -> None:
 
 
 def test_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Block after block as one program, in a folder from which assets/ and ckpts/ are seen but not written to."""
+    """Block after block as one program, in a folder from which assets/ and ckpts/ are seen but not written to.
+
+    Those that ask a server are left out: the tests of the page and of its API ask the same of one.
+    """
     for name in ("assets", "ckpts"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    code = "\n".join(python_blocks("README.md"))
+    code = "\n".join(block for block in python_blocks("README.md") if "http://" not in block)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "piece.wav").is_file()
