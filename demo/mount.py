@@ -7,6 +7,7 @@ import binascii
 import functools
 import hmac
 import secrets
+import signal
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,10 @@ def _own_place_for_each_upload() -> None:
 
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
-    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken."""
+    """Until Ctrl-C or SIGTERM, which let open answers end for a moment and raise KeyboardInterrupt. Raises OSError where
+    the port is taken.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how services are stopped: their users' files go, too
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as door:
         shown = f"[{host}]" if ":" in host else host

@@ -489,13 +489,14 @@ finally:
 """
 
 
-def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
     root = Path(gradio_app.__file__).parent
     started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "s"), "0"], cwd=root, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     address = started.stdout.readline().split()[-1]
     listening = urllib.request.urlopen(f"{address}gradio_api/heartbeat/somebody", timeout=60)  # a page that is open
-    started.send_signal(signal.SIGINT)
+    started.send_signal(getattr(signal, name))
     told, _ = started.communicate(timeout=30)
     listening.close()
     assert started.returncode == 0 and told.strip() == "interrupted"
