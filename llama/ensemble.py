@@ -95,8 +95,8 @@ class Lanes(CodeModel):
 
     @classmethod
     def nobody(cls, weights: Weights) -> Lanes:
-        layer = weights.layers[0]
-        return cls(weights, [], weights.head.new_empty(len(weights.layers), 2, 0, layer.heads, 0, weights.head_width), 0, [])
+        shape = (len(weights.layers), 2, 0, int(weights.layers[0].heads), 0, int(weights.head_width))
+        return cls(weights, [], weights.head.new_empty(shape), 0, [])
 
     def of(self, parts: Sequence[Part]) -> Lanes:
         """Lanes of these parts: those known go on, the others begin at the newest column. Columns that nobody sees are dropped."""

@@ -251,6 +251,8 @@ def _video_stream(path: Path | Encoded, container):  # noqa: ANN001, ANN202 - av
     if not container.streams.video:
         raise ValueError(f"{path} holds no video; give a clip such as mp4, webm or gif.")
     stream = container.streams.video[0]
+    if stream.codec_context is None:  # the file says that there is video, and damage hides of what kind
+        raise ValueError(f"{path} holds video of a kind unknown here, or is damaged; give a clip such as mp4, webm or gif.")
     _check_pixels(str(path), max(stream.codec_context.width, 1), max(stream.codec_context.height, 1))
     stream.thread_type = "AUTO"
     return stream

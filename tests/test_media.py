@@ -246,6 +246,11 @@ def test_clips_without_frames_are_refused(tmp_path: Path) -> None:
     (tmp_path / "head.mkv").write_bytes(content[:600])
     with pytest.raises(ValueError, match="Cannot read|no frames|no video"):
         load_frames(tmp_path / "head.mkv", 4)
+    content = clip(tmp_path / "whole.mp4", 10).read_bytes()
+    before, mark, after = content.partition(b"stsd")
+    (tmp_path / "nameless.mp4").write_bytes(before + mark + after.replace(b"avc1", b"zzzz", 1))
+    with pytest.raises(ValueError, match="nameless.mp4 holds video of a kind unknown here"):
+        load_frames(tmp_path / "nameless.mp4", 4)
     with pytest.raises(FileNotFoundError):
         load_frames(tmp_path / "missing.mp4", 4)
     with pytest.raises(ValueError, match="at least 1"):
