@@ -17,6 +17,7 @@ import torch
 from llama.batching import Line, Words, culprits
 from llama.dialogue import MEDIA, Turn
 from llama.generation import GenerationOptions, Row, TextDelta, tokenize
+from llama.heard import MOST, Heard
 from llama.performing import Band, Studio
 from llama.tickets import Busy, Ticket
 
@@ -46,11 +47,15 @@ class Group(Protocol[One]):
 class Engine:
     """Owns the model, which nobody else may use meanwhile; `close()` it, or use it as a context manager.
 
-    rows: requests answered together; waiting: requests that may wait beside them; readers: threads that read media.
+    rows: requests answered together; waiting: requests that may wait beside them; readers: threads that read media;
+    remembered: media whose features are kept for who asks about them again.
     """
 
-    def __init__(self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2) -> None:
-        for name, value, least in (("rows", rows, 1), ("waiting", waiting, 0), ("readers", readers, 1)):
+    def __init__(
+        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MOST
+    ) -> None:
+        least_of = (("rows", rows, 1), ("waiting", waiting, 0), ("readers", readers, 1), ("remembered", remembered, 0))
+        for name, value, least in least_of:
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} {value!r} is out of range; give a whole number from {least}.")
         self.model, self.rows, self.waiting = model, rows, waiting
@@ -60,6 +65,7 @@ class Engine:
         self._lines: dict[Ticket, Line] = {}
         self._owners: dict[Line, Ticket] = {}
         self._words = Words(model)
+        self._heard = Heard(remembered)
         self._readers = ThreadPoolExecutor(readers, "reader")
         self._renderers = ThreadPoolExecutor(RENDERERS, "renderer")
         joins = hasattr(model.music_decoder, "ensemble")
@@ -136,7 +142,7 @@ class Engine:
         if ticket.over:
             return
         try:
-            ticket.features = self.model.encode([ticket.turn])
+            ticket.features = self._heard.features(ticket.turn, lambda turn: self.model.encode([turn]))
             ticket.ready = True
         except Exception as error:  # handed to the request that it belongs to
             ticket.fail(error)

@@ -23,7 +23,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "neighbours": ("frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "ensemble", "listening", "audioldm2", "note_codec", "decoders"),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "tickets", "batching", "performing", "engine", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",
+        "generation", "tickets", "heard", "batching", "performing", "engine", "stages", "fields", "settings", "examples", "items", "songs", "manifests", "samples", "tables",
         "streams", "order", "rows", "data", "store", "features", "learner", "run_state", "snapshots", "pictures", "reports",
         "parallel", "updates", "validation", "preparation", "training", "metrics",
     ),  # fmt: skip

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from test_generation import media, randomise_codebooks
 from torch import Tensor
 
 import llama
+from llama.audio import Waveform
 from llama.batching import Line, Words
 from llama.dialogue import Reply, Turn
 from llama.engine import Busy, Engine, Ticket
@@ -317,6 +319,64 @@ def test_close_ends_work_under_way(nano: llama.MuMuLLaMA) -> None:
     with pytest.raises(RuntimeError, match="closed"):
         engine.submit(Turn("Hm"))
     assert threading.active_count() == before
+
+
+# -- media that come again --------------------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def listened(monkeypatch: pytest.MonkeyPatch) -> list[Turn]:
+    """The turns whose media were read."""
+    turns: list[Turn] = []
+    encode = llama.MuMuLLaMA.encode
+    monkeypatch.setattr(llama.MuMuLLaMA, "encode", lambda model, given: turns.extend(given) or encode(model, given))
+    return turns
+
+
+def test_a_recording_is_listened_to_once(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
+    """Under another name or as samples in memory, too; kept are features, not answers."""
+    first, second = EXAMPLES / "violin_swing.flac", tmp_path / "again.flac"
+    second.write_bytes(first.read_bytes())
+    sound = Waveform.read(first)
+    turns = [Turn(text, audio=audio) for audio in (first, second, sound, Waveform(sound.samples.clone(), sound.sample_rate))
+             for text in ("How fast is it?", "Which instrument plays?")]
+    alone = [nano.respond(turn, GenerationOptions()) for turn in turns]
+    listened.clear()
+    with Engine(nano) as engine:
+        assert all(same(reply(list(engine.submit(turn))), expected) for turn, expected in zip(turns, alone, strict=True))
+    assert [turn.audio for turn in listened] == [str(first), sound]
+
+
+def test_a_file_that_has_changed_is_listened_to_anew(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
+    file = tmp_path / "take.flac"
+    with Engine(nano) as engine:
+        for name in ("violin_swing", "piano_waltz"):
+            file.write_bytes((EXAMPLES / f"{name}.flac").read_bytes())
+            turn = Turn("Which instrument plays?", audio=file)
+            expected = nano.respond(turn)
+            assert same(reply(list(engine.submit(turn))), expected)
+        assert len(listened) == 4
+        file.unlink()
+        with pytest.raises(FileNotFoundError):
+            list(engine.submit(turn))
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_no_more_media_are_remembered_than_asked_for(nano: llama.MuMuLLaMA, listened: list[Turn], most: int) -> None:
+    names = ("violin_swing", "violin_swing", "piano_waltz", "violin_swing")
+    with Engine(nano, remembered=most) as engine:
+        for name in names:
+            list(engine.submit(Turn("How fast is it?", audio=EXAMPLES / f"{name}.flac"), GenerationOptions(max_tokens=2)))
+    assert len(listened) == (3 if most else 4)
+
+
+def test_an_opened_picture_is_looked_at_each_time(nano: llama.MuMuLLaMA, listened: list[Turn]) -> None:
+    """What it shows may hang on more than its pixels, such as a palette or a turn."""
+    turn = Turn("What is it?", image=Image.open(EXAMPLES / "calm_sea.jpg"))
+    with Engine(nano) as engine:
+        for _ in range(2):
+            list(engine.submit(turn, GenerationOptions(max_tokens=2)))
+    assert len(listened) == 2
 
 
 # -- decoders whose pieces are made as a whole ------------------------------------------------------------------
