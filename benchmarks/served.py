@@ -1,0 +1,203 @@
+"""The real server under load: `gradio_app.py` in a process of its own, asked over HTTP by clients in a loop."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import soundfile
+
+from demo.files import pcm, wav_header
+from llama.dialogue import Reply, Turn
+from llama.generation import GenerationOptions
+from llama.mumu_llama import MuMuLLaMA
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ("violin_swing", "piano_waltz", "flute_ballad", "guitar_rock")
+CUTS = 3  # recordings made of each example
+PROMPTS = ("A slow, sad piano piece", "A fast dance for trumpet with drums", "A waltz for violin", "Calm music for a flute")
+QUESTIONS = ("How fast is it?", "Which instrument plays?", "Describe this recording.")
+EDITS = ("Make it faster and add drums", "Make it slower", "Play it with a flute instead")
+SECONDS = 10.0  # of a piece
+PATIENCE = 300.0  # seconds without a byte, after which an answer is lost
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request, and what the model answers to it alone: its words, and its sound as a wav file."""
+
+    body: Json
+    words: str
+    sound: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Seconds from the request to the first word, the first sound (None: there was none) and the end."""
+
+    right: bool
+    first_word: float | None
+    first_sound: float | None
+    whole: float
+
+
+@dataclass
+class Served:
+    """What the clients of one run got: answers, why others were lost, and the server's memory in MB, once a second."""
+
+    seconds: float = 0.0
+    answers: list[Answer] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> int:
+        return sum(not answer.right for answer in self.answers)
+
+    @property
+    def rate(self) -> float:
+        return len(self.answers) / self.seconds
+
+    def times(self, name: str) -> list[float]:
+        return sorted(value for answer in self.answers if (value := getattr(answer, name)) is not None)
+
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+def wishes(model: MuMuLLaMA, folder: Path) -> list[Wish]:
+    """Text to music, a question and an edit in turn; every recording is its own and lies in `folder`."""
+    made: list[Wish] = []
+    for number, file in enumerate(recordings(folder)):
+        music = GenerationOptions(seconds=SECONDS, seed=number)
+        made += [
+            _wish(model, PROMPTS[number % len(PROMPTS)], None, music),
+            _wish(model, QUESTIONS[number % len(QUESTIONS)], file, GenerationOptions(seed=number, music=False)),
+            _wish(model, EDITS[number % len(EDITS)], file, music),
+        ]
+    return made
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Parts of the examples, each beginning elsewhere, as wav files."""
+    made = []
+    for cut in range(CUTS):
+        for name in EXAMPLES:
+            samples, rate = soundfile.read(ROOT / f"assets/examples/{name}.flac")
+            made.append(folder / f"{name}_{cut}.wav")
+            soundfile.write(made[-1], samples[cut * rate // 2 :], rate)
+    return made
+
+
+def _wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOptions) -> Wish:
+    reply: Reply = model.respond(Turn(text, audio=file), options)
+    parts: list[Json] = [{"type": "text", "text": text}]
+    if file is not None:
+        data = base64.b64encode(file.read_bytes()).decode()
+        parts.append({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}})
+    body: Json = {"messages": [{"role": "user", "content": parts}], "stream": True, "seed": options.seed, "seconds": options.seconds}
+    if options.music:
+        body |= {"modalities": ["text", "audio"], "audio": {"format": "wav", "voice": "any"}}
+    music = reply.music
+    sound = b"" if music is None else wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music)
+    return Wish(body, reply.text, sound)
+
+
+# -- the server -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def server(model: Path) -> Iterator[tuple[str, int]]:
+    """`gradio_app.py` on a free port: its address and the id of its process. Raises RuntimeError where it does not start."""
+    command = [sys.executable, str(ROOT / "gradio_app.py"), "--model", str(model), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+:\d+", process.stdout.readline())
+            if found is None:
+                raise RuntimeError("The server did not start; run python gradio_app.py to see why.")
+            yield found[0], process.pid
+        finally:
+            process.terminate()
+
+
+def memory(process: int) -> float | None:
+    """MB that a process holds; None where the system does not say it under /proc."""
+    try:
+        held = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    except OSError:
+        return None
+    return int(held[1]) / 1000 if held else None
+
+
+# -- the clients ------------------------------------------------------------------------------------------------
+
+
+def ask(client: httpx.Client, wish: Wish) -> Answer:
+    """One answer, read as it streams. Raises RuntimeError where the server refuses, httpx.HTTPError where it is cut off."""
+    begun = time.perf_counter()
+    words, sound, first = "", b"", dict[str, float]()
+    with client.stream("POST", "/v1/chat/completions", json=wish.body) as response:
+        if response.status_code != httpx.codes.OK:
+            raise RuntimeError(f"status {response.status_code}: {response.read().decode()}")
+        for delta in _deltas(response):
+            words += delta.get("content") or ""
+            sound += base64.b64decode((delta.get("audio") or {}).get("data", ""))
+            for name, come in (("word", words), ("sound", sound)):
+                if come:
+                    first.setdefault(name, time.perf_counter() - begun)
+    right = words == wish.words and sound == wish.sound
+    return Answer(right, first.get("word"), first.get("sound"), time.perf_counter() - begun)
+
+
+def _deltas(response: httpx.Response) -> Iterator[Json]:
+    """What each event adds; RuntimeError where one tells an error, or the last one is missing."""
+    for line in response.iter_lines():
+        if line == "data: [DONE]":
+            return
+        if line.startswith("data: "):
+            event = json.loads(line.removeprefix("data: "))
+            if "error" in event:
+                raise RuntimeError(event["error"]["message"])
+            yield from (choice["delta"] for choice in event["choices"])
+    raise RuntimeError("the answer broke off")
+
+
+def load(address: str, process: int, wanted: list[Wish], clients: int, seconds: float) -> Served:
+    """`clients` that each ask again as soon as they are answered, for so many seconds; each begins with another wish."""
+    served, begun, over = Served(), time.perf_counter(), threading.Event()
+
+    def run(number: int) -> None:
+        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
+            while not over.is_set():
+                try:
+                    served.answers.append(ask(client, wanted[number % len(wanted)]))
+                except (httpx.HTTPError, RuntimeError) as error:  # counted, and told at the end
+                    served.lost.append(f"{type(error).__name__}: {error}")
+                number += 1
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    while time.perf_counter() - begun < seconds:
+        held = memory(process)
+        served.memory += [held] if held is not None else []
+        time.sleep(min(1.0, seconds))
+    over.set()
+    for thread in threads:
+        thread.join()
+    served.seconds = time.perf_counter() - begun
+    return served
