@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,9 +85,9 @@ def wishes(model: MuMuLLaMA, folder: Path) -> list[Wish]:
     for number, file in enumerate(recordings(folder)):
         music = GenerationOptions(seconds=SECONDS, seed=number)
         made += [
-            _wish(model, PROMPTS[number % len(PROMPTS)], None, music),
-            _wish(model, QUESTIONS[number % len(QUESTIONS)], file, GenerationOptions(seed=number, music=False)),
-            _wish(model, EDITS[number % len(EDITS)], file, music),
+            wish(model, PROMPTS[number % len(PROMPTS)], None, music),
+            wish(model, QUESTIONS[number % len(QUESTIONS)], file, GenerationOptions(seed=number, music=False)),
+            wish(model, EDITS[number % len(EDITS)], file, music),
         ]
     return made
 
@@ -102,7 +103,8 @@ def recordings(folder: Path) -> list[Path]:
     return made
 
 
-def _wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOptions) -> Wish:
+def wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOptions) -> Wish:
+    """A request to the API, and the model's own answer."""
     reply: Reply = model.respond(Turn(text, audio=file), options)
     parts: list[Json] = [{"type": "text", "text": text}]
     if file is not None:
@@ -120,10 +122,10 @@ def _wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOpt
 
 
 @contextmanager
-def server(model: Path) -> Iterator[tuple[str, int]]:
+def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
     """`gradio_app.py` on a free port: its address and the id of its process. Raises RuntimeError where it does not start."""
     command = [sys.executable, str(ROOT / "gradio_app.py"), "--model", str(model), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}) as process:
         try:
             assert process.stdout is not None
             found = re.search(r"http://\S+:\d+", process.stdout.readline())
@@ -146,11 +148,11 @@ def memory(process: int) -> float | None:
 # -- the clients ------------------------------------------------------------------------------------------------
 
 
-def ask(client: httpx.Client, wish: Wish) -> Answer:
+def ask(client: httpx.Client, wanted: Wish) -> Answer:
     """One answer, read as it streams. Raises RuntimeError where the server refuses, httpx.HTTPError where it is cut off."""
     begun = time.perf_counter()
     words, sound, first = "", b"", dict[str, float]()
-    with client.stream("POST", "/v1/chat/completions", json=wish.body) as response:
+    with client.stream("POST", "/v1/chat/completions", json=wanted.body) as response:
         if response.status_code != httpx.codes.OK:
             raise RuntimeError(f"status {response.status_code}: {response.read().decode()}")
         for delta in _deltas(response):
@@ -159,7 +161,7 @@ def ask(client: httpx.Client, wish: Wish) -> Answer:
             for name, come in (("word", words), ("sound", sound)):
                 if come:
                     first.setdefault(name, time.perf_counter() - begun)
-    right = words == wish.words and sound == wish.sound
+    right = words == wanted.words and sound == wanted.sound
     return Answer(right, first.get("word"), first.get("sound"), time.perf_counter() - begun)
 
 
