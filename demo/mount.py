@@ -9,6 +9,7 @@ import hmac
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -139,10 +140,9 @@ def _own_place_for_each_upload() -> None:
 
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
-    """Until Ctrl-C or SIGTERM, which let open answers end for a moment and raise KeyboardInterrupt. Raises OSError where
-    the port is taken.
-    """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how services are stopped: their users' files go, too
+    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken."""
+    if threading.current_thread() is threading.main_thread():  # what stops services ends it as Ctrl-C does, files and all
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as door:
         shown = f"[{host}]" if ":" in host else host

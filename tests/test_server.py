@@ -94,7 +94,8 @@ def words_in(line: str) -> str:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 def test_a_killed_server_leaves_nothing_to_the_next(tmp_path: Path) -> None:
-    """Neither what was uploaded to the page, nor what the API was sent, nor what was being made."""
+    """Neither what was uploaded to the page, nor what the API was sent, nor what was being made; one that is stopped leaves
+    nothing at all."""
     with server(NANO, TMPDIR=str(tmp_path)) as (address, process), httpx.Client(base_url=address, timeout=120) as client:
         upload = client.post("/gradio_api/upload", files={"files": ("mine.flac", RECORDING.read_bytes())})
         assert Path(upload.json()[0]) in files(tmp_path)
@@ -106,6 +107,8 @@ def test_a_killed_server_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     with server(NANO, TMPDIR=str(tmp_path)) as (address, _):
         assert httpx.get(f"{address}/v1/models").status_code == httpx.codes.OK
         assert files(tmp_path) == set()
+        httpx.post(f"{address}/gradio_api/upload", files={"files": ("mine.flac", RECORDING.read_bytes())}).raise_for_status()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["start.lock"]
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------
