@@ -106,13 +106,11 @@ class Lanes(CodeModel):
         starts = [known.get(part, self.filled) - low for part in parts]
         layers, two, _, heads, _, width = self.cache.shape
         places = self._places_of(parts)
-        cache = self.cache.new_full((layers, two, len(places), heads, used + ROOM, width), float("nan"))
-        # Columns before a newcomer's first are read with weight zero, so they must be numbers.
-        cache[..., :used, :] = 0
-        stay = [(new, old) for new, old in enumerate(places) if old is not None]
-        if stay and used:
-            new, old = (torch.tensor(index, device=cache.device) for index in zip(*stay, strict=True))
-            cache[:, :, new, :, :used] = self.cache[:, :, old, :, low : self.filled]
+        cache = self.cache.new_empty((layers, two, len(places), heads, used + ROOM, width))
+        cache[..., used:, :] = float("nan")
+        for new, old in enumerate(places):
+            # Columns before a newcomer's first are read with weight zero, so they must be numbers.
+            cache[:, :, new, :, :used] = 0 if old is None else self.cache[:, :, old, :, low : self.filled]
         return Lanes(self.weights, parts, cache, used, starts)
 
     def _places_of(self, parts: Sequence[Part]) -> list[int | None]:
