@@ -8,6 +8,7 @@ begins at a column of its own, counts its positions from there, and is blind to 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -95,7 +96,8 @@ class Lanes(CodeModel):
 
     @classmethod
     def nobody(cls, weights: Weights) -> Lanes:
-        shape = (len(weights.layers), 2, 0, int(weights.layers[0].heads), 0, int(weights.head_width))
+        heads = cast(int, weights.layers[0].heads)  # transformers' modules do not say what their numbers are
+        shape = (len(weights.layers), 2, 0, heads, 0, weights.head.shape[1] // heads)
         return cls(weights, [], weights.head.new_empty(shape), 0, [])
 
     def of(self, parts: Sequence[Part]) -> Lanes:

@@ -22,12 +22,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "blocks": ("cache", "linear", "lora", "transformer", "spectrum", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
     "neighbours": (
         "frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "ensemble", "listening", "audioldm2", "note_codec", "decoders",
-    ),  # fmt: skip
+    ),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "tickets", "heard", "batching", "performing", "engine", "stages", "fields", "settings", "examples",
-        "items", "songs", "manifests", "samples", "tables",
-        "streams", "order", "rows", "data", "store", "features", "learner", "run_state", "snapshots", "pictures", "reports",
+        "generation", "tickets", "heard", "batching", "performing", "engine", "stages", "fields", "settings", "examples", "items",
+        "songs", "manifests", "samples", "tables", "streams", "order", "rows", "data", "store", "features",
+        "learner", "run_state", "snapshots", "pictures", "reports",
         "parallel", "updates", "validation", "preparation", "training", "metrics",
     ),  # fmt: skip
     "shells": ("flags", "__init__", "__main__"),
