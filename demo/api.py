@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from demo import api_reply, api_request
-from demo.api_access import authentication, body, caller
+from demo.api_access import Hall, authentication, body, caller
 from demo.api_hearing import Hearing
 from demo.api_job import Desk, Job
 from demo.api_stream import Chunks, Closing
@@ -33,6 +33,7 @@ Json = dict[str, Any]
 PATIENCE = 5.0  # seconds that a stream waits for its first event, so that a refusal has a status of its own
 GONE = 499  # nobody reads it: the client has left
 ROOM = 1 << 20  # bytes of a request beside its files
+AT_ONCE = 8  # of the largest requests that are held before the engine has said whether it takes them
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -92,7 +93,7 @@ class Api:
     """What the routes do. limit: bytes of a request; started: seconds since 1970."""
 
     def __init__(self, desk: Desk, model: str, limit: int, started: int) -> None:
-        self._desk, self._model, self._limit = desk, model, limit
+        self._desk, self._model, self._limit, self._hall = desk, model, limit, Hall(AT_ONCE * limit)
         self._about = {"id": model, "object": "model", "created": started, "owned_by": "mumu-llama"}
 
     async def models(self) -> Json:
@@ -112,13 +113,10 @@ class Api:
 
     async def chat(self, request: Request) -> Response:
         """The answer to the last message, whole or as a stream."""
-        content = await body(request, self._limit)
-        wanted = await run_in_threadpool(api_request.read, content, self._model)
-        del content  # its files are in `wanted`
-        job = await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user))
+        job = await self._begun(request)
         try:
             hearing = Hearing(job.asked)
-            if wanted.stream:
+            if job.wanted.stream:
                 return await self._stream(job, hearing, request)
             response = await self._whole(job, hearing, request)
         except BaseException:
@@ -126,6 +124,13 @@ class Api:
             raise
         self._end(job)
         return response
+
+    async def _begun(self, request: Request) -> Job:
+        with self._hall.place() as take:
+            content = await body(request, self._limit, take)
+            wanted = await run_in_threadpool(api_request.read, content, self._model)
+            del content  # its files are in `wanted`
+            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user))
 
     async def _whole(self, job: Job, hearing: Hearing, request: Request) -> Response:
         async with hearing.left_with(request):

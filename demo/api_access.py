@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fastapi import Request
 
-from demo.api_types import ApiError
+from demo.api_types import LIMITED, ApiError
+
+PATIENCE = 120.0  # seconds in which a body has to arrive: the largest at 5 Mbit/s
 
 
 def authentication(auth: str | None) -> Callable[[Request], None]:
@@ -54,10 +58,36 @@ def caller(request: Request, user: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
-async def body(request: Request, limit: int) -> bytes:
+class Hall:
+    """What the bodies of all requests hold together, in bytes, until they are read. Used in the server's event loop only."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[int], None]]:
+        """Inside, room can be taken, in bytes; it is given back at the end. Raises `ApiError` where there is none left."""
+        mine = 0
+
+        def take(size: int) -> None:
+            nonlocal mine
+            if self._held + size > self._most:
+                raise ApiError("Too much is being sent to this server at once; try again in a moment.", status=429,
+                               code="rate_limit_exceeded", kind=LIMITED, headers={"Retry-After": "5", "Connection": "close"})
+            mine += size
+            self._held += size
+
+        try:
+            yield take
+        finally:
+            self._held -= mine
+
+
+async def body(request: Request, limit: int, take: Callable[[int], None] = lambda size: None, within: float = PATIENCE) -> bytes:
     """The body, at most `limit` bytes of it; whoever announces or sends more is told so before it is held.
 
     Another type than JSON is refused, too: a page of somebody else's could have a browser send those to this machine.
+    take: is told of all bytes before they are kept; within: seconds that the whole may take.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError("The content type is not application/json; send JSON, and say so in the header Content-Type.")
@@ -65,10 +95,16 @@ async def body(request: Request, limit: int) -> bytes:
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
     content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > limit:
-            raise _too_large(limit)
+    try:
+        async with asyncio.timeout(within):
+            async for part in request.stream():
+                if len(content) + len(part) > limit:
+                    raise _too_large(limit)
+                take(len(part))
+                content += part
+    except TimeoutError as error:
+        message = f"The request had not arrived after {within:g} seconds; send it again, in one go."
+        raise ApiError(message, status=408, code="timeout", headers={"Connection": "close"}) from error
     return bytes(content)
 
 

@@ -60,7 +60,11 @@ class Desk:
             *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
             system = "\n".join(message.text for message in wanted.messages if message.role == "system")
             asked = self._work.begin(session, self._conversation(before, caller), last.text, files, wanted.settings, system=system)
-            return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
+            try:
+                return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
+            except BaseException:
+                asked.cancel()
+                raise
         except BaseException:
             self._work.sessions.close(session.token)
             raise

@@ -18,6 +18,9 @@ from demo.work import Settings
 FORMATS: tuple[AudioFormat, ...] = ("wav", "flac", "mp3", "pcm16")
 STREAMED: tuple[AudioFormat, ...] = ("pcm16", "wav")  # whose beginning can be sent before the end is known
 MOST_MEDIA = 16  # in one request
+MOST_MESSAGES = 1000
+LONGEST_TEXT = 200_000  # characters of all messages; the model reads far fewer
+MOST_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as what was sent
 MOST_NUMBER = 2**63
 USED = {"messages", "model", "modalities", "audio", "stream", "stream_options", "seed", "temperature", "top_p", "max_tokens",
         "max_completion_tokens", "n", "user", "safety_identifier", "seconds", "guidance", "conditioning", "score", "extra_body"}
@@ -46,6 +49,8 @@ def read(content: bytes, model: str) -> Wanted:
 
 
 def _json(content: bytes) -> Body:
+    if sum(content.count(sign) for sign in (b",", b"{", b"[")) > MOST_SIGNS:
+        raise ApiError("The body of the request has too many parts to be read; send fewer and shorter messages.")
     try:
         body = json.loads(content, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -118,7 +123,12 @@ def _messages(body: Body) -> tuple[Message, ...]:
     given = body.get("messages")
     if not isinstance(given, list) or not given:
         raise ApiError("messages must be a list with at least one message; send [{'role': 'user', 'content': '...'}].", param="messages")
+    if len(given) > MOST_MESSAGES:
+        raise ApiError(f"There are {len(given)} messages, at most {MOST_MESSAGES} are taken; send the last ones.", param="messages")
     messages = tuple(_message(one, f"messages[{index}]") for index, one in enumerate(given))
+    written = sum(len(message.text) for message in messages)
+    if written > LONGEST_TEXT:
+        raise ApiError(f"The messages have {written} characters, at most {LONGEST_TEXT} are taken; shorten them.", param="messages")
     if messages[-1].role != "user":
         raise ApiError("The last message is not the user's, so there is nothing to answer; end with role 'user'.", param="messages")
     if sum(len(message.media) for message in messages) > MOST_MEDIA:

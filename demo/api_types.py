@@ -11,7 +11,7 @@ from demo.work import Settings
 Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
 
-INVALID, SERVER = "invalid_request_error", "server_error"
+INVALID, SERVER, LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
 STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `Refused`
 SETTINGS = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
 
@@ -33,7 +33,7 @@ class ApiError(Exception):
 def as_api_error(error: Refused, param: str | None = None) -> ApiError:
     """A refused request; the setting that its sentence begins with is the `param`."""
     if error.fault == "busy":
-        return ApiError(str(error), status=429, code="rate_limit_exceeded", kind="rate_limit_error", headers={"Retry-After": "5"})
+        return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=LIMITED, headers={"Retry-After": "5"})
     if error.fault == "server":
         return ApiError(str(error), status=500, kind=SERVER)
     named = str(error).split(" ", 1)[0]

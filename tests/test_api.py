@@ -20,8 +20,10 @@ from PIL import Image
 from scripted_engine import RATE, Scripted, piece
 
 import llama
+from demo import api, api_access
 from demo.api import build_router
 from demo.api_pcm import pcm16
+from demo.api_types import ApiError
 from demo.files import pcm, wav_header
 from demo.sessions import Sessions
 from demo.uploads import Limits
@@ -391,6 +393,65 @@ def test_requests_over_the_limit_are_not_read(tmp_path: Path) -> None:
     refused(announced, 413, code="request_too_large")
     refused(asyncio.run(server.send(endless(), headers={"Content-Type": "application/json"})), 413, code="request_too_large")
     assert len(sent) < 20
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_and_leaves_its_room() -> None:
+    hall = api_access.Hall(100)
+
+    class Slow:
+        headers = {"content-type": "application/json"}
+
+        async def stream(self) -> AsyncIterator[bytes]:
+            yield b" " * 90
+            await asyncio.sleep(60)
+
+    async def two() -> None:
+        with pytest.raises(ApiError) as late, hall.place() as take:
+            await api_access.body(Slow(), 1000, take, within=0.05)  # type: ignore[arg-type]
+        assert late.value.status == 408
+        with hall.place() as take:
+            take(100)
+
+    asyncio.run(two())
+
+
+def test_bodies_share_one_room() -> None:
+    hall = api_access.Hall(100)
+    with hall.place() as one:
+        one(60)
+        with pytest.raises(ApiError) as full, hall.place() as other:
+            other(30)
+            other(30)
+        assert full.value.status == 429
+        one(40)  # what the other had taken is free again
+    with hall.place() as take:
+        take(100)
+
+
+def test_a_full_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "AT_ONCE", 0)
+    server = Server(tmp_path)
+    refused(server.ask(), 429, code="rate_limit_exceeded")
+    assert not server.engine.tickets and server.folders == 0
+
+
+@pytest.mark.parametrize("content, param", [
+    ([{"role": "user", "content": "x"}] * 1001, "messages"), ([{"role": "user", "content": "x" * 100_001}] * 2, "messages"),
+    ([{"role": "user", "content": [[]] * 400_000}], None),
+])  # fmt: skip
+def test_what_would_take_hours_or_all_memory_is_refused(server: Server, content: list[Json], param: str | None) -> None:
+    response = asyncio.run(server.send({"model": MODEL, "messages": content}))
+    assert response.status_code == 400 and response.json()["error"]["param"] == param
+    assert not server.engine.tickets and server.folders == 0
+
+
+def test_a_request_that_fails_once_it_was_taken_is_not_worked_at(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Work, asked: object) -> int:
+        raise OSError("gone")
+
+    monkeypatch.setattr(Work, "prompt_tokens", fails)
+    assert server.ask("play").status_code == 500
+    assert [ticket.cancelled.is_set() for ticket in server.engine.tickets] == [True] and server.folders == 0
 
 
 # -- who is who ---------------------------------------------------------------------------------------------------------

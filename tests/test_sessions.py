@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import demo.sessions
 from demo.sessions import PREFIX, Sessions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,6 +132,24 @@ def test_the_end_leaves_nothing_and_opens_nothing(tmp_path: Path) -> None:
     assert "sessions-sweep" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ValueError, match="shutting down; come back later"):
         sessions.open()
+
+
+def test_a_folder_that_cannot_be_deleted_does_not_end_the_sweeping(
+    sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sessions.open(), sessions.open()
+    real = demo.sessions._delete
+
+    def stubborn(folder: Path) -> None:
+        if folder == first.folder:
+            raise PermissionError(folder)
+        real(folder)
+
+    monkeypatch.setattr(demo.sessions, "_delete", stubborn)
+    clock.now = 200
+    assert sessions.sweep() == 2
+    assert first.folder.is_dir() and not second.folder.exists() and sessions.get(first.token) is None
+    monkeypatch.undo()
 
 
 def test_the_thread_sweeps(tmp_path: Path, clock: Clock) -> None:
