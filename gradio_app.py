@@ -83,8 +83,8 @@ def own_routers(page: Page) -> list[APIRouter]:
     return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
 
 
-def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "") -> FastAPI:
-    """Page, media and API as one application."""
+def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None) -> FastAPI:
+    """Page, media and API as one application. hosts: the names that it goes by (None: any)."""
     from demo.api import build_router
     from demo.mount import mount
     from demo.page import Page
@@ -93,7 +93,7 @@ def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, nam
     name = name or "mumu-llama"
     key = f"{login.user}:{login.password}" if login is not None else None
     routers = [*own_routers(page), build_router(work, name, auth=key)]
-    return mount(_blocks(model, page, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes)
+    return mount(_blocks(model, page, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes, hosts=hosts)
 
 
 def reads_captions(model: MuMuLLaMA) -> bool:
@@ -127,12 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        from demo.mount import Login, serve
+        from demo.mount import HERE, Login, serve
 
         login = Login.parse(values.auth) if values.auth is not None else None
         model = load_model(values)
         with working(model, values.queue) as work:
-            app = application(model, work, login=login, name=Path(values.model).name)
+            hosts = HERE if values.host in HERE and not values.share else None
+            app = application(model, work, login=login, name=Path(values.model).name, hosts=hosts)
             serve(app, values.host, values.port, share=values.share)
     except (*USER_ERRORS, OSError) as error:  # OSError: the port is taken
         print(sentence(error), file=sys.stderr)

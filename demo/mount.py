@@ -13,6 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from demo.style import TITLE, css, theme
 
@@ -32,6 +33,11 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),  # addresses of media hold the session's token
     (b"x-content-type-options", b"nosniff"),
 )
+
+HERE = ("127.0.0.1", "localhost", "::1")  # what a server that only this machine can reach goes by
+UNUSED = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
+TALK = ("/gradio_api/queue/", "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/api/", "/gradio_api/component_server")
+MOST_TALK = 1 << 20  # bytes of a request without files
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -65,16 +71,19 @@ class Login:
 class Door:
     """Asks everybody for the login, whatever they want, and says in every answer what a page may load.
 
-    keeps: paths that begin so ask for it themselves, in the form that their clients read.
+    keeps: paths that begin so ask for it themselves, in the form that their clients read. hosts: the names that the server
+    goes by (None: any); another site may let its own name lead to this machine, and then speaks as if it were this one.
     """
 
-    def __init__(self, app: Any, login: Login | None = None, keeps: str | None = None) -> None:
-        self.app, self.login, self.keeps = app, login, keeps
+    def __init__(self, app: Any, login: Login | None = None, keeps: str | None = None, hosts: Sequence[str] | None = None) -> None:
+        self.app, self.login, self.keeps, self.hosts = app, login, keeps, hosts
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if reason := refusal(scope, self.hosts):
+            return await _refuse(scope, send, reason)
         kept = self.keeps is not None and scope["path"].startswith(self.keeps)
         if self.login is not None and not kept and not self.login.admits(header):
             return await _ask(scope, send)
@@ -89,6 +98,32 @@ class Door:
         await self.app(scope, receive, sent)
 
 
+def refusal(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
+    """Why a request is not for the page, if so: a page of another site speaks, a route is asked for that nothing here uses, or
+    more is announced than any of the page's own messages holds."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if hosts is not None and urlsplit("//" + headers.get(b"host", "")).hostname not in hosts:
+        return "This server does not go by that name; use the address that it printed."
+    origin = headers.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
+        return "A page of another site may not speak to this server."
+    path = scope["path"].lower()
+    if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(UNUSED):
+        return "This server does not offer that."
+    announced = headers.get(b"content-length", "")
+    if path.startswith(TALK) and announced.isdecimal() and int(announced) > MOST_TALK:
+        return "This is larger than any message of the page."
+    return None
+
+
+async def _refuse(scope: Scope, send: Send, reason: str) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1008})
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": reason.encode()})
+
+
 async def _ask(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         return await send({"type": "websocket.close", "code": 1008})
@@ -99,9 +134,9 @@ async def _ask(scope: Scope, send: Send) -> None:
 
 def mount(
     blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, keeps: str | None = None,
-    upload_bytes: int | None = None,
+    upload_bytes: int | None = None, hosts: Sequence[str] | None = None,
 ) -> FastAPI:
-    """The whole as one application: `routers` first, the page below "/". keeps: as `Door` has it."""
+    """The whole as one application: `routers` first, the page below "/". keeps, hosts: as `Door` has them."""
     import gradio as gr
     from fastapi import FastAPI
 
@@ -109,18 +144,21 @@ def mount(
     for router in routers:
         app.include_router(router)
     _own_place_for_each_upload()
+    _nothing_from_outside()
+    blocks.has_launched = True  # gradio takes any path of this machine as an upload of a page that was mounted, not launched
     blocks.max_threads = THREADS
     gr.mount_gradio_app(
         app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
     )  # fmt: skip
-    app.add_middleware(Door, login=login, keeps=keeps)
+    app.add_middleware(Door, login=login, keeps=keeps, hosts=hosts)
     return app
 
 
 def launchable(blocks: gr.Blocks, routers: Sequence[APIRouter]) -> gr.Blocks:
     """The page with a `launch` that brings what it cannot do without: its own routes, its looks."""
     _own_place_for_each_upload()
+    _nothing_from_outside()
     routes = [route for router in routers for route in router.routes]
     launch = functools.partial(blocks.launch, theme=theme(), css=css(), ssr_mode=False, app_kwargs={"routes": routes})
     setattr(blocks, "launch", launch)  # noqa: B010 - a method of the library's class
@@ -137,6 +175,20 @@ def _own_place_for_each_upload() -> None:
             self.sha.update(secrets.token_bytes(32))
 
     setattr(route_utils, "GradioUploadFile", Arrived)  # noqa: B010 - the library offers no other way to name its uploads
+
+
+def _nothing_from_outside() -> None:
+    """gradio fetches what a client gives as the address of a file, and asks a resolver on the internet where that is."""
+    from gradio import processing_utils
+
+    def refused(url: str, *arguments: Any, **named: Any) -> str:
+        raise ValueError("This server fetches nothing; send the file itself.")
+
+    async def refused_later(url: str, *arguments: Any, **named: Any) -> str:
+        return refused(url)
+
+    for name in ("ssrf_protected_download", "async_ssrf_protected_download"):
+        setattr(processing_utils, name, refused_later if name.startswith("async") else refused)
 
 
 def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:

@@ -20,13 +20,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 import torch
+from PIL import Image
 
 import gradio_app
 from demo import shown
 from demo.cards import Card, Medium, Take, card_html
-from demo.mount import Login
+from demo.mount import HERE, Login, refusal
 from demo.page import Page, State, settings_of
 from demo.presence import Presence
 from demo.sessions import Sessions
@@ -419,6 +421,37 @@ def test_files_outside_the_page_stay_outside(served: tuple[str, Work]) -> None:
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(address + path, timeout=30)
     work.sessions.close(session.token)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", gradio_app.__file__, "http://127.0.0.1:9/a.wav", "picture"])
+def test_a_file_that_was_not_uploaded_is_no_file_of_the_caller(served: tuple[str, Work], tmp_path: Path, path: str) -> None:
+    address, work = served
+    if path == "picture":
+        path = str(tmp_path / "secret.png")
+        Image.new("RGB", (8, 8)).save(path)
+    given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    called = httpx.post(f"{address}gradio_api/call/respond", json={"data": ["hi", None, given, None, 1, 0]}).json()["event_id"]
+    told = httpx.get(f"{address}gradio_api/call/respond/{called}", timeout=30).text
+    assert "event: error" in told and "event: complete" not in told and "whatever its name says" not in told  # nobody has looked into it
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "192.0.2.1", "Origin": "http://evil.example"},
+])  # fmt: skip
+@pytest.mark.parametrize("method, path", [
+    ("POST", "gradio_api/upload"), ("OPTIONS", "gradio_api/queue/join"), ("OPTIONS", "v1/models"), ("GET", ""),
+])  # fmt: skip
+def test_pages_of_other_sites_may_not_speak(address: str, headers: dict[str, str], method: str, path: str) -> None:
+    answer = httpx.request(method, address + path, headers=headers)
+    assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("host, allowed", [
+    ("localhost:7860", True), ("127.0.0.1", True), ("[::1]:7860", True), ("evil.example:7860", False), ("", False),
+])  # fmt: skip
+def test_a_server_of_this_machine_goes_by_its_own_names(host: str, allowed: bool) -> None:
+    scope = {"path": "/", "headers": [(b"host", host.encode()), (b"origin", f"http://{host}".encode())]}
+    assert (refusal(scope, HERE) is None) == allowed and (refusal(scope) is None or not host)
 
 
 def test_the_page_asks_nothing_from_elsewhere(address: str) -> None:
