@@ -81,7 +81,7 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
 
     def said(now: State, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
         given = message or {}
-        yield from steps(now, lambda: page.ask(now, given.get("text") or "", given.get("files") or [], settings_of(*values)))
+        yield from steps(now, lambda: page.ask(now, given.get("text") or "", page.uploaded(given.get("files") or []), settings_of(*values)))
 
     def example(now: State, event: gr.EventData, *values: Any) -> Iterator[Any]:
         yield from steps(now, lambda: page.example(now, int(event.number), settings_of(*values)))

@@ -122,6 +122,16 @@ class Page:
         if state.token:
             self.presence.lost(state.token, lambda: self.leave(state))
 
+    def uploaded(self, files: Sequence[str | Path]) -> list[Path]:
+        """The files that browsers and programs sent here, as paths; ValueError where one is named that nobody sent.
+
+        A second lock behind gradio's own: a request may name any path of the server's, and what the page takes it also serves.
+        """
+        found = [Path(file) for file in files]
+        if not all(file.resolve().is_relative_to(self.arrivals.resolve()) for file in found):
+            raise ValueError("A file was named that was not uploaded; upload it, and name what the upload gave.")
+        return found
+
     def forget(self, files: Sequence[str | Path]) -> None:
         """Deletes what gradio keeps of an upload, now that its session has a copy; files from elsewhere are left alone."""
         for file in map(Path, files):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.conversation import Conversation
@@ -27,7 +26,7 @@ def respond(
         if not (text or "").strip() and not given:
             raise ValueError(NOTHING)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
-        updates = page.work.answer(session, Conversation(), (text or "").strip(), [Path(one) for one in given], settings)
+        updates = page.work.answer(session, Conversation(), (text or "").strip(), page.uploaded(given), settings)
         try:
             for update in updates:
                 yield _files(update) if update.conversation is not None else (update.words, None, None)
