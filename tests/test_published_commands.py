@@ -11,6 +11,7 @@ from conftest import GOLDEN, component_paths
 from safetensors.torch import load_file
 from test_audioldm2 import text_parts, tiny
 
+import demo.mount
 import gradio_app
 import llama
 from llama.dialogue import Turn
@@ -30,16 +31,12 @@ def tree(published_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def open_page(command: str, monkeypatch: pytest.MonkeyPatch) -> llama.MuMuLLaMA:
     """The model of the page that `command` opens, without serving it."""
     opened: list[llama.MuMuLLaMA] = []
-    monkeypatch.setattr(gradio_app, "build_app", lambda model, *_, **__: opened.append(model) or _Page())
+    monkeypatch.setattr(gradio_app, "application", lambda model, *_, **__: opened.append(model))
+    monkeypatch.setattr(demo.mount, "serve", lambda *_, **__: None)
     paths = [part for name in ("mert", "vit", "vivit") for part in (f"--{name}_path", str(component_paths()[f"{name}_path"]))]
     monkeypatch.setattr("sys.argv", [*command.split()[1:], *paths])
-    gradio_app.main()
+    assert gradio_app.main() == 0
     return opened[0]
-
-
-class _Page:
-    def __getattr__(self, name: str) -> object:
-        return lambda *_, **__: self
 
 
 def scripted_state() -> dict[str, torch.Tensor]:
