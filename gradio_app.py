@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import gradio as gr
     from fastapi import APIRouter, FastAPI
 
-    from demo.mount import Login
+    from demo.login import Login
     from demo.page import Page
     from demo.work import Work
     from llama.mumu_llama import MuMuLLaMA
@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        from demo.mount import HERE, Login, serve
+        from demo.login import Login
+        from demo.mount import HERE, serve
 
         login = Login.parse(values.auth) if values.auth is not None else None
         model = load_model(values)

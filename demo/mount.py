@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import hmac
 import secrets
 import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from demo.login import Login
 from demo.style import TITLE, css, theme
 
 if TYPE_CHECKING:
@@ -41,31 +38,6 @@ MOST_TALK = 1 << 20  # bytes of a request without files
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Login:
-    """Who may enter."""
-
-    user: str
-    password: str
-
-    @classmethod
-    def parse(cls, text: str) -> Login:
-        """From "user:password"; ValueError where one of them is missing."""
-        user, colon, password = text.partition(":")
-        if not colon or not user or not password:
-            raise ValueError(f"--auth {user!r} has no password; give user:password.")
-        return cls(user, password)
-
-    def admits(self, header: str) -> bool:
-        """Whether an Authorization header is theirs: Basic, as browsers send it, or as Bearer "user:password", an API's key."""
-        scheme, _, given = header.partition(" ")
-        try:
-            pair = base64.b64decode(given, validate=True) if scheme.lower() == "basic" else given.encode()
-        except (binascii.Error, ValueError):
-            return False
-        return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(pair, f"{self.user}:{self.password}".encode())
 
 
 class Door:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio_app
-from demo.mount import Login, server
+from demo.login import Login
+from demo.mount import server
 from demo.work import Work
 
 

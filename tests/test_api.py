@@ -598,3 +598,16 @@ def test_answers_at_once_equal_the_models_own(tmp_path: Path) -> None:
         assert reply.music is None or base64.b64decode(said["audio"]["data"])[44:] == pcm(reply.music)
     assert alone[0].text != alone[1].text
     assert streamed_sound(deltas(streamed))[44:] == pcm(alone[-1].music)
+
+
+@pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", "Basic {}"])
+def test_one_login_reads_letters_of_any_language(header: str) -> None:
+    """A header's bytes come as latin-1; the same secret opens page and API."""
+    import base64
+
+    from demo.login import Login
+
+    secret = "zoë:pässwörd".encode()
+    given = base64.b64encode(secret).decode() if header.startswith("Basic") else secret.decode("latin-1")
+    login = Login.parse("zoë:pässwörd")
+    assert login.admits(header.format(given)) and not login.admits(header.format(given)[:-1]) and not login.admits("")

@@ -28,7 +28,8 @@ from PIL import Image
 import gradio_app
 from demo import shown
 from demo.cards import Card, Medium, Take, card_html
-from demo.mount import HERE, Login, refusal
+from demo.login import Login
+from demo.mount import HERE, refusal
 from demo.page import Page, State, settings_of
 from demo.presence import Presence
 from demo.sessions import Sessions
