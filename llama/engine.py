@@ -85,9 +85,9 @@ class Engine:
         ticket.ready = not media
         with self._news:
             self._check_room()
-            self._waiting.append(ticket)
-            if media:
+            if media:  # first: a ticket whose medium nobody reads would wait for ever
                 self._readers.submit(self._read, ticket)
+            self._waiting.append(ticket)
             self._news.notify()
         return ticket
 
