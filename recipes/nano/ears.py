@@ -28,15 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from llama.adapters import build_pool
 from llama.encoders import MERTEncoder
+from recipes.nano import material
 from recipes.nano.ears_data import (
     AUDIO,
     CHOICES,
-    LEARNED,
     SAMPLE_RATE,
     ClipBatch,
     Clips,
@@ -246,9 +244,7 @@ def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8)
 def features(work: Path, clips: Clips, batch: int = 50) -> dict[str, Tensor]:
     """What the adapter reads of every clip whose states were heard: HEARD, half precision."""
     means = np.fromfile(clips.folder / f"{clips.name}.states", np.float16).reshape(-1, AUDIO.channels, AUDIO.feature_dim)
-    tensors, pools = load_file(work / "ears_pools.safetensors"), {name: build_pool(name, AUDIO) for name in LEARNED}
-    for name, pool in pools.items():
-        pool.load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")})
+    pools = material.load_pools(work / "ears_pools.safetensors")
     bands = [unpacked(torch.from_numpy(clips.bands[start : min(start + batch, len(means))]))[:, None] for start in range(0, len(means), batch)]
     found = {name: torch.cat([pool(pool.frames(states)) for states in bands]).half().contiguous() for name, pool in pools.items()}
     return {"states_mean": torch.from_numpy(means), **found}
