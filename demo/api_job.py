@@ -59,7 +59,8 @@ class Desk:
         try:
             *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
             system = "\n".join(message.text for message in wanted.messages if message.role == "system")
-            asked = self._work.begin(session, self._conversation(before, caller), last.text, files, wanted.settings, system=system)
+            known = self._conversation(before, caller)
+            asked = self._work.begin(session, known, last.text, files, wanted.settings, system=system, caller=caller)
             try:
                 return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
             except BaseException:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llama.engine import Ticket
 
 TAKES = 8  # of one request at most
+LONGEST_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer
 SEEDS = 2**31
 STOPPED = "The server stopped before this answer was whole; ask again."
 NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}

@@ -34,7 +34,8 @@ Kind = Literal["audio", "image", "video"]
 class Limits:
     """The largest upload taken: bytes of the file, seconds of sound and of a clip, pixels of a picture or frame.
 
-    samples: of all channels together, once decoded (minutes of silence at a high rate are a small file).
+    samples: of all channels together, once decoded (minutes of silence at a high rate are a small file). session_bytes:
+    of all files of a session, sent and made: both lie on one disk, and a minute made takes more of it than one sent.
     """
 
     bytes: int = 50 * MEGABYTE
@@ -42,6 +43,7 @@ class Limits:
     video_seconds: float = 120.0
     pixels: int = 50_000_000
     samples: int = 120_000_000
+    session_bytes: int = 1000 * MEGABYTE
 
 
 def recognised(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:

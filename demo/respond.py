@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from demo.api_access import caller
 from demo.conversation import Conversation
 from demo.work import NOTHING, Settings, Update
 
@@ -26,7 +27,9 @@ def respond(
         if not (text or "").strip() and not given:
             raise ValueError(NOTHING)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
-        updates = page.work.answer(session, Conversation(), (text or "").strip(), page.uploaded(given), settings)
+        updates = page.work.answer(
+            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller()
+        )
         try:
             for update in updates:
                 yield _files(update) if update.conversation is not None else (update.words, None, None)
@@ -37,6 +40,14 @@ def respond(
     finally:
         page.forget(given)
         page.sessions.close(session.token)  # the answer's files have been copied for the caller by now
+
+
+def _caller() -> str:
+    """Each call has a session of its own, so that it is the address and the key that tell who asks, as in the API."""
+    from gradio.context import LocalContext
+
+    request: Any = LocalContext.request.get(None)
+    return caller(request, "") if request is not None else ""
 
 
 def _files(update: Update) -> Answer:

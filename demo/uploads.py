@@ -10,14 +10,15 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.contents import NOT_MEDIA, Kind, Limits, check_bytes, recognised
+from demo.contents import MEGABYTE, NOT_MEDIA, Kind, Limits, check_bytes, recognised
 from demo.sessions import new_name
 from llama.audio import Encoded, media_file
 
-__all__ = ["Kind", "Limits", "Upload", "display_name", "receive", "without_paths"]
+__all__ = ["Kind", "Limits", "Upload", "check_room", "display_name", "receive", "without_paths"]
 
 MAX_NAME = 80  # characters of a name that is shown
 
@@ -41,6 +42,7 @@ def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = No
     shown = display_name(name if name is not None else file.name if isinstance(file, Path) else "")
     content = Encoded(file if isinstance(file, bytes) else _read(file, shown, limits), shown)
     check_bytes(shown, len(content.content), limits)
+    check_room(session_folder, len(content.content), limits)
     media_file(content)  # refuses what is empty or text
     kind, seconds, suffix = recognised(content, limits)
     return Upload(kind, _kept(session_folder, content.content, suffix), seconds, shown)
@@ -82,6 +84,25 @@ def _read(file: Path, shown: str, limits: Limits) -> bytes:
     with os.fdopen(handle, "rb") as opened:
         check_bytes(shown, found.st_size, limits)
         return opened.read(limits.bytes + 1)
+
+
+def check_room(folder: Path, more: int, limits: Limits) -> None:
+    """Raises ValueError where a session's files, and so many bytes more, are more than one session may keep."""
+    held = _held(folder)
+    if held + more > limits.session_bytes:
+        most = limits.session_bytes / MEGABYTE
+        raise ValueError(f"The files of this conversation would have {(held + more) / MEGABYTE:.1f} MB, at most {most:g} MB are kept; "
+                         "begin a new one.")
+
+
+def _held(folder: Path) -> int:
+    """Bytes of what lies in a folder. Others may delete it meanwhile: what is gone takes no room."""
+    total = 0
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _kept(folder: Path, content: bytes, suffix: str) -> Path:

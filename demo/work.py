@@ -13,17 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.asked import STOPPED, TAKES, Asked, Settings, Sounding, Update
+from demo.asked import LONGEST_TEXT, STOPPED, TAKES, Asked, Settings, Sounding, Update
 from demo.conversation import Conversation, repeat, turn
 from demo.referring import again
 from demo.refusals import Refused, telling
 from demo.run import Run
+from demo.shares import Shares
 from demo.takes import Heard, cancel, follow
-from demo.uploads import Limits, Upload, receive
-from llama.generation import GenerationOptions, tokenize
+from demo.uploads import Limits, Upload, check_room, receive
+from llama.generation import tokenize
 
 if TYPE_CHECKING:
     from demo.sessions import Session, Sessions
@@ -46,20 +48,22 @@ class Work:
         self, engine: Engine, sessions: Sessions, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.engine, self.sessions, self.limits, self._clock = engine, sessions, limits or Limits(), clock
+        self._shares = Shares()
 
     def answer(
-        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings
+        self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings,
+        *, caller: str = "",
     ) -> Answering:
         """The updates of a request, the last one with the new conversation. Closing them stops the work at once.
 
-        Reading them raises `Refused`, a ValueError of one sentence: first for a bad request or a full queue, later for
-        what shows when the files are read or the piece is made.
+        caller: as `begin` has it. Reading them raises `Refused`, a ValueError of one sentence: first for a bad request or a
+        full queue, later for what shows when the files are read or the piece is made.
         """
         box: Box = queue.SimpleQueue()
         tickets: list[Ticket] = []
 
         def updates() -> Generator[Update, None, None]:
-            asked = self.begin(session, conversation, text, files, settings)
+            asked = self.begin(session, conversation, text, files, settings, caller=caller)
             tickets.extend(asked.tickets)
             yield from self._updates(session, conversation, asked, box)
 
@@ -67,26 +71,30 @@ class Work:
 
     def begin(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload],
-        settings: Settings, *, system: str = "",
+        settings: Settings, *, system: str = "", caller: str = "",
     ) -> Asked:
         """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`.
 
         system: instructions of whoever runs the client; they stand before what the user said, and "it" is not sought there.
+        caller: who asks, of whom only so much is answered at once (empty: whoever has the session).
         """
         with telling():
-            words = readable(text)
+            words, above = readable(text), readable(system)
+            check_text(len(words) + len(above))
+            check_room(session.folder, 0, self.limits)
             settings = _seeded(settings, conversation, words)
             settings.options()  # refuses what is out of range before a file is taken
             uploads = tuple(self.receive(session, file) for file in files)
             if not words.strip() and not uploads:
                 raise Refused(NOTHING)
             request, referred = turn(conversation, words, uploads)
-            request = replace(request, text="\n".join(filter(None, (readable(system), request.text))))
+            request = replace(request, text="\n".join(filter(None, (above, request.text))))
             options = _fitted(settings, conversation, uploads, request).options()
-            return Asked(words, uploads, request, referred, options, self._submit(request, options))
+            wanted = [partial(self.engine.submit, request, one) for one in options]
+            return Asked(words, uploads, request, referred, options, self._shares.take(caller or session.token, wanted))
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
-        """A file of the user's in the session's folder; ValueError for one that is not welcome."""
+        """A file of the user's in the session's folder; ValueError for one that is not welcome or finds no room there."""
         if isinstance(file, Upload):
             return file
         named = {file: "The file"} if isinstance(file, Path) else {}
@@ -101,16 +109,6 @@ class Work:
     def audio_tokens(self) -> tuple[int, ...]:
         """The ids that stand for music among the tokens of an answer."""
         return self.engine.model.tokenizer.audio_tokens
-
-    def _submit(self, request: Turn, options: Sequence[GenerationOptions]) -> tuple[Ticket, ...]:
-        tickets: list[Ticket] = []
-        try:
-            for one in options:
-                tickets.append(self.engine.submit(request, one))
-        except BaseException:
-            cancel(tickets)  # all takes or none
-            raise
-        return tuple(tickets)
 
     def _updates(
         self, session: Session, conversation: Conversation, asked: Asked, box: Box
@@ -144,6 +142,12 @@ def _fitted(settings: Settings, conversation: Conversation, uploads: Sequence[Up
     known = [*uploads, *(upload for exchange in conversation.exchanges for upload in exchange.uploads)]
     seconds = next((one.seconds for one in known if str(one.path) == str(request.video)), None)
     return replace(settings, seconds=max(seconds, SHORTEST)) if settings.fit and seconds else settings
+
+
+def check_text(length: int) -> None:
+    """Whoever asks: the page, a program, a client of the API. Raises `Refused`."""
+    if length > LONGEST_TEXT:
+        raise Refused(f"The message has {length} characters, at most {LONGEST_TEXT} are taken; shorten it.")
 
 
 def readable(text: str | None) -> str:

@@ -33,14 +33,20 @@ def piece(options: GenerationOptions) -> torch.Tensor:
     return noise - 0.5
 
 
+class Told(threading.Event):
+    """True once it was set, as the engine's own tickets say it."""
+
+    def __bool__(self) -> bool:
+        return self.is_set()
+
+
 class ScriptedTicket:
     """"wait" in the text: every event needs a leave, which `Scripted.leaves` holds, unless it is cancelled."""
 
     def __init__(self, turn: Turn, options: GenerationOptions, leaves: threading.Semaphore) -> None:
         self.turn, self.options, self._leaves = turn, options, leaves
         self.ahead = 3
-        self.cancelled = threading.Event()
-        self.over = threading.Event()
+        self.cancelled, self.over = Told(), Told()
 
     def cancel(self) -> None:
         self.cancelled.set()
