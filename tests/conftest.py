@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import llama
+
+if TYPE_CHECKING:
+    from api_server import Server
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,6 +34,16 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture()
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The API around a scripted engine."""
+    from api_server import Server
+
+    made = Server(tmp_path / "sessions")
+    yield made
+    made.sessions.close_all()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,103 @@
+"""What the API refuses: by field, by status, in one sentence, before the engine sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
+
+from demo.work import Work
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"seed": NaN}', b"[" * 100_000])
+def test_bodies_that_are_no_object(server: Server, body: bytes) -> None:
+    refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400)
+
+
+def test_only_json(server: Server) -> None:
+    body = json.dumps(request("hi")).encode()
+    assert "JSON" in refused(asyncio.run(server.send(body, headers={"Content-Type": "text/plain"})), 400)
+
+
+@pytest.mark.parametrize("fields, param, code", [
+    ({"model": "gpt-4"}, "model", "model_not_found"), ({"temperatur": 1}, "temperatur", None),
+    ({"temperature": "hot"}, "temperature", None),
+    ({"temperature": 11}, "temperature", None), ({"top_p": -1}, "top_p", None), ({"seed": 1.5}, "seed", None), ({"seed": -1}, "seed", None),
+    ({"seed": True}, "seed", None), ({"seconds": 1e999}, None, None), ({"seconds": 10**400}, "seconds", None), ({"n": 0}, "n", None),
+    ({"n": 99}, "n", None), ({"n": "2"}, "n", None), ({"max_tokens": 0}, "max_tokens", None), ({"conditioning": "x"}, "conditioning", None),
+    ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", None), ({"stream": "yes"}, "stream", None),
+    ({"modalities": ["video"]}, "modalities", None), ({"audio": {"format": "opus"}}, "audio.format", None),
+    ({"audio": {"format": "mp3"}, "stream": True}, "audio.format", None), ({"audio": "wav"}, "audio", None),
+    ({"stream_options": {"include_usage": True}}, "stream_options", None), ({"extra_body": 3}, "extra_body", None),
+    ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"), ({"stop": ["x"]}, "stop", "unsupported_parameter"),
+    ({"logprobs": True}, "logprobs", "unsupported_parameter"), ({"presence_penalty": 1}, "presence_penalty", "unsupported_parameter"),
+])  # fmt: skip
+def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: str) -> None:
+    body = json.dumps(request("hi", **fields)).encode()
+    response = asyncio.run(server.send(body, headers={"Content-Type": "application/json"}))
+    refused(response, 404 if code == "model_not_found" else 400, param, code)
+    assert not server.engine.tickets and server.folders == 0
+
+
+@pytest.mark.parametrize("messages", [
+    [], "hi", [3], [{"role": "user"}], [{"role": "user", "content": "  "}], [{"role": "robot", "content": "x"}], [{"content": "x"}],
+    [{"role": "assistant", "content": "x"}], [{"role": "user", "content": 5}], [{"role": "user", "content": ["x"]}],
+    [{"role": "user", "content": [{"type": "text"}]}], [{"role": "user", "content": [{"type": "file", "file": {}}]}],
+    [{"role": "system", "content": [recording(0.1)]}, {"role": "user", "content": "x"}],
+    [{"role": "assistant", "tool_calls": [{}]}, {"role": "user", "content": "x"}], [{"role": "tool", "content": "x"}],
+    [{"role": "assistant", "audio": {}}, {"role": "user", "content": "x"}], [{"role": "user", "content": [recording(0.1)] * 17}],
+])  # fmt: skip
+def test_messages_that_are_wrong(server: Server, messages: Any) -> None:
+    response = asyncio.run(server.send({"model": MODEL, "messages": messages}))
+    assert response.status_code == 400 and response.json()["error"]["message"]
+    assert not server.engine.tickets and server.folders == 0
+
+
+@pytest.mark.parametrize("content, words", [
+    (image("https://example.com/cat.png"), "fetches nothing"), (image("file:///etc/passwd"), "fetches nothing"),
+    (image("data:image/png,abc"), "base64"), (image("data:image/png;base64,@@@"), "base64"), (image("data:image/png;base64,"), "no bytes"),
+    (image("data:image/png;base64," + text64(b"plain words")), "text"), (image("data:image/png;base64," + text64(wav(0.2))), "a recording"),
+    (image("data:image/png;base64," + text64(picture()[:40])), "damaged"), ([{"type": "image_url", "image_url": 5}], "a number"),
+    ([{"type": "input_audio", "input_audio": {"data": text64(picture())}}], "a picture"),
+    ([{"type": "input_audio", "input_audio": {"data": "äö"}}], "base64"), ([{"type": "input_audio"}], "input_audio"),
+])  # fmt: skip
+def test_files_that_are_wrong(server: Server, content: list[Json], words: str) -> None:
+    response = server.ask(content)
+    error = response.json()["error"]
+    assert response.status_code == 400 and words in error["message"] and error["param"].startswith("messages[0].content[0]")
+    assert not server.engine.tickets and server.folders == 0
+
+
+@pytest.mark.parametrize("text, status", [("stumble", 400), ("memory", 500), ("disk", 500), ("bug", 500)])
+def test_what_fails_on_the_way_has_its_status(server: Server, text: str, status: int) -> None:
+    refused(server.ask(text), status)
+    assert server.folders == 0 and server.ask("still alive").status_code == 200
+
+
+def test_a_full_queue_says_come_back(server: Server) -> None:
+    server.ask("first")
+    response = server.ask("busy")
+    refused(response, 429, code="rate_limit_exceeded")
+    assert int(response.headers["retry-after"]) > 0 and server.folders == 0
+
+
+@pytest.mark.parametrize("content, param", [
+    ([{"role": "user", "content": "x"}] * 1001, "messages"), ([{"role": "user", "content": "x" * 100_001}] * 2, "messages"),
+    ([{"role": "user", "content": [[]] * 400_000}], None),
+])  # fmt: skip
+def test_what_would_take_hours_or_all_memory_is_refused(server: Server, content: list[Json], param: str | None) -> None:
+    response = asyncio.run(server.send({"model": MODEL, "messages": content}))
+    assert response.status_code == 400 and response.json()["error"]["param"] == param
+    assert not server.engine.tickets and server.folders == 0
+
+
+def test_a_request_that_fails_once_it_was_taken_is_not_worked_at(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Work, asked: object) -> int:
+        raise OSError("gone")
+
+    monkeypatch.setattr(Work, "prompt_tokens", fails)
+    assert server.ask("play").status_code == 500
+    assert [ticket.cancelled.is_set() for ticket in server.engine.tickets] == [True] and server.folders == 0
