@@ -1,6 +1,7 @@
 """A wav file that is still being written, read as it grows.
 
 The writer appends to the file at its final address, header first, and the header tells the final length (`demo.files`).
+What users send is kept with its true length (`demo.uploads`), so that no upload is taken for one of those.
 The file may be replaced by one that is whole and has the same bytes, which goes on where this one was; where it is
 deleted, the piece was given up and silence follows. Readers look at the file only: a slow one holds nobody, and one that
 leaves is not missed.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 PREFIX = 12  # bytes: "RIFF", the bytes that follow the first eight, "WAVE"
 LOOK_AGAIN = 0.05  # seconds between two looks at a file that has not grown
-STALLED = 120.0  # seconds without growth: whoever wrote it is gone, or it is a damaged upload whose header lies
+STALLED = 120.0  # seconds without growth: whoever wrote it is gone
 UNKNOWN = 0xFFFFFF00  # sizes from here on were written by programs that did not know the length
 BLOCK = 1 << 16  # bytes sent at a time
 

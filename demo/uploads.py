@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from llama.audio import Encoded, media_file
 __all__ = ["Kind", "Limits", "Upload", "check_room", "display_name", "receive", "without_paths"]
 
 MAX_NAME = 80  # characters of a name that is shown
+HEAD = 8  # bytes of a wav file: "RIFF", and how many come after these
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,22 @@ def _held(folder: Path) -> int:
     return total
 
 
+def _true_head(content: bytes) -> bytes:
+    """The first bytes. A wav file that is shorter than it says gets its true length: it would pass for a piece under way (chunks.py)."""
+    head = content[:HEAD]
+    if head[:4] + content[HEAD:12] != b"RIFFWAVE" or struct.unpack("<I", head[4:])[0] + HEAD <= len(content):
+        return head
+    return head[:4] + struct.pack("<I", len(content) - HEAD)
+
+
 def _kept(folder: Path, content: bytes, suffix: str) -> Path:
     """Whole under its name, or not there at all."""
     path = new_name(folder, suffix)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+            file.write(_true_head(content))
+            file.write(memoryview(content)[HEAD:])
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

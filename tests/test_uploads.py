@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from demo.chunks import final_size, under_way
 from demo.uploads import Limits, Upload, display_name, receive, without_paths
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
@@ -238,6 +239,20 @@ def lying_mp3() -> bytes:
 @pytest.mark.parametrize("made", [lying_flac, lying_mp4, lying_mp3])
 def test_a_header_that_lies_about_the_length_is_caught(made: Callable[[], bytes], folder: Path) -> None:
     assert "is longer than" in refusal(folder, made())
+
+
+@pytest.mark.parametrize("announced", [0xFFFFFFFF, 0xFFFFFEFF, 0xF0000000, 50_000])
+def test_no_upload_passes_for_a_piece_under_way(folder: Path, announced: int) -> None:
+    """A wav file whose header promises more than there is; only what it says of its length is changed."""
+    content = sound()
+    taken = receive(folder, content[:4] + struct.pack("<I", announced) + content[8:], SMALL)
+    assert taken.path.read_bytes() == content and taken.seconds == 1
+    assert not under_way(taken.path) and final_size(taken.path) == len(content)
+
+
+def test_what_follows_the_sound_of_a_file_is_kept_as_it_came(folder: Path) -> None:
+    content = sound() + b"what another program wrote"
+    assert receive(folder, content, SMALL).path.read_bytes() == content
 
 
 def test_silence_that_decodes_to_gigabytes_is_refused(folder: Path) -> None:
