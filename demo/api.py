@@ -8,6 +8,7 @@ hour, so that `{"role": "assistant", "audio": {"id": ...}}` means something.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -34,7 +35,7 @@ PATIENCE = 5.0  # seconds that a stream waits for its first event, so that a ref
 GONE = 499  # nobody reads it: the client has left
 ROOM = 1 << 20  # bytes of a request beside its files
 AT_ONCE = 8  # of the largest requests that are held before the engine has said whether it takes them
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def build_router(
@@ -52,8 +53,8 @@ def build_router(
     router = APIRouter(prefix="/v1", route_class=Route, dependencies=locks)
     add = router.add_api_route
     add("/chat/completions", api.chat, methods=["POST"], response_model=None)
-    add("/models", api.models, methods=["GET"])
-    add("/models/{name:path}", api.one_model, methods=["GET"])
+    add("/models", api.models, methods=["GET", "HEAD"])
+    add("/models/{name:path}", api.one_model, methods=["GET", "HEAD"])
     add("/{rest:path}", api.nothing, methods=METHODS, include_in_schema=False, response_model=None)
     return router
 
@@ -120,9 +121,9 @@ class Api:
                 return await self._stream(job, hearing, request)
             response = await self._whole(job, hearing, request)
         except BaseException:
-            self._end(job)
+            await self._end(job)
             raise
-        self._end(job)
+        await self._end(job)
         return response
 
     async def _begun(self, request: Request) -> Job:
@@ -156,6 +157,7 @@ class Api:
     def _envelope(self, job: Job) -> Json:
         return api_reply.envelope(job.name, job.created, self._model, chunk=job.wanted.stream)
 
-    def _end(self, job: Job) -> None:
+    async def _end(self, job: Job) -> None:
+        """The files are deleted in a thread, for others' streams go on meanwhile, and to their end, should this one be cancelled."""
         job.asked.cancel()
-        self._desk.end(job)
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._desk.end, job))

@@ -24,10 +24,15 @@ def authentication(auth: str | None) -> Callable[[Request], None]:
 
     def check(request: Request) -> None:
         if login is not None and not login.admits(request.headers.get("authorization", "")):
-            raise ApiError("The user or password is wrong or missing; send user:password as the API key or by HTTP Basic.",
-                           status=401, code="invalid_api_key", headers={"WWW-Authenticate": 'Basic realm="MuMu-LLaMA", charset="UTF-8"'})
+            raise unknown_caller()
 
     return check
+
+
+def unknown_caller() -> ApiError:
+    """Whoever does not know the login."""
+    message = "The user or password is wrong or missing; send user:password as the API key or by HTTP Basic."
+    return ApiError(message, status=401, code="invalid_api_key", headers={"WWW-Authenticate": 'Basic realm="MuMu-LLaMA", charset="UTF-8"'})
 
 
 def caller(request: Request, user: str) -> str:

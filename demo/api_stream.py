@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -24,7 +24,7 @@ QUIET = 10.0  # seconds without an event, after which a comment says that the se
 class Closing(StreamingResponse):
     """A stream of events that closes what it came from, however it ends, and also if it never began."""
 
-    def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
+    def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], Awaitable[None]]) -> None:
         super().__init__(lines, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
                          media_type="text/event-stream")
         self._close = close
@@ -33,7 +33,7 @@ class Closing(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._close()
+            await self._close()
 
 
 class Chunks:

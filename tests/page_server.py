@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
 import gradio_app
+from demo import door
 from demo.login import Login
 from demo.mount import server
 from demo.work import Work
@@ -18,14 +23,22 @@ from demo.work import Work
 
 @contextmanager
 def serving(work: Work, login: Login | None = None, model: Any = None) -> Iterator[str]:
-    """Its address, which ends with a slash."""
-    app = gradio_app.application(model or SimpleNamespace(), work, login=login)
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        running = server(app)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [door]}, daemon=True)
+    """Its address, which ends with a slash. Whoever guesses at its login waits for no more than a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(door, "WRONG", 0.01)
+        with running(gradio_app.application(model or SimpleNamespace(), work, login=login)) as (address, _):
+            yield address
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[tuple[str, uvicorn.Server]]:
+    """An application on the server that it has in earnest."""
+    with socket.create_server(("127.0.0.1", 0)) as entrance:
+        made = server(app)
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [entrance]}, daemon=True)
         thread.start()
-        while not running.started and thread.is_alive():
+        while not made.started and thread.is_alive():
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{door.getsockname()[1]}/"
-        running.should_exit = True
+        yield f"http://127.0.0.1:{entrance.getsockname()[1]}/", made
+        made.should_exit = True
         thread.join(20)

@@ -133,7 +133,8 @@ class Stalled:
 def test_who_reads_nothing_holds_nobody(address: str, wishes: list[Wish]) -> None:
     """More of them than the engine has rows. What they have not read waits for them."""
     body = {"messages": [{"role": "user", "content": "A slow, sad piano piece"}], "modalities": ["text", "audio"], "stream": True}
-    stalled = [Stalled(address, json.dumps({**body, "seconds": 30, "seed": seed}).encode()) for seed in range(20)]
+    bodies = [{**body, "seconds": 30, "seed": number, "user": f"listener {number}"} for number in range(20)]
+    stalled = [Stalled(address, json.dumps(one).encode()) for one in bodies]
     assert all(answer.right for answer in answers(address, wishes))
     for client in stalled:
         assert client.rest().rstrip().endswith(b"data: [DONE]")

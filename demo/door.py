@@ -1,0 +1,161 @@
+"""The door of the server: who may come in, with how much, and what the pages that go out may load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect
+
+from demo.api_access import unknown_caller
+from demo.login import Login
+
+# What a page may load: its own files. gradio builds its page from inline scripts and templates.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),  # addresses of media hold the session's token
+    (b"x-content-type-options", b"nosniff"),
+)
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+JSON = (b"content-type", b"application/json")
+CLOSE = (b"connection", b"close")  # what was refused unread may still be coming
+
+HERE = ("127.0.0.1", "localhost", "::1")  # what a server that only this machine can reach goes by
+UNUSED = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
+UPLOAD = "/gradio_api/upload"
+MOST_TALK = 1 << 20  # bytes of a request without files, and of the form around files
+MOST_FILES = 4  # of the largest ones in one upload
+WRONG = 0.5  # seconds that a wrong login waits for its answer, so that guessing takes long
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Door:
+    """Asks everybody for the login, whatever they want, and says in every answer what a page may load.
+
+    keeps: paths that begin so are the API's: they are told in its clients' form, and bound what they read themselves.
+    hosts: the names that the server goes by (None: any); another site may let its own name lead to this machine, and then
+    speaks as if it were this one. upload_bytes: of the largest file (None: any).
+    """
+
+    def __init__(
+        self, app: Any, login: Login | None = None, keeps: str | None = None, hosts: Sequence[str] | None = None,
+        upload_bytes: int | None = None,
+    ) -> None:
+        self.app, self.login, self.keeps, self.hosts, self.upload_bytes = app, login, keeps, hosts, upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self.app(scope, receive, send)
+        if reason := refusal(scope, self.hosts):
+            return await _answer(scope, send, 403, reason.encode(), PLAIN, CLOSE)
+        if not await self._knows(scope):
+            return await self._ask(scope, send)
+        visit = Visit(receive, send, self._most(scope["path"]))
+        if visit.most is None or _announced(scope) <= visit.most:
+            try:
+                await self.app(scope, visit.receive, visit.send)
+            except ClientDisconnect:
+                pass  # whoever has left in the middle of a request needs no answer
+            if not visit.over:
+                return
+        too_large = f"This is larger than {(visit.most or 0) / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
+        await _answer(scope, send, 413, too_large.encode(), PLAIN, CLOSE)
+
+    def _kept(self, scope: Scope) -> bool:
+        return self.keeps is not None and scope["path"].startswith(self.keeps)
+
+    def _most(self, path: str) -> int | None:
+        """Bytes of a request's body; None: it is bounded further inside, or nowhere."""
+        if self.keeps is not None and path.startswith(self.keeps):
+            return None
+        if not path.startswith(UPLOAD):
+            return MOST_TALK
+        return None if self.upload_bytes is None else MOST_FILES * self.upload_bytes + MOST_TALK
+
+    async def _knows(self, scope: Scope) -> bool:
+        if self.login is None:
+            return True
+        given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        admitted = self.login.admits(given)
+        if given and not admitted:
+            await asyncio.sleep(WRONG)
+        return admitted
+
+    async def _ask(self, scope: Scope, send: Send) -> None:
+        told = unknown_caller()
+        form = json.dumps(told.body()).encode(), JSON
+        plain = b"Give the user and the password of this server.", PLAIN
+        content, kind = form if self._kept(scope) else plain
+        ask = [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
+        await _answer(scope, send, told.status, content, kind, *ask)
+
+
+@dataclass
+class Visit:
+    """One request on its way in and its answer on the way out. most: bytes that are read of it (None: any number).
+
+    over: it was larger, and nobody has begun to answer it; what read it was told that the client has left.
+    """
+
+    taken: Receive
+    given: Send
+    most: int | None
+    read: int = 0
+    begun: bool = False
+    over: bool = False
+
+    async def receive(self) -> Message:
+        message = await self.taken()
+        self.read += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        if self.most is None or self.read <= self.most:
+            return message
+        self.over = self.over or not self.begun
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if self.over:
+            return  # of an error that is no error of the reader's
+        if message["type"] == "http.response.start":
+            self.begun = True
+            present = list(message.get("headers", []))
+            names = {name.lower() for name, _ in present}
+            message = {**message, "headers": present + [pair for pair in HEADERS if pair[0] not in names]}
+        await self.given(message)
+
+
+def refusal(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
+    """Why a request is not for the page, if so: a page of another site speaks, or a route is asked for that nothing here uses."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if hosts is not None and urlsplit("//" + headers.get(b"host", "")).hostname not in hosts:
+        return "This server does not go by that name; use the address that it printed."
+    origin = headers.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
+        return "A page of another site may not speak to this server."
+    path = scope["path"].lower()
+    if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(UNUSED):
+        return "This server does not offer that."
+    return None
+
+
+def _announced(scope: Scope) -> int:
+    """Bytes of the body, where the client tells them."""
+    told = dict(scope["headers"]).get(b"content-length", b"")
+    return int(told) if told.isdigit() else 0
+
+
+async def _answer(scope: Scope, send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1008})
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,154 @@
+"""The server itself: full is said, who neither reads nor speaks is cut, and whoever has little to say is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
+
+from demo import serving as limits
+from demo.sessions import Sessions
+from demo.work import Work
+from tests.page_server import running, serving
+from tests.scripted_engine import Scripted
+
+BLOCK = 1 << 16  # bytes
+MOMENT = 0.4  # seconds after which a client has stalled, here
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STALLED", MOMENT)
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def connected(address: str, content: bytes = b"") -> socket.socket:
+    """A client that takes in little, and has sent so much."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.settimeout(20)
+    url = httpx.URL(address)
+    made.connect((url.host, url.port))
+    made.sendall(content)
+    return made
+
+
+def cut(client: socket.socket) -> bool:
+    """Whether the server ends the connection without a word."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.fixture
+def flood() -> Iterator[tuple[str, Callable[[], int], threading.Event]]:
+    """(address, how many are connected, set once a stream has ended): all day, everything in one piece, and little by little."""
+    app, ended = FastAPI(), threading.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(BLOCK)
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async def quiet() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            await asyncio.sleep(MOMENT / 2)
+            yield b"."
+
+    async def late(request: Request) -> Response:
+        await asyncio.sleep(2 * MOMENT)  # the body comes meanwhile, and is in the way
+        return Response(str(len(await request.body())))
+
+    app.add_api_route("/endless", lambda: StreamingResponse(endless()))
+    app.add_api_route("/whole", lambda: Response(bytes(300 * BLOCK)))
+    app.add_api_route("/quiet", lambda: StreamingResponse(quiet()))
+    app.add_api_route("/late", late, methods=["POST"])
+    with running(app) as (address, server):
+        yield address, lambda: len(server.server_state.connections), ended
+
+
+@pytest.mark.parametrize("path", ["endless", "whole"])
+def test_who_reads_nothing_is_cut(impatient: None, flood: tuple, path: str) -> None:
+    address, count, ended = flood
+    with connected(address, f"GET /{path} HTTP/1.1\r\nHost: server\r\n\r\n".encode()):
+        wait_for(count)
+        wait_for(lambda: not count())
+    assert path == "whole" or ended.wait(20)
+
+
+@pytest.mark.parametrize("part", [b"", b"GET /qui", b"POST /late HTTP/1.1\r\nHost: server\r\nContent-Length: 9\r\n\r\nhalf"])
+def test_who_does_not_go_on_is_cut(impatient: None, flood: tuple, part: bytes) -> None:
+    with connected(flood[0], part) as client:
+        assert cut(client)
+
+
+def test_a_second_request_that_does_not_go_on_is_cut(impatient: None, flood: tuple) -> None:
+    with connected(flood[0], b"GET /none HTTP/1.1\r\nHost: server\r\n\r\n") as client:
+        first = b""
+        while b"Not Found\"}" not in first:
+            first += client.recv(4096)
+        client.sendall(b"GET /qui")
+        assert cut(client)
+
+
+def test_a_head_that_trickles_is_cut(impatient: None, flood: tuple) -> None:
+    with connected(flood[0], b"GET / HTTP/1.1\r\n") as client:
+        with pytest.raises(OSError):
+            for _ in range(200):
+                client.sendall(b"a: b\r\n")
+                time.sleep(MOMENT / 10)
+
+
+def test_a_stream_with_little_to_say_goes_on(impatient: None, flood: tuple) -> None:
+    assert httpx.get(f"{flood[0]}quiet", timeout=20).content == b"...."
+
+
+def test_nobody_is_cut_for_an_application_that_is_late(impatient: None, flood: tuple) -> None:
+    content = bytes(5 * BLOCK)
+    assert httpx.post(f"{flood[0]}late", content=content, timeout=20).text == str(len(content))
+
+
+def test_a_full_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CONNECTIONS", 3)
+    with running(FastAPI()) as (address, server):
+        with connected(address), connected(address):
+            wait_for(lambda: len(server.server_state.connections) == 2)
+            assert httpx.get(address).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        wait_for(lambda: not server.server_state.connections)
+        assert httpx.get(address).status_code == httpx.codes.NOT_FOUND
+
+
+def test_nobody_works_for_who_reads_nothing(impatient: None, tmp_path: Path) -> None:
+    """A piece too large for the buffers on the way, of which more is to come when its client is cut."""
+    engine, sessions = Scripted(), Sessions(tmp_path)
+    with serving(Work(engine, sessions)) as address:  # type: ignore[arg-type]
+        said = {"messages": [{"role": "user", "content": "wait play"}], "modalities": ["text", "audio"], "stream": True, "seconds": 600}
+        body = json.dumps(said).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: server\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        with connected(address, f"{head}\r\n\r\n".encode() + body):
+            wait_for(lambda: engine.tickets)
+            for _ in range(6):  # two words, that it begins, a quarter, how far it is, another one
+                engine.leaves.release()
+            [ticket] = engine.tickets
+            assert ticket.cancelled.wait(20) and ticket.over.wait(20)
+            wait_for(lambda: not [one for one in sessions.root.iterdir() if one.name != "arrived"])
+    sessions.close_all()
