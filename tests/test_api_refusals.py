@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
@@ -84,7 +85,27 @@ def test_a_full_queue_says_come_back(server: Server) -> None:
     assert int(response.headers["retry-after"]) > 0 and server.folders == 0
 
 
+@pytest.mark.parametrize("stranger", [{"host": "10.0.0.2"}, {"key": "somebody"}, {"user": "somebody"}])
+def test_one_caller_leaves_places_for_others(server: Server, stranger: Json) -> None:
+    async def many() -> list[httpx.Response]:
+        first = [asyncio.create_task(server.send(request("wait", n=8))) for _ in range(2)]
+        while len(server.engine.tickets) < 16:
+            await asyncio.sleep(0.01)
+        options = {name: stranger[name] for name in ("host", "key") if name in stranger}
+        told = await server.send(request("hello"))
+        others = await server.send(request("hello", **({} if options else stranger)), **options)
+        for _ in range(100):
+            server.engine.leaves.release()
+        return [told, others, *await asyncio.gather(*first)]
+
+    told, *answers = asyncio.run(many())
+    assert "16 of your answers" in refused(told, 429, code="rate_limit_exceeded") and int(told.headers["retry-after"]) > 0
+    assert [answer.status_code for answer in answers] == [200] * 3 and server.folders == 0
+
+
 @pytest.mark.parametrize("content, param", [
+    ([{"role": "user", "content": "x" * 8001}], None),
+    ([{"role": "system", "content": "x" * 8000}, {"role": "user", "content": "x"}], None),
     ([{"role": "user", "content": "x"}] * 1001, "messages"), ([{"role": "user", "content": "x" * 100_001}] * 2, "messages"),
     ([{"role": "user", "content": [[]] * 400_000}], None),
 ])  # fmt: skip

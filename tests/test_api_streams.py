@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from api_server import SPEAKS, URL, Json, Server, deltas, events, message, request, streamed_sound
+
+from demo.api_job import Desk, Job
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm16"])
@@ -92,6 +95,45 @@ def test_leaving_cancels_a_whole_answer(server: Server) -> None:
     asyncio.run(leave(server, body, lambda sent: len(server.engine.tickets) == 2))
     assert all(ticket.cancelled.is_set() and ticket.over.wait(10) for ticket in server.engine.tickets)
     assert server.folders == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_folder_that_takes_long_to_delete_holds_nobody(server: Server, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """It is deleted only once somebody else has been answered meanwhile."""
+    begun, answered, in_time = threading.Event(), threading.Event(), []
+    end = Desk.end
+
+    def slow(self: Desk, job: Job) -> None:
+        begun.set()
+        in_time.append(answered.wait(10))
+        end(self, job)
+
+    async def other() -> None:
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        assert (await server.send("/v1/models")).status_code == 200
+        answered.set()
+
+    async def both() -> None:
+        await asyncio.gather(server.send(request("play", stream=stream, **SPEAKS)), other())
+
+    monkeypatch.setattr(Desk, "end", slow)
+    asyncio.run(both())
+    assert in_time == [True] and len(server.files) == 1
+
+
+def test_a_stream_that_is_cut_short_still_deletes_its_files(server: Server) -> None:
+    """As at the end of the server, which cancels what is under way."""
+    async def cut() -> None:
+        running = asyncio.create_task(server.send(request("wait play", stream=True)))
+        while not server.engine.tickets:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cut())
+    assert server.engine.tickets[0].cancelled.is_set() and server.folders == 0
 
 
 @pytest.mark.parametrize("begun", [False, True])

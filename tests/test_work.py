@@ -10,13 +10,11 @@ import pytest
 import torch
 from scripted_engine import RATE, Scripted, piece
 
-from demo.asked import LONGEST_TEXT
 from demo.conversation import Conversation
 from demo.refusals import MEMORY, Refused
 from demo.sessions import Session, Sessions
-from demo.shares import MOST_OPEN
 from demo.uploads import Limits
-from demo.work import Answering, Settings, Update, Work
+from demo.work import Settings, Update, Work
 from llama.audio import Waveform
 from llama.generation import GenerationOptions
 
@@ -227,63 +225,6 @@ def test_a_bad_file(work: Work, engine: Scripted, session: Session) -> None:
 def test_all_takes_or_none(work: Work, engine: Scripted, session: Session) -> None:
     told = refusal(work, session, "busy", settings=replace(PLAIN, takes=2))
     assert told.fault == "busy" and [ticket.cancelled.is_set() for ticket in engine.tickets] == [True]
-
-
-def open_at_once(work: Work, session: Session, count: int, caller: str = "") -> list[Answering]:
-    """So many answers of one caller, none of which ends by itself."""
-    made = [work.answer(session, Conversation(), "wait", [], PLAIN, caller=caller) for _ in range(count)]
-    for one in made:
-        next(one)
-    return made
-
-
-@pytest.mark.parametrize("caller", ["", "anna"])
-def test_nobody_fills_the_queue_alone(work: Work, sessions: Sessions, engine: Scripted, caller: str) -> None:
-    """A caller is the session, or whoever is named, in however many sessions they ask."""
-    mine = sessions.open()
-    under_way = open_at_once(work, mine, MOST_OPEN - 1, caller)
-    again = sessions.open() if caller else mine
-    with pytest.raises(Refused, match=f"{MOST_OPEN - 1} of your answers are under way") as told:
-        next(work.answer(again, Conversation(), "two takes", [], replace(PLAIN, takes=2), caller=caller))
-    assert told.value.fault == "busy" and len(engine.tickets) == MOST_OPEN - 1, "all takes or none"
-    under_way += open_at_once(work, again, 1, caller)
-    with pytest.raises(Refused):
-        open_at_once(work, again, 1, caller)
-    assert answered(work, sessions.open(), "somebody else")[-1].words == "somebody else"
-    under_way[0].close()
-    assert engine.tickets[0].over.wait(10)
-    open_at_once(work, again, 1, caller)
-
-
-def test_a_share_of_refused_takes_is_free_again(work: Work, engine: Scripted, session: Session) -> None:
-    open_at_once(work, session, 1)
-    for _ in range(MOST_OPEN):
-        assert refusal(work, session, "busy").fault == "busy"
-    assert answered(work, session, "hello")[-1].words == "hello"
-
-
-@pytest.mark.parametrize("text, system", [("x" * (LONGEST_TEXT + 1), ""), ("x" * LONGEST_TEXT, "y")])
-def test_the_longest_text_is_one_for_all(work: Work, engine: Scripted, session: Session, text: str, system: str) -> None:
-    with pytest.raises(Refused, match=f"{LONGEST_TEXT + 1} characters, at most {LONGEST_TEXT}") as told:
-        work.begin(session, Conversation(), text, [b"no sound"], PLAIN, system=system)
-    assert told.value.fault == "user" and not engine.tickets
-    assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).tickets
-
-
-def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, session: Session, recording: Path) -> None:
-    """What is made counts as what is sent does; another session has room of its own."""
-    size = recording.stat().st_size
-    work = Work(engine, sessions, Limits(session_bytes=3 * size))
-    answered(work, session, "listen", [recording])
-    answered(work, session, "listen", [recording.read_bytes()])
-    (session.folder / "made.flac").write_bytes(bytes(size // 2))
-    kept = files_of(session)
-    told = refusal(work, session, "listen", [recording])
-    assert str(told) == f"The files of this conversation would have 0.2 MB, at most {3 * size / 1e6:g} MB are kept; begin a new one."
-    assert told.fault == "user" and files_of(session) == kept and answered(work, session, "hello")[-1].words == "hello"
-    (session.folder / "made.wav").write_bytes(bytes(size))
-    assert "are kept" in str(refusal(work, session, "play"))
-    assert answered(work, sessions.open(), "listen", [recording])[-1].words == "listen 3.00"
 
 
 def test_a_sentence_names_no_folder_of_the_server(work: Work, session: Session, recording: Path) -> None:

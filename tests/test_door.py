@@ -1,0 +1,190 @@
+"""The door: nothing is read beyond its bounds, nothing answers without the login, a wrong one waits alone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+
+import gradio_app
+from demo import door
+from demo.door import MOST_TALK, Door
+from demo.login import Login
+from demo.sessions import Sessions
+from demo.uploads import Limits
+from demo.work import Work
+from tests.page_server import serving
+from tests.scripted_engine import Scripted
+
+FILE = 100_000  # bytes of the largest one
+MOST = 4 * FILE + MOST_TALK
+KEY = "me:secret"
+BASIC = "Basic " + base64.b64encode(KEY.encode()).decode()
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
+
+
+def ask(app: object, method: str, path: str, **options: object) -> httpx.Response:
+    async def one() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:  # type: ignore[arg-type]
+            return await client.request(method, path, **options)  # type: ignore[arg-type]
+
+    return asyncio.run(one())
+
+
+# -- how much -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader() -> tuple[Door, list[int]]:
+    """An application that reads all that comes, and how long the bodies were that it had whole."""
+    app, whole = FastAPI(), list[int]()
+
+    async def read(request: Request) -> None:
+        whole.append(len(await request.body()))
+
+    app.add_api_route("/{rest:path}", read, methods=["POST"])
+    return Door(app, keeps="/v1/", upload_bytes=FILE), whole
+
+
+BOUNDS = {"/gradio_api/upload": MOST, "/gradio_api/queue/join": MOST_TALK, "/gradio_api/run/respond": MOST_TALK, "/page/x/here": MOST_TALK}
+
+
+@pytest.mark.parametrize("path", BOUNDS)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_no_more_is_read_than_belongs_there(reader: tuple[Door, list[int]], path: str, chunked: bool) -> None:
+    app, whole = reader
+    sent: list[int] = []
+
+    async def parts(total: int) -> AsyncIterator[bytes]:
+        for start in range(0, total, 10_000):
+            sent.append(1)
+            yield bytes(min(10_000, total - start))
+
+    def body(total: int) -> AsyncIterator[bytes] | bytes:
+        return parts(total) if chunked else bytes(total)
+
+    most = BOUNDS[path]
+    assert ask(app, "POST", path, content=body(most)).status_code == httpx.codes.OK and whole == [most]
+    sent.clear()
+    refused = ask(app, "POST", path, content=body(most + 1))
+    assert refused.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and whole == [most]
+    assert refused.text == f"This is larger than {most / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
+    ask(app, "POST", path, content=body(50 * most))
+    assert whole == [most] and len(sent) < 2.1 * most / 10_000 + 3
+
+
+def test_the_api_bounds_its_own(reader: tuple[Door, list[int]]) -> None:
+    assert ask(reader[0], "POST", "/v1/chat/completions", content=bytes(2 * MOST)).status_code == httpx.codes.OK
+
+
+def test_an_answer_that_has_begun_goes_on_though_too_much_comes() -> None:
+    async def early(scope: object, receive: Callable, send: Callable) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] == "http.request":
+            continue
+        await send({"type": "http.response.body", "body": b"all the same"})
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(MOST_TALK)
+
+    assert ask(Door(early), "POST", "/", content=parts()).text == "all the same"
+
+
+@pytest.fixture
+def uploading(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[Path]]]]:
+    """The page, and the files that have arrived there."""
+    sessions = Sessions(tmp_path)
+    work = Work(Scripted(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
+    with serving(work) as address:
+        yield f"{address}gradio_api/upload", lambda: [one for one in (sessions.root / "arrived").rglob("*") if one.is_file()]
+    sessions.close_all()
+
+
+def test_an_upload_of_many_files_is_refused_and_leaves_none(uploading: tuple) -> None:
+    address, arrived = uploading
+    whole = [("files", (f"{number}.wav", bytes(FILE - 500))) for number in range(40)]
+    boundary = b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a.wav\"\r\n\r\n"
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(40):
+            yield boundary + bytes(FILE - 500) + b"\r\n"
+
+    assert httpx.post(address, files=whole, timeout=30).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    head = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert httpx.post(address, content=parts(), headers=head, timeout=30).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    assert arrived() == []
+    assert len(httpx.post(address, files=whole[:4], timeout=30).json()) == len(arrived()) == 4
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(uploading: tuple) -> None:
+    address, arrived = uploading
+    url = httpx.URL(address)
+    head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Length: 90000\r\n"
+    form = 'Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"'
+    with socket.create_connection((url.host, url.port)) as client:
+        client.sendall(f"{head}{form}\r\n\r\n".encode() + bytes(5000))
+        until = time.monotonic() + 20
+        while not arrived():
+            assert time.monotonic() < until
+    while arrived():
+        assert time.monotonic() < until
+
+
+# -- the login ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """The whole application with a login."""
+    sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
+        patch.setattr(door, "WRONG", 0)
+        yield gradio_app.application(SimpleNamespace(), Work(Scripted(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
+    sessions.close_all()
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/v1/nothing/here", "/v1/", "/v1", "/V1/models"])
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_answers_without_the_login(locked: object, method: str, path: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer me:wrong"}):
+        told = ask(locked, method, path, headers=headers)
+        assert told.status_code == httpx.codes.UNAUTHORIZED and "Basic" in told.headers["www-authenticate"]
+        if path.startswith("/v1/") and method != "HEAD":
+            assert told.json()["error"]["code"] == "invalid_api_key"
+    for key in (BASIC, f"Bearer {KEY}"):
+        assert ask(locked, method, path, headers={"Authorization": key}).status_code != httpx.codes.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("method, path, status", [
+    ("GET", "/v1/models", 200), ("HEAD", "/v1/models", 200), ("OPTIONS", "/v1/models", 404), ("HEAD", "/v1/nothing", 404),
+    ("OPTIONS", "/v1/chat/completions", 404),
+])  # fmt: skip
+def test_the_api_answers_for_all_its_paths(locked: object, method: str, path: str, status: int) -> None:
+    assert ask(locked, method, path, headers={"Authorization": BASIC}).status_code == status
+
+
+def test_a_guess_waits_and_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "WRONG", 0.5)
+    app, ended = Door(FastAPI(), Login.parse(KEY)), list[str]()
+
+    async def one(client: httpx.AsyncClient, name: str, **headers: str) -> None:
+        await client.get("/", headers=headers)
+        ended.append(name)
+
+    async def all_at_once() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:  # type: ignore[arg-type]
+            wrong, right = one(client, "wrong", Authorization="Basic x"), one(client, "right", Authorization=BASIC)
+            await asyncio.gather(wrong, one(client, "none"), right)
+
+    asyncio.run(all_at_once())
+    assert ended == ["none", "right", "wrong"]

@@ -1,0 +1,150 @@
+"""How much is one user's: places in the queue, letters of a message, bytes on the disk; all else is left to the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from demo.asked import LONGEST_TEXT
+from demo.conversation import Conversation
+from demo.refusals import Refused
+from demo.sessions import Session, Sessions
+from demo.shares import MOST_OPEN, Shares
+from demo.uploads import Limits
+from demo.work import Answering, Settings, Update, Work
+from llama.audio import Waveform
+from tests.page_server import serving
+from tests.scripted_engine import RATE, Scripted
+
+PLAIN = Settings(seconds=2.0, seed=5)
+
+
+@pytest.fixture
+def engine() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "sessions")
+    yield made
+    made.close_all()
+
+
+@pytest.fixture
+def work(engine: Scripted, sessions: Sessions) -> Work:
+    return Work(engine, sessions, Limits())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Session:
+    return sessions.open()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.wav"
+    Waveform(torch.rand(1, 3 * RATE) - 0.5, RATE).write(file)
+    return file
+
+
+def answer(work: Work, session: Session, text: str, files: list[Path | bytes] | None = None) -> list[Update]:
+    return list(work.answer(session, Conversation(), text, files or [], PLAIN))
+
+
+def refusal(work: Work, session: Session, text: str, files: list[Path | bytes] | None = None) -> Refused:
+    with pytest.raises(Refused) as caught:
+        answer(work, session, text, files)
+    return caught.value
+
+
+def names(session: Session) -> list[str]:
+    return sorted(file.name for file in session.folder.iterdir())
+
+
+def open_at_once(work: Work, session: Session, count: int, caller: str = "") -> list[Answering]:
+    """So many answers of one caller, none of which ends by itself."""
+    made = [work.answer(session, Conversation(), "wait", [], PLAIN, caller=caller) for _ in range(count)]
+    for one in made:
+        next(one)
+    return made
+
+
+@pytest.mark.parametrize("caller", ["", "anna"])
+def test_nobody_fills_the_queue_alone(work: Work, sessions: Sessions, engine: Scripted, caller: str) -> None:
+    """A caller is the session, or whoever is named, in however many sessions they ask."""
+    mine = sessions.open()
+    under_way = open_at_once(work, mine, MOST_OPEN - 1, caller)
+    again = sessions.open() if caller else mine
+    with pytest.raises(Refused, match=f"{MOST_OPEN - 1} of your answers are under way") as told:
+        next(work.answer(again, Conversation(), "two takes", [], replace(PLAIN, takes=2), caller=caller))
+    assert told.value.fault == "busy" and len(engine.tickets) == MOST_OPEN - 1, "all takes or none"
+    under_way += open_at_once(work, again, 1, caller)
+    with pytest.raises(Refused):
+        open_at_once(work, again, 1, caller)
+    assert answer(work, sessions.open(), "somebody else")[-1].words == "somebody else"
+    under_way[0].close()
+    assert engine.tickets[0].over.wait(10)
+    open_at_once(work, again, 1, caller)
+
+
+def test_a_share_of_refused_takes_is_free_again(work: Work, engine: Scripted, session: Session) -> None:
+    open_at_once(work, session, 1)
+    for _ in range(MOST_OPEN):
+        assert refusal(work, session, "busy").fault == "busy"
+    assert answer(work, session, "hello")[-1].words == "hello"
+
+
+@pytest.mark.parametrize("text, system", [("x" * (LONGEST_TEXT + 1), ""), ("x" * LONGEST_TEXT, "y")])
+def test_the_longest_text_is_one_for_all(work: Work, engine: Scripted, session: Session, text: str, system: str) -> None:
+    with pytest.raises(Refused, match=f"{LONGEST_TEXT + 1} characters, at most {LONGEST_TEXT}") as told:
+        work.begin(session, Conversation(), text, [b"no sound"], PLAIN, system=system)
+    assert told.value.fault == "user" and not engine.tickets
+    assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).tickets
+
+
+def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, session: Session, recording: Path) -> None:
+    """What is made counts as what is sent does; another session has room of its own."""
+    size = recording.stat().st_size
+    work = Work(engine, sessions, Limits(session_bytes=3 * size))
+    answer(work, session, "listen", [recording])
+    answer(work, session, "listen", [recording.read_bytes()])
+    (session.folder / "made.flac").write_bytes(bytes(size // 2))
+    kept = names(session)
+    told = refusal(work, session, "listen", [recording])
+    assert str(told) == f"The files of this conversation would have 0.2 MB, at most {3 * size / 1e6:g} MB are kept; begin a new one."
+    assert told.fault == "user" and names(session) == kept and answer(work, session, "hello")[-1].words == "hello"
+    (session.folder / "made.wav").write_bytes(bytes(size))
+    assert "are kept" in str(refusal(work, session, "play"))
+    assert answer(work, sessions.open(), "listen", [recording])[-1].words == "listen 3.00"
+
+
+# -- programs -----------------------------------------------------------------------------------------------------------
+
+
+def told(address: str, text: str, host: str = "") -> str:
+    """What the page's function for programs answers; each call has a session of its own."""
+    headers = {"X-Forwarded-For": host} if host else {}
+    said = {"data": [text, None, None, None, 1, 0]}
+    called = httpx.post(f"{address}gradio_api/call/respond", json=said, headers=headers).json()["event_id"]
+    return httpx.get(f"{address}gradio_api/call/respond/{called}", headers=headers, timeout=30).text
+
+
+def test_programs_share_by_their_address_and_their_texts_end(work: Work, engine: Scripted) -> None:
+    work._shares = Shares(1)
+    with serving(work) as address:
+        said = json.dumps({"data": ["wait", None, None, None, 1, 0]})
+        httpx.post(f"{address}gradio_api/call/respond", content=said, headers={"Content-Type": "application/json"}).raise_for_status()
+        while not engine.tickets:
+            continue
+        assert "1 of your answers are under way" in told(address, "hello")
+        assert "event: complete" in told(address, "hello", "192.0.2.1")
+        engine.tickets[0].cancel()
+        assert engine.tickets[0].over.wait(10) and "event: complete" in told(address, "hello")
+        assert f"at most {LONGEST_TEXT} are taken" in told(address, "x" * (LONGEST_TEXT + 1))
