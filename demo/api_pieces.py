@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LIFETIME = 3600.0  # seconds
 MOST = 1000  # pieces of all callers; the oldest goes before its hour is over, so that the disk does not fill
+MOST_BYTES = 4_000_000_000  # of their sound together, for the same reason
 ID_BYTES = 24
 
 
@@ -27,13 +28,14 @@ class Kept:
     session: Session
     piece: Piece
     until: float
+    size: int  # bytes of its sound
 
 
 class Pieces:
     """id -> piece, for the caller who got it. clock: seconds since 1970, as `expires_at` is told."""
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.time, most: int = MOST) -> None:
-        self._sessions, self._clock, self._most = sessions, clock, most
+    def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.time, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
+        self._sessions, self._clock, self._most, self._most_bytes = sessions, clock, most, most_bytes
         self._kept: dict[str, Kept] = {}  # in the order they came, which is the order they go
         self._guard = threading.Lock()
 
@@ -46,7 +48,7 @@ class Pieces:
         until = self._clock() + LIFETIME
         self._sessions.get(session.token)  # its hour begins now
         with self._guard:
-            self._kept[name] = Kept(caller, session, piece, until)
+            self._kept[name] = Kept(caller, session, piece, until, piece.sound.stat().st_size)
             over = self._take_out()
         self._delete(over)
         return int(until)
@@ -70,10 +72,12 @@ class Pieces:
     def _take_out(self) -> list[Kept]:
         """Those whose time is over, and the oldest of too many."""
         over = []
+        held = sum(kept.size for kept in self._kept.values())
         for name, kept in list(self._kept.items()):
-            if kept.until > self._clock() and len(self._kept) <= self._most:
+            if kept.until > self._clock() and len(self._kept) <= self._most and held <= self._most_bytes:
                 break
             over.append(self._kept.pop(name))
+            held -= kept.size
         return over
 
     def _delete(self, over: list[Kept]) -> None:

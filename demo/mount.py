@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HERE", "launchable", "mount", "refusal", "serve", "server"]
 
+WAITING = 4_000_000_000  # bytes of uploads of all users that nobody has asked about yet; they are deleted after an hour
+FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."  # gradio makes 413 of these words
 THREADS = 200  # of the page; a thread waits for the next update of each answer
 
 
@@ -57,7 +62,8 @@ def launchable(blocks: gr.Blocks, routers: Sequence[APIRouter]) -> gr.Blocks:
 
 def _uploads_of_our_own() -> None:
     """gradio names an upload by its content: two users with one file would share it, and the first to be done deletes it.
-    What has arrived of an upload that breaks off it leaves lying there, under a name that nobody is told."""
+    What has arrived of an upload that breaks off it leaves lying there, under a name that nobody is told; and it takes
+    whatever comes, though the disk be full of what nobody has asked about."""
     from gradio import route_utils
 
     if getattr(route_utils, "of_our_own", False):
@@ -70,6 +76,8 @@ def _uploads_of_our_own() -> None:
 
     class Arriving(route_utils.GradioMultiPartParser):
         async def parse(self) -> Any:
+            if await asyncio.to_thread(_held, Path(self.upload_dir)) > WAITING:
+                raise route_utils.MultiPartException(FULL)
             try:
                 return await super().parse()
             except BaseException:
@@ -80,6 +88,16 @@ def _uploads_of_our_own() -> None:
 
     for name, own in (("GradioUploadFile", Arrived), ("GradioMultiPartParser", Arriving), ("of_our_own", True)):
         setattr(route_utils, name, own)  # the library offers no other way
+
+
+def _held(folder: Path) -> int:
+    """Bytes of what lies in a folder and its folders; what is deleted meanwhile takes no room."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def _nothing_from_outside() -> None:

@@ -12,8 +12,11 @@ from api_server import SPEAKS, Json, Server, follow_up, message, refused, text64
 from fastapi import HTTPException
 
 from demo import api, api_access
+from demo.api_pieces import Pieces
 from demo.api_types import ApiError
+from demo.conversation import Piece
 from demo.login import Login
+from demo.sessions import Sessions
 
 HOUR = 3600
 
@@ -98,6 +101,20 @@ def test_pieces_are_kept_for_an_hour(server: Server) -> None:
     server.now += 1
     refused(server.ask(follow_up(name)), 404, "messages[1].audio.id", "audio_not_found")
     assert server.files == [] and server.folders == 0
+
+
+def test_pieces_have_one_room_and_the_oldest_leaves_it(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path)
+    pieces, session = Pieces(sessions, lambda: 0.0, most_bytes=1000), sessions.open()
+    for name in "abc":
+        sound = session.folder / f"{name}.wav"
+        sound.write_bytes(bytes(400))
+        pieces.keep(name, "me", session, Piece("", 1, 1.0, sound))
+    assert sorted(file.name for file in session.folder.iterdir()) == ["b.wav", "c.wav"]
+    assert pieces.find("b", "me", "here").sound.name == "b.wav"
+    with pytest.raises(ApiError):
+        pieces.find("a", "me", "here")
+    sessions.close_all()
 
 
 @pytest.mark.parametrize("given, status", [

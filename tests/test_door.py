@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 import gradio_app
-from demo import door
+from demo import door, mount
 from demo.door import MOST_TALK, Door
 from demo.login import Login
 from demo.sessions import Sessions
@@ -123,6 +123,15 @@ def test_an_upload_of_many_files_is_refused_and_leaves_none(uploading: tuple) ->
     assert httpx.post(address, content=parts(), headers=head, timeout=30).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
     assert arrived() == []
     assert len(httpx.post(address, files=whole[:4], timeout=30).json()) == len(arrived()) == 4
+
+
+def test_uploads_that_nobody_asks_about_do_not_fill_the_disk(uploading: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, arrived = uploading
+    monkeypatch.setattr(mount, "WAITING", 150_000)
+    answers = [httpx.post(address, files={"files": (f"{number}.wav", bytes(90_000))}, timeout=30) for number in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 413] and answers[2].text == mount.FULL
+    arrived()[0].unlink()
+    assert httpx.post(address, files={"files": bytes(90_000)}, timeout=30).status_code == httpx.codes.OK
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(uploading: tuple) -> None:
