@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from demo import serving
 from demo.door import HERE, Door, refusal
 from demo.login import Login
-from demo.serving import serve, server
+from demo.serving import server
 from demo.style import TITLE, css, theme
 
 if TYPE_CHECKING:
@@ -112,3 +113,15 @@ def _nothing_from_outside() -> None:
 
     for name in ("ssrf_protected_download", "async_ssrf_protected_download"):
         setattr(processing_utils, name, refused_later if name.startswith("async") else refused)
+
+
+def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
+    """Until Ctrl-C. share: at a public address of gradio's, too. Raises OSError where the port is taken."""
+    serving.serve(app, host, port, _tunnel if share else None)
+
+
+def _tunnel(port: int) -> str:
+    """A public address through gradio's servers, which is asked for by --share alone."""
+    from gradio import networking
+
+    return networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
 import socket
 import threading
+from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,16 +19,19 @@ CONNECTIONS = 512  # at a time; whoever comes then is told 503
 STALLED = 150.0  # seconds without a step of the client's; the API tells of a late body before
 
 
-def serve(app: FastAPI, host: str, port: int, *, share: bool = False) -> None:
-    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken."""
+def serve(app: FastAPI, host: str, port: int, tunnel: Callable[[int], str] | None = None) -> None:
+    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken.
+
+    tunnel: makes a public address of a port (None: there is to be none).
+    """
     if threading.current_thread() is threading.main_thread():  # what stops services ends it as Ctrl-C does, files and all
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as door:
         shown = f"[{host}]" if ":" in host else host
         print(f"{TITLE}: http://{shown}:{door.getsockname()[1]}/", flush=True)
-        if share:
-            print(f"Public address: {_tunnel(door.getsockname()[1])}", flush=True)
+        if tunnel is not None:
+            print(f"Public address: {tunnel(door.getsockname()[1])}", flush=True)
         server(app).run(sockets=[door])
 
 
@@ -101,10 +104,3 @@ def server(app: FastAPI) -> uvicorn.Server:
     return Ending(uvicorn.Config(
         app, http=Patient, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, access_log=False, limit_concurrency=CONNECTIONS
     ))  # fmt: skip
-
-
-def _tunnel(port: int) -> str:
-    """A public address through gradio's servers, which is asked for by --share alone."""
-    from gradio import networking
-
-    return networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
