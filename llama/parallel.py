@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,17 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if config.device not in (None, found.device.type):
         raise ValueError(f"device {config.device} was asked for, and training would run on {found.device.type}; leave device out.")
     return found
+
+
+def leave(accelerator: Accelerator) -> None:
+    """The end of working together; nothing of the run may be held any more.
+
+    Whoever reduces gradients must be gone before: as the last to hold the group of processes it would take that down without
+    letting Python's lock go, which a thread of the group may be waiting for, and neither would ever end.
+    """
+    accelerator.free_memory()
+    gc.collect()
+    accelerator.end_training()
 
 
 def on_cpu(device: str | None) -> bool:

@@ -23,7 +23,7 @@ from llama.folder import is_own
 from llama.learner import Learner, Lesson, own_name, take_neighbours
 from llama.order import WINDOW, Examples, Streams
 from llama.overlay import NEW_ROWS, Origin, check_base, check_origin, read_overlay, write_text
-from llama.parallel import Team, agree, make_accelerator, team_for
+from llama.parallel import Team, agree, leave, make_accelerator, team_for
 from llama.preparation import check_parts, learner_of, load_for, optimizer_for, read_data, schedule, steps_of
 from llama.reports import Reports, write_examples
 from llama.run_state import gather_random, gather_state, restore_random, restore_state
@@ -234,17 +234,24 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     snapshots = Snapshots(Path(config.output_dir), config.keep)
     with ExitStack() as held:
         agree(accelerator, lambda: begin(held, snapshots, resume))
-        run = build(config, number, accelerator, snapshots)
-        if export is not None:
-            check_export(export, run.origin.sizes)
-        start = run.resume() if resume else 0
-        # not before: a run that is refused leaves what an earlier one wrote
-        agree(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
-        step = run.go(start)
-        if export is not None and step >= run.total:
-            agree(accelerator, lambda: write_whole(snapshots.last, export))
-        accelerator.end_training()
+        train(config, number, accelerator, snapshots, resume, export)
+        leave(accelerator)
     return snapshots.last
+
+
+def train(
+    config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots, resume: bool, export: str | Path | None
+) -> None:
+    """The run from its first step, or the newest checkpoint, to its last; nothing of it is held afterwards."""
+    run = build(config, number, accelerator, snapshots)
+    if export is not None:
+        check_export(export, run.origin.sizes)
+    start = run.resume() if resume else 0
+    # not before: a run that is refused leaves what an earlier one wrote
+    agree(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
+    step = run.go(start)
+    if export is not None and step >= run.total:
+        agree(accelerator, lambda: write_whole(snapshots.last, export))
 
 
 def begin(held: ExitStack, snapshots: Snapshots, resume: bool) -> None:

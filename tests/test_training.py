@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from conftest import component_paths
 from torch import Tensor
 from training_helpers import Ground, lesson_of, same, weights
@@ -16,7 +18,7 @@ from training_helpers import Ground, lesson_of, same, weights
 from llama import load
 from llama.audio import Waveform
 from llama.config import MODALITIES
-from llama.learner import own_name, whole
+from llama.learner import Learner, own_name, whole
 from llama.mumu_llama import MuMuLLaMA
 from llama.order import read_examples
 from llama.overlay import NEW_ROWS
@@ -180,6 +182,18 @@ def test_validation_leaves_no_trace_in_training(ground: Ground, trained: Trained
 
 
 # -- stages upon stages, and the whole model ----------------------------------------------------------------------
+
+
+def test_nothing_of_a_run_is_left_when_its_processes_part(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the gradients' reducer takes the group of processes down, and may wait for ever for a thread that waits for it."""
+    before = {id(one) for one in gc.get_objects() if isinstance(one, Learner)}
+    left: list[object] = []
+    monkeypatch.setattr(
+        Accelerator, "end_training",
+        lambda self: left.append([one for one in gc.get_objects() if isinstance(one, Learner) and id(one) not in before]),
+    )  # fmt: skip
+    fit(ground.config(tmp_path / "run", max_steps=2), 1)
+    assert left == [[]]
 
 
 def test_stage_2_builds_on_stage_1_and_is_exported(ground: Ground, tmp_path: Path) -> None:
