@@ -81,7 +81,7 @@ class Lanes(CodeModel):
         """`cache` [layers, 2, N, heads, P, w]; `starts`: the column at which each part begins."""
         self.weights, self.parts, self.cache, self.filled, self.starts = weights, list(parts), cache, filled, list(starts)
         self.guided = [place for place, part in enumerate(self.parts) if part.request.guided]
-        device = weights.head.device
+        device = weights.embeddings.device
         self.copied = torch.tensor([*range(len(self.parts)), *self.guided], device=device)
         self.lane_starts = torch.tensor(self.starts, device=device)
         self.cross = [tuple(map(torch.cat, zip(*layer, strict=True))) for layer in zip(*(one.own.cross for one in parts), strict=True)]
@@ -97,8 +97,8 @@ class Lanes(CodeModel):
     @classmethod
     def nobody(cls, weights: Weights) -> Lanes:
         heads = cast(int, weights.layers[0].heads)  # transformers' modules do not say what their numbers are
-        shape = (len(weights.layers), 2, 0, heads, 0, weights.head.shape[1] // heads)
-        return cls(weights, [], weights.head.new_empty(shape), 0, [])
+        shape = (len(weights.layers), 2, 0, heads, 0, weights.head_width)
+        return cls(weights, [], weights.embeddings.new_empty(shape), 0, [])
 
     def of(self, parts: Sequence[Part]) -> Lanes:
         """Lanes of these parts: those known go on, the others begin at the newest column. Columns that nobody sees are dropped."""
@@ -188,16 +188,17 @@ class Ensemble:
         """A new part of one row; it plays from the next step on."""
         if self._weights is None:
             self._weights = Weights(self.model)
-        device = self._weights.head.device
+        device = self._weights.embeddings.device
         own = CodeModel(self._weights, request.condition.to(device), request.mask, request.guided)
         self.parts.append(part := Part(request, frames, own, self.delays, self.span, grammar))
         return part
 
     def leave(self, part: Part) -> None:
-        """Whether it is done or not; without parts nothing is held."""
+        """Whether it is done or not; without parts nothing is held that is large."""
         self.parts.remove(part)
         if not self.parts:
-            self._lanes = self._weights = None
+            self._lanes = None
+            self._weights = self._weights if self._weights is not None and self._weights.light else None
 
     @torch.inference_mode()
     def step(self) -> dict[Part, Exception]:

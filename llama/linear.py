@@ -1,4 +1,4 @@
-"""A linear map that is quick for a few rows on a CPU, where decoding spends its time reading weights."""
+"""Linear maps that are quick on a CPU, where torch's own product of matrices is not the fastest for what decoding does."""
 
 from __future__ import annotations
 
@@ -6,16 +6,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FEW_ROWS = 4  # above this the matrix products of F.linear are the faster ones
-MATRIX_VECTOR = torch.ops.mkldnn._linear_pointwise.default if torch.backends.mkldnn.is_available() else None
+LEAST = 400_000  # multiplications from which oneDNN is the faster one; below them its call costs more than it saves
+ONEDNN = torch.ops.mkldnn._linear_pointwise.default if torch.backends.mkldnn.is_available() else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear; without gradients and for few rows of float32 on a CPU through oneDNN's matrix-vector product.
+    """F.linear; on a CPU, for float32 without gradients, through oneDNN.
 
-    Measured on two threads: 25 GB/s of weights read, against 14 through F.linear.
+    Measured: a token of 4096 x 4096 in 0.4 of the time on two threads, 16 rows of 2570 x 192 in 0.7 on one.
     """
-    few = x.numel() <= FEW_ROWS * x.shape[-1] and x.is_cpu and x.dtype == weight.dtype == torch.float32
-    if few and MATRIX_VECTOR is not None and not torch.is_grad_enabled():
-        return MATRIX_VECTOR(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias)
+    return ONEDNN(x, weight, bias, "none", [], "") if _quick(x, weight) else F.linear(x, weight, bias)
+
+
+class Matrix:
+    """A map whose weight stays as it is, so that it may be laid out for oneDNN when it is first of use.
+
+    copied: whether there is room for that copy. Measured for 16 rows of 2570 x 192 on one thread: 0.4 of the time of F.linear.
+    """
+
+    def __init__(self, weight: Tensor, copied: bool) -> None:
+        self.weight, self._copied = weight, copied
+        self._laid: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not (self._copied and _quick(x, self.weight)):
+            return linear(x, self.weight)
+        if self._laid is None:
+            self._laid = torch.ops.mkldnn._reorder_linear_weight.default(self.weight, x.shape[0])
+        return ONEDNN(x, self._laid, None, "none", [], "")
+
+
+def _quick(x: Tensor, weight: Tensor) -> bool:
+    if ONEDNN is None or not x.is_cpu or x.dtype != torch.float32 or weight.dtype != torch.float32 or torch.is_grad_enabled():
+        return False
+    return x.numel() // x.shape[-1] * weight.numel() >= LEAST

@@ -77,8 +77,7 @@ class Sampler:
         for track in TRACKS:
             for note in score.track(track):
                 self._add(dry, send, note, track, score.programs[track])
-        for channel, response in zip(dry, self.room, strict=True):
-            channel += ROOM_LEVEL * oaconvolve(send, response)[:total]
+        dry += ROOM_LEVEL * oaconvolve(send[None], self.room, axes=1)[:, :total]
         return _finish(dry, timeline(score.attributes, score.seconds).end)
 
     def _add(self, dry: Samples, send: Samples, note: Note, track: str, program: int) -> None:
@@ -177,9 +176,9 @@ def _soft_edges(sound: Samples) -> Samples:
 def _finish(sound: Samples, end: float) -> Samples:
     """Bring a piece to its loudness, round off what is above the knee, and fade it out after `end` seconds."""
     sound = sound * np.float32(min(LOUDNESS / max(_loudness(sound), 1e-6), 20.0))
-    over = np.maximum(np.abs(sound) - KNEE, 0)
-    rounded = np.sign(sound) * (np.minimum(np.abs(sound), KNEE) + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
-    sound = rounded.astype(np.float32)
+    loud = np.nonzero(np.abs(sound) > KNEE)
+    over = np.abs(sound[loud]) - KNEE
+    sound[loud] = np.sign(sound[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
     first = min(round(end * SAMPLE_RATE), sound.shape[1])
     fade = max(1, min(round(ENDING_FADE * SAMPLE_RATE), sound.shape[1] - first))
     sound[:, first : first + fade] *= np.cos(np.linspace(0, np.pi / 2, fade)[: sound.shape[1] - first]) ** 2
