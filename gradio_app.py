@@ -9,6 +9,7 @@ What a user said and got lies in the state of their own page and in a folder of 
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import logging
 import os
@@ -37,15 +38,24 @@ WAITING = 64  # requests in the queue; the next one is told to come back later
 
 @contextmanager
 def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
-    """The model at work for many users, and their files; both end with the block."""
+    """The model at work for many users, and their files; both end with the block.
+
+    Where the engine ends by itself the block is interrupted as Ctrl-C does it: whoever watches over the server starts another.
+    """
     from demo.sessions import Sessions
     from demo.work import Work
-    from llama.engine import Engine
+    from llama.apart import worth_it
+    from llama.engine import Engine, Stopped
 
     sessions = Sessions(sweep_every=60)
     try:
-        with Engine(model, waiting=waiting) as engine:
-            yield Work(engine, sessions)
+        with Engine(model, waiting=waiting, apart=worth_it(model), failed=_thread.interrupt_main) as engine:
+            try:
+                yield Work(engine, sessions)
+            except KeyboardInterrupt:
+                if engine.closed is not None:
+                    raise Stopped(engine.closed) from None
+                raise
     finally:
         sessions.close_all()
 
@@ -123,7 +133,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong."""
+    """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
+    from llama.tickets import Stopped
+
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
@@ -139,6 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (*USER_ERRORS, OSError) as error:  # OSError: the port is taken
         print(sentence(error), file=sys.stderr)
         return 2
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 0
     return 0

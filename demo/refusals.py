@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from llama.engine import Busy
+from llama.engine import Busy, Stopped
 
 MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
 MISTAKE = "The server made a mistake over this request and has noted it; try again, or ask in another way."
@@ -50,6 +50,8 @@ def refusal(error: Exception, names: Mapping[Path, str]) -> Refused:
     if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _memory(error):
         return Refused(_without_folders(_line(error), names))
     logging.error("a request failed", exc_info=error)
+    if isinstance(error, Stopped):
+        return Refused(_line(error), "server")
     if _memory(error):
         return Refused(MEMORY, "server")
     if isinstance(error, OSError):  # of this machine, not of the user's: a full disk, a lost connection

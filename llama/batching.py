@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -103,6 +103,27 @@ class Words:
         known = [place for place, line in enumerate(self._cached) if line in lines]
         caches = ([self._cache.rows(known)] if known else []) + [self._fresh[line] for line in lines if line in self._fresh]
         return together(caches, room)
+
+
+class Group(Protocol[One]):
+    """Members that take steps together, as in `Words` and `Band`."""
+
+    @property
+    def members(self) -> list[One]: ...
+
+    def step(self) -> dict[One, Exception]: ...
+
+    def attempt(self, member: One) -> None: ...
+
+
+def advance(group: Group[One]) -> dict[One, Exception]:
+    """One step of a group, if anybody is in it: who fails by it, and is to leave."""
+    if not group.members:
+        return {}
+    try:
+        return group.step()
+    except Exception as error:
+        return culprits(group.members, group.attempt, error)
 
 
 def culprits(rows: Sequence[One], attempt: Callable[[One], None], error: Exception) -> dict[One, Exception]:

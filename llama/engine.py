@@ -1,4 +1,4 @@
-"""Many requests, one model: a thread that decodes for all, threads that read media, threads that make sound of codes.
+"""Many requests, one model: a thread that decodes for all, threads that read media, others, or a process, that make music.
 
 What a ticket's client does or fails to do reaches nobody else: events wait in the ticket, errors go to the ticket that
 they belong to, and every answer equals `model.respond(turn, options)` alone.
@@ -10,49 +10,37 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 
-from llama.batching import Line, Words, culprits
+from llama.apart import Apart
+from llama.batching import Line, Words, advance
 from llama.dialogue import MEDIA, Turn
-from llama.generation import GenerationOptions, Row, TextDelta, tokenize
+from llama.generation import GenerationOptions, Row, TextDelta, condition_for, tokenize
 from llama.heard import MOST, Heard
-from llama.performing import Band, Studio
-from llama.tickets import Busy, Ticket
+from llama.performing import RENDERERS, Band
+from llama.studio import Studio
+from llama.tickets import Busy, Stopped, Ticket
 
 if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA
 
-__all__ = ["Busy", "Engine", "Ticket"]
-
-RENDERERS = 2  # threads that make sound of codes: a long piece does not hold the next
-
-One = TypeVar("One")
-
-
-class Group(Protocol[One]):
-    """Members that take steps together, as in `Words` and `Band`."""
-
-    @property
-    def members(self) -> list[One]: ...
-
-    def step(self) -> dict[One, Exception]: ...
-
-    def attempt(self, member: One) -> None: ...
-
-    def leave(self, member: One) -> None: ...
+__all__ = ["Busy", "Engine", "Stopped", "Ticket"]
 
 
 class Engine:
     """Owns the model, which nobody else may use meanwhile; `close()` it, or use it as a context manager.
 
     rows: requests answered together; waiting: requests that may wait beside them; readers: threads that read media;
-    remembered: media whose features are kept for who asks about them again.
+    remembered: media whose features are kept for who asks about them again; apart: music is made in a process of its own,
+    where `apart.worth_it` (the main module is imported there again, so it must not start an engine by being imported);
+    failed: called, from the engine's thread, when that ends by a mistake of the engine's, after which nothing is answered.
     """
 
     def __init__(
-        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MOST
+        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MOST,
+        apart: bool = False, failed: Callable[[], None] = lambda: None,
     ) -> None:
         least_of = (("rows", rows, 1), ("waiting", waiting, 0), ("readers", readers, 1), ("remembered", remembered, 0))
         for name, value, least in least_of:
@@ -68,14 +56,20 @@ class Engine:
         self._heard = Heard(remembered)
         self._readers = ThreadPoolExecutor(readers, "reader")
         self._renderers = ThreadPoolExecutor(RENDERERS, "renderer")
-        joins = hasattr(model.music_decoder, "ensemble")
-        self._music: Band | Studio = Band(model, self._renderers) if joins else Studio(model, rows)
-        self._closed: str | None = None  # why nothing is answered any more
+        self._music = self._players(apart)
+        self.closed: str | None = None  # why nothing is answered any more
+        self._failed = failed
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
+    def _players(self, apart: bool) -> Apart | Band[Ticket] | Studio:
+        decoder = self.model.music_decoder
+        if not hasattr(decoder, "ensemble"):
+            return Studio(decoder, self.rows)
+        return Apart(decoder) if apart else Band(decoder, self._renderers)
+
     def submit(self, turn: Turn, options: GenerationOptions | None = None) -> Ticket:
-        """Queues a request. Raises Busy where too many wait, ValueError where it cannot be answered, RuntimeError after the end."""
+        """Queues a request. Raises Busy where too many wait, ValueError where it cannot be answered, Stopped after the end."""
         options = options or GenerationOptions()
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
@@ -92,8 +86,8 @@ class Engine:
         return ticket
 
     def _check_room(self) -> None:
-        if self._closed is not None:
-            raise RuntimeError(self._closed)
+        if self.closed is not None:
+            raise Stopped(self.closed)
         queued = sum(not one.over for one in [*self._waiting, *self._working])
         if queued >= self.rows + self.waiting:
             raise Busy(f"{queued} requests are being answered or wait already, which is the most; try again in a moment.")
@@ -104,8 +98,7 @@ class Engine:
         self._thread.join()
         for pool in (self._readers, self._renderers):
             pool.shutdown(cancel_futures=True)
-        if isinstance(self._music, Studio):
-            self._music.close()
+        self._music.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -128,11 +121,11 @@ class Engine:
 
     def _end(self, why: str, cause: BaseException | None = None) -> None:
         with self._news:
-            self._closed = self._closed or why
+            self.closed = self.closed or why
             left = [*self._waiting, *self._working]
             self._news.notify()
         for ticket in left:
-            error = RuntimeError(why)
+            error = Stopped(why)
             error.__cause__ = cause
             ticket.fail(error)
 
@@ -155,14 +148,15 @@ class Engine:
             while self._round():
                 pass
         except BaseException as error:
-            self._end(f"The engine stopped ({type(error).__name__}: {error}); start it again.", error)
+            self._end("The engine stopped by a mistake of its own, which is noted in its log; start it again.", error)
+            self._failed()
             raise
 
     def _round(self) -> bool:
         """Waits for something to do; lets go who has gone, begins who is ready, then one token and one frame for all."""
         with self._news:
             self._news.wait_for(self._called)
-            if self._closed is not None:
+            if self.closed is not None:
                 return False
             gone = [ticket for ticket in self._working if ticket.over]
             self._working = [ticket for ticket in self._working if not ticket.over]
@@ -174,14 +168,18 @@ class Engine:
             self._let_go(ticket)
         for ticket in newcomers:
             self._guarded(ticket, self._begin)
-        self._advance(self._words, self._owners.__getitem__)
-        for line in list(self._words.members):
+        failed = {self._owners[line]: error for line, error in advance(self._words).items()}
+        for line in [line for line in self._words.members if self._owners[line] not in failed]:
             self._guarded(self._owners[line], self._wrote)
-        self._advance(self._music, lambda ticket: ticket)  # type: ignore[arg-type]
+        if isinstance(self._music, Band):
+            failed |= advance(self._music)
+        for ticket, error in failed.items():
+            self._let_go(ticket)
+            ticket.fail(error)
         return True
 
     def _called(self) -> bool:
-        if self._closed is not None or self._words.members or self._music.members:
+        if self.closed is not None or self._words.members or self._music.members:
             return True
         over = any(ticket.over for ticket in (*self._working, *self._waiting))
         return over or bool(self._ready()) and len(self._working) < self.rows
@@ -222,19 +220,6 @@ class Engine:
             return
         self._drop_line(ticket)
         if ticket.row.finish == "music" and ticket.options.music:
-            self._music.join(ticket)
+            self._music.join(ticket, lambda: condition_for(self.model, [ticket.row], [ticket.turn], ticket.options))
         else:
             ticket.finish()
-
-    def _advance(self, group: Group[One], owner: Callable[[One], Ticket]) -> None:
-        """One step of a group; who fails leaves it, and the rest go on."""
-        if not group.members:
-            return
-        try:
-            failed = group.step()
-        except Exception as error:
-            failed = culprits(group.members, group.attempt, error)
-        for member, own in failed.items():
-            ticket = owner(member)
-            self._let_go(ticket)
-            ticket.fail(own)

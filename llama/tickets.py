@@ -24,6 +24,10 @@ class Busy(ValueError):
     """The queue is full; nothing was taken."""
 
 
+class Stopped(RuntimeError):
+    """What answers has ended, through no fault of the request's."""
+
+
 class Ticket:
     """One request. Iterate over it once for its events; they wait here for a slow client, who so holds nobody else."""
 

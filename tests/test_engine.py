@@ -17,10 +17,11 @@ import llama
 from llama.audio import Waveform
 from llama.batching import Line, Words
 from llama.dialogue import Reply, Turn
-from llama.engine import Busy, Engine, Ticket
+from llama.engine import Busy, Engine, Stopped, Ticket
 from llama.ensemble import Lanes, Part
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.listening import Listening
+from llama.performing import Performance
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets/examples"
@@ -249,6 +250,7 @@ def writes_victim(part: Part, codes: object = None) -> bool:
 
 
 SPOTS = {"words": (Words, "_read", reads_victim), "music": (Lanes, "next_logits", plays_victim), "rules": (Part, "take", writes_victim)}
+SPOTS["sound that is due"] = Performance, "follow", lambda performance: writes_victim(performance.part)
 
 
 @pytest.mark.parametrize("spot", SPOTS)
@@ -296,13 +298,15 @@ def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypa
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Engine(nano, rows=2) as engine:
+    over = threading.Event()
+    with Engine(nano, rows=2, failed=over.set) as engine:
         spoil(monkeypatch, Words, "_read", KeyboardInterrupt(), reads_victim)
         for ticket in submit_all(engine):
-            with pytest.raises(RuntimeError, match="The engine stopped"):
+            with pytest.raises(Stopped, match="The engine stopped"):
                 list(ticket)
-        with pytest.raises(RuntimeError, match="The engine stopped"):
+        with pytest.raises(Stopped, match="The engine stopped"):
             engine.submit(Turn("Hm"))
+        assert over.wait(60)
 
 
 def test_close_ends_work_under_way(nano: llama.MuMuLLaMA) -> None:
