@@ -134,10 +134,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
+    from demo.memory import few_arenas
     from llama.tickets import Stopped
 
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    few_arenas()
     try:
         from demo.login import Login
         from demo.mount import HERE, serve

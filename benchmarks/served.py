@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass
 class Served:
-    """What the clients of one run got: answers, why others were lost, and the server's memory in MB, once a second."""
+    """What the clients of one run got: answers, why others were lost, and the memory of the server's processes in MB, once a second."""
 
     seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
@@ -137,12 +137,13 @@ def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
 
 
 def memory(process: int) -> float | None:
-    """MB that a process holds; None where the system does not say it under /proc."""
+    """MB that a process and those that it started hold; None where the system does not say it under /proc."""
     try:
         held = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
         return None
-    return int(held[1]) / 1000 if held else None
+    return (int(held[1]) / 1000 if held else 0.0) + sum(memory(int(child)) or 0.0 for child in children)
 
 
 # -- the clients ------------------------------------------------------------------------------------------------
