@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +17,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+import gradio_app
 import llama
 from benchmarks.served import Answer, Wish, ask, server, wish
+from demo.conversation import Conversation
+from demo.refusals import Refused
 from demo.sessions import Sessions
-from demo.work import Work
+from demo.work import Settings, Work
+from llama.batching import Words
 from llama.engine import Engine
 from llama.generation import GenerationOptions
 from tests.page_server import serving
@@ -157,3 +163,39 @@ def test_rubbish_harms_nobody_else(address: str, wishes: list[Wish]) -> None:
         for message in told:
             assert message.endswith(".") and "\n" not in message and "Traceback" not in message
     assert all(answer.right for answer in answers(address, wishes))
+
+
+# -- the engine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_server_ends_with_its_engine(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asked is told, and whatever watches over the server sees that it did not end well."""
+    told: list[Refused] = []
+
+    def ask() -> None:
+        try:
+            list(works[0].answer(works[0].sessions.open(), Conversation(), "A slow, sad piano piece", [], Settings()))
+        except Refused as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask)
+
+    def serve_and_ask(app: object, *arguments: object, **named: object) -> None:
+        asking.start()
+        time.sleep(60)  # as a server does until it is interrupted
+
+    def kept(model: llama.MuMuLLaMA, work: Work, **named: object) -> None:
+        works.append(work)
+
+    works: list[Work] = []
+    monkeypatch.setattr(gradio_app, "load_model", lambda values: nano)
+    monkeypatch.setattr(gradio_app, "application", kept)
+    monkeypatch.setattr("demo.mount.serve", serve_and_ask)
+    monkeypatch.setattr(Words, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
+    assert gradio_app.main(["--port", "0"]) == 1
+    asking.join(60)
+    assert [one.fault for one in told] == ["server"] and "The engine stopped by a mistake of its own" in str(told[0])
+    assert "The engine stopped" in capsys.readouterr().err
