@@ -6,7 +6,8 @@ passes through the model's ears like an edit of a recording that came from elsew
 
 What the words refer to, in this order (`turn`):
   1. files of this message: to them, and to nothing else;
-  2. "again", "another take": to the last request that made music, as it was put to the model;
+  2. "again", "the first one again", "another take": to the request that made that piece (none named: to the last one that
+     made music), as it was put to the model;
   3. "the picture", "the clip": to the last one sent, if one was;
   4. "the second one", "take 2", "the previous one": to that piece;
   5. words that lean on something heard before: to the last sound, or to a picture or clip sent since then.
@@ -78,8 +79,8 @@ def turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) 
     """
     if uploads:
         return _of_uploads(text, uploads), None
-    if again(text) and (last := repeat(conversation)):
-        return last.asked or _asked_before(conversation, last), "the last request"
+    if again(text) and (meant := repeat(conversation, text)):
+        return meant.asked, "the last request" if chosen(text) is None else _called(conversation, meant.pieces[0].sound)
     for kind, phrase in _SIGHTS.items():
         if speaks_of(text, kind) and (sight := conversation.sent(kind)):
             return _with(text, kind, sight.path), phrase
@@ -89,9 +90,19 @@ def turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) 
     return _leaning(conversation, text) if leans(text) or for_it(text) else (Turn(text), None)
 
 
-def repeat(conversation: Conversation) -> Exchange | None:
-    """The last request that made music, to be made once more: by its first piece's seed ("again") or a new one ("another")."""
-    return next((exchange for exchange in reversed(conversation.exchanges) if exchange.pieces), None)
+def repeat(conversation: Conversation, text: str = "") -> Exchange | None:
+    """The request that is to be made once more, with the pieces that are meant alone; None before there was music.
+
+    By their seeds it gives the same ("again"), by new ones others ("another take"). Raises `ValueError` for a take that
+    there is not.
+    """
+    made = [exchange for exchange in conversation.exchanges if exchange.pieces]
+    if not made:
+        return None
+    place = chosen(text)
+    pieces = made[-1].pieces if place is None else (_picked(conversation, place)[0],)
+    exchange = next(one for one in reversed(made) if pieces[0] in one.pieces)
+    return replace(exchange, pieces=pieces, asked=exchange.asked or _asked_before(conversation, exchange))
 
 
 # -- what it is -----------------------------------------------------------------------------------------------------------

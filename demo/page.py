@@ -206,4 +206,4 @@ def _grown(card: Card, update: Update, session: Session, before: Medium | None) 
     """The card after an update. The sound under way gets its player as soon as it has an address."""
     takes = shown.takes(session, card.takes, update)
     return replace(card, words=update.words, referred=update.referred, progress=update.progress, left=update.left,
-                   ahead=update.ahead, takes=takes, before=before if takes else None)
+                   ahead=update.ahead, takes=takes, before=before if takes else None, wanted=len(update.seeds) or card.wanted)

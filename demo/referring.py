@@ -123,7 +123,7 @@ RULES = (
 _POLITE_WORDS = (
     r"ok(?:ay)?|great|nice|cool|wow|super|thanks?(?: you)?(?: so much| a lot| very much)?|thx|hm+|well|alright|yes|yeah|no",
     r"(?:hey|hi|hello)(?: again| there)?|please|actually|sorry|perfect|lovely|awesome",
-    r"(?:i|we) (?:really |quite |do )?(?:like|love|enjoy|adore)(?:d|ed)? (?:it|this|that|(?:the|this|that|your) {whole})(?: one)?"
+    r"(?:i|we) (?:really |quite |do |don't )*(?:like|love|enjoy|adore)(?:d|ed)? (?:it|this|that|(?:the|this|that|your) {whole})(?: one)?"
     r"(?: a lot| very much)?",
     r"(?:this|that|it)(?:'s| is| was| sounds?| sounded) (?:so |very |really |quite |pretty |just )*{praise}")
 _POLITE = (  # at the beginning, with the comma or the word that sets it off
@@ -133,16 +133,22 @@ _DUMMY = "|".join((
     r"\b(?:is|was|will|would) it (?:be )?(?:possible|ok|okay|true|going|gonna|rain|snow|cold|hard|easy)\w*",
     r"\bit(?:'s| is) (?:my|raining|snowing|late|time|cold|hot|urgent|for|about)\b",
     r"\bthis (?:thing|page|site|place|article|morning|evening|afternoon|night|week|weekend|month|year|summer|winter)"))
-_AGAIN = (r"(?:and |please )*(?:(?:once |same )?again|once more|one more time|encore|repeat(?: it| that| this)?"
-          r"|(?:play|do|make) (?:it|that|this) (?:again|once more|one more time))(?: please)?")
-_ANOTHER = (r"(?:and |please |give me |make |i want |let me hear |play )*"
-            r"(?:(?:another|one more|a different|a new) (?:take|try|one|version|variation)|another|try again|regenerate)(?: please)?")
+_BEGUN = r"(?:(?:and|please|now|so|{please}|(?:can|could|may) i|let me|let us|i want to|i'd like to|i would like to|i want) )*"
+_ONCE_MORE = r"(?:(?:once )?again|once more|one more time|another time|from the (?:top|beginning|start))"
+_SAME = r"(?:it|(?:this|that)(?: one)?|(?:the )?same(?: (?:one|thing|{whole}))?|(?:the|this|that) {whole})"
+_AGAIN = (  # of words in which a choice of pieces has become "it"
+    rf"{_BEGUN}(?:(?:(?:play|hear|listen to|do|make|give|have|repeat|replay)(?: me| us)? )?"
+    rf"(?:{_SAME} )?{_ONCE_MORE}(?: {_ONCE_MORE}| {_SAME})?"
+    rf"|(?:repeat|replay)(?: {_SAME})?|go back to {_SAME}(?: and play (?:it|that))?(?: {_ONCE_MORE})?|encore)(?: please)?")
+_ANOTHER = (
+    rf"{_BEGUN}(?:(?:(?:give|make|do|try|play|hear|have|want|generate)(?: me| us)? )?(?:(?:another|one more|a different|a new) "
+    rf"(?:take|try|go|one|version|variation)(?: of {_SAME})?|another|one more)|try {_ONCE_MORE}|regenerate(?: {_SAME})?)(?: please)?")
 _FOR_IT = (r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)"
            r"(?=\W*$|[,.;]| (?:please|with|without|but|in)\b)")
 _SIGHT = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
 _MUSIC_OF_SIGHT = r"\b(?:the|that|this) (?:{whole}|soundtrack) (?:for|of|to|from) "
 _TAKE = (r"\bthe (?P<ordinal>{ordinal}) (?:one|take|version|piece|variant|result)\b|\bthe (?P<bare>first|second|third|fourth)(?=\W*$)"
-         r"|(?:\b(?:the )?(?:take|version|option|variant|piece)(?: number)?|^number) ?#?(?P<number>{number})\b"
+         r"|(?:\b(?:the )?(?:take|version|option|variant|piece)(?: number)?|(?<!\ba )(?<!\bthe )\bnumber) ?#?(?P<number>{number})\b"
          r"|\bthe one (?P<before>before)\b(?: that| this)?")
 _PLACES = {"first": 0, "1st": 0, "one": 0, "second": 1, "2nd": 1, "two": 1, "third": 2, "3rd": 2, "three": 2, "fourth": 3, "4th": 3,
            "four": 3, "last": -1, "previous": -2, "before": -2}  # fmt: skip
@@ -193,8 +199,9 @@ def chosen(text: str) -> int | None:
 
 
 def again(text: str) -> Literal["same", "another"] | None:
-    """Whether a message asks for the last request once more and nothing else: with the same seed, or another one."""
-    words = plain(text).rstrip(".!? ")
+    """Whether a message asks for a piece once more and nothing else: the same one, or another by the same request."""
+    words = _pattern(_TAKE).sub("it", _without_politeness(plain(text)))
+    words = " ".join(re.sub(r"[^\w' ]", " ", words).split())
     return "same" if _pattern(_AGAIN).fullmatch(words) else "another" if _pattern(_ANOTHER).fullmatch(words) else None
 
 

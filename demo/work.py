@@ -132,9 +132,9 @@ class Work:
 
 
 def _seeded(settings: Settings, conversation: Conversation, text: str) -> Settings:
-    """Whoever says "again", and names no seed, wants what they had: "another take" is another wish."""
-    last = repeat(conversation) if settings.seed is None and again(text) == "same" else None
-    return settings if last is None else replace(settings, seed=last.pieces[0].seed)
+    """Whoever says "again", and names no seed, wants what they had, as long as it was: "another take" is another wish."""
+    had = repeat(conversation, text) if settings.seed is None and again(text) == "same" else None
+    return settings if had is None else replace(settings, seed=had.pieces[0].seed, seconds=had.pieces[0].seconds, takes=len(had.pieces))
 
 
 def _fitted(settings: Settings, conversation: Conversation, uploads: Sequence[Upload], request: Turn) -> Settings:

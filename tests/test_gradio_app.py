@@ -194,6 +194,16 @@ def test_again_means_what_was_meant_then(page: Page, engine: Scripted, recording
     assert heard is not None and engine.tickets[-1].turn.audio == heard
 
 
+def test_a_piece_that_is_named_is_played_again_whatever_the_settings_are_now(page: Page, engine: Scripted) -> None:
+    state = asked(page, "play", settings=replace(SHORT, seed=None))
+    state = asked(page, "play something new", state=state, settings=replace(SHORT, seed=None, takes=2))
+    state = asked(page, "play the last one again", state=state, settings=replace(SHORT, seed=None, seconds=4.0, takes=3))
+    first, second, again = state.cards
+    assert [take.seed for take in again.takes] == [second.takes[1].seed] and again.wanted == 1 and again.referred == "take 2"
+    assert engine.tickets[-1].options == engine.tickets[2].options and engine.tickets[-1].turn == engine.tickets[2].turn
+    assert "After" not in state.views[-1] and "New music" in state.views[-1]
+
+
 def test_a_change_shows_before_and_after(page: Page, recording: Path) -> None:
     state = asked(page, "play it faster", [recording])
     view = state.views[-1]
