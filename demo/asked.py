@@ -74,7 +74,8 @@ class Update:
 
     progress: (made, total) seconds of music, all takes together; left: seconds of work left, estimated; ahead: requests
     that begin before this one; pieces: of the takes that are ready; stream: sounds under way; seeds: of every take, in
-    their order; conversation: with this exchange, on the last update.
+    their order; conversation: with this exchange, on the last update; stopped: by its user, so that pieces are as long as
+    they had become, and the conversation is as it was (None) where nothing had sounded.
     """
 
     words: str
@@ -87,6 +88,7 @@ class Update:
     conversation: Conversation | None = None
     answers: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def _take(card: Card, index: int, place: int) -> str:
     key = f"x{index}t{stem(take.sound.url)}"
     name = f"Take {take.place + 1}" if card.wanted > 1 else "After" if card.before else "New music"
     label = f"{name}, seed {take.seed}"
-    sound = player(take.sound, key, label, start=take.place == 0 and plays_through(card, take))
+    sound = player(take.sound, key, label, start=take.place == 0 and card.state != "stopped" and plays_through(card, take))
     return (
         f'<section class="take" data-key="{key}s" aria-label="{escape(label)}">'
         f'<header><b>{name}</b>{_length(take.sound.seconds)}'
@@ -255,8 +255,17 @@ def stage(card: Card) -> str:
 
 def _trouble(card: Card) -> str:
     if card.state == "stopped":
-        return '<p class="stopped" role="status">Stopped.</p>'
+        return f'<p class="stopped" role="status">{_stopped(card)}</p>'
     return f'<p class="trouble" role="alert">{escape(card.trouble)}</p>' if card.trouble else ""
+
+
+def _stopped(card: Card) -> str:
+    """What became of the music."""
+    if not card.takes or card.progress is None:
+        return "Stopped."
+    if card.wanted > 1:
+        return "Stopped. Each take is as long as it had become."
+    return f"Stopped after {card.takes[0].sound.seconds or 0.0:.1f} s of {card.progress[1]:.1f} s."
 
 
 def _url(url: str) -> str:

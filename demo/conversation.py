@@ -28,13 +28,17 @@ from llama.notes import Score
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that sounded: a take that was made. text: the model's words; sound: its file; score: its notes, if any."""
+    """Something that sounded: a take that was made. text: the model's words; sound: its file; score: its notes, if any.
+
+    stopped_of: the seconds that were asked for of a piece that was stopped before; None for a whole one.
+    """
 
     text: str
     seed: int
     seconds: float
     sound: Path
     score: Score | None = None
+    stopped_of: float | None = None
 
 
 @dataclass(frozen=True)

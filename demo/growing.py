@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.files import pcm, take_tags, wav_header, write
+from llama.audio import Waveform
 
 if TYPE_CHECKING:
     from demo.sessions import Session, Sessions
-    from llama.audio import Waveform
     from llama.notes import Score
 
 
@@ -41,6 +41,16 @@ class Growing:
         """All files of the whole piece; the wav file takes the place of the one that grew, with the same bytes."""
         made = write(music, score, self._path.parent, self._path.stem, title=self._title, seed=self._seed)
         return made["wav"]
+
+    def cut(self) -> tuple[Path, Waveform]:
+        """All files of what there is of a piece that was stopped, and the sound.
+
+        At an address of its own: whoever listens at the first one was promised more, and hears silence there.
+        """
+        music = Waveform.read(self._path)
+        made = write(music, None, self._path.parent, f"{self._path.stem}cut", title=self._title, seed=self._seed)
+        self.drop()
+        return made["wav"], music
 
     def drop(self) -> None:
         """No file stays of a piece that was given up."""

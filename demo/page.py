@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo import shown
 from demo.cards import Card, Medium, card_html
-from demo.conversation import Conversation, Exchange
+from demo.conversation import Conversation
 from demo.presence import Presence
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Upload
@@ -38,9 +38,13 @@ class Ask:
 
 @dataclass
 class Run:
-    """An answer under way. `stop` may be called from any thread. gone: its conversation is no more, it has nothing to show."""
+    """An answer under way. stop, close: end its work, from any thread; stop keeps what was made.
+
+    gone: its conversation is no more, it has nothing to show.
+    """
 
     stop: Callable[[], None]
+    close: Callable[[], None]
     over: bool = False
     gone: bool = False
 
@@ -113,7 +117,7 @@ class Page:
             return
         if state.run is not None:
             state.run.gone = True
-            state.run.stop()
+            state.run.close()
         if state.token:
             self.sessions.close(state.token)
 
@@ -149,7 +153,7 @@ class Page:
 
     def _answer(self, state: State, session: Session, ask: Ask) -> Iterator[State]:
         updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings)
-        run, before = Run(updates.close), shown.before(session, ask)
+        run, before = Run(updates.stop, updates.close), shown.before(session, ask)
         card = Card(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
         state = replace(_added(state, ask, card), run=run)
         yield state
@@ -158,7 +162,8 @@ class Page:
                 card = _grown(card, update, session, before)
                 if update.conversation is not None:
                     state = replace(state, conversation=state.conversation.with_(update.conversation.exchanges[-1]))
-                    card = replace(card, state="done", takes=shown.finished(card.takes))
+                if update.stopped or update.conversation is not None:
+                    card = replace(card, state="stopped" if update.stopped else "done", takes=shown.finished(card.takes))
                 yield _with(state, card)
         except ValueError as error:
             card = replace(card, state="failed", trouble=str(error))
@@ -167,13 +172,9 @@ class Page:
             run.over = True
         if run.gone:
             return
-        whole = shown.finished(card.takes)  # a sound that was given up has no file any more
-        if card.state == "working" and whole:  # takes that were ready are there to be spoken of
-            made = Exchange(ask.text, ask.uploads, card.words, update.pieces)
-            state = replace(state, conversation=state.conversation.with_(made))
-        card = replace(card, takes=whole, state="stopped" if card.state == "working" else card.state)
+        card = replace(card, takes=shown.finished(card.takes))  # a sound that was given up has no file any more
         yield _with(state, card)
-        if card.state == "done" and card.takes:
+        if card.state != "failed" and card.takes:
             yield _with(state, shown.pictured(session, card, update.pieces))
 
 

@@ -45,6 +45,10 @@ class Run:
     def under_way(self) -> bool:
         return self._open > 0
 
+    @property
+    def whole(self) -> bool:
+        return all(take.reply is not None for take in self._takes)
+
     def take_in(self, heard: Sequence[Heard]) -> None:
         for one in heard:
             if isinstance(one.event, Exception):
@@ -102,11 +106,21 @@ class Run:
         return max(0.0, (self._clock() - started) * (total - made) / (made - had))
 
     def last(self, conversation: Conversation) -> Update:
-        if any(take.reply is None for take in self._takes):
+        if not self.whole:
             raise Refused(STOPPED, "server")
         update = self.update()
         exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
         return replace(update, left=None, conversation=conversation.with_(exchange))
+
+    def stopped(self, conversation: Conversation) -> Update:
+        """The last update of a request that its user stopped: what sounded until then stays."""
+        for take in self._takes:
+            if take.growing is not None and take.piece is None:
+                sound, music = take.growing.cut()
+                take.piece = Piece(take.words, take.seed, music.seconds, sound, stopped_of=take.total)
+        update = replace(self.update(), left=None, stream=(), stopped=True)
+        exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
+        return replace(update, conversation=conversation.with_(exchange)) if update.pieces else update
 
     def close(self) -> None:
         """What was not finished leaves no file."""

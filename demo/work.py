@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,14 @@ TICK = 0.5  # seconds without an event, after which the place in the queue is lo
 SHORTEST = 1.0  # seconds of music for a clip, however short it is
 NOTHING = "There is nothing to answer; write a message or add a recording, a picture or a clip."
 
-Box = queue.SimpleQueue  # of what is heard; None in it: nobody listens any more
+Box = queue.SimpleQueue  # of what is heard, and of what whoever listens has to say
+
+
+class Word(Enum):
+    """stop: no more, and what was made is kept; close: nobody listens any more."""
+
+    stop = 1
+    close = 2
 
 
 class Work:
@@ -120,9 +128,12 @@ class Work:
                 yield run.update()
                 while run.under_way:
                     heard = _drain(box)
-                    if None in heard:
+                    if Word.close in heard:
                         return
-                    run.take_in([one for one in heard if one is not None])
+                    run.take_in([one for one in heard if isinstance(one, Heard)])
+                    if Word.stop in heard and not run.whole:
+                        yield run.stopped(conversation)
+                        return
                     self.sessions.get(session.token)  # whose work goes on is not away
                     yield run.update()
                 yield run.last(conversation)
@@ -134,7 +145,10 @@ class Work:
 def _seeded(settings: Settings, conversation: Conversation, text: str) -> Settings:
     """Whoever says "again", and names no seed, wants what they had, as long as it was: "another take" is another wish."""
     had = repeat(conversation, text) if settings.seed is None and again(text) == "same" else None
-    return settings if had is None else replace(settings, seed=had.pieces[0].seed, seconds=had.pieces[0].seconds, takes=len(had.pieces))
+    if had is None:
+        return settings
+    first = had.pieces[0]
+    return replace(settings, seed=first.seed, seconds=first.stopped_of or first.seconds, takes=len(had.pieces))
 
 
 def _fitted(settings: Settings, conversation: Conversation, uploads: Sequence[Upload], request: Turn) -> Settings:
@@ -155,9 +169,9 @@ def readable(text: str | None) -> str:
     return (text or "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _drain(box: Box) -> list[Heard | None]:
+def _drain(box: Box) -> list[Heard | Word]:
     """Everything that is there, or the next thing that comes within a tick."""
-    heard: list[Heard | None] = []
+    heard: list[Heard | Word] = []
     try:
         heard.append(box.get(timeout=TICK))
         while True:
@@ -167,7 +181,7 @@ def _drain(box: Box) -> list[Heard | None]:
 
 
 class Answering(Iterator[Update]):
-    """The updates of one request. `close` stops its work, from any thread, also while another waits for the next one."""
+    """The updates of one request. `stop` and `close` end its work, from any thread, also while another waits for the next one."""
 
     def __init__(
         self, tickets: Sequence[Ticket], box: Box, updates: Generator[Update, None, None]
@@ -183,10 +197,15 @@ class Answering(Iterator[Update]):
             self._updates.close()
             raise StopIteration
 
+    def stop(self) -> None:
+        """One more update comes, with what was made until now."""
+        self._box.put(Word.stop)  # before the tickets tell of their end
+        cancel(list(self._tickets))
+
     def close(self) -> None:
         self._closed = True
         cancel(list(self._tickets))
-        self._box.put(None)  # wakes who waits
+        self._box.put(Word.close)  # wakes who waits
         if self._reading.acquire(blocking=False):  # else the one who reads closes them
             self._updates.close()
             self._reading.release()

@@ -28,6 +28,7 @@ from PIL import Image
 import gradio_app
 from demo import shown
 from demo.cards import Card, Medium, Take, card_html
+from demo.chunks import under_way
 from demo.login import Login
 from demo.mount import HERE, refusal
 from demo.page import Page, State, settings_of
@@ -263,12 +264,69 @@ def test_stop_ends_the_work(page: Page, engine: Scripted) -> None:
     assert asked(page, "next", state=state).cards[-1].words == "next"
 
 
-def test_a_sound_that_was_given_up_is_not_shown(page: Page, engine: Scripted) -> None:
-    for state in page.ask(State(), "play wait", [], SHORT):
-        if state.cards[-1].takes and state.busy:
+def test_a_stop_that_is_read_late_is_a_stop(page: Page, engine: Scripted) -> None:
+    steps = page.ask(State(), "wait for ever", [], SHORT)
+    state = [next(steps), next(steps)][-1]
+    state.run.stop()  # type: ignore[union-attr]
+    for thread in threading.enumerate():
+        if thread.name.startswith("take-"):
+            thread.join(10)  # which have told of the end of the work
+    assert list(steps)[-1].cards[-1].state == "stopped"
+
+
+def waves(page: Page, state: State) -> list[Path]:
+    return [file for file in files_of(page, state) if file.suffix == ".wav"]
+
+
+def stopped_early(page: Page, engine: Scripted, settings: Settings) -> State:
+    """After the first stretch of sound, or of each of the sounds."""
+    steps = page.ask(State(), "play wait", [], settings)
+    for state in steps:
+        if state.busy and len(state.cards[-1].takes) == settings.takes:
             state.run.stop()  # type: ignore[union-attr]
+            return list(steps)[-1]
         engine.leaves.release()
-    assert state.cards[-1].state == "stopped" and not state.cards[-1].takes and files_of(page, state) == []
+    raise AssertionError("no sound came")
+
+
+def test_what_was_made_before_a_stop_stays(page: Page, engine: Scripted) -> None:
+    state = stopped_early(page, engine, SHORT)
+    (take,), view = state.cards[-1].takes, state.views[-1]
+    assert state.cards[-1].state == "stopped" and not state.busy and engine.tickets[0].over.wait(5)
+    seconds = take.sound.seconds or 0.0
+    assert 0.5 <= seconds < 2.0 and f"Stopped after {seconds:.1f} s of 2.0 s." in view and "data-start" not in view
+    assert [kind for kind, _ in take.downloads] == ["wav", "flac", "mp3"] and len(take.pictures) == 2
+    (wav,) = waves(page, state)
+    assert wav.name == take.sound.url.rpartition("/")[2] and not under_way(wav)
+    engine.leaves.release(50)
+    first, all_of_it = Waveform.read(wav), Waveform.read(waves(page, asked(page, "play wait"))[0])
+    assert first.seconds == seconds and torch.equal(first.samples, all_of_it.samples[:, : first.samples.shape[1]])
+
+
+def test_a_piece_that_was_stopped_can_be_spoken_of_and_made_whole(page: Page, engine: Scripted) -> None:
+    state = stopped_early(page, engine, SHORT)
+    sound = state.cards[-1].takes[0].sound.url.rpartition("/")[2]
+    state = asked(page, "make it faster", state=state)
+    assert Path(str(engine.tickets[-1].turn.audio)).name == sound and state.cards[-1].referred == "the last piece"
+    engine.leaves.release(50)
+    asked(page, "again", state=state, settings=replace(SHORT, seed=None, seconds=9.0))
+    assert engine.tickets[-1].options == engine.tickets[0].options
+
+
+def test_stopped_takes_stay_side_by_side(page: Page, engine: Scripted) -> None:
+    state = stopped_early(page, engine, replace(SHORT, takes=2))
+    assert [take.seed for take in state.cards[-1].takes] == [5, 6] and "Each take is as long as" in state.views[-1]
+
+
+def test_a_sound_of_a_page_that_was_left_has_no_file(page: Page, engine: Scripted) -> None:
+    steps = page.ask(State(), "play wait", [], SHORT)
+    for state in steps:
+        if state.cards[-1].takes:
+            break
+        engine.leaves.release()
+    folder = page.sessions.get(state.token).folder  # type: ignore[union-attr]
+    page.leave(state)
+    assert list(steps) == [] and not folder.exists()
 
 
 def test_a_closed_iterator_ends_the_work(page: Page, engine: Scripted) -> None:
