@@ -1,19 +1,12 @@
-"""An exchange as HTML: what was said, the growing answer, its takes side by side. Every word of a user or of the model is escaped.
-
-The elements that must outlive an update (a player that sounds, a disclosure that is open) carry a `data-key`;
-page.js keeps the element of a key and changes only what differs.
-"""
+"""What is shown of an exchange at one moment, as values, and what is said of it in words. demo/card_html.py makes it HTML."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
-from urllib.parse import quote
 
 PEAKS = 96  # bars of a drawn wave
 KINDS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "mid": "MIDI"}
-NOUNS = {"audio": "recording", "image": "picture", "video": "clip"}
 
 
 @dataclass(frozen=True)
@@ -72,171 +65,13 @@ class Card:
     trouble: str = ""
 
 
-def card_html(card: Card, index: int, token: str = "") -> str:
-    """The exchange number `index` of its page, whose session has that token."""
-    key = f"x{index}"
-    busy = ' aria-busy="true"' if card.state == "working" else ""
-    answer = "".join((_referred(card), _words(card), _sounds(card, index), _work(card), _trouble(card)))
-    return (
-        f'<article class="turn" data-key="{key}" data-session="{escape(token)}" aria-label="Exchange {index + 1}">'
-        f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{_media(card, key)}{_paragraph(card.said)}</div>'
-        f'<div class="answer" data-key="{key}answer"{busy}><span class="sr">Answer: </span>{answer}</div></article>'
-    )
-
-
-def _paragraph(words: str) -> str:
-    return f'<p class="text">{escape(words)}</p>' if words else ""
-
-
-def _media(card: Card, key: str) -> str:
-    """What the user added; a clip that got music, and a recording that was changed, stand beside it instead."""
-    moved = {"video" if card.takes else "", "audio" if card.before else ""}
-    shown = (one for one in card.media if one.kind not in moved)
-    return "".join(_medium(one, f"{key}m{place}") for place, one in enumerate(shown))
-
-
-def _medium(one: Medium, key: str) -> str:
-    url = _url(one.url)
-    if one.kind == "image":
-        return f'<img class="given" data-key="{key}" src="{url}" alt="The picture you added">'
-    if one.kind == "video":
-        shown = 'controls playsinline preload="metadata" aria-label="The clip you added"'
-        return f'<video class="given" data-key="{key}" src="{url}" {shown}></video>'
-    return f'<div class="given">{player(one, key, "The recording you added")}</div>'
-
-
-def player(sound: Medium, key: str, label: str, *, start: bool = False) -> str:
-    """A wave to click into and the browser's own player below it. start: plays as soon as it is there."""
-    begin = ' data-start="1"' if start else ""
-    return (
-        f'<div class="player" data-key="{key}">{_wave(sound.peaks)}'
-        f'<audio data-key="{key}a" controls preload="metadata" src="{_url(sound.url)}"{begin} '
-        f'aria-label="{escape(label)}"></audio></div>'
-    )
-
-
-def _wave(peaks: tuple[float, ...]) -> str:
-    """Bars as a mask over two colours: what has been played, and the rest. The player below it is what is operated by key."""
-    if not peaks:
-        return '<div class="wave making" aria-hidden="true"></div>'
-    width = 100 / len(peaks)
-    bars = "".join(
-        f"<rect x='{place * width:.2f}' y='{50 - 48 * peak:.1f}' width='{0.62 * width:.2f}' height='{96 * peak:.1f}'/>"
-        for place, peak in enumerate(max(peak, 0.03) for peak in peaks)
-    )
-    drawing = quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 100' preserveAspectRatio='none'>{bars}</svg>")
-    mask = f"url(&quot;data:image/svg+xml,{drawing}&quot;)"
-    return f'<div class="wave" aria-hidden="true" style="--bars:{mask}"></div>'
-
-
-def _referred(card: Card) -> str:
-    return f'<p class="referred">About {escape(card.referred)}</p>' if card.referred else ""
-
-
-def _words(card: Card) -> str:
-    if not card.words and card.state == "done" and not card.takes:
-        return '<p class="text faint">(no words)</p>'
-    return f'<p class="text words">{escape(card.words)}</p>' if card.words else ""
-
-
-def _sounds(card: Card, index: int) -> str:
-    """The recording before, or the clip, then every take, in one row where there is room."""
-    if not card.takes:
-        return ""
-    cells = [_before(card.before, index)] if card.before else []
-    clip = next((one for one in card.media if one.kind == "video"), None)
-    cells += [_clip(clip, index)] if clip else []
-    cells += [_take(card, index, place) for place in range(len(card.takes))]
-    return f'<div class="takes" data-key="x{index}takes">{"".join(cells)}</div>'
-
-
-def _before(sound: Medium, index: int) -> str:
-    return (
-        f'<section class="take before" data-key="x{index}before" aria-label="Before">'
-        f"<header><b>Before</b>{_length(sound.seconds)}</header>"
-        f"{player(sound, f'x{index}b', 'The recording before the change')}</section>"
-    )
-
-
-def _clip(clip: Medium, index: int) -> str:
-    """The clip without its own sound, and a button that starts it together with its new music."""
-    return (
-        f'<section class="take clip" data-key="x{index}clip" aria-label="Your clip">'
-        f"<header><b>Your clip</b>{_length(clip.seconds)}</header>"
-        f'<video data-key="x{index}v" src="{_url(clip.url)}" controls muted playsinline preload="auto" '
-        f'aria-label="Your clip, without its own sound"></video>'
-        f'<div class="row"><button type="button" data-act="together" class="small first">&#9654; Play with the new music</button></div>'
-        f"</section>"
-    )
-
-
-def _take(card: Card, index: int, place: int) -> str:
-    take = card.takes[place]
-    key = f"x{index}t{stem(take.sound.url)}"
-    name = f"Take {take.place + 1}" if card.wanted > 1 else "After" if card.before else "New music"
-    label = f"{name}, seed {take.seed}"
-    sound = player(take.sound, key, label, start=take.place == 0 and card.state != "stopped" and plays_through(card, take))
-    return (
-        f'<section class="take" data-key="{key}s" aria-label="{escape(label)}">'
-        f'<header><b>{name}</b>{_length(take.sound.seconds)}'
-        f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span></header>{sound}'
-        f"{_downloads(take)}{_buttons(card, index, place)}{_pictures(take, key)}</section>"
-    )
+def name(card: Card, take: Take) -> str:
+    return f"Take {take.place + 1}" if card.wanted > 1 else "After" if card.before else "New music"
 
 
 def plays_through(card: Card, take: Take) -> bool:
     """Whether it can begin to play without running dry: what is missing comes sooner, at the pace so far, than it is needed."""
     return take.whole or card.left is not None and card.left <= 0.8 * (take.sound.seconds or 0.0)
-
-
-def stem(url: str) -> str:
-    """The name of a file without folder and ending: who stands for a take whatever its place."""
-    return url.rpartition("/")[2].partition(".")[0]
-
-
-def _length(seconds: float | None) -> str:
-    return f'<span class="faint">{seconds:.1f} s</span>' if seconds else ""
-
-
-def _downloads(take: Take) -> str:
-    name = f"mumu-llama-seed-{take.seed}"
-    links = "".join(
-        f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>'
-        for kind, url in take.downloads
-    )
-    return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
-
-
-def _buttons(card: Card, index: int, place: int) -> str:
-    if not card.takes[place].whole or card.state == "working":
-        return ""
-    data = f'data-exchange="{index}" data-take="{place}"'
-    return (
-        f'<div class="row"><button type="button" class="small" data-act="again" {data} title="The same seed once more">Again</button>'
-        f'<button type="button" class="small" data-act="another" {data} title="The same request, a new seed">Another take</button></div>'
-    )
-
-
-def _pictures(take: Take, key: str) -> str:
-    if not take.pictures:
-        return ""
-    figures = "".join(
-        f"<figure><figcaption>{escape(one.title)}</figcaption>"
-        f'<img class="on-light" loading="lazy" src="{_url(one.light)}" alt="{escape(one.alt)}">'
-        f'<img class="on-dark" loading="lazy" src="{_url(one.dark)}" alt="{escape(one.alt)}"></figure>'
-        for one in take.pictures
-    )
-    return f'<details data-key="{key}d"><summary>See the sound</summary>{figures}</details>'
-
-
-def _work(card: Card) -> str:
-    """How far the work is: the place in the queue, then the time left."""
-    if card.state != "working":
-        return ""
-    made, total = card.progress or (0.0, 0.0)
-    dots = '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
-    bar = f'<progress max="{total:.2f}" value="{made:.2f}" aria-label="Music made so far"></progress>' if total else dots
-    return f'<div class="work" role="status">{bar}<span>{stage(card)}</span></div>'
 
 
 def stage(card: Card) -> str:
@@ -253,14 +88,10 @@ def stage(card: Card) -> str:
     return f"Making the music: {made / card.wanted:.1f} of {whole}{left}"
 
 
-def _trouble(card: Card) -> str:
-    if card.state == "stopped":
-        return f'<p class="stopped" role="status">{_stopped(card)}</p>'
-    return f'<p class="trouble" role="alert">{escape(card.trouble)}</p>' if card.trouble else ""
-
-
-def _stopped(card: Card) -> str:
-    """What became of the music."""
+def end(card: Card) -> str:
+    """Why it ended before its time, if it did."""
+    if card.state != "stopped":
+        return card.trouble
     if not card.takes or card.progress is None:
         return "Stopped."
     if card.wanted > 1:
@@ -268,5 +99,7 @@ def _stopped(card: Card) -> str:
     return f"Stopped after {card.takes[0].sound.seconds or 0.0:.1f} s of {card.progress[1]:.1f} s."
 
 
-def _url(url: str) -> str:
-    return escape(url, quote=True)
+def told(card: Card) -> str:
+    """An answer that is over, as one text for who does not see it."""
+    music = (f"{name(card, take)}, {take.sound.seconds or 0.0:.1f} seconds." for take in card.takes)
+    return " ".join(filter(None, ("Answer:", card.words, *music, end(card))))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo import shown
-from demo.cards import Card, Medium, card_html
+from demo.card_html import card_html
+from demo.cards import Card, Medium
 from demo.conversation import Conversation
 from demo.presence import Presence
 from demo.style import ASSETS, EXAMPLES

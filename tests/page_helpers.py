@@ -1,0 +1,58 @@
+"""What the tests of the page share: a page whose engine is scripted.
+
+PYTEST_DONT_REWRITE: test files import this by name, and pytest as a plugin, for its fixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from demo.page import Page, State
+from demo.sessions import Sessions
+from demo.uploads import Limits
+from demo.work import Settings, Work
+from llama import Waveform
+from tests.scripted_engine import RATE, Scripted
+
+SHORT = Settings(seconds=2.0, seed=5)
+
+
+@pytest.fixture
+def engine() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "sessions")
+    yield made
+    made.close_all()
+
+
+@pytest.fixture
+def page(engine: Scripted, sessions: Sessions) -> Page:
+    return Page(Work(engine, sessions, Limits()))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return record(tmp_path / "mine.wav")
+
+
+def record(file: Path) -> Path:
+    Waveform(torch.rand(1, 3 * RATE) - 0.5, RATE).write(file)
+    return file
+
+
+def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: State | None = None) -> State:
+    return list(page.ask(state or State(), text, files, settings))[-1]
+
+
+def files_of(page: Page, state: State) -> list[Path]:
+    session = page.sessions.get(state.token)
+    return sorted(session.folder.iterdir()) if session is not None else []
