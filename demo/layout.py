@@ -175,7 +175,8 @@ def _header(about: About) -> str:
 
 
 def _log() -> str:
-    log = '<div class="log" role="log" aria-label="Conversation" tabindex="0"></div>'
+    """What grows word by word is not read out as it does; when an answer is whole, page.js puts it into .told, once."""
+    log = '<div class="log" role="log" aria-live="off" aria-label="Conversation"></div><div class="told sr" role="status"></div>'
     return f'{log}<p class="empty">{escape(EMPTY)}</p><p class="note" role="alert"></p>'
 
 
@@ -183,15 +184,23 @@ def _log() -> str:
 OPEN_SETTINGS = '<button type="button" class="small" aria-expanded="false" aria-controls="settings">Settings</button>'
 SETTINGS_CLICK = """
 const opener = element.querySelector('button');
+function isOpen() { return opener.getAttribute('aria-expanded') === 'true'; }
 function show(open) {
+  const settings = document.querySelector('#settings');
   opener.setAttribute('aria-expanded', open);
   opener.textContent = open ? 'Close the settings' : 'Settings';
-  document.querySelector('#settings').classList.toggle('open', open);
+  settings.classList.toggle('open', open);
+  settings.tabIndex = -1;  // takes the focus itself: a field that did would open a phone's keyboard over it
+  if (open) settings.focus();
 }
-opener.addEventListener('click', () => show(opener.getAttribute('aria-expanded') !== 'true'));
-document.addEventListener('keydown', event => { if (event.key === 'Escape') show(false); });
+opener.addEventListener('click', () => show(!isOpen()));
+document.addEventListener('keydown', event => {
+  if (event.key !== 'Escape' || !isOpen()) return;
+  show(false);
+  opener.focus();
+});
 document.addEventListener('click', event => {
-  if (!event.target.closest('#settings, #opener') && document.contains(event.target)) show(false);
+  if (isOpen() && !event.target.closest('#settings, #opener') && document.contains(event.target)) show(false);
 });
 """
 EXAMPLE_CLICK = """
@@ -206,7 +215,7 @@ def _gallery() -> str:
     """A row of buttons for each kind of request."""
     parts, number = ['<details open><summary>Examples: each works with one click</summary><div class="kinds">'], 0
     for title, examples in EXAMPLES.items():
-        parts.append(f"<section><h3>{escape(title)}</h3>")
+        parts.append(f"<section><h2>{escape(title)}</h2>")
         for example in examples:
             words = f"<span>{escape(example.text)}{_source(example)}</span>"
             parts.append(f'<button type="button" data-number="{number}">{_thumb(example)}{words}</button>')

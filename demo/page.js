@@ -86,7 +86,14 @@ function render() {
   const examples = document.querySelector('#examples details');
   if (examples && (views.length > 0) !== (before > 0)) examples.open = views.length === 0;
   begin();
+  tellWhole();
   if (views.length > before) log.lastElementChild.scrollIntoView({behavior: calm() ? 'auto' : 'smooth', block: 'start'});
+}
+
+// Once for each answer, when it is whole; a new question empties it, so that the same answer twice is told twice.
+function tellWhole() {
+  const words = log.lastElementChild?.dataset.told || '', told = element.querySelector('.told');
+  if (told.textContent !== words) told.textContent = words;
 }
 
 function calm() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
@@ -162,10 +169,27 @@ document.addEventListener('click', event => {
   noMicrophone().then(words => { element.querySelector('.note').textContent = words; });
 }, true);
 
-// gradio's input shows no label when it is told to hide it; screen readers still want its name.
+// Names for screen readers: gradio's input hides its label, its buttons are called otherwise than they read, and the pictures
+// in its footer repeat the words beside them.
+function named(selector, name, words) {
+  for (const one of document.querySelectorAll(selector)) {
+    const wanted = words ?? one.textContent.trim();
+    if (one.getAttribute(name) !== wanted) one.setAttribute(name, wanted);
+  }
+}
 new MutationObserver(() => {
-  for (const field of document.querySelectorAll('#box textarea:not([aria-label])')) field.setAttribute('aria-label', 'Your message');
+  named('#box textarea', 'aria-label', 'Your message');
+  named('#box .input-row :is(.submit-button, .stop-button)', 'aria-label');
+  named('#box .recording-overlay .stop-button', 'aria-label', 'Stop recording');
+  named('footer img', 'alt', '');
 }).observe(document.body, {childList: true, subtree: true});
+
+// A control that goes with its own click must not take the keyboard's place with it. A finger that taps wants no keyboard.
+document.addEventListener('click', event => {
+  if (!event.target.closest('#box .input-row :is(.submit-button, .stop-button), #clear, #examples button')) return;
+  if (event.detail && !matchMedia('(pointer: fine)').matches) return;
+  document.querySelector('#box textarea')?.focus({preventScroll: true});
+});
 
 watch('value', render);
 render();

@@ -67,4 +67,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(
         primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="lg",
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
+    ).set(  # on white and on light grey the library's own greys are fainter than small words may be
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
     )  # fmt: skip
