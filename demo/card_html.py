@@ -20,9 +20,15 @@ def card_html(card: Card, index: int, token: str = "") -> str:
     answer = "".join((_referred(card), _words(card), _sounds(card, index), _work(card), _trouble(card)))
     return (
         f'<article class="turn" data-key="{key}" data-session="{escape(token)}"{read_out} aria-label="Exchange {index + 1}">'
-        f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{_media(card, key)}{_paragraph(card.said)}</div>'
+        f"{_said(card, key)}"
         f'<div class="answer" data-key="{key}answer"{busy}><span class="sr">Answer: </span>{answer}</div></article>'
     )
+
+
+def _said(card: Card, key: str) -> str:
+    """What the user said and added; nothing where a file that was not taken was all."""
+    said = _media(card, key) + _paragraph(card.said)
+    return f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{said}</div>' if said else ""
 
 
 def _paragraph(words: str) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
+from demo.gallery import gallery
 from demo.page import Page, State, settings_of
 from demo.respond import respond
-from demo.style import ASSETS, DRIVES, EMPTY, EXAMPLES, LEAD, PLACEHOLDER, TITLE, Example, script
+from demo.style import ASSETS, DRIVES, EMPTY, LEAD, PLACEHOLDER, TITLE, script
+from demo.work import NOTHING
 
 LONGEST = 120  # seconds that the page offers
 MOST_TAKES = 4
-THUMB = (320, 180)
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -48,7 +46,7 @@ def build(page: Page, about: About) -> Any:
                 with gr.Row(elem_id="below"):
                     gr.HTML(OPEN_SETTINGS, js_on_load=SETTINGS_CLICK, apply_default_css=False, elem_id="opener")
                     clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
-                examples = gr.HTML(_gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
+                examples = gr.HTML(gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
                 fields = _settings(gr, about)
         _wire(gr, page, state, log, box, clear, examples, fields)
@@ -80,8 +78,12 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
         yield ready
 
     def said(now: State, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
-        given = message or {}
-        yield from steps(now, lambda: page.ask(now, given.get("text") or "", page.uploaded(given.get("files") or []), settings_of(*values)))
+        text, files = (message or {}).get("text") or "", (message or {}).get("files") or []
+        if text.strip() or files:
+            yield from steps(now, lambda: page.ask(now, text, page.uploaded(files), settings_of(*values)))
+        else:  # a stray click is no part of the conversation
+            gr.Info(NOTHING)
+            yield gr.skip(), gr.skip(), gr.skip()
 
     def example(now: State, event: gr.EventData, *values: Any) -> Iterator[Any]:
         yield from steps(now, lambda: page.example(now, int(event.number), settings_of(*values)))
@@ -138,12 +140,18 @@ def _settings(gr: Any, about: About) -> list[Any]:
 
 def _public(gr: Any, page: Page) -> None:
     """The one function for `gradio_client`: files in, words and files out; no state."""
+
+    def ask(
+        text: str = "", audio: str | None = None, image: str | None = None, video: str | None = None, seconds: float = 10, seed: int = 0
+    ) -> Iterator[Any]:  # callers name what they give by these names, and leave out what they do not
+        yield from respond(page, text, audio, image, video, seconds, seed)
+
     with gr.Column(visible=False):
-        text = gr.Textbox(label="text")
+        text: Any = gr.Textbox(label="text")
         media = [_as_it_came(gr.File(label=name)) for name in ("audio", "image", "video")]
         seconds, seed = gr.Number(10, label="seconds"), gr.Number(0, precision=0, label="seed")
         answer, wav, midi = gr.Textbox(label="answer"), gr.File(label="wav"), gr.File(label="midi")
-        gr.Button().click(lambda *given: (yield from respond(page, *given)), [text, *media, seconds, seed], [answer, wav, midi],
+        gr.Button().click(ask, [text, *media, seconds, seed], [answer, wav, midi],
                           api_name="respond", api_description="Words, and the music where there is some: (answer, wav file, MIDI file).")
 
 
@@ -209,47 +217,3 @@ element.addEventListener('click', event => {
   if (button) trigger('example', {number: Number(button.dataset.number)});
 });
 """
-
-
-def _gallery() -> str:
-    """A row of buttons for each kind of request."""
-    parts, number = ['<details open><summary>Examples: each works with one click</summary><div class="kinds">'], 0
-    for title, examples in EXAMPLES.items():
-        parts.append(f"<section><h2>{escape(title)}</h2>")
-        for example in examples:
-            words = f"<span>{escape(example.text)}{_source(example)}</span>"
-            parts.append(f'<button type="button" data-number="{number}">{_thumb(example)}{words}</button>')
-            number += 1
-        parts.append("</section>")
-    return "".join((*parts, "</div></details>"))
-
-
-def _source(example: Example) -> str:
-    """What is heard, in words; a picture speaks for itself."""
-    file = Path(example.file or "")
-    return f"<small>{escape(file.stem.replace('_', ' '))}</small>" if file.suffix == ".flac" else ""
-
-
-def _thumb(example: Example) -> str:
-    """A small picture of the example's file, inside the page itself."""
-    if example.file is None:
-        return '<span class="sign" aria-hidden="true">&#9834;</span>'
-    file = ASSETS / "examples" / example.file
-    if file.suffix == ".flac":
-        return '<span class="sign" aria-hidden="true">&#9836;</span>'
-    name = escape(file.stem.replace("_", " "))
-    sign = '<i class="play" aria-hidden="true">&#9654;</i>' if file.suffix == ".mp4" else ""
-    return f'<span class="thumb"><img src="{_small(file)}" alt="{name}">{sign}</span>'
-
-
-def _small(file: Path) -> str:
-    """The picture, or the middle of the clip, as a data address."""
-    from PIL import Image
-
-    from llama.media import load_frames, load_image
-
-    picture = load_image(file) if file.suffix != ".mp4" else Image.fromarray(load_frames(file, 3)[1])
-    picture.thumbnail(THUMB)
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -84,7 +84,7 @@ function render() {
   children(log, now.content);
   element.classList.toggle('begun', views.length > 0);
   const examples = document.querySelector('#examples details');
-  if (examples && (views.length > 0) !== (before > 0)) examples.open = views.length === 0;
+  if (examples && views.length !== before) examples.open = views.length === 0;
   begin();
   tellWhole();
   if (views.length > before) log.lastElementChild.scrollIntoView({behavior: calm() ? 'auto' : 'smooth', block: 'start'});

@@ -76,6 +76,10 @@ def test_words_are_shown_not_run(page: Page) -> None:
     assert "<script>" not in card_html(card, 0) and "<i>" not in card_html(card, 0)
 
 
+def test_a_refused_file_without_words_leaves_no_empty_bubble() -> None:
+    assert 'class="said"' not in card_html(Card("", state="failed", trouble="The file is damaged."), 0)
+
+
 def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
     state = asked(page, "hello", [record(tmp_path / "my 'secret' tune.wav")])
     assert all("secret" not in file.name for file in files_of(page, state)) and "secret" not in state.views[-1]

@@ -87,6 +87,14 @@ def test_every_medium_and_clear(tab: Any, site: Site) -> None:
     assert not here[0].exists() and not list((site.sessions.root / "arrived").rglob("*.*"))
 
 
+def test_a_stray_click_is_no_part_of_the_conversation(tab: Any) -> None:
+    tab.locator("#box .submit-button").click()
+    tab.wait_for_selector("text=There is nothing to answer")
+    assert tab.locator("#log .turn").count() == 0 and tab.locator("#examples details[open]").count() == 1
+    say(tab, "hello")
+    settled(tab, 1)
+
+
 def test_an_example_and_its_takes(tab: Any) -> None:
     tab.locator("#settings input[type=number]").nth(1).fill("2")
     tab.keyboard.press("Tab")

@@ -103,6 +103,11 @@ def test_only_one_function_is_public(address: str) -> None:
     assert list(client(address).view_api(return_format="dict")["named_endpoints"]) == ["/respond"]
 
 
+def test_programs_name_what_they_give_and_leave_out_the_rest(address: str) -> None:
+    words, wav, midi = client(address).predict(text="play notes", seconds=2, api_name="/respond")
+    assert words == "play notes" and Waveform.read(wav).seconds == 2.0 and midi is not None
+
+
 def test_files_outside_the_page_stay_outside(served: tuple[str, Work]) -> None:
     address, work = served
     session = work.sessions.open()
