@@ -169,8 +169,8 @@ document.addEventListener('click', event => {
   noMicrophone().then(words => { element.querySelector('.note').textContent = words; });
 }, true);
 
-// Names for screen readers: gradio's input hides its label, its buttons are called otherwise than they read, and the pictures
-// in its footer repeat the words beside them.
+// Names for screen readers: gradio's input hides its label, its buttons are called otherwise than they read, its files are
+// items of no list, and the pictures in its footer repeat the words beside them.
 function named(selector, name, words) {
   for (const one of document.querySelectorAll(selector)) {
     const wanted = words ?? one.textContent.trim();
@@ -181,6 +181,7 @@ new MutationObserver(() => {
   named('#box textarea', 'aria-label', 'Your message');
   named('#box .input-row :is(.submit-button, .stop-button)', 'aria-label');
   named('#box .recording-overlay .stop-button', 'aria-label', 'Stop recording');
+  named('#box .thumbnail-wrapper', 'role', 'group');
   named('footer img', 'alt', '');
 }).observe(document.body, {childList: true, subtree: true});
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from demo.style import ASSETS
 from tests.browser_helpers import QUIET, Site, say, settled, visit
 
 pytest.importorskip("gradio")
@@ -134,6 +135,12 @@ def test_an_answer_is_read_out_once(tab: Any, site: Site) -> None:
     say(tab, "memory")
     settled(tab, 2)
     assert len(tab.evaluate("window.heard")) == 2 and "memory" in tab.evaluate("window.heard[1]")
+
+
+def test_files_of_a_message_are_no_items_of_nothing(tab: Any) -> None:
+    tab.set_input_files("#box input[type=file]", str(ASSETS / "examples" / "dahlia.jpg"))
+    tab.wait_for_selector("#box .thumbnail-wrapper")
+    assert tab.evaluate("[...document.querySelectorAll('[role=listitem]')].filter(one => !one.closest('[role=list], ul, ol')).length") == 0
 
 
 @pytest.mark.parametrize("width", [360, 1280])
