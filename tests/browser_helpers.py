@@ -80,7 +80,7 @@ def visit(browser: Any, address: str, **named: Any) -> Iterator[Any]:
     page.wait_for_selector("#box textarea")
     yield page
     context.close()
-    assert troubles == []
+    assert troubles == [], troubles
 
 
 def say(page: Any, text: str, *files: Path) -> None:

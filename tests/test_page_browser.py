@@ -131,6 +131,8 @@ def test_a_microphone_is_heard(driver: Any, site: Site, tmp_path: Path) -> None:
     tab.wait_for_function("document.querySelector('#box .timestamp')?.textContent === '0:02'")
     assert tab.locator("#box .recording-overlay .stop-button").get_attribute("aria-label") == "Stop recording"
     tab.locator("#box .recording-overlay .stop-button").click()
+    loaded = "/0:0[1-9]/.test(document.querySelector('#box .minimal-audio-player .timestamp')?.textContent)"
+    tab.wait_for_function(loaded)  # adding it before, the library's player complains that its own loading was ended
     tab.locator("#box .confirm-button").click()
     tab.wait_for_selector("#box :is(.thumbnail-item, .thumbnail-wrapper)")
     say(tab, "listen")
