@@ -9,10 +9,10 @@ What a user said and got lies in the state of their own page and in a folder of 
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +36,11 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 WAITING = 64  # requests in the queue; the next one is told to come back later
 
 
+def interrupt() -> None:
+    """Ends this process as Ctrl-C does, from any thread, whatever its main thread waits for."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @contextmanager
 def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
     """The model at work for many users, and their files; both end with the block.
@@ -49,7 +54,7 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
 
     sessions = Sessions(sweep_every=60)
     try:
-        with Engine(model, waiting=waiting, apart=worth_it(model), failed=_thread.interrupt_main) as engine:
+        with Engine(model, waiting=waiting, apart=worth_it(model), failed=interrupt) as engine:
             try:
                 yield Work(engine, sessions)
             except KeyboardInterrupt:
