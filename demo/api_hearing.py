@@ -75,5 +75,8 @@ class Hearing:
 
 
 def _post(loop: asyncio.AbstractEventLoop, box: asyncio.Queue[Heard | None], heard: Heard) -> None:
-    if not loop.is_closed():  # a server that has stopped listens to nothing
+    try:
         loop.call_soon_threadsafe(box.put_nowait, heard)
+    except RuntimeError:
+        if not loop.is_closed():  # a server that has stopped listens to nothing
+            raise

@@ -1,11 +1,13 @@
-"""Several tickets of the engine heard as one: each has a thread that waits for its events and hands them on."""
+"""Several tickets of the engine heard as one."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from llama.generation import Done
 
 if TYPE_CHECKING:
     from llama.engine import Ticket
@@ -21,21 +23,17 @@ class Heard:
 
 
 def follow(tickets: Sequence[Ticket], put: Callable[[Heard], None]) -> None:
-    """Hands on every event of every ticket as it comes, from threads that end when their ticket does.
+    """Hands on every event of every ticket as it comes; the last of each is an error, or None.
 
-    put: takes one `Heard`, from any thread, and does not wait: a slow listener must not hold the engine's events.
+    put: takes one `Heard`, from any thread, and neither waits nor raises: the engine's own threads call it.
     """
     for take, ticket in enumerate(tickets):
-        threading.Thread(target=_pump, args=(take, ticket, put), name=f"take-{take}", daemon=True).start()
+        ticket.follow(partial(_hand_on, put, take))
 
 
-def _pump(take: int, ticket: Ticket, put: Callable[[Heard], None]) -> None:
-    try:
-        for event in ticket:
-            put(Heard(take, event))
-    except Exception as error:  # handed on: it is raised where the events are read
-        put(Heard(take, error))
-    else:
+def _hand_on(put: Callable[[Heard], None], take: int, event: Event | Exception | None) -> None:
+    put(Heard(take, event))
+    if isinstance(event, Done):
         put(Heard(take, None))
 
 

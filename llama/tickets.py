@@ -29,7 +29,9 @@ class Stopped(RuntimeError):
 
 
 class Ticket:
-    """One request. Iterate over it once for its events; they wait here for a slow client, who so holds nobody else."""
+    """One request. Its events are told once, to who iterates over it or to who `follow`s it; to who iterates slowly they wait
+    here, so that nobody else is held.
+    """
 
     def __init__(self, turn: Turn, options: GenerationOptions, row: Row, ahead: Callable[[Ticket], int], wake: Callable[[], None]):
         self.turn, self.options, self.row = turn, options, row
@@ -38,6 +40,7 @@ class Ticket:
         self.ready = False  # its media have been read
         self.cancelled = self.over = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
+        self._hand: Callable[[Event | Exception | None], object] = self._events.put
         self._ahead, self._wake, self._lock, self._told_all = ahead, wake, threading.Lock(), False
 
     def __iter__(self) -> Iterator[Event]:
@@ -50,6 +53,15 @@ class Ticket:
             if isinstance(event, Exception):
                 raise event
             yield event
+
+    def follow(self, put: Callable[[Event | Exception | None], None]) -> None:
+        """Has every event put there as it comes, those that wait here first: `Done`, the request's own error, or None after
+        `cancel()` is the last. put: called by the threads that do the work, so it neither waits nor raises.
+        """
+        with self._lock:
+            while not self._events.empty():
+                put(self._events.get())
+            self._hand = put
 
     def cancel(self) -> None:
         """Its rows leave at the next token or frame. Safe from any thread, and again."""
@@ -64,8 +76,9 @@ class Ticket:
     # -- the engine's side --------------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
-        if not self.over:
-            self._events.put(event)
+        with self._lock:
+            if not self.over:
+                self._hand(event)
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
         """The last event: the whole reply."""
@@ -80,7 +93,7 @@ class Ticket:
             if self.over:
                 return
             self.over = True
-        self._events.put(last)
+            self._hand(last)
         self._wake()
 
 

@@ -51,6 +51,21 @@ class ScriptedTicket:
     def cancel(self) -> None:
         self.cancelled.set()
 
+    def follow(self, put: Callable[[Event | Exception | None], None]) -> None:
+        def pump() -> None:
+            last = None
+            try:
+                for event in self:
+                    last = event
+                    put(event)
+            except Exception as error:
+                put(error)
+            else:
+                if not isinstance(last, Done):
+                    put(None)
+
+        threading.Thread(target=pump, name="take-told", daemon=True).start()
+
     def __iter__(self) -> Iterator[Event]:
         try:
             for event in self._events(self.turn.text.split()):

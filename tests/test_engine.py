@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,34 @@ def test_progress_is_told_to_its_end(nano: llama.MuMuLLaMA) -> None:
     made = [event.made for event in events if isinstance(event, Progress)]
     assert made[0] == 0.0 and made[-1] == 30.0 and made == sorted(made)
     assert {event.total for event in events if isinstance(event, Progress)} == {30.0}
+
+
+def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> None:
+    """Also what was told before, in order; an error and a cancelled request have an end, too."""
+    with Engine(nano) as engine:
+        wish = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
+        expected = reply(list(engine.submit(*wish)))
+        early, late, bad = engine.submit(*wish), engine.submit(*wish), engine.submit(Turn("Hm", audio=ROOT / "none.wav"))
+        told: dict[str, list[Event | Exception | None]] = {"early": [], "late": [], "bad": [], "left": []}
+        ended = {name: threading.Event() for name in told}
+
+        def put(name: str, event: Event | Exception | None) -> None:
+            told[name].append(event)
+            if event is None or isinstance(event, (Done, Exception)):
+                ended[name].set()
+
+        early.follow(partial(put, "early"))
+        assert ended["early"].wait(60)
+        late.follow(partial(put, "late"))
+        bad.follow(partial(put, "bad"))
+        left = engine.submit(Turn("A slow, sad piano piece"), LONG)
+        left.follow(partial(put, "left"))
+        left.cancel()
+        assert all(one.wait(60) for one in ended.values())
+    for name in ("early", "late"):
+        assert same(reply(told[name]), expected)
+        assert "".join(event.text for event in told[name] if isinstance(event, TextDelta)) == expected.text
+    assert isinstance(told["bad"][-1], FileNotFoundError) and told["left"][-1] is None
 
 
 def under_way(ticket: Ticket) -> Iterator[Event]:
