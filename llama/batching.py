@@ -33,6 +33,7 @@ class Line:
     row: Row
     options: GenerationOptions
     generator: torch.Generator = field(default_factory=torch.Generator)
+    told: float = float("-inf")  # when words of it were told last, on the clock of who tells them
 
     def __post_init__(self) -> None:
         self.generator.manual_seed(self.options.seed)

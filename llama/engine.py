@@ -7,6 +7,7 @@ they belong to, and every answer equals `model.respond(turn, options)` alone.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -26,6 +27,8 @@ from llama.tickets import Busy, Stopped, Ticket
 
 if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA
+
+WORDS_SECONDS = 0.05  # between two tellings of words, the first at once: each costs a wake and a packet, and nobody reads faster
 
 __all__ = ["Busy", "Engine", "Stopped", "Ticket"]
 
@@ -216,9 +219,12 @@ class Engine:
         self._wrote(ticket)
 
     def _wrote(self, ticket: Ticket) -> None:
-        """Tells the words of a token; the last goes on to the music, if it ends in music."""
-        if delta := ticket.row.delta():
+        """Tells the words that are due; the last goes on to the music, if it ends in music."""
+        line, now = self._lines[ticket], time.monotonic()
+        due = ticket.row.finish is not None or now - line.told >= WORDS_SECONDS
+        if due and (delta := ticket.row.delta()):
             ticket.tell(TextDelta(delta))
+            line.told = now
         if ticket.row.finish is None:
             return
         self._drop_line(ticket)
