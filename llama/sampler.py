@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import soundfile
@@ -168,9 +168,15 @@ def _agreeing_start(sound: Samples, start: int, fade: int) -> int:
 def _soft_edges(sound: Samples) -> Samples:
     """Short ramps at both ends, so that no note clicks."""
     rise, fall = min(48, len(sound)), min(320, len(sound))
-    sound[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
-    sound[-fall:] *= np.linspace(1, 0, fall, dtype=np.float32)
+    sound[:rise] *= _ramp(0, 1, rise)
+    sound[-fall:] *= _ramp(1, 0, fall)
     return sound
+
+
+@cache
+def _ramp(first: int, last: int, length: int) -> Samples:
+    """[length]; not to be written to."""
+    return np.linspace(first, last, length, dtype=np.float32)
 
 
 def _finish(sound: Samples, end: float) -> Samples:
