@@ -50,8 +50,9 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
     from demo.sessions import Sessions
     from demo.work import Work
     from llama.apart import worth_it
-    from llama.engine import Engine, Stopped
+    from llama.engine import Engine, Stopped, alone
 
+    alone(model)
     sessions = Sessions(sweep_every=60)
     try:
         with Engine(model, waiting=waiting, apart=worth_it(model), failed=interrupt) as engine:

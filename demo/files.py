@@ -92,10 +92,12 @@ def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:
 
 def _whole_numbers(music: Waveform) -> np.ndarray:
     """[N, C] int16: full scale is 32768, as flac and every reader here have it."""
-    samples = music.samples.detach().cpu()
-    whole = np.empty(tuple(samples.shape[::-1]), np.int16)
-    for channel, heard in enumerate(samples):  # one after the other: five times as quick as turning floats round first
-        whole[:, channel] = heard.mul(32768.0).round_().clamp_(-32768, 32767).numpy()
+    samples = music.samples.detach().cpu().numpy()
+    whole = np.empty(samples.shape[::-1], np.int16)
+    for channel, heard in enumerate(samples):  # one after the other: several times as quick as turning floats round first
+        scaled = heard * np.float32(32768.0)
+        np.rint(scaled, out=scaled)
+        whole[:, channel] = np.clip(scaled, -32768, 32767, out=scaled)
     return whole
 
 

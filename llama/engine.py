@@ -148,8 +148,7 @@ class Engine:
     # -- the decoding thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if light(self.model):
-            torch.set_num_threads(1)
+        alone(self.model)
         try:
             while self._round():
                 pass
@@ -234,7 +233,11 @@ class Engine:
             ticket.finish()
 
 
-def light(model: MuMuLLaMA) -> bool:
-    """Whether a step of the model's words is so short that splitting it over threads costs more than it saves: measured, from
-    1.5 to 3 times as much, on a thread that is not the main one."""
-    return model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= LIGHT
+def alone(model: MuMuLLaMA) -> None:
+    """Has the work of a small model on a CPU done by the thread that asks for it, this one or one that begins later.
+
+    Its steps are so short that splitting them over threads takes 1.5 to 3 times as long, as measured on a thread that is not
+    the main one, and other requests have work for the other cores.
+    """
+    if model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= LIGHT:
+        torch.set_num_threads(1)
