@@ -82,6 +82,23 @@ class MusicGenDecoder(nn.Module):
         self.temperature = float(options.temperature or 1.0) if options.do_sample else 0.0
         self.top_k = int(options.top_k or 250)
         self.span = self._span(getattr(config, "window_seconds", WINDOW_SECONDS))
+        self._weights: Weights | None = None
+
+    def _laid_out(self) -> Weights:
+        """The weights for stepping; kept for the next piece where they are light."""
+        laid = self._weights or Weights(self.model)
+        self._weights = laid if laid.light else None
+        return laid
+
+    def _apply(self, *arguments: Any, **named: Any) -> MusicGenDecoder:
+        """A move, or another type, makes what was laid out stale."""
+        self._weights = None
+        return super()._apply(*arguments, **named)
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        """As every module; what was laid out of other weights is laid out anew."""
+        self._weights = None
+        return super().load_state_dict(*arguments, **named)
 
     def _span(self, seconds: float) -> Span:
         decoder = self.model.config.decoder
@@ -223,7 +240,8 @@ class MusicGenDecoder(nn.Module):
 
     def ensemble(self) -> Ensemble:
         """Pieces made together, which may join and leave between frames."""
-        return Ensemble(self.model, self.span, self.top_k, self.voices)
+        books = self.model.decoder.model.decoder.num_codebooks
+        return Ensemble(self._laid_out, self.span, self.top_k, [book // self.voices for book in range(books)])
 
     def listening(self, request: Request) -> Listening:
         """What turns the codes of such a piece into sound."""
@@ -233,7 +251,7 @@ class MusicGenDecoder(nn.Module):
     def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:
         """After every step: all codes [B, K, n + F], `known` [B, K, n] first, and how many frames of them are complete."""
         frames = self.frames(request)
-        model = CodeModel(Weights(self.model), request.condition.to(self.device), request.mask, request.guided)
+        model = CodeModel(self._laid_out(), request.condition.to(self.device), request.mask, request.guided)
         grid = DelayedGrid(known, frames, model.pad, self.voices)
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
         for complete in generate(model, grid, self.span, Chooser(grid, sampling, request.seeds, self.grammar(frames))):

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import MusicgenForConditionalGeneration
 
 from llama.musicgen import COLDEST, CodeModel, Grammar, Span, Weights, draw, heats, sample
 from llama.synthesis import Request
@@ -176,29 +175,28 @@ class Lanes(CodeModel):
 class Ensemble:
     """Parts that are played together; `step` adds one column to each. Not safe to be used by two threads at once."""
 
-    def __init__(self, model: MusicgenForConditionalGeneration, span: Span, top_k: int, voices: int):
-        self.model, self.span, self.top_k = model, span, top_k
+    def __init__(self, lay_out: Callable[[], Weights], span: Span, top_k: int, delays: Sequence[int]):
+        """lay_out: gives the decoder's weights; the ensemble holds them while it plays. delays: of every codebook, in columns."""
+        self.lay_out, self.span, self.top_k, self.delays = lay_out, span, top_k, delays
         self.parts: list[Part] = []
         self._weights: Weights | None = None
         self._lanes: Lanes | None = None
-        self.delays = [book // voices for book in range(model.decoder.model.decoder.num_codebooks)]
 
     @torch.inference_mode()
     def join(self, request: Request, frames: int, grammar: Grammar | None) -> Part:
         """A new part of one row; it plays from the next step on."""
         if self._weights is None:
-            self._weights = Weights(self.model)
+            self._weights = self.lay_out()
         device = self._weights.embeddings.device
         own = CodeModel(self._weights, request.condition.to(device), request.mask, request.guided)
         self.parts.append(part := Part(request, frames, own, self.delays, self.span, grammar))
         return part
 
     def leave(self, part: Part) -> None:
-        """Whether it is done or not; without parts nothing is held that is large."""
+        """Whether it is done or not; without parts nothing is held."""
         self.parts.remove(part)
         if not self.parts:
-            self._lanes = None
-            self._weights = self._weights if self._weights is not None and self._weights.light else None
+            self._lanes = self._weights = None
 
     @torch.inference_mode()
     def step(self) -> dict[Part, Exception]:
