@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -210,6 +211,7 @@ def join(rank: int, world: int, folder: Path) -> None:
             if rank == 0:
                 torch.save(results, folder / f"{kind}.pt")
     finally:
+        gc.collect()  # a reducer that lies in a cycle must not outlive the group that it holds
         dist.destroy_process_group()
 
 

@@ -186,11 +186,11 @@ def test_validation_leaves_no_trace_in_training(ground: Ground, trained: Trained
 
 def test_nothing_of_a_run_is_left_when_its_processes_part(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the gradients' reducer takes the group of processes down, and may wait for ever for a thread that waits for it."""
-    before = {id(one) for one in gc.get_objects() if isinstance(one, Learner)}
+    before = {id(one) for one in gc.get_objects() if type(one) is Learner}
     left: list[object] = []
     monkeypatch.setattr(
         Accelerator, "end_training",
-        lambda self: left.append([one for one in gc.get_objects() if isinstance(one, Learner) and id(one) not in before]),
+        lambda self: left.append([one for one in gc.get_objects() if type(one) is Learner and id(one) not in before]),
     )  # fmt: skip
     fit(ground.config(tmp_path / "run", max_steps=2), 1)
     assert left == [[]]
