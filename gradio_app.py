@@ -59,9 +59,10 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
             try:
                 yield Work(engine, sessions)
             except KeyboardInterrupt:
-                if engine.closed is not None:
-                    raise Stopped(engine.closed) from None
-                raise
+                if engine.closed is None:
+                    raise
+            if engine.closed is not None:  # nothing was raised where SIGINT is ignored, as it is in the background of a script
+                raise Stopped(engine.closed)
     finally:
         sessions.close_all()
 

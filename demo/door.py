@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import ClientDisconnect
 
@@ -137,15 +137,23 @@ class Visit:
 def refusal(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
     """Why a request is not for the page, if so: a page of another site speaks, or a route is asked for that nothing here uses."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    if hosts is not None and urlsplit("//" + headers.get(b"host", "")).hostname not in hosts:
+    if hosts is not None and _parts("//" + headers.get(b"host", "")).hostname not in hosts:
         return "This server does not go by that name; use the address that it printed."
     origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
+    if origin is not None and _parts(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
         return "A page of another site may not speak to this server."
     path = scope["path"].lower()
     if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(UNUSED):
         return "This server does not offer that."
     return None
+
+
+def _parts(address: str) -> SplitResult:
+    """Of an address as a client has it; one that is none has no parts, and is nobody's."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _announced(scope: Scope) -> int:

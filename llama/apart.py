@@ -134,10 +134,14 @@ class Apart:
                 break
             piece = playing.get(number)
             if piece is not None:
-                piece.hear(kind, *values)
+                try:
+                    piece.hear(kind, *values)
+                except Exception as error:  # handed to the request that it belongs to; the others are still to be heard
+                    piece.listener.fail(error)
                 if piece.listener.over:
                     playing.pop(number, None)
-        self._fail_all(playing)
+        with self._guard:  # who joins now is either told here or finds the pipe closed
+            self._fail_all(playing)
 
     def _fail_all(self, playing: dict[int, Piece]) -> None:
         for piece in list(playing.values()):
@@ -205,11 +209,12 @@ def play(pipe: Connection, copy: Copy) -> None:
     """The main function of the process: plays what it is told to until it is told to end, or who told it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; whoever started this ends it
     torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(RENDERERS, "renderer") as pool:
-            Stage(pipe, Band(copy.decoder(), pool)).play()
-    except (EOFError, OSError):  # nobody is there any more
-        os._exit(0)  # nor waits for what is still being rendered
+    decoder = copy.decoder()
+    with ThreadPoolExecutor(RENDERERS, "renderer") as pool:
+        try:
+            Stage(pipe, Band(decoder, pool)).play()
+        except (EOFError, OSError):  # nobody is there any more
+            os._exit(0)  # nor waits for what is still being rendered, as the pool would
 
 
 class Stage:

@@ -41,7 +41,8 @@ class Ticket:
         self.cancelled = self.over = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
         self._hand: Callable[[Event | Exception | None], object] = self._events.put
-        self._ahead, self._wake, self._lock, self._told_all = ahead, wake, threading.Lock(), False
+        self._ahead, self._wake, self._told_all = ahead, wake, False
+        self._lock = threading.RLock()  # telling makes objects, which may collect an answer that nobody holds, which cancels
 
     def __iter__(self) -> Iterator[Event]:
         """Blocks until the next event; ends after `Done`, raises the request's own error, ends quietly after `cancel()`."""
