@@ -147,8 +147,9 @@ def _seeded(settings: Settings, conversation: Conversation, text: str) -> Settin
     had = repeat(conversation, text) if settings.seed is None and again(text) == "same" else None
     if had is None:
         return settings
-    first = had.pieces[0]
-    return replace(settings, seed=first.seed, seconds=first.stopped_of or first.seconds, takes=len(had.pieces))
+    first, *_ = pieces = sorted(had.pieces, key=lambda piece: piece.seed)
+    takes = pieces[-1].seed - first.seed + 1  # those between that had not sounded when they were stopped come again, too
+    return replace(settings, seed=first.seed, seconds=first.stopped_of or first.seconds, takes=takes)
 
 
 def _fitted(settings: Settings, conversation: Conversation, uploads: Sequence[Upload], request: Turn) -> Settings:

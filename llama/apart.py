@@ -1,39 +1,39 @@
 """The music of an engine made in a process of its own, so that words and music do not wait for one Python.
 
 Meant for a small decoder on a CPU: its steps are short, and most of their time is Python's, which one process spends on one
-core at a time. The other process has a copy of the decoder; what goes between them are pickles of each other's own making.
+core at a time. The other process (`player`) has a copy of the decoder. What goes between the two is values and arrays: a tensor
+would go through shared memory, of which containers have little.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 import os
-import signal
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import torch
-from numpy.typing import NDArray
 
 from llama.audio import Waveform
-from llama.batching import advance
-from llama.generation import Event, GenerationOptions, MusicChunk
+from llama.generation import MusicChunk
 from llama.musicgen import LIGHT
-from llama.performing import RENDERERS, Band, Conditioning, Listener
-from llama.synthesis import quiet
-from llama.tickets import OUT_OF_MEMORY, Stopped
+from llama.performing import Conditioning, Listener
+from llama.player import Copy, play
+from llama.tickets import Stopped
 
 if TYPE_CHECKING:
-    from llama.decoders import MusicGenDecoder
+    from multiprocessing.context import SpawnProcess
+
     from llama.mumu_llama import MuMuLLaMA
-    from llama.notes import Score
 
 GONE = "The process that makes the music ended before the piece was ready; ask again."
+PATIENCE = 5.0  # seconds in which it ends by itself
+
+Message = tuple[Any, ...]
 
 
 def worth_it(model: MuMuLLaMA) -> bool:
@@ -50,103 +50,119 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A decoder as values that any process can make one of: its configuration, its weights, and what was set by hand."""
-
-    config: Mapping[str, Any]
-    state: Mapping[str, NDArray[Any]]
-    settings: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, decoder: Any) -> Copy:
-        state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
-        settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "span")}
-        return cls(decoder.model.config.to_dict(), state, settings)
-
-    def decoder(self) -> MusicGenDecoder:
-        from llama import note_codec
-        from llama.decoders import MusicGenDecoder
-
-        note_codec.register()
-        with quiet():
-            made = MusicGenDecoder.from_state(self.config, {name: torch.from_numpy(value) for name, value in self.state.items()})
-        for name, value in self.settings.items():
-            setattr(made, name, value)
-        return made
-
-
 class Apart:
-    """The pieces that the other process plays, from this side. It is started at once, and again when it is needed and gone."""
+    """The pieces that the other process plays, from this side. Nobody who asks waits for it: a thread starts the process, and
+    another one when that has died; a second thread sends it what is asked.
+    """
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
         self.members: list[Listener] = []  # the engine's thread has nothing to do for them
-        self._guard, self._closed = threading.Lock(), False
+        self.process: SpawnProcess | None = None
+        self._guard, self._wanted, self._closed = threading.Lock(), threading.Event(), False
         self._number = itertools.count()
-        self._start()
-
-    def _start(self) -> None:
-        self._playing: dict[int, Piece] = {}
-        self._pipe, theirs = multiprocessing.Pipe()
-        # spawned: a fork would copy locks that threads of this process hold
-        context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=play, args=(theirs, Copy.of(self.decoder)), name="music", daemon=True)
-        self.process.start()
-        theirs.close()
-        threading.Thread(target=self._hear, args=(self._pipe, self._playing), name="music-heard", daemon=True).start()
+        self._playing: dict[int, Piece] = {}  # by the process of now, or of soon
+        self._outbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._keeper = threading.Thread(target=self._keep, name="music", daemon=True)
+        self._keeper.start()
 
     def join(self, listener: Listener, conditioning: Conditioning) -> None:
         condition, mask = (None if one is None else one.cpu().numpy() for one in conditioning())
         with self._guard:
-            if not self.process.is_alive() and not self._closed:
-                self._start()
             number = next(self._number)
             self._playing[number] = Piece(listener)
-            self._send("join", number, condition, mask, listener.options)
+            self._outbox.put(("join", number, condition, mask, listener.options))
+        self._wanted.set()
 
     def leave(self, listener: Listener) -> None:
         with self._guard:
             for number in [number for number, piece in self._playing.copy().items() if piece.listener is listener]:
                 self._playing.pop(number, None)
-                self._send("leave", number)
+                self._outbox.put(("leave", number))
 
     def close(self) -> None:
         with self._guard:
             self._closed = True
-            self._send("end")
-        self.process.join(5)
-        self.process.kill()  # does nothing to one that has ended
-        self.process.join()
+            self._outbox.put(("end",))
+        self._wanted.set()
+        self._keeper.join(2 * PATIENCE)
+        if self._keeper.is_alive() and self.process is not None:
+            self.process.kill()
+            self._keeper.join()
 
-    def _send(self, *message: object) -> None:
+    # -- the thread that keeps it going -----------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        while not self._closed:
+            self._wanted.clear()
+            spoke = self._run(self._playing, self._outbox)
+            with self._guard:  # who joins now is either told here, or is of the next process
+                self._fail_all()
+                self._playing, self._outbox = {}, SimpleQueue()
+            if not (spoke or self._closed):
+                self._wanted.wait()  # one that dies at once is started again when it is needed, not for ever
+
+    def _run(self, playing: dict[int, Piece], outbox: SimpleQueue[Message | None]) -> bool:
+        """One process from its start to its end; whether anything was heard of it."""
         try:
-            self._pipe.send(message)
-        except OSError:  # it has ended: whoever hears that tells all that play
-            self._fail_all(self._playing)
+            process, pipe = self._started()
+        except OSError:
+            logging.exception("the process that makes the music could not be started")
+            return False
+        sender = threading.Thread(target=_send, args=(outbox, pipe), name="music-asked", daemon=True)
+        sender.start()
+        spoke = _hear(pipe, playing)
+        process.join(PATIENCE)
+        process.kill()  # does nothing to one that has ended
+        process.join()
+        outbox.put(None)
+        sender.join()
+        pipe.close()
+        return spoke
 
-    def _hear(self, pipe: Connection, playing: dict[int, Piece]) -> None:
-        """Until the other end is closed, by whatever ended its process."""
-        while True:
-            try:
-                kind, number, *values = pipe.recv()
-            except (EOFError, OSError):
-                break
-            piece = playing.get(number)
-            if piece is not None:
-                try:
-                    piece.hear(kind, *values)
-                except Exception as error:  # handed to the request that it belongs to; the others are still to be heard
-                    piece.listener.fail(error)
-                if piece.listener.over:
-                    playing.pop(number, None)
-        with self._guard:  # who joins now is either told here or finds the pipe closed
-            self._fail_all(playing)
+    def _started(self) -> tuple[Any, Connection]:
+        # spawned: a fork would copy locks that threads of this process hold
+        pipe, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=play, args=(theirs, Copy.of(self.decoder)), name="music", daemon=True)
+        process.start()
+        self.process = process
+        theirs.close()
+        return process, pipe
 
-    def _fail_all(self, playing: dict[int, Piece]) -> None:
-        for piece in list(playing.values()):
+    def _fail_all(self) -> None:
+        for piece in list(self._playing.values()):
             piece.listener.fail(Stopped(GONE))
-        playing.clear()
+
+
+def _send(outbox: SimpleQueue[Message | None], pipe: Connection) -> None:
+    """Until None is to be sent, or nobody hears it: whoever hears the other end knows that, too."""
+    while (message := outbox.get()) is not None:
+        try:
+            pipe.send(message)
+        except OSError:
+            return
+
+
+def _hear(pipe: Connection, playing: dict[int, Piece]) -> bool:
+    """Until the other end is closed, by whatever ended its process; whether it said anything."""
+    spoke = False
+    while True:
+        try:
+            kind, number, *values = pipe.recv()
+        except (EOFError, OSError):
+            return spoke
+        except Exception:  # what came is no message: this process cannot be talked to any more
+            logging.exception("the process that makes the music was not understood")
+            return spoke
+        spoke = True
+        piece = playing.get(number)
+        if piece is not None:
+            try:
+                piece.hear(kind, *values)
+            except Exception as error:  # handed to the request that it belongs to; the others are still to be heard
+                piece.listener.fail(error)
+            if piece.listener.over:
+                playing.pop(number, None)
 
 
 class Piece:
@@ -167,88 +183,3 @@ class Piece:
             self.listener.finish(Waveform(whole, self._chunks[-1].sample_rate), values[0])
         else:
             self.listener.fail(values[0])
-
-
-# -- the other process --------------------------------------------------------------------------------------------
-
-
-class Distant:
-    """Stands for a listener in the process that plays."""
-
-    def __init__(self, number: int, options: GenerationOptions, send: Callable[..., None]) -> None:
-        self.number, self.options, self._send = number, options, send
-        self.over = False
-
-    def tell(self, event: Event) -> None:
-        if isinstance(event, MusicChunk):
-            self._say("sound", event.music.samples.numpy(), event.music.sample_rate)
-        else:
-            self._say("tell", event)
-
-    def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
-        self._say("finish", score)
-        self.over = True
-
-    def fail(self, error: Exception) -> None:
-        self._say("fail", _sendable(error))
-        self.over = True
-
-    def _say(self, kind: str, *values: object) -> None:
-        if not self.over:
-            self._send(kind, self.number, *values)
-
-
-def _sendable(error: Exception) -> Exception:
-    """The error as users may meet it; any other as one that says the same, for it might not survive the way."""
-    if type(error) in (ValueError, MemoryError):
-        return error
-    return MemoryError(str(error)) if isinstance(error, OUT_OF_MEMORY) else RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def play(pipe: Connection, copy: Copy) -> None:
-    """The main function of the process: plays what it is told to until it is told to end, or who told it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; whoever started this ends it
-    torch.set_num_threads(1)
-    decoder = copy.decoder()
-    with ThreadPoolExecutor(RENDERERS, "renderer") as pool:
-        try:
-            Stage(pipe, Band(decoder, pool)).play()
-        except (EOFError, OSError):  # nobody is there any more
-            os._exit(0)  # nor waits for what is still being rendered, as the pool would
-
-
-class Stage:
-    """The pieces that are played in this process, and the pipe on which they are asked for and heard."""
-
-    def __init__(self, pipe: Connection, band: Band[Distant]) -> None:
-        self._pipe, self._band, self._guard = pipe, band, threading.Lock()
-        self._listeners: dict[int, Distant] = {}
-
-    def play(self) -> None:
-        while True:
-            while self._pipe.poll(0 if self._band.members else None):
-                kind, *values = self._pipe.recv()
-                if kind == "end":
-                    return
-                self._join(*values) if kind == "join" else self._leave(*values)
-            for listener, error in advance(self._band).items():
-                self._band.leave(listener)
-                listener.fail(error)
-
-    def _join(self, number: int, condition: Any, mask: Any, options: GenerationOptions) -> None:
-        listener = self._listeners[number] = Distant(number, options, self._send)
-        try:
-            self._band.join(listener, lambda: (torch.from_numpy(condition), None if mask is None else torch.from_numpy(mask)))
-        except Exception as error:  # handed to the request that it belongs to
-            listener.fail(error)
-        self._listeners = {number: one for number, one in self._listeners.items() if not one.over}
-
-    def _leave(self, number: int) -> None:
-        if number in self._listeners:
-            listener = self._listeners.pop(number)
-            listener.over = True
-            self._band.leave(listener)
-
-    def _send(self, *message: object) -> None:
-        with self._guard:
-            self._pipe.send(message)

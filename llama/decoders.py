@@ -82,23 +82,20 @@ class MusicGenDecoder(nn.Module):
         self.temperature = float(options.temperature or 1.0) if options.do_sample else 0.0
         self.top_k = int(options.top_k or 250)
         self.span = self._span(getattr(config, "window_seconds", WINDOW_SECONDS))
-        self._weights: Weights | None = None
+        self._kept: tuple[list[tuple[int, int]], Weights] | None = None  # with what they were laid out of
 
     def _laid_out(self) -> Weights:
-        """The weights for stepping; kept for the next piece where they are light."""
-        laid = self._weights or Weights(self.model)
-        self._weights = laid if laid.light else None
+        """The weights for stepping; where they are light they are kept for the next piece, as long as they stay as they are."""
+        stamp = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in self.model.parameters()]
+        if self._kept is None or self._kept[0] != stamp:
+            self._kept = stamp, Weights(self.model)
+        laid = self._kept[1]
+        self._kept = self._kept if laid.light else None
         return laid
 
-    def _apply(self, *arguments: Any, **named: Any) -> MusicGenDecoder:
-        """A move, or another type, makes what was laid out stale."""
-        self._weights = None
-        return super()._apply(*arguments, **named)
-
-    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
-        """As every module; what was laid out of other weights is laid out anew."""
-        self._weights = None
-        return super().load_state_dict(*arguments, **named)
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies lay out their own: what oneDNN made of a weight can be neither copied nor saved."""
+        return {**self.__dict__, "_kept": None}
 
     def _span(self, seconds: float) -> Span:
         decoder = self.model.config.decoder

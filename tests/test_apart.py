@@ -11,20 +11,24 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from test_engine import LONG, mixture, reply, same, spoil, under_way
 
 import llama
-from llama.apart import Apart, Copy, Piece, Stage, worth_it
+from llama.apart import Apart, Piece, worth_it
 from llama.dialogue import Turn
 from llama.engine import Engine
 from llama.ensemble import Part
 from llama.generation import GenerationOptions, MusicChunk, Progress
 from llama.listening import Listening
 from llama.performing import Band
+from llama.player import Copy, Stage
 from llama.tickets import Stopped
 
 ROOT = Path(__file__).parents[1]
@@ -43,9 +47,9 @@ def engine(nano: llama.MuMuLLaMA) -> Iterator[Engine]:
         yield made
 
 
-def other(engine: Engine) -> multiprocessing.Process:
+def other(engine: Engine) -> Any:
     """The process that makes the engine's music."""
-    assert isinstance(engine._music, Apart)
+    assert isinstance(engine._music, Apart) and engine._music.process is not None
     return engine._music.process
 
 
@@ -141,16 +145,12 @@ def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
 class Near(Apart):
     """The other side on a thread, so that a test may spoil it."""
 
-    def _start(self) -> None:
-        self._playing: dict[int, Piece] = {}
-        self._pipe, theirs = multiprocessing.Pipe()
+    def _started(self) -> tuple[Any, Connection]:
+        pipe, theirs = multiprocessing.Pipe()
         stage = Stage(theirs, Band(self.decoder, ThreadPoolExecutor(1)))
-        self.thread = threading.Thread(target=stage.play, daemon=True)
-        self.thread.start()
-        self.process = threading.Thread()  # type: ignore[assignment]
-        self.process.is_alive = self.thread.is_alive  # type: ignore[method-assign]
-        self.process.kill = self.process.join = lambda *_: None  # type: ignore[attr-defined,method-assign]
-        threading.Thread(target=self._hear, args=(self._pipe, self._playing), daemon=True).start()
+        thread = threading.Thread(target=lambda: (stage.play(), theirs.close()), daemon=True)
+        thread.start()
+        return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
 
 
 SPOTS = {
@@ -179,6 +179,53 @@ def test_an_error_over_there_is_the_guilty_ones(
         with pytest.raises(kind, match=words):
             list(bad)
         assert same(reply(list(good)), expected)
+
+
+def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = nano.respond(*WISH)
+    monkeypatch.setattr("llama.engine.Apart", Near)
+    with Engine(nano, apart=True) as engine:
+        spoil(monkeypatch, Piece, "hear", MemoryError(), lambda piece, kind, *_: kind == "finish" and piece.listener.options.seed == 7)
+        bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
+        with pytest.raises(MemoryError, match="not enough memory for this request"):
+            list(bad)
+        assert same(reply(list(engine.submit(*WISH))), expected)
+
+
+def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are told, and a piece that was asked for meanwhile is played when it is there."""
+    allowed, start = threading.Event(), Near._started
+    monkeypatch.setattr("llama.engine.Apart", Near)
+    monkeypatch.setattr(Near, "_started", lambda self: start(self) if allowed.wait(PATIENCE) else None)
+    with Engine(nano, apart=True) as engine:
+        music = engine.submit(*WISH)
+        assert reply(list(engine.submit(Turn("A waltz for violin"), GenerationOptions(music=False)))).text
+        allowed.set()
+        assert same(reply(list(music)), nano.respond(*WISH))
+
+
+def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, start = list[int](), Near._started
+
+    def started(self: Near) -> tuple[Any, Connection]:
+        tried.append(1)
+        if len(tried) < 3:
+            raise OSError(12, "Cannot allocate memory")
+        return start(self)
+
+    monkeypatch.setattr("llama.engine.Apart", Near)
+    monkeypatch.setattr(Near, "_started", started)
+    with Engine(nano, apart=True) as engine:
+        answers = []
+        while len(answers) < 10 and not (answers and answers[-1] is None):
+            try:
+                list(engine.submit(*WISH))
+                answers.append(None)
+            except Stopped as error:
+                answers.append(error)
+        assert answers[-1] is None and len(tried) == 3
 
 
 # -- whether it is worth it -------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
     "uses": (
-        "generation", "tickets", "heard", "batching", "performing", "studio", "apart", "engine", "stages", "fields", "settings",
-        "examples", "items", "songs", "manifests", "samples", "tables", "streams", "order", "rows", "data", "store", "features",
+        "generation", "tickets", "heard", "batching", "performing", "studio", "player", "apart", "engine", "stages", "fields",
+        "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams", "order", "rows", "data", "store", "features",
         "learner", "run_state", "snapshots", "pictures", "reports",
         "parallel", "updates", "validation", "preparation", "training", "metrics",
     ),  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import math
@@ -255,6 +256,40 @@ class TestLength:
         conditional, free = model.step(DelayedGrid(short[..., begin:], 0, VOCABULARY).window(0, 53 - begin)).chunk(2)
         choice = (free + 3.0 * (conditional - free)).argmax(-1)
         assert choice[0].tolist() == [short[0, book, 53 - book] for book in range(4)]
+
+
+class TestLaidOutWeights:
+    """They are kept from piece to piece; whatever is done to the model, it plays as one that never played."""
+
+    def played(self, decoder):
+        return sound(decoder, condition(decoder), 1.0, seeds=[0])
+
+    @pytest.mark.parametrize("change", ["copy", "loaded", "in place"])
+    def test_they_never_outlive_the_model_as_it_was(self, change):
+        used, fresh = tiny(seed=1), tiny(seed=1)
+        before = self.played(used)
+        if change == "copy":
+            used = copy.deepcopy(used)
+        elif change == "loaded":  # through a parent, which never calls the decoder's own method
+            state = {f"music.{name}": value for name, value in tiny(seed=2).state_dict().items()}
+            for one in (used, fresh):
+                torch.nn.ModuleDict({"music": one}).load_state_dict(state)
+        else:
+            with torch.no_grad():
+                for one in (*used.model.decoder.parameters(), *fresh.model.decoder.parameters()):
+                    one.mul_(1.5)
+        assert torch.equal(self.played(used), self.played(fresh))
+        assert torch.equal(self.played(used), before) == (change == "copy")
+
+    def test_light_ones_are_laid_out_once(self, monkeypatch):
+        decoder, laid = tiny(seed=1), []
+        monkeypatch.setattr("llama.decoders.Weights", lambda model: laid.append(Weights(model)) or laid[-1])
+        self.played(decoder), self.played(decoder)
+        assert len(laid) == 1
+        monkeypatch.setattr("llama.musicgen.LIGHT", 10)
+        heavy = tiny(seed=2)
+        self.played(heavy), self.played(heavy)
+        assert len(laid) == 3 and heavy._kept is None
 
 
 class TestStream:

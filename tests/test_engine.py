@@ -143,6 +143,15 @@ def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> 
     assert isinstance(told["bad"][-1], FileNotFoundError) and told["left"][-1] is None
 
 
+def test_who_is_told_may_leave_at_once(nano: llama.MuMuLLaMA) -> None:
+    """As when what is told collects an answer that nobody holds any more."""
+    with Engine(nano) as engine:
+        ticket, over = engine.submit(Turn("A slow, sad piano piece"), LONG), threading.Event()
+        ticket.follow(lambda event: ticket.cancel() if event is not None else over.set())
+        assert over.wait(60)
+        assert reply(list(engine.submit(Turn("Hm"), SHORT))).text
+
+
 def under_way(ticket: Ticket) -> Iterator[Event]:
     """The ticket's events from the moment when its music is being made."""
     events = iter(ticket)

@@ -168,9 +168,17 @@ def test_rubbish_harms_nobody_else(address: str, wishes: list[Wish]) -> None:
 # -- the engine ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=[True, False], ids=["in front", "in the background"])
+def interrupted(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether Ctrl-C ends a process; a script's background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler if request.param else signal.SIG_IGN)
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_server_ends_with_its_engine(
-    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interrupted: bool
 ) -> None:
     """Whoever asked is told, and whatever watches over the server sees that it did not end well."""
     told: list[Refused] = []
@@ -185,7 +193,9 @@ def test_the_server_ends_with_its_engine(
 
     def serve_and_ask(app: object, *arguments: object, **named: object) -> None:
         asking.start()
-        time.sleep(60)  # as a server does until it is interrupted
+        if interrupted:
+            time.sleep(60)  # as a server does until then
+        asking.join(60)
 
     def kept(model: llama.MuMuLLaMA, work: Work, **named: object) -> None:
         works.append(work)
