@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from demo import api_reply, api_request
-from demo.api_access import Hall, authentication, body, caller
+from demo.api_access import Hall, authentication, body, caller, payer
 from demo.api_hearing import Hearing
 from demo.api_job import Desk, Job
 from demo.api_stream import Chunks, Closing
@@ -131,7 +131,7 @@ class Api:
             content = await body(request, self._limit, take)
             wanted = await run_in_threadpool(api_request.read, content, self._model)
             del content  # its files are in `wanted`
-            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user))
+            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user), payer(request))
 
     async def _whole(self, job: Job, hearing: Hearing, request: Request) -> Response:
         async with hearing.left_with(request):

@@ -37,9 +37,13 @@ def unknown_caller() -> ApiError:
 
 def caller(request: Request, user: str) -> str:
     """Who asks: the key and the address they come with, and the name that a client has for its user."""
-    host = request.client.host if request.client is not None else ""
-    parts = (request.headers.get("authorization", ""), host, user)
+    parts = (request.headers.get("authorization", ""), payer(request), user)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def payer(request: Request) -> str:
+    """The address that a request comes from: of what tells who asks, the part that a client cannot make up."""
+    return request.client.host if request.client is not None else ""
 
 
 class Hall:

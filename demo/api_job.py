@@ -53,14 +53,16 @@ class Desk:
         self._work, self._clock = work, clock
         self._pieces = Pieces(work.sessions, clock)
 
-    def begin(self, wanted: Wanted, caller: str) -> Job:
-        """Raises `ApiError` or `Refused`, and leaves nothing behind then."""
+    def begin(self, wanted: Wanted, caller: str, payer: str) -> Job:
+        """Raises `ApiError` or `Refused`, and leaves nothing behind then. caller, payer: as `Work.begin` has them."""
         session = self._work.sessions.open()
         try:
             *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
             system = "\n".join(message.text for message in wanted.messages if message.role == "system")
             known = self._conversation(before, caller)
-            asked = self._work.begin(session, known, last.text, files, wanted.settings, system=system, caller=caller)
+            asked = self._work.begin(
+                session, known, last.text, files, wanted.settings, system=system, caller=caller, payer=payer
+            )
             try:
                 return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
             except BaseException:

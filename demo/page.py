@@ -16,6 +16,7 @@ from demo.card_html import card_html
 from demo.cards import Card, Medium
 from demo.conversation import Conversation
 from demo.presence import Presence
+from demo.respond import address
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Upload
 from demo.work import NOTHING, Settings, Update, Work
@@ -153,7 +154,7 @@ class Page:
         return state, session
 
     def _answer(self, state: State, session: Session, ask: Ask) -> Iterator[State]:
-        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings)
+        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, payer=address())
         run, before = Run(updates.stop, updates.close), shown.before(session, ask)
         card = Card(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
         state = replace(_added(state, ask, card), run=run)

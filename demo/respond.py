@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from demo.api_access import caller
+from demo.api_access import caller, payer
 from demo.conversation import Conversation
 from demo.work import NOTHING, Settings, Update
 
@@ -28,7 +28,7 @@ def respond(
             raise ValueError(NOTHING)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
         updates = page.work.answer(
-            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller()
+            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller(), payer=address()
         )
         try:
             for update in updates:
@@ -44,10 +44,20 @@ def respond(
 
 def _caller() -> str:
     """Each call has a session of its own, so that it is the address and the key that tell who asks, as in the API."""
+    request = _request()
+    return caller(request, "") if request is not None else ""
+
+
+def address() -> str:
+    """Where the event of the page that runs now comes from; empty where none does."""
+    request = _request()
+    return payer(request) if request is not None else ""
+
+
+def _request() -> Any:
     from gradio.context import LocalContext
 
-    request: Any = LocalContext.request.get(None)
-    return caller(request, "") if request is not None else ""
+    return LocalContext.request.get(None)
 
 
 def _files(update: Update) -> Answer:

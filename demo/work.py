@@ -60,18 +60,18 @@ class Work:
 
     def answer(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings,
-        *, caller: str = "",
+        *, caller: str = "", payer: str = "",
     ) -> Answering:
         """The updates of a request, the last one with the new conversation. Closing them stops the work at once.
 
-        caller: as `begin` has it. Reading them raises `Refused`, a ValueError of one sentence: first for a bad request or a
+        caller, payer: as `begin` has them. Reading them raises `Refused`, a ValueError of one sentence: first for a bad request or a
         full queue, later for what shows when the files are read or the piece is made.
         """
         box: Box = queue.SimpleQueue()
         tickets: list[Ticket] = []
 
         def updates() -> Generator[Update, None, None]:
-            asked = self.begin(session, conversation, text, files, settings, caller=caller)
+            asked = self.begin(session, conversation, text, files, settings, caller=caller, payer=payer)
             tickets.extend(asked.tickets)
             yield from self._updates(session, conversation, asked, box)
 
@@ -79,12 +79,13 @@ class Work:
 
     def begin(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload],
-        settings: Settings, *, system: str = "", caller: str = "",
+        settings: Settings, *, system: str = "", caller: str = "", payer: str = "",
     ) -> Asked:
         """Takes the files into the session and hands the request to the engine, once a take. Raises `Refused`.
 
         system: instructions of whoever runs the client; they stand before what the user said, and "it" is not sought there.
         caller: who asks, of whom only so much is answered at once (empty: whoever has the session).
+        payer: the address that they ask from, for which all its callers pay together (empty: none is known).
         """
         with telling():
             words, above = readable(text), readable(system)
@@ -99,7 +100,7 @@ class Work:
             request = replace(request, text="\n".join(filter(None, (above, request.text))))
             options = _fitted(settings, conversation, uploads, request).options()
             wanted = [partial(self.engine.submit, request, one) for one in options]
-            return Asked(words, uploads, request, referred, options, self._shares.take(caller or session.token, wanted))
+            return Asked(words, uploads, request, referred, options, self._shares.take(caller or session.token, payer, wanted))
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
         """A file of the user's in the session's folder; ValueError for one that is not welcome or finds no room there."""

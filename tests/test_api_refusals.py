@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
+from demo.shares import MOST_AT
 from demo.work import Work
 
 
@@ -101,6 +103,26 @@ def test_one_caller_leaves_places_for_others(server: Server, stranger: Json) -> 
     told, *answers = asyncio.run(many())
     assert "16 of your answers" in refused(told, 429, code="rate_limit_exceeded") and int(told.headers["retry-after"]) > 0
     assert [answer.status_code for answer in answers] == [200] * 3 and server.folders == 0
+
+
+@pytest.mark.parametrize("fresh", [lambda number: ({"user": f"user {number}"}, ""), lambda number: ({}, f"key {number}")])
+def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tuple[Json, str]]) -> None:
+    async def many() -> tuple[httpx.Response, httpx.Response]:
+        async def ask(number: int, text: str = "wait", **options: Any) -> httpx.Response:
+            fields, key = fresh(number)
+            return await server.send(request(text, n=8, **fields), key=key, **options)
+
+        first = [asyncio.create_task(ask(number)) for number in range(MOST_AT // 8)]
+        while len(server.engine.tickets) < MOST_AT:
+            await asyncio.sleep(0.01)
+        told, other = await ask(99), await ask(99, "hello", host="10.0.0.2")
+        for ticket in server.engine.tickets:
+            ticket.cancel()
+        await asyncio.gather(*first)
+        return told, other
+
+    told, other = asyncio.run(many())
+    assert f"{MOST_AT} answers for your address" in refused(told, 429, code="rate_limit_exceeded") and other.status_code == 200
 
 
 @pytest.mark.parametrize("content, param", [

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,9 +14,10 @@ import torch
 
 from demo.asked import LONGEST_TEXT
 from demo.conversation import Conversation
+from demo.page import Page, State
 from demo.refusals import Refused
 from demo.sessions import Session, Sessions
-from demo.shares import MOST_OPEN, Shares
+from demo.shares import MOST_AT, MOST_OPEN, Shares
 from demo.uploads import Limits
 from demo.work import Answering, Settings, Update, Work
 from llama.audio import Waveform
@@ -92,6 +94,49 @@ def test_nobody_fills_the_queue_alone(work: Work, sessions: Sessions, engine: Sc
     under_way[0].close()
     assert engine.tickets[0].over.wait(10)
     open_at_once(work, again, 1, caller)
+
+
+def test_one_address_leaves_places_for_others(work: Work, sessions: Sessions, engine: Scripted) -> None:
+    """Whatever names and sessions it asks with."""
+    def begin(payer: str, caller: str, takes: int = 1) -> None:
+        work.begin(sessions.open(), Conversation(), "wait", [], replace(PLAIN, takes=takes), caller=caller, payer=payer)
+
+    for number in range(MOST_AT - 1):
+        begin("192.0.2.1", f"name {number}")
+    with pytest.raises(Refused, match=f"{MOST_AT - 1} answers for your address are under way and 2 more") as told:
+        begin("192.0.2.1", "", takes=2)
+    assert told.value.fault == "busy" and len(engine.tickets) == MOST_AT - 1
+    begin("192.0.2.1", "")
+    with pytest.raises(Refused, match=f"the most is {MOST_AT}"):
+        begin("192.0.2.1", "another name")
+    begin("192.0.2.2", "name 1")
+    begin("", "a program of this process's own")
+    engine.tickets[0].over.set()
+    begin("192.0.2.1", "another name")
+
+
+def test_the_pages_of_one_address_share(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work._shares = Shares(most_at=2)
+    page, here = Page(work), ["192.0.2.1"]
+    monkeypatch.setattr("gradio.context.LocalContext.request", SimpleNamespace(get=lambda default: Asking(here[0])))
+
+    def opened() -> Iterator[State]:
+        states = page.ask(State(), "wait", [], PLAIN)
+        next(states)
+        return states
+
+    under_way = [opened(), opened()]
+    assert all(next(states).cards[-1].state != "failed" for states in under_way)
+    assert "2 answers for your address" in next(opened()).cards[-1].trouble
+    here[0] = "192.0.2.2"
+    assert next(opened()).cards[-1].state != "failed"
+
+
+class Asking:
+    """What gradio knows of a request."""
+
+    def __init__(self, host: str) -> None:
+        self.client, self.headers = SimpleNamespace(host=host), dict[str, str]()
 
 
 def test_a_share_of_refused_takes_is_free_again(work: Work, engine: Scripted, session: Session) -> None:
