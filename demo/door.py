@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -32,6 +33,8 @@ UNUSED = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link
 UPLOAD = "/gradio_api/upload"
 MOST_TALK = 1 << 20  # bytes of a request without files, and of the form around files
 MOST_FILES = 4  # of the largest ones in one upload
+REST = 8 << 20  # bytes that are still taken of what was refused: whoever sends them hears of it only then
+LINGER = 1.0  # seconds that they have for it
 WRONG = 0.5  # seconds that a wrong login waits for its answer, so that guessing takes long
 
 Scope = MutableMapping[str, Any]
@@ -58,7 +61,7 @@ class Door:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         if reason := refusal(scope, self.hosts):
-            return await _answer(scope, send, 403, reason.encode(), PLAIN, CLOSE)
+            return await _turn_away(scope, Visit(receive, send, None), 403, reason)
         if not await self._knows(scope):
             return await self._ask(scope, send)
         visit = Visit(receive, send, self._most(scope["path"]))
@@ -70,7 +73,7 @@ class Door:
             if not visit.over:
                 return
         too_large = f"This is larger than {(visit.most or 0) / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
-        await _answer(scope, send, 413, too_large.encode(), PLAIN, CLOSE)
+        await _turn_away(scope, visit, 413, too_large)
 
     def _kept(self, scope: Scope) -> bool:
         return self.keeps is not None and scope["path"].startswith(self.keeps)
@@ -105,7 +108,8 @@ class Door:
 class Visit:
     """One request on its way in and its answer on the way out. most: bytes that are read of it (None: any number).
 
-    over: it was larger, and nobody has begun to answer it; what read it was told that the client has left.
+    over: it was larger, and nobody has begun to answer it; what read it was told that the client has left. whole: no more
+    of it is to come.
     """
 
     taken: Receive
@@ -114,14 +118,22 @@ class Visit:
     read: int = 0
     begun: bool = False
     over: bool = False
+    whole: bool = False
 
     async def receive(self) -> Message:
         message = await self.taken()
         self.read += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        self.whole = not message.get("more_body", False)
         if self.most is None or self.read <= self.most:
             return message
         self.over = self.over or not self.begun
         return {"type": "http.disconnect"}
+
+    async def rest(self, most: int) -> None:
+        """Reads on, and keeps nothing, until all has come or so many bytes have."""
+        until = self.read + most
+        while not self.whole and self.read <= until:
+            await self.receive()
 
     async def send(self, message: Message) -> None:
         if self.over:
@@ -162,8 +174,26 @@ def _announced(scope: Scope) -> int:
     return int(told) if told.isdigit() else 0
 
 
+async def _turn_away(scope: Scope, visit: Visit, status: int, reason: str) -> None:
+    """Answers, and closes the connection a little later: closed on what still comes, it would take the answer along."""
+    if scope["type"] == "websocket":
+        return await visit.given({"type": "websocket.close", "code": 1008})
+    await _begin(visit.given, status, reason.encode(), PLAIN, CLOSE)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await visit.rest(REST)
+    await visit.given({"type": "http.response.body", "body": b""})
+
+
 async def _answer(scope: Scope, send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
     if scope["type"] == "websocket":
         return await send({"type": "websocket.close", "code": 1008})
-    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
-    await send({"type": "http.response.body", "body": content})
+    await _begin(send, status, content, *headers)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _begin(send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """All of an answer but its end. Its length is told, so that a client that sends need not wait for the end."""
+    length = b"content-length", str(len(content)).encode()
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": content, "more_body": True})

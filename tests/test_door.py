@@ -6,7 +6,7 @@ import asyncio
 import base64
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +21,7 @@ from demo.login import Login
 from demo.sessions import Sessions
 from demo.uploads import Limits
 from demo.work import Work
-from tests.page_server import serving
+from tests.page_server import running, serving
 from tests.scripted_engine import Scripted
 
 FILE = 100_000  # bytes of the largest one
@@ -78,7 +78,65 @@ def test_no_more_is_read_than_belongs_there(reader: tuple[Door, list[int]], path
     assert refused.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and whole == [most]
     assert refused.text == f"This is larger than {most / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
     ask(app, "POST", path, content=body(50 * most))
-    assert whole == [most] and len(sent) < 2.1 * most / 10_000 + 3
+    assert whole == [most] and len(sent) < (2.1 * most + door.REST) / 10_000 + 3
+
+
+@pytest.mark.parametrize("kind", ["announced", "chunked", "of another site"])
+def test_who_sends_on_still_hears_why_not(kind: str) -> None:
+    """A client that reads no answer before it has sent all, as most do; the connection is closed then."""
+    app, total = FastAPI(), MOST_TALK + 2_000_000
+    app.add_middleware(Door)
+    app.add_api_route("/", _length, methods=["POST"])
+    head = "Host: server\r\n" + ("Origin: http://elsewhere\r\n" if kind == "of another site" else "")
+    length = "Transfer-Encoding: chunked" if kind == "chunked" else f"Content-Length: {total}"
+    body = f"{total:x}\r\n".encode() + bytes(total) + b"\r\n0\r\n\r\n" if kind == "chunked" else bytes(total)
+    with running(app) as (address, _):
+        url = httpx.URL(address)
+        with socket.create_connection((url.host, url.port), timeout=20) as client:
+            client.sendall(f"POST / HTTP/1.1\r\n{head}{length}\r\n\r\n".encode())
+            for start in range(0, len(body), 100_000):
+                client.sendall(body[start : start + 100_000])
+                time.sleep(0.002)  # so that it is refused before all has come
+            with client.makefile("rb") as file:
+                told = file.read()
+    head, _, sentence = told.decode().partition("\r\n\r\n")
+    assert f"content-length: {len(sentence)}" in head.lower() and sentence.endswith(".")
+    assert head.split()[1] == ("403" if kind == "of another site" else "413")
+
+
+async def _length(request: Request) -> int:
+    return len(await request.body())
+
+
+def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[Door, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "LINGER", 0.05)
+    answers = list[MutableMapping]()
+
+    async def silent() -> MutableMapping:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def send(message: MutableMapping) -> None:
+        answers.append(message)
+
+    headers = [(b"content-length", b"%d" % (2 * MOST_TALK))]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    asyncio.run(asyncio.wait_for(reader[0](scope, silent, send), 20))
+    assert answers[0]["status"] == httpx.codes.REQUEST_ENTITY_TOO_LARGE and not answers[-1].get("more_body")
+
+
+@pytest.mark.parametrize("header, sentence", [
+    ("Host: [", "does not go by that name"), ("Host: 127.0.0.1\r\nOrigin: http://[", "another site"),
+    ("Host: 127.0.0.1\r\nOrigin: null", "another site"),
+])  # fmt: skip
+def test_addresses_that_are_none_are_nobodys(header: str, sentence: str) -> None:
+    app = FastAPI()
+    app.add_middleware(Door, hosts=door.HERE)
+    with running(app) as (address, _):
+        url = httpx.URL(address)
+        with socket.create_connection((url.host, url.port), timeout=20) as client, client.makefile("rb") as file:
+            client.sendall(f"GET / HTTP/1.1\r\n{header}\r\n\r\n".encode())
+            told = file.read().decode()
+    assert told.startswith("HTTP/1.1 403") and sentence in told
 
 
 def test_the_api_bounds_its_own(reader: tuple[Door, list[int]]) -> None:
