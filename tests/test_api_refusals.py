@@ -115,7 +115,7 @@ def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tupl
         first = [asyncio.create_task(ask(number)) for number in range(MOST_AT // 8)]
         while len(server.engine.tickets) < MOST_AT:
             await asyncio.sleep(0.01)
-        told, other = await ask(99), await ask(99, "hello", host="10.0.0.2")
+        told, other = await ask(99, "hello"), await ask(99, "hello", host="10.0.0.2")
         for ticket in server.engine.tickets:
             ticket.cancel()
         await asyncio.gather(*first)
