@@ -6,13 +6,15 @@ import asyncio
 import functools
 import os
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo import serving
-from demo.door import HERE, Door, refusal
+from demo.door import HERE, MOST_FILES, MOST_TALK, Door, refusal
 from demo.login import Login
 from demo.serving import server
 from demo.style import TITLE, css, theme
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HERE", "launchable", "mount", "refusal", "serve", "server"]
 
-WAITING = 4_000_000_000  # bytes of uploads of all users that nobody has asked about yet; they are deleted after an hour
+WAITING = 4_000_000_000  # bytes of uploads of all users that come or that nobody has asked about yet; they are deleted after an hour
 FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."  # gradio makes 413 of these words
 THREADS = 200  # of the page; a thread waits for the next update of each answer
 
@@ -69,6 +71,7 @@ def _uploads_of_our_own() -> None:
 
     if getattr(route_utils, "of_our_own", False):
         return
+    room = Room()
 
     class Arrived(route_utils.GradioUploadFile):
         def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -77,18 +80,53 @@ def _uploads_of_our_own() -> None:
 
     class Arriving(route_utils.GradioMultiPartParser):
         async def parse(self) -> Any:
-            if await asyncio.to_thread(_held, Path(self.upload_dir)) > WAITING:
-                raise route_utils.MultiPartException(FULL)
+            most = min(MOST_FILES * self.max_file_size + MOST_TALK, WAITING)  # of one that does not tell how long it is
+            announced = self.headers.get("content-length", "")
+            coming = Coming(int(announced) if announced.isdecimal() else int(most))
+            self.stream = coming.counted(self.stream)
             try:
+                if not await asyncio.to_thread(room.take, Path(self.upload_dir), coming):
+                    raise route_utils.MultiPartException(FULL)
                 return await super().parse()
             except BaseException:
                 for file in self._files_to_close_on_error:
                     file.close()
                     Path(file.name).unlink(missing_ok=True)
                 raise
+            finally:
+                coming.left = 0
 
     for name, own in (("GradioUploadFile", Arrived), ("GradioMultiPartParser", Arriving), ("of_our_own", True)):
         setattr(route_utils, name, own)  # the library offers no other way
+
+
+@dataclass(eq=False)
+class Coming:
+    """An upload under way. left: bytes that it may still send."""
+
+    left: int
+
+    async def counted(self, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """The same parts; each is on the disk when the next one is asked for."""
+        async for part in parts:
+            yield part
+            self.left = max(0, self.left - len(part))
+
+
+class Room:
+    """What lies in the folder of uploads and what is still to come there have `WAITING` bytes together. For any thread."""
+
+    def __init__(self) -> None:
+        self._guard, self._coming = threading.Lock(), list[Coming]()
+
+    def take(self, folder: Path, upload: Coming) -> bool:
+        """Keeps what an upload may still send free for it, as long as it has something left; False where that is too much."""
+        with self._guard:
+            self._coming = [one for one in self._coming if one.left]
+            coming = sum(one.left for one in self._coming)  # before the folder is read: rather twice than not at all
+            fits = coming + _held(folder) + upload.left <= WAITING
+            self._coming += [upload] if fits else []
+            return fits
 
 
 def _held(folder: Path) -> int:
