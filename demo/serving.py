@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -61,7 +62,7 @@ class Patient(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.flow.write_paused:
+        if self.flow.write_paused or self.transport.get_protocol() is not self:
             return
         if self.cycle is None or self.cycle.response_complete:  # a request has come in part, however often it grows
             if self._limit is None:
@@ -70,6 +71,10 @@ class Patient(H11Protocol):
             self._watch()
         else:
             self._rest()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._rest()  # nothing of what comes now is told to this class, nor that the connection ends
+        super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         super().pause_writing()

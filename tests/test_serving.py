@@ -122,6 +122,24 @@ def test_a_stream_with_little_to_say_goes_on(impatient: None, flood: tuple) -> N
     assert httpx.get(f"{flood[0]}quiet", timeout=20).content == b"...."
 
 
+class Talk(asyncio.Protocol):
+    """What a connection becomes, of a library for it that need not be installed: it answers when others have been cut."""
+
+    def __init__(self, **given: object) -> None:
+        pass
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        asyncio.get_running_loop().call_later(2 * MOMENT, transport.write, b"still here")  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_became_another_is_left_alone(impatient: None) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    with running(FastAPI()) as (address, server):
+        server.config.ws_protocol_class = Talk
+        with connected(address, b"GET /talk HTTP/1.1\r\nHost: server\r\n" + upgrade + b"\r\n") as client:
+            assert client.recv(4096) == b"still here"
+
+
 def test_nobody_is_cut_for_an_application_that_is_late(impatient: None, flood: tuple) -> None:
     content = bytes(5 * BLOCK)
     assert httpx.post(f"{flood[0]}late", content=content, timeout=20).text == str(len(content))
