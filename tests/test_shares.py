@@ -24,19 +24,8 @@ from llama.audio import Waveform
 from tests.page_server import serving
 from tests.scripted_engine import RATE, Scripted
 
+pytest_plugins = ("tests.page_helpers",)  # its engine and its sessions
 PLAIN = Settings(seconds=2.0, seed=5)
-
-
-@pytest.fixture
-def engine() -> Scripted:
-    return Scripted()
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
 
 
 @pytest.fixture
