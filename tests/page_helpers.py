@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from demo.page import Page, State
-from demo.sessions import Sessions
+from demo.sessions import Session, Sessions
 from demo.uploads import Limits
 from demo.work import Settings, Work
 from llama import Waveform
@@ -35,8 +35,18 @@ def sessions(tmp_path: Path) -> Iterator[Sessions]:
 
 
 @pytest.fixture
-def page(engine: Scripted, sessions: Sessions) -> Page:
-    return Page(Work(engine, sessions, Limits()))
+def work(engine: Scripted, sessions: Sessions) -> Work:
+    return Work(engine, sessions, Limits())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Session:
+    return sessions.open()
+
+
+@pytest.fixture
+def page(work: Work) -> Page:
+    return Page(work)
 
 
 @pytest.fixture

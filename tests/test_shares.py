@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-import torch
 
 from demo.asked import LONGEST_TEXT
 from demo.conversation import Conversation
@@ -20,29 +19,11 @@ from demo.sessions import Session, Sessions
 from demo.shares import MOST_AT, MOST_OPEN, Shares
 from demo.uploads import Limits
 from demo.work import Answering, Settings, Update, Work
-from llama.audio import Waveform
 from tests.page_server import serving
-from tests.scripted_engine import RATE, Scripted
+from tests.scripted_engine import Scripted
 
-pytest_plugins = ("tests.page_helpers",)  # its engine and its sessions
+pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
-
-
-@pytest.fixture
-def work(engine: Scripted, sessions: Sessions) -> Work:
-    return Work(engine, sessions, Limits())  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    file = tmp_path / "mine.wav"
-    Waveform(torch.rand(1, 3 * RATE) - 0.5, RATE).write(file)
-    return file
 
 
 def answer(work: Work, session: Session, text: str, files: list[Path | bytes] | None = None) -> list[Update]:

@@ -8,46 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from scripted_engine import RATE, Scripted, piece
 
 from demo.conversation import Conversation
 from demo.refusals import MEMORY, Refused
 from demo.sessions import Session, Sessions
-from demo.uploads import Limits
 from demo.work import Settings, Update, Work
 from llama.audio import Waveform
 from llama.generation import GenerationOptions
+from tests.scripted_engine import Scripted, piece
 
+pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
-
-
-@pytest.fixture
-def engine() -> Scripted:
-    return Scripted()
-
-
-@pytest.fixture
-def sessions(tmp_path: Path):
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
-
-
-@pytest.fixture
-def work(engine: Scripted, sessions: Sessions) -> Work:
-    return Work(engine, sessions, Limits())
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    file = tmp_path / "mine.wav"
-    Waveform(torch.rand(1, 3 * RATE) - 0.5, RATE).write(file)
-    return file
 
 
 def answered(work: Work, session: Session, text: str, files=(), settings: Settings = PLAIN) -> list[Update]:
