@@ -50,7 +50,8 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
     from demo.sessions import Sessions
     from demo.work import Work
     from llama.apart import worth_it
-    from llama.engine import Engine, Stopped, alone
+    from llama.engine import Engine, alone
+    from llama.tickets import Stopped
 
     alone(model)
     sessions = Sessions(sweep_every=60)
@@ -148,8 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     few_arenas()
     try:
+        from demo.door import HERE
         from demo.login import Login
-        from demo.mount import HERE, serve
+        from demo.mount import serve
 
         login = Login.parse(values.auth) if values.auth is not None else None
         model = load_model(values)

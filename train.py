@@ -80,7 +80,7 @@ def with_songs(config: TrainConfig, stage: int, folder: str) -> TrainConfig:
 def make_data(config: TrainConfig) -> None:
     """The small set that a configuration may ask for, where it is not there yet; one process makes it, others wait."""
     if config.made is not None:
-        from DataSet.made_set import make_set
+        from DataSet.synthesis.made_set import make_set
         from llama.parallel import main_first
 
         with main_first(config.device):

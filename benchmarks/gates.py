@@ -28,16 +28,17 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from DataSet.made_set import LISTENING_LEADS, listening_set
+from DataSet.synthesis.made_set import LISTENING_LEADS, listening_set
 from llama.checkpoint import load
 from llama.config import MuMuConfig
 from llama.data import loader
 from llama.dialogue import Turn
+from llama.examples import Example
 from llama.features import prompts
 from llama.flags import DEFAULT_MODEL
 from llama.generation import GenerationOptions, decode, tokenize
 from llama.learner import whole
-from llama.manifests import Example, read_source
+from llama.manifests import read_source
 from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
 from llama.parallel import make_accelerator
 from llama.settings import ModelSettings, Source, TrainConfig

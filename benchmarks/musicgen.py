@@ -23,7 +23,8 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from llama.decoders import MusicGenDecoder
-from llama.synthesis import Request, quiet
+from llama.frozen import quiet
+from llama.synthesis import Request
 
 GUIDANCE = 3.0
 TARGET = 1.8

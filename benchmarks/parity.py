@@ -23,9 +23,9 @@ from transformers import MusicgenConfig, MusicgenForConditionalGeneration
 
 from llama.audio import Waveform
 from llama.config import MuMuConfig
-from llama.decoders import MusicGenDecoder, known_config, quiet
+from llama.decoders import MusicGenDecoder, known_config
 from llama.folder import ENCODERS
-from llama.frozen import KNOWN
+from llama.frozen import KNOWN, quiet
 from llama.generation import sample_top_p, top_p_filter
 from llama.mumu_llama import MuMuLLaMA
 from llama.projector import OutputProjector

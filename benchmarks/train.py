@@ -36,23 +36,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from DataSet.composer import sample_attributes
-from DataSet.made_set import Piece, load_player, make_set
+from DataSet.synthesis.composer import sample_attributes
+from DataSet.synthesis.made_set import Piece, load_player, make_set
 from llama.checkpoint import load
 from llama.config import AUDIO_TOKENS, LlamaConfig, MuMuConfig
-from llama.data import Batch, loader, write_row
+from llama.data import Batch, loader
+from llama.examples import Example
 from llama.flags import DEFAULT_MODEL
 from llama.learner import Lesson
 from llama.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
-from llama.manifests import Example
 from llama.mumu_llama import MuMuLLaMA
 from llama.order import Examples, Order
 from llama.overlay import NEW_ROWS
 from llama.parallel import make_accelerator
+from llama.preparation import learner_of
+from llama.rows import write_row
 from llama.settings import ModelSettings, Source, TrainConfig
 from llama.snapshots import Snapshots
 from llama.stages import stage, trainable
-from llama.training import Run, build, learner_of
+from llama.training import Run, build
 from llama.validation import turn_of
 
 THREADS = 1

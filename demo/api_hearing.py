@@ -9,9 +9,9 @@ from functools import partial
 
 from starlette.requests import Request
 
+from demo.asked import Asked
 from demo.refusals import telling
 from demo.takes import Heard, follow
-from demo.work import Asked
 
 
 class Hearing:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from demo import api_reply
 from demo.api_pieces import Pieces
 from demo.api_types import ApiError, Message, Wanted, as_api_error
+from demo.asked import STOPPED, Asked
 from demo.conversation import Conversation, Exchange, Piece
 from demo.files import write
 from demo.refusals import Refused, telling
-from demo.work import STOPPED, Asked, Work
+from demo.work import Work
 
 if TYPE_CHECKING:
     from demo.sessions import Session

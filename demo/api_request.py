@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo.api_types import ApiError, AudioFormat, Medium, Message, Role, Wanted, unknown_model
-from demo.work import Settings
+from demo.asked import Settings
 
 FORMATS: tuple[AudioFormat, ...] = ("wav", "flac", "mp3", "pcm16")
 STREAMED: tuple[AudioFormat, ...] = ("pcm16", "wav")  # whose beginning can be sent before the end is known

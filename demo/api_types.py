@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from demo.asked import Settings
 from demo.refusals import Refused
-from demo.work import Settings
 
 Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]

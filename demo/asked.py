@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from demo.conversation import Conversation, Piece
     from demo.uploads import Upload
     from llama.dialogue import Turn
-    from llama.engine import Ticket
+    from llama.tickets import Ticket
 
 TAKES = 8  # of one request at most
 LONGEST_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer

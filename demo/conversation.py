@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from demo.contents import Kind
 from demo.referring import again, chosen, for_it, leans, reworded, speaks_of
-from demo.uploads import Kind, Upload
+from demo.uploads import Upload
 from llama.dialogue import Turn
 from llama.notes import Score
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo import shown
+from demo.asked import Settings, Update
 from demo.card_html import card_html
 from demo.cards import Card, Medium
 from demo.conversation import Conversation
@@ -19,7 +20,7 @@ from demo.presence import Presence
 from demo.respond import address
 from demo.style import ASSETS, EXAMPLES
 from demo.uploads import Upload
-from demo.work import NOTHING, Settings, Update, Work
+from demo.work import NOTHING, Work
 
 if TYPE_CHECKING:
     from demo.sessions import Session

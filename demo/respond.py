@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from demo.api_access import caller, payer
+from demo.asked import Settings, Update
 from demo.conversation import Conversation
-from demo.work import NOTHING, Settings, Update
+from demo.work import NOTHING
 
 if TYPE_CHECKING:
     from demo.page import Page

@@ -16,11 +16,11 @@ from demo.sessions import new_name
 from llama.audio import Waveform
 
 if TYPE_CHECKING:
+    from demo.asked import Update
     from demo.conversation import Piece
     from demo.page import Ask
     from demo.sessions import Session
     from demo.uploads import Upload
-    from demo.work import Update
 
 
 def address(session: Session, file: Path) -> str:

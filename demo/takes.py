@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from llama.generation import Done
 
 if TYPE_CHECKING:
-    from llama.engine import Ticket
     from llama.generation import Event
+    from llama.tickets import Ticket
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.asked import LONGEST_TEXT, STOPPED, TAKES, Asked, Settings, Sounding, Update
+from demo.contents import Limits
 from demo.conversation import Conversation, repeat, turn
 from demo.referring import again
 from demo.refusals import Refused, telling
 from demo.run import Run
 from demo.shares import Shares
 from demo.takes import Heard, cancel, follow
-from demo.uploads import Limits, Upload, check_room, receive
+from demo.uploads import Upload, check_room, receive
 from llama.generation import tokenize
 
 if TYPE_CHECKING:
     from demo.sessions import Session, Sessions
     from llama.dialogue import Turn
-    from llama.engine import Engine, Ticket
+    from llama.engine import Engine
+    from llama.tickets import Ticket
 
 __all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Sounding", "Update", "Work"]
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.audio import Waveform
-from llama.frozen import check_report
-from llama.synthesis import Request, Sounding, check_folder, draft_folder, fit, quiet, read_json, reading
+from llama.frozen import check_report, quiet
+from llama.synthesis import Request, Sounding, check_folder, draft_folder, fit, read_json, reading
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5

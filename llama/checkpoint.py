@@ -30,8 +30,9 @@ from llama.assembly import (
     device_named,
     resolve_dtype,
 )
+from llama.audioldm2 import AudioLDM2Decoder
 from llama.config import AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
-from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
+from llama.decoders import MusicGenDecoder
 from llama.folder import CONFIG, ENCODERS, from_pretrained, is_own, own_state, save_pretrained, separate
 from llama.frozen import KNOWN, FrozenEncoder
 from llama.knn import PrototypeIndex

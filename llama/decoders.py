@@ -17,10 +17,10 @@ from llama.audio import Waveform
 from llama.audioldm2 import AudioLDM2Decoder
 from llama.encodec_stream import can_stream
 from llama.ensemble import Ensemble
-from llama.frozen import check_report, check_unexpected
+from llama.frozen import check_report, check_unexpected, quiet
 from llama.listening import Listening
 from llama.musicgen import Chooser, CodeModel, DelayedGrid, Sampling, Span, Weights, generate
-from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, quiet, read_json, reading
+from llama.synthesis import MusicDecoder, Request, Sounding, check_folder, draft_folder, read_json, reading
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from llama.adapters import Kept, Neighbours, Reduction, UnderstandingAdapter
 from llama.audio import Waveform
+from llama.audioldm2 import AudioLDM2Decoder
 from llama.config import MODALITIES
-from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
+from llama.decoders import MusicGenDecoder
 from llama.examples import Medium
 from llama.frozen import FrozenEncoder, own_precision
 from llama.media import load_frames, load_image

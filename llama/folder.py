@@ -19,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from llama.assembly import Dtype, State, assemble, attach, check_decoder, check_tokenizer, device_named, resolve_dtype
+from llama.audioldm2 import AudioLDM2Decoder
 from llama.config import DecoderSpec, MuMuConfig
-from llama.decoders import AudioLDM2Decoder, MusicGenDecoder
+from llama.decoders import MusicGenDecoder
 from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
 from llama.frozen import FrozenEncoder
 from llama.knn import PrototypeIndex

@@ -17,13 +17,13 @@ from llama.adapters import UnderstandingAdapter, join
 from llama.audio import Waveform
 from llama.cache import KVCache
 from llama.config import AUDIO_TOKENS, MODALITIES, MuMuConfig
-from llama.decoders import MusicDecoder
 from llama.dialogue import Turn
 from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
 from llama.knn import PrototypeIndex
 from llama.lora import merge_lora, unmerge_lora
 from llama.media import load_frames, load_image
 from llama.projector import OutputProjector
+from llama.synthesis import MusicDecoder
 from llama.tokenizer import Tokenizer
 from llama.transformer import MuMuOutput, Transformer
 
@@ -185,13 +185,13 @@ class MuMuLLaMA(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path, **arguments: Any) -> MuMuLLaMA:
         """Reads our own format from a folder or a hub name; see `llama.checkpoint.from_pretrained`."""
-        from llama.checkpoint import from_pretrained
+        from llama.folder import from_pretrained
 
         return from_pretrained(folder, **arguments)
 
     def save_pretrained(self, folder: str | Path, **arguments: Any) -> None:
         """Writes our own format; see `llama.checkpoint.save_pretrained`."""
-        from llama.checkpoint import save_pretrained
+        from llama.folder import save_pretrained
 
         save_pretrained(self, folder, **arguments)
 

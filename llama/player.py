@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from llama.audio import Waveform
 from llama.batching import advance
+from llama.frozen import quiet
 from llama.generation import Event, GenerationOptions, MusicChunk
 from llama.performing import RENDERERS, Band
-from llama.synthesis import quiet
 from llama.tickets import OUT_OF_MEMORY
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import Any
 from torch import nn
 
 from llama.assembly import OUTPUT
-from llama.checkpoint import load, save_pretrained, save_published
+from llama.checkpoint import load, save_published
 from llama.config import MODALITIES, MuMuConfig
 from llama.data import Batch, loader, once
 from llama.features import Features
-from llama.folder import is_own
+from llama.folder import is_own, save_pretrained
 from llama.learner import Learner, Lesson, own_name, take_neighbours
 from llama.order import WINDOW, Examples, Streams
 from llama.overlay import NEW_ROWS, Origin, check_base, check_origin, read_overlay, write_text

@@ -17,8 +17,8 @@ from PIL import Image
 from scripted_engine import RATE, Scripted
 
 from demo.api import build_router
+from demo.contents import Limits
 from demo.sessions import Sessions
-from demo.uploads import Limits
 from demo.work import Work
 
 Json = dict[str, Any]

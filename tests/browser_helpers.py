@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from demo.contents import Limits
 from demo.sessions import Sessions
-from demo.uploads import Limits
 from demo.work import Work
 from tests.page_server import serving
 from tests.scripted_engine import Scripted

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from demo.asked import Settings
+from demo.contents import Limits
 from demo.page import Page, State
 from demo.sessions import Session, Sessions
-from demo.uploads import Limits
-from demo.work import Settings, Work
+from demo.work import Work
 from llama import Waveform
 from tests.scripted_engine import RATE, Scripted
 

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 import gradio_app
 from demo import door
 from demo.login import Login
-from demo.mount import server
+from demo.serving import server
 from demo.work import Work
 
 

@@ -11,9 +11,9 @@ import torch
 
 from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
-from llama.engine import Busy
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.notes import Attributes, Note, Score
+from llama.tickets import Busy
 
 RATE = 8000
 SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())

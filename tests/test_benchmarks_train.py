@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gates, train
-from DataSet.made_set import make_set
+from DataSet.synthesis.made_set import make_set
 from llama.config import LlamaConfig
 from llama.flags import DEFAULT_MODEL
 

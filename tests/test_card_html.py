@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from demo import shown
+from demo.asked import Sounding, Update
 from demo.card_html import card_html
 from demo.cards import Card, Medium, Take
 from demo.page import Page
 from demo.style import ASSETS
-from demo.work import Sounding, Update
 from tests.page_helpers import SHORT, asked, files_of, record
 from tests.scripted_engine import Scripted
 

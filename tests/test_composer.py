@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from DataSet.captions import caption, number_words
-from DataSet.composer import compose, is_held_out, sample_attributes
-from DataSet.grooves import CLOSES, GROOVES
-from DataSet.melody import cells
-from DataSet.rendering import find_soundfonts, render
+from DataSet.synthesis.captions import caption, number_words
+from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
+from DataSet.synthesis.grooves import CLOSES, GROOVES
+from DataSet.synthesis.melody import cells
+from DataSet.synthesis.rendering import find_soundfonts, render
 from llama.notes import METRES, SCALES, STYLES, TEMPI, TRACKS, Attributes, timeline
 
 WALTZ = Attributes("flute", "strings", "waltz", 120, "minor", 3, drums=False, key=2)
@@ -156,7 +156,7 @@ def test_number_words(number: int, words: str) -> None:
 
 
 def test_missing_soundfonts_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("DataSet.rendering.SEARCHED", ())
+    monkeypatch.setattr("DataSet.synthesis.rendering.SEARCHED", ())
     with pytest.raises(FileNotFoundError, match="fluid-soundfont-gm"):
         find_soundfonts()
 

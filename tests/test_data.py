@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import load_file
 
 import llama
-from DataSet import dialogues
+from DataSet.synthesis import dialogues
 from llama import order as ordering
-from llama.data import IGNORE, Batch, collate, loader, once
+from llama.data import Batch, collate, loader, once
 from llama.dialogue import format_prompt
 from llama.examples import Example, Medium
-from llama.losses import answer_loss
+from llama.losses import IGNORE, answer_loss
 from llama.order import Examples, Order, Streams, place_of, read_examples, split
 from llama.rows import write_row
 from llama.settings import Source, TrainConfig

@@ -23,10 +23,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from llama.audio import Waveform
-from llama.decoders import AudioLDM2Decoder, MusicDecoder, MusicGenDecoder, known_config
+from llama.audioldm2 import AudioLDM2Decoder
+from llama.decoders import MusicGenDecoder, known_config
 from llama.encodec_stream import EncodecStream
 from llama.musicgen import CodeModel, DelayedGrid, Weights, sample
-from llama.synthesis import Request
+from llama.synthesis import MusicDecoder, Request
 
 VOCABULARY = 32
 PREFIX = "generation_model."

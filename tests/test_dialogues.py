@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DataSet import dialogues, habits, hearing, lore, questions, requests, synonyms
-from DataSet.clips import random_clip
-from DataSet.dialogues import MARKS, NOT_MUSIC, Dialogue, clip, edit, hear, nothing, picture, random_piece, talk, wish
-from DataSet.scenes import random_scene
-from DataSet.wishes import ACCOMPANIMENT, MOODS, OCCASIONS, PACES, STYLE_NAMES, SUBSTITUTES, complete
-from DataSet.wording import half, pick, spin, variants
+from DataSet.synthesis import dialogues, habits, hearing, lore, questions, requests, synonyms
+from DataSet.synthesis.clips import random_clip
+from DataSet.synthesis.dialogue import MARKS, Dialogue, random_piece
+from DataSet.synthesis.dialogues import clip, picture, talk, wish
+from DataSet.synthesis.edits import edit
+from DataSet.synthesis.hearing import NOT_MUSIC, hear, nothing
+from DataSet.synthesis.scenes import random_scene
+from DataSet.synthesis.wishes import ACCOMPANIMENT, MOODS, OCCASIONS, PACES, STYLE_NAMES, SUBSTITUTES, complete
+from DataSet.synthesis.wording import half, pick, spin, variants
 from llama.notes import KEYS
 
 PARAPHRASES = Path(__file__).parents[1] / "recipes" / "nano" / "paraphrases.json"

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from demo import mount
+from demo.contents import Limits
 from demo.sessions import Sessions
-from demo.uploads import Limits
 from demo.work import Work
 from tests.page_server import serving
 from tests.scripted_engine import Scripted

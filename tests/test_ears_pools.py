@@ -122,7 +122,7 @@ def test_the_balance_does_not_depend_on_the_preset() -> None:
 
 def test_a_written_soundfont_is_played(tmp_path: Path) -> None:
     pytest.importorskip("tinysoundfont")
-    from DataSet.rendering import Voice, stems
+    from DataSet.synthesis.rendering import Voice, stems
 
     wave = (20_000 * np.sin(2 * np.pi * 441 * np.arange(22_050) / 22_050)).astype(np.int16)
     write({(0, 73): [Sample(wave, 22_050, 69 + 12 * np.log2(441 / 440), 0, 127, (50, 22_000))]}, tmp_path / "one.sf2")

@@ -18,11 +18,12 @@ import llama
 from llama.audio import Waveform
 from llama.batching import Line, Words
 from llama.dialogue import Reply, Turn
-from llama.engine import Busy, Engine, Stopped, Ticket
+from llama.engine import Engine
 from llama.ensemble import Lanes, Part
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.listening import Listening
 from llama.performing import Performance
+from llama.tickets import Busy, Stopped, Ticket
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets/examples"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from DataSet import made_set
-from DataSet.composer import is_held_out
-from DataSet.made_set import LISTENING_LEADS, listening_set, main, make_set
+from DataSet.synthesis import made_set
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.made_set import LISTENING_LEADS, listening_set, main, make_set
 from llama.audio import Waveform
 from llama.manifests import read_source
 from llama.media import load_frames, load_image

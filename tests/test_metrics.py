@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama import metrics
 from llama.notes import TRACKS
 

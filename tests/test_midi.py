@@ -10,7 +10,7 @@ import mido
 import numpy as np
 import pytest
 
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama.midi import CHANNELS, to_midi, write_midi
 from llama.notes import Attributes, Note, Score
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from DataSet import dialogues
-from DataSet.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
 from recipes.nano import photographs, sights
 
 MOOD, ENERGY = list(sights.LABELS).index("mood"), list(sights.LABELS).index("energy")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from DataSet import dialogues
+from DataSet.synthesis import dialogues
 from llama.adapters import build_pool
 from llama.losses import IGNORE
 from llama.tokenizer import Tokenizer

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers import normalizers
 
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama import note_codec
 from llama.decoders import MusicGenDecoder
 from llama.note_codec import NoteCodecConfig, NoteCodecModel

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from demo.asked import Settings
 from demo.chunks import under_way
 from demo.page import Page, State
 from demo.presence import Presence
-from demo.work import Settings
 from llama import Waveform
 from tests.page_helpers import SHORT, asked, files_of
 from tests.scripted_engine import Scripted

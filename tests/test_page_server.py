@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 import gradio_app
+from demo.contents import Limits
+from demo.door import HERE, refusal
 from demo.login import Login
-from demo.mount import HERE, refusal
 from demo.page import Page
 from demo.sessions import Sessions
-from demo.uploads import Limits
 from demo.work import Work
 from llama import Waveform
 from tests.page_helpers import asked

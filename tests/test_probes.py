@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import evaluate
-from DataSet import dialogues
-from DataSet.clips import MOTIONS, Clip, film
-from DataSet.composer import compose, sample_attributes
-from DataSet.scenes import ENERGIES, MOODS, Scene
-from DataSet.wishes import complete, music_for_picture
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.clips import MOTIONS, Clip, film
+from DataSet.synthesis.composer import compose, sample_attributes
+from DataSet.synthesis.scenes import ENERGIES, MOODS, Scene
+from DataSet.synthesis.wishes import complete, music_for_picture
 from llama.notes import STYLES
 from recipes.nano import (
     listening,

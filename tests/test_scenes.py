@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from DataSet.clips import FRAMES, Clip, film, random_clip
-from DataSet.scenes import MOODS, PLACES, Scene, draw, random_scene
-from DataSet.wishes import complete, even_tempo, full_caption, music_for_clip, music_for_picture
+from DataSet.synthesis.clips import FRAMES, Clip, film, random_clip
+from DataSet.synthesis.scenes import MOODS, PLACES, Scene, draw, random_scene
+from DataSet.synthesis.wishes import complete, even_tempo, full_caption, music_for_clip, music_for_picture
 
 
 def _pixels(**changes: object) -> np.ndarray:

@@ -20,10 +20,11 @@ import pytest
 import gradio_app
 import llama
 from benchmarks.served import Answer, Wish, ask, server, wish
+from demo.asked import Settings
 from demo.conversation import Conversation
 from demo.refusals import Refused
 from demo.sessions import Sessions
-from demo.work import Settings, Work
+from demo.work import Work
 from llama.batching import Words
 from llama.engine import Engine
 from llama.generation import GenerationOptions

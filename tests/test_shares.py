@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from demo.asked import LONGEST_TEXT
+from demo.asked import LONGEST_TEXT, Settings, Update
+from demo.contents import Limits
 from demo.conversation import Conversation
 from demo.page import Page, State
 from demo.refusals import Refused
 from demo.sessions import Session, Sessions
 from demo.shares import MOST_AT, MOST_OPEN, Shares
-from demo.uploads import Limits
-from demo.work import Answering, Settings, Update, Work
+from demo.work import Answering, Work
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
 

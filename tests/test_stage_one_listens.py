@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from DataSet.made_set import LISTENING_LEADS, LISTENING_QUESTION, listening_set
+from DataSet.synthesis.made_set import LISTENING_LEADS, LISTENING_QUESTION, listening_set
 from llama import GenerationOptions, MuMuLLaMA, Turn, Waveform, load
 from llama.settings import ModelSettings, Source, TrainConfig
 from llama.training import fit

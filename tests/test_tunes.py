@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DataSet.tunes import Tune, arrange, attributes_for, harmonise, load, read_abc, save
+from DataSet.synthesis.tunes import Tune, arrange, attributes_for, harmonise, load, read_abc, save
 from llama.notes import Attributes
 from recipes.nano.render import tunes_of
 

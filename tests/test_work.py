@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from demo.asked import Settings, Update
 from demo.conversation import Conversation
 from demo.refusals import MEMORY, Refused
 from demo.sessions import Session, Sessions
-from demo.work import Settings, Update, Work
+from demo.work import Work
 from llama.audio import Waveform
 from llama.generation import GenerationOptions
 from tests.scripted_engine import Scripted, piece

@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file
 
 import train
-from DataSet.made_set import make_set
+from DataSet.synthesis.made_set import make_set
 from llama.data import collate
 from llama.examples import Example
 from llama.learner import Lesson

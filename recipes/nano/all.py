@@ -43,7 +43,7 @@ def _stage(number: int) -> Step:
 
 STEPS = (
     Step("vocabulary", "recipes.nano.words", "{work}/tokenizer.model"),
-    Step("tunes", "DataSet.tunes", "{work}/tunes.json"),
+    Step("tunes", "DataSet.synthesis.tunes", "{work}/tunes.json"),
     Step("fonts", "recipes.nano.fonts", "{work}/samples --out {work}/fonts"),
     Step("clips", "recipes.nano.render", "--out {work}/data --clips 12000 --tunes {work}/tunes.json --fonts {work}/fonts"),
     Step("instruments", "recipes.nano.bank", "--out {work}/codec"),

@@ -18,7 +18,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from DataSet.rendering import find_soundfonts
+from DataSet.synthesis.rendering import find_soundfonts
 from llama.note_codec import NoteCodecConfig, NoteCodecModel
 from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEAD_FLOOR, LEADS
 from llama.sampler import LOOPED, PERCUSSION, SAMPLE_RATE

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import MusicgenForCausalLM, PreTrainedTokenizerFast, T5EncoderModel
 
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama.note_codes import (
     BOOKS,
     CODEBOOK_SIZE,

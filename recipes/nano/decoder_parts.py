@@ -20,9 +20,9 @@ from transformers import (
     T5EncoderModel,
 )
 
-from DataSet.captions import caption_and_mentions
-from DataSet.composer import sample_attributes
-from DataSet.wishes import full_caption
+from DataSet.synthesis.captions import caption_and_mentions
+from DataSet.synthesis.composer import sample_attributes
+from DataSet.synthesis.wishes import full_caption
 from llama.note_codes import BOOKS, CODEBOOK_SIZE
 from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
 

@@ -1,6 +1,6 @@
 """Makes assets/examples: short recordings, pictures and clips of our own, none of them in any training set.
 
-    python -m recipes.nano.examples          needs the soundfonts that `DataSet.rendering.find_soundfonts` names
+    python -m recipes.nano.examples          needs the soundfonts that `DataSet.synthesis.rendering.find_soundfonts` names
 
 Recordings are held-out combinations of the composer; pictures and clips come from seeds that training never draws.
 """
@@ -14,11 +14,12 @@ import av
 import numpy as np
 import torch
 
-from DataSet.clips import Clip, film
-from DataSet.composer import Attributes, compose, is_held_out
-from DataSet.rendering import find_soundfonts, render
-from DataSet.scenes import Scene, draw
+from DataSet.synthesis.clips import Clip, film
+from DataSet.synthesis.composer import compose, is_held_out
+from DataSet.synthesis.rendering import find_soundfonts, render
+from DataSet.synthesis.scenes import Scene, draw
 from llama.audio import Waveform
+from llama.notes import Attributes
 
 FOLDER = Path(__file__).parents[2] / "assets/examples"
 SECONDS, RATE = 10.0, 24_000

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel, VivitConfig, VivitModel
 
-from DataSet.clips import FRAMES, MOTIONS, PULSES, film, random_clip
-from DataSet.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS, draw, random_scene
+from DataSet.synthesis.clips import FRAMES, MOTIONS, PULSES, film, random_clip
+from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS, draw, random_scene
 
 SIDE = 64
 HEADS = {

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from DataSet.scenes import ENERGIES, MOODS, PLACES
-from DataSet.wishes import music_for_picture
+from DataSet.synthesis.scenes import ENERGIES, MOODS, PLACES
+from DataSet.synthesis.wishes import music_for_picture
 from llama.audio import Waveform
 from llama.metrics import mode_of_chroma, tempo_from_onsets
 from llama.notes import LEADS, TRACKS, Score

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from DataSet import dialogues
-from DataSet.clips import random_clip
-from DataSet.dialogues import MARKS, NOT_MUSIC, Dialogue
-from DataSet.habits import typed
-from DataSet.made_set import write_clip
-from DataSet.scenes import draw, random_scene
-from DataSet.wording import chance
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.clips import random_clip
+from DataSet.synthesis.dialogue import MARKS, Dialogue
+from DataSet.synthesis.habits import typed
+from DataSet.synthesis.hearing import NOT_MUSIC
+from DataSet.synthesis.made_set import write_clip
+from DataSet.synthesis.scenes import draw, random_scene
+from DataSet.synthesis.wording import chance
 from llama.notes import Attributes
 from recipes.nano.ears_data import CLIP_SAMPLES, SAMPLE_RATE
 from recipes.nano.material import AUDIO_SETS, NOTHING, labelled

@@ -18,11 +18,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from DataSet import dialogues
-from DataSet.composer import is_held_out
-from DataSet.dialogues import NOT_MUSIC, Dialogue
-from DataSet.habits import typed
-from DataSet.wording import chance
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.habits import typed
+from DataSet.synthesis.hearing import NOT_MUSIC
+from DataSet.synthesis.wording import chance
 from llama.adapters import build_pool
 from llama.config import AdapterConfig
 from llama.dialogue import format_prompt

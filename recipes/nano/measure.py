@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import clips, dialogues, phrases, questions, scenes
-from DataSet.captions import STYLE_WORDS
-from DataSet.dialogues import Dialogue
-from DataSet.wishes import ACCOMPANIMENT
-from DataSet.wording import pick
+from DataSet.synthesis import clips, dialogues, phrases, questions, scenes
+from DataSet.synthesis.captions import STYLE_WORDS
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.wishes import ACCOMPANIMENT
+from DataSet.synthesis.wording import pick
 from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions

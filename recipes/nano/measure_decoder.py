@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from DataSet.captions import TEMPO_WORDS, caption_and_mentions
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.captions import TEMPO_WORDS, caption_and_mentions
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama.decoders import MusicGenDecoder
 from llama.note_codes import BOOKS, FRAME_RATE, decode
 from llama.notes import LEADS, SCALES, TRACKS, Attributes, Score, closing_bars, timeline

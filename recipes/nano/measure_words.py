@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import dialogues, lore, questions
-from DataSet.composer import is_held_out
-from DataSet.dialogues import Dialogue
-from DataSet.wishes import edited, full_caption
-from DataSet.wording import pick
+from DataSet.synthesis import dialogues, lore, questions
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.wishes import edited, full_caption
+from DataSet.synthesis.wording import pick
 from llama.dialogue import format_prompt
 from llama.generation import GenerationOptions, decode
 from llama.lora import LoRALinear

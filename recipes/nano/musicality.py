@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from DataSet.composer import compose, sample_attributes
-from DataSet.grooves import TRIADS
-from DataSet.tunes import Tune, harmonise, load
+from DataSet.synthesis.composer import compose, sample_attributes
+from DataSet.synthesis.grooves import TRIADS
+from DataSet.synthesis.tunes import Tune, harmonise, load
 from llama.metrics import notes_in_key
 from llama.notes import QUALITIES, SCALES, Score, timeline
 
@@ -133,7 +133,7 @@ def shown(band: Mapping[str, Mapping[str, float]], ours: Mapping[str, Mapping[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tunes", type=Path, required=True, help="JSON that DataSet.tunes wrote")
+    parser.add_argument("--tunes", type=Path, required=True, help="JSON that DataSet.synthesis.tunes wrote")
     parser.add_argument("--decoder", type=Path, help="folder of a trained decoder, to judge its pieces too")
     parser.add_argument("--pieces", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=32.0)

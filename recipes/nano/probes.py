@@ -3,7 +3,7 @@
     python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
 
 DATA is the recipe's work folder: data/test_same, test_unseen, test_kin, test_tunes, noise_test (recipes.nano.render), tunes.json
-(DataSet.tunes) and photographs/ (recipes.nano.photographs). What is not there is measured on the shipped examples, or named as
+(DataSet.synthesis.tunes) and photographs/ (recipes.nano.photographs). What is not there is measured on the shipped examples, or named as
 not measured. Writes probes.json, probes.md and probes.png.
 """
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from DataSet import chatter, dialogues, phrases
-from DataSet import clips as drawn
-from DataSet.composer import is_held_out
-from DataSet.dialogues import Dialogue
-from DataSet.requests import capital
-from DataSet.scenes import MOODS
-from DataSet.wishes import edited
-from DataSet.wording import pick
+from DataSet.synthesis import chatter, dialogues, phrases
+from DataSet.synthesis import clips as drawn
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.requests import capital
+from DataSet.synthesis.scenes import MOODS
+from DataSet.synthesis.wishes import edited
+from DataSet.synthesis.wording import pick
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
 from llama.media import load_frames

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import dialogues, questions
-from DataSet.wording import pick
+from DataSet.synthesis import dialogues, questions
+from DataSet.synthesis.wording import pick
 from llama.audio import Waveform
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, write_words

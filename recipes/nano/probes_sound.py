@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from DataSet import dialogues
-from DataSet.tunes import load
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.tunes import load
 from llama.dialogue import Turn
 from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
 from llama.metrics import clipped, largest_step
@@ -35,7 +35,7 @@ def pieces(probing: Probing) -> None:
     clean(probing, made)
     tunes = probing.data / "tunes.json"
     if not tunes.exists():
-        probing.report.missing.append(f"musicality beside real tunes: {tunes} is not there; python -m DataSet.tunes {tunes} makes it")
+        probing.report.missing.append(f"musicality beside real tunes: {tunes} is not there; python -m DataSet.synthesis.tunes {tunes} makes it")
         return
     band, rows = musicality.table(load(tunes)), [musicality.figures(musicality.melody(one.reply.score)) for one in made if one.reply.score]
     for name in JUDGED:

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from DataSet import tunes
-from DataSet.composer import compose, is_held_out, sample_attributes
-from DataSet.rendering import find_soundfonts
-from DataSet.tunes import Tune
+from DataSet.synthesis import tunes
+from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
+from DataSet.synthesis.rendering import find_soundfonts
+from DataSet.synthesis.tunes import Tune
 from llama.notes import Attributes, Score
 from recipes.nano import noises, studio
 from recipes.nano.ears_data import (
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the sets")
     parser.add_argument("--clips", type=int, default=12000, help="training clips")
     parser.add_argument("--tests", type=int, default=300, help="clips in each test set")
-    parser.add_argument("--tunes", type=Path, help="tunes as written by DataSet.tunes; without it our own pieces alone")
+    parser.add_argument("--tunes", type=Path, help="tunes as written by DataSet.synthesis.tunes; without it our own pieces alone")
     parser.add_argument("--fonts", type=Path, help="folder with soundfonts of one's own, as recipes.nano.fonts writes them")
     options = parser.parse_args()
     torch.set_num_threads(1)

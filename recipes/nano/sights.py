@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from DataSet.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
+from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
 
 LIST = Path(__file__).with_name("photographs_train.json")
 LABELS: Mapping[str, Sequence[str]] = {"place": PLACES, "light": LIGHTS, "weather": WEATHERS, "mood": MOODS, "energy": ENERGIES}

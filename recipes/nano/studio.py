@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from DataSet.rendering import Voice, stems
+from DataSet.synthesis.rendering import Voice, stems
 from llama.notes import ACCOMPANIMENTS, BASSES, LEADS, Score
 
 SAMPLE_RATE = 24_000

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from DataSet.composer import compose, sample_attributes
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama.notes import DRUMS, METRES, STYLES, Note, Score, bass_root
 
 PIECES, TESTED = 1500, 300

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from DataSet import clips, dialogues, habits, scenes
-from DataSet.captions import caption
-from DataSet.dialogues import MARKS
+from DataSet.synthesis import clips, dialogues, habits, scenes
+from DataSet.synthesis.captions import caption
+from DataSet.synthesis.dialogue import MARKS
 from llama.dialogue import PROMPT
 
 # The frame of every prompt is a handful of pieces instead of thirty: a third of all work in training.

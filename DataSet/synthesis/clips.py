@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DataSet.scenes import Scene, draw, random_scene
+from DataSet.synthesis.scenes import Scene, draw, random_scene
 
 MOTIONS = ("slow", "medium", "fast")
 PULSES = ("none", "threes", "fours")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from DataSet import lore, questions, synonyms
-from DataSet.captions import STYLE_WORDS
-from DataSet.dialogue import CHOICES, Dialogue, random_piece
-from DataSet.edits import edit
-from DataSet.requests import an, capital, with_article
-from DataSet.wishes import ACCOMPANIMENT
-from DataSet.wording import chance, one, pick, say, spin
+from DataSet.synthesis import lore, questions, synonyms
+from DataSet.synthesis.captions import STYLE_WORDS
+from DataSet.synthesis.dialogue import CHOICES, Dialogue, random_piece
+from DataSet.synthesis.edits import edit
+from DataSet.synthesis.requests import an, capital, with_article
+from DataSet.synthesis.wishes import ACCOMPANIMENT
+from DataSet.synthesis.wording import chance, one, pick, say, spin
 from llama.notes import KEYS, MODES, Attributes
 
 COUNT = {3: "three", 4: "four"}

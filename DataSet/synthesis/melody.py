@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from DataSet.grooves import CELLS, CLOSES, HALVES, PACES
+from DataSet.synthesis.grooves import CELLS, CLOSES, HALVES, PACES
 from llama.notes import SCALES, Attributes
 
 LOWEST, HIGHEST = 2, 15  # degrees a melody moves within

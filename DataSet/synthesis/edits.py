@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from DataSet import lore, phrases, requests, synonyms
-from DataSet.dialogue import Dialogue, music
-from DataSet.requests import an, capital, with_article
-from DataSet.wishes import SUBSTITUTES, edited, even_tempo
-from DataSet.wording import chance, one, pick, spin
+from DataSet.synthesis import lore, phrases, requests, synonyms
+from DataSet.synthesis.dialogue import Dialogue, music
+from DataSet.synthesis.requests import an, capital, with_article
+from DataSet.synthesis.wishes import SUBSTITUTES, edited, even_tempo
+from DataSet.synthesis.wording import chance, one, pick, spin
 from llama.notes import ACCOMPANIMENTS, LEADS, MODES, STYLES, TEMPI, Attributes
 
 _MUCH = tuple(name for name in phrases.MUCH if name)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from DataSet.wishes import full_caption
-from DataSet.wording import chance, one
+from DataSet.synthesis.wishes import full_caption
+from DataSet.synthesis.wording import chance, one
 from llama.notes import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
 
 MARKS = "".join(f"[AUD{index}]" for index in range(8))

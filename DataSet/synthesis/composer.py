@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DataSet.grooves import BRIDGES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
-from DataSet.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, find_ideas, spell, write
-from DataSet.melody import BRIDGES as BRIDGE_FORMS
+from DataSet.synthesis.grooves import BRIDGES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
+from DataSet.synthesis.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, find_ideas, spell, write
+from DataSet.synthesis.melody import BRIDGES as BRIDGE_FORMS
 from llama.notes import (
     ACCOMPANIMENTS,
     DRUM_VELOCITY,

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from DataSet import lore, synonyms
-from DataSet.captions import NEUTRAL
-from DataSet.wishes import MOODS, PACES, STYLE_NAMES, SUBSTITUTES, even_tempo
-from DataSet.wording import chance, one, pick, say
+from DataSet.synthesis import lore, synonyms
+from DataSet.synthesis.captions import NEUTRAL
+from DataSet.synthesis.wishes import MOODS, PACES, STYLE_NAMES, SUBSTITUTES, even_tempo
+from DataSet.synthesis.wording import chance, one, pick, say
 from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES, TEMPI
 
 WHOLE_NAMES = ("ballad", "waltz", "lullaby", "love song", "folk song", "slow song", "hymn", "minuet", "Viennese waltz", "mazurka", "power ballad", "chanson", "romance", "musette")

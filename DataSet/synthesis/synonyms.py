@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from DataSet.captions import number_words
-from DataSet.wording import chance, one, spin
+from DataSet.synthesis.captions import number_words
+from DataSet.synthesis.wording import chance, one, spin
 
 LEAD_NAMES: Mapping[str, tuple[str, ...]] = {
     "piano": ("piano", "piano", "grand piano", "acoustic piano", "upright piano", "concert piano", "old piano", "soft piano", "pianoforte"),

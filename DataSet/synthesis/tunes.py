@@ -4,7 +4,7 @@
 chord for every bar, `arrange` sets a tune in a style, metre, key and tempo with the grooves of our own pieces. Nothing
 of the tunes is shipped; `collect` reads them from where they are installed, and one in eight is kept for testing.
 
-    python -m DataSet.tunes build/nano/tunes.json
+    python -m DataSet.synthesis.tunes build/nano/tunes.json
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from DataSet.composer import Harmony, _write_ending, _Writer
-from DataSet.grooves import FILLS, GROOVES, TRIADS, Groove
+from DataSet.synthesis.composer import Harmony, _write_ending, _Writer
+from DataSet.synthesis.grooves import FILLS, GROOVES, TRIADS, Groove
 from llama.notes import (
     GATES,
     LEAD_FLOOR,

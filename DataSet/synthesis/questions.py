@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from DataSet.wording import chance, one, pick, say
+from DataSet.synthesis.wording import chance, one, pick, say
 
 _IT = "{the music|this music|this piece|the piece|this recording|this song|the song|this track|it|it|it|this|that|the tune|this clip|the sample|this file|the excerpt|the audio|my recording|the mp3}"
 _HERE = "{||| here| in this| in it| there| in the recording| of this| on this track}"

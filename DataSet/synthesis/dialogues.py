@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from DataSet import chatter, lore, phrases, questions, requests, synonyms
-from DataSet.dialogue import MARKS, Dialogue, music, random_piece
-from DataSet.edits import edit
-from DataSet.hearing import NOT_MUSIC, describe, fact, hear, nothing
-from DataSet.requests import an, capital, with_article
-from DataSet.wishes import (
+from DataSet.synthesis import chatter, lore, phrases, questions, requests, synonyms
+from DataSet.synthesis.dialogue import MARKS, Dialogue, music, random_piece
+from DataSet.synthesis.edits import edit
+from DataSet.synthesis.hearing import NOT_MUSIC, describe, fact, hear, nothing
+from DataSet.synthesis.requests import an, capital, with_article
+from DataSet.synthesis.wishes import (
     COMPOSERS,
     DAYS,
     MOODS,
@@ -33,7 +33,7 @@ from DataSet.wishes import (
     music_for_clip,
     music_for_picture,
 )
-from DataSet.wording import chance, half, one, pick, say, spin
+from DataSet.synthesis.wording import chance, half, one, pick, say, spin
 from llama.notes import LEADS, Attributes
 
 __all__ = ["MARKS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from DataSet.captions import DRUM_WORDS, METRE_WORDS, MODE_WORDS, STYLE_WORDS, TEMPO_WORDS
+from DataSet.synthesis.captions import DRUM_WORDS, METRE_WORDS, MODE_WORDS, STYLE_WORDS, TEMPO_WORDS
 from llama.notes import KEYS, TEMPI, Attributes
 
 Wish = Mapping[str, Any]  # some of the fields of Attributes

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from DataSet.wording import one, pick
+from DataSet.synthesis.wording import one, pick
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "country": tuple("France Italy Peru Japan Kenya Canada Spain Norway Germany Brazil India China Mexico Egypt Greece Turkey Poland Sweden Chile Nepal Ireland Portugal Australia Ghana Cuba Iran".split()),

@@ -1,7 +1,7 @@
 """A small, fully labelled set in the published JSON forms, made here: composed, drawn and filmed by rule, no download.
 
-    python -m DataSet.made_set FOLDER --pieces 240 --seed 0
-    python -m DataSet.made_set FOLDER --pieces 240 --listening    # one question, whose answer is only in the sound
+    python -m DataSet.synthesis.made_set FOLDER --pieces 240 --seed 0
+    python -m DataSet.synthesis.made_set FOLDER --pieces 240 --listening    # one question, whose answer is only in the sound
 
 Music is played with the recorded notes that lie in ckpts/nano/decoder, so no soundfont is needed. Item number i is the
 same in a set of any size. A set that was stopped half way goes on where it stopped; one that is whole is left alone.
@@ -24,19 +24,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from DataSet import dialogues, edits, hearing
-from DataSet.clips import Clip, film, random_clip
-from DataSet.composer import Attributes, compose, is_held_out, sample_attributes
-from DataSet.dialogue import MARKS, Dialogue
-from DataSet.habits import typed
-from DataSet.made_folder import Contents, Log, Writer, make_folder
-from DataSet.scenes import Scene, draw, random_scene
-from DataSet.wishes import full_caption
+from DataSet.synthesis import dialogues, edits, hearing
+from DataSet.synthesis.clips import Clip, film, random_clip
+from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
+from DataSet.synthesis.dialogue import MARKS, Dialogue
+from DataSet.synthesis.habits import typed
+from DataSet.synthesis.made_folder import Contents, Log, Writer, make_folder
+from DataSet.synthesis.scenes import Scene, draw, random_scene
+from DataSet.synthesis.wishes import full_caption
 from llama.audio import Waveform
 from llama.flags import USER_ERRORS, sentence
+from llama.notes import Attributes
 from llama.sampler import SAMPLE_RATE, BankEntry, Sampler
 
-DECODER = Path(__file__).resolve().parent.parent / "ckpts/nano/decoder"
+DECODER = Path(__file__).resolve().parents[2] / "ckpts/nano/decoder"
 SHORTEST, LONGEST = 6.0, 10.0  # seconds of a piece
 PICTURE, FRAME, FRAME_RATE = (128, 128), 96, 8
 # Without threads and assembler code, for the same bytes each time: x264's fast routines look at memory nobody has written.

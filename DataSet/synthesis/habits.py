@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from DataSet.wording import chance, one, spin
+from DataSet.synthesis.wording import chance, one, spin
 
 BEFORE = ("Please: ", "Listen: ", "Tell me: ", "Hello! ", "Question: ", "Hi, ", "Now: ", "OK. ", "And now: ", "I have a question. ", "So, ", "{Hey|Hi|Hello|Yo|Dear MuMu|Good morning|Good evening}{,|!|} ", "{Ok|Okay|Alright|Right|Well|Sorry|Actually|Hm|Um|Uh|Also|And}{,|} ", "{Quick|Silly|Stupid|Random|Next} {question|request}{:|,| -} ",
           "{Excuse me|Pardon|Forgive me|If I may}{,|:} ", "{Dear|My dear} {computer|machine|friend|musician}, ", "{MuMu|Bot|Computer|Maestro|DJ}{,|:} ", "{Thanks|Nice|Great|Cool|Wow|Lovely}{!|.|,} ", "{First of all|To begin with|One more thing|By the way|btw|Anyway}{,|:} ", "{lol|haha|hmm|pls|plz|yo}{,|} ")

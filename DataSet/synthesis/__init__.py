@@ -1,0 +1,1 @@
+"""What makes data from nothing: composer, melodies, scenes, dialogues and requests."""
