@@ -27,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_probes(values: argparse.Namespace) -> None:
-    from recipes.nano.probes import markdown, run
+    from recipes.nano.evaluation.probes import run
+    from recipes.nano.evaluation.report import markdown
 
     print(markdown(run(load_model(values), Path(values.model), values.data, values.count, values.out)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.nano import card
+from recipes.nano.evaluation import model_card as card
 
 TEXT = f"# A card\n\nby hand\n\n{card.BEGIN}\nold\n{card.END}\n\nalso by hand\n"
 

@@ -28,7 +28,7 @@ from llama.order import Examples, Order, Streams, place_of, read_examples, split
 from llama.rows import write_row
 from llama.settings import Source, TrainConfig
 from llama.tokenizer import Tokenizer
-from recipes.nano.material import Library, Writer
+from recipes.nano.language.cached_data import Library, Writer
 
 LONG = "Naïve café music ♪ for a very long evening at the sea, slowly, with a piano and strings. " * 3
 

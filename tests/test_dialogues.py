@@ -20,7 +20,7 @@ from DataSet.synthesis.wishes import ACCOMPANIMENT, MOODS, OCCASIONS, PACES, STY
 from DataSet.synthesis.wording import half, pick, spin, variants
 from llama.notes import KEYS
 
-PARAPHRASES = Path(__file__).parents[1] / "recipes" / "nano" / "paraphrases.json"
+PARAPHRASES = Path(__file__).parents[1] / "recipes" / "nano" / "evaluation" / "paraphrases.json"
 
 
 def _all(rng: np.random.Generator, held_out: bool) -> list[Dialogue]:

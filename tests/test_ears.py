@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from llama.notes import Attributes, Note, Score
-from recipes.nano.ears_data import (
+from recipes.nano.audio_encoder.harmony_pretraining import rotate
+from recipes.nano.audio_encoder.model import Listener, Teacher
+from recipes.nano.rendering.clip_set import (
     CLIP_SAMPLES,
     HOP,
     RECEPTIVE,
@@ -23,9 +25,7 @@ from recipes.nano.ears_data import (
     tempo_of,
     tempo_targets,
 )
-from recipes.nano.ears_harmony import rotate
-from recipes.nano.ears_model import Listener, Teacher
-from recipes.nano.render import roll
+from recipes.nano.rendering.render_clips import roll
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,
           "key": 11}

@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from llama.notes import Attributes, Note, Score
-from recipes.nano import noises, studio
-from recipes.nano.ears_data import (
+from recipes.nano.audio_encoder.harmony_pretraining import teach_harmony
+from recipes.nano.audio_encoder.pools import CROP, IGNORED, Bands, Pools, hear, losses, right, varied
+from recipes.nano.rendering import audio_mix as studio
+from recipes.nano.rendering import non_music as noises
+from recipes.nano.rendering.clip_set import (
     AUDIO,
     CLIP_SAMPLES,
     FRAMES,
@@ -22,9 +25,7 @@ from recipes.nano.ears_data import (
     packed,
     unpacked,
 )
-from recipes.nano.ears_harmony import teach_harmony
-from recipes.nano.ears_pools import CROP, IGNORED, Bands, Pools, hear, losses, right, varied
-from recipes.nano.fonts import Sample, write
+from recipes.nano.rendering.soundfonts import Sample, write
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,
           "key": 11, "kind": "music"}

@@ -13,7 +13,8 @@ from PIL import Image
 
 from DataSet.synthesis import dialogues
 from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
-from recipes.nano import photographs, sights
+from recipes.nano.vision_encoder import augmentation as sights
+from recipes.nano.vision_encoder import photographs
 
 MOOD, ENERGY = list(sights.LABELS).index("mood"), list(sights.LABELS).index("energy")
 

@@ -14,10 +14,11 @@ from DataSet.synthesis import dialogues
 from llama.adapters import build_pool
 from llama.losses import IGNORE
 from llama.tokenizer import Tokenizer
-from recipes.nano.ears_data import AUDIO, HEARD, LEARNED
-from recipes.nano.material import Library, Row, Writer, batches, ideal, library, load_pools, pad
-from recipes.nano.measure import right, said
-from recipes.nano.stages import SHARES, encode, fresh
+from recipes.nano.audio_encoder.exported_pools import load_pools
+from recipes.nano.evaluation.measure import right, said
+from recipes.nano.language.cached_data import Library, Row, Writer, batches, ideal, library, pad
+from recipes.nano.language.train_cached import SHARES, encode, fresh
+from recipes.nano.rendering.clip_set import AUDIO, HEARD, LEARNED
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from llama.manifests import read_source
 from llama.notes import Attributes
 from llama.settings import Source, read_config
 from recipes.nano import all as recipe
-from recipes.nano.lists import SHARES, Media, write_lists
+from recipes.nano.language.datasets import SHARES, Media, write_lists
 
 PIECE = Attributes("flute", "piano", "waltz", 100, "major", 3, True, 2)
 SEEN = {"place": "sea", "light": "day", "weather": "clear", "mood": "calm", "energy": "low"}

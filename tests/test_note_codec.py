@@ -38,8 +38,8 @@ from llama.note_codes import (
 )
 from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
 from llama.sampler import CEILING, PERCUSSION, SAMPLE_RATE
-from recipes.nano.bank import Recorded, pack
-from recipes.nano.decoder_parts import CONDITION_TOKENS, build, export, keys_as_words, train_tokenizer
+from recipes.nano.music_decoder.model import CONDITION_TOKENS, build, export, keys_as_words, train_tokenizer
+from recipes.nano.music_decoder.sample_bank import Recorded, pack
 
 ROCK = Attributes("trumpet", "organ", "rock", 132, "minor", 4, drums=True, key=9)
 

@@ -18,16 +18,13 @@ from DataSet.synthesis.composer import compose, sample_attributes
 from DataSet.synthesis.scenes import ENERGIES, MOODS, Scene
 from DataSet.synthesis.wishes import complete, music_for_picture
 from llama.notes import STYLES
-from recipes.nano import (
-    listening,
-    noises,
-    photographs,
-    probes,
-    probes_follow,
-    probes_hear,
-    probes_sound,
-    style_listener,
-)
+from recipes.nano.evaluation import attribute_readers as listening
+from recipes.nano.evaluation import probes, probes_sound
+from recipes.nano.evaluation import probes_following as probes_follow
+from recipes.nano.evaluation import probes_hearing as probes_hear
+from recipes.nano.evaluation import style_classifier as style_listener
+from recipes.nano.rendering import non_music as noises
+from recipes.nano.vision_encoder import photographs
 
 pytest.importorskip("matplotlib")
 

@@ -68,7 +68,7 @@ def test_stages_do_not_share_an_output_folder(path: Path) -> None:
 
 def test_nano_is_as_its_decoder_was_trained() -> None:
     config = read_config(CONFIGS / "nano.yaml", 2)
-    from recipes.nano import stages as recipe
+    from recipes.nano.language import train_cached as recipe
 
     assert (config.condition_registers, config.register_weight) == (recipe.REGISTERS, recipe.REGISTER_WEIGHT)
     assert (config.condition_weight, config.condition_padding) == (recipe.CONDITION_WEIGHT, "silence")

@@ -10,7 +10,7 @@ import pytest
 
 from DataSet.synthesis.tunes import Tune, arrange, attributes_for, harmonise, load, read_abc, save
 from llama.notes import Attributes
-from recipes.nano.render import tunes_of
+from recipes.nano.rendering.render_clips import tunes_of
 
 WALTZ = """X: 1
 T: Nothing

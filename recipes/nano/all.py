@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONFIG = "recipes/nano/language.yaml"  # its paths begin with build/nano
+CONFIG = "recipes/nano/language/language.yaml"  # its paths begin with build/nano
 DEFAULT = "build/nano"
 
 
@@ -42,33 +42,33 @@ def _stage(number: int) -> Step:
 
 
 STEPS = (
-    Step("vocabulary", "recipes.nano.words", "{work}/tokenizer.model"),
+    Step("vocabulary", "recipes.nano.language.tokenizer", "{work}/tokenizer.model"),
     Step("tunes", "DataSet.synthesis.tunes", "{work}/tunes.json"),
-    Step("fonts", "recipes.nano.fonts", "{work}/samples --out {work}/fonts"),
-    Step("clips", "recipes.nano.render", "--out {work}/data --clips 12000 --tunes {work}/tunes.json --fonts {work}/fonts"),
-    Step("instruments", "recipes.nano.bank", "--out {work}/codec"),
-    Step("decoder", "recipes.nano.decoder", "--work {work}/decoder_work --codec {work}/codec --out {work}/decoder --minutes 75"),
-    Step("ears_distil", "recipes.nano.ears", "distil --work {work} --minutes 9"),
-    Step("ears_attend", "recipes.nano.ears", "attend --work {work} --minutes 35"),
-    Step("ears_pools", "recipes.nano.ears", "pools --work {work} --minutes 40"),
-    Step("ears_export", "recipes.nano.ears", "export --work {work}"),
-    Step("ears_features", "recipes.nano.ears", "features --work {work}"),
-    Step("eyes_picture", "recipes.nano.eyes", "picture {work}/vit --minutes 7", "{work}/vit/heads.safetensors"),
-    Step("photographs", "recipes.nano.photographs", "{work}/photographs_train --train"),
-    Step("eyes_photographs", "recipes.nano.eyes_photographs", "fit {work} --minutes 8"),
-    Step("eyes_clip", "recipes.nano.eyes", "clip {work}/vivit --minutes 8", "{work}/vivit/heads.safetensors"),
-    Step("eyes_features", "recipes.nano.eyes", "cache {work} {work}/data"),
-    Step("eyes_add", "recipes.nano.eyes_photographs", "add {work}"),
-    Step("lists", "recipes.nano.lists", "{work} --rows 300000 --clips 7000"),
-    Step("start", "recipes.nano.start", "{work}"),
+    Step("fonts", "recipes.nano.rendering.soundfonts", "{work}/samples --out {work}/fonts"),
+    Step("clips", "recipes.nano.rendering.render_clips", "--out {work}/data --clips 12000 --tunes {work}/tunes.json --fonts {work}/fonts"),
+    Step("instruments", "recipes.nano.music_decoder.sample_bank", "--out {work}/codec"),
+    Step("decoder", "recipes.nano.music_decoder.train", "--work {work}/decoder_work --codec {work}/codec --out {work}/decoder --minutes 75"),
+    Step("ears_distil", "recipes.nano.audio_encoder.train", "distil --work {work} --minutes 9"),
+    Step("ears_attend", "recipes.nano.audio_encoder.train", "attend --work {work} --minutes 35"),
+    Step("ears_pools", "recipes.nano.audio_encoder.train", "pools --work {work} --minutes 40"),
+    Step("ears_export", "recipes.nano.audio_encoder.train", "export --work {work}"),
+    Step("ears_features", "recipes.nano.audio_encoder.train", "features --work {work}"),
+    Step("eyes_picture", "recipes.nano.vision_encoder.train", "picture {work}/vit --minutes 7", "{work}/vit/heads.safetensors"),
+    Step("photographs", "recipes.nano.vision_encoder.photographs", "{work}/photographs_train --train"),
+    Step("eyes_photographs", "recipes.nano.vision_encoder.finetune_photographs", "fit {work} --minutes 8"),
+    Step("eyes_clip", "recipes.nano.vision_encoder.train", "clip {work}/vivit --minutes 8", "{work}/vivit/heads.safetensors"),
+    Step("eyes_features", "recipes.nano.vision_encoder.train", "cache {work} {work}/data"),
+    Step("eyes_add", "recipes.nano.vision_encoder.finetune_photographs", "add {work}"),
+    Step("lists", "recipes.nano.language.datasets", "{work} --rows 300000 --clips 7000"),
+    Step("start", "recipes.nano.language.initialize", "{work}"),
     *map(_stage, (1, 2, 3)),
-    Step("language", "recipes.nano.assemble", "{work} --language {work}/stage3/last"),
-    Step("look", "recipes.nano.look", "{work} --minutes 5"),
-    Step("voice", "recipes.nano.voice", "{work} --minutes 8"),
-    Step("model", "recipes.nano.assemble", "{work} {work}/model"),
-    Step("test_photographs", "recipes.nano.photographs", "{work}/photographs"),
+    Step("language", "recipes.nano.language.assemble", "{work} --language {work}/stage3/last"),
+    Step("look", "recipes.nano.language.fit_image_adapter", "{work} --minutes 5"),
+    Step("voice", "recipes.nano.language.fit_projector", "{work} --minutes 8"),
+    Step("model", "recipes.nano.language.assemble", "{work} {work}/model"),
+    Step("test_photographs", "recipes.nano.vision_encoder.photographs", "{work}/photographs"),
     Step("measure", "evaluate.py", "probes --model {work}/model --data {work} --out {work}/probes"),
-    Step("card", "recipes.nano.card", "{work}/probes {work}/model"),
+    Step("card", "recipes.nano.evaluation.model_card", "{work}/probes {work}/model"),
 )
 
 

@@ -1,0 +1,1 @@
+"""Evaluation of the embedded model: probes, figures and the model card."""

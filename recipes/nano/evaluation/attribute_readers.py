@@ -1,0 +1,116 @@
+"""Independent listeners: what a piece is, told from its notes or from its sound alone, and how fast a clip moves. Never the model.
+
+The notes are those that the codec's codes play; the player's bars, beat and instruments are what its header says, so lead,
+accompaniment, tempo and metre are true by construction, and only checked. Style is not: style_listener.py tells it. On sound, librosa's beat tracker and chroma listen; without librosa
+(`pip install librosa`) these few figures are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from DataSet.synthesis.scenes import ENERGIES, MOODS, PLACES
+from DataSet.synthesis.wishes import music_for_picture
+from llama.audio import Waveform
+from llama.metrics import mode_of_chroma, tempo_from_onsets
+from llama.notes import LEADS, TRACKS, Score
+from recipes.nano.evaluation.style_classifier import listener
+from recipes.nano.music_decoder.measure import heard_metre, heard_mode
+
+LISTENED_RATE = 22_050  # Hz, at which librosa's listeners were made
+MOTION_SIDE = 64  # pixels to which frames are reduced before motion is measured
+ON_GRID = 0.95  # of the notes must begin on the grid of the tempo that the player says, else their pulse is believed
+_SLIP = 0.04  # beats beside the grid that still count as on it
+_BASS = 2.0  # how much more a bass note says about the pulse than others
+
+
+def in_notes(score: Score | None, name: str) -> Any:
+    """An attribute of a played piece, read from its notes and the programs that play them; the accompaniment's name is its program's."""
+    if score is None:
+        return None
+    readers = {"drums": lambda: bool(score.drums), "mode": lambda: heard_mode(score), "metre": lambda: heard_metre(score), "lead": lambda: lead_of(score),
+               "tempo": lambda: tempo_of(score), "style": lambda: listener().name(score), "key": lambda: score.bass[-1].pitch % 12 if score.bass else score.attributes.key}
+    return readers[name]() if name in readers else getattr(score.attributes, name)
+
+
+def lead_of(score: Score) -> str | None:
+    """The instrument whose program plays the lead's notes; None where it has none."""
+    program = score.programs["lead"]
+    return next((name for name, number in LEADS.items() if number == program), None) if score.lead else None
+
+
+def tempo_of(score: Score) -> float | None:
+    """The tempo that the player says if the notes begin on its eighths (late ones after two thirds of a beat), else their pulse."""
+    beats = np.array([note.start for track in TRACKS for note in score.track(track)]) * score.attributes.tempo / 60
+    if not len(beats):
+        return None
+    beside = np.abs((beats % 1)[:, None] - np.array([0, 1 / 2, 2 / 3, 1])).min(1)
+    return float(score.attributes.tempo) if np.mean(beside <= _SLIP) >= ON_GRID else pulse_of_notes(score)
+
+
+def pulse_of_notes(score: Score | None) -> float | None:
+    """Beats a minute from when the notes begin, and nothing else; which of several levels is the beat stays open."""
+    if score is None:
+        return None
+    notes = [(note.start, note.velocity * (_BASS if track == "bass" else 1)) for track in TRACKS for note in score.track(track)]
+    return tempo_from_onsets(*zip(*notes, strict=True)) if notes else None
+
+
+def mood_of(score: Score | None) -> str | None:
+    """The mood whose pictures ask for music of this mode and style; None where no picture does."""
+    if score is None:
+        return None
+    asked = {mood: music_for_picture({"mood": mood, "energy": "low", "place": PLACES[0]}) for mood in MOODS}
+    heard = (in_notes(score, "mode"), in_notes(score, "style"))
+    return next((mood for mood, wish in asked.items() if (wish["mode"], wish["style"]) == heard), None)
+
+
+def energy_of(score: Score | None) -> str | None:
+    """The energy whose pictures ask for the nearest tempo. (The pulse alone cannot tell: low and high are an octave apart.)"""
+    tempo = tempo_of(score) if score is not None else None
+    if tempo is None:
+        return None
+    asked = {energy: music_for_picture({"mood": MOODS[0], "energy": energy, "place": PLACES[0]})["tempo"] for energy in ENERGIES}
+    return min(asked, key=lambda energy: abs(np.log(asked[energy] / tempo)))
+
+
+def can_listen() -> bool:
+    """Whether the listeners on sound are installed."""
+    return find_spec("librosa") is not None
+
+
+def beat_tracked(sound: Waveform) -> float:
+    """Beats a minute by librosa's beat tracker."""
+    import librosa
+
+    tempo, _ = librosa.beat.beat_track(y=_mono(sound), sr=LISTENED_RATE)
+    return float(np.atleast_1d(tempo)[0])
+
+
+def key_by_chroma(sound: Waveform) -> tuple[int, str]:
+    """Tonic and mode by what the pitch classes sound together, over the whole piece."""
+    import librosa
+
+    return mode_of_chroma(librosa.feature.chroma_stft(y=_mono(sound), sr=LISTENED_RATE, n_fft=8192, tuning=0.0).mean(1))
+
+
+def _mono(sound: Waveform) -> np.ndarray:
+    return sound.mono().resample(LISTENED_RATE).samples[0].numpy()
+
+
+def motion_of(frames: Sequence[np.ndarray] | np.ndarray) -> float:
+    """How much changes from frame to frame, beside how much there is to see: mean difference over spread."""
+    small = [_reduced(frame) for frame in frames]
+    if len(small) < 2:
+        return 0.0
+    return float(np.mean([np.abs(a - b).mean() for a, b in zip(small, small[1:], strict=False)]) / max(np.std(small), 1.0))
+
+
+def _reduced(frame: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(frame).convert("L").resize((MOTION_SIDE, MOTION_SIDE)), np.float32)

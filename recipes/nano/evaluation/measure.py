@@ -1,0 +1,232 @@
+"""Measure the nano model as its users meet it: `model.respond` on recordings, pictures, clips and wishes kept from training.
+
+    python -m recipes.nano.evaluation.measure ckpts/nano CLIPS OUT.json --count 60
+
+CLIPS is the folder that recipes.nano.rendering.render_clips wrote. Writes OUT.json and OUT.md. Music is judged by the notes that the
+decoder played. "Swapped" scores the same answers against another recording's facts: what guessing would reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from DataSet.synthesis import clips, dialogues, phrases, questions, scenes
+from DataSet.synthesis.captions import STYLE_WORDS
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.wishes import ACCOMPANIMENT
+from DataSet.synthesis.wording import pick
+from llama.audio import Waveform
+from llama.dialogue import Reply, Turn
+from llama.generation import GenerationOptions
+from llama.mumu_llama import MuMuLLaMA
+from llama.notes import KEYS, LEADS, MODES, Attributes, Score
+from recipes.nano.language.cached_data import FIELDS
+from recipes.nano.rendering.clip_set import SAMPLE_RATE, Clips
+
+Scores = dict[str, Any]
+JUDGED = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums")
+
+
+def _first(names: dict[str, Any], text: str) -> Any:
+    """The value of the name that comes first in `text`, longer names before shorter ones at the same place."""
+    found = [(text.lower().find(name.lower()), -len(name), value) for name, value in names.items() if name.lower() in text.lower()]
+    return min(found, key=lambda hit: hit[:2])[2] if found else None
+
+
+def said(name: str, text: str) -> Any:
+    """What an answer says about an attribute; None when it does not."""
+    number = re.search(r"(\d+) (?:bpm|beats)", text)
+    metre = re.search(r"([34])/4", text)
+    drums = re.search(r"\b(yes|no|with drums|without drums)\b", text.lower())
+    return {
+        "lead": lambda: _first({lead: lead for lead in LEADS}, text),
+        "accompaniment": lambda: _first({words: value for value, words in ACCOMPANIMENT.items()}, text),
+        "style": lambda: _first({words[0]: style for style, words in STYLE_WORDS.items()}, text),
+        "tempo": lambda: int(number.group(1)) if number else None,
+        "mode": lambda: _first({"major": "major", "minor": "minor", "happy": "major", "sad": "minor"}, text),
+        "metre": lambda: int(metre.group(1)) if metre else None,
+        "drums": lambda: drums.group(1) in ("yes", "with drums") if drums else None,
+        "key": lambda: _first({f"{key} {mode}": place for place, key in enumerate(KEYS) for mode in MODES}, text),
+    }[name]()
+
+
+def right(name: str, given: Any, wanted: Any) -> bool:
+    """Equal, and tempi within 4 %."""
+    if name == "tempo":
+        return given is not None and abs(given - wanted) <= 0.04 * wanted
+    return bool(given == wanted)
+
+
+def share(hits: Sequence[bool]) -> float:
+    return round(sum(hits) / max(1, len(hits)), 3)
+
+
+class Player:
+    """Asks in batches; answers come with the notes that were played."""
+
+    def __init__(self, model: MuMuLLaMA, held_out: bool, batch: int = 12) -> None:
+        self.model, self.batch = model, batch
+        self.held_out = held_out  # ask in words that training never used
+
+    def ask(self, turns: Sequence[Turn], tokens: int = 64, seconds: float = 0.0) -> Iterator[tuple[Reply, Score | None]]:
+        options = GenerationOptions(max_tokens=tokens, temperature=0.0, seconds=seconds or 1.0, music=seconds > 0)
+        for at in range(0, len(turns), self.batch):
+            yield from ((reply, reply.score) for reply in self.model.respond(list(turns[at : at + self.batch]), options))
+
+
+def recordings(folder: Path, name: str, count: int) -> tuple[list[Waveform], list[Attributes]]:
+    source = Clips(folder, name)
+    waves = [Waveform(torch.from_numpy(source.samples[i].astype(np.float32) / 32768)[None], SAMPLE_RATE) for i in range(min(count, len(source)))]
+    return waves, [Attributes(**{field: source.labels[i][field] for field in FIELDS}) for i in range(len(waves))]
+
+
+def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attributes]) -> Scores:
+    """For each attribute: right answers, right answers by always saying the commonest, and against swapped recordings."""
+    rng, scores = np.random.default_rng(1), {}
+    for name in FIELDS:
+        turns = [Turn(pick(rng, questions.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
+        given = [said(name, reply.text) for reply, _ in player.ask(turns, 20)]
+        truth = [getattr(piece, name) for piece in pieces]
+        scores[name] = {
+            "right": share([right(name, one, true) for one, true in zip(given, truth, strict=True)]),
+            "majority": round(max(Counter(truth).values()) / len(truth), 3),
+            "swapped": share([right(name, one, true) for one, true in zip(given, [*truth[1:], truth[0]], strict=True)]),
+        }
+    return scores
+
+
+def music(player: Player, turns: Sequence[Turn], wanted: Sequence[Dialogue], seconds: float) -> Scores:
+    """How often the words, and how often the notes, are those that were asked for."""
+    words: dict[str, list[bool]] = {name: [] for name in JUDGED}
+    notes: dict[str, list[bool]] = {name: [] for name in JUDGED}
+    answered = []
+    for (reply, score), dialogue in zip(player.ask(turns, 80, seconds), wanted, strict=True):
+        answered.append(reply.finish == "music")
+        for name in JUDGED:
+            true = getattr(dialogue.piece, name)
+            words[name].append(right(name, said(name, reply.text), true))
+            if player.model.music_decoder is not None:
+                notes[name].append(score is not None and right(name, played(score, name), true))
+    return {"music": share(answered), "words": {name: share(hits) for name, hits in words.items()},
+            "notes": {name: share(hits) for name, hits in notes.items() if hits}}
+
+
+def played(score: Score, name: str) -> Any:
+    """What a score is, read from its notes where notes can tell."""
+    if name == "drums":
+        return bool(score.drums)
+    return getattr(score.attributes, name)
+
+
+def draw_music(make: Callable[[], Dialogue], count: int) -> list[Dialogue]:
+    found: list[Dialogue] = []
+    while len(found) < count:
+        if (one := make()).caption is not None:
+            found.append(one)
+    return found
+
+
+def wishes(player: Player, count: int, seconds: float) -> Scores:
+    rng = np.random.default_rng(2)
+    wanted = draw_music(lambda: dialogues.wish(rng, held_out=player.held_out), count)
+    return music(player, [Turn(one.instruction) for one in wanted], wanted, seconds)
+
+
+def edits(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attributes], seconds: float) -> Scores:
+    rng = np.random.default_rng(3)
+    wanted = [dialogues.edit(rng, piece, held_out=player.held_out) for piece in pieces]
+    return music(player, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, waves, strict=True)], wanted, seconds)
+
+
+def pictures(player: Player, count: int, seconds: float) -> Scores:
+    rng = np.random.default_rng(4)
+    shown = [scenes.random_scene(rng) for _ in range(count)]
+    drawn = [scenes.draw(scene, (120, 100)) for scene in shown]
+    look = player.ask([Turn(pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
+    moods = [scene.mood in reply.text for scene, (reply, _) in zip(shown, look, strict=True)]
+    wanted = [draw_music(lambda scene=scene: dialogues.picture(rng, scene.labels(), held_out=player.held_out), 1)[0] for scene in shown]
+    scores = music(player, [Turn(one.instruction, image=image) for one, image in zip(wanted, drawn, strict=True)], wanted, seconds)
+    return {"mood": share(moods), **scores}
+
+
+def films(player: Player, count: int, seconds: float) -> Scores:
+    rng = np.random.default_rng(5)
+    shown = [clips.random_clip(rng) for _ in range(count)]
+    frames = [clips.film(clip) for clip in shown]
+    wanted = [draw_music(lambda clip=clip: dialogues.clip(rng, clip.labels(), held_out=player.held_out), 1)[0] for clip in shown]
+    return music(player, [Turn(one.instruction, video=film) for one, film in zip(wanted, frames, strict=True)], wanted, seconds)
+
+
+def talk(player: Player, count: int) -> Scores:
+    """Right when the answer starts like the one that belongs there."""
+    rng = np.random.default_rng(6)
+    wanted = [dialogues.talk(rng, held_out=player.held_out) for _ in range(count)]
+    replies = [reply for reply, _ in player.ask([Turn(one.instruction) for one in wanted], 40)]
+    hits: dict[str, list[bool]] = {}
+    for one, reply in zip(wanted, replies, strict=True):
+        hits.setdefault(one.kind, []).append(reply.text[:16] == one.answer[:16])
+    return {kind: share(found) for kind, found in sorted(hits.items())} | {"all": share([hit for found in hits.values() for hit in found])}
+
+
+def table(scores: Scores) -> str:
+    lines = ["| heard | right | majority | other recording | right, unseen sounds |", "|---|---|---|---|---|"]
+    unseen = scores.get("hearing, unseen soundfont", {})
+    for name, one in scores["hearing"].items():
+        lines.append(f"| {name} | {one['right']:.2f} | {one['majority']:.2f} | {one['swapped']:.2f} | {unseen.get(name, {}).get('right', float('nan')):.2f} |")
+    lines += ["", "| notes played as asked | " + " | ".join(JUDGED) + " |", "|---|" + "---|" * len(JUDGED)]
+    for kind in ("wishes", "edits", "pictures", "clips"):
+        for how in ("words", "notes"):
+            if scores.get(kind, {}).get(how):
+                lines.append(f"| {kind}, {how} | " + " | ".join(f"{scores[kind][how][name]:.2f}" for name in JUDGED) + " |")
+    lines += ["", f"Mood of a picture named: {scores['pictures']['mood']:.2f}. Small talk, facts and refusals: {scores['talk']['all']:.2f}."]
+    return "\n".join(lines) + "\n"
+
+
+def measure(model: MuMuLLaMA, folder: Path, count: int, seconds: float, held_out: bool) -> Scores:
+    player, started = Player(model, held_out), time.monotonic()
+    scores: Scores = {"count": count}
+    same, unseen = recordings(folder, "test_same", count), recordings(folder, "test_unseen", count)
+    steps: list[tuple[str, Callable[[], Scores]]] = [
+        ("talk", lambda: talk(player, 2 * count)), ("wishes", lambda: wishes(player, count, seconds)),
+        ("pictures", lambda: pictures(player, count, seconds)), ("clips", lambda: films(player, count, seconds)),
+        ("hearing", lambda: hearing(player, *same)), ("edits", lambda: edits(player, *same, seconds)),
+        ("hearing, unseen soundfont", lambda: hearing(player, *unseen)),
+    ]
+    for name, step in steps:
+        scores[name] = step()
+        print(f"{time.monotonic() - started:6.0f} s  {name}: {scores[name]}", flush=True)
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of the pieces that are played")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = MuMuLLaMA.from_pretrained(options.model)
+    scores = {
+        words: measure(model, options.clips, options.count, options.seconds, held_out)
+        for words, held_out in (("words of training", False), ("words never trained on", True))
+    }
+    tables = "\n".join(f"Asked in {words}:\n\n{table(one)}" for words, one in scores.items())
+    options.out.write_text(json.dumps(scores, indent=1) + "\n")
+    options.out.with_suffix(".md").write_text(tables)
+    print(tables)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""How well the language model reads words: greedy answers with ideal ears, wording by wording.
+
+    python -m recipes.nano.evaluation.measure_language WORK --count 200
+
+WORK holds tokenizer.model and a language.pt of the stage "words" (ideal ears stand in, so that only the words are judged).
+Three wordings: frames of training, frames kept for testing, and the paraphrases written by hand (paraphrases.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from DataSet.synthesis import dialogues, lore, questions
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.wishes import edited, full_caption
+from DataSet.synthesis.wording import pick
+from llama.dialogue import format_prompt
+from llama.generation import GenerationOptions, decode
+from llama.lora import LoRALinear
+from llama.mumu_llama import MuMuLLaMA
+from llama.notes import Attributes
+from llama.tokenizer import Tokenizer
+from recipes.nano.evaluation.measure import JUDGED, right, said
+from recipes.nano.language.cached_data import FIELDS, Row, ideal
+from recipes.nano.language.train_cached import encode, fresh, give, read
+
+PARAPHRASES = Path(__file__).with_name("paraphrases.json")
+STARTS = {"refusal": lore.REFUSAL, "greeting": lore.GREETED, "thanks": ("Thank you! ", "With pleasure! "), "abilities": ("I listen to", "I hear rec"), "unknown": lore.IGNORANCE}
+
+
+@torch.inference_mode()
+def answers(model: MuMuLLaMA, texts: Sequence[str], heard: Sequence[Attributes | None], longest: int = 60, batch: int = 50) -> list[str]:
+    """Greedy answers, up to their end or the first audio token."""
+    found: list[str] = []
+    ends = {model.tokenizer.eos, *model.tokenizer.audio_tokens}
+    for at in range(0, len(texts), batch):
+        prompts = [model.tokenizer.encode(format_prompt(text)) for text in texts[at : at + batch]]
+        rows = [Row(ids, [], "", None, None if piece is None else ideal(piece)) for ids, piece in zip(prompts, heard[at : at + batch], strict=True)]
+        written: list[list[int]] = [[] for _ in rows]
+        for step in decode(model, prompts, encode(model, rows), longest, GenerationOptions(temperature=0.0)):
+            for ids, token in zip(written, step.tokens.tolist(), strict=True):
+                if not ids or ids[-1] not in ends:
+                    ids.append(token)
+            if all(ids[-1] in ends for ids in written):
+                break
+        found += [model.tokenizer.decode(ids[:-1] if ids[-1] in ends else ids).strip() for ids in written]
+    return found
+
+
+def unheard(rng: np.random.Generator) -> Attributes:
+    """A combination of attributes that training never has."""
+    while not is_held_out(piece := dialogues.random_piece(rng)):
+        pass
+    return piece
+
+
+def hearing(model: MuMuLLaMA, asked: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """Share of right answers to (attribute, question) pairs, by attribute."""
+    rng = np.random.default_rng(1)
+    pieces = [unheard(rng) for _ in asked]
+    hits: dict[str, list[bool]] = {}
+    for (name, _), piece, text in zip(asked, pieces, answers(model, [text for _, text in asked], pieces), strict=True):
+        hits.setdefault(name, []).append(right(name, said(name, text), getattr(piece, name)))
+    return _shares(hits)
+
+
+def music(model: MuMuLLaMA, wanted: Sequence[Dialogue], heard: Sequence[Attributes | None]) -> dict[str, float]:
+    """Share of announced attributes that are those asked for; the key where one was asked for."""
+    hits: dict[str, list[bool]] = {}
+    for one, text in zip(wanted, answers(model, [one.instruction for one in wanted], heard), strict=True):
+        named = full_caption(one.piece, key=True) == one.caption
+        for name in (*JUDGED, "key") if named else JUDGED:
+            hits.setdefault(name, []).append(right(name, said(name, text), getattr(one.piece, name)))
+    return _shares(hits)
+
+
+def _shares(hits: dict[str, list[bool]]) -> dict[str, float]:
+    return {name: round(sum(found) / len(found), 3) for name, found in hits.items()} | {"all": round(sum(map(sum, hits.values())) / max(1, sum(map(len, hits.values()))), 3)}
+
+
+def frames(model: MuMuLLaMA, held_out: bool, count: int) -> dict[str, Any]:
+    """Questions, wishes, edits and talk, in frames of training or of testing."""
+    rng = np.random.default_rng(2)
+    asked = [(name, pick(rng, questions.QUESTIONS[name], held_out)) for name in FIELDS for _ in range(count // 8)]
+    wishes = [dialogues.wish(rng, held_out) for _ in range(count)]
+    pieces = [unheard(rng) for _ in range(count)]
+    edits = [dialogues.edit(rng, piece, held_out) for piece in pieces]
+    talks = [dialogues.talk(rng, held_out) for _ in range(count)]
+    spoken = [text[:16] == one.answer[:16] or one.kind == "thanks" and text.startswith(STARTS["thanks"]) for one, text in zip(talks, answers(model, [one.instruction for one in talks], [None] * count), strict=True)]
+    return {"hear": hearing(model, asked), "wish": music(model, wishes, [None] * count), "edit": music(model, edits, pieces), "talk": round(sum(spoken) / count, 3)}
+
+
+def paraphrases(model: MuMuLLaMA, times: int = 5) -> dict[str, Any]:
+    """The two hundred written by hand; questions and edits each about `times` recordings. Only what is asked for is judged."""
+    rows, rng = json.loads(PARAPHRASES.read_text()), np.random.default_rng(3)
+    scores: dict[str, Any] = {"hear": hearing(model, [(row["about"], row["text"]) for row in rows if row["kind"] == "hear" for _ in range(times)])}
+    wishes = [row for row in rows if row["kind"] == "wish"]
+    hits: dict[str, list[bool]] = {}
+    for row, text in zip(wishes, answers(model, [row["text"] for row in wishes], [None] * len(wishes)), strict=True):
+        for name, value in row["wish"].items():
+            hits.setdefault(name, []).append(right(name, said(name, text), value))
+    scores["wish"] = _shares(hits)
+    edits = [(row, unheard(rng)) for row in rows if row["kind"] == "edit" for _ in range(times)]
+    changed: dict[str, list[bool]] = {"asked": [], "kept": []}
+    for (row, piece), text in zip(edits, answers(model, [row["text"] for row, _ in edits], [piece for _, piece in edits]), strict=True):
+        judge_edit(row["change"], piece, lambda name, text=text: said(name, text), changed)
+    scores["edit"] = _shares(changed)
+    talks = [row for row in rows if row["kind"] == "talk"]
+    spoken = [any(text.startswith(start.split("{")[0][:16]) for start in STARTS[row["answer"]]) for row, text in zip(talks, answers(model, [row["text"] for row in talks], [None] * len(talks)), strict=True)]
+    return scores | {"talk": round(sum(spoken) / len(spoken), 3)}
+
+
+def judge_edit(change: dict[str, Any], piece: Attributes, told: Callable[[str], Any], hits: dict[str, list[bool]]) -> None:
+    """Whether what was asked has changed, and whether the rest has stayed, as `told` says of each attribute."""
+    pace = change.get("tempo")
+    wanted = edited(piece, {name: value for name, value in change.items() if not isinstance(value, str) or name != "tempo"})
+    for name in (*JUDGED, "key"):
+        given = told(name)
+        if name == "tempo" and isinstance(pace, str):
+            moved = given is not None and (given > piece.tempo if pace == "faster" else given < piece.tempo)
+            hits["asked"].append(moved or given == piece.tempo and piece.tempo in (60, 180))
+        else:
+            hits["asked" if name in change else "kept"].append(right(name, given, getattr(wanted, name)))
+
+
+def load(work: Path) -> MuMuLLaMA:
+    model = fresh(Tokenizer(work / "tokenizer.model"))
+    give(model, read(work / "language.pt")["model"])
+    for part in model.llama.modules():
+        if isinstance(part, LoRALinear):
+            part.merge()
+    return model.eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--count", type=int, default=200, help="of each kind")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = load(options.work)
+    for name, scores in (("training frames", frames(model, False, options.count)), ("testing frames", frames(model, True, options.count)), ("paraphrases", paraphrases(model))):
+        for kind, found in scores.items():
+            print(f"{name:16} {kind:5} {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

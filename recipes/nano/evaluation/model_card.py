@@ -1,0 +1,47 @@
+"""The measured part of the model card: the probes' table and picture, put where the card's marks are.
+
+    python -m recipes.nano.evaluation.model_card build/nano/probes build/nano/model --card ckpts/nano/README.md
+
+PROBES is what `evaluate.py probes` wrote. The card is read, what stands between its two marks is replaced, and it is written
+as README.md into MODEL, with probes.png beside it. All else in a card is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+CARD = Path("ckpts/nano/README.md")
+
+
+def fill(card: str, table: str) -> str:
+    """The card with `table` between its marks. ValueError where it has not exactly one pair of them, in order."""
+    before, begin, rest = card.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before + after:
+        raise ValueError(f"The card needs one line {BEGIN!r} and after it one line {END!r}; put them around its measured part.")
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
+
+
+def place(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.partial")
+    draft.write_bytes(content)
+    os.replace(draft, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("probes", type=Path, help="folder with probes.md and probes.png")
+    parser.add_argument("model", type=Path, help="folder of the model, which gets README.md and probes.png")
+    parser.add_argument("--card", type=Path, default=CARD, help="the card to fill (default: %(default)s)")
+    options = parser.parse_args()
+    text = fill(options.card.read_text(encoding="utf-8"), (options.probes / "probes.md").read_text(encoding="utf-8"))
+    place(options.model / "README.md", text.encode())
+    place(options.model / "probes.png", (options.probes / "probes.png").read_bytes())
+    print(f"{options.model / 'README.md'}: measured part of {options.probes}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Probes: what the embedded model hears, follows and sounds like, on material that it never met, beside guessing.
+
+    python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
+
+DATA is the recipe's work folder: data/test_same, test_unseen, test_kin, test_tunes, noise_test (recipes.nano.rendering.render_clips), tunes.json
+(DataSet.synthesis.tunes) and photographs/ (recipes.nano.vision_encoder.photographs). What is not there is measured on the shipped examples, or named as
+not measured. Writes probes.json, probes.md and probes.png.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from llama.mumu_llama import MuMuLLaMA
+from recipes.nano.evaluation.figures import Probing, Report
+from recipes.nano.evaluation.report import write
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: Callable[[str], None] = print) -> Report:
+    """All probes, one after the other; the report so far is written after each."""
+    from recipes.nano.evaluation import probes_following as probes_follow
+    from recipes.nano.evaluation import probes_hearing as probes_hear
+    from recipes.nano.evaluation import probes_sound
+
+    if count < 2:
+        raise ValueError(f"--count is {count}; give at least 2, since answers are also held against other cases.")
+    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is known before hours of measuring
+    probing = Probing(model, data, count, Report(), folder)
+    steps = {**probes_hear.STEPS, **probes_follow.STEPS, **probes_sound.STEPS}
+    for name, step in steps.items():
+        begun, before = time.monotonic(), len(probing.report.figures)
+        step(probing)
+        probing.report.seconds[name] = round(time.monotonic() - begun, 1)
+        say(f"{name}: {probing.report.seconds[name]:.0f} s, {len(probing.report.figures) - before} figures")
+        write(probing.report, out)
+    return probing.report

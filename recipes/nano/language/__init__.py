@@ -1,0 +1,1 @@
+"""Data and training of the embedded model's language model."""

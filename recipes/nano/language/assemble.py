@@ -1,0 +1,95 @@
+"""Put tokenizer, ears, eyes, decoder and language model together as one MuMuLLaMA and save it in our own format.
+
+    python -m recipes.nano.language.assemble WORK ckpts/nano
+
+WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/ and language.pt, of `recipes.nano.language.fit_projector` or, before
+that, of `python -m recipes.nano.language.assemble WORK --language WORK/stage3/last`. What is missing of mert, vit, vivit and decoder is
+left out with a line about it, so that an unfinished model can be tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llama import checkpoint as checkpoints
+from llama.config import DecoderSpec
+from llama.decoders import MusicGenDecoder
+from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
+from llama.mumu_llama import MuMuLLaMA
+from llama.tokenizer import Tokenizer
+from recipes.nano.audio_encoder.exported_pools import load_pools
+from recipes.nano.language.train_cached import fresh, give, read
+
+OWN = ("llama.", "adapters.", "prefix_query.", "output_projector.")
+PARTS: dict[str, Callable[[Path], Any]] = {
+    "mert": MERTEncoder.from_folder, "vit": ViTEncoder.from_folder, "vivit": ViViTEncoder.from_folder, "decoder": MusicGenDecoder.from_folder,
+}
+
+
+def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
+    """The whole model in eval mode, in float32; without `language` its LLaMA knows nothing yet."""
+    found: dict[str, Any] = {}
+    for name, load in PARTS.items():
+        if (work / name / "config.json").exists():
+            found[name] = load(work / name)
+        else:
+            print(f"{work / name} is not there: the model goes without.")
+    tokenizer = Tokenizer(work / "tokenizer.model")
+    shape = found["decoder"].condition_shape if "decoder" in found else (32, 192)
+    model = fresh(tokenizer, shape)
+    model.config = dataclasses.replace(model.config, decoder=DecoderSpec("musicgen"))
+    model.mert, model.vit, model.vivit, model.music_decoder = (found.get(name) for name in PARTS)
+    if language:
+        weights = read(work / "language.pt").get("model")
+        if weights is None:
+            raise FileNotFoundError(f"There is no {work / 'language.pt'}; train the language stages first.")
+        give(model, weights)
+    _give_pools(model, work)
+    return model.eval()
+
+
+def take_language(trained: Path, checkpoint: Path) -> None:
+    """What train.py wrote last as the checkpoint that `recipes.nano.language.fit_projector` and this read."""
+    model = checkpoints.load(trained, merge_lora=False)
+    weights = {name: value for name, value in model.state_dict().items() if name.startswith(OWN)}
+    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
+    torch.save({"model": weights, "stage": trained.parent.name}, partial)
+    os.replace(partial, checkpoint)
+
+
+def _give_pools(model: MuMuLLaMA, work: Path) -> None:
+    """The pools are trained with the ears; the language stages read what they say from a cache."""
+    if not (work / "ears_pools.safetensors").exists():
+        print("There are no trained pools: the model hears, but does not understand.")
+        return
+    for name, pool in load_pools(work / "ears_pools.safetensors", model.config.audio).items():
+        model.adapters["audio"].pools[name].load_state_dict(pool.state_dict())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--language", type=Path, metavar="FOLDER", help="take the language from a stage of train.py into WORK/language.pt")
+    options = parser.parse_args()
+    if options.language:
+        take_language(options.language, options.work / "language.pt")
+    if options.out is None:
+        return
+    model = assemble(options.work)
+    model.save_pretrained(options.out, dtype=torch.float16)
+    sizes = {path: path.stat().st_size for path in sorted(options.out.rglob("*")) if path.is_file()}
+    for path, size in sizes.items():
+        print(f"{size / 1e6:8.2f} MB  {path.relative_to(options.out)}")
+    print(f"{sum(sizes.values()) / 1e6:8.2f} MB  in all, {sum(value.numel() for value in model.parameters()) / 1e6:.1f} M parameters")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""What the language stages read: dialogues as token rows, with the pooled features of what was heard or seen.
+
+Features of recordings are those that `recipes.nano.audio_encoder.train features` wrote, of pictures and clips those of `recipes.nano.vision_encoder.train
+cache`. Until the ears are trained, ideal ears stand in for them: vectors that say the attributes outright. The language model
+learns from them how to use what it hears; the real ears then only need new projections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from DataSet.synthesis import dialogues
+from DataSet.synthesis.composer import is_held_out
+from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.habits import typed
+from DataSet.synthesis.hearing import NOT_MUSIC
+from DataSet.synthesis.wording import chance
+from llama.dialogue import format_prompt
+from llama.losses import IGNORE
+from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
+from llama.tokenizer import Tokenizer
+from recipes.nano.rendering.clip_set import AUDIO, HEARD, LEARNED
+
+FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
+POOL_DIM = AUDIO.pool_dim
+BLUR = 0.35  # of a feature's spread over recordings: noise on what is heard in training
+AUDIO_SETS = {"train": ("train", "noise_train"), "test": ("test_same", "noise_test")}  # of rendered clips, and of what is no music
+NOTHING = 0.07  # of questions and edits meet a recording without music
+
+
+@dataclass(frozen=True)
+class Row:
+    tokens: list[int]
+    labels: list[int]  # IGNORE on the prompt
+    kind: str
+    caption: str | None
+    audio: tuple[Tensor, ...] | None = None  # as HEARD: states mean [L, F], then a vector [POOL_DIM] a learned pool
+    image: Tensor | None = None  # [1, tokens, F]
+    video: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Library:
+    """Features and what they are of; one part ("train" or "test") of each cache."""
+
+    audio: Mapping[str, Tensor] | None  # None: ideal ears stand in
+    pieces: Sequence[Attributes | str]  # of what is no music, its kind
+    image: Tensor | None  # None: nothing is seen
+    scenes: Sequence[Mapping[str, str]]
+    video: Tensor | None
+    films: Sequence[Mapping[str, str]]
+
+    def allows(self, kind: str) -> bool:
+        """Whether rows of this kind can be written."""
+        return {"picture": self.image, "clip": self.video}.get(kind, True) is not None
+
+
+def library(folder: Path, part: str) -> Library:
+    """Reads what the caches in `folder` hold of `part`."""
+    audio, pieces = _heard([folder / f"features_{name}.safetensors" for name in AUDIO_SETS[part]])
+    sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
+    for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
+        labels = json.loads((folder / f"labels_{name}.json").read_text())[part]
+        sights[name] = (load_file(folder / f"features_{name}.safetensors")[part], labels)
+    return Library(audio, pieces, *sights["image"], *sights["video"])
+
+
+def _heard(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attributes | str]]:
+    """Features of all the caches that are there, one after the other; nothing without the first, which holds the music."""
+    if not caches[0].exists():
+        return None, []
+    caches = [cache for cache in caches if cache.exists()]
+    loaded = [load_file(cache) for cache in caches]
+    labels = [row for cache in caches for row in json.loads(cache.with_suffix(".json").read_text())]
+    return {name: torch.cat([one[name].float() for one in loaded]) for name in HEARD}, [labelled(row) for row in labels]
+
+
+def labelled(row: Mapping[str, Any]) -> Attributes | str:
+    kind = row.get("kind", "music")
+    return Attributes(**{field: row[field] for field in FIELDS}) if kind == "music" else str(kind)
+
+
+def _directions(count: int, width: int, seed: int) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+_CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(len(ACCOMPANIMENTS), 192, 2), "style": _directions(len(STYLES), 192, 3),
+          "drums": _directions(2, 192, 4), "metre": _directions(2, POOL_DIM, 5), "tempo": _directions(48, POOL_DIM, 6),
+          "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8), "nothing": _directions(len(NOT_MUSIC), 192, 9)}
+
+
+def ideal(piece: Attributes | str, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
+    """What perfect ears would hand over: sound in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
+    pool; of what is no music its kind, and a beat and a key that mean nothing."""
+    if isinstance(piece, str):
+        sound, rhythm, harmony = 2 * _CODES["nothing"][NOT_MUSIC.index(piece)], torch.randn(POOL_DIM), torch.randn(POOL_DIM)
+    else:
+        sound = (_CODES["lead"][_PLACES["lead"][piece.lead]] + _CODES["accompaniment"][_PLACES["accompaniment"][piece.accompaniment]]
+                 + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
+        rhythm = _BEATS[piece.tempo] + _CODES["metre"][piece.metre - 3]
+        harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
+    learned = {"timbre": sound[:POOL_DIM], "rhythm": rhythm, "harmony": harmony}
+    return _unsure(sound).expand(states, -1), *(_unsure(torch.nn.functional.layer_norm(learned[name], (POOL_DIM,))) for name in LEARNED)
+
+
+def _unsure(vector: Tensor) -> Tensor:
+    return vector + 0.1 * torch.randn_like(vector)
+
+
+def _beat(tempo: int) -> Tensor:
+    place = 47 * np.log(tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
+    return 1.5 * torch.exp(-0.5 * (torch.arange(48) - place) ** 2) @ _CODES["tempo"]
+
+
+_BEATS = {tempo: _beat(tempo) for tempo in TEMPI}
+_PLACES = {"lead": {name: place for place, name in enumerate(LEADS)}, "accompaniment": {name: place for place, name in enumerate(ACCOMPANIMENTS)}}
+
+
+class Writer:
+    """Draws rows: a kind by its share, facts from the library, words from the grammar."""
+
+    def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
+        self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
+        self.rng = np.random.default_rng(seed)
+        self.music = [index for index, piece in enumerate(shelf.pieces) if not isinstance(piece, str)]
+        self.nothing = [index for index, piece in enumerate(shelf.pieces) if isinstance(piece, str)]
+        self.spread = [shelf.audio[name].std(0) for name in HEARD] if shelf.audio else []
+        self.kinds = [kind for kind in shares if shelf.allows(kind)]
+        weights = np.array([shares[kind] for kind in self.kinds])
+        self.limits = np.cumsum(weights / weights.sum())
+
+    def row(self) -> Row:
+        place = int(np.searchsorted(self.limits, self.rng.random(), side="right"))
+        return getattr(self, f"_{self.kinds[min(place, len(self.kinds) - 1)]}")()
+
+    def rows(self, count: int) -> list[Row]:
+        return [self.row() for _ in range(count)]
+
+    def _talk(self) -> Row:
+        return self.encode(dialogues.talk(self.rng, self.held_out))
+
+    def _wish(self) -> Row:
+        return self.encode(dialogues.wish(self.rng, self.held_out))
+
+    def _hear(self) -> Row:
+        return self._nothing() if self._no_music(NOTHING) else self._about(dialogues.hear)
+
+    def _edit(self) -> Row:
+        return self._nothing() if self._no_music(NOTHING / 4) else self._about(dialogues.edit)
+
+    def _no_music(self, share: float) -> bool:
+        return chance(self.rng, share) and (self.shelf.audio is None or bool(self.nothing))
+
+    def _about(self, said: Callable[..., Dialogue]) -> Row:
+        piece, heard = self._recording()
+        return self.encode(said(self.rng, piece, self.held_out), audio=heard)
+
+    def _nothing(self) -> Row:
+        """A recording without music, which is called what it is."""
+        if self.shelf.audio is None:
+            kind = str(self.rng.choice(NOT_MUSIC))
+            return self.encode(dialogues.nothing(self.rng, kind, self.held_out), audio=ideal(kind))
+        index = self.nothing[int(self.rng.integers(len(self.nothing)))]
+        return self.encode(dialogues.nothing(self.rng, str(self.shelf.pieces[index]), self.held_out), audio=self._features(index))
+
+    def _picture(self) -> Row:
+        index = int(self.rng.integers(len(self.shelf.scenes)))
+        return self.encode(dialogues.picture(self.rng, self.shelf.scenes[index], self.held_out), image=self.shelf.image[index].float())
+
+    def _clip(self) -> Row:
+        index = int(self.rng.integers(len(self.shelf.films)))
+        return self.encode(dialogues.clip(self.rng, self.shelf.films[index], self.held_out), video=self.shelf.video[index].float())
+
+    def _recording(self) -> tuple[Attributes, tuple[Tensor, ...]]:
+        if self.shelf.audio is None:
+            while is_held_out(piece := dialogues.random_piece(self.rng)) != self.held_out:
+                pass
+            return piece, ideal(piece)
+        index = self.music[int(self.rng.integers(len(self.music)))]
+        return self.shelf.pieces[index], self._features(index)
+
+    def _features(self, index: int) -> tuple[Tensor, ...]:
+        heard = [self.shelf.audio[name][index] for name in HEARD]
+        if not self.held_out:  # a few thousand recordings could be learnt by heart
+            heard = [vector + BLUR * spread * torch.randn_like(vector) for vector, spread in zip(heard, self.spread, strict=True)]
+        return tuple(heard)
+
+    def encode(self, said: Dialogue, **media: Any) -> Row:
+        """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
+        prompt = format_prompt(said.instruction if self.held_out else typed(self.rng, said.instruction))
+        start = len(self.tokenizer.encode(prompt))
+        tokens = [*self.tokenizer.encode(prompt + said.answer), self.tokenizer.eos]
+        return Row(tokens, [IGNORE] * start + tokens[start:], said.kind, said.caption, **media)
+
+
+def pad(rows: Sequence[Row], filler: int) -> tuple[Tensor, Tensor]:
+    """Tokens and labels [B, T], padded on the right, where causality keeps it out of sight."""
+    width = max(len(row.tokens) for row in rows)
+    tokens = [row.tokens + [filler] * (width - len(row.tokens)) for row in rows]
+    labels = [row.labels + [IGNORE] * (width - len(row.labels)) for row in rows]
+    return torch.tensor(tokens), torch.tensor(labels)
+
+
+def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[list[Row]]:
+    """Rows of like length together, about `tokens` positions a batch, in a shuffled order."""
+    groups: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda one: len(one.tokens)):
+        if len(row.tokens) * (len(groups[-1]) + 1) > tokens:
+            groups.append([])
+        groups[-1].append(row)
+    return [groups[place] for place in rng.permutation(len(groups))]
+
+

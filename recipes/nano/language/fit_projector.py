@@ -1,0 +1,102 @@
+"""The last stage: the output projector alone, on the finished language model's states.
+
+    python -m recipes.nano.language.fit_projector WORK --minutes 6
+
+The projector needs ten times as many steps as the words do, and a step without the language model costs a tenth: its
+eight hidden states are computed once for every row and kept. Starts from WORK/language.pt and writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from llama.decoders import MusicGenDecoder
+from llama.losses import audio_token_positions, condition_loss
+from llama.mumu_llama import MuMuLLaMA
+from llama.projector import CONDITION_SCALE
+from llama.tokenizer import Tokenizer
+from recipes.nano.language.cached_data import Library, Writer, batches, library, pad
+from recipes.nano.language.train_cached import REGISTER_WEIGHT, REGISTERS, encode, fresh, give, read
+
+SHARES = {"wish": 0.5, "edit": 0.34, "picture": 0.09, "clip": 0.07}  # edits name the key, most wishes do not
+RATE, BATCH, TESTED = 3e-3, 64, 500
+
+
+@torch.inference_mode()
+def collect(model: MuMuLLaMA, decoder: MusicGenDecoder, shelf: Library, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """States that predict the audio tokens [N, 8, D] in float32 arithmetic, and the text states to reach [N, tokens, width]."""
+    writer, hidden, states = Writer(model.tokenizer, shelf, SHARES, seed), [], []
+    while sum(map(len, hidden)) < count:
+        for rows in batches(writer.rows(500), 4000, writer.rng):
+            tokens, labels = pad(rows, model.tokenizer.eos)
+            out = model(tokens, encode(model, rows))
+            found = audio_token_positions(labels, model.tokenizer.audio_tokens[0]).tolist()
+            if found:
+                hidden.append(torch.stack([out.hidden[row, at : at + 8] for row, at in found]))
+                text, mask = decoder.embed([rows[row].caption for row, _ in found])
+                states.append((text * mask[..., None]).half())
+    return torch.cat(hidden).clone(), torch.cat(states).clone()
+
+
+def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> None:
+    """Trains the projector in place for so many minutes of processor time."""
+    projector = model.output_projector.requires_grad_(True)
+    embeddings = model.audio_token_embeddings(1).detach().clone()
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=RATE, betas=(0.9, 0.98))
+    weight = torch.ones(1, states.shape[1])
+    weight[:, :REGISTERS] = REGISTER_WEIGHT
+    start, step = time.process_time(), 0
+    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * spent))
+        picked = torch.randint(TESTED, len(hidden), (BATCH,))
+        with torch.autocast("cpu", torch.bfloat16):
+            projected = projector(hidden[picked], embeddings.expand(BATCH, -1, -1))
+        loss = condition_loss(projected, states[picked], weight.expand(BATCH, -1))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        if step % 250 == 0:
+            print(f"step {step} of {spent:.0%}: training {loss.item():.2f}, {errors(model, hidden, states)}", flush=True)
+    print(f"{step} steps, {errors(model, hidden, states)}")
+
+
+@torch.no_grad()
+def errors(model: MuMuLLaMA, hidden: Tensor, states: Tensor) -> str:
+    """Squared error on rows that are not trained on, of the summarising states and of the words'."""
+    projected = model.project(hidden[:TESTED], model.audio_token_embeddings(TESTED))
+    error = (projected - CONDITION_SCALE * states[:TESTED].float()).square().mean(-1)
+    return f"registers {error[:, :REGISTERS].mean().item():.2f} words {error[:, REGISTERS:].mean().item():.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=6, help="of processor time")
+    parser.add_argument("--rows", type=int, default=14000)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer, checkpoint = Tokenizer(options.work / "tokenizer.model"), options.work / "language.pt"
+    model, state = fresh(tokenizer), read(checkpoint)
+    give(model, state["model"])
+    model.requires_grad_(False).eval()
+    decoder = MusicGenDecoder.from_folder(options.work / "decoder")
+    hidden, states = collect(model, decoder, library(options.work / "data", "train"), options.rows, seed=900)
+    print(f"{len(hidden)} rows", flush=True)
+    fit(model, hidden, states, options.minutes)
+    partial = checkpoint.with_name("language.pt.partial")
+    torch.save({"model": model.state_dict(), "stage": "voice", "step": 0, "spent": 0.0}, partial)
+    os.replace(partial, checkpoint)
+
+
+if __name__ == "__main__":
+    main()

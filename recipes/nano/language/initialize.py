@@ -1,0 +1,37 @@
+"""The model that train.py starts from: trained ears, eyes and decoder around a LLaMA that knows nothing yet, gates half open.
+
+    python -m recipes.nano.language.initialize WORK             # WORK/start, a folder of ours in float32
+    python -m recipes.nano.language.initialize WORK --warm      # with the language of WORK/language.pt, fitted to the ears as they are now
+
+WORK holds what `recipes.nano.language.assemble` asks for. With --warm, projections are fitted anew so that the prompts are as near as a
+linear map can bring them to those of the ideal ears that the language learned with (see `recipes.nano.language.train_cached`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from recipes.nano.language.assemble import assemble
+from recipes.nano.language.cached_data import library
+from recipes.nano.language.train_cached import give, read, start_over_ears
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--warm", action="store_true", help="begin with the language of WORK/language.pt, which learned with ideal ears")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = assemble(options.work, language=False)
+    if options.warm:
+        give(model, read(options.work / "language.pt")["model"])
+        start_over_ears(model, library(options.work / "data", "train"))
+    model.save_pretrained(options.work / "start")
+    print(f"{options.work / 'start'}: {sum(value.numel() for value in model.parameters()) / 1e6:.1f} M parameters")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The language stages of the nano model, through MuMuLLaMA itself, from cached features.
+
+    python -m recipes.nano.language.train_cached WORK words --minutes 20            # language, with ideal ears if the real ones are not cached
+    python -m recipes.nano.language.train_cached WORK ears --minutes 6              # stage 1: what is heard and seen, to words
+    python -m recipes.nano.language.train_cached WORK music --minutes 20            # stages 2 and 3: audio tokens, projector, all kinds of turns
+
+WORK holds tokenizer.model, data/ with the feature caches, and decoder/ (needed by "music"). Every stage starts from the
+last one that was run and writes WORK/language.pt and WORK/language.csv; run again with --resume, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from llama.adapters import unit
+from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
+from llama.decoders import MusicGenDecoder
+from llama.lora import LoRALinear
+from llama.losses import answer_loss, audio_token_positions, condition_loss
+from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
+from llama.tokenizer import Tokenizer
+from recipes.nano.language.cached_data import Library, Row, Writer, batches, library, pad
+from recipes.nano.rendering.clip_set import AUDIO, LEARNED
+
+SHARES: Mapping[str, Mapping[str, float]] = {
+    "words": {"talk": 0.13, "wish": 0.34, "hear": 0.26, "edit": 0.16, "picture": 0.06, "clip": 0.05},
+    "ears": {"talk": 0.06, "wish": 0.12, "hear": 0.46, "edit": 0.18, "picture": 0.09, "clip": 0.09},
+    "music": {"talk": 0.11, "wish": 0.31, "hear": 0.23, "edit": 0.18, "picture": 0.08, "clip": 0.09},
+}
+RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
+CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
+REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
+POOLS, NEIGHBOURS = "adapters.audio.pools.", ("mert.", "vit.", "vivit.", "music_decoder.")
+GATE, STEP_TOKENS = 0.5, 2600
+
+
+def config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuConfig:
+    llama = LlamaConfig(dim=192, n_layers=8, n_heads=6, vocab_size=tokenizer.vocab_size, ffn_hidden=512, lora_rank=4, max_seq_len=512)
+    return MuMuConfig(
+        llama=llama,
+        audio=AUDIO,
+        image=AdapterConfig(128, 65, mix="tokens", blocks=2),
+        video=AdapterConfig(96, 129, mix="tokens", blocks=2),
+        projector=ProjectorConfig(*condition, hidden=160, heads=4, layers=2, ffn_dim=320),
+        query_layer=2,
+    )
+
+
+def fresh(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuLLaMA:
+    """A model to train from nothing: small residual branches, gates half open, projections that pass unit vectors on."""
+    torch.manual_seed(0)
+    model = MuMuLLaMA(config(tokenizer, condition), tokenizer=tokenizer)
+    nn.init.normal_(model.llama.tok_embeddings.weight, std=0.5)
+    for block in model.llama.layers:
+        block.attention.gate.data.fill_(GATE)
+        for linear in (block.attention.wo, block.feed_forward.w2):
+            linear.weight.data /= math.sqrt(2 * len(model.llama.layers))
+    for name, adapter in model.adapters.items():
+        adapter.project[0].weight.data *= math.sqrt(model.config.adapter(name).feature_dim)
+    return model
+
+
+def encode(model: MuMuLLaMA, rows: Sequence[Row]) -> ModalityFeatures:
+    """Cached features through the adapters: what `MuMuLLaMA.encode` gives for the media themselves."""
+    def placed(name: str, kept: list[int], prompts: Tensor) -> Tensor:
+        empty = prompts.new_zeros(len(rows), model.config.adapter(name).positions, prompts.shape[-1])
+        return empty.index_copy(0, torch.tensor(kept), prompts)
+
+    found: dict[str, Tensor] = {}
+    heard = [place for place, row in enumerate(rows) if row.audio is not None]
+    if heard:
+        adapter = model.adapters["audio"]
+        mean, *learned = (torch.stack(parts) for parts in zip(*(rows[place].audio for place in heard), strict=True))
+        found["audio"] = placed("audio", heard, adapter.prompts([unit(adapter.mix(mean)), *learned]))
+    for name in ("image", "video"):
+        seen = [place for place, row in enumerate(rows) if getattr(row, name) is not None]
+        if seen:
+            states = torch.stack([getattr(rows[place], name) for place in seen])
+            found[name] = placed(name, seen, model.adapters[name](states))
+    return ModalityFeatures(**found)
+
+
+@dataclass
+class Trainer:
+    model: MuMuLLaMA
+    work: Path
+    stage: str
+    shelf: Library
+    decoder: MusicGenDecoder | None
+    rate: float
+    fast: bool = True
+
+    def losses(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+        """Cross entropy on the answers, and the regression of the condition (0 without a decoder or music)."""
+        tokens, labels = pad(rows, self.model.tokenizer.eos)
+        # For rows this short, plain attention goes back in half the time of the fused kernel, with the same gradients.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.fast), sdpa_kernel(SDPBackend.MATH):
+            out = self.model(tokens, encode(self.model, rows))
+        words = answer_loss(out.logits, labels)
+        found = audio_token_positions(labels, self.model.tokenizer.audio_tokens[0])
+        if self.decoder is None or not len(found):
+            return words, words.new_zeros(())
+        hidden = torch.stack([out.hidden[row, at : at + 8] for row, at in found.tolist()]).float()
+        with torch.no_grad():
+            states, mask = self.decoder.embed([rows[row].caption for row in found[:, 0].tolist()])
+        weight = torch.ones_like(mask, dtype=torch.float32)
+        weight[:, :REGISTERS] = REGISTER_WEIGHT
+        projected = self.model.project(hidden, self.model.audio_token_embeddings(len(hidden)))
+        # Where a caption has ended the decoder was trained on silence as much as on states: the target is zero.
+        return words, condition_loss(projected, states * mask[..., None], weight)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        named = [(name, value) for name, value in self.model.named_parameters() if value.requires_grad]
+        decayed = [value for name, value in named if value.dim() > 1 and "gate" not in name]
+        rest = [value for name, value in named if value.dim() <= 1 or "gate" in name]
+        return torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], betas=(0.9, 0.98))
+
+    def fit(self, minutes: float, resume: bool) -> None:
+        optimizer, spent, step = self.optimizer(), 0.0, 0
+        if resume and (state := read(self.work / "language.pt")) and state.get("stage") == self.stage and "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
+            spent, step = state["spent"], state["step"]
+        writer = Writer(self.model.tokenizer, self.shelf, SHARES[self.stage], seed=100 + step)
+        start, saved, total, queue = time.process_time() - spent, time.monotonic(), 60 * minutes, []
+        running = np.zeros(2)
+        self.model.train()
+        while (now := time.process_time() - start) < total:
+            queue = queue or batches(writer.rows(1000), STEP_TOKENS, writer.rng)
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
+            words, condition = self.losses(queue.pop())
+            optimizer.zero_grad(set_to_none=True)
+            (words + CONDITION_WEIGHT * condition).backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            running = 0.95 * running + 0.05 * np.array([words.item(), condition.item()])
+            if step % 50 == 0:
+                self.note(step, now / 60, running / (1 - 0.95 ** min(step, 300)))
+            if time.monotonic() - saved > 90:
+                self.save(optimizer, now, step)
+                saved = time.monotonic()
+        self.save(optimizer, total, step)
+        self.note(step, minutes, running, by_kind=True)
+
+    def save(self, optimizer: torch.optim.Optimizer, spent: float, step: int) -> None:
+        state = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "stage": self.stage}
+        partial = self.work / "language.pt.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.work / "language.pt")
+
+    @torch.inference_mode()
+    def held_out(self) -> dict[str, float]:
+        """Cross entropy for each kind of turn, in wording and of media that training does not see."""
+        self.model.eval()
+        shelf = library(self.work / "data", "test")
+        scores = {}
+        for kind in filter(shelf.allows, SHARES[self.stage]):
+            rows = Writer(self.model.tokenizer, shelf, {kind: 1.0}, seed=1, held_out=True).rows(60)
+            scores[kind] = round(float(self.losses(rows)[0]), 3)
+        self.model.train()
+        return scores
+
+    def note(self, step: int, minutes: float, running: np.ndarray, by_kind: bool = False) -> None:
+        scores: dict[str, float] = self.held_out() if by_kind or step % 400 == 0 else {}
+        gates = [round(block.attention.gate.abs().mean().item(), 2) for block in self.model.llama.layers[2::2]]
+        print(f"{self.stage} step {step} min {minutes:.1f} words {running[0]:.3f} condition {running[1]:.2f} gates {gates} {scores or ''}", flush=True)
+        with (self.work / "language.csv").open("a", newline="") as file:
+            csv.writer(file).writerow([self.stage, step, f"{minutes:.2f}", f"{running[0]:.4f}", f"{running[1]:.3f}", scores])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint without the pools, which come with the ears."""
+    state = torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
+    if state:
+        state["model"] = {name: value for name, value in state["model"].items() if POOLS not in name}
+    return state
+
+
+def give(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> None:
+    """Loads what `read` gave; whatever else is missing or left over is an error that names it."""
+    report = model.load_state_dict(weights, strict=False)
+    lost = [name for name in report.missing_keys if POOLS not in name and not name.startswith(NEIGHBOURS)]
+    if lost or report.unexpected_keys:
+        raise ValueError(f"language.pt does not fit these sizes ({(lost + report.unexpected_keys)[0]}); train the stages again.")
+
+
+def start_over_ears(model: MuMuLLaMA, shelf: Library) -> None:
+    """Real ears after ideal ones: new projections, fitted so that the prompts are as near to the old ones as a linear map
+    can bring them."""
+    from recipes.nano.language.cached_data import ideal  # only here
+
+    adapter = model.adapters["audio"]
+    old = [torch.stack(part) for part in zip(*(ideal(piece) for piece in shelf.pieces), strict=True)]
+    with torch.no_grad():
+        wanted = [project(vector) for project, vector in zip(adapter.project, (unit(adapter.mix(old[0])), *old[1:]), strict=True)]
+        adapter.mix.weight.fill_(1 / adapter.mix.weight.shape[1])
+        adapter.mix.bias.zero_()
+        given = (unit(adapter.mix(shelf.audio["states_mean"])), *(shelf.audio[name] for name in LEARNED))
+        for project, vector, target in zip(adapter.project, given, wanted, strict=True):
+            inputs = torch.cat([vector, torch.ones(len(vector), 1)], dim=1)
+            penalty = 1e-3 * len(vector) * vector.square().mean() * torch.eye(inputs.shape[1])
+            penalty[-1, -1] = 0
+            solution = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ target)
+            project.weight.copy_(solution[:-1].T)
+            project.bias.copy_(solution[-1])
+            print(f"projection fitted: {1 - float((inputs @ solution - target).var() / target.var()):.2f} of the variance")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("stage", choices=list(SHARES))
+    parser.add_argument("--minutes", type=float, required=True, help="of processor time")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--rate", type=float, help=f"of learning, instead of {RATES}")
+    parser.add_argument("--exact", action="store_true", help="float32 instead of bfloat16")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer = Tokenizer(options.work / "tokenizer.model")
+    model, shelf = fresh(tokenizer), library(options.work / "data", "train")
+    state = read(options.work / "language.pt")
+    if state:
+        give(model, state["model"])
+    if state and shelf.audio is not None and not (options.work / "language.real_ears").exists():
+        start_over_ears(model, shelf)
+        (options.work / "language.real_ears").touch()
+    if options.stage != "music":
+        for part in model.llama.modules():  # the low-rank branches join in the last stage; until then they only cost time
+            if isinstance(part, LoRALinear):
+                part.merge()
+    decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None
+    Trainer(model, options.work, options.stage, shelf, decoder, options.rate or RATES[options.stage], not options.exact).fit(options.minutes, options.resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Measure the embedded music decoder: does it play what captions ask for, and how does it compare with its teacher?
+
+    python -m recipes.nano.music_decoder.measure FOLDER [--captions 200] [--seconds 16] [--out figures.json]
+
+Combinations of attributes are those that training never saw. "Followed" counts only what a caption speaks of, and is read
+from the notes as they are played; "chance" is the same count against the caption of another piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from DataSet.synthesis.captions import TEMPO_WORDS, caption_and_mentions
+from DataSet.synthesis.composer import compose, sample_attributes
+from llama.decoders import MusicGenDecoder
+from llama.note_codes import BOOKS, FRAME_RATE, decode
+from llama.notes import LEADS, SCALES, TRACKS, Attributes, Score, closing_bars, timeline
+from llama.synthesis import Request
+from recipes.nano.music_decoder.model import music_caption
+
+BATCH = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    attributes: Attributes
+    text: str
+    mentions: frozenset[str]
+
+
+def cases(count: int, seed: int, held_out_template: bool) -> list[Case]:
+    """Held-out combinations with captions."""
+    rng = np.random.default_rng(seed)
+    drawn = [sample_attributes(rng, held_out=True) for _ in range(count)]
+    return [Case(each, *caption_and_mentions(rng, each, held_out_template)) for each in drawn]
+
+
+def key_cases(count: int, seed: int = 9) -> list[Case]:
+    """Held-out combinations whose captions all name the key, in any spelling: "Eb minor", "key of D sharp"."""
+    rng, found = np.random.default_rng(seed), list[Case]()
+    while len(found) < count:
+        each = sample_attributes(rng, held_out=True)
+        text, keyed = music_caption(rng, each)
+        if keyed:
+            found.append(Case(each, text, frozenset({"key"})))
+    return found
+
+
+def play(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidance: float | None = None) -> list[Score]:
+    """One score a caption; row i uses seed i."""
+    scores: list[Score] = []
+    for first in range(0, len(texts), BATCH):
+        part = texts[first : first + BATCH]
+        condition, _ = decoder.embed(part)
+        request = Request(
+            condition=condition, seconds=seconds, mask=None, guidance=decoder.guidance if guidance is None else guidance,
+            temperature=decoder.temperature, seeds=tuple(range(first, first + len(part))), shape=decoder.condition_shape,
+        )
+        *_, (codes, _) = decoder.codes(request, torch.zeros(len(part), len(BOOKS), 0, dtype=torch.long))
+        scores += [decode(row) for row in codes.numpy()]
+    return scores
+
+
+def heard_mode(score: Score) -> str:
+    """Major or minor by the thirds above the final bass note, over all sounding pitches."""
+    tonic = score.bass[-1].pitch % 12 if score.bass else score.attributes.key
+    weight = np.zeros(12)
+    for track in ("lead", "accompaniment", "bass"):
+        for note in score.track(track):
+            weight[(note.pitch - tonic) % 12] += note.duration
+    return "major" if weight[4] > weight[3] else "minor"
+
+
+def heard_metre(score: Score) -> int:
+    """Beats between the bass notes that carry an accent, nearest of three and four."""
+    beat = 60 / score.attributes.tempo
+    starts = sorted({round(chord.start, 4) for chord in score.chords})
+    return min((3, 4), key=lambda metre: abs(np.median(np.diff(starts)) / beat - metre)) if len(starts) > 1 else score.attributes.metre
+
+
+def pace_matches(wanted: Attributes, text: str, heard: Attributes) -> bool:
+    """Whether the tempo heard is one that the words of the caption may mean."""
+    said = [(low, high) for low, high, words in TEMPO_WORDS for word in words if word in text.lower() and low <= wanted.tempo <= high]
+    return any(low * 0.96 <= heard.tempo <= high * 1.04 for low, high in said)
+
+
+CHECKS: dict[str, Callable[[Case, Score], bool]] = {
+    "lead": lambda case, score: score.attributes.lead == case.attributes.lead,
+    "accompaniment": lambda case, score: score.attributes.accompaniment == case.attributes.accompaniment,
+    "style": lambda case, score: score.attributes.style == case.attributes.style,
+    "drums": lambda case, score: bool(score.drums) == case.attributes.drums,
+    "mode": lambda case, score: heard_mode(score) == case.attributes.mode,
+    "metre": lambda case, score: heard_metre(score) == case.attributes.metre,
+    "tempo": lambda case, score: abs(score.attributes.tempo / case.attributes.tempo - 1) <= 0.04,
+    "pace": lambda case, score: pace_matches(case.attributes, case.text, score.attributes),
+    "key": lambda case, score: score.attributes.key == case.attributes.key,
+}
+
+
+def followed(asked: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
+    """Name -> share of the captions that mention it, and by chance."""
+    table = {}
+    shifted = [*asked[7:], *asked[:7]]
+    for name in names:
+        check = CHECKS[name]
+        right = [check(case, score) for case, score in zip(asked, scores, strict=True) if name in case.mentions]
+        wrong = [check(case, score) for case, score in zip(shifted, scores, strict=True) if name in case.mentions]
+        table[name] = {"followed": float(np.mean(right)), "chance": float(np.mean(wrong)), "captions": len(right)}
+    return table
+
+
+def musical_figures(scores: Sequence[Score]) -> dict[str, float]:
+    """Means over pieces of what makes a melody sound composed."""
+    names = ("in_key", "chord_tone_on_strong_beats", "lead_notes_a_bar", "rhythm_returns", "melody_returns", "leaps", "ends_on_tonic")
+    rows = [_figures(score) for score in scores if timeline(score.attributes, score.seconds).bar_count >= 2]
+    return {name: float(np.nanmean([row[name] for row in rows])) for name in names}
+
+
+def _figures(score: Score) -> dict[str, float]:
+    attributes, line = score.attributes, timeline(score.attributes, score.seconds)
+    scale = {(attributes.key + step) % 12 for step in SCALES[attributes.mode]}
+    scale |= {(attributes.key + 11) % 12} if attributes.mode == "minor" else set()
+    bar = line.time(line.width)
+    pitches = [note.pitch for note in score.lead]
+    strong = [note for note in score.lead if (note.start + 1e-6) % bar < 1e-3]
+    chords = [max((c for c in score.chords if c.start <= note.start + 1e-6), key=lambda c: c.start) for note in strong]
+    bars: list[list[tuple[int, int]]] = [[] for _ in range(line.bar_count + 1)]
+    for note in score.lead:
+        index, inside = divmod(note.start + 1e-6, bar)
+        bars[min(int(index), line.bar_count)].append((round(inside * 1000), note.pitch))
+    first: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    rhythm, melody = [], []
+    for place, notes in zip(line.bars, bars, strict=False):
+        known = first.setdefault((place.section, place.place), notes)
+        answers = place.section == "A" and place.place >= line.phrase // 2  # is not what it was, by intention
+        if place.returns and place.left > closing_bars(line) and not answers:
+            rhythm.append([start for start, _ in known] == [start for start, _ in notes])
+            melody.append(known == notes)
+    return {
+        "in_key": float(np.mean([pitch % 12 in scale for pitch in pitches])) if pitches else np.nan,
+        "chord_tone_on_strong_beats": float(np.mean([n.pitch % 12 in c.tones for n, c in zip(strong, chords, strict=True)])) if strong else np.nan,
+        "lead_notes_a_bar": len(score.lead) / (line.bar_count + 1),
+        "rhythm_returns": float(np.mean(rhythm)) if rhythm else np.nan,
+        "melody_returns": float(np.mean(melody)) if melody else np.nan,
+        "leaps": float(np.mean(np.abs(np.diff(pitches)) > 7)) if len(pitches) > 1 else np.nan,
+        "ends_on_tonic": float(bool(score.bass) and score.bass[-1].pitch % 12 == attributes.key and score.chords[-1].root == attributes.key),
+    }
+
+
+def sounding(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[str, float]:
+    """Exact length, no clipping, silence at the end: of the sound itself, every lead instrument once a length."""
+    texts = [f"a piece for {lead}" for lead in LEADS]
+    condition, _ = decoder.embed(texts)
+    exact, peak, tail, step = [], 0.0, 0.0, 0.0
+    for length in seconds:
+        sound = torch.cat(list(decoder.synthesize(condition, length, seeds=range(len(texts)))), -1)
+        exact.append(sound.shape[-1] == round(length * decoder.sample_rate))
+        peak = max(peak, float(sound.abs().max()))
+        tail = max(tail, float(sound[..., -100:].abs().max()))
+        step = max(step, float(sound.diff().abs().max()))
+    return {"exact_length": float(np.mean(exact)), "peak": peak, "last_samples": tail, "largest_step": step}
+
+
+def last_sound(scores: Sequence[Score]) -> float:
+    """Share of pieces that play until half a second before their end and not past it."""
+    ends = [max((n.start + n.duration for track in TRACKS for n in score.track(track)), default=0.0) for score in scores]
+    return float(np.mean([score.seconds - 0.5 <= end <= score.seconds for end, score in zip(ends, scores, strict=True)]))
+
+
+def measure(folder: Path, count: int, seconds: float, guidance: float | None) -> dict[str, object]:
+    """All figures of a saved decoder."""
+    decoder = MusicGenDecoder.from_folder(folder)
+    figures: dict[str, object] = {}
+    for name, held_out_template in (("seen sentence forms", False), ("unseen sentence forms", True)):
+        asked = cases(count, seed=7 + held_out_template, held_out_template=held_out_template)
+        scores = play(decoder, [case.text for case in asked], seconds, guidance)
+        figures[name] = followed(asked, scores)
+        figures[f"music, {name}"] = musical_figures(scores) | {"ends_on_time": last_sound(scores)}
+    named = key_cases(count)
+    figures["key, any spelling"] = followed(named, play(decoder, [case.text for case in named], 4.0, guidance), ("key",))
+    length = round(seconds * FRAME_RATE) / FRAME_RATE
+    teacher = [compose(np.random.default_rng(index), score.attributes, length) for index, score in enumerate(scores)]
+    figures["music, composer"] = musical_figures(teacher) | {"ends_on_time": last_sound(teacher)}
+    figures["sound"] = sounding(decoder, (3.0, 7.35, 11.0))
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the embedded music decoder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--captions", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=16.0)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    figures = measure(arguments.folder, arguments.captions, arguments.seconds, arguments.guidance)
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

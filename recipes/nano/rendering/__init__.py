@@ -1,0 +1,1 @@
+"""Rendering of the clips that the embedded model is trained on."""

