@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import gradio as gr
     from fastapi import APIRouter, FastAPI
 
-    from demo.login import Login
-    from demo.page import Page
-    from demo.work import Work
+    from demo.page.controller import Page
+    from demo.service.auth import Login
+    from demo.service.service import Work
     from llama.mumu_llama import MuMuLLaMA
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -47,8 +47,8 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
 
     Where the engine ends by itself the block is interrupted as Ctrl-C does it: whoever watches over the server starts another.
     """
-    from demo.sessions import Sessions
-    from demo.work import Work
+    from demo.service.service import Work
+    from demo.service.sessions import Sessions
     from llama.apart import worth_it
     from llama.engine import Engine, alone
     from llama.tickets import Stopped
@@ -73,12 +73,12 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
 
     work: who answers (None: one of its own, which ends with the process).
     """
-    from demo.mount import launchable
-    from demo.page import Page
-    from demo.work import Work
+    from demo.page.controller import Page
+    from demo.server.app import launchable
+    from demo.service.service import Work
 
     if work is None:
-        from demo.sessions import Sessions
+        from demo.service.sessions import Sessions
         from llama.engine import Engine
 
         work = Work(Engine(model), Sessions(sweep_every=60))
@@ -87,7 +87,7 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
 
 
 def _blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
-    from demo.layout import About, build
+    from demo.page.layout import About, build
 
     os.environ["GRADIO_TEMP_DIR"] = str(page.arrivals)  # read when gradio makes a page and a server
     return build(page, About(name or "mumu-llama", device_words(model), reads_captions(model)))
@@ -95,17 +95,17 @@ def _blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
 
 def own_routers(page: Page) -> list[APIRouter]:
     """What the page needs beside gradio's own routes: the media it shows, and whether it is still there."""
-    from demo.media_routes import media_router
-    from demo.presence import presence_router
+    from demo.server.media_routes import media_router
+    from demo.server.presence_routes import presence_router
 
     return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
 
 
 def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None) -> FastAPI:
     """Page, media and API as one application. hosts: the names that it goes by (None: any)."""
-    from demo.api import build_router
-    from demo.mount import mount
-    from demo.page import Page
+    from demo.api.router import build_router
+    from demo.page.controller import Page
+    from demo.server.app import mount
 
     page = Page(work)
     name = name or "mumu-llama"
@@ -142,16 +142,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
-    from demo.memory import few_arenas
+    from demo.server.malloc import few_arenas
     from llama.tickets import Stopped
 
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     few_arenas()
     try:
-        from demo.door import HERE
-        from demo.login import Login
-        from demo.mount import serve
+        from demo.server.access_middleware import HERE
+        from demo.server.app import serve
+        from demo.service.auth import Login
 
         login = Login.parse(values.auth) if values.auth is not None else None
         model = load_model(values)

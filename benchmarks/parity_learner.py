@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.parity import Check, Values, close, picture, present, same
+from benchmarks.parity_checks import Check, Values, close, picture, present, same
 from benchmarks.parity_variant import CAPTIONS, CASES, CONSTANT, GRADIENT_BOUND, MEDIA, Bench
 from llama.audio import Waveform
 from llama.features import Features, Prepared

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.parity import ABSENT, Check, Values, close, picture, present, same
+from benchmarks.parity_checks import ABSENT, Check, Values, close, picture, present, same
 from llama.adapters import join, unit
 from llama.assembly import put
 from llama.audio import Waveform

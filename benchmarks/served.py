@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import soundfile
 
-from demo.files import pcm, wav_header
+from demo.service.audio_files import pcm, wav_header
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
 from llama.mumu_llama import MuMuLLaMA

@@ -16,10 +16,10 @@ from fastapi import FastAPI
 from PIL import Image
 from scripted_engine import RATE, Scripted
 
-from demo.api import build_router
-from demo.contents import Limits
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.api.router import build_router
+from demo.service.media_probe import Limits
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 
 Json = dict[str, Any]
 URL = "/v1/chat/completions"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from demo.contents import Limits
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.service.media_probe import Limits
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from demo.asked import Settings
-from demo.contents import Limits
-from demo.page import Page, State
-from demo.sessions import Session, Sessions
-from demo.work import Work
+from demo.page.controller import Page
+from demo.page.state import State
+from demo.service.media_probe import Limits
+from demo.service.request import Settings
+from demo.service.service import Work
+from demo.service.sessions import Session, Sessions
 from llama import Waveform
 from tests.scripted_engine import RATE, Scripted
 

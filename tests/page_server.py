@@ -15,10 +15,10 @@ import uvicorn
 from fastapi import FastAPI
 
 import gradio_app
-from demo import door
-from demo.login import Login
-from demo.serving import server
-from demo.work import Work
+from demo.server import access_middleware as door
+from demo.server.http_server import server
+from demo.service.auth import Login
+from demo.service.service import Work
 
 
 @contextmanager

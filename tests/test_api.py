@@ -29,8 +29,8 @@ from api_server import (
 from scripted_engine import RATE, piece
 
 import llama
-from demo.api_pcm import pcm16
-from demo.files import pcm, wav_header
+from demo.api.pcm import pcm16
+from demo.service.audio_files import pcm, wav_header
 from llama.audio import Waveform
 from llama.dialogue import Turn
 from llama.engine import Engine

@@ -11,12 +11,13 @@ import pytest
 from api_server import SPEAKS, Json, Server, follow_up, message, refused, text64
 from fastapi import HTTPException
 
-from demo import api, api_access
-from demo.api_pieces import Pieces
-from demo.api_types import ApiError
-from demo.conversation import Piece
-from demo.login import Login
-from demo.sessions import Sessions
+from demo.api import access as api_access
+from demo.api import router as api
+from demo.api.audio_store import Pieces
+from demo.api.protocol import ApiError
+from demo.service.auth import Login
+from demo.service.conversation import Piece
+from demo.service.sessions import Sessions
 
 HOUR = 3600
 

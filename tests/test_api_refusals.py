@@ -11,8 +11,8 @@ import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
-from demo.shares import MOST_AT
-from demo.work import Work
+from demo.service.quotas import MOST_AT
+from demo.service.service import Work
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"seed": NaN}', b"[" * 100_000])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from api_server import SPEAKS, URL, Json, Server, deltas, events, message, request, streamed_sound
 
-from demo.api_job import Desk, Job
+from demo.api.job import Desk, Job
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm16"])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from demo import shown
-from demo.asked import Sounding, Update
-from demo.card_html import card_html
-from demo.cards import Card, Medium, Take
-from demo.page import Page
-from demo.style import ASSETS
+from demo.page import view_model as shown
+from demo.page.controller import Page
+from demo.page.theme import ASSETS
+from demo.page.view import Card, Medium, Take
+from demo.page.view_html import card_html
+from demo.service.request import Sounding, Update
 from tests.page_helpers import SHORT, asked, files_of, record
 from tests.scripted_engine import Scripted
 

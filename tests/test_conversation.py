@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import llama
-from demo.conversation import Conversation, Exchange, Piece, repeat, turn
-from demo.referring import RULES, again, chosen, leans, reworded, ruled
-from demo.uploads import Upload
+from demo.service.conversation import Conversation, Exchange, Piece, repeat, turn
+from demo.service.references import RULES, again, chosen, leans, reworded, ruled
+from demo.service.uploads import Upload
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
 
@@ -275,4 +275,3 @@ def test_an_edit_of_a_piece_goes_through_the_models_ears(tmp_path: Path) -> None
     edit, it = turn(heard, "now with violin")
     second = model.respond(edit, options)
     assert it == "the last piece" and second.score.attributes.lead == "violin" != first.score.attributes.lead
-

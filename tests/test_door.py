@@ -14,11 +14,11 @@ import pytest
 from fastapi import FastAPI, Request
 
 import gradio_app
-from demo import door
-from demo.door import MOST_TALK, Door
-from demo.login import Login
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.server import access_middleware as door
+from demo.server.access_middleware import MOST_TALK, Door
+from demo.service.auth import Login
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from tests.page_server import running
 from tests.scripted_engine import Scripted
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo import mount
-from demo.contents import Limits
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.server import app as mount
+from demo.service.media_probe import Limits
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
 

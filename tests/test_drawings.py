@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.canvas import AXIS, INK, LEFT, PLOT, RIGHT, WIDTH
-from demo.drawings import (
+from demo.page.canvas import AXIS, INK, LEFT, PLOT, RIGHT, WIDTH
+from demo.page.plots import (
     BODY,
     NAMED,
     PEAK,

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from demo.files import pcm, take_tags, wav_header, write
+from demo.service.audio_files import pcm, take_tags, wav_header, write
 from llama.audio import Waveform
 from llama.notes import Attributes, Chord, Note, Score
 

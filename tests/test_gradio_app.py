@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 import gradio_app
-from demo.page import Page, State
-from demo.style import EXAMPLES
-from demo.work import Work
+from demo.page.controller import Page
+from demo.page.state import State
+from demo.page.theme import EXAMPLES
+from demo.service.service import Work
 from tests.page_helpers import SHORT, asked
 from tests.scripted_engine import Scripted
 
@@ -84,9 +85,9 @@ def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: s
 SERVER = """
 import sys, types, pathlib
 import gradio_app
-from demo.mount import serve
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.server.app import serve
+from demo.service.sessions import Sessions
+from demo.service.service import Work
 from tests.scripted_engine import Scripted
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 try:

@@ -19,9 +19,9 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 
-from demo import chunks
-from demo.files import pcm, take_tags, wav_header, write
-from demo.media_routes import address, media_router
+from demo.server import file_stream as chunks
+from demo.server.media_routes import address, media_router
+from demo.service.audio_files import pcm, take_tags, wav_header, write
 from llama.audio import Waveform
 
 RATE = 16_000

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Each thread takes a block and gives it back; glibc tells on the error stream how many heaps they took it from.
 SCRIPT = """
 import ctypes, threading
-from demo.memory import few_arenas
+from demo.server.malloc import few_arenas
 few_arenas()
 
 library = ctypes.CDLL(None)

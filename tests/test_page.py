@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.page import Page, State, settings_of
-from demo.style import ASSETS
+from demo.page.controller import Page, settings_of
+from demo.page.state import State
+from demo.page.theme import ASSETS
 from llama import GenerationOptions
 from tests.page_helpers import SHORT, asked
 from tests.scripted_engine import Scripted

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo.style import ASSETS
+from demo.page.theme import ASSETS
 from tests.browser_helpers import QUIET, Site, say, settled, visit
 
 pytest.importorskip("gradio")

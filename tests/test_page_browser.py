@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from demo.style import ASSETS
+from demo.page.theme import ASSETS
 from llama.audio import Waveform
 from tests.browser_helpers import Site, chromium, players, say, settled, visit
 

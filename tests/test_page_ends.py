@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from demo.asked import Settings
-from demo.chunks import under_way
-from demo.page import Page, State
-from demo.presence import Presence
+from demo.page.controller import Page
+from demo.page.state import State
+from demo.server.file_stream import under_way
+from demo.service.presence import Presence
+from demo.service.request import Settings
 from llama import Waveform
 from tests.page_helpers import SHORT, asked, files_of
 from tests.scripted_engine import Scripted

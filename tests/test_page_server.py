@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 import gradio_app
-from demo.contents import Limits
-from demo.door import HERE, refusal
-from demo.login import Login
-from demo.page import Page
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.page.controller import Page
+from demo.server.access_middleware import HERE, refusal
+from demo.service.auth import Login
+from demo.service.media_probe import Limits
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from llama import Waveform
 from tests.page_helpers import asked
 from tests.page_server import serving

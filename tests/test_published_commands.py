@@ -11,7 +11,7 @@ from conftest import GOLDEN, component_paths
 from safetensors.torch import load_file
 from test_audioldm2 import text_parts, tiny
 
-import demo.mount
+import demo.server.app
 import gradio_app
 import llama
 from llama.dialogue import Turn
@@ -32,7 +32,7 @@ def open_page(command: str, monkeypatch: pytest.MonkeyPatch) -> llama.MuMuLLaMA:
     """The model of the page that `command` opens, without serving it."""
     opened: list[llama.MuMuLLaMA] = []
     monkeypatch.setattr(gradio_app, "application", lambda model, *_, **__: opened.append(model))
-    monkeypatch.setattr(demo.mount, "serve", lambda *_, **__: None)
+    monkeypatch.setattr(demo.server.app, "serve", lambda *_, **__: None)
     paths = [part for name in ("mert", "vit", "vivit") for part in (f"--{name}_path", str(component_paths()[f"{name}_path"]))]
     monkeypatch.setattr("sys.argv", [*command.split()[1:], *paths])
     assert gradio_app.main() == 0

@@ -20,11 +20,11 @@ import pytest
 import gradio_app
 import llama
 from benchmarks.served import Answer, Wish, ask, server, wish
-from demo.asked import Settings
-from demo.conversation import Conversation
-from demo.refusals import Refused
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.service.conversation import Conversation
+from demo.service.errors import Refused
+from demo.service.request import Settings
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from llama.batching import Words
 from llama.engine import Engine
 from llama.generation import GenerationOptions
@@ -204,7 +204,7 @@ def test_the_server_ends_with_its_engine(
     works: list[Work] = []
     monkeypatch.setattr(gradio_app, "load_model", lambda values: nano)
     monkeypatch.setattr(gradio_app, "application", kept)
-    monkeypatch.setattr("demo.mount.serve", serve_and_ask)
+    monkeypatch.setattr("demo.server.app.serve", serve_and_ask)
     monkeypatch.setattr(Words, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
     assert gradio_app.main(["--port", "0"]) == 1
     asking.join(60)

@@ -15,9 +15,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
-from demo import serving as limits
-from demo.sessions import Sessions
-from demo.work import Work
+from demo.server import http_server as limits
+from demo.service.service import Work
+from demo.service.sessions import Sessions
 from tests.page_server import running, serving
 from tests.scripted_engine import Scripted
 

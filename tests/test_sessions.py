@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import demo.service.sessions
 import pytest
 
-import demo.sessions
-from demo.sessions import PREFIX, Sessions
+from demo.service.sessions import PREFIX, Sessions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,14 +138,14 @@ def test_a_folder_that_cannot_be_deleted_does_not_end_the_sweeping(
     sessions: Sessions, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = sessions.open(), sessions.open()
-    real = demo.sessions._delete
+    real = demo.service.sessions._delete
 
     def stubborn(folder: Path) -> None:
         if folder == first.folder:
             raise PermissionError(folder)
         real(folder)
 
-    monkeypatch.setattr(demo.sessions, "_delete", stubborn)
+    monkeypatch.setattr(demo.service.sessions, "_delete", stubborn)
     clock.now = 200
     assert sessions.sweep() == 2
     assert first.folder.is_dir() and not second.folder.exists() and sessions.get(first.token) is None
@@ -192,7 +192,7 @@ def test_many_threads_at_once(sessions: Sessions, clock: Clock) -> None:
 SERVER = """
 import sys, time
 from pathlib import Path
-from demo.sessions import Sessions
+from demo.service.sessions import Sessions
 sessions = Sessions(Path(sys.argv[1]), sweep_every=60)
 sessions.new_file(sessions.open(), ".wav").write_bytes(b"private")
 print(sessions.root.name, flush=True)

@@ -11,14 +11,15 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from demo.asked import LONGEST_TEXT, Settings, Update
-from demo.contents import Limits
-from demo.conversation import Conversation
-from demo.page import Page, State
-from demo.refusals import Refused
-from demo.sessions import Session, Sessions
-from demo.shares import MOST_AT, MOST_OPEN, Shares
-from demo.work import Answering, Work
+from demo.page.controller import Page
+from demo.page.state import State
+from demo.service.conversation import Conversation
+from demo.service.errors import Refused
+from demo.service.media_probe import Limits
+from demo.service.quotas import MOST_AT, MOST_OPEN, Shares
+from demo.service.request import LONGEST_TEXT, Settings, Update
+from demo.service.service import Answering, Work
+from demo.service.sessions import Session, Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
 

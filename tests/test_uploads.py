@@ -18,9 +18,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from demo.chunks import final_size, under_way
-from demo.contents import Limits
-from demo.uploads import Upload, display_name, receive, without_paths
+from demo.server.file_stream import final_size, under_way
+from demo.service.media_probe import Limits
+from demo.service.uploads import Upload, display_name, receive, without_paths
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 SMALL = Limits(bytes=2_000_000, seconds=20, video_seconds=3, pixels=100_000, samples=2_000_000)

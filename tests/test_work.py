@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from demo.asked import Settings, Update
-from demo.conversation import Conversation
-from demo.refusals import MEMORY, Refused
-from demo.sessions import Session, Sessions
-from demo.work import Work
+from demo.service.conversation import Conversation
+from demo.service.errors import MEMORY, Refused
+from demo.service.request import Settings, Update
+from demo.service.service import Work
+from demo.service.sessions import Session, Sessions
 from llama.audio import Waveform
 from llama.generation import GenerationOptions
 from tests.scripted_engine import Scripted, piece
@@ -95,8 +95,8 @@ def test_progress_ends_at_the_whole(work: Work, session: Session) -> None:
 
 
 def test_time_left_is_the_pace_so_far(engine: Scripted, sessions: Sessions, session: Session) -> None:
-    from demo.run import Run
-    from demo.takes import Heard
+    from demo.service.take_events import Heard
+    from demo.service.take_progress import Run
     from llama.generation import Progress
 
     now = 0.0

@@ -1,0 +1,78 @@
+"""The values of the API: a request as it was checked, and an error as clients expect it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from demo.service.errors import Refused
+from demo.service.request import Settings
+
+Role = Literal["user", "assistant", "system"]
+AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
+
+INVALID, SERVER, LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
+STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `Refused`
+SETTINGS = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
+
+
+class ApiError(Exception):
+    """What a client is told instead of an answer: `status` and {"error": {message, type, param, code}}."""
+
+    def __init__(
+        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None, kind: str = INVALID,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code, self.kind, self.headers = status, param, code, kind, headers or {}
+
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def as_api_error(error: Refused, param: str | None = None) -> ApiError:
+    """A refused request; the setting that its sentence begins with is the `param`."""
+    if error.fault == "busy":
+        return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=LIMITED, headers={"Retry-After": "5"})
+    if error.fault == "server":
+        return ApiError(str(error), status=500, kind=SERVER)
+    named = str(error).split(" ", 1)[0]
+    return ApiError(str(error), param=named if named in SETTINGS else param)
+
+
+def unknown_model(name: str, known: str) -> ApiError:
+    """A client asks for a model that is not here."""
+    return ApiError(f"The model {name[:100]!r} does not exist here; use {known!r}.", status=404, param="model", code="model_not_found")
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A file in a message. where: its place, as in "messages[0].content[1]"."""
+
+    kind: Literal["audio", "image", "video"]
+    content: bytes
+    where: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message. audio: the id of a piece that an answer of ours gave."""
+
+    role: Role
+    text: str
+    media: tuple[Medium, ...] = ()
+    audio: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A whole request. sound: the format of the music (None: words only); score: the notes as well; user: as the client
+    tells its users apart."""
+
+    messages: tuple[Message, ...]
+    settings: Settings
+    sound: AudioFormat | None = None
+    score: bool = False
+    stream: bool = False
+    usage: bool = False
+    user: str = ""

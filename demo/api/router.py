@@ -1,0 +1,165 @@
+"""`/v1/chat/completions` and `/v1/models` in OpenAI's form, so that existing clients work: words and music in and out.
+
+    app.include_router(build_router(work, "mumu-llama", auth="user:password"))
+
+A request is answered by itself: its messages are the conversation. Only the pieces that were given out are kept, for an
+hour, so that `{"role": "assistant", "audio": {"id": ...}}` means something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from demo.api import request_parser as api_request
+from demo.api import response as api_reply
+from demo.api.access import Hall, authentication, body
+from demo.api.event_queue import Hearing
+from demo.api.job import Desk, Job
+from demo.api.protocol import SERVER, ApiError, as_api_error, unknown_model
+from demo.api.sse import Chunks, Closing
+from demo.service.caller import caller, payer
+from demo.service.errors import MISTAKE, Refused
+from demo.service.service import Work
+from llama.generation import Done
+
+Json = dict[str, Any]
+PATIENCE = 5.0  # seconds that a stream waits for its first event, so that a refusal has a status of its own
+GONE = 499  # nobody reads it: the client has left
+ROOM = 1 << 20  # bytes of a request beside its files
+AT_ONCE = 8  # of the largest requests that are held before the engine has said whether it takes them
+METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def build_router(
+    work: Work, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
+    clock: Callable[[], float] = time.time, dependencies: Sequence[Callable[..., Any]] = (),
+) -> APIRouter:
+    """The routes under /v1.
+
+    model: the name it goes by. auth: "user:password", if it is needed. limit: bytes of a request (None: room for one of
+    the largest files in base64). clock: seconds since 1970. dependencies: what each request has to pass as well, such as
+    a lock that the page has too. Raises ValueError for an `auth` without a colon.
+    """
+    api = Api(Desk(work, clock), model, limit or work.limits.bytes * 4 // 3 + ROOM, int(clock()))
+    locks = [Depends(each) for each in (authentication(auth), *dependencies)]
+    router = APIRouter(prefix="/v1", route_class=Route, dependencies=locks)
+    add = router.add_api_route
+    add("/chat/completions", api.chat, methods=["POST"], response_model=None)
+    add("/models", api.models, methods=["GET", "HEAD"])
+    add("/models/{name:path}", api.one_model, methods=["GET", "HEAD"])
+    add("/{rest:path}", api.nothing, methods=METHODS, include_in_schema=False, response_model=None)
+    return router
+
+
+class Route(APIRoute):
+    """Errors in the form that clients read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def told(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ClientDisconnect:
+                return Response(status_code=GONE)
+            except Exception as error:
+                refused = _told(error)
+                return JSONResponse(refused.body(), refused.status, headers=refused.headers)
+
+        return told
+
+
+def _told(error: Exception) -> ApiError:
+    """What a client is told of an error; a fault of the program is logged."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, Refused):
+        return as_api_error(error)
+    if isinstance(error, HTTPException):  # of a dependency
+        code = "invalid_api_key" if error.status_code == 401 else None
+        return ApiError(str(error.detail), status=error.status_code, code=code, headers=dict(error.headers or {}))
+    logging.error("a request to the API failed", exc_info=error)
+    return ApiError(MISTAKE, status=500, kind=SERVER)
+
+
+class Api:
+    """What the routes do. limit: bytes of a request; started: seconds since 1970."""
+
+    def __init__(self, desk: Desk, model: str, limit: int, started: int) -> None:
+        self._desk, self._model, self._limit, self._hall = desk, model, limit, Hall(AT_ONCE * limit)
+        self._about = {"id": model, "object": "model", "created": started, "owned_by": "mumu-llama"}
+
+    async def models(self) -> Json:
+        """The one model."""
+        return {"object": "list", "data": [self._about]}
+
+    async def one_model(self, name: str) -> Json:
+        """The model of that name."""
+        if name != self._model:
+            raise unknown_model(name, self._model)
+        return self._about
+
+    async def nothing(self, request: Request) -> None:
+        """Whatever else a client may look for."""
+        asked = f"{request.method} {request.url.path[:200]}"
+        raise ApiError(f"There is no {asked} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
+
+    async def chat(self, request: Request) -> Response:
+        """The answer to the last message, whole or as a stream."""
+        job = await self._begun(request)
+        try:
+            hearing = Hearing(job.asked)
+            if job.wanted.stream:
+                return await self._stream(job, hearing, request)
+            response = await self._whole(job, hearing, request)
+        except BaseException:
+            await self._end(job)
+            raise
+        await self._end(job)
+        return response
+
+    async def _begun(self, request: Request) -> Job:
+        with self._hall.place() as take:
+            content = await body(request, self._limit, take)
+            wanted = await run_in_threadpool(api_request.read, content, self._model)
+            del content  # its files are in `wanted`
+            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user), payer(request))
+
+    async def _whole(self, job: Job, hearing: Hearing, request: Request) -> Response:
+        async with hearing.left_with(request):
+            while (heard := await hearing.next()) is not None:
+                if isinstance(heard.event, Done):
+                    job.replies[heard.take] = heard.event.reply
+        if hearing.gone:
+            return Response(status_code=GONE)
+        return JSONResponse(await run_in_threadpool(self._desk.completion, job, self._envelope(job)))
+
+    async def _stream(self, job: Job, hearing: Hearing, request: Request) -> Response:
+        async with hearing.left_with(request):
+            await hearing.wait(PATIENCE)  # an error that comes at once is raised here, before a status is sent
+        return Closing(self._lines(job, hearing), lambda: self._end(job))
+
+    async def _lines(self, job: Job, hearing: Hearing) -> AsyncIterator[bytes]:
+        try:
+            async for line in Chunks(self._desk, job, hearing, self._envelope(job)).lines():
+                yield line
+        except Exception as error:  # too late for a status: told as the last event
+            yield api_reply.event(_told(error).body())
+
+    def _envelope(self, job: Job) -> Json:
+        return api_reply.envelope(job.name, job.created, self._model, chunk=job.wanted.stream)
+
+    async def _end(self, job: Job) -> None:
+        """The files are deleted in a thread, for others' streams go on meanwhile, and to their end, should this one be cancelled."""
+        job.asked.cancel()
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._desk.end, job))

@@ -1,0 +1,1 @@
+"""The gradio page: layout, event handlers, views of the conversation."""

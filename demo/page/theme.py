@@ -1,0 +1,73 @@
+"""What the page says and how it looks: its words, its theme, and the two files beside this one (page.css, page.js)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+HERE = Path(__file__).resolve().parent
+ASSETS = HERE.parents[1] / "assets"
+
+TITLE = "MuMu-LLaMA"
+LEAD = "It listens to music, looks at pictures and clips, answers, and plays."
+PLACEHOLDER = "Your message"
+EMPTY = "Ask about music, or ask for music. Add a recording, a picture or a clip, or hum into the microphone."
+DRIVES = {"hidden": "what the model has in mind", "caption": "the words of its answer"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One click: what is said, and the name of a file in assets/examples or none."""
+
+    text: str
+    file: str | None = None
+
+
+EXAMPLES: dict[str, tuple[Example, ...]] = {
+    "Ask about a recording": (
+        Example("Which instruments do you hear, and how fast is it?", "violin_swing.flac"),
+        Example("Is this in a major or a minor key?", "flute_ballad.flac"),
+    ),
+    "Music from words": (
+        Example("Compose a slow, sad piano piece"),
+        Example("Play a fast dance with drums, in a major key"),
+    ),
+    "Music from a picture": (
+        Example("Compose music for this picture", "calm_sea.jpg"),
+        Example("Compose music for this picture", "night_party.jpg"),
+    ),
+    "Music from a clip": (
+        Example("Compose music for this clip", "slow_sea.mp4"),
+        Example("Compose music for this clip", "fast_city.mp4"),
+    ),
+    "Change a recording": (
+        Example("Make it faster", "piano_waltz.flac"),
+        Example("Replace the guitar with a flute", "guitar_rock.flac"),
+    ),
+}
+
+
+def css() -> str:
+    return (HERE / "page.css").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """Runs when the log of the page is there: `element`, `trigger`, `props` and `watch` are gradio's."""
+    return (HERE / "page.js").read_text(encoding="utf-8")
+
+
+def theme() -> gr.themes.Base:
+    """System fonts alone: nothing is fetched from elsewhere."""
+    import gradio as gr
+
+    return gr.themes.Default(
+        primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="lg",
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
+    ).set(  # on white and on light grey the library's own greys are fainter than small words may be
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The HTTP server: the app, access control, media routes, and the patches of gradio and uvicorn."""

@@ -1,0 +1,37 @@
+"""Identity of a caller: its address, and the key under which its requests are counted."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from fastapi import Request
+
+
+def _caller() -> str:
+    """Each call has a session of its own, so that it is the address and the key that tell who asks, as in the API."""
+    request = _request()
+    return caller(request, "") if request is not None else ""
+
+
+def address() -> str:
+    """Where the event of the page that runs now comes from; empty where none does."""
+    request = _request()
+    return payer(request) if request is not None else ""
+
+
+def _request() -> Any:
+    from gradio.context import LocalContext
+
+    return LocalContext.request.get(None)
+
+
+def caller(request: Request, user: str) -> str:
+    """Who asks: the key and the address they come with, and the name that a client has for its user."""
+    parts = (request.headers.get("authorization", ""), payer(request), user)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def payer(request: Request) -> str:
+    """The address that a request comes from: of what tells who asks, the part that a client cannot make up."""
+    return request.client.host if request.client is not None else ""
