@@ -8,9 +8,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -26,23 +29,91 @@ PAGES = (
 )
 
 
-def listed() -> list[str]:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt")
+EXTRAS = tuple(PROJECT["project"]["optional-dependencies"])
 
 
-def test_requirements_and_pyproject_agree() -> None:
-    assert listed() == PROJECT["project"]["dependencies"] == sorted(listed(), key=str.lower)
+def locked(lock: str) -> dict[str, Requirement]:
+    """Each requirement of that file by its normalised name. One package may have one line only."""
+    lines = [line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines() if line and not line.startswith(("#", " "))]
+    found = [Requirement(line.removesuffix("\\")) for line in lines]
+    named = {canonicalize_name(one.name): one for one in found}
+    assert len(named) == len(found)
+    return named
 
 
-@pytest.mark.parametrize("line", listed())
-def test_each_requirement_is_a_range(line: str) -> None:
-    assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", line), f"{line}: give the lowest and the first unmeasured version"
+def release(one: Requirement) -> str:
+    """The version of an exact requirement."""
+    (only,) = one.specifier
+    assert only.operator == "==" and "*" not in only.version, f"{one}: give one version"
+    return only.version
+
+
+def asked(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for, but for the project's own name in an extra."""
+    more = [line for extra in extras for line in PROJECT["project"]["optional-dependencies"][extra]]
+    return [one for one in map(Requirement, [*PROJECT["project"]["dependencies"], *more]) if one.name != PROJECT["project"]["name"]]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_each_lock_is_exact_and_has_hashes(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    for name, one in locked(lock).items():
+        assert release(one)
+        entry = text.split(f"\n{one.name}==", 1)[1]
+        assert re.match(r"\S+( ; [^\n]+?)? \\\n    --hash=sha256:[0-9a-f]{64}", entry), f"{lock}: {name} has no hash"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_name_no_place(lock: str) -> None:
+    """Whoever installs chooses where packages come from."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert text.startswith("# ") and "make lock" in text.split("\n")[1]
+    assert not re.findall(r"://|^--?[a-z]| @ |/tmp/|/home/|/root/", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.txt", ()), ("requirements-dev.txt", EXTRAS)])
+def test_locks_hold_what_pyproject_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+    held = locked(lock)
+    for one in asked(*extras):
+        version = release(held[canonicalize_name(one.name)])
+        assert one.specifier.contains(version), f"{lock} has {one.name} {version}, pyproject.toml asks for {one}; run make lock"
+
+
+def test_locks_hold_what_their_packages_ask_for() -> None:
+    """The installed ones, which say what they need. The locks are installed without resolving anything."""
+    held = locked("requirements-dev.txt")
+    left_out = {canonicalize_name(name) for name in PROJECT["tool"]["uv"]["exclude-dependencies"]}
+    assert not left_out & set(held)
+    for name in held:
+        try:
+            needs = [Requirement(line) for line in metadata.requires(name) or ()]
+        except metadata.PackageNotFoundError:  # for another system
+            continue
+        for need in needs:
+            wanted = need.marker is None or need.marker.evaluate({"extra": ""})
+            assert not wanted or canonicalize_name(need.name) in {*held, *left_out}, f"{name} needs {need}; run make lock"
+
+
+def test_the_lock_for_tests_holds_that_of_users_in_the_same_versions() -> None:
+    users, tests = locked("requirements.txt"), locked("requirements-dev.txt")
+    assert {name: str(one) for name, one in users.items()} == {name: str(tests[name]) for name in users}
+    build = locked("requirements-build.txt")
+    assert all(release(users[name]) == release(one) for name, one in build.items() if name in users)
+
+
+@pytest.mark.parametrize("one", asked(*EXTRAS), ids=str)
+def test_each_requirement_of_pyproject_is_a_range(one: Requirement) -> None:
+    assert sorted(part.operator for part in one.specifier) == ["<", ">="], f"{one}: give the lowest and the first unmeasured version"
+
+
+def test_requirements_of_pyproject_are_in_order() -> None:
+    names = [one.name.lower() for one in asked()]
+    assert names == sorted(names)
 
 
 def test_users_install_no_test_tools() -> None:
-    names = {re.split(r"[>=<]", line)[0] for line in listed()}
-    assert not names & {"pytest", "ruff", "mypy"}
+    assert not {"pytest", "ruff", "mypy", "playwright"} & set(locked("requirements.txt"))
 
 
 @pytest.mark.parametrize("name", [*PAGES, "LICENSE", "Makefile", ".ci/run", "assets/architecture.png", "assets/logo.svg"])
