@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
+from llama.cli import add_model_flags, load_model
+from llama.errors import USER_ERRORS, sentence
 
 
 def parser() -> argparse.ArgumentParser:

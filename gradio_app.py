@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
+from llama.cli import add_model_flags, load_model
+from llama.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -49,9 +50,9 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
     """
     from demo.service.service import Work
     from demo.service.sessions import Sessions
-    from llama.apart import worth_it
-    from llama.engine import Engine, alone
-    from llama.tickets import Stopped
+    from llama.serving.engine import Engine, alone
+    from llama.serving.request import Stopped
+    from llama.serving.worker_client import worth_it
 
     alone(model)
     sessions = Sessions(sweep_every=60)
@@ -79,7 +80,7 @@ def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.
 
     if work is None:
         from demo.service.sessions import Sessions
-        from llama.engine import Engine
+        from llama.serving.engine import Engine
 
         work = Work(Engine(model), Sessions(sweep_every=60))
     page = Page(work)
@@ -143,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
     from demo.server.malloc import few_arenas
-    from llama.tickets import Stopped
+    from llama.serving.request import Stopped
 
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.flags import USER_ERRORS, sentence
+from llama.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
-    from llama.settings import TrainConfig
+    from llama.training.config import TrainConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,8 +51,8 @@ def overrides(values: argparse.Namespace) -> dict[str, Any]:
 
 def configure(values: argparse.Namespace) -> tuple[TrainConfig, int]:
     """The stage's configuration. Raises ValueError or FileNotFoundError in one sentence."""
-    from llama.settings import read_config
-    from llama.stages import stage
+    from llama.training.config import read_config
+    from llama.training.stages import stage
 
     if values.smoke:
         from recipes.smoke import smoke_config
@@ -81,7 +81,7 @@ def make_data(config: TrainConfig) -> None:
     """The small set that a configuration may ask for, where it is not there yet; one process makes it, others wait."""
     if config.made is not None:
         from DataSet.synthesis.made_set import make_set
-        from llama.parallel import main_first
+        from llama.training.distributed import main_first
 
         with main_first(config.device):
             make_set(Path(config.made.folder), config.made.pieces, config.made.seed)
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config, stage = configure(values)
         make_data(config)
-        from llama.training import fit
+        from llama.training.launch import fit
 
         last = fit(config, stage, resume=values.resume, export=values.export)
     except (*USER_ERRORS, OSError, FloatingPointError) as error:

@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import LlamaConfig as PeerConfig
 from transformers import LlamaForCausalLM
 
-from llama.cache import KVCache
 from llama.config import LlamaConfig
-from llama.lora import merge_lora
-from llama.transformer import Transformer
+from llama.modules.kv_cache import KVCache
+from llama.modules.lora import merge_lora
+from llama.modules.transformer import Transformer
 
 THREADS = 2
 SIZES = LlamaConfig(dim=512, n_layers=12, n_heads=8, vocab_size=8200, lora_rank=0, bias=False, max_seq_len=1024)

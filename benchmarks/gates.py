@@ -29,21 +29,23 @@ from tempfile import TemporaryDirectory
 import torch
 
 from DataSet.synthesis.made_set import LISTENING_LEADS, listening_set
-from llama.checkpoint import load
+from llama.cli import DEFAULT_MODEL
 from llama.config import MuMuConfig
-from llama.data import loader
+from llama.data.examples import Example
+from llama.data.json_lists import read_source
+from llama.data.source import Source
 from llama.dialogue import Turn
-from llama.examples import Example
-from llama.features import prompts
-from llama.flags import DEFAULT_MODEL
 from llama.generation import GenerationOptions, decode, tokenize
-from llama.learner import whole
-from llama.manifests import read_source
-from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-from llama.parallel import make_accelerator
-from llama.settings import ModelSettings, Source, TrainConfig
-from llama.snapshots import Snapshots
-from llama.training import Run, build
+from llama.mumu_llama import MuMuLLaMA, load
+from llama.mumu_model import ModalityFeatures
+from llama.training.config import ModelSettings, TrainConfig
+from llama.training.distributed import make_accelerator
+from llama.training.feature_cache import prompts
+from llama.training.launch import build
+from llama.training.loader import loader
+from llama.training.module import whole
+from llama.training.run_checkpoints import Snapshots
+from llama.training.trainer import Run
 
 THREADS = 1
 LEARNED, HELD_OUT = 96, 48  # recordings

@@ -21,11 +21,10 @@ from typing import Any
 
 import torch
 
-from llama.checkpoint import load
+from llama.checkpoint.key_mapping import infer_config, normalise, take_neighbours, to_own, to_published
+from llama.checkpoint.readers import read_safetensors
 from llama.config import LlamaConfig, MuMuConfig
-from llama.mumu_llama import MuMuLLaMA
-from llama.published import infer_config, normalise, take_neighbours, to_own, to_published
-from llama.shards import read_safetensors
+from llama.mumu_llama import MuMuLLaMA, load
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 TARGET = 1.2

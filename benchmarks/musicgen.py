@@ -22,9 +22,9 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from llama.decoders import MusicGenDecoder
-from llama.frozen import quiet
-from llama.synthesis import Request
+from llama.decoders.base import Request
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.hf import quiet
 
 GUIDANCE = 3.0
 TARGET = 1.8

@@ -20,17 +20,19 @@ from torch import Tensor
 from transformers import MusicgenConfig, MusicgenForConditionalGeneration
 
 from benchmarks.parity_checks import BOUND, Check, close, present, same
-from llama.audio import Waveform
+from llama.checkpoint.key_mapping import NEIGHBOURS, infer_config, infer_projector, to_own, to_published
+from llama.checkpoint.llama_weights import merge_shards
+from llama.checkpoint.pretrained import ENCODER_CLASSES
+from llama.checkpoint.readers import read_torch, weights_of
 from llama.config import MuMuConfig
-from llama.decoders import MusicGenDecoder, known_config
-from llama.folder import ENCODERS
-from llama.frozen import KNOWN, quiet
+from llama.decoders.musicgen.decoder import MusicGenDecoder, known_config
+from llama.encoders.base import KNOWN
 from llama.generation import sample_top_p, top_p_filter
+from llama.hf import quiet
+from llama.media.audio import Waveform
+from llama.modules.output_projector import OutputProjector
+from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from llama.projector import OutputProjector
-from llama.published import NEIGHBOURS, infer_config, infer_projector, to_own, to_published
-from llama.shards import merge_shards, read_torch, weights_of
-from llama.tokenizer import Tokenizer
 
 # -- what no checkpoint is needed for -------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ def full_scale(listed: dict[str, Tensor]) -> dict[str, Tensor]:
     with torch.device("meta"):
         model = MuMuLLaMA(infer_config(listed, {}, MuMuConfig()))
         state = to_published(model.state_dict())
-        for kind, encoder in ENCODERS.items():
+        for kind, encoder in ENCODER_CLASSES.items():
             network = encoder.model_class(encoder.config_from(next(iter(KNOWN[kind].values()))))
             state.update({NEIGHBOURS[kind] + name: value for name, value in published_names(network).items()})
     prefix = NEIGHBOURS["decoder"]

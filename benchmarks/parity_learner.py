@@ -10,13 +10,13 @@ from torch import Tensor
 
 from benchmarks.parity_checks import Check, Values, close, picture, present, same
 from benchmarks.parity_variant import CAPTIONS, CASES, CONSTANT, GRADIENT_BOUND, MEDIA, Bench
-from llama.audio import Waveform
-from llama.features import Features, Prepared
-from llama.learner import ConditionWeights, Learner, Lesson, choose_trainable, own_name
-from llama.losses import IGNORE
+from llama.checkpoint.key_mapping import to_published
+from llama.media.audio import Waveform
+from llama.modules.losses import IGNORE
 from llama.mumu_llama import MuMuLLaMA
-from llama.published import to_published
-from llama.stages import stage, trainable
+from llama.training.feature_cache import Features, Prepared
+from llama.training.module import ConditionWeights, Learner, Lesson, choose_trainable, own_name
+from llama.training.stages import stage, trainable
 
 LOSSES, GRADIENTS = "train_forward.safetensors", "grads_stage2_music_audio.safetensors"
 SKETCHES = "grads_stage2_music_audio_sketches.safetensors"

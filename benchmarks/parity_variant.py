@@ -12,16 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.parity_checks import ABSENT, Check, Values, close, picture, present, same
-from llama.adapters import join, unit
-from llama.assembly import put
-from llama.audio import Waveform
-from llama.checkpoint import load
+from llama.checkpoint.builder import put
+from llama.checkpoint.key_mapping import own_name
+from llama.decoders.base import Request
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, decode
-from llama.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
-from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-from llama.published import own_name
-from llama.synthesis import Request
+from llama.media.audio import Waveform
+from llama.modules.adapters import join, unit
+from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
+from llama.mumu_llama import MuMuLLaMA, load
+from llama.mumu_model import ModalityFeatures
 
 CAPTIONS = ("A slow piano plays at 90 beats per minute", "A loud drums plays")
 CONSTANT = 100.0  # the published training adds it to every loss that has a caption; it moves no gradient

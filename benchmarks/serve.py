@@ -20,14 +20,13 @@ from pathlib import Path
 import torch
 
 from benchmarks import served
-from llama.apart import worth_it
-from llama.audio import Waveform
-from llama.checkpoint import load
 from llama.dialogue import Reply, Turn
-from llama.engine import Engine
 from llama.generation import Done, GenerationOptions
-from llama.heard import MOST
-from llama.mumu_llama import MuMuLLaMA
+from llama.media.audio import Waveform
+from llama.mumu_llama import MuMuLLaMA, load
+from llama.serving.encoder_cache import MOST
+from llama.serving.engine import Engine
+from llama.serving.worker_client import worth_it
 
 ROOT = Path(__file__).parents[1]
 CLIENTS, ROUNDS, SECONDS = 8, 3, 12.0

@@ -38,24 +38,26 @@ from torch import Tensor
 
 from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.made_set import Piece, load_player, make_set
-from llama.checkpoint import load
+from llama.checkpoint.delta import NEW_ROWS
+from llama.cli import DEFAULT_MODEL
 from llama.config import AUDIO_TOKENS, LlamaConfig, MuMuConfig
-from llama.data import Batch, loader
-from llama.examples import Example
-from llama.flags import DEFAULT_MODEL
-from llama.learner import Lesson
-from llama.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
-from llama.mumu_llama import MuMuLLaMA
-from llama.order import Examples, Order
-from llama.overlay import NEW_ROWS
-from llama.parallel import make_accelerator
-from llama.preparation import learner_of
-from llama.rows import write_row
-from llama.settings import ModelSettings, Source, TrainConfig
-from llama.snapshots import Snapshots
-from llama.stages import stage, trainable
-from llama.training import Run, build
-from llama.validation import turn_of
+from llama.data.batch_sampler import Order
+from llama.data.collate import Batch
+from llama.data.examples import Example
+from llama.data.mixture import Examples
+from llama.data.source import Source
+from llama.data.tokenization import write_row
+from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
+from llama.mumu_llama import MuMuLLaMA, load
+from llama.training.config import ModelSettings, TrainConfig
+from llama.training.distributed import make_accelerator
+from llama.training.launch import build, learner_of
+from llama.training.loader import loader
+from llama.training.module import Lesson
+from llama.training.run_checkpoints import Snapshots
+from llama.training.stages import stage, trainable
+from llama.training.trainer import Run
+from llama.training.validation import turn_of
 
 THREADS = 1
 TARGET = 5.0

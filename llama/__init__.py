@@ -9,22 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llama.audio import Waveform
-    from llama.checkpoint import load
     from llama.config import AdapterConfig, DecoderSpec, LlamaConfig, MuMuConfig, ProjectorConfig
     from llama.dialogue import Reply, Turn, format_prompt
     from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
-    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-    from llama.transformer import MuMuOutput
+    from llama.media.audio import Waveform
+    from llama.modules.transformer import MuMuOutput
+    from llama.mumu_llama import MuMuLLaMA, load
+    from llama.mumu_model import ModalityFeatures
 
 ROOMS = {
-    "audio": ("Waveform",),
-    "checkpoint": ("load",),
+    "media.audio": ("Waveform",),
     "config": ("AdapterConfig", "DecoderSpec", "LlamaConfig", "MuMuConfig", "ProjectorConfig"),
     "dialogue": ("Reply", "Turn", "format_prompt"),
     "generation": ("Done", "GenerationOptions", "MusicChunk", "TextDelta"),
-    "mumu_llama": ("ModalityFeatures", "MuMuLLaMA"),
-    "transformer": ("MuMuOutput",),
+    "mumu_llama": ("MuMuLLaMA", "load"),
+    "mumu_model": ("ModalityFeatures",),
+    "modules.transformer": ("MuMuOutput",),
 }
 HOMES = {name: room for room, names in ROOMS.items() for name in names}
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama.flags import USER_ERRORS, add_model_flags, load_model, sentence
+from llama.cli import add_model_flags, load_model
+from llama.errors import USER_ERRORS, sentence
 
 if TYPE_CHECKING:
     from llama.dialogue import Reply, Turn
@@ -80,7 +81,7 @@ def run(values: argparse.Namespace) -> int:
     reply.music.write(out)
     print(f"Wrote {out}: {reply.music.seconds:.2f} s at {reply.music.sample_rate} Hz.", file=sys.stderr)
     if reply.score is not None:
-        from llama.midi import write_midi
+        from llama.media.midi import write_midi
 
         write_midi(reply.score, out.with_suffix(".mid"), reply.music.seconds)
         print(f"Wrote {out.with_suffix('.mid')}: its notes.", file=sys.stderr)
@@ -91,7 +92,7 @@ def check_out(name: str | None) -> Path | None:
     """Where the sound will go. Raises what writing would raise, minutes earlier."""
     if name is None:
         return None
-    from llama.audio import WRITTEN_FORMATS
+    from llama.media.audio import WRITTEN_FORMATS
 
     path = Path(name)
     if path.suffix.lower() not in WRITTEN_FORMATS:
@@ -116,9 +117,10 @@ def options_of(values: argparse.Namespace) -> GenerationOptions:
 
 def turn_of(values: argparse.Namespace) -> Turn:
     """The request with its media opened, so that a damaged file is known before the model loads."""
-    from llama.audio import Waveform, existing_file
     from llama.dialogue import Turn
-    from llama.media import load_image
+    from llama.media.audio import Waveform
+    from llama.media.containers import existing_file
+    from llama.media.image import load_image
 
     if not (values.text.strip() or values.audio or values.image or values.video):
         raise ValueError("There is nothing to answer; give a text, or one of --audio, --image and --video.")

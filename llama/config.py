@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states drive the music decoder
+ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> its encoder, an attribute of the model
+COMPONENTS = (*ENCODERS.values(), "music_decoder")  # pretrained and frozen parts, each an attribute of the model
 MODALITIES = ("audio", "image", "video")  # the order of the layer bands, from the lowest band up
 
 VARIANTS = ("m2ugen", "mumu")
-DECODERS = ("musicgen", "audioldm2")
+DECODERS = ("musicgen", "audioldm2")  # kinds of music decoder
+DTYPES = ("float32", "float16", "bfloat16")  # names of the types that weights can have
 
 Modality = Literal["audio", "image", "video"]
 Pool = Literal["mean", "recurrent", "rhythm", "harmony", "timbre"]

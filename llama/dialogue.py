@@ -10,10 +10,10 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
-from llama.audio import Waveform
+from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
-    from llama.notes import Score
+    from llama.media.score import Score
 
 STOP_MARK = "\n###"  # the next section of the prompt's own form: an answer never contains it
 PROMPT = (
@@ -57,7 +57,7 @@ class Turn:
 class Reply:
     """text: the words alone; tokens: every id the model wrote; music: a `Waveform` or None.
 
-    score: the notes of the music, where the decoder has notes (`llama.midi` makes a file of them).
+    score: the notes of the music, where the decoder has notes (`llama.media.midi` makes a file of them).
 
     finish: "music" when the eight audio tokens came, "stop" at an end mark, "length" at the limit.
     """

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from llama.audio import Waveform
-from llama.cache import KVCache
 from llama.config import AUDIO_TOKENS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
-from llama.projector import CONDITION_SCALE
+from llama.media.audio import Waveform
+from llama.modules.kv_cache import KVCache
+from llama.modules.output_projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
-    from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-    from llama.notes import Score
-    from llama.synthesis import Sounding
+    from llama.decoders.base import Sounding
+    from llama.media.score import Score
+    from llama.mumu_model import ModalityFeatures, MuMuModel
 
 MAX_SECONDS = 600.0
 
@@ -79,7 +79,7 @@ class MusicChunk:
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a piece is made, both in its seconds; told by `llama.engine`."""
+    """How much of a piece is made, both in its seconds; told by `llama.serving.engine`."""
 
     made: float
     total: float
@@ -119,7 +119,7 @@ class Step:
 
 
 def decode(
-    model: MuMuLLaMA, prompts: Sequence[Sequence[int]], features: ModalityFeatures | None, limit: int, options: GenerationOptions
+    model: MuMuModel, prompts: Sequence[Sequence[int]], features: ModalityFeatures | None, limit: int, options: GenerationOptions
 ) -> Iterator[Step]:
     """Prefill all rows, left-padded and masked, then one token a row and step, up to `limit` steps."""
     tokens, start = pad_left(prompts, model.device)
@@ -158,7 +158,7 @@ def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
 class Row:
     """What one row has said so far, and whether and why it has ended."""
 
-    model: MuMuLLaMA
+    model: MuMuModel
     limit: int  # tokens at most
     tokens: list[int] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)  # of the audio tokens in an unbroken row
@@ -200,7 +200,7 @@ class Row:
         return new
 
 
-def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
+def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
     """Each turn's prompt as ids. Raises ValueError where a prompt leaves no room in the context, or nothing can read it."""
     if model.tokenizer is None:
         raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
@@ -213,7 +213,7 @@ def tokenize(model: MuMuLLaMA, turns: Sequence[Turn]) -> list[list[int]]:
 
 
 def write_words(
-    model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions, features: ModalityFeatures | None = None
+    model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, features: ModalityFeatures | None = None
 ) -> Iterator[tuple[list[Row], list[int]]]:
     """Decodes until every row has ended; yields all rows, and which of them were still writing in this step.
 
@@ -237,7 +237,7 @@ def write_words(
 # -- music ------------------------------------------------------------------------------------------------------
 
 
-def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
+def condition_for(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
     """The decoder's condition [B, tokens, width] on its own scale, and its mask or None."""
     if model.music_decoder is None:
         raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
@@ -249,7 +249,7 @@ def condition_for(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], 
     return projected / CONDITION_SCALE, None
 
 
-def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Sounding:
+def play(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Sounding:
     """Sound for rows that ended in music, in chunks [B, channels, n]; returns their scores if the decoder has notes."""
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
@@ -260,7 +260,7 @@ def play(model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], options: 
 # -- events -----------------------------------------------------------------------------------------------------
 
 
-def events(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
+def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
     """(row, event): every row's words as they are written, then the sound of all that end in music, then each `Done`."""
     options = options or GenerationOptions()
     for rows, writing in write_words(model, turns, options):
@@ -275,7 +275,7 @@ def events(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions |
 
 
 def perform(
-    model: MuMuLLaMA, rows: Sequence[Row], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
+    model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
 ) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
     """The sound of the rows in `playing`, chunk by chunk; returns the whole of each, and its notes if there are any."""
     sound = play(model, [rows[index] for index in playing], [turns[index] for index in playing], options)
@@ -295,13 +295,13 @@ def perform(
     return {index: (Waveform(whole[place], rate), scores[place] if scores else None) for place, index in enumerate(playing)}
 
 
-def stream(model: MuMuLLaMA, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
+def stream(model: MuMuModel, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
     """`TextDelta`s, then `MusicChunk`s, then one `Done`."""
     for _, event in events(model, [turn], options):
         yield event
 
 
-def respond(model: MuMuLLaMA, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
+def respond(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
     """One reply a turn, in order: the fold of their events."""
     if not turns:
         return []

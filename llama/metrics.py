@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llama.notes import SCALES
+from llama.media.score import SCALES
 
 # How much each pitch class belongs to a key, from its tonic up (Krumhansl 1990, probe tones).
 KEY_PROFILES = {

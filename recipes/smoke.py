@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from llama import MuMuConfig, MuMuLLaMA, load
-from llama.flags import DEFAULT_MODEL
-from llama.overlay import is_overlay, read_origin
-from llama.parallel import main_first
-from llama.settings import Made, ModelSettings, Source, TrainConfig
-from llama.snapshots import RunLock
+from llama.checkpoint.delta import is_overlay, read_origin
+from llama.cli import DEFAULT_MODEL
+from llama.data.source import Source
+from llama.training.config import Made, ModelSettings, TrainConfig
+from llama.training.distributed import main_first
+from llama.training.run_checkpoints import RunLock
 
 FOLDER, STEPS, PIECES = "runs/smoke", 12, 12
 SOURCES = (  # form, list, folder of its media

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
-from llama.notes import Attributes, Note, Score
-from llama.tickets import Busy
+from llama.media.audio import Waveform
+from llama.media.score import Attributes, Note, Score
+from llama.serving.request import Busy
 
 RATE = 8000
 SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
@@ -97,7 +97,7 @@ class ScriptedTicket:
 
 
 class Scripted:
-    """Takes requests as `llama.engine.Engine` does; `tickets` are all it took."""
+    """Takes requests as `llama.serving.engine.Engine` does; `tickets` are all it took."""
 
     def __init__(self) -> None:
         self.tickets: list[ScriptedTicket] = []

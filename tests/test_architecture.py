@@ -1,12 +1,13 @@
-"""The house stays as drawn: who may import whom, which other libraries each row may touch, and what nobody may do.
+"""The architecture: which package may import which, which libraries each may use, and what no file may do.
 
-The table is the picture in README.md. A file imports from rows above it in this table and, within its row, from what
-stands to its left. A new file is given its place here first.
+PACKAGES is the picture in docs/architecture.md. A package imports from those above it in the table, and files of one package
+import one another without a cycle.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,153 +15,176 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "llama"
-
-ROWS: dict[str, tuple[str, ...]] = {
-    "values": ("config", "audio", "media", "dialogue", "notes", "note_codes", "midi"),
-    "blocks": ("cache", "linear", "lora", "transformer", "spectrum", "pools", "adapters", "projector", "tokenizer", "knn", "sampler"),
-    "neighbours": (
-        "frozen", "encoders", "synthesis", "encodec_stream", "musicgen", "ensemble", "listening", "audioldm2", "note_codec", "decoders",
-    ),
-    "whole": ("losses", "mumu_llama", "published", "shards", "assembly", "folder", "overlay", "checkpoint", "quantize"),
-    "uses": (
-        "generation", "tickets", "heard", "batching", "performing", "studio", "player", "apart", "engine", "stages", "fields",
-        "settings", "examples", "items", "songs", "manifests", "samples", "tables", "streams", "order", "rows", "data", "store", "features",
-        "learner", "run_state", "snapshots", "pictures", "reports",
-        "parallel", "updates", "validation", "preparation", "training", "metrics",
-    ),  # fmt: skip
-    "shells": ("flags", "__init__", "__main__"),
-}
-
-# The whole answers and is loaded by methods of its own, which open these doors upward when they are called; the command
-# of checkpoint.py tells its errors as the other commands do.
-DOORS = {
-    ("mumu_llama", "respond", "generation"),
-    ("mumu_llama", "stream", "generation"),
-    ("mumu_llama", "from_pretrained", "checkpoint"),
-    ("mumu_llama", "save_pretrained", "checkpoint"),
-    ("checkpoint", "main", "flags"),
-}
+ROOT = Path(__file__).resolve().parents[1]
+SCOPES = ("llama", "demo", "recipes", "DataSet", "benchmarks")
 
 EVERYWHERE = {"numpy", "torch"}
-LIBRARIES = {  # beside the standard library and EVERYWHERE
-    "values": {"torchaudio", "soundfile", "av", "PIL"},
-    "blocks": set(),
-    "neighbours": {"transformers", "diffusers", "safetensors", "huggingface_hub", "PIL"},
-    "whole": {"safetensors", "huggingface_hub", "torchao"},
-    "uses": set(),
-    "shells": set(),
+# Package, or file of a package's root, from the lowest level to the highest: the libraries that it may import beside the
+# standard library and EVERYWHERE.
+PACKAGES: dict[str, set[str]] = {
+    "llama.errors": set(),
+    "llama.files": {"safetensors"},
+    "llama.config": set(),
+    "llama.device": set(),
+    "llama.hf": {"transformers"},
+    "llama.media": {"av", "matplotlib", "mido", "PIL", "soundfile", "torchaudio"},
+    "llama.dialogue": {"PIL"},
+    "llama.modules": {"faiss", "sentencepiece"},
+    "llama.encoders": {"PIL", "safetensors", "transformers"},
+    "llama.decoders": {"diffusers", "safetensors", "scipy", "soundfile", "transformers"},
+    "llama.mumu_model": set(),
+    "llama.checkpoint": {"faiss", "huggingface_hub", "safetensors", "transformers"},
+    "llama.generation": set(),
+    "llama.mumu_llama": set(),
+    "llama.data": {"datasets", "webdataset"},
+    "llama.metrics": set(),
+    "llama.serving": set(),
+    "llama.training": {"accelerate", "fairscale", "filelock", "safetensors", "timm", "tqdm", "yaml"},
+    "llama.cli": set(),
+    "llama.__init__": set(),
+    "llama.__main__": set(),
+    "DataSet.synthesis": {"av", "filelock", "PIL", "safetensors", "tinysoundfont"},
+    "demo.service": {"av", "fastapi", "filelock", "gradio", "mido", "PIL", "soundfile"},
+    "demo.page": {"gradio", "matplotlib", "PIL"},
+    "demo.api": {"fastapi", "starlette"},
+    "demo.server": {"fastapi", "gradio", "h11", "starlette", "uvicorn"},
+    "benchmarks": {"httpx", "PIL", "safetensors", "soundfile", "transformers"},
+    "recipes.nano.rendering": {"av", "scipy", "soundfile"},
+    "recipes.nano.audio_encoder": {"safetensors", "transformers"},
+    "recipes.nano.vision_encoder": {"PIL", "safetensors", "transformers"},
+    "recipes.nano.music_decoder": {"soundfile", "tinysoundfont", "tokenizers", "transformers"},
+    "recipes.nano.language": {"safetensors", "sentencepiece", "soundfile"},
+    "recipes.nano.evaluation": {"librosa", "matplotlib", "PIL"},
+    "recipes.nano.all": set(),
+    "recipes.smoke": set(),
 }
-OF_A_FILE = {
-    "midi": {"mido"},
-    "tokenizer": {"sentencepiece"},
-    "knn": {"faiss"},
-    "sampler": {"soundfile", "scipy"},
-    "folder": {"faiss"},
-    "checkpoint": {"transformers"},  # its way to find a component's json on disk or hub
-    "settings": {"yaml"},
-    "tables": {"datasets"},
-    "streams": {"webdataset"},
-    "store": {"safetensors"},
-    "learner": {"fairscale"},  # activation checkpointing with offload
-    "snapshots": {"safetensors", "filelock"},
-    "pictures": {"matplotlib"},
-    "reports": {"tqdm", "tensorboard"},
-    "parallel": {"accelerate"},
-    "preparation": {"timm"},
-}
+FORBIDDEN = {("demo.page", "demo.api"), ("demo.api", "demo.page")}  # neither knows the other
+LEVELS = {name: level for level, name in enumerate(PACKAGES)}
 
-PLACES = {name: (row, column) for row, names in enumerate(ROWS.values()) for column, name in enumerate(names)}
-FILES = sorted(path for path in PACKAGE.glob("*.py"))
-SOURCES = sorted(
-    path
-    for folder in ("llama", "tests", "benchmarks", "recipes", "DataSet", "demo", "assets")
-    for path in (ROOT / folder).rglob("*.py")
-) + sorted(ROOT.glob("*.py"))
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for scope in SCOPES for path in sorted((ROOT / scope).rglob("*.py"))}
+SOURCES = sorted([*MODULES.values(), *ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "assets").rglob("*.py")])
+
+
+def package_of(module: str) -> str | None:
+    """The entry of PACKAGES that a module belongs to; None for the docstring files between packages."""
+    if module == "llama":
+        return "llama.__init__"
+    parts = module.split(".")
+    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in PACKAGES), None)
 
 
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imports(node: ast.AST, function: str | None = None) -> Iterator[tuple[str, str | None]]:
-    """(dotted name of what is imported, the function it happens in); what only type checkers see does not count."""
+def imports(node: ast.AST) -> Iterator[str]:
+    """Dotted names that a file imports, also inside functions; imports for type checkers alone do not count."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, ast.Import):
-            yield from ((alias.name, function) for alias in child.names)
+            yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            module = f"llama.{child.module or ''}".rstrip(".") if child.level else str(child.module)
-            names = [f"{module}.{alias.name}" for alias in child.names] if module == "llama" else [module]
-            yield from ((name, function) for name in names)
+            assert not child.level, f"line {child.lineno}: import by the full name"
+            names = [f"{child.module}.{alias.name}" for alias in child.names]
+            yield from (name if name in MODULES else str(child.module) for name in names)
         else:
-            inner = child.name if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) else function
-            yield from imports(child, inner)
+            yield from imports(child)
 
 
-def inner_imports(path: Path) -> set[tuple[str, str | None]]:
-    """(file of the package, function) that `path` imports."""
-    parts = ((name.split("."), function) for name, function in imports(tree_of(path)))
-    return {(name[1] if len(name) > 1 else "__init__", function) for name, function in parts if name[0] == "llama"}
+def inner_imports(path: Path) -> set[str]:
+    """Modules of the project that `path` imports."""
+    return {name for name in imports(tree_of(path)) if name in MODULES}
 
 
 def outer_imports(path: Path) -> set[str]:
-    """Libraries that `path` imports, the standard one left out."""
-    found = {name.split(".")[0] for name, _ in imports(tree_of(path))}
-    return found - set(sys.stdlib_module_names) - {"llama"}
+    """Libraries that `path` imports, without the standard one."""
+    tops = {name.split(".")[0] for name in imports(tree_of(path))}
+    return tops - set(sys.stdlib_module_names) - {*SCOPES, *(file.stem for file in ROOT.glob("*.py"))}
 
 
-def row_of(path: Path) -> str:
-    return list(ROWS)[PLACES[path.stem][0]]
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_package_of_the_table_exists(name: str) -> None:
+    assert name == "llama.__init__" or any(module == name or module.startswith(f"{name}.") for module in MODULES)
 
 
-def test_every_file_has_its_place() -> None:
-    strangers = [path.name for path in FILES if path.stem not in PLACES]
-    assert not strangers, f"give {strangers} a place in ROWS"
-    assert not [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"], "the package is flat"
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_library_of_the_table_is_used(name: str) -> None:
+    used = set().union(*(outer_imports(path) for module, path in MODULES.items() if package_of(module) == name))
+    assert PACKAGES[name] <= used, f"remove {sorted(PACKAGES[name] - used)} from {name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_arrows_point_down(path: Path) -> None:
-    for target, function in inner_imports(path):
-        if (path.stem, function, target) in DOORS:
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    package = package_of(module)
+    if package is None:
+        assert not inner_imports(MODULES[module]), f"give {module} a line in PACKAGES"
+        return
+    for target in inner_imports(MODULES[module]):
+        other = package_of(target)
+        if other is None or other == package:
             continue
-        assert target in PLACES, f"{path.name} imports {target}, which is no file of the package"
-        assert PLACES[target] < PLACES[path.stem], f"{path.name} may not import {target} ({function or 'at import'})"
+        assert LEVELS[other] < LEVELS[package] and (package, other) not in FORBIDDEN, f"{module} may not import {target}"
 
 
-def test_no_door_stands_open_unused() -> None:
-    used = {(path.stem, function, target) for path in FILES for target, function in inner_imports(path)}
-    assert used >= DOORS, f"remove {DOORS - used} from DOORS"
+@pytest.mark.parametrize("module", MODULES)
+def test_libraries_stay_in_their_packages(module: str) -> None:
+    strange = outer_imports(MODULES[module]) - EVERYWHERE - PACKAGES.get(package_of(module) or "", set())
+    assert not strange, f"{module} may not import {sorted(strange)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_other_libraries_keep_to_their_row(path: Path) -> None:
-    allowed = EVERYWHERE | LIBRARIES[row_of(path)] | OF_A_FILE.get(path.stem, set())
-    strange = outer_imports(path) - allowed
-    assert not strange, f"{path.name} may not import {sorted(strange)}"
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Paths that lead back to their first module, one for each module that lies on one."""
+    state: dict[str, int] = {}
+    result: list[list[str]] = []
+
+    def visit(module: str, path: list[str]) -> None:
+        state[module] = 1
+        for target in sorted(graph.get(module, ())):
+            if state.get(target) == 1:
+                result.append([*path[path.index(target) :], target])
+            elif target not in state:
+                visit(target, [*path, target])
+        state[module] = 2
+
+    for module in graph:
+        if module not in state:
+            visit(module, [module])
+    return result
 
 
-def test_gradio_lives_in_the_page_alone() -> None:
+def test_no_import_cycles() -> None:
+    assert not cycles({module: inner_imports(path) for module, path in MODULES.items()})
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c", "a"]]
+
+
+def test_gradio_is_used_by_the_page_alone() -> None:
     users = {path.relative_to(ROOT).as_posix() for path in SOURCES if "gradio" in outer_imports(path)}
-    assert users <= {f"demo/{name}.py" for name in ("layout", "style", "mount", "respond")}
+    allowed = {"demo/page/layout.py", "demo/page/theme.py", "demo/page/client_endpoint.py", "demo/server/app.py",
+               "demo/server/gradio_patches.py", "demo/service/caller.py"}  # fmt: skip
+    assert users == allowed
 
 
-def test_the_page_stands_outside() -> None:
-    """Whoever trains, evaluates or answers does so without it."""
-    inside = [path for folder in ("llama", "DataSet", "recipes") for path in (ROOT / folder).rglob("*.py")]
-    assert inside and not [path.name for path in inside if outer_imports(path) & {"demo", "gradio_app"}]
+def test_the_product_stands_without_the_page() -> None:
+    inside = [path for scope in ("llama", "DataSet", "recipes") for path in (ROOT / scope).rglob("*.py")]
+    assert inside and not [path.name for path in inside if outer_imports(path) & {"gradio_app"}]
 
 
 def faults(path: Path) -> Iterator[str]:
-    """What nobody may do: swallow every error, un-pickle, run code that came with weights."""
+    """What no file may do: swallow every error, un-pickle, run code that came with weights."""
     for node in ast.walk(tree_of(path)):
         place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             yield f"{place} bare except"
-        if isinstance(node, ast.ExceptHandler) and all(isinstance(one, ast.Pass) for one in node.body):
+        if isinstance(node, ast.ExceptHandler) and all(isinstance(statement, ast.Pass) for statement in node.body):
             if node.type is not None and ast.unparse(node.type) in ("Exception", "BaseException"):
                 yield f"{place} swallows {ast.unparse(node.type)}"
         if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
@@ -173,12 +197,12 @@ def faults(path: Path) -> Iterator[str]:
                 yield f"{place} torch.load without weights_only=True"
 
 
-def test_nobody_swallows_errors_or_runs_foreign_code() -> None:
+def test_no_file_swallows_errors_or_runs_foreign_code() -> None:
     found = [fault for path in SOURCES for fault in faults(path)]
     assert not [fault for fault in found if not (fault.startswith("tests/") and "pickle" in fault)]  # a test may pickle its own
 
 
-def test_nothing_is_left_undone() -> None:
+def test_no_work_is_left_open() -> None:
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X:")
     assert not [path.name for path in SOURCES for mark in marks if mark in path.read_text(encoding="utf-8")]
 
@@ -191,17 +215,11 @@ def test_importing_does_no_work() -> None:
     assert done.stdout.strip() == "[] 1", done.stdout + done.stderr
 
 
-def test_the_page_imports_without_gradio() -> None:
-    code = "import sys, gradio_app; print('gradio' in sys.modules)"
+@pytest.mark.parametrize("command", ["llama.__main__", "gradio_app", "train", "evaluate"])
+def test_help_does_not_wait_for_torch(command: str) -> None:
+    code = f"import sys, {command}; print({{'torch', 'gradio', 'transformers'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
-    assert done.stdout.strip() == "False", done.stderr
-
-
-@pytest.mark.parametrize("source", ["from llama.generation import stream", "import llama.generation", "from .generation import x"])
-def test_the_check_sees_an_arrow_upward(source: str, tmp_path: Path) -> None:
-    file = tmp_path / "cache.py"
-    file.write_text(source)
-    assert inner_imports(file) == {("generation", None)}
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_the_check_sees_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,3 +227,11 @@ def test_the_check_sees_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     file = tmp_path / "bad.py"
     file.write_text("try:\n    f(trust_remote_code=True)\nexcept:\n    torch.load('x')\n")
     assert len(list(faults(file))) == 3
+
+
+def test_the_check_sees_imports(tmp_path: Path) -> None:
+    file = tmp_path / "upward.py"
+    file.write_text("from llama import generation\nfrom llama.serving.engine import Engine\ndef f():\n    import llama.mumu_llama\n")
+    assert inner_imports(file) == {"llama.generation", "llama.serving.engine", "llama.mumu_llama"}
+    assert LEVELS["llama.serving"] > LEVELS["llama.generation"] > LEVELS["llama.decoders"]
+    assert re.match(r"llama\.", next(iter(PACKAGES)))

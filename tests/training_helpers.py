@@ -28,14 +28,16 @@ from safetensors.torch import load_file
 
 import train
 from DataSet.synthesis.made_set import make_set
-from llama.data import collate
-from llama.examples import Example
-from llama.learner import Lesson
-from llama.parallel import make_accelerator
-from llama.rows import write_row
-from llama.settings import ModelSettings, Source, TrainConfig, to_yaml
-from llama.snapshots import Snapshots
-from llama.training import Run, build
+from llama.data.collate import collate
+from llama.data.examples import Example
+from llama.data.source import Source
+from llama.data.tokenization import write_row
+from llama.training.config import ModelSettings, TrainConfig, to_yaml
+from llama.training.distributed import make_accelerator
+from llama.training.launch import build
+from llama.training.module import Lesson
+from llama.training.run_checkpoints import Snapshots
+from llama.training.trainer import Run
 from recipes.smoke import tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent

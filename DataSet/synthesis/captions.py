@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from llama.notes import KEYS, Attributes
+from llama.media.score import KEYS, Attributes
 
 LEAD_WORDS: Mapping[str, tuple[str, ...]] = {
     "piano": ("piano", "grand piano", "acoustic piano"), "organ": ("church organ", "pipe organ", "organ"),

@@ -10,7 +10,7 @@ import numpy as np
 from DataSet.synthesis.grooves import BRIDGES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
 from DataSet.synthesis.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, find_ideas, spell, write
 from DataSet.synthesis.melody import BRIDGES as BRIDGE_FORMS
-from llama.notes import (
+from llama.media.score import (
     ACCOMPANIMENTS,
     DRUM_VELOCITY,
     GATES,

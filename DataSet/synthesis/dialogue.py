@@ -11,7 +11,7 @@ import numpy as np
 
 from DataSet.synthesis.wishes import full_caption
 from DataSet.synthesis.wording import chance, one
-from llama.notes import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
+from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
 
 MARKS = "".join(f"[AUD{index}]" for index in range(8))
 CHOICES: Mapping[str, tuple[Any, ...]] = {"lead": tuple(LEADS), "mode": MODES, "style": STYLES, "metre": METRES, "key": tuple(range(12)), "accompaniment": tuple(ACCOMPANIMENTS)}

@@ -34,7 +34,7 @@ from DataSet.synthesis.wishes import (
     music_for_picture,
 )
 from DataSet.synthesis.wording import chance, half, one, pick, say, spin
-from llama.notes import LEADS, Attributes
+from llama.media.score import LEADS, Attributes
 
 __all__ = ["MARKS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]
 

@@ -12,7 +12,7 @@ from DataSet.synthesis.dialogue import Dialogue, music
 from DataSet.synthesis.requests import an, capital, with_article
 from DataSet.synthesis.wishes import SUBSTITUTES, edited, even_tempo
 from DataSet.synthesis.wording import chance, one, pick, spin
-from llama.notes import ACCOMPANIMENTS, LEADS, MODES, STYLES, TEMPI, Attributes
+from llama.media.score import ACCOMPANIMENTS, LEADS, MODES, STYLES, TEMPI, Attributes
 
 _MUCH = tuple(name for name in phrases.MUCH if name)
 

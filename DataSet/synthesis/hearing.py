@@ -11,7 +11,7 @@ from DataSet.synthesis.edits import edit
 from DataSet.synthesis.requests import an, capital, with_article
 from DataSet.synthesis.wishes import ACCOMPANIMENT
 from DataSet.synthesis.wording import chance, one, pick, say, spin
-from llama.notes import KEYS, MODES, Attributes
+from llama.media.score import KEYS, MODES, Attributes
 
 COUNT = {3: "three", 4: "four"}
 NOT_MUSIC = ("noise", "silence", "speech")  # kinds of recording that are called what they are

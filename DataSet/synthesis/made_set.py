@@ -32,10 +32,10 @@ from DataSet.synthesis.habits import typed
 from DataSet.synthesis.made_folder import Contents, Log, Writer, make_folder
 from DataSet.synthesis.scenes import Scene, draw, random_scene
 from DataSet.synthesis.wishes import full_caption
-from llama.audio import Waveform
-from llama.flags import USER_ERRORS, sentence
-from llama.notes import Attributes
-from llama.sampler import SAMPLE_RATE, BankEntry, Sampler
+from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
+from llama.errors import USER_ERRORS, sentence
+from llama.media.audio import Waveform
+from llama.media.score import Attributes
 
 DECODER = Path(__file__).resolve().parents[2] / "ckpts/nano/decoder"
 SHORTEST, LONGEST = 6.0, 10.0  # seconds of a piece

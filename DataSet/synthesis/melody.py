@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from DataSet.synthesis.grooves import CELLS, CLOSES, HALVES, PACES
-from llama.notes import SCALES, Attributes
+from llama.media.score import SCALES, Attributes
 
 LOWEST, HIGHEST = 2, 15  # degrees a melody moves within
 MIDDLE = 8

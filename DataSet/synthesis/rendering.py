@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llama.notes import TRACKS, Note, Score
+from llama.media.score import TRACKS, Note, Score
 
 SEARCHED = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"), Path.home() / ".local/share/sounds")
 PACKAGES = "fluid-soundfont-gm timgm6mb-soundfont fluidr3mono-gm-soundfont"

@@ -16,7 +16,7 @@ from DataSet.synthesis import lore, synonyms
 from DataSet.synthesis.captions import NEUTRAL
 from DataSet.synthesis.wishes import MOODS, PACES, STYLE_NAMES, SUBSTITUTES, even_tempo
 from DataSet.synthesis.wording import chance, one, pick, say
-from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES, TEMPI
+from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES, TEMPI
 
 WHOLE_NAMES = ("ballad", "waltz", "lullaby", "love song", "folk song", "slow song", "hymn", "minuet", "Viennese waltz", "mazurka", "power ballad", "chanson", "romance", "musette")
 NOUNS = (*NEUTRAL, "number", "bit of music", "short piece", "theme", "little tune", "backing track", "thing", "jam", "soundtrack", "score", "music", "jingle", "loop", "beat", "background track", "instrumental track")

@@ -24,7 +24,7 @@ import numpy as np
 
 from DataSet.synthesis.composer import Harmony, _write_ending, _Writer
 from DataSet.synthesis.grooves import FILLS, GROOVES, TRIADS, Groove
-from llama.notes import (
+from llama.media.score import (
     GATES,
     LEAD_FLOOR,
     MODES,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from DataSet.synthesis.captions import DRUM_WORDS, METRE_WORDS, MODE_WORDS, STYLE_WORDS, TEMPO_WORDS
-from llama.notes import KEYS, TEMPI, Attributes
+from llama.media.score import KEYS, TEMPI, Attributes
 
 Wish = Mapping[str, Any]  # some of the fields of Attributes
 

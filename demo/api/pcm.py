@@ -12,7 +12,7 @@ from math import ceil
 import torch
 
 from demo.service.audio_files import pcm
-from llama.audio import Waveform
+from llama.media.audio import Waveform
 
 RATE = 24_000  # Hz
 REACH = 8  # samples of the slower rate that the filter looks to each side, and some more

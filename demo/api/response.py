@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from demo.api.pcm import RATE, Samples, pcm16
 from demo.api.protocol import AudioFormat
 from demo.service.audio_files import pcm, wav_header, write
-from llama.midi import to_midi
+from llama.media.midi import to_midi
 
 if TYPE_CHECKING:
-    from llama.audio import Waveform
     from llama.dialogue import Reply
-    from llama.notes import Score
+    from llama.media.audio import Waveform
+    from llama.media.score import Score
 
 Json = dict[str, Any]
 FINISH = {"stop": "stop", "music": "stop", "length": "length"}  # of a Reply -> as clients know it

@@ -13,9 +13,9 @@ from demo.api import response as api_reply
 from demo.api.event_queue import Hearing
 from demo.api.job import Desk, Job
 from demo.service.errors import telling
-from llama.audio import Waveform
 from llama.dialogue import Reply
 from llama.generation import Done, MusicChunk, TextDelta
+from llama.media.audio import Waveform
 
 Json = dict[str, Any]
 QUIET = 10.0  # seconds without an event, after which a comment says that the server is still there

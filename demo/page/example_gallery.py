@@ -47,7 +47,8 @@ def _small(file: Path) -> str:
     """The picture, or the middle of the clip, as a data address."""
     from PIL import Image
 
-    from llama.media import load_frames, load_image
+    from llama.media.image import load_image
+    from llama.media.video import load_frames
 
     picture = load_image(file) if file.suffix != ".mp4" else Image.fromarray(load_frames(file, 3)[1])
     picture.thumbnail(THUMB)

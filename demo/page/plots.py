@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from demo.page.canvas import AXIS, LEFT, PLOT, RIGHT, WIDTH, Canvas, Colour, font
-from llama.audio import Waveform
-from llama.notes import KEYS, TRACKS, Chord, Note, Score, timeline
-from llama.pictures import spectrogram as bands_of
+from llama.media.audio import Waveform
+from llama.media.plots import spectrogram as bands_of
+from llama.media.score import KEYS, TRACKS, Chord, Note, Score, timeline
 
 LANE = {1: 160, 2: 120}  # channels -> points of each
 GAP = 4  # points free above and below each

@@ -13,7 +13,7 @@ from demo.page import plots as drawings
 from demo.page.view import KINDS, PEAKS, Card, Medium, Picture, Take
 from demo.service.conversation import turn
 from demo.service.sessions import new_name
-from llama.audio import Waveform
+from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from demo.page.state import Ask

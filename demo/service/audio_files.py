@@ -16,9 +16,9 @@ import mido
 import numpy as np
 import soundfile
 
-from llama.audio import WRITE_BLOCK, Waveform
-from llama.midi import to_midi
-from llama.notes import Score
+from llama.media.audio import WRITE_BLOCK, Waveform
+from llama.media.midi import to_midi
+from llama.media.score import Score
 
 MAKER = "MuMu-LLaMA"
 KINDS = ("wav", "flac", "mp3", "mid")

@@ -24,7 +24,7 @@ from demo.service.media_probe import Kind
 from demo.service.references import again, chosen, for_it, leans, reworded, speaks_of
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
-from llama.notes import Score
+from llama.media.score import Score
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from llama.tickets import Busy, Stopped
+from llama.serving.request import Busy, Stopped
 
 MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
 MISTAKE = "The server made a mistake over this request and has noted it; try again, or ask in another way."

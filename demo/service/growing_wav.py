@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.service.audio_files import pcm, take_tags, wav_header, write
-from llama.audio import Waveform
+from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
-    from llama.notes import Score
+    from llama.media.score import Score
 
 
 class Growing:

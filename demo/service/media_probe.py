@@ -13,8 +13,9 @@ from typing import Any, Literal
 import soundfile
 from PIL import Image
 
-from llama.audio import UNKNOWN_LENGTH, Encoded, decoded, describe_file, open_container
-from llama.media import PICTURES, load_image
+from llama.media.audio import UNKNOWN_LENGTH
+from llama.media.containers import Encoded, decoded, describe_file, open_container
+from llama.media.image import PICTURES, load_image
 
 MEGABYTE = 1_000_000
 MAX_FRAME_RATE = 60  # frames a second of an animated picture, whose length is not in its header

@@ -10,7 +10,7 @@ from demo.service.errors import Refused
 from demo.service.take_events import cancel
 
 if TYPE_CHECKING:
-    from llama.tickets import Ticket
+    from llama.serving.request import Ticket
 
 MOST_OPEN = 16  # answers of one caller that are worked at or wait; the engine holds 80 of all callers
 MOST_AT = 48  # of all callers at one address, which may be those behind a proxy, or one who takes a new name for each request

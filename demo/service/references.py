@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from llama.notes import LEADS
+from llama.media.score import LEADS
 
 INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
                "banjo", "trombone", "ukulele")  # fmt: skip

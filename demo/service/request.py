@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from demo.service.conversation import Conversation, Piece
     from demo.service.uploads import Upload
     from llama.dialogue import Turn
-    from llama.tickets import Ticket
+    from llama.serving.request import Ticket
 
 TAKES = 8  # of one request at most
 LONGEST_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer

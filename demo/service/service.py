@@ -32,8 +32,8 @@ from llama.generation import tokenize
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
     from llama.dialogue import Turn
-    from llama.engine import Engine
-    from llama.tickets import Ticket
+    from llama.serving.engine import Engine
+    from llama.serving.request import Ticket
 
 __all__ = ["STOPPED", "TAKES", "Answering", "Asked", "Settings", "Sounding", "Update", "Work"]
 

@@ -11,7 +11,7 @@ from llama.generation import Done
 
 if TYPE_CHECKING:
     from llama.generation import Event
-    from llama.tickets import Ticket
+    from llama.serving.request import Ticket
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from demo.service.media_probe import MEGABYTE, NOT_MEDIA, Kind, Limits, check_bytes, recognised
 from demo.service.sessions import new_name
-from llama.audio import Encoded, media_file
+from llama.media.containers import Encoded, media_file
 
 __all__ = ["Kind", "Limits", "Upload", "check_room", "display_name", "receive", "without_paths"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from llama.adapters import build_pool
 from llama.config import AdapterConfig
+from llama.modules.adapters import build_pool
 from recipes.nano.rendering.clip_set import AUDIO, LEARNED
 
 

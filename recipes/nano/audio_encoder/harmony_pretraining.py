@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from llama.pools import HarmonyPool
+from llama.modules.pooling import HarmonyPool
 from recipes.nano.rendering.clip_set import CHOICES
 
 STEPS, BATCH = 400, 32

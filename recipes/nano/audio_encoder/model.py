@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
-from llama.pools import HarmonyPool, RhythmPool
+from llama.modules.pooling import HarmonyPool, RhythmPool
 from recipes.nano.rendering.clip_set import (
     CHOICES,
     FRAME_RATE,

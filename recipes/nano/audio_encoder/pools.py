@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from llama.adapters import build_pool
+from llama.modules.adapters import build_pool
 from recipes.nano.audio_encoder.harmony_pretraining import hand_over, teach_harmony
 from recipes.nano.rendering.clip_set import (
     AUDIO,

@@ -30,11 +30,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from llama.encoders import MERTEncoder
+from llama.encoders.mert import MERTEncoder
+from recipes.nano.audio_encoder.exported_pools import load_pools as load_exported_pools
 from recipes.nano.audio_encoder.harmony_pretraining import hand_over, teach_harmony
 from recipes.nano.audio_encoder.model import Listener, Teacher, chroma_loss, save_atomically
 from recipes.nano.audio_encoder.pools import Pools, PoolTrainer, classes
-from recipes.nano.language import cached_data as material
 from recipes.nano.rendering.clip_set import AUDIO, CHOICES, SAMPLE_RATE, ClipBatch, Clips, tempo_targets, unpacked
 
 SETS = ("test_same", "test_unseen", "test_kin", "test_tunes", "noise_test", "noise_train", "train")
@@ -236,7 +236,7 @@ def hear_states(work: Path, name: str, limit: int | None = None, batch: int = 8)
 def features(work: Path, clips: Clips, batch: int = 50) -> dict[str, Tensor]:
     """What the adapter reads of every clip whose states were heard: HEARD, half precision."""
     means = np.fromfile(clips.folder / f"{clips.name}.states", np.float16).reshape(-1, AUDIO.channels, AUDIO.feature_dim)
-    pools = material.load_pools(work / "ears_pools.safetensors")
+    pools = load_exported_pools(work / "ears_pools.safetensors")
     bands = [unpacked(torch.from_numpy(clips.bands[start : min(start + batch, len(means))]))[:, None] for start in range(0, len(means), batch)]
     found = {name: torch.cat([pool(pool.frames(states)) for states in bands]).half().contiguous() for name, pool in pools.items()}
     return {"states_mean": torch.from_numpy(means), **found}

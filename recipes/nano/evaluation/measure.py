@@ -25,11 +25,11 @@ from DataSet.synthesis.captions import STYLE_WORDS
 from DataSet.synthesis.dialogue import Dialogue
 from DataSet.synthesis.wishes import ACCOMPANIMENT
 from DataSet.synthesis.wording import pick
-from llama.audio import Waveform
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
+from llama.media.audio import Waveform
+from llama.media.score import KEYS, LEADS, MODES, Attributes, Score
 from llama.mumu_llama import MuMuLLaMA
-from llama.notes import KEYS, LEADS, MODES, Attributes, Score
 from recipes.nano.language.cached_data import FIELDS
 from recipes.nano.rendering.clip_set import SAMPLE_RATE, Clips
 

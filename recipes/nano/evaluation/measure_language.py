@@ -24,10 +24,10 @@ from DataSet.synthesis.wishes import edited, full_caption
 from DataSet.synthesis.wording import pick
 from llama.dialogue import format_prompt
 from llama.generation import GenerationOptions, decode
-from llama.lora import LoRALinear
+from llama.media.score import Attributes
+from llama.modules.lora import LoRALinear
+from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from llama.notes import Attributes
-from llama.tokenizer import Tokenizer
 from recipes.nano.evaluation.measure import JUDGED, right, said
 from recipes.nano.language.cached_data import FIELDS, Row, ideal
 from recipes.nano.language.train_cached import encode, fresh, give, read

@@ -20,18 +20,6 @@ from recipes.nano.evaluation.report import write
 # -- writing --------------------------------------------------------------------------------------------------------
 
 
-
-
-
-
-
-
-
-
-
-
-
-
 def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: Callable[[str], None] = print) -> Report:
     """All probes, one after the other; the report so far is written after each."""
     from recipes.nano.evaluation import probes_following as probes_follow

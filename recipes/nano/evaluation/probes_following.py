@@ -20,9 +20,9 @@ from DataSet.synthesis.wishes import edited
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
-from llama.media import load_frames
+from llama.media.score import KEYS, TEMPI, Attributes
+from llama.media.video import load_frames
 from llama.metrics import ends_silent, interval, rank_correlation, tempo_agrees
-from llama.notes import KEYS, TEMPI, Attributes
 from recipes.nano.evaluation import attribute_readers as listening
 from recipes.nano.evaluation.figures import FOLLOWS, HEARS, NINETY, WORDS, Figure, Probing, counted, judged
 from recipes.nano.evaluation.measure import JUDGED, draw_music, right, said

@@ -12,12 +12,12 @@ import torch
 
 from DataSet.synthesis import dialogues, questions
 from DataSet.synthesis.wording import pick
-from llama.audio import Waveform
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, write_words
+from llama.media.audio import Waveform
+from llama.media.score import Attributes
 from llama.metrics import share, tempo_agrees
 from llama.mumu_llama import MuMuLLaMA
-from llama.notes import Attributes
 from recipes.nano.evaluation.figures import EXAMPLES, HEARS, Figure, Probing, counted, judged
 from recipes.nano.evaluation.measure import said
 from recipes.nano.language.cached_data import FIELDS

@@ -43,7 +43,7 @@ def _line(one: Figure) -> str:
 
 def write(report: Report, out: Path) -> None:
     """probes.json, probes.md and probes.png, each moved into place when whole."""
-    from recipes.nano.probes_picture import draw
+    from recipes.nano.evaluation.probes_plot import draw
 
     out.mkdir(parents=True, exist_ok=True)
     rows = [{**{name: _plain(value) for name, value in asdict(one).items()}, "reached": one.reached} for one in report.figures]

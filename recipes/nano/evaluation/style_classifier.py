@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from DataSet.synthesis.composer import compose, sample_attributes
-from llama.notes import DRUMS, METRES, STYLES, Note, Score, bass_root
+from llama.media.score import DRUMS, METRES, STYLES, Note, Score, bass_root
 
 PIECES, TESTED = 1500, 300
 SECONDS = (6.0, 16.0)  # of the pieces

@@ -18,12 +18,13 @@ from typing import Any
 
 import torch
 
-from llama import checkpoint as checkpoints
 from llama.config import DecoderSpec
-from llama.decoders import MusicGenDecoder
-from llama.encoders import MERTEncoder, ViTEncoder, ViViTEncoder
-from llama.mumu_llama import MuMuLLaMA
-from llama.tokenizer import Tokenizer
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.encoders.mert import MERTEncoder
+from llama.encoders.vit import ViTEncoder
+from llama.encoders.vivit import ViViTEncoder
+from llama.modules.tokenizer import Tokenizer
+from llama.mumu_llama import MuMuLLaMA, load
 from recipes.nano.audio_encoder.exported_pools import load_pools
 from recipes.nano.language.train_cached import fresh, give, read
 
@@ -36,9 +37,9 @@ PARTS: dict[str, Callable[[Path], Any]] = {
 def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
     """The whole model in eval mode, in float32; without `language` its LLaMA knows nothing yet."""
     found: dict[str, Any] = {}
-    for name, load in PARTS.items():
+    for name, reader in PARTS.items():
         if (work / name / "config.json").exists():
-            found[name] = load(work / name)
+            found[name] = reader(work / name)
         else:
             print(f"{work / name} is not there: the model goes without.")
     tokenizer = Tokenizer(work / "tokenizer.model")
@@ -57,7 +58,7 @@ def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
 
 def take_language(trained: Path, checkpoint: Path) -> None:
     """What train.py wrote last as the checkpoint that `recipes.nano.language.fit_projector` and this read."""
-    model = checkpoints.load(trained, merge_lora=False)
+    model = load(trained, merge_lora=False)
     weights = {name: value for name, value in model.state_dict().items() if name.startswith(OWN)}
     partial = checkpoint.with_name(f"{checkpoint.name}.partial")
     torch.save({"model": weights, "stage": trained.parent.name}, partial)

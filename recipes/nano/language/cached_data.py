@@ -25,9 +25,9 @@ from DataSet.synthesis.habits import typed
 from DataSet.synthesis.hearing import NOT_MUSIC
 from DataSet.synthesis.wording import chance
 from llama.dialogue import format_prompt
-from llama.losses import IGNORE
-from llama.notes import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
-from llama.tokenizer import Tokenizer
+from llama.media.score import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
+from llama.modules.losses import IGNORE
+from llama.modules.tokenizer import Tokenizer
 from recipes.nano.rendering.clip_set import AUDIO, HEARD, LEARNED
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
@@ -218,5 +218,3 @@ def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[
             groups.append([])
         groups[-1].append(row)
     return [groups[place] for place in rng.permutation(len(groups))]
-
-

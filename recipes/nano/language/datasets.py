@@ -30,7 +30,7 @@ from DataSet.synthesis.hearing import NOT_MUSIC
 from DataSet.synthesis.made_set import write_clip
 from DataSet.synthesis.scenes import draw, random_scene
 from DataSet.synthesis.wording import chance
-from llama.notes import Attributes
+from llama.media.score import Attributes
 from recipes.nano.language.cached_data import AUDIO_SETS, NOTHING, labelled
 from recipes.nano.rendering.clip_set import CLIP_SAMPLES, SAMPLE_RATE
 

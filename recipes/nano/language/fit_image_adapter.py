@@ -21,9 +21,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from llama.decoders import MusicGenDecoder
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from llama.tokenizer import Tokenizer
 from recipes.nano.language.cached_data import Library, Writer, batches
 from recipes.nano.language.train_cached import CONDITION_WEIGHT, STEP_TOKENS, Trainer, fresh, give, read
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from llama.decoders import MusicGenDecoder
-from llama.losses import audio_token_positions, condition_loss
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.modules.losses import audio_token_positions, condition_loss
+from llama.modules.output_projector import CONDITION_SCALE
+from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from llama.projector import CONDITION_SCALE
-from llama.tokenizer import Tokenizer
 from recipes.nano.language.cached_data import Library, Writer, batches, library, pad
 from recipes.nano.language.train_cached import REGISTER_WEIGHT, REGISTERS, encode, fresh, give, read
 

@@ -25,13 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from llama.adapters import unit
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
-from llama.decoders import MusicGenDecoder
-from llama.lora import LoRALinear
-from llama.losses import answer_loss, audio_token_positions, condition_loss
-from llama.mumu_llama import ModalityFeatures, MuMuLLaMA
-from llama.tokenizer import Tokenizer
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.modules.adapters import unit
+from llama.modules.lora import LoRALinear
+from llama.modules.losses import answer_loss, audio_token_positions, condition_loss
+from llama.modules.tokenizer import Tokenizer
+from llama.mumu_llama import MuMuLLaMA
+from llama.mumu_model import ModalityFeatures
+from llama.training.stages import FROZEN_PREFIXES
 from recipes.nano.language.cached_data import Library, Row, Writer, batches, library, pad
 from recipes.nano.rendering.clip_set import AUDIO, LEARNED
 
@@ -43,7 +45,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
 CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
 REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
-POOLS, NEIGHBOURS = "adapters.audio.pools.", ("mert.", "vit.", "vivit.", "music_decoder.")
+POOLS = "adapters.audio.pools."
 GATE, STEP_TOKENS = 0.5, 2600
 
 
@@ -193,7 +195,7 @@ def read(path: Path) -> dict[str, Any]:
 def give(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> None:
     """Loads what `read` gave; whatever else is missing or left over is an error that names it."""
     report = model.load_state_dict(weights, strict=False)
-    lost = [name for name in report.missing_keys if POOLS not in name and not name.startswith(NEIGHBOURS)]
+    lost = [name for name in report.missing_keys if POOLS not in name and not name.startswith(FROZEN_PREFIXES)]
     if lost or report.unexpected_keys:
         raise ValueError(f"language.pt does not fit these sizes ({(lost + report.unexpected_keys)[0]}); train the stages again.")
 

@@ -19,10 +19,10 @@ import torch
 
 from DataSet.synthesis.captions import TEMPO_WORDS, caption_and_mentions
 from DataSet.synthesis.composer import compose, sample_attributes
-from llama.decoders import MusicGenDecoder
-from llama.note_codes import BOOKS, FRAME_RATE, decode
-from llama.notes import LEADS, SCALES, TRACKS, Attributes, Score, closing_bars, timeline
-from llama.synthesis import Request
+from llama.decoders.base import Request
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.decoders.notes.tokens import BOOKS, FRAME_RATE, decode
+from llama.media.score import LEADS, SCALES, TRACKS, Attributes, Score, closing_bars, timeline
 from recipes.nano.music_decoder.model import music_caption
 
 BATCH = 20

@@ -23,8 +23,8 @@ from transformers import (
 from DataSet.synthesis.captions import caption_and_mentions
 from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.wishes import full_caption
-from llama.note_codes import BOOKS, CODEBOOK_SIZE
-from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
+from llama.decoders.notes.tokens import BOOKS, CODEBOOK_SIZE
+from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
 
 CONDITION_TOKENS = 32
 REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a caption whatever its words
@@ -258,7 +258,7 @@ def export(
     folder: Path, decoder: MusicgenForCausalLM, text: T5EncoderModel, tokenizer: PreTrainedTokenizerFast, codec_folder: Path
 ) -> None:
     """Write a stock MusicGen folder in half precision; an older one at the same place is replaced at once."""
-    from llama import note_codec
+    from llama.decoders.notes import codec as note_codec
 
     note_codec.register()
     codec = note_codec.NoteCodecModel.from_pretrained(codec_folder)

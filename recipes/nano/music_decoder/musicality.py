@@ -18,8 +18,8 @@ import numpy as np
 from DataSet.synthesis.composer import compose, sample_attributes
 from DataSet.synthesis.grooves import TRIADS
 from DataSet.synthesis.tunes import Tune, harmonise, load
+from llama.media.score import QUALITIES, SCALES, Score, timeline
 from llama.metrics import notes_in_key
-from llama.notes import QUALITIES, SCALES, Score, timeline
 
 BARS = 16  # of a melody that are looked at
 PHRASE = 4
@@ -151,7 +151,7 @@ def main() -> None:
 def _generated(folder: Path, count: int, seconds: float) -> list[Score]:
     import torch
 
-    from llama.decoders import MusicGenDecoder
+    from llama.decoders.musicgen.decoder import MusicGenDecoder
     from recipes.nano.music_decoder.measure import cases, play
 
     torch.set_num_threads(1)

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from DataSet.synthesis.rendering import find_soundfonts
-from llama.note_codec import NoteCodecConfig, NoteCodecModel
-from llama.notes import ACCOMPANIMENTS, BASSES, DRUMS, LEAD_FLOOR, LEADS
-from llama.sampler import LOOPED, PERCUSSION, SAMPLE_RATE
+from llama.decoders.notes.codec import NoteCodecConfig, NoteCodecModel
+from llama.decoders.notes.sampler import LOOPED, PERCUSSION, SAMPLE_RATE
+from llama.media.score import ACCOMPANIMENTS, BASSES, DRUMS, LEAD_FLOOR, LEADS
 
 LICENCE = "Recorded notes of FluidR3 GM, MIT licence, Copyright 2000-2002, 2008 Frank Wen"
 SECONDS = {0: 2.8, 12: 1.1, 24: 2.2, 25: 1.8, 46: 2.2, 32: 1.6, 33: 1.6, 38: 1.0}  # of sounds that die away; others loop

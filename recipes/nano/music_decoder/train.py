@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import MusicgenForCausalLM, PreTrainedTokenizerFast, T5EncoderModel
 
 from DataSet.synthesis.composer import compose, sample_attributes
-from llama.note_codes import (
+from llama.decoders.notes.tokens import (
     BOOKS,
     CODEBOOK_SIZE,
     FRAME_RATE,
@@ -38,7 +38,7 @@ from llama.note_codes import (
     header_codes,
     plan,
 )
-from llama.notes import ENDING_REST, FINAL_SECONDS, Attributes
+from llama.media.score import ENDING_REST, FINAL_SECONDS, Attributes
 from recipes.nano.music_decoder.model import (
     CONDITION_TOKENS,
     REGISTERS,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from DataSet.synthesis.rendering import Voice, stems
-from llama.notes import ACCOMPANIMENTS, BASSES, LEADS, Score
+from llama.media.score import ACCOMPANIMENTS, BASSES, LEADS, Score
 
 SAMPLE_RATE = 24_000
 Sound = NDArray[np.float32]

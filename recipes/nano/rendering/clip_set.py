@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from llama.config import AdapterConfig
-from llama.notes import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES
-from llama.spectrum import Spectrum, SpectrumConfig
+from llama.encoders.cqt import Spectrum, SpectrumConfig
+from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES
 
 SAMPLE_RATE = 24_000
 HOP = 640  # samples a frame of the encoder: 37.5 frames a second

@@ -18,8 +18,8 @@ from DataSet.synthesis.clips import Clip, film
 from DataSet.synthesis.composer import compose, is_held_out
 from DataSet.synthesis.rendering import find_soundfonts, render
 from DataSet.synthesis.scenes import Scene, draw
-from llama.audio import Waveform
-from llama.notes import Attributes
+from llama.media.audio import Waveform
+from llama.media.score import Attributes
 
 FOLDER = Path(__file__).parents[3] / "assets/examples"
 SECONDS, RATE = 10.0, 24_000

@@ -161,4 +161,3 @@ def _spoken(rng: np.random.Generator, total: int, unheard: bool) -> NDArray[np.f
     piece = data[start : start + total]
     result[: len(piece)] = piece
     return result
-

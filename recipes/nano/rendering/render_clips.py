@@ -30,7 +30,7 @@ from DataSet.synthesis import tunes
 from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
 from DataSet.synthesis.rendering import find_soundfonts
 from DataSet.synthesis.tunes import Tune
-from llama.notes import Attributes, Score
+from llama.media.score import Attributes, Score
 from recipes.nano.rendering import audio_mix as studio
 from recipes.nano.rendering import non_music as noises
 from recipes.nano.rendering.clip_set import (

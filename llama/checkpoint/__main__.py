@@ -1,0 +1,56 @@
+"""Command line of the checkpoints: convert and verify.
+
+    python -m llama.checkpoint convert ckpts/MuMu-LLaMA-MusicGen/checkpoint.pth OUT --llama_dir ckpts/LLaMA-2
+    python -m llama.checkpoint verify ckpts/LLaMA-2/7B
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from llama.checkpoint.conversion import convert, verify
+from llama.checkpoint.source import DEFAULT_LLAMA_TYPE, FIELDS
+from llama.config import DECODERS, DTYPES
+from llama.errors import USER_ERRORS, sentence
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m llama.checkpoint", description="Convert and check model files.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    convert = commands.add_parser("convert", help="between the published format and our own")
+    convert.add_argument("source", help="a published checkpoint, or a folder of ours")
+    convert.add_argument("target", help="a folder to write, or a .pth file for the published format")
+    convert.add_argument("--to", choices=("own", "published"), help="default: published if the target ends in .pth")
+    convert.add_argument("--dtype", choices=DTYPES, help="default: as stored")
+    for name in (name for name in FIELDS if name not in ("model", "llama_type", "music_decoder")):
+        convert.add_argument(f"--{name}")
+    convert.add_argument("--llama_type", default=DEFAULT_LLAMA_TYPE)
+    convert.add_argument("--music_decoder", choices=DECODERS, help="default: what the checkpoint was trained for")
+    convert.add_argument("--verify", action="store_true", help="check LLaMA's shards against checklist.chk")
+    check = commands.add_parser("verify", help="LLaMA's shards against checklist.chk, or whether a folder of ours is whole")
+    check.add_argument("folder")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 with one sentence on what was wrong."""
+    values = vars(_parser().parse_args(arguments))
+    command = values.pop("command")
+    try:
+        if command == "verify":
+            print(verify(**values))
+        else:
+            kind = values.pop("dtype")
+            convert(**values, dtype=getattr(torch, kind) if kind else None)
+    except (*USER_ERRORS, OSError) as error:  # OSError: a full disk
+        print(sentence(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,218 @@
+"""A model from weights without ever holding two copies: built without memory, then each tensor is put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from llama.config import AUDIO_TOKENS, MODALITIES, MuMuConfig
+from llama.device import Dtype
+from llama.modules.adapters import UnderstandingAdapter
+from llama.modules.lora import LoRALinear
+from llama.modules.output_projector import OutputProjector
+from llama.modules.retrieval import PrototypeIndex
+from llama.modules.tokenizer import Tokenizer
+from llama.modules.transformer import GATE_START
+from llama.mumu_model import MuMuModel
+
+EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
+NEW_ROW_SPREAD = 0.1  # of the rows' own spread: new tokens start near the mean word, and apart from each other
+
+State = dict[str, Tensor]
+ModelT = TypeVar("ModelT", bound=MuMuModel)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's random numbers from `seed` inside, undisturbed outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def assemble(
+    model_class: type[ModelT],
+    config: MuMuConfig,
+    state: State,
+    dtype: Dtype,
+    device: torch.device,
+    *,
+    start: bool = False,
+    precise: Callable[[str], bool] | None = None,
+) -> ModelT:
+    """The model's own parts from `state` (our names; emptied on the way), without its neighbours.
+
+    With `start`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
+    Weights whose names are `precise` become float32 whatever `dtype` is: rounded once, they would train from elsewhere.
+    Raises ValueError naming a weight that is missing, left over or of another shape.
+    """
+    with torch.device("meta"):
+        model = model_class(config)
+    _place_all(model, state, lambda name: torch.float32 if precise and precise(name) else dtype, device)
+    with seeded(0):
+        _start_gates(model)
+        if start:
+            _start_missing(model, config)
+    _restore_buffers(model, config)
+    missing = [name for name, value in model.named_parameters() if value.is_meta]
+    if missing:
+        raise ValueError(
+            f"The checkpoint lacks {missing[0]}{_more(missing)} of its configuration; give a complete checkpoint, "
+            "or llama_dir with LLaMA's base weights if that is what it lacks."
+        )
+    return model.to(device=device)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more weights" if len(names) > 1 else ""
+
+
+def cast(value: Tensor, dtype: Dtype, device: torch.device) -> Tensor:
+    """In `dtype` on `device`; the same tensor, not a copy, if it is there already."""
+    return value.to(device=device, dtype=dtype if dtype and value.is_floating_point() else value.dtype)
+
+
+def put(model: nn.Module, name: str, value: Tensor) -> None:
+    """Makes `value` the parameter or buffer `name`."""
+    path, _, leaf = name.rpartition(".")
+    module = model.get_submodule(path)
+    if leaf in module._buffers:
+        module._buffers[leaf] = value
+    else:
+        module._parameters[leaf] = nn.Parameter(value, requires_grad=value.is_floating_point())
+
+
+def _place_all(model: nn.Module, state: State, dtype: Callable[[str], Dtype], device: torch.device) -> None:
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    for name in list(state):
+        value = state.pop(name)
+        if name not in shapes:
+            raise ValueError(
+                f"The checkpoint holds {name}, which its configuration has no place for; give a checkpoint of this model."
+            )
+        if value.shape != shapes[name]:
+            raise ValueError(
+                f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
+                "give the params.json and component folders that belong to it."
+            )
+        put(model, name, cast(value, dtype(name), device))
+
+
+def attach(
+    model: ModelT,
+    tokenizer: Tokenizer | None,
+    parts: Mapping[str, Any],
+    decoder: Any,
+    neighbours: PrototypeIndex | None,
+    dtype: Dtype,
+    merge: bool,
+) -> ModelT:
+    """The neighbours into their places, all on the model's device. Raises ValueError for an index that does not fit."""
+    check_neighbours(model.config, neighbours)
+    for part in (*parts.values(), decoder):
+        if part is not None:
+            part.to(device=model.device, dtype=dtype)
+    model.tokenizer, model.neighbours, model.music_decoder = tokenizer, neighbours, decoder
+    model.mert, model.vit, model.vivit = (parts[name] for name in ("mert", "vit", "vivit"))
+    return (model.merge_lora() if merge else model).eval()
+
+
+def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
+    """Raises ValueError if the projector does not make what this decoder takes."""
+    made = (config.projector.tokens, config.projector.width)
+    if decoder is not None and tuple(decoder.condition_shape) != made:
+        raise ValueError(
+            f"The checkpoint makes a condition of {list(made)}, this {kind} takes {list(decoder.condition_shape)}; "
+            "give the music_decoder and music_decoder_path that it was trained with."
+        )
+
+
+def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
+    """Raises ValueError if the model has another number of words."""
+    if rows != tokenizer.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {tokenizer.base_vocab} pieces and 8 audio tokens, the model {rows} embeddings; "
+            "give the tokenizer.model that it was trained with (beside it, or in llama_dir)."
+        )
+
+
+def check_neighbours(config: MuMuConfig, neighbours: PrototypeIndex | None) -> None:
+    """Raises ValueError if the index is not of the audio features that the model draws towards it."""
+    if neighbours is None:
+        return
+    if "mean" not in config.audio.pools:
+        pools = " and ".join(config.audio.pools)
+        raise ValueError(f"A knn.index draws the mean of a recording, but this model hears by {pools}; leave knn_dir out.")
+    if neighbours.width != config.audio.feature_dim:
+        raise ValueError(
+            f"The knn.index holds prototypes of {neighbours.width} numbers, the audio features have {config.audio.feature_dim}; "
+            "give the index that was made with this model's MERT."
+        )
+
+
+# -- what training starts from nothing ------------------------------------------------------------------------------
+
+
+def _start_gates(model: MuMuModel) -> None:
+    for block in model.llama.layers:
+        gate = block.attention.gate
+        if gate.is_meta:
+            put(block.attention, "gate", torch.full(gate.shape, GATE_START, dtype=model.dtype))
+
+
+def _start_missing(model: MuMuModel, config: MuMuConfig) -> None:
+    dim = config.llama.dim
+    for modality in MODALITIES:
+        sizes = config.adapter(modality)
+        _fill(model.adapters[modality], partial(UnderstandingAdapter, sizes, dim), model.dtype)
+        query = model.prefix_query[modality]
+        if query.is_meta:
+            put(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
+    _fill(model.output_projector, partial(OutputProjector, config.projector, dim), model.dtype)
+    for part in model.llama.modules():
+        if isinstance(part, LoRALinear):
+            _start_lora(part, model.dtype)
+
+
+def _fill(part: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
+    """Parameters without memory from a freshly built twin."""
+    missing = [name for name, value in part.named_parameters() if value.is_meta]
+    if missing:
+        fresh = dict(build().named_parameters())
+        for name in missing:
+            put(part, name, fresh[name].detach().to(dtype))
+
+
+def _start_lora(part: LoRALinear, dtype: torch.dtype) -> None:
+    if part.l1 is not None and part.l1.is_meta:
+        part.l1 = nn.Parameter((torch.randn(part.l1.shape) * part.l1.shape[1] ** -0.5).to(dtype))
+    for name in ("l2", "bias"):
+        value = getattr(part, name)
+        if value is not None and value.is_meta:
+            setattr(part, name, nn.Parameter(torch.zeros(value.shape, dtype=dtype)))
+
+
+def _restore_buffers(model: MuMuModel, config: MuMuConfig) -> None:
+    """Computed constants are not in any file: they are taken from a small twin, whose width they do not depend on."""
+    for modality in MODALITIES:
+        lost = [name for name, value in model.adapters[modality].named_buffers() if value.is_meta]
+        if lost:
+            fresh = dict(UnderstandingAdapter(config.adapter(modality), 1).named_buffers())
+            for name in lost:
+                put(model.adapters[modality], name, fresh[name])
+
+
+def add_audio_rows(state: State, base_vocab: int) -> None:
+    """Eight rows more for a base LLaMA's words, each near the mean row and unlike the others; published names."""
+    with seeded(0):
+        for name in (EMBEDDINGS, OUTPUT):
+            rows = state[name]
+            if rows.shape[0] == base_vocab:
+                words = rows.float()
+                new = words.mean(dim=0) + NEW_ROW_SPREAD * words.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
+                state[name] = torch.cat([rows, new.to(rows.dtype)])

@@ -1,0 +1,77 @@
+"""Conversion between the published format and our own, and the check of a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llama.checkpoint.builder import State
+from llama.checkpoint.key_mapping import (
+    NEIGHBOURS,
+    to_published,
+)
+from llama.checkpoint.llama_weights import CHECKLIST, verify_checklist
+from llama.checkpoint.loading import load_model
+from llama.checkpoint.pretrained import from_pretrained, is_own, own_state, save_pretrained, separate
+from llama.checkpoint.source import ModelSource
+from llama.config import ENCODERS
+from llama.mumu_model import MuMuModel
+
+
+def published_state(model: MuMuModel) -> State:
+    """All weights under the published names; the inverse of loading them with merge_lora=False, dtype 'stored'.
+
+    Raises ValueError for adapters or decoders that the published form cannot hold.
+    """
+    state = to_published(own_state(model))
+    parts = {**{name: getattr(model, name) for name in ENCODERS.values()}, "decoder": model.music_decoder}
+    for name, part in parts.items():
+        if part is not None and hasattr(part, "export_state"):
+            state.update({NEIGHBOURS[name] + key: value for key, value in part.export_state().items()})
+    return state
+
+
+def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes a checkpoint that the published code reads, whole or not at all."""
+    path = Path(file)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
+    state = separate(published_state(model), dtype)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save({"model": state}, partial)
+        os.replace(partial, path)
+    except RuntimeError as error:  # torch's own writer tells a full disk so
+        raise OSError(f"{path} could not be written ({str(error).splitlines()[0]}); make room, or give another place.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype | None = None, **options: Any) -> None:
+    """Reads `source` as `llama.load` does, every weight as it is stored, and writes `target` in the format `to`.
+
+    options: the other arguments of `llama.load` that say where a model comes from, and verify.
+    """
+    verify = options.pop("verify", False)
+    model = load_model(ModelSource(source, **options), MuMuModel, dtype="stored", merge_lora=False, verify=verify)
+    if (to or ("published" if target.endswith(".pth") else "own")) == "published":
+        save_published(model, target, dtype)
+    else:
+        save_pretrained(model, target, dtype)
+
+
+def verify(folder: str) -> str:
+    """One sentence on what was checked. Raises ValueError or FileNotFoundError for what is damaged or missing."""
+    path = Path(folder)
+    if path.is_dir() and is_own(path):
+        model = from_pretrained(path, dtype="stored", merge_lora=False, model_class=MuMuModel)
+        return f"{path}: all {len(own_state(model))} weights and their neighbours fit config.json."
+    places = [place for place in (path, *sorted(path.glob("*"))) if (place / CHECKLIST).is_file()]
+    if not places:
+        raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no folder of ours; give LLaMA's as Meta delivered it.")
+    checked = [name for place in places for name in verify_checklist(place)]
+    return f"{path}: {', '.join(checked)} fit {CHECKLIST}."

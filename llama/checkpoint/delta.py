@@ -1,0 +1,254 @@
+"""What a training run changed, without what it left alone: a folder of trained weights that lie over a base model.
+
+weights.safetensors holds the trained weights under the model's own names, origin.json the base as arguments of
+`llama.load`, the sizes it must have, and what was trained. The base may be such a folder again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from llama.checkpoint.builder import OUTPUT, State
+from llama.checkpoint.pretrained import own_state, separate
+from llama.checkpoint.readers import read_safetensors
+from llama.checkpoint.source import FIELDS, PATHS
+from llama.config import AUDIO_TOKENS, MuMuConfig
+from llama.files import _replace, write_text
+from llama.modules.lora import LoRALinear
+from llama.mumu_model import MuMuModel
+
+NEW_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output map, where they train without the rest of it
+ORIGIN, WEIGHTS = "origin.json", "weights.safetensors"
+FORMAT = 1
+BASE = (*FIELDS, "dtype")
+FREE = ("decoder.path", "llama.max_seq_len")  # a base may differ in these: no weight has their size
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the weights lie over, and how they came about.
+
+    base: arguments of `llama.load`. sizes: of the base. folder: where this was read; near: the base's paths
+    as seen from there, for a tree that was moved as a whole. The last two are filled in by writing and reading.
+    """
+
+    base: Mapping[str, Any]
+    sizes: MuMuConfig
+    stage: int
+    preset: str
+    step: int = 0
+    folder: Path | None = None
+    near: Mapping[str, str] = field(default_factory=dict)
+
+
+# -- reading and writing ------------------------------------------------------------------------------------------
+
+
+def is_overlay(folder: str | Path) -> bool:
+    """Whether `folder` is one that training wrote; damaged ones are, too, so that reading can say what they lack."""
+    return (Path(folder) / ORIGIN).is_file()
+
+
+def write_overlay(folder: str | Path, state: State, origin: Origin) -> None:
+    """Writes both files, each whole or not at all. Raises OSError in one sentence where the disk does not take them."""
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    write_tensors(target / WEIGHTS, state)
+    write_text(target / ORIGIN, _to_json(origin, target))
+
+
+def write_tensors(file: Path, state: State) -> None:
+    """A safetensors file, whole or not at all."""
+    _replace(file, lambda partial: save_file(separate(state, None), partial, metadata={"format": "pt"}))
+
+
+def read_overlay(folder: str | Path) -> tuple[State, Origin]:
+    """(weights on the CPU, origin). Raises FileNotFoundError or ValueError naming what is missing or damaged."""
+    origin = read_origin(folder)
+    file = Path(folder) / WEIGHTS
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} has an {ORIGIN} but no {WEIGHTS}; copy the folder again, or give another checkpoint.")
+    return read_safetensors(file), origin
+
+
+def read_origin(folder: str | Path) -> Origin:
+    """origin.json alone. Raises FileNotFoundError or ValueError as `read_overlay` does."""
+    file = Path(folder) / ORIGIN
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no {ORIGIN} in {folder}; give a folder that training wrote, such as OUTPUT_DIR/last.")
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']}, this code reads {FORMAT}")
+        if strange := [name for name in raw["base"] if name not in BASE]:
+            raise ValueError(f"its base has {strange[0]!r}, which is no argument of load")
+        sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
+        return Origin(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: JSON, but another table
+        raise ValueError(f"{file} is damaged or not ours ({error}); copy the folder again.") from error
+
+
+def _to_json(origin: Origin, folder: Path) -> str:
+    base = {name: _plain(name, value) for name, value in origin.base.items() if value is not None}
+    local = {name: value for name, value in base.items() if name in PATHS and os.path.isabs(value)}
+    table = {
+        "format": FORMAT, "stage": origin.stage, "preset": origin.preset, "step": origin.step, "base": base,
+        "near": {name: os.path.relpath(value, os.path.abspath(folder)) for name, value in local.items()},
+        "sizes": json.loads(origin.sizes.to_json()),
+    }  # fmt: skip
+    return json.dumps(table, indent=2) + "\n"
+
+
+def _plain(name: str, value: Any) -> str:
+    """Paths that are there become absolute: a run is loaded from other folders than it was started in."""
+    if name in PATHS and Path(value).exists():
+        return os.path.abspath(value)
+    return str(value).removeprefix("torch.")
+
+
+# -- the base -----------------------------------------------------------------------------------------------------
+
+
+def base_arguments(origin: Origin, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `load` for the base, joined with those that the caller gave for the whole (None: not given).
+
+    Raises ValueError for one that contradicts the recorded base or for bases in a circle, FileNotFoundError for a base
+    that is gone. Where a recorded path is gone, the caller's takes its place.
+    """
+    asked = {name: value for name, value in given.items() if value is not None}
+    result = {name: _found(origin, name, asked) for name in origin.base if name != "dtype"} | {
+        name: value for name, value in asked.items() if name not in origin.base
+    }
+    if "dtype" in origin.base:
+        result["dtype"] = getattr(torch, origin.base["dtype"], origin.base["dtype"])
+    _refuse_circles(origin, result.get("model"))
+    return result
+
+
+def _found(origin: Origin, name: str, asked: Mapping[str, Any]) -> Any:
+    written = origin.base[name]
+    places = [written, *(os.path.join(origin.folder, near) for near in (written, origin.near.get(name)) if near is not None)]
+    found = next((place for place in places if os.path.exists(place)), None) if name in PATHS else written
+    if name not in asked:
+        if found is None and os.path.isabs(written):
+            raise FileNotFoundError(_gone(origin, name))
+        return found or written  # what is no folder here may be a name on the hub
+    if found is not None and not _same(found, asked[name]):
+        raise ValueError(
+            f"{origin.folder} was trained over {name} {written}, so {name} {asked[name]} would not fit it; leave it out."
+        )
+    return asked[name]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return str(one) == str(other) or os.path.realpath(one) == os.path.realpath(other)
+
+
+def _gone(origin: Origin, name: str) -> str:
+    elsewhere = "" if name == "model" else f"give its new place as {name}, or "
+    return (
+        f"The weights in {origin.folder} lie over {name} {origin.base[name]}, which is not there; "
+        f"put it back, {elsewhere}write its new place under base in {origin.folder / ORIGIN}."
+    )
+
+
+def _refuse_circles(origin: Origin, model: Any) -> None:
+    seen = {os.path.realpath(origin.folder)}
+    while model is not None and is_overlay(model):
+        if os.path.realpath(model) in seen:
+            raise ValueError(f"The base of {origin.folder} leads back to {model}; name its true base in {origin.folder / ORIGIN}.")
+        seen.add(os.path.realpath(model))
+        inner = read_origin(model)
+        model = _found(inner, "model", {}) if "model" in inner.base else None
+
+
+def check_sizes(origin: Origin, found: MuMuConfig) -> None:
+    """Raises ValueError naming the first size in which the base differs from the one that was trained over."""
+    ours, theirs = dict(_flat(dataclasses.asdict(origin.sizes))), dict(_flat(dataclasses.asdict(found)))
+    for name, size in ours.items():
+        if name not in FREE and theirs[name] != size:
+            raise ValueError(
+                f"{origin.folder} was trained over a model with {name} {size}, but its base has {theirs[name]}: a checkpoint "
+                "of another size; name the base it was trained over."
+            )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def check_origin(origin: Origin, stage: int, preset: str, folder: str | Path | None = None) -> None:
+    """Raises ValueError where a run of `stage` with `preset` cannot resume what `origin` tells of.
+
+    folder: what the sentence names; None where the origin was read from.
+    """
+    folder = folder or origin.folder
+    if origin.stage != stage:
+        raise ValueError(
+            f"{folder} holds a run of stage {origin.stage}, which stage {stage} cannot resume; to build on it give it as the "
+            f"model instead (--model {folder}), with another --output_dir and without --resume."
+        )
+    if origin.preset != preset:
+        raise ValueError(
+            f"{folder} holds a run with the preset {origin.preset}, which one with {preset} cannot resume; "
+            f"give the preset {origin.preset}, or another --output_dir."
+        )
+
+
+def check_base(origin: Origin, mine: Origin) -> None:
+    """Raises ValueError where a run over `mine` cannot resume what lies over the base of `origin`."""
+    check_sizes(origin, mine.sizes)
+    for name in BASE:
+        theirs, asked = origin.base.get(name), mine.base.get(name)
+        if (theirs is None) != (asked is None) or (theirs is not None and not _same(theirs, asked)):
+            raise ValueError(
+                f"{origin.folder or 'This run'} was trained with {name} {theirs}, this run has {asked}; "
+                f"give {name} {theirs} again, or another --output_dir."
+            )
+
+
+# -- laying over --------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def apply_overlay(model: MuMuModel, state: State) -> None:
+    """Lays trained weights over the model's, each in the type and on the device of the one it replaces.
+
+    A model with merged LoRA is merged anew. Raises ValueError naming a weight that the model has no place for; then
+    nothing is changed.
+    """
+    merged = any(isinstance(part, LoRALinear) and part.merged for part in model.modules())
+    if merged:
+        model.unmerge_lora()
+    own = own_state(model)
+    own[NEW_ROWS] = own[OUTPUT][-AUDIO_TOKENS:]
+    try:
+        for name, value in state.items():
+            _check(name, value, own)
+        for name in sorted(state, key=lambda one: one == NEW_ROWS):  # the rows after the map that they are part of
+            own[name].copy_(state[name])
+    finally:
+        if merged:
+            model.merge_lora()
+
+
+def _check(name: str, value: torch.Tensor, own: State) -> None:
+    if name not in own:
+        raise ValueError(f"The trained weights hold {name}, which this model has not: a checkpoint of another stage or size; "
+                         "give the base that they were trained over.")  # fmt: skip
+    if value.shape != own[name].shape:
+        raise ValueError(f"The trained {name} is {list(value.shape)}, this model's is {list(own[name].shape)}: a checkpoint of "
+                         "another stage or size; give the base that it was trained over.")  # fmt: skip

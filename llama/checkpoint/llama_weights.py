@@ -1,0 +1,180 @@
+"""Reading foreign files: torch and safetensors files, Meta's LLaMA shards, Hugging Face's LLaMA folders.
+
+Nothing is un-pickled beyond tensors and plain values, and files are mapped, not copied into memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
+
+LAYOUTS = "checkpoint.pth, and LLaMA or LLaMA-2 with tokenizer.model and params.json in it or in 7B inside it"
+CHECKLIST = "checklist.chk"
+BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.weight")  # other matrices: by rows
+
+
+# -- files ------------------------------------------------------------------------------------------------------
+
+
+# -- the LLaMA folder -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LlamaFolder:
+    """Where LLaMA's parts lie: `weights` is the folder with shards or None, `params` is params.json in Meta's names."""
+
+    root: Path
+    params: dict[str, Any]
+    weights: Path | None
+    tokenizer: Path | None
+
+    @classmethod
+    def find(cls, given: str | Path, llama_type: str = "7B") -> LlamaFolder:
+        """`given` may be LLaMA or LLaMA-2 (the one that is there), with or without the type's folder inside."""
+        root = _existing(Path(given))
+        places = [root / llama_type, root / f"llama-2-{llama_type.lower()}", root, root.parent]
+        params = next((place / "params.json" for place in places if (place / "params.json").is_file()), None)
+        weights = next((place for place in places[:3] if _has_weights(place)), None)
+        tokenizer = next((place / "tokenizer.model" for place in (places[2], *places[:2], places[3])
+                          if (place / "tokenizer.model").is_file()), None)  # fmt: skip
+        values = _read_json(params) if params else {}
+        if not values and weights is not None and (weights / "config.json").is_file():
+            values = meta_params(_read_json(weights / "config.json"))
+        return cls(root, values, weights, tokenizer)
+
+    def read(self, verify: bool = False) -> dict[str, Tensor]:
+        """The base weights under Meta's names. Raises FileNotFoundError or ValueError in one sentence."""
+        if self.weights is None:
+            raise FileNotFoundError(
+                f"{self.root} has no LLaMA weights (consolidated.*.pth, or a Hugging Face folder), and the checkpoint "
+                "does not hold them; put them there or give another llama_dir."
+            )
+        if verify:
+            verify_checklist(self.weights)
+        shards = sorted(self.weights.glob("consolidated.*.pth"))
+        if shards:
+            return merge_shards([weights_of(read_torch(shard), shard) for shard in shards])
+        return read_hugging_face(self.weights)
+
+
+def _existing(given: Path) -> Path:
+    whole = Path(os.path.abspath(given))  # "." has neither a name nor a parent to look into
+    for place in (whole, whole.parent / "LLaMA-2", whole.parent / "LLaMA"):
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(f"There is no LLaMA folder {given}; give llama_dir, laid out as {LAYOUTS}.")
+
+
+def _has_weights(folder: Path) -> bool:
+    if any(folder.glob("consolidated.*.pth")):
+        return True
+    config = folder / "config.json"
+    return config.is_file() and "LlamaForCausalLM" in config.read_text() and bool(_weight_files(folder))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no JSON table; copy it again from where the weights came from.") from error
+
+
+def merge_shards(shards: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Model-parallel pieces -> whole tensors; each shard's tensors are let go as they are joined."""
+    if len(shards) == 1:
+        return shards[0]
+    return {name: _join(name, [shard.pop(name) for shard in shards]) for name in list(shards[0])}
+
+
+def _join(name: str, parts: list[Tensor]) -> Tensor:
+    if parts[0].dim() < 2:  # norms and rotary factors are whole in every shard
+        return parts[0]
+    return torch.cat(parts, dim=-1 if name.endswith(BY_COLUMNS) else 0)
+
+
+def verify_checklist(folder: Path) -> list[str]:
+    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming one that is missing or differs,
+    FileNotFoundError if there is no list."""
+    if not (folder / CHECKLIST).is_file():
+        raise FileNotFoundError(f"{folder} has no {CHECKLIST} to verify LLaMA's weights by; put it there, or leave verify out.")
+    checked = []
+    for line in (folder / CHECKLIST).read_text().splitlines():
+        expected, _, name = line.partition("  ")
+        file = folder / name.strip().lstrip("*")
+        if not name.strip():
+            continue
+        if not file.is_file():
+            raise ValueError(f"{file} is listed in {CHECKLIST} but is not there; download it again.")
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+        if found != expected.strip():
+            raise ValueError(f"{file} is damaged: its md5 is {found}, not {expected.strip()}; download it again.")
+        checked.append(file.name)
+    return checked
+
+
+# -- Hugging Face -----------------------------------------------------------------------------------------------
+
+HF_LAYER = {
+    "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv",
+    "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
+    "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
+}  # fmt: skip
+HF_TOP = {"model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output"}
+
+
+def meta_params(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A Hugging Face config.json of LLaMA -> Meta's params.json names."""
+    rope = config.get("rope_parameters") or {}
+    return {
+        "dim": config["hidden_size"], "n_layers": config["num_hidden_layers"], "n_heads": config["num_attention_heads"],
+        "n_kv_heads": config.get("num_key_value_heads") or config["num_attention_heads"],
+        "norm_eps": config["rms_norm_eps"], "rope_theta": rope.get("rope_theta") or config.get("rope_theta") or 10000.0,
+    }  # fmt: skip
+
+
+def read_hugging_face(folder: Path) -> dict[str, Tensor]:
+    """LlamaForCausalLM's weights under Meta's names, queries and keys turned back to interleaved rotary pairs."""
+    params = meta_params(_read_json(folder / "config.json"))
+    state: dict[str, Tensor] = {}
+    for file in _weight_files(folder):
+        part = read_safetensors(file) if file.suffix == ".safetensors" else weights_of(read_torch(file), file)
+        for name in list(part):
+            value = part.pop(name)
+            if "rotary_emb" not in name:
+                state[_meta_name(name, folder)] = _interleaved(name, value, params)
+    state.setdefault("output.weight", state["tok_embeddings.weight"])  # tied embeddings
+    return state
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _meta_name(name: str, folder: Path) -> str:
+    stem, _, kind = name.rpartition(".")
+    layer = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
+    if layer and layer[2] in HF_LAYER and kind == "weight":
+        return f"layers.{layer[1]}.{HF_LAYER[layer[2]]}.weight"
+    if stem in HF_TOP and kind == "weight":
+        return f"{HF_TOP[stem]}.weight"
+    raise ValueError(f"{folder} holds the weight {name}, which LLaMA does not have; give a folder of LlamaForCausalLM.")
+
+
+def _interleaved(name: str, value: Tensor, params: Mapping[str, Any]) -> Tensor:
+    """Hugging Face keeps each head's rotary pairs as (k, k + E/2), Meta as (2k, 2k + 1)."""
+    heads = {"q_proj": params["n_heads"], "k_proj": params["n_kv_heads"]}.get(name.split(".")[-2])
+    if heads is None:
+        return value
+    return value.view(heads, 2, -1, value.shape[1]).transpose(1, 2).reshape(value.shape)

@@ -1,0 +1,251 @@
+"""Loading a model: published checkpoints, LLaMA's base weights with components, our own folders, delta checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llama.checkpoint.builder import (
+    EMBEDDINGS,
+    ModelT,
+    State,
+    add_audio_rows,
+    assemble,
+    attach,
+    check_decoder,
+    check_tokenizer,
+)
+from llama.checkpoint.delta import apply_overlay, base_arguments, check_sizes, is_overlay, read_overlay
+from llama.checkpoint.key_mapping import (
+    BRIDGES,
+    NEIGHBOURS,
+    infer_config,
+    normalise,
+    take_neighbours,
+    to_own,
+)
+from llama.checkpoint.llama_weights import LAYOUTS, LlamaFolder, verify_checklist
+from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, from_pretrained, is_own
+from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
+from llama.checkpoint.source import ModelSource
+from llama.config import DECODERS, AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
+from llama.decoders.audioldm2 import AudioLDM2Decoder
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.device import Dtype, device_named, resolve_dtype
+from llama.encoders.base import KNOWN, FrozenEncoder
+from llama.modules.retrieval import PrototypeIndex
+from llama.modules.tokenizer import Tokenizer
+
+
+def load_model(
+    source: ModelSource,
+    model_class: type[ModelT],
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    merge_lora: bool = True,
+    verify: bool = False,
+    precise: Callable[[str], bool] | None = None,
+) -> ModelT:
+    """A model of `model_class` in eval mode; `llama.load` explains the arguments, which are the fields of `source`."""
+    if source.music_decoder not in (None, *DECODERS):
+        raise ValueError(f"music_decoder {source.music_decoder!r} is unknown; choose musicgen or audioldm2.")
+    place, model = device_named(device), source.model
+    if model is not None and is_overlay(model):
+        return _load_over(source, model_class, place, dtype, merge_lora, verify, precise)
+    if model is not None and is_own(model):
+        _refuse_for_own(source, verify)
+        return from_pretrained(
+            model, place, dtype, merge_lora, music_decoder=source.music_decoder, music_decoder_path=source.music_decoder_path,
+            knn_dir=source.knn_dir, precise=precise, model_class=model_class,
+        )  # fmt: skip
+    state, families = _read_checkpoint(_checkpoint_file(Path(model))) if model is not None else ({}, {})
+    folder = _llama_folder(source)
+    tokenizer = _tokenizer(folder)
+    _add_base(state, folder, tokenizer, verify)
+    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
+    parts: dict[str, Any] = {
+        name: _encoder(name, families.get(name), path, kind) for name, path in source.component_paths.items()
+    }
+    _require(model, parts, state)
+    music = _trained_for(source.music_decoder, families.get("decoder"), state)
+    decoder = _decoder(music, families.get("decoder"), source.music_decoder_path, state, kind)
+    config = infer_config(state, folder.params, _base_config(parts, decoder, music, source.music_decoder_path))
+    check_decoder(config, decoder, music)
+    neighbours = PrototypeIndex.read(source.knn_dir) if source.knn_dir else None
+    result = assemble(model_class, config, to_own(state), kind, place, start=model is None, precise=precise)
+    return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+
+
+def _load_over(
+    source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
+    precise: Callable[[str], bool] | None,
+) -> ModelT:
+    """Trained weights over their base, before its LoRA is merged."""
+    weights, origin = read_overlay(source.model)
+    base = base_arguments(origin, source.given())
+    stored = base.pop("dtype", None)
+    result = load_model(
+        ModelSource.of(base), model_class, device=device, dtype=dtype if dtype is not None else stored, merge_lora=False,
+        verify=verify, precise=precise,
+    )  # fmt: skip
+    check_sizes(origin, result.config)
+    apply_overlay(result, weights)
+    return result.merge_lora() if merge_lora else result
+
+
+def _refuse_for_own(source: ModelSource, verify: bool) -> None:
+    """Raises ValueError for arguments that would have no effect."""
+    model, given = source.model, {"llama_dir": source.llama_dir, **{f"{name}_path": path for name, path in source.component_paths.items()}}
+    if useless := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"{model} is a folder of ours and holds its components, so {useless[0]} has no effect; leave it out.")
+    if verify:
+        raise ValueError(
+            f"{model} is a folder of ours and has no checklist.chk; leave verify out, or run python -m llama.checkpoint verify."
+        )
+
+
+# -- what the checkpoint holds ------------------------------------------------------------------------------------
+
+
+def _checkpoint_file(path: Path) -> Path:
+    if path.is_dir():
+        files = [path / "checkpoint.pth"] if (path / "checkpoint.pth").is_file() else sorted(path.glob("*.pth"))
+        if len(files) != 1:
+            raise FileNotFoundError(f"The folder {path} has no checkpoint.pth and is none of ours; give {LAYOUTS}.")
+        return files[0]
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}; give a folder of ours, or {LAYOUTS}.")
+    return path
+
+
+def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
+    """Published weights under their names of today, and the neighbours' apart."""
+    raw = read_safetensors(path) if path.suffix == ".safetensors" else weights_of(read_torch(path), path)
+    state = normalise(raw)
+    bridges = (f"{name}_" for name in BRIDGES.values())
+    known = ("llama.", "prefix_query.", "output_projector.", *NEIGHBOURS.values(), *bridges)
+    strange = [name for name in state if not name.startswith(known)]
+    if strange:
+        raise ValueError(
+            f"{path} holds the weight {strange[0]}, which the model does not have; "
+            "give a checkpoint of MuMu-LLaMA or M2UGen."
+        )
+    return state, take_neighbours(state)
+
+
+def _llama_folder(source: ModelSource) -> LlamaFolder:
+    """llama_dir, or else the folder of the checkpoint."""
+    if source.llama_dir is not None:
+        return LlamaFolder.find(source.llama_dir, source.llama_type)
+    if source.model is None:
+        raise ValueError(f"Neither a model nor llama_dir was given; give {LAYOUTS}.")
+    model = Path(source.model)
+    return LlamaFolder.find(model if model.is_dir() else model.parent, source.llama_type)
+
+
+def _tokenizer(folder: LlamaFolder) -> Tokenizer:
+    if folder.tokenizer is None:
+        raise FileNotFoundError(f"There is no tokenizer.model in {folder.root}; give llama_dir, laid out as {LAYOUTS}.")
+    return Tokenizer(folder.tokenizer)
+
+
+def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: bool) -> None:
+    """LLaMA's base weights where the checkpoint has only the trained ones, with rows for the audio tokens."""
+    if "llama.layers.0.attention.wk.weight" not in state or "llama.output.weight" not in state:
+        base = {f"llama.{name}": value for name, value in folder.read(verify).items() if name != "rope.freqs"}
+        for name, value in base.items():
+            state.setdefault(name, value)
+        add_audio_rows(state, tokenizer.base_vocab)
+    elif verify:
+        verify_checklist(folder.weights or folder.root)
+    check_tokenizer(tokenizer, state[EMBEDDINGS].shape[0])
+
+
+# -- neighbours ---------------------------------------------------------------------------------------------------
+
+
+def _encoder(name: str, state: State | None, path: str | Path | None, dtype: Dtype) -> FrozenEncoder | None:
+    """From the checkpoint's weights, with sizes from `path` or the known ones; without weights, all from `path`."""
+    if state is None:
+        return ENCODER_CLASSES[name].from_folder(path, dtype or torch.float32) if path is not None else None
+    known = path is None or (str(path) in KNOWN[name] and not Path(path).is_dir())
+    config = None if known else _component_json(path, CONFIG, name)
+    preprocessor = None if known else _component_json(path, "preprocessor_config.json", name, optional=True)
+    return ENCODER_CLASSES[name].from_state(config, state, preprocessor)
+
+
+def _component_json(path: str | Path | None, file: str, kind: str, optional: bool = False) -> dict[str, Any] | None:
+    """A component's json from its folder or from the hub."""
+    from transformers.utils import cached_file
+
+    argument = f"{'music_decoder' if kind == 'decoder' else kind}_path"
+    try:
+        found = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
+        return json.loads(Path(found).read_text()) if found else None
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name."
+        ) from error
+
+
+def _require(model: str | Path | None, parts: dict[str, Any], state: State) -> None:
+    """A checkpoint that has an adapter needs its encoder; training from the base may leave media out."""
+    for name in parts if model is not None else ():
+        if parts[name] is None:
+            raise ValueError(f"The checkpoint lacks the {name} weights; name their folder or hub name with {name}_path.")
+
+
+def _trained_for(asked: str | None, state: State | None, own: State) -> str:
+    """The kind of decoder that the checkpoint was trained for; where it does not say, the one asked for, or musicgen."""
+    queries = own.get("output_projector.query_embs")
+    if state is None and queries is None:
+        return asked or "musicgen"
+    trained = "musicgen" if state is not None or queries.shape[1] > 1 else "audioldm2"  # AudioLDM2 takes one vector
+    if asked not in (None, trained):
+        raise ValueError(f"This checkpoint was trained for {trained}, not {asked}; give music_decoder {trained}.")
+    return trained
+
+
+def _decoder(kind: str, state: State | None, path: str | Path | None, own: State, dtype: Dtype) -> Any:
+    """The music decoder of this kind."""
+    queries = own.get("output_projector.query_embs")
+    if kind == "audioldm2":
+        if path is None and queries is not None:
+            raise ValueError("AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.")
+        return AudioLDM2Decoder.from_folder(path, dtype or torch.float32) if path is not None else None
+    if state is None:
+        if path is None and queries is not None:
+            raise ValueError("The checkpoint lacks MusicGen's weights; name its folder with music_decoder_path.")
+        return MusicGenDecoder.from_folder(path, dtype or torch.float32) if path is not None else None
+    released = path is None or (not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-\w+(-\w+)?", str(path)))
+    config = None if released else _component_json(path, CONFIG, "decoder")
+    stored = next(value.dtype for value in state.values() if value.is_floating_point())
+    return MusicGenDecoder.from_state(config, state, tokenizer=path, dtype=dtype or stored)
+
+
+def _base_config(parts: dict[str, Any], decoder: Any, kind: str, path: str | Path | None) -> MuMuConfig:
+    """Sizes for what the checkpoint does not say: those of the components."""
+    config = MuMuConfig(decoder=DecoderSpec(kind, str(path) if path and kind == "audioldm2" else None))  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    if parts["mert"] is not None:
+        changes["audio"] = AdapterConfig(parts["mert"].feature_dim, parts["mert"].states)
+    for name, modality in (("vit", "image"), ("vivit", "video")):
+        if parts[name] is not None:
+            changes[modality] = AdapterConfig(parts[name].feature_dim, parts[name].tokens, mix="tokens")
+    if decoder is not None:
+        tokens, width = decoder.condition_shape
+        changes["projector"] = ProjectorConfig(tokens, width)
+    return dataclasses.replace(config, **changes)
+
+
+# -- the published format -----------------------------------------------------------------------------------------
+
+
+# -- command line -------------------------------------------------------------------------------------------------

@@ -1,0 +1,200 @@
+"""Our own format: a folder with everything, read back with no other file.
+
+config.json and model.safetensors (the model's own parts), tokenizer.model, the neighbours as stock folders mert/, vit/,
+vivit/ and decoder/, and knn.index where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from llama.checkpoint.builder import ModelT, State, assemble, attach, check_decoder, check_tokenizer
+from llama.checkpoint.readers import read_safetensors
+from llama.config import COMPONENTS, DecoderSpec, MuMuConfig
+from llama.decoders.audioldm2 import AudioLDM2Decoder
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.device import Dtype, device_named, resolve_dtype
+from llama.encoders.base import FrozenEncoder
+from llama.encoders.mert import MERTEncoder
+from llama.encoders.vit import ViTEncoder
+from llama.encoders.vivit import ViViTEncoder
+from llama.modules.lora import LoRALinear
+from llama.modules.retrieval import PrototypeIndex
+from llama.modules.tokenizer import Tokenizer
+from llama.mumu_model import MuMuModel
+
+CONFIG, WEIGHTS, TOKENIZER, INDEX = "config.json", "model.safetensors", "tokenizer.model", "knn.index"
+ENCODER_CLASSES: dict[str, type[FrozenEncoder]] = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
+OURS = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder")
+
+
+def is_own(folder: str | Path) -> bool:
+    """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
+    path = Path(folder)
+    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
+        return b'"query_layer"' in (path / CONFIG).read_bytes()
+    hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+", str(folder)) and path.suffix not in (".pth", ".pt", ".safetensors")
+    return bool(hub) and not path.exists() and not path.parent.exists()
+
+
+def from_pretrained(
+    folder: str | Path,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    merge_lora: bool = True,
+    *,
+    music_decoder: str | None = None,
+    music_decoder_path: str | Path | None = None,
+    knn_dir: str | Path | None = None,
+    precise: Callable[[str], bool] | None = None,
+    model_class: type[ModelT],
+) -> ModelT:
+    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `llama.load`.
+
+    music_decoder_path: for a folder that was saved without its decoder. knn_dir: instead of the folder's own index.
+    """
+    path, place = _own_folder(folder), device_named(device)
+    config = _read_config(path / CONFIG)
+    if music_decoder not in (None, config.decoder.kind):
+        raise ValueError(f"{folder} was trained for {config.decoder.kind}, not {music_decoder}; give music_decoder {config.decoder.kind}.")
+    if music_decoder_path is not None and (path / "decoder").is_dir():
+        raise ValueError(f"{folder} holds its music decoder, so music_decoder_path cannot name another; leave it out.")
+    state = read_safetensors(path / WEIGHTS)
+    if "llama.layers.0.attention.wk.weight" not in state:
+        raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
+    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
+    model = assemble(model_class, config, state, kind, place, precise=precise)
+    parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODER_CLASSES.items()}
+    decoder = _own_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
+    check_decoder(config, decoder, config.decoder.kind)
+    tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, config.llama.vocab_size)
+    index = knn_dir or (path if (path / INDEX).is_file() else None)
+    neighbours = PrototypeIndex.read(index) if index else None
+    return attach(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+
+
+def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
+    return kind.from_folder(folder, dtype or "auto") if folder.is_dir() else None
+
+
+def _read_config(file: Path) -> MuMuConfig:
+    try:
+        return MuMuConfig.from_json(file.read_text())
+    except (ValueError, AttributeError) as error:  # AttributeError: JSON, but no table
+        raise ValueError(f"{file} is damaged or not ours ({error}); copy or download it again.") from error
+
+
+def _own_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
+    """What lies in the folder; or else the path given now, or when it was saved."""
+    if folder.is_dir():
+        place: str | Path | None = folder
+    else:
+        place = path or (spec.path if spec.kind == "audioldm2" else None)
+    if place is None:
+        return None
+    if spec.kind == "musicgen":
+        return MusicGenDecoder.from_folder(place, dtype or "auto")  # type: ignore[arg-type]
+    return AudioLDM2Decoder.from_folder(place, dtype or torch.float32)
+
+
+def _own_folder(folder: str | Path) -> Path:
+    path = Path(folder)
+    if path.is_dir():
+        if not is_own(path):
+            raise ValueError(f"{path} is not a folder that save_pretrained wrote; llama.load reads published checkpoints.")
+        return path
+    if not is_own(folder):
+        raise FileNotFoundError(f"There is no model folder {path}; give one that save_pretrained wrote, or a hub name.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", INDEX]
+        return Path(snapshot_download(str(folder), allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"{folder} is no folder, and the hub gave no such model; check name and network.") from error
+
+
+def own_state(model: MuMuModel) -> State:
+    """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
+    components = tuple(f"{name}." for name in COMPONENTS)
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith(components)}
+    for name, part in model.named_modules():
+        if isinstance(part, LoRALinear) and part.merged and part.l1 is not None and part.l2 is not None:
+            low = (part.l2.float() @ part.l1.float()).to(part.weight.dtype)
+            state[f"{name}.weight"] = (part.weight - low).detach()
+    return state
+
+
+def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    """Writes our own format: config.json, model.safetensors, tokenizer.model and the neighbours' stock folders.
+
+    Written beside the target and moved into place whole. A folder of ours is replaced (files of others in it stay);
+    any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
+    """
+    target = Path(os.path.abspath(folder))
+    if target.exists() and not (target.is_dir() and (is_own(target) or not any(target.iterdir()))):
+        raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
+        draft, old = Path(partial, "new"), Path(partial, "old")
+        draft.mkdir()
+        try:
+            _write(model, draft, dtype)
+        except SafetensorError as error:
+            raise OSError(f"{target} could not be written ({error}); make room, or give another place.") from error
+        if target.exists():
+            _keep_others(target, draft)
+            os.rename(target, old)
+        try:
+            os.rename(draft, target)
+        finally:
+            if old.exists() and not target.exists():  # the user's model goes back where it was
+                os.rename(old, target)
+
+
+def _keep_others(target: Path, draft: Path) -> None:
+    """A model card and the like, which saving knows nothing of."""
+    for item in target.iterdir():
+        if item.name not in OURS:
+            (shutil.copytree if item.is_dir() else shutil.copy2)(item, draft / item.name)
+
+
+def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
+    (folder / CONFIG).write_text(model.config.to_json() + "\n")
+    save_file(separate(own_state(model), dtype), folder / WEIGHTS)
+    if model.tokenizer is not None:
+        model.tokenizer.save(folder / TOKENIZER)
+    for name in ENCODER_CLASSES:
+        if (part := getattr(model, name)) is not None:
+            part.save(folder / name, dtype)
+    if model.music_decoder is not None and hasattr(model.music_decoder, "save"):
+        model.music_decoder.save(folder / "decoder", dtype)
+    if model.neighbours is not None:
+        import faiss
+
+        faiss.write_index(model.neighbours.index, str(folder / INDEX))
+
+
+def separate(state: State, dtype: torch.dtype | None) -> State:
+    """Tensors as the file wants them: contiguous, in `dtype`, none sharing memory with another."""
+    seen: set[int] = set()
+    result = {}
+    for name, value in state.items():
+        value = value.detach().to(dtype=dtype if dtype and value.is_floating_point() else value.dtype).contiguous()
+        if value.untyped_storage().data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.untyped_storage().data_ptr())
+        result[name] = value
+    return result

@@ -1,0 +1,81 @@
+"""Manifests: the published lists of training examples, and a folder of one's own songs, as sequences of `Example`.
+
+Forms: captions and captions_to_music {file: caption}; musicqa [{audio_name, conversation}]; alpaca [{instruction, input,
+output}]; instructions [{input_file, output_file, conversation}]; songs, a folder. A list is read and checked whole at
+once, and kept as a few strings an entry; media are looked for when they are opened.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from llama.data.audio_folder import read_songs
+from llama.data.examples import SHOWN, Entry, Example, Manifest
+from llama.data.formats import PARSERS, SUFFIXES, captions, unknown
+from llama.data.source import Source
+
+STREAMED = ("tar", "hub")  # forms of sources that can only be read from their start
+
+
+def read_source(source: Source, stage: int) -> Sequence[Example]:
+    """The examples of a list or of a folder of songs; the same at every `stage`, which only streams ask for.
+
+    Raises `FileNotFoundError` or `ValueError` with the file, and the item's number and key, that cannot be used.
+    """
+    if source.form in STREAMED:
+        raise ValueError(f"The form {source.form} is a stream, not a list; read it with llama.data.tar_shards.stream.")
+    if source.form == "songs":
+        return read_songs(Path(source.media or source.file))
+    path = Path(source.file)
+    parse = _parser(source)
+    entries = list(_answered(path.name, parse(path.name, _load(path))))
+    if not entries:
+        raise ValueError(f"{path} holds no examples; give a list with at least one.")
+    return Manifest(path.name, Path(source.media) if source.media else path.parent, entries)
+
+
+def _parser(source: Source) -> Callable[[str, Any], Iterator[Entry]]:
+    if source.form not in PARSERS:
+        raise ValueError(unknown("form", source.form, (*PARSERS, "songs", *STREAMED)))
+    if source.form != "captions":
+        return PARSERS[source.form]
+    if source.kind not in (None, *SUFFIXES):
+        raise ValueError(unknown("kind", source.kind, tuple(SUFFIXES)))
+    return lambda label, data: captions(label, data, source.kind)
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no list of examples {path}; check the source's file.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the JSON file in it, or use the form songs, tar or hub.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if not text.strip():
+            raise ValueError(f"{path} is empty; give a JSON list of examples.")
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error.msg} at line {error.lineno}, column {error.colno}; "
+                         "mend it there.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply for a list of examples; check the file.") from error
+
+
+def _answered(label: str, entries: Iterator[Entry]) -> Iterator[Entry]:
+    """The published lists hold null where their writer failed to answer; these are left out, and said so once."""
+    left: list[str] = []
+    for entry in entries:
+        if entry.answer.strip():
+            yield entry
+        else:
+            left.append(entry.place)
+    if left:
+        names = ", ".join(left[:SHOWN]) + (", ..." if len(left) > SHOWN else "")
+        warnings.warn(f"{label}: {len(left)} example(s) with an empty question or answer left out ({names}).",
+                      stacklevel=3)

@@ -1,0 +1,224 @@
+"""AudioLDM2 (Liu et al. 2023, "AudioLDM 2: Learning Holistic Audio Generation with Self-supervised Pretraining").
+
+Stock diffusers; the condition is what the published projector gives: one vector that holds the states of the T5 text
+encoder and, behind them, those that the pipeline's language model generates.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import GPT2LMHeadModel, PreTrainedModel
+
+from llama.decoders.base import Request, Sounding, check_folder, draft_folder, fit, read_json, reading
+from llama.hf import check_report, quiet
+from llama.media.audio import Waveform
+
+PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
+GUIDANCE = 3.5
+LONGEST_WINDOWS = 3  # diffused in one pass up to three times the length of the training clips (10.24 s)
+FADE_SECONDS = 2.0
+UNUSED = re.compile(r"\.(position_ids|relative_position_index|num_batches_tracked)$")  # computed, or counted in training
+
+
+class AudioLDM2Decoder(nn.Module):
+    """AudioLDM2 behind the MusicDecoder protocol; frozen. `num_inference_steps` may be lowered for speed."""
+
+    streams = False
+    channels = 1
+
+    def __init__(self, pipeline: Any, num_inference_steps: int = 200):
+        """`pipeline`: a diffusers.AudioLDM2Pipeline, with or without what reads captions."""
+        super().__init__()
+        self.pipeline, self.num_inference_steps = pipeline, num_inference_steps
+        self.told: Callable[[float], None] | None = None  # told the share that is made; what it raises ends the work
+        pipeline.set_progress_bar_config(disable=True)
+        modules = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+        self.parts = nn.ModuleDict(modules).eval().requires_grad_(False)  # so that .to() moves the pipeline
+        if pipeline.tokenizer_2 is not None:
+            pipeline.tokenizer_2.model_max_length = PROMPT_TOKENS
+        text, language = pipeline.text_encoder_2.config, pipeline.language_model.config
+        if text.model_type != "t5":
+            raise ValueError(f"This AudioLDM2 reads with {text.model_type} (speech); take one for sound or music, with T5.")
+        self.prompt_width, self.generated_width = int(text.d_model), int(language.n_embd)
+        self.generated_tokens = int(getattr(language, "max_new_tokens", None) or 8)
+        width = PROMPT_TOKENS * self.prompt_width + self.generated_tokens * self.generated_width
+        self.condition_shape = (1, width)
+        vocoder = pipeline.vocoder.config
+        self.sample_rate = int(vocoder.sampling_rate)
+        self.hop = math.prod(vocoder.upsample_rates)  # samples a spectrogram frame
+        frames = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+        self.longest_seconds = LONGEST_WINDOWS * frames * self.hop / self.sample_rate
+
+    @classmethod
+    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> AudioLDM2Decoder:
+        """A diffusers folder, or a name on the hub such as cvssp/audioldm2."""
+        if check_folder(path, "model_index.json") is not None:
+            kind = read_json(Path(path) / "model_index.json").get("_class_name")
+            if kind != "AudioLDM2Pipeline":
+                raise ValueError(f"{path} holds a {kind}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
+        from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
+
+        with quiet(), reading("AudioLDM2", path):
+            parts = {name: _load_checked(path, name, kind, dtype) for name, kind in _networks(path).items()}
+            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), **parts, torch_dtype=dtype)
+        return cls(pipeline)
+
+    def train(self, mode: bool = True) -> AudioLDM2Decoder:
+        """Stays in eval mode."""
+        return super().train(False)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """Nothing: a published checkpoint never holds AudioLDM2, whose pipeline is no module."""
+        return {}
+
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write a diffusers folder, each file whole or not at all."""
+        with draft_folder(folder) as draft, quiet():
+            if dtype is None:
+                self.pipeline.save_pretrained(draft)
+                return
+            small = {name: copy.deepcopy(part).to(dtype) for name, part in self.parts.items()}
+            type(self.pipeline)(**{**self.pipeline.components, **small}).save_pretrained(draft)
+
+    @torch.no_grad()
+    def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Captions -> [B, 1, width] and a mask of ones [B, 1]; a caption's padding is zeros within the vector."""
+        if self.pipeline.tokenizer is None or self.pipeline.tokenizer_2 is None:
+            raise ValueError("This AudioLDM2 folder has no tokenizers, so it cannot read captions; give the complete folder.")
+        # One at a time: beside a longer caption the language model would read this one's padding as words.
+        condition = torch.stack([self._embed(caption) for caption in captions])[:, None]
+        return condition, torch.ones(condition.shape[:2], dtype=torch.long, device=condition.device)
+
+    def _embed(self, caption: str) -> Tensor:
+        """One caption -> [width]."""
+        states, keep, generated = self.pipeline.encode_prompt(
+            [caption], self.device, 1, False, max_new_tokens=self.generated_tokens
+        )
+        states = functional.pad(states * keep[..., None], (0, 0, 0, PROMPT_TOKENS - states.shape[1]))
+        return torch.cat([states.flatten(), generated.flatten()]).float()
+
+    @property
+    def device(self) -> torch.device:
+        return self.pipeline.unet.device
+
+    def split(self, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, 1, width] -> T5 states [B, 128, w1], their mask [B, 128], generated states [B, 8, w2].
+
+        The mask leaves out exact zeros, the padding that `embed` writes; projected states are never exactly zero.
+        """
+        condition = condition.to(self.device, self.pipeline.unet.dtype).flatten(1)
+        prompt, generated = condition.split([PROMPT_TOKENS * self.prompt_width, self.generated_tokens * self.generated_width], 1)
+        prompt = prompt.unflatten(1, (PROMPT_TOKENS, self.prompt_width))
+        return prompt, (prompt != 0).any(-1).long(), generated.unflatten(1, (self.generated_tokens, self.generated_width))
+
+    def synthesize(
+        self,
+        condition: Tensor,
+        seconds: float,
+        *,
+        mask: Tensor | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        seeds: Sequence[int],
+        prompt: Waveform | None = None,
+    ) -> Sounding:
+        """Condition [B, 1, width] -> one chunk [B, 1, n] float32 of exactly `seconds`.
+
+        Diffusion has no temperature: it is checked and has no effect. ValueError before any work is done.
+        """
+        request = Request(
+            condition=condition,
+            seconds=seconds,
+            mask=mask,
+            guidance=GUIDANCE if guidance is None else guidance,
+            temperature=1.0 if temperature is None else temperature,
+            seeds=tuple(seeds),
+            shape=self.condition_shape,
+        )
+        if prompt is not None:
+            raise ValueError("AudioLDM2 cannot continue a recording; leave the prompt out or choose music_decoder musicgen.")
+        return iter_once(self, request)
+
+    @torch.no_grad()
+    def render(self, request: Request) -> Tensor:
+        """The whole sound [B, 1, n]; longer music is made of overlapping parts, faded into each other at equal power."""
+        samples = request.samples(self.sample_rate)
+        generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]  # on the CPU: the same on any device
+        fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
+        count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
+        part = math.ceil((samples + (count - 1) * fade) / count)
+        sound = self._diffuse(request, part, generators, (0, count))
+        for number in range(1, count):
+            sound = crossfade(sound, self._diffuse(request, part, generators, (number, count)), fade)
+        return fit(sound, samples)[:, None]
+
+    def _diffuse(self, request: Request, samples: int, generators: list[torch.Generator], place: tuple[int, int]) -> Tensor:
+        """One pass of the pipeline, at its place among so many: [B, samples]."""
+
+        def step(index: int, *_: object) -> None:
+            if self.told is not None:
+                self.told((place[0] + (index + 1) / self.num_inference_steps) / place[1])
+
+        prompt, keep, generated = self.split(request.condition)
+        frames = max(self.pipeline.vae_scale_factor, math.ceil(samples / self.hop)) + 1  # the pipeline rounds down
+        audio = self.pipeline(
+            prompt_embeds=prompt,
+            attention_mask=keep,
+            generated_prompt_embeds=generated,
+            negative_prompt_embeds=torch.zeros_like(prompt),
+            negative_attention_mask=torch.zeros_like(keep),
+            negative_generated_prompt_embeds=torch.zeros_like(generated),
+            guidance_scale=request.guidance,
+            num_inference_steps=self.num_inference_steps,
+            audio_length_in_s=frames * self.hop / self.sample_rate,
+            generator=generators,
+            output_type="pt",
+            callback=step,
+        ).audios
+        return fit(audio.float().reshape(len(generators), -1), samples)
+
+
+def _networks(path: str | Path) -> dict[str, Any]:
+    """Sub-folder -> class, of the parts that have weights."""
+    import diffusers
+    import transformers
+
+    index = diffusers.AudioLDM2Pipeline.load_config(str(path))
+    names = {part: entry[1] for part, entry in index.items() if isinstance(entry, (list, tuple)) and entry[1]}
+    kinds = {part: getattr(transformers, name, None) or getattr(diffusers, name, None) for part, name in names.items()}
+    found = {part: kind for part, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+    # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
+    return {**found, "language_model": GPT2LMHeadModel}
+
+
+def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) -> nn.Module:
+    """One part. The libraries fill what is missing at random and say so in a log: here it is refused."""
+    ours = issubclass(kind, PreTrainedModel)
+    options = {"dtype": dtype} if ours else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    load = partial(kind.from_pretrained, str(path), subfolder=part, output_loading_info=True, ignore_mismatched_sizes=True)
+    model, report = load(**options)
+    check_report(f"AudioLDM2 {part}", "music_decoder_path", report, UNUSED)
+    return model
+
+
+def iter_once(decoder: AudioLDM2Decoder, request: Request) -> Sounding:
+    """Renders when the first chunk is asked for, as the streaming decoders do."""
+    yield decoder.render(request)
+    return None
+
+
+def crossfade(first: Tensor, second: Tensor, overlap: int) -> Tensor:
+    """[B, n], [B, m] -> [B, n + m - overlap]; equal power, because the two are not alike."""
+    angle = torch.linspace(0, math.pi / 2, overlap, device=first.device)
+    middle = first[:, -overlap:] * angle.cos() + second[:, :overlap] * angle.sin()
+    return torch.cat([first[:, :-overlap], middle, second[:, overlap:]], 1)

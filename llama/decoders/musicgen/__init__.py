@@ -1,0 +1,1 @@
+"""MusicGen: the language model of codes, its sampling and batching, and the audio codec."""

@@ -1,0 +1,200 @@
+"""Plays scores with a small bank of recorded notes: pitch shifting, looping, envelopes, panning, a room, a soft ceiling.
+
+All arithmetic is deterministic: the same score gives the same samples.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import butter, oaconvolve, sosfilt
+
+from llama.media.score import TRACKS, Note, Score, timeline
+
+Samples = NDArray[np.float32]
+
+SAMPLE_RATE = 32_000
+PERCUSSION = 128  # program number of the drum kit
+LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sound as long as they are held
+RELEASE = {  # seconds in which a released note falls to about a tenth
+    0: 0.25, 12: 0.5, 16: 0.08, 19: 0.2, 24: 0.25, 25: 0.22, 32: 0.12, 33: 0.1, 38: 0.06, 40: 0.18, 42: 0.2, 43: 0.25,
+    46: 0.6, 48: 0.35, 56: 0.12, 65: 0.12, 71: 0.12, 73: 0.14, 81: 0.1, 89: 0.6, PERCUSSION: 0.1,
+}
+PAN = {"lead": 0.1, "accompaniment": -0.3, "bass": 0.0}  # -1 left .. 1 right
+DRUM_PAN = {36: 0.0, 38: 0.08, 42: 0.35, 46: 0.35, 51: -0.4, 49: 0.3, 39: -0.1}
+LEVEL = {"lead": 1.0, "accompaniment": 0.55, "bass": 0.8, "drums": 0.95}
+ROOM_SEND = {"lead": 1.0, "accompaniment": 0.9, "bass": 0.25, "drums": 0.5}
+ROOM_LEVEL = 0.22
+LOUDNESS = 0.12  # root mean square of the louder half of a finished piece
+KNEE, CEILING = 0.7, 0.95
+ENDING_FADE = 0.22  # seconds after the final chord's release by which all is silent, room included
+
+
+@dataclass(frozen=True)
+class BankEntry:
+    """One recorded note inside the bank's single recording."""
+
+    program: int
+    pitch: int
+    offset: int  # samples
+    length: int
+    gain: float
+
+
+class Sampler:
+    """A bank of recorded notes that plays scores. `bank` is a mono Ogg file at 32 kHz."""
+
+    def __init__(self, bank: bytes, entries: Sequence[BankEntry]) -> None:
+        recording, rate = soundfile.read(io.BytesIO(bank), dtype="float32")
+        if rate != SAMPLE_RATE or recording.ndim != 1:
+            raise ValueError(f"The sample bank is at {rate} Hz with shape {recording.shape}; it must be mono at {SAMPLE_RATE} Hz.")
+        self._recorded: dict[int, dict[int, Samples]] = {}
+        for entry in entries:
+            piece = recording[entry.offset : entry.offset + entry.length] * np.float32(entry.gain)
+            self._recorded.setdefault(entry.program, {})[entry.pitch] = piece
+        self._tones: dict[tuple[int, int], Samples] = {}
+        self._looped: dict[tuple[int, int], Samples] = {}
+
+    @cached_property
+    def room(self) -> Samples:
+        """[2, n] impulse response: a small room made of decaying noise, of unit energy."""
+        time = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
+        noise = np.random.default_rng(0).standard_normal((2, len(time)))
+        noise *= np.exp(-time / 0.16) * np.minimum(time / 0.012, 1.0)
+        shaped = sosfilt(butter(1, [220, 5200], "band", fs=SAMPLE_RATE, output="sos"), noise)
+        return (shaped / np.sqrt((shaped**2).sum(1, keepdims=True))).astype(np.float32)
+
+    def render(self, score: Score) -> Samples:
+        """Samples [2, round(seconds * 32000)], within -0.95..0.95, fading to silence after the final chord."""
+        total = round(score.seconds * SAMPLE_RATE)
+        dry, send = np.zeros((2, total), np.float32), np.zeros(total, np.float32)
+        for track in TRACKS:
+            for note in score.track(track):
+                self._add(dry, send, note, track, score.programs[track])
+        dry += ROOM_LEVEL * oaconvolve(send[None], self.room, axes=1)[:, :total]
+        return _finish(dry, timeline(score.attributes, score.seconds).end)
+
+    def _add(self, dry: Samples, send: Samples, note: Note, track: str, program: int) -> None:
+        first = round(note.start * SAMPLE_RATE)
+        sound = self._note(note, track, program)[: max(0, dry.shape[1] - first)]
+        angle = ((DRUM_PAN.get(note.pitch, 0.0) if track == "drums" else PAN[track]) + 1) * np.pi / 4
+        dry[0, first : first + len(sound)] += sound * np.float32(np.cos(angle) * 2**0.5)
+        dry[1, first : first + len(sound)] += sound * np.float32(np.sin(angle) * 2**0.5)
+        send[first : first + len(sound)] += sound * np.float32(ROOM_SEND[track])
+
+    def _note(self, note: Note, track: str, program: int) -> Samples:
+        """One note at its loudness, from its first sample until it has died away."""
+        release = RELEASE[program]
+        if track == "drums":
+            sound = self._tone(program, note.pitch)
+            held = len(sound)
+        else:
+            held = max(1, round(note.duration * SAMPLE_RATE))
+            sound = self._sustained(program, note.pitch, held + round(2.5 * release * SAMPLE_RATE))
+        sound = sound * np.float32(LEVEL[track] * (note.velocity / 100) ** 1.7)
+        if held < len(sound):
+            fall = np.arange(len(sound) - held, dtype=np.float32) / np.float32(release * 0.43 * SAMPLE_RATE)
+            sound[held:] *= np.exp(-fall)
+        return _soft_edges(sound)
+
+    def _tone(self, program: int, pitch: int) -> Samples:
+        """A recorded note shifted to `pitch`, as long as it was recorded."""
+        key = (program, pitch)
+        if key not in self._tones:
+            notes = self._recorded.get(program)
+            if not notes:
+                raise ValueError(f"The sample bank has no instrument {program}; it has {sorted(self._recorded)}.")
+            nearest = min(notes, key=lambda recorded: abs(recorded - pitch))
+            shift = 0 if program == PERCUSSION else pitch - nearest
+            self._tones[key] = _shift(notes[nearest], 2 ** (shift / 12))
+        return self._tones[key]
+
+    def _sustained(self, program: int, pitch: int, length: int) -> Samples:
+        """A tone of at most `length` samples; instruments that sound on are looped to reach it."""
+        tone = self._tone(program, pitch)
+        if len(tone) < length and program in LOOPED:
+            looped = self._looped.get((program, pitch), tone)
+            if len(looped) < length:  # always from the recording itself, so that a note never depends on those before it
+                self._looped[program, pitch] = looped = _loop(tone, length)
+            tone = looped
+        return tone[:length]
+
+
+def _shift(sound: Samples, ratio: float) -> Samples:
+    """Resample by four-point Hermite interpolation: `ratio` 2 is an octave up."""
+    if ratio == 1:
+        return sound
+    place = np.arange(int((len(sound) - 3) / ratio)) * ratio + 1
+    index = place.astype(np.int64)
+    part = (place - index).astype(np.float32)
+    a, b, c, d = sound[index - 1], sound[index], sound[index + 1], sound[np.minimum(index + 2, len(sound) - 1)]
+    shifted: Samples = b + 0.5 * part * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
+    return shifted
+
+
+def _loop(sound: Samples, length: int) -> Samples:
+    """Repeat the later half with crossfades whose phases agree, until `length` is reached; a longer one begins the same."""
+    cut = round(0.03 * SAMPLE_RATE)
+    sound = sound[: -2 * cut] if len(sound) > 8 * cut else sound  # the recording's own fade-out
+    period = int(len(sound) * 0.5)
+    fade = period // 3
+    start = _agreeing_start(sound, len(sound) - period, fade)
+    body = sound[start:]
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    pieces, have = [sound[:-fade]], len(sound) - fade
+    tail = sound[-fade:]
+    while have < length:
+        pieces += [tail * (1 - ramp) + body[:fade] * ramp, body[fade:-fade]]
+        have += len(body) - fade
+        tail = body[-fade:]
+    return np.concatenate(pieces)
+
+
+def _agreeing_start(sound: Samples, start: int, fade: int) -> int:
+    """The place near `start` whose wave agrees best with the last `fade` samples."""
+    reach = min(600, start)
+    around = sound[start - reach : start + fade + reach]
+    size = 1 << int(np.ceil(np.log2(len(around) + fade)))
+    match = np.fft.irfft(np.fft.rfft(around, size) * np.conj(np.fft.rfft(sound[-fade:], size)), size)[: 2 * reach + 1]
+    return start - reach + int(match.argmax())
+
+
+def _soft_edges(sound: Samples) -> Samples:
+    """Short ramps at both ends, so that no note clicks."""
+    rise, fall = min(48, len(sound)), min(320, len(sound))
+    sound[:rise] *= _ramp(0, 1, rise)
+    sound[-fall:] *= _ramp(1, 0, fall)
+    return sound
+
+
+@cache
+def _ramp(first: int, last: int, length: int) -> Samples:
+    """[length]; not to be written to."""
+    return np.linspace(first, last, length, dtype=np.float32)
+
+
+def _finish(sound: Samples, end: float) -> Samples:
+    """Bring a piece to its loudness, round off what is above the knee, and fade it out after `end` seconds."""
+    sound = sound * np.float32(min(LOUDNESS / max(_loudness(sound), 1e-6), 20.0))
+    loud = np.nonzero(np.abs(sound) > KNEE)
+    over = np.abs(sound[loud]) - KNEE
+    sound[loud] = np.sign(sound[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
+    first = min(round(end * SAMPLE_RATE), sound.shape[1])
+    fade = max(1, min(round(ENDING_FADE * SAMPLE_RATE), sound.shape[1] - first))
+    sound[:, first : first + fade] *= np.cos(np.linspace(0, np.pi / 2, fade)[: sound.shape[1] - first]) ** 2
+    sound[:, first + fade :] = 0
+    return sound
+
+
+def _loudness(sound: Samples) -> float:
+    """Root mean square of the louder half of all tenths of a second: rests do not make a piece louder."""
+    width = SAMPLE_RATE // 10
+    whole = sound[:, : max(width, sound.shape[1] // width * width)]
+    power = np.sort((whole.reshape(2, -1, min(width, whole.shape[1])) ** 2).mean((0, 2)))
+    return float(np.sqrt(power[len(power) // 2 :].mean()))

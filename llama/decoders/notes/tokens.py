@@ -1,0 +1,255 @@
+"""Scores as codes [K, T] for a language model of music, and the grammar that computes what need not be guessed.
+
+Ten books, each below 256, an EIGHTH a step. Three headers say what the piece is (held through all steps), clock and form
+say where in the bar and in the form a step lies, chord holds through its bar, and four books carry the notes. A step is
+thus as long as tempo and swing make it, exact at any tempo, and what returns after a phrase returns after the same number
+of steps. The frame rate is that of the fastest tempo; a slower piece leaves its last steps empty. Melody is written in
+degrees of the key and bass in semitones above the chord's root, which makes twelve keys one. A section that returns is
+not sampled again but copied, as its name promises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llama.media.score import (
+    ACCOMPANIMENTS,
+    DRUM_VELOCITY,
+    DRUMS,
+    GATES,
+    LEADS,
+    METRES,
+    MODES,
+    QUALITIES,
+    SCALES,
+    STYLES,
+    TEMPI,
+    Attributes,
+    Chord,
+    Note,
+    Score,
+    Timeline,
+    bass_root,
+    chord_voicing,
+    closing_bars,
+    lead_tonic,
+    scale_pitch,
+    timeline,
+)
+
+BOOKS = ("tempo", "voices", "style", "clock", "form", "chord", "drums", "bass", "accompaniment", "lead")
+TEMPO, VOICES, STYLE, CLOCK, FORM, CHORD, DRUM, BASS, ACCOMPANIMENT, LEAD = range(len(BOOKS))
+CODEBOOK_SIZE = 256
+FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
+SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
+FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
+TAG_FORM = 131  # of the beats between the tonic's return and the final chord
+FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
+QUALITY_NAMES = tuple(QUALITIES)
+FULL_CHORD = STRIKE + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
+WHOLE_CHORD = STRIKE + (0b1111 - 1) * 2 + 1  # of the last step: all voices, three or four
+LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
+FINAL_BASS = STRIKE - LOWEST_STEP * 2 + 1  # the root, accented
+VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
+TEMPERATURES = (0.35, 0.6, 0.6, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
+
+Codes = NDArray[np.int64]
+
+
+def frame_count(seconds: float) -> int:
+    """Steps that a piece of this length has, the empty ones at its end included."""
+    return max(1, math.ceil(seconds * FRAME_RATE - 1e-6))
+
+
+def frame_line(attributes: Attributes, frames: int) -> Timeline:
+    """The timeline of a piece of so many steps."""
+    return timeline(attributes, frames / FRAME_RATE)
+
+
+def header_codes(attributes: Attributes) -> tuple[int, int, int]:
+    """Codes of the three header books."""
+    tempo = TEMPI.index(attributes.tempo) * 4 + METRES.index(attributes.metre) * 2 + MODES.index(attributes.mode)
+    voices = tuple(LEADS).index(attributes.lead) * len(ACCOMPANIMENTS) + tuple(ACCOMPANIMENTS).index(attributes.accompaniment)
+    style = (STYLES.index(attributes.style) * 2 + int(attributes.drums)) * 12 + attributes.key
+    return tempo, voices, style
+
+
+def read_headers(codes: Sequence[int]) -> Attributes:
+    """Attributes from header codes; a code that no piece has is read as the nearest that one has."""
+    tempo, metre_mode = divmod(min(int(codes[TEMPO]), len(TEMPI) * 4 - 1), 4)
+    lead, accompaniment = divmod(min(int(codes[VOICES]), len(LEADS) * len(ACCOMPANIMENTS) - 1), len(ACCOMPANIMENTS))
+    style, key = divmod(min(int(codes[STYLE]), len(STYLES) * 24 - 1), 12)
+    return Attributes(
+        lead=tuple(LEADS)[lead], accompaniment=tuple(ACCOMPANIMENTS)[accompaniment], style=STYLES[style // 2],
+        tempo=TEMPI[tempo], mode=MODES[metre_mode % 2], metre=METRES[metre_mode // 2], drums=bool(style % 2), key=key,
+    )
+
+
+def clock_codes(line: Timeline, frames: int) -> Codes:
+    """[frames] eighth within the bar, from 1; 9 for the final chord, 10 after it."""
+    step = np.arange(frames)
+    return np.where(step < line.eighths, 1 + step % line.width, np.where(step == line.eighths, FINAL_CLOCK, FINAL_CLOCK + 1))
+
+
+def form_codes(line: Timeline, frames: int) -> Codes:
+    """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
+    out = np.full(frames, FINAL_FORM + 1, np.int64)
+    out[line.bar_count * line.width : line.eighths] = TAG_FORM
+    for index, bar in enumerate(line.bars):
+        code = 1 + ((min(bar.left, 8) - 1) * 4 + bar.place) * 4 + (bar.section == "B") * 2 + int(bar.returns)
+        out[index * line.width : (index + 1) * line.width] = code
+    out[line.eighths] = FINAL_FORM
+    return out
+
+
+def plan(attributes: Attributes, frames: int) -> Codes:
+    """[K, frames] what a piece with these headers must hold: a code, FREE, AGAIN, or COPY - n for a copy of step n.
+
+    A section that returns is played as it was, but for the drums at the turn of a phrase, the second half of section A,
+    which answers when it is heard again, and the cadence before the end.
+    """
+    line = frame_line(attributes, frames)
+    used = line.eighths + 1
+    out = np.full((len(BOOKS), frames), SILENT, np.int64)
+    out[: STYLE + 1] = np.array(header_codes(attributes))[:, None]
+    out[CLOCK], out[FORM] = clock_codes(line, frames), form_codes(line, frames)
+    out[CHORD] = AGAIN
+    out[CHORD, : used : line.width] = FREE
+    out[DRUM:, :used] = FREE
+    first: dict[tuple[str, int, bool], int] = {}
+    for index, bar in enumerate(line.bars):
+        answers = bar.section == "A" and bar.place >= line.phrase // 2 and line.phrase > 1 and bar.returns
+        source = first.setdefault((bar.section, bar.place, answers), index)
+        if source < index and bar.left > closing_bars(line):
+            turn = bar.place == line.phrase - 1
+            steps = np.arange(source * line.width, (source + 1) * line.width)
+            out[CHORD if not turn else BASS :, index * line.width + steps - steps[0]] = COPY - steps
+            out[CHORD, index * line.width] = COPY - steps[0]
+    # A piece ends on the chord that it began with, whole, over its root; `home_code` tells the melody's last note.
+    out[ACCOMPANIMENT, line.eighths], out[BASS, line.eighths] = WHOLE_CHORD, FINAL_BASS
+    if line.bar_count:
+        out[CHORD, line.bar_count * line.width] = COPY
+    if not attributes.drums:
+        out[DRUM] = SILENT
+    return out
+
+
+def encode(score: Score) -> Codes:
+    """[K, T] codes of a score whose notes lie on eighths (any score of the composer's)."""
+    attributes, frames = score.attributes, frame_count(score.seconds)
+    line = frame_line(attributes, frames)
+    if line.eighths != timeline(attributes, score.seconds).eighths:
+        raise ValueError(f"A score of {score.seconds} s ends between two steps; use a multiple of 1/{FRAME_RATE:g} s.")
+    out = plan(attributes, frames)
+    _write_chords(score, line, out)
+    out[DRUM:] = SILENT
+    for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
+        out[book, : line.eighths + 1] = _note_events(score, track, line)
+    for note in score.drums:
+        out[DRUM, _eighth_at(line, note.start)] |= 1 << DRUMS.index(note.pitch)
+    return out
+
+
+def _write_chords(score: Score, line: Timeline, out: Codes) -> None:
+    for bar, chord in enumerate(score.chords):
+        root = (chord.root - score.attributes.key) % 12
+        out[CHORD, bar * line.width :] = 1 + root * len(QUALITY_NAMES) + QUALITY_NAMES.index(chord.quality)
+
+
+def _eighth_at(line: Timeline, second: float) -> int:
+    beats = int(second / line.beat + 1e-6)
+    return beats * 2 + int(second - beats * line.beat > 0.25 * line.beat)
+
+
+def _note_events(score: Score, track: str, line: Timeline) -> Codes:
+    """[eighths + 1] rest, hold or strike of one track."""
+    out = np.full(line.eighths + 1, REST, np.int64)
+    gate = GATES[score.attributes.style][track]
+    struck: dict[int, list[Note]] = {}
+    for note in score.track(track):
+        struck.setdefault(_eighth_at(line, note.start), []).append(note)
+    for eighth, notes in sorted(struck.items()):
+        chord = score.chords[eighth // line.width]
+        out[eighth] = _strike_code(score.attributes, track, notes, chord, eighth == line.eighths)
+        if eighth < line.eighths:
+            end = _eighth_at(line, notes[0].start + notes[0].duration / gate + 1e-6)
+            out[eighth + 1 : end] = HOLD
+    return out
+
+
+def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chord: Chord, final: bool = False) -> int:
+    accent = int(notes[0].velocity >= VELOCITY[track][1])
+    if track == "accompaniment":
+        voices = chord_voicing(chord.root, chord.quality)
+        mask = sum(1 << voices.index(note.pitch) for note in notes) if not final else 0b1111
+        return STRIKE + (mask - 1) * 2 + accent
+    if track == "bass":
+        return STRIKE + (notes[0].pitch - bass_root(chord.root) - LOWEST_STEP) * 2 + accent
+    octave, semitone = divmod(notes[0].pitch - lead_tonic(attributes), 12)
+    scale = SCALES[attributes.mode]
+    raised = semitone not in scale
+    degree = octave * 7 + scale.index(semitone - int(raised))
+    return STRIKE + (degree * 2 + int(raised)) * 2 + accent
+
+
+def decode(codes: Codes) -> Score:
+    """The score that codes [K, T] stand for. Never fails on codes that a model made up: what has no meaning is a rest."""
+    frames = codes.shape[1]
+    attributes = read_headers(codes[:, 0].tolist())
+    line = frame_line(attributes, frames)
+    codes = codes[:, : line.eighths + 1]
+    chords = _read_chords(codes, attributes, line)
+    tracks = {
+        track: _read_notes(codes[book], track, attributes, chords, line)
+        for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS))
+    }
+    drums = _read_drums(codes[DRUM], line) if attributes.drums else ()
+    return Score(attributes, frames / FRAME_RATE, chords=chords, drums=drums, **tracks)
+
+
+def _read_chords(codes: Codes, attributes: Attributes, line: Timeline) -> tuple[Chord, ...]:
+    times = [line.time(bar * line.width) for bar in range(line.bar_count + 1)] + [line.end]
+    chords = []
+    for bar in range(line.bar_count + 1):
+        root, quality = divmod(min(max(int(codes[CHORD, bar * line.width]) - 1, 0), 71), len(QUALITY_NAMES))
+        root = (root + attributes.key) % 12
+        chords.append(Chord(times[bar], times[bar + 1] - times[bar], root, QUALITY_NAMES[quality]))
+    return tuple(chords)
+
+
+def _read_notes(
+    events: Codes, track: str, attributes: Attributes, chords: Sequence[Chord], line: Timeline
+) -> tuple[Note, ...]:
+    notes: list[Note] = []
+    gate = GATES[attributes.style][track]
+    for eighth in np.flatnonzero(events >= STRIKE).tolist():
+        after = events[eighth + 1 : line.eighths] != HOLD
+        held = int(np.argmax(after)) if after.any() else len(after)
+        start = line.time(eighth)
+        duration = line.end - start if eighth == line.eighths else (line.time(eighth + 1 + held) - start) * gate
+        pitches, accent = _strike_pitches(int(events[eighth]) - STRIKE, track, attributes, chords[eighth // line.width])
+        notes += [Note(start, duration, pitch, VELOCITY[track][accent]) for pitch in pitches]
+    return tuple(notes)
+
+
+def _strike_pitches(code: int, track: str, attributes: Attributes, chord: Chord) -> tuple[tuple[int, ...], int]:
+    value, accent = divmod(code, 2)
+    if track == "accompaniment":
+        voices = chord_voicing(chord.root, chord.quality)
+        return tuple(pitch for bit, pitch in enumerate(voices) if (value + 1) >> bit & 1), accent
+    if track == "bass":
+        return (bass_root(chord.root) + min(value, STEPS - 1) + LOWEST_STEP,), accent
+    degree, raised = divmod(min(value, 43), 2)
+    return (scale_pitch(lead_tonic(attributes), attributes.mode, degree, bool(raised)),), accent
+
+
+def _read_drums(masks: Codes, line: Timeline) -> tuple[Note, ...]:
+    return tuple(
+        Note(line.time(eighth), 0.1, key, DRUM_VELOCITY[key])
+        for eighth, mask in enumerate(masks.tolist())
+        for key in sorted(key for bit, key in enumerate(DRUMS) if mask >> bit & 1)
+    )

@@ -1,0 +1,40 @@
+"""Devices and number types: names to torch devices, and the type that weights are loaded in."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name, or the GPU where there is one. Raises ValueError for one that is not there."""
+    return device_named(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+Dtype = torch.dtype | None  # None: each weight as it is stored
+
+
+def device_named(name: str | torch.device | None) -> torch.device:
+    """The device of that name; None is the CPU. Raises ValueError for one that is unknown or not there."""
+    try:
+        device = torch.device("cpu" if name is None else name)
+    except RuntimeError as error:
+        raise ValueError(f"The device {str(name)!r} is unknown; give cpu, cuda, cuda:N or mps.") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"The device {str(name)!r} is none that this model runs on; give cpu, cuda, cuda:N or mps.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"The device {str(name)!r} is not there (CUDA devices found: {count}); give one that is, or cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"The device {str(name)!r} is not there (no Metal on this machine); give cpu.")
+    return device
+
+
+def resolve_dtype(asked: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
+    """What weights become: None asked keeps the LLaMA's own, but no CPU is made to compute in float16."""
+    if isinstance(asked, torch.dtype):
+        return asked
+    if asked == "stored":
+        return None
+    if asked is not None:
+        raise ValueError(f"dtype {asked!r} is unknown; give a torch dtype, 'stored' or None.")
+    return torch.float32 if stored == torch.float16 and device.type == "cpu" else stored

@@ -1,0 +1,1 @@
+"""Frozen encoders: MERT for audio, ViT for pictures, ViViT for clips."""

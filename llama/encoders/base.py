@@ -1,0 +1,186 @@
+"""What the frozen encoders share: loading and saving under published names, checks, no training whatever is asked.
+
+Stock transformers renames the published weights to its own inner names and back; none of those stands here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import cached_file
+
+from llama.hf import check_report, check_unexpected, quiet
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+WEIGHTS_FILE = "model.safetensors"
+# Parts that no feature depends on: checkpoints of classifiers come without them.
+UNUSED = re.compile(r"(^|\.)(masked_spec_embed$|pooler\.)")
+LAYER = re.compile(r"encoder\.layers?\.(\d+)\.")
+
+# Architectures of the published components, so that a checkpoint that holds all weights needs no download.
+KNOWN: dict[str, dict[str, dict[str, Any]]] = {
+    "mert": {
+        "m-a-p/MERT-v1-330M": {
+            "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+            "conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": True},
+        "m-a-p/MERT-v1-95M": {
+            "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+            "conv_bias": False, "feat_extract_norm": "group", "do_stable_layer_norm": False},
+    },
+    "vit": {"google/vit-base-patch16-224": {"image_size": 224, "patch_size": 16}},  # -in21k has the same architecture
+    "vivit": {"google/vivit-b-16x2-kinetics400": {"image_size": 224, "num_frames": 32, "tubelet_size": [2, 16, 16]}},
+}
+
+
+class FrozenEncoder(nn.Module):
+    """One transformers model that is never trained: no gradients, no dropout, whatever `train()` says."""
+
+    model_class: ClassVar[type[PreTrainedModel]]
+    config_class: ClassVar[type[PretrainedConfig]]
+    kind: ClassVar[str]  # row of KNOWN, and the `*_path` argument that names another component
+
+    def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False).eval()
+        self.feature_dim: int = model.config.hidden_size
+        self.preprocessor: dict[str, Any] = {**self.default_preprocessor(model.config), **(preprocessor or {})}
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
+
+    @classmethod
+    def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        raise TypeError(f"{cls.__name__} is an abstract encoder.")
+
+    @classmethod
+    def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+        """Published names whose shapes tell one architecture from another."""
+        raise TypeError(f"{cls.__name__} is an abstract encoder.")
+
+    @classmethod
+    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> Self:
+        """Load a `save_pretrained` folder or a hub name, in `dtype`. Remote code is never run.
+
+        Raises `FileNotFoundError` or `ValueError` when it is not there or is another kind of model.
+        """
+        if Path(path).is_file() or (Path(path).is_absolute() and not Path(path).exists()):
+            raise FileNotFoundError(f"There is no folder {path}; {cls.kind}_path takes a folder with config.json and "
+                                    "weights, or a hub name.")
+        try:
+            values, _ = cls.config_class.get_config_dict(str(path))
+            config = cls.config_from(values)
+            with quiet():
+                load: Any = cls.model_class.from_pretrained
+                model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
+                                     output_loading_info=True, ignore_mismatched_sizes=True)
+            cls._check(model, report)
+            return cls(model, _read_preprocessor(path))
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+            raise kind(f"Cannot load {cls.__name__} from {path} ({reason}); {cls.kind}_path takes a folder with "
+                       "config.json and weights, or a hub name.") from error
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any] | None, state: Mapping[str, Tensor],
+                   preprocessor: Mapping[str, Any] | None = None) -> Self:
+        """Build from weights under their published names, in the type they have; the tensors are used, not copied.
+
+        `config`: the component's config.json, or None to find the architecture among the known ones by its shapes.
+        Raises `ValueError` when the weights do not fit.
+        """
+        built = cls._known_config(state) if config is None else cls.config_from(config)
+        if problem := cls._misfit(built, state):
+            raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
+                             f"component they belong to with {cls.kind}_path.")
+        first = next(iter(state.values()))
+        with quiet():
+            load: Any = cls.model_class.from_pretrained
+            model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
+                                 dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
+                                 ignore_mismatched_sizes=True)
+        check_unexpected(cls.kind, f"{cls.kind}_path", report)
+        cls._check(model, report)
+        return cls(model.to("meta") if first.is_meta else model, preprocessor)
+
+    @classmethod
+    def _check(cls, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
+        """What no feature needs may be missing, and is then zero."""
+        check_report(cls.kind, f"{cls.kind}_path", report, UNUSED)
+        for key in report["missing_keys"]:
+            nn.init.zeros_(model.get_parameter(key))
+
+    @classmethod
+    def config_from(cls, values: Mapping[str, Any]) -> PretrainedConfig:
+        """Only what describes the architecture: a foreign model type or remote code means nothing here."""
+        dropped = ("model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version")
+        return cls.config_class.from_dict({key: value for key, value in values.items() if key not in dropped})
+
+    @classmethod
+    def _known_config(cls, state: Mapping[str, Tensor]) -> PretrainedConfig:
+        for values in KNOWN[cls.kind].values():
+            config = cls.config_from(values)
+            if not cls._misfit(config, state):
+                return config
+        names = " or ".join(KNOWN[cls.kind])
+        raise ValueError(f"The {cls.kind} weights are not of {names}; name the folder of the component they belong to "
+                         f"with {cls.kind}_path.")
+
+    @classmethod
+    def _misfit(cls, config: PretrainedConfig, state: Mapping[str, Tensor]) -> str:
+        """The first difference between weights and architecture, or ""."""
+        for name, shape in cls.expected_shapes(config).items():
+            if name not in state:
+                return f"{name} is missing"
+            if tuple(state[name].shape) != shape:
+                return f"{name} is {tuple(state[name].shape)}, not {shape}"
+        layers = 1 + max((int(found[1]) for found in map(LAYER.search, state) if found), default=-1)
+        wanted = config.num_hidden_layers
+        return "" if layers == wanted else f"{layers} layers, not {wanted}"
+
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write config, weights (in `dtype`, or as they are) and preprocessor, each file whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.model if dtype in (None, self.dtype) else deepcopy(self.model).to(dtype)
+        with TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            _save_model(model, partial)
+            Path(partial, PREPROCESSOR_FILE).write_text(json.dumps(self.preprocessor, indent=2) + "\n")
+            for file in Path(partial).iterdir():
+                os.replace(file, folder / file.name)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights under their published names: what `from_state` takes."""
+        with TemporaryDirectory() as partial:  # saving is where transformers turns its inner names back
+            _save_model(self.model, partial)
+            return load_file(Path(partial, WEIGHTS_FILE))
+
+
+def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the same shapes in the memory of one number each, since loading copies nothing but refuses "meta"."""
+    return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
+
+
+def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
+    file = cached_file(str(path), PREPROCESSOR_FILE, _raise_exceptions_for_missing_entries=False)
+    return json.loads(Path(file).read_text()) if file else None
+
+
+def _save_model(model: PreTrainedModel, folder: str) -> None:
+    with quiet():
+        model.save_pretrained(folder, max_shard_size="1TB")  # one file

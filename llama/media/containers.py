@@ -1,0 +1,124 @@
+"""Media files on disk or in memory: checks of their content, and safe opening with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+SNIFF_BYTES = 4096
+
+
+# Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) stay out: they make the reader open other
+# files and addresses that the one who sent the file chose.
+CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,amr,ac3,eac3,asf,avi,flv,mpeg,mpegts,"
+              "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
+
+
+MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
+         (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"MThd", "a MIDI file (notes, not sound)"),
+         (b"\x1f\x8b", "a gzip archive"), (b"\x7fELF", "a program"))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file held in memory, as it would lie on disk (mp3, jpg, mp4, ...); `name` is what errors call it."""
+
+    content: bytes = field(repr=False)
+    name: str = "The file in memory"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: str = "rb") -> BytesIO:
+        """A reader of its own for each that reads; `mode` as for a path."""
+        return BytesIO(self.content)
+
+
+MediaFile = str | Path | bytes | BinaryIO | Encoded  # a file as it is given: its name, or what it holds
+
+
+def media_file(source: MediaFile) -> Path | Encoded:
+    """`source` as a file that may hold media, on disk or in memory; one sentence otherwise."""
+    if isinstance(source, (str, Path)):
+        return existing_file(source)
+    if not isinstance(source, Encoded):
+        source = Encoded(source) if isinstance(source, bytes) else Encoded(source.read())
+    _check_content(source)
+    return source
+
+
+def existing_file(path: str | Path) -> Path:
+    """`path` if it is a file that may hold media; one sentence otherwise, which says what the file is instead."""
+    if path == "":
+        raise ValueError("The name of a file is empty; give a sound, picture or video file.")
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}; check the name.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a file in it.")
+    _check_content(path)
+    return path
+
+
+def _check_content(path: Path | Encoded) -> None:
+    found = describe_file(path)
+    if found in ("empty", "text"):
+        what = "an empty file" if found == "empty" else "a text file, whatever its name says"
+        raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
+
+
+def readable(path: Path | Encoded) -> Path | BytesIO:
+    """What the file libraries open: a path, or a fresh reader of what is in memory."""
+    return path.open() if isinstance(path, Encoded) else path
+
+
+def describe_file(path: Path | Encoded) -> str:
+    """What the first bytes of a file are: "empty", "text", a known kind in words, or "not a known format"."""
+    with path.open("rb") as file:
+        head = file.read(SNIFF_BYTES)
+    if not head:
+        return "empty"
+    for magic, words in MAGIC:
+        if head.startswith(magic):
+            return words
+    return "text" if _is_text(head) else "not a known format"
+
+
+def _is_text(head: bytes) -> bool:
+    if any(byte < 9 or 13 < byte < 27 for byte in head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:  # a character cut at the end of the head is still text
+        return error.start >= len(head) - 3 and len(head) == SNIFF_BYTES
+    return True
+
+
+def open_container(path: Path | Encoded):  # noqa: ANN201 - av is imported only where it is used
+    """Open `path` with PyAV, as one file of a known container and nothing else; `ValueError` when it is not one."""
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    # "file:" because a name with a colon would be read as an address
+    file = path.open() if isinstance(path, Encoded) else f"file:{path.resolve()}"
+    try:
+        return av.open(file, options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        found = describe_file(path)
+        what = "damaged, or of a format unknown here" if found == "not a known format" else found
+        raise ValueError(f"Cannot read {path}: it is {what} ({error.strerror}); give a sound or video file "
+                         "such as wav, mp3, flac, ogg, m4a, mp4 or webm.") from error
+
+
+def decoded(container, stream) -> Iterator:  # noqa: ANN001 - av is imported only where it is used
+    """The frames of a stream. A damaged packet costs its own frames, not the file: players do the same."""
+    import av
+
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue

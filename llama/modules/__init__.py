@@ -1,0 +1,1 @@
+"""Building blocks of the network: transformer, key-value cache, LoRA, adapters, projector, tokenizer."""

@@ -1,0 +1,1 @@
+"""Serving: one engine that answers many requests with continuous batching of text and music."""

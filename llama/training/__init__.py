@@ -1,0 +1,1 @@
+"""Training: configuration, stages, feature cache, trainer, checkpoints and logs of a run."""

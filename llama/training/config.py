@@ -1,0 +1,216 @@
+"""How a training is set up: values that are checked once, read from one YAML file for all stages.
+
+Paths stay as they are written, so relative ones start at the folder that the training is started in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from llama.data.source import Sources
+from llama.errors import _need, listed
+from llama.training.stages import PRESETS
+from llama.training.stages import stage as stage_of
+from llama.training.yaml_fields import fields_of, plain, value_of
+
+Precision = Literal["no", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Where training starts: the arguments of `llama.load`. path None: from llama_dir and the components."""
+
+    path: str | None = "ckpts/nano"
+    llama_dir: str | None = None
+    llama_type: str = "7B"
+    mert_path: str | None = None
+    vit_path: str | None = None
+    vivit_path: str | None = None
+    music_decoder: Literal["musicgen", "audioldm2"] | None = None
+    music_decoder_path: str | None = None
+    knn_dir: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None  # of what stays frozen; None: as the files have it
+
+    def arguments(self) -> dict[str, Any]:
+        """Of `llama.load`, the model itself as `model`."""
+        import torch
+
+        values = dataclasses.asdict(self)
+        kind = values.pop("dtype")
+        return {"model": values.pop("path"), **values, "dtype": getattr(torch, kind) if kind else None}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A small set that is made where `folder` is missing: `pieces` recordings, and pictures and clips beside them."""
+
+    folder: str
+    pieces: int = 240
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _need(self, ("pieces",), lambda value: value > 0, "more than 0")
+
+
+POSITIVE = (
+    "max_steps", "epochs", "batch_size", "accumulation", "window", "max_tokens", "lr", "clip", "register_weight", "validation_rows",
+    "example_seconds", "save_every", "keep", "log_every",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "max_broken", "workers", "seed", "min_lr", "warmup_steps", "weight_decay", "condition_weight", "condition_registers",
+    "validate_every", "examples", "blur",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One stage's training. Counts are of optimiser steps unless said otherwise; `configs/` explains each line."""
+
+    model: ModelSettings = ModelSettings()
+    preset: str = "ours"  # of llama.training.stages.PRESETS
+    freeze: tuple[str, ...] = ()  # prefixes of parameter names, or groups of training/stages.py, that stay frozen
+    data: Sources = field(default_factory=dict)
+    validation: Sources = field(default_factory=dict)
+    holdout: float = 0.0  # share of the data kept for validation, where no validation source is given
+    made: Made | None = None
+    output_dir: str = "runs/train"
+    cache_dir: str | None = "runs/features"  # of encoder features and decoder targets; None: keep none
+    max_steps: int | None = None  # wins over epochs
+    epochs: float | None = 1.0
+    batch_size: int = 8  # of one process and one accumulation step
+    accumulation: int = 1
+    window: int = 4  # steps whose examples are sorted by length together: more save padding, and mix a step's tasks less
+    max_tokens: int = 512
+    max_broken: int = 0  # media that may fail to decode before training stops
+    workers: int = 0
+    seed: int = 0
+    lr: float = 3e-4
+    min_lr: float = 0.0
+    warmup_steps: int = 0
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    condition_weight: float = 1.0
+    condition_padding: Literal["ignore", "count", "silence"] = "ignore"
+    condition_registers: int = 0
+    register_weight: float = 1.0
+    blur: float = 0.0  # noise on what is heard, as a share of its spread over a batch's recordings
+    precision: Precision = "no"
+    device: str | None = None
+    fsdp: bool = False
+    activation_checkpointing: Literal["none", "torch", "fairscale"] = "none"
+    offload: bool = False
+    gate_start: float | None = None  # None: gates as the model has them
+    validate_every: int = 200  # 0: never
+    validation_rows: int = 256
+    examples: int = 4
+    example_seconds: float = 6.0
+    save_every: int = 200
+    keep: int = 2
+    log_every: int = 10
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        _need(self, POSITIVE, lambda x: x > 0, "more than 0")
+        _need(self, NOT_NEGATIVE, lambda x: x >= 0, "0 or more")
+        _need(self, ("holdout",), lambda x: 0 <= x < 1, "from 0 to below 1")
+        for number in {*self.data, *self.validation}:
+            _stage_number(number)
+        _need(self, ("gate_start",), lambda x: 0 <= x <= 10, "from 0 to 10")
+        self._check_contradictions()
+
+    def _check_contradictions(self) -> None:
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {list(self.betas)}; give two numbers from 0 to below 1.")
+        if self.max_steps is None and self.epochs is None:
+            raise ValueError("neither max_steps nor epochs says how long to train; give one of them.")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr} is above lr {self.lr}; the rate falls from lr to min_lr, so give less.")
+        if self.max_steps is not None and self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} leave nothing of max_steps {self.max_steps}; give fewer.")
+        if self.offload and self.activation_checkpointing != "fairscale":
+            raise ValueError("offload moves fairscale's checkpoints to the CPU; give activation_checkpointing: fairscale too.")
+        if self.register_weight != 1 and not self.condition_registers:
+            raise ValueError("register_weight has no effect without registers; give condition_registers, their number.")
+
+
+def _stage_number(number: int) -> None:
+    known = sorted({number for stages in PRESETS.values() for number in stages})
+    if number not in known:
+        raise ValueError(f"settings for stage {number} would never be used; there are the stages {listed(known)}.")
+
+
+# -- from YAML and back -------------------------------------------------------------------------------------------
+
+BY_STAGE = ("data", "validation")  # they have their own place for each stage
+
+
+def read_config(path: str | Path, stage: int, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The file's settings for one stage: what stands at the top, over it `stages: {stage: ...}`, over it `overrides`.
+
+    A value of None in `overrides` leaves what the file says. max_steps given there shortens a warm-up that is longer than
+    a tenth of it would be, so that a short trial needs no second change.
+    Raises FileNotFoundError without the file, and ValueError naming it for a key that is unknown (with the nearest right
+    one), a value of the wrong kind, settings that contradict each other, an unknown stage, or a stage without data.
+    """
+    raw = _read(Path(path))
+    try:
+        config = _config(raw, stage, {key: value for key, value in (overrides or {}).items() if value is not None})
+        stage_of(stage, config.preset)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not config.data.get(stage):
+        raise ValueError(f"{path} has no data for stage {stage}; add it under data: {stage}:.")
+    return config
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """What `read_config` reads back as an equal value, for any stage that it has data for."""
+    import yaml
+
+    return yaml.safe_dump(plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    import yaml
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no configuration {path}; give a YAML file like configs/nano.yaml.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable as YAML ({' '.join(str(error).split())}); mend that line.") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path} holds no settings; write lines like lr: 0.0003, or begin with a copy of configs/nano.yaml.")
+    return raw
+
+
+def _config(raw: Mapping[Any, Any], stage: int, overrides: Mapping[str, Any]) -> TrainConfig:
+    """Every stage's own settings are checked, whichever is asked for: a slip shows before the stage is reached."""
+    values = fields_of(TrainConfig, {key: value for key, value in raw.items() if key != "stages"}, "", ("stages",))
+    own = {number: _own(number, settings) for number, settings in _by_stage(raw.get("stages")).items()}
+    values |= own.get(stage, {})
+    values |= (given := fields_of(TrainConfig, overrides, " of the command line"))
+    if "max_steps" in given and "warmup_steps" not in given and values.get("warmup_steps", 0) >= given["max_steps"]:
+        values["warmup_steps"] = given["max_steps"] // 10
+    return TrainConfig(**values)
+
+
+def _by_stage(raw: Any) -> dict[int, Any]:
+    if not isinstance(raw, (Mapping, types.NoneType)):
+        raise ValueError(f"stages is {raw!r}; give settings by stage, like 1: {{lr: 0.0001}}.")
+    return {value_of(int, number, "a key in stages"): settings for number, settings in (raw or {}).items()}
+
+
+def _own(number: int, settings: Any) -> dict[str, Any]:
+    """The fields that `stages: {number: ...}` gives."""
+    _stage_number(number)
+    fields = fields_of(TrainConfig, settings or {}, f" in stages: {number}:")
+    if misplaced := [name for name in BY_STAGE if name in fields]:
+        raise ValueError(f"{misplaced[0]} has stages of its own; write it as {misplaced[0]}: {number}:, not in stages: {number}:.")
+    return fields

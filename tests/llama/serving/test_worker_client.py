@@ -1,0 +1,243 @@
+"""Music made in a process of its own: the same answers, and whatever happens to either process is told or put right."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from test_engine import LONG, mixture, reply, same, spoil, under_way
+
+import llama
+from llama.decoders.musicgen.audio_stream import Listening
+from llama.decoders.musicgen.continuous_batch import Part
+from llama.dialogue import Turn
+from llama.generation import GenerationOptions, MusicChunk, Progress
+from llama.serving.engine import Engine
+from llama.serving.music_batch import Band
+from llama.serving.music_worker import Copy, Stage
+from llama.serving.request import Stopped
+from llama.serving.worker_client import Apart, Piece, worth_it
+
+ROOT = Path(__file__).resolve().parents[3]
+WISH = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
+PATIENCE = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def nano() -> llama.MuMuLLaMA:
+    return llama.load(ROOT / "ckpts/nano")
+
+
+@pytest.fixture(scope="module")
+def engine(nano: llama.MuMuLLaMA) -> Iterator[Engine]:
+    with Engine(nano, apart=True) as made:
+        yield made
+
+
+def other(engine: Engine) -> Any:
+    """The process that makes the engine's music."""
+    assert isinstance(engine._music, Apart) and engine._music.process is not None
+    return engine._music.process
+
+
+def gone(process: int) -> bool:
+    """Whether no such process is at work any more, within the time that a machine under load needs."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_answers_are_those_given_here(nano: llama.MuMuLLaMA, engine: Engine) -> None:
+    tickets = [engine.submit(turn, options) for turn, options in mixture()]
+    for (turn, options), ticket in zip(mixture(), tickets, strict=True):
+        events = list(ticket)
+        assert same(reply(events), nano.respond(turn, options))
+        made = [event.made for event in events if isinstance(event, Progress)]
+        assert made == sorted(made) and bool(made) == any(isinstance(event, MusicChunk) for event in events)
+
+
+def test_the_copy_has_what_was_set_by_hand(nano: llama.MuMuLLaMA) -> None:
+    decoder = nano.music_decoder
+    copy = Copy.of(decoder).decoder()
+    for name, value in decoder.state_dict().items():
+        assert torch.equal(copy.state_dict()[name], value), name
+    settings = ("guidance", "temperature", "top_k", "span", "streams", "condition_shape", "sample_rate", "hop", "voices")
+    assert [getattr(copy, name) for name in settings] == [getattr(decoder, name) for name in settings]
+
+
+def test_who_leaves_is_not_played_for(engine: Engine) -> None:
+    ticket = engine.submit(Turn("A slow, sad piano piece"), LONG)
+    under_way(ticket)
+    ticket.cancel()
+    assert reply(list(engine.submit(*WISH))).music is not None
+    assert isinstance(engine._music, Apart) and not engine._music._playing
+
+
+def test_a_process_that_dies_is_told_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
+    events, first = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine)
+    first.kill()
+    with pytest.raises(Stopped, match="ended before the piece was ready; ask again"):
+        list(events)
+    assert same(reply(list(engine.submit(*WISH))), nano.respond(*WISH)) and other(engine).pid != first.pid
+
+
+def test_the_end_of_the_engine_is_the_end_of_its_process(nano: llama.MuMuLLaMA) -> None:
+    before = threading.active_count()
+    engine = Engine(nano, apart=True)
+    events, process = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine).pid
+    engine.close()
+    engine.close()
+    with pytest.raises(Stopped, match="closed before the answer"):
+        list(events)
+    assert gone(process) and threading.active_count() == before
+
+
+KILLED = """
+import os, sys, llama
+from llama.dialogue import Turn
+from llama.serving.engine import Engine
+from llama.generation import GenerationOptions, Progress
+
+if __name__ == "__main__":
+    engine = Engine(llama.load(sys.argv[1]), apart=True)
+    events = iter(engine.submit(Turn("A slow, sad piano piece"), GenerationOptions(max_tokens=40, seconds=600.0)))
+    assert any(isinstance(event, Progress) for event in events)
+    print(engine._music.process.pid, flush=True)
+    for event in events: pass
+"""
+
+
+def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), str(ROOT / "ckpts/nano")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as engine:
+        assert engine.stdout is not None
+        music = int(engine.stdout.readline())
+        assert Path(f"/proc/{music}").exists()
+        engine.send_signal(signal.SIGKILL)
+    assert gone(music)
+
+
+# -- errors on the other side, looked at in this process ------------------------------------------------------------
+
+
+class Near(Apart):
+    """The other side on a thread, so that a test may spoil it."""
+
+    def _started(self) -> tuple[Any, Connection]:
+        pipe, theirs = multiprocessing.Pipe()
+        stage = Stage(theirs, Band(self.decoder, ThreadPoolExecutor(1)))
+        thread = threading.Thread(target=lambda: (stage.play(), theirs.close()), daemon=True)
+        thread.start()
+        return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
+
+
+SPOTS = {
+    "joining": (Band, "join", lambda band, listener, conditioning: listener.options.seed == 7),
+    "a step": (Part, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
+    "sound": (Listening, "rest", lambda listening, codes: listening.left == 3 * 32_000),
+}
+TOLD = [
+    (ValueError("too much of it"), ValueError, "^too much of it$"),
+    (torch.OutOfMemoryError("of the allocator"), MemoryError, "not enough memory for this request"),
+    (KeyError("mine"), RuntimeError, "KeyError: 'mine'"),
+]
+
+
+@pytest.mark.parametrize("spot", SPOTS)
+@pytest.mark.parametrize(("error", "kind", "words"), TOLD, ids=["user's", "memory", "other"])
+def test_an_error_over_there_is_the_guilty_ones(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str, error: Exception, kind: type[Exception], words: str
+) -> None:
+    expected = nano.respond(*WISH)
+    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    with Engine(nano, apart=True) as engine:
+        spoil(monkeypatch, *SPOTS[spot][:2], error, SPOTS[spot][2])
+        bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
+        good = engine.submit(*WISH)
+        with pytest.raises(kind, match=words):
+            list(bad)
+        assert same(reply(list(good)), expected)
+
+
+def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = nano.respond(*WISH)
+    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    with Engine(nano, apart=True) as engine:
+        spoil(monkeypatch, Piece, "hear", MemoryError(), lambda piece, kind, *_: kind == "finish" and piece.listener.options.seed == 7)
+        bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
+        with pytest.raises(MemoryError, match="not enough memory for this request"):
+            list(bad)
+        assert same(reply(list(engine.submit(*WISH))), expected)
+
+
+def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are told, and a piece that was asked for meanwhile is played when it is there."""
+    allowed, start = threading.Event(), Near._started
+    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr(Near, "_started", lambda self: start(self) if allowed.wait(PATIENCE) else None)
+    with Engine(nano, apart=True) as engine:
+        music = engine.submit(*WISH)
+        assert reply(list(engine.submit(Turn("A waltz for violin"), GenerationOptions(music=False)))).text
+        allowed.set()
+        assert same(reply(list(music)), nano.respond(*WISH))
+
+
+def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, start = list[int](), Near._started
+
+    def started(self: Near) -> tuple[Any, Connection]:
+        tried.append(1)
+        if len(tried) < 3:
+            raise OSError(12, "Cannot allocate memory")
+        return start(self)
+
+    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr(Near, "_started", started)
+    with Engine(nano, apart=True) as engine:
+        answers = []
+        while len(answers) < 10 and not (answers and answers[-1] is None):
+            try:
+                list(engine.submit(*WISH))
+                answers.append(None)
+            except Stopped as error:
+                answers.append(error)
+        assert answers[-1] is None and len(tried) == 3
+
+
+# -- whether it is worth it -------------------------------------------------------------------------------------------
+
+
+def test_it_is_worth_it_for_small_decoders_on_several_cores(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llama.serving.worker_client.cores", lambda: 2)
+    assert worth_it(nano)
+    monkeypatch.setattr("llama.serving.worker_client.LIGHT", 1000)
+    assert not worth_it(nano)
+    monkeypatch.undo()
+    monkeypatch.setattr("llama.serving.worker_client.cores", lambda: 1)
+    assert not worth_it(nano)

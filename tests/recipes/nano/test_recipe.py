@@ -1,0 +1,66 @@
+"""The recipe's steps in order: what they read is made before, what is done is skipped, and lists are in the published forms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from llama.data.json_lists import read_source
+from llama.data.source import Source
+from llama.media.score import Attributes
+from llama.training.config import read_config
+from recipes.nano import all as recipe
+from recipes.nano.language.datasets import SHARES, Media, write_lists
+
+PIECE = Attributes("flute", "piano", "waltz", 100, "major", 3, True, 2)
+SEEN = {"place": "sea", "light": "day", "weather": "clear", "mood": "calm", "energy": "low"}
+SHELF = Media({"a.flac": PIECE}, {"b.flac": "speech"}, {"c.png": SEEN}, {})
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_each_stage_goes_on_from_the_last(number: int) -> None:
+    config = read_config(recipe.CONFIG, number)
+    before = {1: "start", 2: "stage1/last", 3: "stage2/last"}[number]
+    assert config.model.path == f"{recipe.DEFAULT}/{before}" and config.output_dir == f"{recipe.DEFAULT}/stage{number}"
+    assert {Path(source.file).stem for source in config.data[number]} >= set(SHARES), "every kind of turn is learned in every stage"
+
+
+def test_no_two_steps_share_a_mark() -> None:
+    assert len({step.name for step in recipe.STEPS}) == len(recipe.STEPS)
+
+
+def test_what_is_done_is_skipped_and_a_stage_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command[1:]))
+    for name in [step.name for step in recipe.STEPS if not step.name.startswith("stage")]:
+        (tmp_path / "done").mkdir(exist_ok=True)
+        (tmp_path / "done" / name).write_text("1.0\n")
+    (tmp_path / "stage2" / "checkpoints").mkdir(parents=True)
+    assert recipe.main(["--work", str(tmp_path), "--until", "stage2"]) == 0
+    stages = [["train.py", "--stage", str(number), "--config", f"{tmp_path}/language.yaml"] for number in (1, 2)]
+    assert ran == [stages[0], [*stages[1], "--resume"]]
+    ran.clear()
+    assert recipe.main(["--work", str(tmp_path)]) == 0 and [command[2] for command in ran] == ["3"]
+
+
+def test_a_step_that_fails_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(command: list[str], check: bool) -> None:
+        raise subprocess.CalledProcessError(3, command)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert recipe.main(["--work", str(tmp_path)]) == 1
+    assert "vocabulary ended with 3" in capsys.readouterr().err and not (tmp_path / "done").exists()
+
+
+def test_lists_are_what_train_reads(tmp_path: Path) -> None:
+    kinds = [kind for kind in SHARES if kind != "clip"]
+    write_lists(tmp_path, SHELF, dict.fromkeys(kinds, 30), held_out=False)
+    said = {kind: read_source(Source("alpaca" if kind == "talk" else "instructions", str(tmp_path / f"{kind}.json")), 1) for kind in kinds}
+    assert all(len(rows) in (29, 30) for rows in said.values())
+    assert all(row.caption and "[AUD" not in row.answer for row in said["wish"])
+    assert {row.audio.path.name for row in said["hear"]} <= {"a.flac", "b.flac"}
+    assert all(row.image.path.name == "c.png" for row in said["picture"])
+    assert json.loads((tmp_path / "captions.json").read_text()).keys() == {"a.flac"}
