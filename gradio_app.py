@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from demo.page.controller import Page
     from demo.service.auth import Login
-    from demo.service.service import Work
+    from demo.service.service import ChatService
     from llama.mumu_llama import MuMuLLaMA
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -43,46 +43,46 @@ def interrupt() -> None:
 
 
 @contextmanager
-def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[Work]:
+def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[ChatService]:
     """The model at work for many users, and their files; both end with the block.
 
     Where the engine ends by itself the block is interrupted as Ctrl-C does it: whoever watches over the server starts another.
     """
-    from demo.service.service import Work
+    from demo.service.service import ChatService
     from demo.service.sessions import Sessions
-    from llama.serving.engine import Engine, alone
-    from llama.serving.request import Stopped
-    from llama.serving.worker_client import worth_it
+    from llama.serving.engine import Engine, use_single_thread
+    from llama.serving.request import EngineDeadError
+    from llama.serving.worker_client import should_use_worker
 
-    alone(model)
+    use_single_thread(model)
     sessions = Sessions(sweep_every=60)
     try:
-        with Engine(model, waiting=waiting, apart=worth_it(model), failed=interrupt) as engine:
+        with Engine(model, waiting=waiting, apart=should_use_worker(model), failed=interrupt) as engine:
             try:
-                yield Work(engine, sessions)
+                yield ChatService(engine, sessions)
             except KeyboardInterrupt:
                 if engine.closed is None:
                     raise
             if engine.closed is not None:  # nothing was raised where SIGINT is ignored, as it is in the background of a script
-                raise Stopped(engine.closed)
+                raise EngineDeadError(engine.closed)
     finally:
         sessions.close_all()
 
 
-def build_app(model: MuMuLLaMA, work: Work | None = None, name: str = "") -> gr.Blocks:
+def build_app(model: MuMuLLaMA, work: ChatService | None = None, name: str = "") -> gr.Blocks:
     """The page around a model, to be launched as gradio's pages are; `application` serves it with the API beside it.
 
     work: who answers (None: one of its own, which ends with the process).
     """
     from demo.page.controller import Page
     from demo.server.app import launchable
-    from demo.service.service import Work
+    from demo.service.service import ChatService
 
     if work is None:
         from demo.service.sessions import Sessions
         from llama.serving.engine import Engine
 
-        work = Work(Engine(model), Sessions(sweep_every=60))
+        work = ChatService(Engine(model), Sessions(sweep_every=60))
     page = Page(work)
     return launchable(_blocks(model, page, name), own_routers(page))
 
@@ -102,7 +102,9 @@ def own_routers(page: Page) -> list[APIRouter]:
     return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
 
 
-def application(model: MuMuLLaMA, work: Work, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None) -> FastAPI:
+def application(
+    model: MuMuLLaMA, work: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None
+) -> FastAPI:
     """Page, media and API as one application. hosts: the names that it goes by (None: any)."""
     from demo.api.router import build_router
     from demo.page.controller import Page
@@ -143,27 +145,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
-    from demo.server.malloc import few_arenas
-    from llama.serving.request import Stopped
+    from demo.server.malloc import limit_malloc_arenas
+    from llama.serving.request import EngineDeadError
 
     values = parser().parse_args(arguments)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    few_arenas()
+    limit_malloc_arenas()
     try:
-        from demo.server.access_middleware import HERE
+        from demo.server.access_middleware import LOCAL_HOSTS
         from demo.server.app import serve
         from demo.service.auth import Login
 
         login = Login.parse(values.auth) if values.auth is not None else None
         model = load_model(values)
         with working(model, values.queue) as work:
-            hosts = HERE if values.host in HERE and not values.share else None
+            hosts = LOCAL_HOSTS if values.host in LOCAL_HOSTS and not values.share else None
             app = application(model, work, login=login, name=Path(values.model).name, hosts=hosts)
             serve(app, values.host, values.port, share=values.share)
     except (*USER_ERRORS, OSError) as error:  # OSError: the port is taken
         print(sentence(error), file=sys.stderr)
         return 2
-    except Stopped as error:
+    except EngineDeadError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -41,11 +41,11 @@ from llama.mumu_model import ModalityFeatures
 from llama.training.config import ModelSettings, TrainConfig
 from llama.training.distributed import make_accelerator
 from llama.training.feature_cache import prompts
-from llama.training.launch import build
-from llama.training.loader import loader
-from llama.training.module import whole
-from llama.training.run_checkpoints import Snapshots
-from llama.training.trainer import Run
+from llama.training.launch import build_trainer
+from llama.training.loader import train_batches
+from llama.training.module import complete_model
+from llama.training.run_checkpoints import RunCheckpoints
+from llama.training.trainer import Trainer
 
 THREADS = 1
 LEARNED, HELD_OUT = 96, 48  # recordings
@@ -122,8 +122,8 @@ def load_layers(model: Path) -> int:
 
 def train(config: TrainConfig, made: Path) -> Found:
     """One run of stage 1, as train.py does it, and what it has learned to hear."""
-    run = build(config, 1, make_accelerator(config), Snapshots(Path(config.output_dir), 1))
-    batches = loader(config, run.tokenizer, run.learned, run.updater.features.reader)
+    run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
+    batches = train_batches(config, run.tokenizer, run.learned, run.updater.features.reader)
     examples = list(read_source(questions(made, "held_out"), 1))
     wanted = [lead(one.answer) for one in examples]
     losses, shares = [], []
@@ -156,11 +156,11 @@ def lead(answer: str) -> str:
 
 
 @torch.no_grad()
-def answers(run: Run, examples: Sequence[Example]) -> list[str]:
+def answers(run: Trainer, examples: Sequence[Example]) -> list[str]:
     """Greedy answers, from what is cached of the recordings."""
     features = run.updater.features
     kept = features.complete([features.reader(one.audio) for one in examples if one.audio is not None])
-    with whole(run.learner, run.neighbours) as model:
+    with complete_model(run.learner, run.neighbours) as model:
         audio = ModalityFeatures(audio=prompts(model.adapters["audio"], kept))  # type: ignore[arg-type]
         asked = tokenize(model, [Turn(one.instruction) for one in examples])
         columns = [step.tokens for step in decode(model, asked, audio, ANSWER, GenerationOptions())]

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from llama.checkpoint.key_mapping import infer_config, normalise, take_neighbours, to_own, to_published
+from llama.checkpoint.key_mapping import infer_config, rename_legacy_keys, split_components, to_internal, to_published
 from llama.checkpoint.readers import read_safetensors
 from llama.config import LlamaConfig, MuMuConfig
 from llama.mumu_llama import MuMuLLaMA, load
@@ -63,11 +63,11 @@ def ours(file: Path) -> Any:
 
 def naive(file: Path) -> Any:
     """Build at random, read all, copy."""
-    header = normalise(torch.load(file, mmap=True, weights_only=True)["model"])
+    header = rename_legacy_keys(torch.load(file, mmap=True, weights_only=True)["model"])
     model = MuMuLLaMA(infer_config(header, {}, MuMuConfig()))
-    state = normalise(torch.load(file, map_location="cpu", weights_only=True)["model"])
-    take_neighbours(state)
-    model.load_state_dict(to_own(state))
+    state = rename_legacy_keys(torch.load(file, map_location="cpu", weights_only=True)["model"])
+    split_components(state)
+    model.load_state_dict(to_internal(state))
     return model
 
 

@@ -22,9 +22,9 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from llama.decoders.base import Request
+from llama.decoders.base import SynthesisRequest
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.hf import quiet
+from llama.hf import suppress_hf_logging
 
 GUIDANCE = 3.0
 TARGET = 1.8
@@ -43,7 +43,7 @@ def random_decoder(width: int = 256, layers: int = 8, vocabulary: int = 1024) ->
         pad_token_id=vocabulary, bos_token_id=vocabulary, max_position_embeddings=2048,
     )  # fmt: skip
     config = MusicgenConfig(text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict())
-    with quiet():
+    with suppress_hf_logging():
         model = MusicgenForConditionalGeneration(config)
     for name in ("decoder_start_token_id", "pad_token_id", "bos_token_id"):
         setattr(model.generation_config, name, vocabulary)
@@ -51,7 +51,7 @@ def random_decoder(width: int = 256, layers: int = 8, vocabulary: int = 1024) ->
 
 
 def ours(decoder: MusicGenDecoder, condition: Tensor, frames: int) -> Tensor:
-    request = Request(condition, frames * decoder.hop / decoder.sample_rate, None, GUIDANCE, 0.0, (0,), decoder.condition_shape)
+    request = SynthesisRequest(condition, frames * decoder.hop / decoder.sample_rate, None, GUIDANCE, 0.0, (0,), decoder.condition_shape)
     known = torch.zeros(1, decoder.model.config.decoder.num_codebooks, 0, dtype=torch.long)
     for codes, complete in decoder.codes(request, known):
         if complete == frames:

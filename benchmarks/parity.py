@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import MusicgenConfig, MusicgenForConditionalGeneration
 
 from benchmarks.parity_checks import BOUND, Check, close, present, same
-from llama.checkpoint.key_mapping import NEIGHBOURS, infer_config, infer_projector, to_own, to_published
+from llama.checkpoint.key_mapping import COMPONENT_PREFIXES, infer_config, infer_projector, to_internal, to_published
 from llama.checkpoint.llama_weights import merge_shards
 from llama.checkpoint.pretrained import ENCODER_CLASSES
 from llama.checkpoint.readers import read_torch, weights_of
@@ -28,7 +28,7 @@ from llama.config import MuMuConfig
 from llama.decoders.musicgen.decoder import MusicGenDecoder, known_config
 from llama.encoders.base import KNOWN
 from llama.generation import sample_top_p, top_p_filter
-from llama.hf import quiet
+from llama.hf import suppress_hf_logging
 from llama.media.audio import Waveform
 from llama.modules.output_projector import OutputProjector
 from llama.modules.tokenizer import Tokenizer
@@ -76,7 +76,7 @@ def small_projector(folder: Path) -> Iterator[Check]:
     state = {name: value for name, value in values.items() if name.startswith("output_projector.")}
     config = infer_projector(state, MuMuConfig().projector)
     projector = OutputProjector(config, state["output_projector.fc.weight"].shape[1])
-    projector.load_state_dict({name.removeprefix("output_projector."): value for name, value in to_own(state).items()})
+    projector.load_state_dict({name.removeprefix("output_projector."): value for name, value in to_internal(state).items()})
     yield close("projector.audioldm2", projector(values["in_hidden"], values["in_embs"]), values["out"])
 
 
@@ -117,8 +117,8 @@ def full_scale(listed: dict[str, Tensor]) -> dict[str, Tensor]:
         state = to_published(model.state_dict())
         for kind, encoder in ENCODER_CLASSES.items():
             network = encoder.model_class(encoder.config_from(next(iter(KNOWN[kind].values()))))
-            state.update({NEIGHBOURS[kind] + name: value for name, value in published_names(network).items()})
-    prefix = NEIGHBOURS["decoder"]
+            state.update({COMPONENT_PREFIXES[kind] + name: value for name, value in published_names(network).items()})
+    prefix = COMPONENT_PREFIXES["decoder"]
     if f"{prefix}decoder.lm_heads.0.weight" in listed:
         width = listed[f"{prefix}decoder.lm_heads.0.weight"].shape[1]
         state.update({prefix + name: value for name, value in full_musicgen(width).items()})
@@ -126,7 +126,7 @@ def full_scale(listed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def full_musicgen(width: int) -> dict[str, Tensor]:
-    with torch.device("meta"), quiet():
+    with torch.device("meta"), suppress_hf_logging():
         return MusicGenDecoder(MusicgenForConditionalGeneration(MusicgenConfig.from_dict(known_config(width)))).export_state()
 
 

@@ -1,4 +1,4 @@
-"""Parity of what training minimises: losses and gradients of `Learner`, from features in the form that training keeps."""
+"""Parity of what training minimises: losses and gradients of `TrainingModule`, from features in the form that training keeps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llama.checkpoint.key_mapping import to_published
 from llama.media.audio import Waveform
 from llama.modules.losses import IGNORE
 from llama.mumu_llama import MuMuLLaMA
-from llama.training.feature_cache import Features, Prepared
-from llama.training.module import ConditionWeights, Learner, Lesson, choose_trainable, own_name
+from llama.training.feature_cache import FeatureCache, PreparedMedia
+from llama.training.module import ConditionWeights, TrainingBatch, TrainingModule, internal_name, mark_trainable
 from llama.training.stages import stage, trainable
 
 LOSSES, GRADIENTS = "train_forward.safetensors", "grads_stage2_music_audio.safetensors"
@@ -43,29 +43,29 @@ class School:
     def __init__(self, model: MuMuLLaMA, inputs: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         self.model, self.inputs, self.expected = model, inputs, expected
         self.trained = trainable(model, stage(2, "published", model.config.variant))
-        self.features = Features(model, None, self.trained)
-        self.learner = Learner(model, ConditionWeights(padding="count"))  # as the published regression does
+        self.features = FeatureCache(model, None, self.trained)
+        self.learner = TrainingModule(model, ConditionWeights(padding="count"))  # as the published regression does
 
     # -- lessons ------------------------------------------------------------------------------------------------------
 
-    def prepared(self, kind: str, loudness: float) -> Prepared:
+    def prepared(self, kind: str, loudness: float) -> PreparedMedia:
         if kind == "audio":
             inputs = tuple(self.model.mert.windows(Waveform(loudness * self.inputs["audio_24k"][None], 24_000)))
         elif kind == "image":
             inputs = (self.model.vit.prepare(picture(self.inputs)),)
         else:
             inputs = (self.model.vivit.prepare(self.inputs["video_thwc_uint8"].numpy()),)
-        return Prepared(kind, "", kind, None, inputs)
+        return PreparedMedia(kind, "", kind, None, inputs)
 
     def lesson(
         self, tokens: Tensor, labels: Tensor, media: Sequence[str], captions: Sequence[str], loudness: Sequence[float] = (1.0,)
-    ) -> Lesson:
+    ) -> TrainingBatch:
         """tokens, labels [B, T], 0 where nothing is learned; every row has each of `media`, at its own loudness."""
         kept = {kind: self.features.complete([self.prepared(kind, one) for one in loudness]) for kind in media}
         states, mask = self.features.targets(captions) if captions else (None, None)
-        return Lesson(tokens, labels.masked_fill(labels == 0, IGNORE), kept, states, mask)
+        return TrainingBatch(tokens, labels.masked_fill(labels == 0, IGNORE), kept, states, mask)
 
-    def case(self, name: str) -> Lesson:
+    def case(self, name: str) -> TrainingBatch:
         if name == "batch2_all":
             return self.lesson(self.expected["batch2_tokens"], self.expected["batch2_labels"], MEDIA, CAPTIONS, (1.0, 0.5))
         media, captioned, kind = CASES[name]
@@ -103,11 +103,11 @@ class School:
 
     def found_gradients(self) -> dict[str, Tensor]:
         """Of words and music after a recording, under published names."""
-        choose_trainable(self.learner, self.trained)
+        mark_trainable(self.learner, self.trained)
         self.learner.zero_grad()
         sums = self.learner(self.lesson(*self.rows("music"), ("audio",), CAPTIONS[:1]))
         (sum(means(sums)) + sums["tie"]).backward()
-        found = {own_name(name): one.grad for name, one in self.learner.named_parameters() if one.grad is not None}
+        found = {internal_name(name): one.grad for name, one in self.learner.named_parameters() if one.grad is not None}
         return to_published(found)
 
 

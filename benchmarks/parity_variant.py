@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.parity_checks import ABSENT, Check, Values, close, picture, present, same
-from llama.checkpoint.builder import put
-from llama.checkpoint.key_mapping import own_name
-from llama.decoders.base import Request
+from llama.checkpoint.builder import set_parameter
+from llama.checkpoint.key_mapping import internal_name
+from llama.decoders.base import SynthesisRequest
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, decode
 from llama.media.audio import Waveform
-from llama.modules.adapters import join, unit
+from llama.modules.adapters import concat_windows, l2_normalize
 from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.mumu_model import ModalityFeatures
@@ -158,8 +158,8 @@ class Bench:
         if key in expected:
             equal = torch.stack([window["mean"].mean(1) for window in windows]).mean(0)
             yield close(key, equal, expected[key], "windows weighted equally, as in that value; the model goes by length")
-            whole = adapter.pool(join(windows))[0]
-            by_length = unit(torch.cat([window["mean"] for window in windows], 1).mean(1))
+            whole = adapter.pool(concat_windows(windows))[0]
+            by_length = l2_normalize(torch.cat([window["mean"] for window in windows], 1).mean(1))
             yield close("encode_audio_61s_by_length", whole, by_length)
 
     def logits(self, file: Path) -> Iterator[Check]:
@@ -240,7 +240,7 @@ class Bench:
         (answer_loss(output.logits, wanted) + condition_loss(projected, target)).backward()
         found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
         queries = torch.cat([found.pop(f"prefix_query.{name}") for name in MEDIA])[:, 0]
-        ours = {name: queries if name == "prefix_query.weight" else found[own_name(name)] for name in expected}
+        ours = {name: queries if name == "prefix_query.weight" else found[internal_name(name)] for name in expected}
         worst = max((close(f"grads.{name}", ours[name], expected[name]) for name in expected), key=lambda check: check.error)
         yield Check(f"grads ({len(expected)})", worst.error, f"worst in {worst.name}", GRADIENT_BOUND)
 
@@ -275,7 +275,7 @@ class Bench:
         kept = self.model
         self.model = self.load()
         for name, value in load_file(file).items():
-            put(self.model, own_name(name), value)
+            set_parameter(self.model, internal_name(name), value)
         values = load_file(file.with_name("generate.safetensors"))
         expected = Values({name.removeprefix("scripted."): value for name, value in values.items()})
         count = len(expected["tokens"])
@@ -306,7 +306,7 @@ class Bench:
         if codes is None:
             return
         seconds = codes.shape[-1] * decoder.hop / decoder.sample_rate
-        request = Request(condition, seconds, mask, GUIDANCE, 0.0, (0,), decoder.condition_shape)
+        request = SynthesisRequest(condition, seconds, mask, GUIDANCE, 0.0, (0,), decoder.condition_shape)
         *_, (made, _) = decoder.codes(request, codes.new_zeros(1, codes.shape[2], 0))
         yield same(f"scripted.{kind}_codes{end}", made, codes[0])
         chunks = decoder.synthesize(condition, seconds, mask=mask, guidance=GUIDANCE, temperature=0.0, seeds=[0])

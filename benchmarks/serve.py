@@ -24,9 +24,9 @@ from llama.dialogue import Reply, Turn
 from llama.generation import Done, GenerationOptions
 from llama.media.audio import Waveform
 from llama.mumu_llama import MuMuLLaMA, load
-from llama.serving.encoder_cache import MOST
+from llama.serving.encoder_cache import MAX_ENTRIES
 from llama.serving.engine import Engine
-from llama.serving.worker_client import worth_it
+from llama.serving.worker_client import should_use_worker
 
 ROOT = Path(__file__).parents[1]
 CLIENTS, ROUNDS, SECONDS = 8, 3, 12.0
@@ -74,7 +74,7 @@ def throughput(model: MuMuLLaMA, clients: int, seconds: float = SECONDS, *, anew
     wishes = mixture()
     expected = [model.respond(turn, options) for turn, options in wishes]
     counts: list[bool] = []
-    with Engine(model, remembered=0 if anew else MOST, apart=worth_it(model)) as engine:
+    with Engine(model, remembered=0 if anew else MAX_ENTRIES, apart=should_use_worker(model)) as engine:
         list(engine.submit(*wishes[0]))  # the process that makes the music has begun
         begun, used = time.perf_counter(), time.process_time()
 

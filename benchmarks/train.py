@@ -38,25 +38,25 @@ from torch import Tensor
 
 from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.made_set import Piece, load_player, make_set
-from llama.checkpoint.delta import NEW_ROWS
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.cli import DEFAULT_MODEL
 from llama.config import AUDIO_TOKENS, LlamaConfig, MuMuConfig
-from llama.data.batch_sampler import Order
+from llama.data.batch_sampler import BatchSampler
 from llama.data.collate import Batch
 from llama.data.examples import Example
-from llama.data.mixture import Examples
+from llama.data.mixture import ExampleMixture
 from llama.data.source import Source
-from llama.data.tokenization import write_row
+from llama.data.tokenization import tokenize_example
 from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.training.config import ModelSettings, TrainConfig
 from llama.training.distributed import make_accelerator
-from llama.training.launch import build, learner_of
-from llama.training.loader import loader
-from llama.training.module import Lesson
-from llama.training.run_checkpoints import Snapshots
+from llama.training.launch import build_trainer, training_module
+from llama.training.loader import train_batches
+from llama.training.module import TrainingBatch
+from llama.training.run_checkpoints import RunCheckpoints
 from llama.training.stages import stage, trainable
-from llama.training.trainer import Run
+from llama.training.trainer import Trainer
 from llama.training.validation import turn_of
 
 THREADS = 1
@@ -103,7 +103,7 @@ class Published:
         """One step of the optimiser; the mean cross entropy of its tokens."""
         total = count = 0.0
         for example in examples:
-            row = write_row(self.model.tokenizer, example, self.config.max_tokens)
+            row = tokenize_example(self.model.tokenizer, example, self.config.max_tokens)
             tokens, labels = torch.tensor([row.tokens]), torch.tensor([row.labels])
             words, loss = self.losses(example, tokens, labels)
             (loss / len(examples)).backward()
@@ -130,13 +130,13 @@ class Published:
 class Ours:
     """The loop of train.py, without the reports and checkpoints between steps."""
 
-    run: Run
+    run: Trainer
     batches: Iterator[list[Batch]]
 
     @classmethod
     def of(cls, config: TrainConfig, number: int) -> Ours:
-        run = build(config, number, make_accelerator(config), Snapshots(Path(config.output_dir), 1))
-        return cls(run, loader(config, run.tokenizer, run.learned, run.updater.features.reader))
+        run = build_trainer(config, number, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
+        return cls(run, train_batches(config, run.tokenizer, run.learned, run.updater.features.reader))
 
     def step(self) -> float:
         return self.run.update(next(self.batches))["words"]
@@ -181,8 +181,8 @@ def seconds(work: Callable[[], float]) -> tuple[float, float]:
 def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
     """Ours goes through its first epoch, the published way through one step of it; then they take turns."""
     theirs, ours = Published.of(config, number), Ours.of(config, number)
-    assert isinstance(ours.run.learned, Examples)
-    order, examples = Order.of(ours.run.learned, config.seed, config.batch_size), ours.run.learned
+    assert isinstance(ours.run.learned, ExampleMixture)
+    order, examples = BatchSampler.of(ours.run.learned, config.seed, config.batch_size), ours.run.learned
 
     def published(step: int) -> tuple[float, float]:
         chosen = [examples[index] for _, index in order.step(step)]
@@ -259,8 +259,8 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
     model = MuMuLLaMA(MuMuConfig.tiny(llama=llama))
     config = TrainConfig(activation_checkpointing=kind, offload=offload)  # type: ignore[arg-type]
     names = trainable(model, stage(1))
-    assert NEW_ROWS in names
-    learner = learner_of(model, config, names)
+    assert AUDIO_TOKEN_ROWS in names
+    learner = training_module(model, config, names)
     optimizer = torch.optim.AdamW([value for value in learner.parameters() if value.requires_grad], lr=0.0)
     held: list[float] = []
     for size in ((1, 8), (rows, tokens)):  # the small step makes all that stays
@@ -278,13 +278,13 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
     return held[0], held[1], held[2]
 
 
-def random_lesson(model: MuMuLLaMA, rows: int, tokens: int) -> Lesson:
+def random_lesson(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
     """Questions about recordings, of which what is kept is drawn at random."""
     generator = torch.Generator().manual_seed(rows)
     said = torch.randint(3, model.config.llama.vocab_size - AUDIO_TOKENS, (rows, tokens), generator=generator)
     audio = model.config.audio
     heard = torch.randn(rows, audio.channels, audio.feature_dim, generator=generator)
-    return Lesson(said, said.clone(), {"audio": [{"channels": one} for one in heard]}, None, None)
+    return TrainingBatch(said, said.clone(), {"audio": [{"channels": one} for one in heard]}, None, None)
 
 
 def memories(rows: int) -> bool:

@@ -19,13 +19,13 @@ def sentence(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _need(owner: object, names: Iterable[str], allowed: Any, words: str) -> None:
+def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if value is not None and not (math.isfinite(value) and allowed(value)):
             raise ValueError(f"{name} is {value}; give {words}.")
 
 
-def listed(words: Iterable[object]) -> str:
+def comma_list(words: Iterable[object]) -> str:
     """Words of a sentence, with commas between them."""
     return ", ".join(map(str, words))

@@ -20,7 +20,7 @@ from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
-    from llama.decoders.base import Sounding
+    from llama.decoders.base import AudioGenerator
     from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
@@ -46,23 +46,23 @@ class GenerationOptions:
     music: bool = True  # False: words only, a piece is not rendered
 
     def __post_init__(self) -> None:
-        _whole("max_tokens", self.max_tokens, 1, 100_000)
-        _whole("seed", self.seed, 0, 2**63 - 1)
-        _number("temperature", self.temperature, 0, 10)
-        _number("top_p", self.top_p, 0, 1)
-        _number("seconds", self.seconds, 0.1, MAX_SECONDS)
+        _check_integer("max_tokens", self.max_tokens, 1, 100_000)
+        _check_integer("seed", self.seed, 0, 2**63 - 1)
+        _check_number("temperature", self.temperature, 0, 10)
+        _check_number("top_p", self.top_p, 0, 1)
+        _check_number("seconds", self.seconds, 0.1, MAX_SECONDS)
         if self.guidance is not None:
-            _number("guidance", self.guidance, 0, 50)
+            _check_number("guidance", self.guidance, 0, 50)
         if self.conditioning not in ("hidden", "caption"):
             raise ValueError(f"conditioning {self.conditioning!r} is unknown; use 'hidden' or 'caption'.")
 
 
-def _number(name: str, value: float, low: float, high: float) -> None:
+def _check_number(name: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name} {value!r} is out of range; give a number from {low:g} to {high:g}.")
 
 
-def _whole(name: str, value: int, low: int, high: int) -> None:
+def _check_integer(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name} {value!r} is out of range; give a whole number from {low} to {high}.")
 
@@ -131,11 +131,11 @@ def decode(
         with torch.no_grad():
             output = model(tokens, features, cache, last_only=True)
         logits = output.logits[:, -1].float()
-        tokens = choose(logits, options, generators)
+        tokens = sample_next_token(logits, options, generators)
         yield Step(tokens[:, 0], output.hidden[:, -1], logits)
 
 
-def choose(logits: Tensor, options: GenerationOptions, generators: Sequence[torch.Generator]) -> Tensor:
+def sample_next_token(logits: Tensor, options: GenerationOptions, generators: Sequence[torch.Generator]) -> Tensor:
     """The next token of each row, [B, 1]."""
     if options.temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
@@ -155,7 +155,7 @@ def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
 
 
 @dataclass
-class Row:
+class RowState:
     """What one row has said so far, and whether and why it has ended."""
 
     model: MuMuModel
@@ -212,9 +212,9 @@ def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
     return prompts
 
 
-def write_words(
+def generate_text(
     model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, features: ModalityFeatures | None = None
-) -> Iterator[tuple[list[Row], list[int]]]:
+) -> Iterator[tuple[list[RowState], list[int]]]:
     """Decodes until every row has ended; yields all rows, and which of them were still writing in this step.
 
     `features`: of the turns' media, where they are known already, as when several questions are asked about one recording.
@@ -224,7 +224,7 @@ def write_words(
         with torch.no_grad():
             features = model.encode(turns)
     room = model.config.llama.max_seq_len
-    rows = [Row(model, min(options.max_tokens, room - len(prompt))) for prompt in prompts]
+    rows = [RowState(model, min(options.max_tokens, room - len(prompt))) for prompt in prompts]
     for step in decode(model, prompts, features, max(row.limit for row in rows), options):
         writing = [index for index, row in enumerate(rows) if row.finish is None]
         for index in writing:
@@ -237,7 +237,9 @@ def write_words(
 # -- music ------------------------------------------------------------------------------------------------------
 
 
-def condition_for(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
+def condition_for(
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions
+) -> tuple[Tensor, Tensor | None]:
     """The decoder's condition [B, tokens, width] on its own scale, and its mask or None."""
     if model.music_decoder is None:
         raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
@@ -249,7 +251,7 @@ def condition_for(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], 
     return projected / CONDITION_SCALE, None
 
 
-def play(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], options: GenerationOptions) -> Sounding:
+def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions) -> AudioGenerator:
     """Sound for rows that ended in music, in chunks [B, channels, n]; returns their scores if the decoder has notes."""
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
@@ -263,22 +265,22 @@ def play(model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], options: 
 def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
     """(row, event): every row's words as they are written, then the sound of all that end in music, then each `Done`."""
     options = options or GenerationOptions()
-    for rows, writing in write_words(model, turns, options):
+    for rows, writing in generate_text(model, turns, options):
         for index in writing:
             if delta := rows[index].delta():
                 yield index, TextDelta(delta)
     playing = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
-    made = yield from perform(model, rows, turns, playing, options) if playing else ()
+    made = yield from stream_music(model, rows, turns, playing, options) if playing else ()
     for index, row in enumerate(rows):
         music, score = (made or {}).get(index, (None, None))
         yield index, Done(Reply(row.text(), tuple(row.tokens), music, row.finish, score))
 
 
-def perform(
-    model: MuMuModel, rows: Sequence[Row], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
+def stream_music(
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
 ) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
     """The sound of the rows in `playing`, chunk by chunk; returns the whole of each, and its notes if there are any."""
-    sound = play(model, [rows[index] for index in playing], [turns[index] for index in playing], options)
+    sound = decode_music(model, [rows[index] for index in playing], [turns[index] for index in playing], options)
     chunks: list[Tensor] = []
     scores: list[Score] | None = None
     while True:

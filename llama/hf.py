@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_hf_logging() -> Iterator[None]:
     """Without transformers' progress bars and loading reports: what matters of them is raised as an error here."""
     bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
@@ -25,7 +25,7 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def own_precision(device: torch.device | str) -> torch.autocast:
+def no_autocast(device: torch.device | str) -> torch.autocast:
     """Frozen parts compute in the type of their weights, whatever what trains beside them computes in."""
     return torch.autocast(torch.device(device).type, enabled=False)
 

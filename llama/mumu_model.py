@@ -23,7 +23,7 @@ from llama.encoders.vivit import ViViTEncoder
 from llama.media.audio import Waveform
 from llama.media.image import load_image
 from llama.media.video import load_frames
-from llama.modules.adapters import UnderstandingAdapter, join
+from llama.modules.adapters import UnderstandingAdapter, concat_windows
 from llama.modules.kv_cache import KVCache
 from llama.modules.lora import merge_lora, unmerge_lora
 from llama.modules.output_projector import OutputProjector
@@ -104,7 +104,7 @@ class MuMuModel(nn.Module):
         windows = [
             adapter.frames(encoder.encode(window[None].to(self.device))) for window in encoder.windows(wave)
         ]
-        return adapter.prompts(adapter.pool(join(windows), self.neighbours))
+        return adapter.prompts(adapter.pool(concat_windows(windows), self.neighbours))
 
     def _look(self, image: Any) -> Tensor:
         encoder = self._part("vit", "a picture")

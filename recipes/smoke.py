@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from llama import MuMuConfig, MuMuLLaMA, load
-from llama.checkpoint.delta import is_overlay, read_origin
+from llama.checkpoint.delta import is_delta, read_base_reference
 from llama.cli import DEFAULT_MODEL
 from llama.data.source import Source
-from llama.training.config import Made, ModelSettings, TrainConfig
+from llama.training.config import ModelSettings, SyntheticSet, TrainConfig
 from llama.training.distributed import main_first
 from llama.training.run_checkpoints import RunLock
 
@@ -39,7 +39,7 @@ def smoke_config(
     made = root / "made"
     sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in SOURCES)  # type: ignore[arg-type]
     return TrainConfig(
-        model=ModelSettings(path=model or str(root / "base")), data=dict.fromkeys((1, 2, 3), sources), made=Made(str(made), PIECES),
+        model=ModelSettings(path=model or str(root / "base")), data=dict.fromkeys((1, 2, 3), sources), made=SyntheticSet(str(made), PIECES),
         holdout=0.15, output_dir=str(root), cache_dir=str(root / "features"), device="cpu", seed=seed, max_steps=steps,
         batch_size=2, max_tokens=192, lr=1e-3, warmup_steps=min(2, steps // 4), condition_padding="silence", condition_weight=0.03,
         validate_every=6, validation_rows=8, examples=2, example_seconds=2.0, save_every=6, log_every=1,
@@ -49,7 +49,7 @@ def smoke_config(
 def forget(root: Path) -> None:
     """Removes what an earlier smoke test left, and nothing of any other run. Raises ValueError while one runs there."""
     last = root / "last"
-    if is_overlay(last) and Path(read_origin(last).base.get("model", "")).resolve() == (root / "base").resolve():
+    if is_delta(last) and Path(read_base_reference(last).base.get("model", "")).resolve() == (root / "base").resolve():
         with RunLock(root):
             for old in ("checkpoints", "last"):
                 shutil.rmtree(root / old, ignore_errors=True)

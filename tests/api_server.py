@@ -18,7 +18,7 @@ from scripted_engine import RATE, Scripted
 
 from demo.api.router import build_router
 from demo.service.media_probe import Limits
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ class Server:
     def __init__(self, folder: Path, engine: Any = None, **options: Any) -> None:
         self.engine, self.sessions, self.now = engine or Scripted(), Sessions(folder), 1000.0
         self.app = FastAPI()
-        work = Work(self.engine, self.sessions, Limits())
+        work = ChatService(self.engine, self.sessions, Limits())
         self.app.include_router(build_router(work, MODEL, clock=lambda: self.now, **options))
 
     async def send(self, body: Any, key: str = "", host: str = "10.0.0.1", **options: Any) -> httpx.Response:

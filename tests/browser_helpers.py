@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from demo.service.media_probe import Limits
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     engine, sessions = Scripted(), Sessions(tmp_path_factory.mktemp("sessions") / "all")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
-        with serving(Work(engine, sessions, Limits())) as address:  # type: ignore[arg-type]
+        with serving(ChatService(engine, sessions, Limits())) as address:  # type: ignore[arg-type]
             yield Site(address, engine, sessions)
     sessions.close_all()
 

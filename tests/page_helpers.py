@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from demo.page.controller import Page
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.service.media_probe import Limits
 from demo.service.request import Settings
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
 from llama import Waveform
 from tests.scripted_engine import RATE, Scripted
@@ -37,8 +37,8 @@ def sessions(tmp_path: Path) -> Iterator[Sessions]:
 
 
 @pytest.fixture
-def work(engine: Scripted, sessions: Sessions) -> Work:
-    return Work(engine, sessions, Limits())  # type: ignore[arg-type]
+def work(engine: Scripted, sessions: Sessions) -> ChatService:
+    return ChatService(engine, sessions, Limits())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def session(sessions: Sessions) -> Session:
 
 
 @pytest.fixture
-def page(work: Work) -> Page:
+def page(work: ChatService) -> Page:
     return Page(work)
 
 
@@ -61,10 +61,10 @@ def record(file: Path) -> Path:
     return file
 
 
-def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: State | None = None) -> State:
-    return list(page.ask(state or State(), text, files, settings))[-1]
+def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: PageState | None = None) -> PageState:
+    return list(page.ask(state or PageState(), text, files, settings))[-1]
 
 
-def files_of(page: Page, state: State) -> list[Path]:
+def files_of(page: Page, state: PageState) -> list[Path]:
     session = page.sessions.get(state.token)
     return sorted(session.folder.iterdir()) if session is not None else []

@@ -18,14 +18,14 @@ import gradio_app
 from demo.server import access_middleware as door
 from demo.server.http_server import server
 from demo.service.auth import Login
-from demo.service.service import Work
+from demo.service.service import ChatService
 
 
 @contextmanager
-def serving(work: Work, login: Login | None = None, model: Any = None) -> Iterator[str]:
+def serving(work: ChatService, login: Login | None = None, model: Any = None) -> Iterator[str]:
     """Its address, which ends with a slash. Whoever guesses at its login waits for no more than a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(door, "WRONG", 0.01)
+        patch.setattr(door, "WRONG_LOGIN_DELAY", 0.01)
         with running(gradio_app.application(model or SimpleNamespace(), work, login=login)) as (address, _):
             yield address
 

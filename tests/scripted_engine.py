@@ -13,7 +13,7 @@ from llama.dialogue import Reply, Turn
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.media.audio import Waveform
 from llama.media.score import Attributes, Note, Score
-from llama.serving.request import Busy
+from llama.serving.request import QueueFullError
 
 RATE = 8000
 SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
@@ -107,6 +107,6 @@ class Scripted:
 
     def submit(self, turn: Turn, options: GenerationOptions | None = None) -> ScriptedTicket:
         if "busy" in turn.text and len(self.tickets) >= 1:
-            raise Busy("64 requests are waiting already; come back in a minute.")
+            raise QueueFullError("64 requests are waiting already; come back in a minute.")
         self.tickets.append(ScriptedTicket(turn, options or GenerationOptions(), self.leaves))
         return self.tickets[-1]

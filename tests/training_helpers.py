@@ -31,13 +31,13 @@ from DataSet.synthesis.made_set import make_set
 from llama.data.collate import collate
 from llama.data.examples import Example
 from llama.data.source import Source
-from llama.data.tokenization import write_row
+from llama.data.tokenization import tokenize_example
 from llama.training.config import ModelSettings, TrainConfig, to_yaml
 from llama.training.distributed import make_accelerator
-from llama.training.launch import build
-from llama.training.module import Lesson
-from llama.training.run_checkpoints import Snapshots
-from llama.training.trainer import Run
+from llama.training.launch import build_trainer
+from llama.training.module import TrainingBatch
+from llama.training.run_checkpoints import RunCheckpoints
+from llama.training.trainer import Trainer
 from recipes.smoke import tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,10 +86,10 @@ class Ground:
         file.write_text(to_yaml(self.config(output_dir, **changes)), encoding="utf-8")
         return ["--stage", str(stage), "--config", str(file)]
 
-    def run(self, output_dir: Path, stage: int = 3, **changes: Any) -> Run:
+    def run(self, output_dir: Path, stage: int = 3, **changes: Any) -> Trainer:
         """A run that is set up in this process, its first step still to come."""
         config = self.config(output_dir, **changes)
-        return build(config, stage, make_accelerator(config), Snapshots(output_dir, config.keep))
+        return build_trainer(config, stage, make_accelerator(config), RunCheckpoints(output_dir, config.keep))
 
 
 @pytest.fixture(scope="session")
@@ -100,10 +100,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return found
 
 
-def lesson_of(run: Run, examples: Sequence[Example]) -> Lesson:
+def lesson_of(run: Trainer, examples: Sequence[Example]) -> TrainingBatch:
     """One micro-batch of exactly these examples."""
     reader = run.updater.features.reader
-    rows = [write_row(run.tokenizer, one, run.config.max_tokens) for one in examples]
+    rows = [tokenize_example(run.tokenizer, one, run.config.max_tokens) for one in examples]
     media = [{kind: reader(one) for kind in ("audio", "image", "video") if (one := getattr(row.example, kind))} for row in rows]
     return run.updater.lesson(collate(rows, media, run.tokenizer.eos))
 
@@ -137,7 +137,7 @@ def steps(output_dir: Path) -> list[int]:
 
 
 def checkpoints(output_dir: Path) -> list[int]:
-    return Snapshots(output_dir).steps()
+    return RunCheckpoints(output_dir).steps()
 
 
 def stopped_at(run: Path, step: int, target: Path) -> Path:

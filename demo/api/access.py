@@ -11,7 +11,7 @@ from fastapi import Request
 from demo.api.protocol import LIMITED, ApiError
 from demo.service.auth import Login
 
-PATIENCE = 120.0  # seconds in which a body has to arrive: the largest at 5 Mbit/s
+BODY_TIMEOUT = 120.0  # seconds in which a body has to arrive: the largest at 5 Mbit/s
 
 
 def authentication(auth: str | None) -> Callable[[Request], None]:
@@ -34,7 +34,7 @@ def unknown_caller() -> ApiError:
     return ApiError(message, status=401, code="invalid_api_key", headers={"WWW-Authenticate": 'Basic realm="MuMu-LLaMA", charset="UTF-8"'})
 
 
-class Hall:
+class BodyMemoryBudget:
     """What the bodies of all requests hold together, in bytes, until they are read. Used in the server's event loop only."""
 
     def __init__(self, most: int) -> None:
@@ -59,7 +59,7 @@ class Hall:
             self._held -= mine
 
 
-async def body(request: Request, limit: int, take: Callable[[int], None] = lambda size: None, within: float = PATIENCE) -> bytes:
+async def body(request: Request, limit: int, take: Callable[[int], None] = lambda size: None, within: float = BODY_TIMEOUT) -> bytes:
     """The body, at most `limit` bytes of it; whoever announces or sends more is told so before it is held.
 
     Another type than JSON is refused, too: a page of somebody else's could have a browser send those to this machine.

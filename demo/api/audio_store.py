@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
 
 LIFETIME = 3600.0  # seconds
-MOST = 1000  # pieces of all callers; the oldest goes before its hour is over, so that the disk does not fill
-MOST_BYTES = 4_000_000_000  # of their sound together, for the same reason
+MAX_PIECES = 1000  # pieces of all callers; the oldest goes before its hour is over, so that the disk does not fill
+MAX_BYTES = 4_000_000_000  # of their sound together, for the same reason
 ID_BYTES = 24
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAudio:
     caller: str
     session: Session
     piece: Piece
@@ -31,12 +31,14 @@ class Kept:
     size: int  # bytes of its sound
 
 
-class Pieces:
+class AudioStore:
     """id -> piece, for the caller who got it. clock: seconds since 1970, as `expires_at` is told."""
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.time, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, sessions: Sessions, clock: Callable[[], float] = time.time, most: int = MAX_PIECES, most_bytes: int = MAX_BYTES
+    ) -> None:
         self._sessions, self._clock, self._most, self._most_bytes = sessions, clock, most, most_bytes
-        self._kept: dict[str, Kept] = {}  # in the order they came, which is the order they go
+        self._kept: dict[str, StoredAudio] = {}  # in the order they came, which is the order they go
         self._guard = threading.Lock()
 
     def new_id(self) -> str:
@@ -48,7 +50,7 @@ class Pieces:
         until = self._clock() + LIFETIME
         self._sessions.get(session.token)  # its hour begins now
         with self._guard:
-            self._kept[name] = Kept(caller, session, piece, until, piece.sound.stat().st_size)
+            self._kept[name] = StoredAudio(caller, session, piece, until, piece.sound.stat().st_size)
             over = self._take_out()
         self._delete(over)
         return int(until)
@@ -69,7 +71,7 @@ class Pieces:
         with self._guard:
             return {kept.piece.sound for kept in self._kept.values() if kept.session == session}
 
-    def _take_out(self) -> list[Kept]:
+    def _take_out(self) -> list[StoredAudio]:
         """Those whose time is over, and the oldest of too many."""
         over = []
         held = sum(kept.size for kept in self._kept.values())
@@ -80,7 +82,7 @@ class Pieces:
             held -= kept.size
         return over
 
-    def _delete(self, over: list[Kept]) -> None:
+    def _delete(self, over: list[StoredAudio]) -> None:
         for kept in over:
             kept.piece.sound.unlink(missing_ok=True)
             if not self.sounds(kept.session):

@@ -9,23 +9,23 @@ from functools import partial
 
 from starlette.requests import Request
 
-from demo.service.errors import telling
-from demo.service.request import Asked
-from demo.service.take_events import Heard, follow
+from demo.service.errors import user_errors
+from demo.service.request import SubmittedRequest
+from demo.service.take_events import TakeEvent, follow
 
 
-class Hearing:
+class EventQueue:
     """The events of all takes in the order they come. Made and used in the server's event loop."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: SubmittedRequest) -> None:
         self._asked = asked
-        self._box: asyncio.Queue[Heard | None] = asyncio.Queue()  # None: the client has left
+        self._box: asyncio.Queue[TakeEvent | None] = asyncio.Queue()  # None: the client has left
         self._open = len(asked.tickets)
-        self._next: Heard | None = None  # heard already, by `wait`
+        self._next: TakeEvent | None = None  # heard already, by `wait`
         self.gone = False  # the client
         follow(asked.tickets, partial(_post, asyncio.get_running_loop(), self._box))
 
-    async def next(self) -> Heard | None:
+    async def next(self) -> TakeEvent | None:
         """The next event; None after the last one and when the client has left. Raises `Refused` for a take that failed."""
         found, self._next = self._next, None
         while found is None and self._open and not self.gone:
@@ -41,11 +41,11 @@ class Hearing:
             return False
         return True
 
-    def _taken(self, heard: Heard | None) -> Heard | None:
+    def _taken(self, heard: TakeEvent | None) -> TakeEvent | None:
         if heard is None:
             self.gone = True
         elif isinstance(heard.event, Exception):
-            with telling(self._asked.names):
+            with user_errors(self._asked.names):
                 raise heard.event
         elif heard.event is None:
             self._open -= 1
@@ -74,7 +74,7 @@ class Hearing:
             watching.cancel()
 
 
-def _post(loop: asyncio.AbstractEventLoop, box: asyncio.Queue[Heard | None], heard: Heard) -> None:
+def _post(loop: asyncio.AbstractEventLoop, box: asyncio.Queue[TakeEvent | None], heard: TakeEvent) -> None:
     try:
         loop.call_soon_threadsafe(box.put_nowait, heard)
     except RuntimeError:

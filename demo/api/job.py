@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from demo.api import response as api_reply
-from demo.api.audio_store import Pieces
-from demo.api.protocol import ApiError, Message, Wanted, as_api_error
+from demo.api.audio_store import AudioStore
+from demo.api.protocol import ApiError, ChatRequest, Message, as_api_error
 from demo.service.audio_files import write
 from demo.service.conversation import Conversation, Exchange, Piece
-from demo.service.errors import Refused, telling
-from demo.service.request import STOPPED, Asked
-from demo.service.service import Work
+from demo.service.errors import UserFacingError, user_errors
+from demo.service.request import STOPPED, SubmittedRequest
+from demo.service.service import ChatService
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session
@@ -28,34 +28,34 @@ Said = tuple[Message, tuple["Upload", ...]]
 
 
 @dataclass
-class Job:
+class ChatJob:
     """A request that the engine has taken. prompt: its tokens; created: seconds since 1970; replies: of finished takes."""
 
-    wanted: Wanted
+    wanted: ChatRequest
     caller: str
     session: Session
-    asked: Asked
+    asked: SubmittedRequest
     prompt: int
     created: int
     name: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_urlsafe(18)}")
     replies: dict[int, Reply] = field(default_factory=dict)
 
     def answers(self) -> list[Reply]:
-        """The replies of all takes, in order. Raises `Refused` where one was never made."""
+        """The replies of all takes, in order. Raises `UserFacingError` where one was never made."""
         if len(self.replies) < len(self.asked.tickets):
-            raise Refused(STOPPED, "server")
+            raise UserFacingError(STOPPED, "server")
         return [self.replies[take] for take in sorted(self.replies)]
 
 
-class Desk:
+class ChatHandler:
     """Begins and ends the jobs. Its methods read and write files: call them from a thread that may wait."""
 
-    def __init__(self, work: Work, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, work: ChatService, clock: Callable[[], float] = time.time) -> None:
         self._work, self._clock = work, clock
-        self._pieces = Pieces(work.sessions, clock)
+        self._pieces = AudioStore(work.sessions, clock)
 
-    def begin(self, wanted: Wanted, caller: str, payer: str) -> Job:
-        """Raises `ApiError` or `Refused`, and leaves nothing behind then. caller, payer: as `Work.begin` has them."""
+    def begin(self, wanted: ChatRequest, caller: str, payer: str) -> ChatJob:
+        """Raises `ApiError` or `UserFacingError`, and leaves nothing behind then. caller, payer: as `ChatService.begin` has them."""
         session = self._work.sessions.open()
         try:
             *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
@@ -65,7 +65,7 @@ class Desk:
                 session, known, last.text, files, wanted.settings, system=system, caller=caller, payer=payer
             )
             try:
-                return Job(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
+                return ChatJob(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
             except BaseException:
                 asked.cancel()
                 raise
@@ -78,7 +78,7 @@ class Desk:
         for medium in message.media:
             try:
                 upload = self._work.receive(session, medium.content)
-            except Refused as error:
+            except UserFacingError as error:
                 raise as_api_error(error, medium.where) from error
             if upload.kind != medium.kind:
                 sentence = f"{medium.where} holds {KINDS[upload.kind]}, not {KINDS[medium.kind]}; send it as what it is."
@@ -101,14 +101,14 @@ class Desk:
     def _earlier(self, message: Message, caller: str, where: str) -> tuple[Piece, ...]:
         return () if message.audio is None else (self._pieces.find(message.audio, caller, where),)
 
-    def completion(self, job: Job, envelope: Json) -> Json:
+    def completion(self, job: ChatJob, envelope: Json) -> Json:
         """The whole answer."""
-        with telling(job.asked.names):
+        with user_errors(job.asked.names):
             choices = [api_reply.choice(take, reply, job.asked.options[take].seed, self._audio(job, take, reply))
                        for take, reply in enumerate(job.answers())]
         return {**envelope, "choices": choices, "usage": self.usage(job)}
 
-    def _audio(self, job: Job, take: int, reply: Reply) -> Json | None:
+    def _audio(self, job: ChatJob, take: int, reply: Reply) -> Json | None:
         kind = job.wanted.sound
         if reply.music is None or kind is None:
             return None
@@ -120,7 +120,7 @@ class Desk:
         """For a piece that is to be kept when it is whole."""
         return self._pieces.new_id()
 
-    def keep(self, job: Job, take: int, reply: Reply, name: str) -> Json:
+    def keep(self, job: ChatJob, take: int, reply: Reply, name: str) -> Json:
         """Keeps the piece under that id; what is told of it beside its sound."""
         seed, music = job.asked.options[take].seed, reply.music
         sound = write(music, None, job.session.folder, f"{name}-kept", ("wav",), title=job.asked.said, seed=seed)["wav"]
@@ -129,11 +129,11 @@ class Desk:
         facts: Json = {"expires_at": until, "transcript": reply.text, "seconds": music.seconds}
         return {**facts, "score": api_reply.notes(reply.score, music.seconds)} if job.wanted.score else facts
 
-    def usage(self, job: Job) -> Json:
+    def usage(self, job: ChatJob) -> Json:
         """The tokens that were read and written."""
         return api_reply.usage(job.prompt, job.answers(), self._work.audio_tokens)
 
-    def end(self, job: Job) -> None:
+    def end(self, job: ChatJob) -> None:
         """Deletes what nobody can ask for any more: all but the pieces that are kept."""
         kept = self._pieces.sounds(job.session)
         if not kept:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from demo.service.errors import Refused
+from demo.service.errors import UserFacingError
 from demo.service.request import Settings
 
 Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
 
 INVALID, SERVER, LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
-STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `Refused`
+STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `UserFacingError`
 SETTINGS = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
 
 
@@ -30,7 +30,7 @@ class ApiError(Exception):
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
 
 
-def as_api_error(error: Refused, param: str | None = None) -> ApiError:
+def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
     """A refused request; the setting that its sentence begins with is the `param`."""
     if error.fault == "busy":
         return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=LIMITED, headers={"Retry-After": "5"})
@@ -46,7 +46,7 @@ def unknown_model(name: str, known: str) -> ApiError:
 
 
 @dataclass(frozen=True)
-class Medium:
+class MediaPart:
     """A file in a message. where: its place, as in "messages[0].content[1]"."""
 
     kind: Literal["audio", "image", "video"]
@@ -60,12 +60,12 @@ class Message:
 
     role: Role
     text: str
-    media: tuple[Medium, ...] = ()
+    media: tuple[MediaPart, ...] = ()
     audio: str | None = None
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ChatRequest:
     """A whole request. sound: the format of the music (None: words only); score: the notes as well; user: as the client
     tells its users apart."""
 

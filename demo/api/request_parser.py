@@ -12,16 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demo.api.protocol import ApiError, AudioFormat, Medium, Message, Role, Wanted, unknown_model
+from demo.api.protocol import ApiError, AudioFormat, ChatRequest, MediaPart, Message, Role, unknown_model
 from demo.service.request import Settings
 
 FORMATS: tuple[AudioFormat, ...] = ("wav", "flac", "mp3", "pcm16")
 STREAMED: tuple[AudioFormat, ...] = ("pcm16", "wav")  # whose beginning can be sent before the end is known
-MOST_MEDIA = 16  # in one request
-MOST_MESSAGES = 1000
-LONGEST_TEXT = 200_000  # characters of all messages; the model reads far fewer
-MOST_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as what was sent
-MOST_NUMBER = 2**63
+MAX_MEDIA = 16  # in one request
+MAX_MESSAGES = 1000
+MAX_TEXT = 200_000  # characters of all messages; the model reads far fewer
+MAX_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as what was sent
+MAX_NUMBER = 2**63
 USED = {"messages", "model", "modalities", "audio", "stream", "stream_options", "seed", "temperature", "top_p", "max_tokens",
         "max_completion_tokens", "n", "user", "safety_identifier", "seconds", "guidance", "conditioning", "score", "extra_body"}
 IGNORED = {"metadata", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls",
@@ -36,7 +36,7 @@ PARTS = {"input_audio": "audio", "image_url": "image", "video_url": "video"}
 Body = dict[str, Any]
 
 
-def read(content: bytes, model: str) -> Wanted:
+def parse_request(content: bytes, model: str) -> ChatRequest:
     """The request in a body. Raises `ApiError`; `model` is the only name there is."""
     body = _fields(_json(content))
     if body.get("model", model) != model:
@@ -44,12 +44,12 @@ def read(content: bytes, model: str) -> Wanted:
     stream, sound = _flag(body, "stream"), _sound(body)
     if stream and sound is not None and sound not in STREAMED:
         raise ApiError(f"audio.format {sound!r} cannot be streamed; use 'pcm16' or 'wav', or leave out stream.", param="audio.format")
-    return Wanted(_messages(body), _settings(body, sound is not None), sound, _flag(body, "score"), stream, _usage(body, stream),
+    return ChatRequest(_messages(body), _settings(body, sound is not None), sound, _flag(body, "score"), stream, _usage(body, stream),
                   str(body.get("user") or body.get("safety_identifier") or ""))
 
 
 def _json(content: bytes) -> Body:
-    if sum(content.count(sign) for sign in (b",", b"{", b"[")) > MOST_SIGNS:
+    if sum(content.count(sign) for sign in (b",", b"{", b"[")) > MAX_SIGNS:
         raise ApiError("The body of the request has too many parts to be read; send fewer and shorter messages.")
     try:
         body = json.loads(content, parse_constant=_no_constant)
@@ -123,16 +123,16 @@ def _messages(body: Body) -> tuple[Message, ...]:
     given = body.get("messages")
     if not isinstance(given, list) or not given:
         raise ApiError("messages must be a list with at least one message; send [{'role': 'user', 'content': '...'}].", param="messages")
-    if len(given) > MOST_MESSAGES:
-        raise ApiError(f"There are {len(given)} messages, at most {MOST_MESSAGES} are taken; send the last ones.", param="messages")
+    if len(given) > MAX_MESSAGES:
+        raise ApiError(f"There are {len(given)} messages, at most {MAX_MESSAGES} are taken; send the last ones.", param="messages")
     messages = tuple(_message(one, f"messages[{index}]") for index, one in enumerate(given))
     written = sum(len(message.text) for message in messages)
-    if written > LONGEST_TEXT:
-        raise ApiError(f"The messages have {written} characters, at most {LONGEST_TEXT} are taken; shorten them.", param="messages")
+    if written > MAX_TEXT:
+        raise ApiError(f"The messages have {written} characters, at most {MAX_TEXT} are taken; shorten them.", param="messages")
     if messages[-1].role != "user":
         raise ApiError("The last message is not the user's, so there is nothing to answer; end with role 'user'.", param="messages")
-    if sum(len(message.media) for message in messages) > MOST_MEDIA:
-        raise ApiError(f"The messages hold more than {MOST_MEDIA} files; send fewer.", param="messages")
+    if sum(len(message.media) for message in messages) > MAX_MEDIA:
+        raise ApiError(f"The messages hold more than {MAX_MEDIA} files; send fewer.", param="messages")
     return messages
 
 
@@ -160,13 +160,13 @@ def _spoken(message: Body, role: Role, where: str) -> str | None:
     return name
 
 
-def _content(content: Any, where: str) -> tuple[str, tuple[Medium, ...]]:
+def _content(content: Any, where: str) -> tuple[str, tuple[MediaPart, ...]]:
     if content is None or isinstance(content, str):
         return content or "", ()
     if not isinstance(content, list):
         raise ApiError(f"{where} is {_kind(content)}; send a string or a list of parts.", param=where)
     texts: list[str] = []
-    media: list[Medium] = []
+    media: list[MediaPart] = []
     for index, part in enumerate(content):
         place = f"{where}[{index}]"
         part = _object(part, place)
@@ -177,15 +177,15 @@ def _content(content: Any, where: str) -> tuple[str, tuple[Medium, ...]]:
     return "\n".join(texts), tuple(media)
 
 
-def _medium(part: Body, where: str) -> Medium:
+def _medium(part: Body, where: str) -> MediaPart:
     kind = part.get("type")
     if kind == "input_audio":
         value = _object(part.get("input_audio"), f"{where}.input_audio")
-        return Medium("audio", _decoded(_string(value.get("data"), f"{where}.input_audio.data"), f"{where}.input_audio.data"), where)
+        return MediaPart("audio", _decoded(_string(value.get("data"), f"{where}.input_audio.data"), f"{where}.input_audio.data"), where)
     if kind in ("image_url", "video_url"):
         value = part.get(kind)
         url = _string(value if isinstance(value, str) else _object(value, f"{where}.{kind}").get("url"), f"{where}.{kind}.url")
-        return Medium("image" if kind == "image_url" else "video", _from_url(url, f"{where}.{kind}.url"), where)
+        return MediaPart("image" if kind == "image_url" else "video", _from_url(url, f"{where}.{kind}.url"), where)
     raise ApiError(f"{where}.type is none of text, {', '.join(PARTS)}; use one of these.", param=f"{where}.type")
 
 
@@ -248,7 +248,7 @@ def _number(body: Body, name: str) -> float | None:
     value = body.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise _wrong(value, name, "a number")
-    if value is not None and abs(value) > MOST_NUMBER:  # no float could hold some of them
+    if value is not None and abs(value) > MAX_NUMBER:  # no float could hold some of them
         raise ApiError(f"{name} is out of range; give a smaller number.", param=name)
     return value
 

@@ -22,26 +22,26 @@ from starlette.requests import ClientDisconnect
 
 from demo.api import request_parser as api_request
 from demo.api import response as api_reply
-from demo.api.access import Hall, authentication, body
-from demo.api.event_queue import Hearing
-from demo.api.job import Desk, Job
+from demo.api.access import BodyMemoryBudget, authentication, body
+from demo.api.event_queue import EventQueue
+from demo.api.job import ChatHandler, ChatJob
 from demo.api.protocol import SERVER, ApiError, as_api_error, unknown_model
-from demo.api.sse import Chunks, Closing
-from demo.service.caller import caller, payer
-from demo.service.errors import MISTAKE, Refused
-from demo.service.service import Work
+from demo.api.sse import ChunkStream, ClosingResponse
+from demo.service.caller import caller, client_address
+from demo.service.errors import SERVER_ERROR, UserFacingError
+from demo.service.service import ChatService
 from llama.generation import Done
 
 Json = dict[str, Any]
-PATIENCE = 5.0  # seconds that a stream waits for its first event, so that a refusal has a status of its own
-GONE = 499  # nobody reads it: the client has left
-ROOM = 1 << 20  # bytes of a request beside its files
-AT_ONCE = 8  # of the largest requests that are held before the engine has said whether it takes them
+FIRST_EVENT_TIMEOUT = 5.0  # seconds that a stream waits for its first event, so that a refusal has a status of its own
+CLIENT_CLOSED_REQUEST = 499  # nobody reads it: the client has left
+MAX_JSON_BYTES = 1 << 20  # bytes of a request beside its files
+MAX_PENDING_BODIES = 8  # of the largest requests that are held before the engine has said whether it takes them
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def build_router(
-    work: Work, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
+    work: ChatService, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
     clock: Callable[[], float] = time.time, dependencies: Sequence[Callable[..., Any]] = (),
 ) -> APIRouter:
     """The routes under /v1.
@@ -50,7 +50,7 @@ def build_router(
     the largest files in base64). clock: seconds since 1970. dependencies: what each request has to pass as well, such as
     a lock that the page has too. Raises ValueError for an `auth` without a colon.
     """
-    api = Api(Desk(work, clock), model, limit or work.limits.bytes * 4 // 3 + ROOM, int(clock()))
+    api = Api(ChatHandler(work, clock), model, limit or work.limits.bytes * 4 // 3 + MAX_JSON_BYTES, int(clock()))
     locks = [Depends(each) for each in (authentication(auth), *dependencies)]
     router = APIRouter(prefix="/v1", route_class=Route, dependencies=locks)
     add = router.add_api_route
@@ -71,32 +71,32 @@ class Route(APIRoute):
             try:
                 return await handler(request)
             except ClientDisconnect:
-                return Response(status_code=GONE)
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
             except Exception as error:
-                refused = _told(error)
+                refused = _log_mistake(error)
                 return JSONResponse(refused.body(), refused.status, headers=refused.headers)
 
         return told
 
 
-def _told(error: Exception) -> ApiError:
+def _log_mistake(error: Exception) -> ApiError:
     """What a client is told of an error; a fault of the program is logged."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, Refused):
+    if isinstance(error, UserFacingError):
         return as_api_error(error)
     if isinstance(error, HTTPException):  # of a dependency
         code = "invalid_api_key" if error.status_code == 401 else None
         return ApiError(str(error.detail), status=error.status_code, code=code, headers=dict(error.headers or {}))
     logging.error("a request to the API failed", exc_info=error)
-    return ApiError(MISTAKE, status=500, kind=SERVER)
+    return ApiError(SERVER_ERROR, status=500, kind=SERVER)
 
 
 class Api:
     """What the routes do. limit: bytes of a request; started: seconds since 1970."""
 
-    def __init__(self, desk: Desk, model: str, limit: int, started: int) -> None:
-        self._desk, self._model, self._limit, self._hall = desk, model, limit, Hall(AT_ONCE * limit)
+    def __init__(self, desk: ChatHandler, model: str, limit: int, started: int) -> None:
+        self._desk, self._model, self._limit, self._hall = desk, model, limit, BodyMemoryBudget(MAX_PENDING_BODIES * limit)
         self._about = {"id": model, "object": "model", "created": started, "owned_by": "mumu-llama"}
 
     async def models(self) -> Json:
@@ -118,7 +118,7 @@ class Api:
         """The answer to the last message, whole or as a stream."""
         job = await self._begun(request)
         try:
-            hearing = Hearing(job.asked)
+            hearing = EventQueue(job.asked)
             if job.wanted.stream:
                 return await self._stream(job, hearing, request)
             response = await self._whole(job, hearing, request)
@@ -128,38 +128,38 @@ class Api:
         await self._end(job)
         return response
 
-    async def _begun(self, request: Request) -> Job:
+    async def _begun(self, request: Request) -> ChatJob:
         with self._hall.place() as take:
             content = await body(request, self._limit, take)
-            wanted = await run_in_threadpool(api_request.read, content, self._model)
+            wanted = await run_in_threadpool(api_request.parse_request, content, self._model)
             del content  # its files are in `wanted`
-            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user), payer(request))
+            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user), client_address(request))
 
-    async def _whole(self, job: Job, hearing: Hearing, request: Request) -> Response:
+    async def _whole(self, job: ChatJob, hearing: EventQueue, request: Request) -> Response:
         async with hearing.left_with(request):
             while (heard := await hearing.next()) is not None:
                 if isinstance(heard.event, Done):
                     job.replies[heard.take] = heard.event.reply
         if hearing.gone:
-            return Response(status_code=GONE)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         return JSONResponse(await run_in_threadpool(self._desk.completion, job, self._envelope(job)))
 
-    async def _stream(self, job: Job, hearing: Hearing, request: Request) -> Response:
+    async def _stream(self, job: ChatJob, hearing: EventQueue, request: Request) -> Response:
         async with hearing.left_with(request):
-            await hearing.wait(PATIENCE)  # an error that comes at once is raised here, before a status is sent
-        return Closing(self._lines(job, hearing), lambda: self._end(job))
+            await hearing.wait(FIRST_EVENT_TIMEOUT)  # an error that comes at once is raised here, before a status is sent
+        return ClosingResponse(self._lines(job, hearing), lambda: self._end(job))
 
-    async def _lines(self, job: Job, hearing: Hearing) -> AsyncIterator[bytes]:
+    async def _lines(self, job: ChatJob, hearing: EventQueue) -> AsyncIterator[bytes]:
         try:
-            async for line in Chunks(self._desk, job, hearing, self._envelope(job)).lines():
+            async for line in ChunkStream(self._desk, job, hearing, self._envelope(job)).lines():
                 yield line
         except Exception as error:  # too late for a status: told as the last event
-            yield api_reply.event(_told(error).body())
+            yield api_reply.event(_log_mistake(error).body())
 
-    def _envelope(self, job: Job) -> Json:
+    def _envelope(self, job: ChatJob) -> Json:
         return api_reply.envelope(job.name, job.created, self._model, chunk=job.wanted.stream)
 
-    async def _end(self, job: Job) -> None:
+    async def _end(self, job: ChatJob) -> None:
         """The files are deleted in a thread, for others' streams go on meanwhile, and to their end, should this one be cancelled."""
         job.asked.cancel()
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._desk.end, job))

@@ -10,18 +10,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from demo.api import response as api_reply
-from demo.api.event_queue import Hearing
-from demo.api.job import Desk, Job
-from demo.service.errors import telling
+from demo.api.event_queue import EventQueue
+from demo.api.job import ChatHandler, ChatJob
+from demo.service.errors import user_errors
 from llama.dialogue import Reply
 from llama.generation import Done, MusicChunk, TextDelta
 from llama.media.audio import Waveform
 
 Json = dict[str, Any]
-QUIET = 10.0  # seconds without an event, after which a comment says that the server is still there
+KEEPALIVE_SECONDS = 10.0  # seconds without an event, after which a comment says that the server is still there
 
 
-class Closing(StreamingResponse):
+class ClosingResponse(StreamingResponse):
     """A stream of events that closes what it came from, however it ends, and also if it never began."""
 
     def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], Awaitable[None]]) -> None:
@@ -36,10 +36,10 @@ class Closing(StreamingResponse):
             await self._close()
 
 
-class Chunks:
+class ChunkStream:
     """The events of one job. head: what every chunk says of the answer."""
 
-    def __init__(self, desk: Desk, job: Job, hearing: Hearing, head: Json) -> None:
+    def __init__(self, desk: ChatHandler, job: ChatJob, hearing: EventQueue, head: Json) -> None:
         self._desk, self._job, self._hearing = desk, job, hearing
         self._head = {**head, "usage": None} if job.wanted.usage else head
         self._names: dict[int, str] = {}  # take -> the id of its piece, once its sound has begun
@@ -50,7 +50,7 @@ class Chunks:
         for take in range(len(self._job.asked.tickets)):
             yield self._line(take, {"role": "assistant", "content": ""})
         while True:
-            if not await self._hearing.wait(QUIET):
+            if not await self._hearing.wait(KEEPALIVE_SECONDS):
                 yield api_reply.ALIVE
                 continue
             heard = await self._hearing.next()
@@ -85,6 +85,6 @@ class Chunks:
         last = [self._line(take, {}, api_reply.FINISH[reply.finish])]
         if take not in self._names:
             return last
-        with telling(self._job.asked.names):
+        with user_errors(self._job.asked.names):
             facts = self._desk.keep(self._job, take, reply, self._names[take])
         return [self._line(take, {"audio": {"data": self._parts[take].end(), **facts}}), *last]

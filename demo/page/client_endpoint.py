@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from demo.service.caller import _caller, address
+from demo.service.caller import _caller, page_client_address
 from demo.service.conversation import Conversation
 from demo.service.request import Settings, Update
-from demo.service.service import NOTHING
+from demo.service.service import EMPTY_REQUEST
 
 if TYPE_CHECKING:
     from demo.page.controller import Page
@@ -26,10 +26,10 @@ def respond(
     given = [one for one in (audio, image, video) if one]
     try:
         if not (text or "").strip() and not given:
-            raise ValueError(NOTHING)
+            raise ValueError(EMPTY_REQUEST)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
         updates = page.work.answer(
-            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller(), payer=address()
+            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller(), payer=page_client_address()
         )
         try:
             for update in updates:

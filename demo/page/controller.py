@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.page import view_model as shown
-from demo.page.state import Ask, Run, State
+from demo.page.state import PageState, RunningAnswer, SubmittedMessage
 from demo.page.theme import ASSETS, EXAMPLES
-from demo.page.view import Card, Medium
-from demo.page.view_html import card_html
-from demo.service.caller import address
+from demo.page.view import ExchangeView, MediaView
+from demo.page.view_html import exchange_html
+from demo.service.caller import page_client_address
 from demo.service.presence import Presence
 from demo.service.request import Settings, Update
-from demo.service.service import NOTHING, Work
+from demo.service.service import EMPTY_REQUEST, ChatService
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session
@@ -31,29 +31,29 @@ EVERY_EXAMPLE = tuple(example for row in EXAMPLES.values() for example in row)
 class Page:
     """What the page does, without its looks: every method takes the state of one browser page and gives the next."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: ChatService) -> None:
         self.work, self.sessions, self.presence = work, work.sessions, Presence()
         self.arrivals = work.sessions.root / "arrived"  # where gradio puts an upload until its session takes it
 
-    def ask(self, state: State, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[State]:
+    def ask(self, state: PageState, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[PageState]:
         """The state as the answer grows. What a user did wrong is told in its card."""
         state, session = self._session(state)
         said = (text or "").strip()
         try:
             if not said and not files:
-                raise ValueError(NOTHING)
+                raise ValueError(EMPTY_REQUEST)
             if len(said) > LONGEST_TEXT:
                 raise ValueError(f"The message has {len(said)} characters, the page takes {LONGEST_TEXT}; shorten it.")
             uploads = tuple(self.work.receive(session, Path(file)) for file in files)
         except ValueError as error:
-            card = Card(said[:LONGEST_TEXT], state="failed", trouble=str(error))
-            yield _added(state, Ask(said, (), settings, state.conversation), card)
+            card = ExchangeView(said[:LONGEST_TEXT], state="failed", trouble=str(error))
+            yield _added(state, SubmittedMessage(said, (), settings, state.conversation), card)
             return
         finally:
             self.forget(files)
-        yield from self._answer(state, session, Ask(said, uploads, settings, state.conversation))
+        yield from self._answer(state, session, SubmittedMessage(said, uploads, settings, state.conversation))
 
-    def again(self, state: State, exchange: int, take: int, *, fresh: bool) -> Iterator[State]:
+    def again(self, state: PageState, exchange: int, take: int, *, fresh: bool) -> Iterator[PageState]:
         """The same request once more: with the seed of that take, or (`fresh`) with a new one."""
         state, session = self._session(state)
         if not 0 <= exchange < len(state.asks):
@@ -63,18 +63,18 @@ class Page:
         seed = None if fresh or not 0 <= take < len(takes) else takes[take].seed
         yield from self._answer(state, session, replace(ask, settings=replace(ask.settings, seed=seed, takes=1)))
 
-    def example(self, state: State, number: int, settings: Settings) -> Iterator[State]:
+    def example(self, state: PageState, number: int, settings: Settings) -> Iterator[PageState]:
         """One of the examples, by its place."""
         example = EVERY_EXAMPLE[number % len(EVERY_EXAMPLE)]
         files = [ASSETS / "examples" / example.file] if example.file else []
         yield from self.ask(state, example.text, files, settings)
 
-    def clear(self, state: State) -> State:
+    def clear(self, state: PageState) -> PageState:
         """A new conversation; the work is stopped and the files are deleted."""
         self.leave(state)
-        return State()
+        return PageState()
 
-    def leave(self, state: State | None) -> None:
+    def leave(self, state: PageState | None) -> None:
         """The browser page was closed: its work ends and its files go."""
         if state is None:
             return
@@ -84,7 +84,7 @@ class Page:
         if state.token:
             self.sessions.close(state.token)
 
-    def lost(self, state: State) -> None:
+    def lost(self, state: PageState) -> None:
         """The connection of the browser page has ended: it was closed, or the network fails for a while."""
         if state.token:
             self.presence.lost(state.token, lambda: self.leave(state))
@@ -105,19 +105,19 @@ class Page:
             if file.resolve().is_relative_to(self.arrivals.resolve()):
                 file.unlink(missing_ok=True)
 
-    def _session(self, state: State) -> tuple[State, Session]:
+    def _session(self, state: PageState) -> tuple[PageState, Session]:
         """The session of the page, opened with its first request; a conversation whose files are gone begins anew."""
         self.presence.here(state.token)
         session = self.sessions.get(state.token) if state.token else None
         if session is None:
             session = self.sessions.open()
-            state = State(token=session.token)
+            state = PageState(token=session.token)
         return state, session
 
-    def _answer(self, state: State, session: Session, ask: Ask) -> Iterator[State]:
-        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, payer=address())
-        run, before = Run(updates.stop, updates.close), shown.before(session, ask)
-        card = Card(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
+    def _answer(self, state: PageState, session: Session, ask: SubmittedMessage) -> Iterator[PageState]:
+        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, payer=page_client_address())
+        run, before = RunningAnswer(updates.stop, updates.close), shown.before(session, ask)
+        card = ExchangeView(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
         state = replace(_added(state, ask, card), run=run)
         yield state
         try:
@@ -154,19 +154,20 @@ def settings_of(
     return Settings(**{name: value for name, value in {**given, **whole}.items() if value is not None})
 
 
-def _added(state: State, ask: Ask, card: Card) -> State:
+def _added(state: PageState, ask: SubmittedMessage, card: ExchangeView) -> PageState:
     """The state with one more exchange."""
     index = len(state.cards)
-    return replace(state, asks=(*state.asks, ask), cards=(*state.cards, card), views=(*state.views, card_html(card, index, state.token)))
+    views = (*state.views, exchange_html(card, index, state.token))
+    return replace(state, asks=(*state.asks, ask), cards=(*state.cards, card), views=views)
 
 
-def _with(state: State, card: Card) -> State:
+def _with(state: PageState, card: ExchangeView) -> PageState:
     """The state with its last card changed."""
-    view = card_html(card, len(state.cards) - 1, state.token)
+    view = exchange_html(card, len(state.cards) - 1, state.token)
     return replace(state, cards=(*state.cards[:-1], card), views=(*state.views[:-1], view))
 
 
-def _grown(card: Card, update: Update, session: Session, before: Medium | None) -> Card:
+def _grown(card: ExchangeView, update: Update, session: Session, before: MediaView | None) -> ExchangeView:
     """The card after an update. The sound under way gets its player as soon as it has an address."""
     takes = shown.takes(session, card.takes, update)
     return replace(card, words=update.words, referred=update.referred, progress=update.progress, left=update.left,

@@ -10,9 +10,9 @@ from typing import Any
 from demo.page.client_endpoint import respond
 from demo.page.controller import Page, settings_of
 from demo.page.example_gallery import gallery
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.page.theme import ASSETS, DRIVES, EMPTY, LEAD, PLACEHOLDER, TITLE, script
-from demo.service.service import NOTHING
+from demo.service.service import EMPTY_REQUEST
 
 LONGEST = 120  # seconds that the page offers
 MOST_TAKES = 4
@@ -33,7 +33,7 @@ def build(page: Page, about: About) -> Any:
     import gradio as gr
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(300, 3600)) as blocks:
-        state = gr.State(State(), delete_callback=page.leave)
+        state = gr.State(PageState(), delete_callback=page.leave)
         gr.HTML(_header(about), elem_id="header")
         with gr.Row(equal_height=False, elem_id="columns"):
             with gr.Column(scale=3, min_width=300, elem_id="talk"):
@@ -61,7 +61,7 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
     """Every control that asks shares one shape: the state in, log, state and input out, again and again."""
     outputs = [log, state, box]
 
-    def steps(now: State, begin: Callable[[], Iterator[State]]) -> Iterator[tuple[Any, Any, Any]]:
+    def steps(now: PageState, begin: Callable[[], Iterator[PageState]]) -> Iterator[tuple[Any, Any, Any]]:
         if now.busy:
             gr.Info("An answer is under way; stop it first, or wait for its end.")
             yield gr.skip(), gr.skip(), gr.skip()
@@ -78,25 +78,25 @@ def _wire(gr: Any, page: Page, state: Any, log: Any, box: Any, clear: Any, examp
             raise
         yield ready
 
-    def said(now: State, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
+    def said(now: PageState, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
         text, files = (message or {}).get("text") or "", (message or {}).get("files") or []
         if text.strip() or files:
             yield from steps(now, lambda: page.ask(now, text, page.uploaded(files), settings_of(*values)))
         else:  # a stray click is no part of the conversation
-            gr.Info(NOTHING)
+            gr.Info(EMPTY_REQUEST)
             yield gr.skip(), gr.skip(), gr.skip()
 
-    def example(now: State, event: gr.EventData, *values: Any) -> Iterator[Any]:
+    def example(now: PageState, event: gr.EventData, *values: Any) -> Iterator[Any]:
         yield from steps(now, lambda: page.example(now, int(event.number), settings_of(*values)))
 
-    def once_more(now: State, event: gr.EventData) -> Iterator[Any]:
+    def once_more(now: PageState, event: gr.EventData) -> Iterator[Any]:
         yield from steps(now, lambda: page.again(now, int(event.exchange), int(event.take), fresh=bool(event.fresh)))
 
-    def stop(now: State) -> None:
+    def stop(now: PageState) -> None:
         if now.run is not None:
             now.run.stop()
 
-    def fresh(now: State) -> tuple[Any, ...]:
+    def fresh(now: PageState) -> tuple[Any, ...]:
         gone = page.clear(now)
         return [], gone, gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn="Send", stop_btn=False)
 
@@ -169,7 +169,7 @@ def _unload(page: Page, blocks: Any) -> Callable[..., None]:
     def leave(request: gr.Request) -> None:
         held = blocks.state_holder.session_data.get(request.session_hash)
         for value in list(held.state_data.values()) if held is not None else []:
-            if isinstance(value, State):
+            if isinstance(value, PageState):
                 page.lost(value)
 
     leave.__annotations__["request"] = gr.Request

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from demo.page.view import Card
+from demo.page.view import ExchangeView
 from demo.service.conversation import Conversation
 from demo.service.request import Settings
 from demo.service.uploads import Upload
 
 
 @dataclass(frozen=True)
-class Ask:
+class SubmittedMessage:
     """One request as it was made, so that it can be made again. before: the conversation it belonged into."""
 
     text: str
@@ -22,7 +22,7 @@ class Ask:
 
 
 @dataclass
-class Run:
+class RunningAnswer:
     """An answer under way. stop, close: end its work, from any thread; stop keeps what was made.
 
     gone: its conversation is no more, it has nothing to show.
@@ -35,15 +35,15 @@ class Run:
 
 
 @dataclass(frozen=True)
-class State:
+class PageState:
     """What one browser page knows. asks, cards and views (the cards as HTML) go together."""
 
     token: str = ""
     conversation: Conversation = field(default_factory=Conversation)
-    asks: tuple[Ask, ...] = ()
-    cards: tuple[Card, ...] = ()
+    asks: tuple[SubmittedMessage, ...] = ()
+    cards: tuple[ExchangeView, ...] = ()
     views: tuple[str, ...] = ()
-    run: Run | None = None
+    run: RunningAnswer | None = None
 
     @property
     def busy(self) -> bool:

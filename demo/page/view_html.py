@@ -9,14 +9,14 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
-from demo.page.view import KINDS, Card, Medium, Take, end, name, plays_through, stage, told
+from demo.page.view import KINDS, ExchangeView, MediaView, TakeView, announcement, end, name, plays_through, stage
 
 
-def card_html(card: Card, index: int, token: str = "") -> str:
+def exchange_html(card: ExchangeView, index: int, token: str = "") -> str:
     """The exchange number `index` of its page, whose session has that token."""
     key = f"x{index}"
     busy = ' aria-busy="true"' if card.state == "working" else ""
-    read_out = "" if busy else f' data-told="{escape(told(card))}"'
+    read_out = "" if busy else f' data-told="{escape(announcement(card))}"'
     answer = "".join((_referred(card), _words(card), _sounds(card, index), _work(card), _trouble(card)))
     return (
         f'<article class="turn" data-key="{key}" data-session="{escape(token)}"{read_out} aria-label="Exchange {index + 1}">'
@@ -25,7 +25,7 @@ def card_html(card: Card, index: int, token: str = "") -> str:
     )
 
 
-def _said(card: Card, key: str) -> str:
+def _said(card: ExchangeView, key: str) -> str:
     """What the user said and added; nothing where a file that was not taken was all."""
     said = _media(card, key) + _paragraph(card.said)
     return f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{said}</div>' if said else ""
@@ -35,14 +35,14 @@ def _paragraph(words: str) -> str:
     return f'<p class="text">{escape(words)}</p>' if words else ""
 
 
-def _media(card: Card, key: str) -> str:
+def _media(card: ExchangeView, key: str) -> str:
     """What the user added; a clip that got music, and a recording that was changed, stand beside it instead."""
     moved = {"video" if card.takes else "", "audio" if card.before else ""}
     shown = (one for one in card.media if one.kind not in moved)
     return "".join(_medium(one, f"{key}m{place}") for place, one in enumerate(shown))
 
 
-def _medium(one: Medium, key: str) -> str:
+def _medium(one: MediaView, key: str) -> str:
     url = _url(one.url)
     if one.kind == "image":
         return f'<img class="given" data-key="{key}" src="{url}" alt="The picture you added">'
@@ -52,7 +52,7 @@ def _medium(one: Medium, key: str) -> str:
     return f'<div class="given">{player(one, key, "The recording you added")}</div>'
 
 
-def player(sound: Medium, key: str, label: str, *, start: bool = False) -> str:
+def player(sound: MediaView, key: str, label: str, *, start: bool = False) -> str:
     """A wave to click into and the browser's own player below it. start: plays as soon as it is there."""
     begin = ' data-start="1"' if start else ""
     return (
@@ -76,17 +76,17 @@ def _wave(peaks: tuple[float, ...]) -> str:
     return f'<div class="wave" aria-hidden="true" style="--bars:{mask}"></div>'
 
 
-def _referred(card: Card) -> str:
+def _referred(card: ExchangeView) -> str:
     return f'<p class="referred">About {escape(card.referred)}</p>' if card.referred else ""
 
 
-def _words(card: Card) -> str:
+def _words(card: ExchangeView) -> str:
     if not card.words and card.state == "done" and not card.takes:
         return '<p class="text faint">(no words)</p>'
     return f'<p class="text words">{escape(card.words)}</p>' if card.words else ""
 
 
-def _sounds(card: Card, index: int) -> str:
+def _sounds(card: ExchangeView, index: int) -> str:
     """The recording before, or the clip, then every take, in one row where there is room."""
     if not card.takes:
         return ""
@@ -97,7 +97,7 @@ def _sounds(card: Card, index: int) -> str:
     return f'<div class="takes" data-key="x{index}takes">{"".join(cells)}</div>'
 
 
-def _before(sound: Medium, index: int) -> str:
+def _before(sound: MediaView, index: int) -> str:
     return (
         f'<section class="take before" data-key="x{index}before" aria-label="Before">'
         f"<header><b>Before</b>{_length(sound.seconds)}</header>"
@@ -105,7 +105,7 @@ def _before(sound: Medium, index: int) -> str:
     )
 
 
-def _clip(clip: Medium, index: int) -> str:
+def _clip(clip: MediaView, index: int) -> str:
     """The clip without its own sound, and a button that starts it together with its new music."""
     return (
         f'<section class="take clip" data-key="x{index}clip" aria-label="Your clip">'
@@ -117,7 +117,7 @@ def _clip(clip: Medium, index: int) -> str:
     )
 
 
-def _take(card: Card, index: int, place: int) -> str:
+def _take(card: ExchangeView, index: int, place: int) -> str:
     take = card.takes[place]
     key = f"x{index}t{stem(take.sound.url)}"
     label = f"{name(card, take)}, seed {take.seed}"
@@ -139,7 +139,7 @@ def _length(seconds: float | None) -> str:
     return f'<span class="faint">{seconds:.1f} s</span>' if seconds else ""
 
 
-def _downloads(take: Take) -> str:
+def _downloads(take: TakeView) -> str:
     name = f"mumu-llama-seed-{take.seed}"
     links = "".join(
         f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>'
@@ -148,7 +148,7 @@ def _downloads(take: Take) -> str:
     return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
 
 
-def _buttons(card: Card, index: int, place: int) -> str:
+def _buttons(card: ExchangeView, index: int, place: int) -> str:
     if not card.takes[place].whole or card.state == "working":
         return ""
     data = f'data-exchange="{index}" data-take="{place}"'
@@ -158,7 +158,7 @@ def _buttons(card: Card, index: int, place: int) -> str:
     )
 
 
-def _pictures(take: Take, key: str) -> str:
+def _pictures(take: TakeView, key: str) -> str:
     if not take.pictures:
         return ""
     figures = "".join(
@@ -170,7 +170,7 @@ def _pictures(take: Take, key: str) -> str:
     return f'<details data-key="{key}d"><summary>See the sound</summary>{figures}</details>'
 
 
-def _work(card: Card) -> str:
+def _work(card: ExchangeView) -> str:
     """How far the work is: the place in the queue, then the time left."""
     if card.state != "working":
         return ""
@@ -180,7 +180,7 @@ def _work(card: Card) -> str:
     return f'<div class="work">{bar}<span>{stage(card)}</span></div>'
 
 
-def _trouble(card: Card) -> str:
+def _trouble(card: ExchangeView) -> str:
     kind = "stopped" if card.state == "stopped" else "trouble"
     return f'<p class="{kind}">{escape(end(card))}</p>' if end(card) else ""
 

@@ -28,14 +28,14 @@ PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")  # what was refused unread may still be coming
 
-HERE = ("127.0.0.1", "localhost", "::1")  # what a server that only this machine can reach goes by
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # what a server that only this machine can reach goes by
 UNUSED = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
 UPLOAD = "/gradio_api/upload"
-MOST_TALK = 1 << 20  # bytes of a request without files, and of the form around files
-MOST_FILES = 4  # of the largest ones in one upload
-REST = 8 << 20  # bytes that are still taken of what was refused: whoever sends them hears of it only then
-LINGER = 1.0  # seconds that they have for it
-WRONG = 0.5  # seconds that a wrong login waits for its answer, so that guessing takes long
+MAX_BODY_BYTES = 1 << 20  # bytes of a request without files, and of the form around files
+MAX_FILES = 4  # of the largest ones in one upload
+MAX_DISCARDED_BYTES = 8 << 20  # bytes that are still taken of what was refused: whoever sends them hears of it only then
+LINGER_SECONDS = 1.0  # seconds that they have for it
+WRONG_LOGIN_DELAY = 0.5  # seconds that a wrong login waits for its answer, so that guessing takes long
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,7 +43,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Door:
+class AccessMiddleware:
     """Asks everybody for the login, whatever they want, and says in every answer what a page may load.
 
     keeps: paths that begin so are the API's: they are told in its clients' form, and bound what they read themselves.
@@ -61,10 +61,10 @@ class Door:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         if reason := refusal(scope, self.hosts):
-            return await _turn_away(scope, Visit(receive, send, None), 403, reason)
+            return await _turn_away(scope, BoundedExchange(receive, send, None), 403, reason)
         if not await self._knows(scope):
             return await self._ask(scope, send)
-        visit = Visit(receive, send, self._most(scope["path"]))
+        visit = BoundedExchange(receive, send, self._most(scope["path"]))
         if visit.most is None or _announced(scope) <= visit.most:
             try:
                 await self.app(scope, visit.receive, visit.send)
@@ -83,8 +83,8 @@ class Door:
         if self.keeps is not None and path.startswith(self.keeps):
             return None
         if not path.startswith(UPLOAD):
-            return MOST_TALK
-        return None if self.upload_bytes is None else MOST_FILES * self.upload_bytes + MOST_TALK
+            return MAX_BODY_BYTES
+        return None if self.upload_bytes is None else MAX_FILES * self.upload_bytes + MAX_BODY_BYTES
 
     async def _knows(self, scope: Scope) -> bool:
         if self.login is None:
@@ -92,7 +92,7 @@ class Door:
         given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         admitted = self.login.admits(given)
         if given and not admitted:
-            await asyncio.sleep(WRONG)
+            await asyncio.sleep(WRONG_LOGIN_DELAY)
         return admitted
 
     async def _ask(self, scope: Scope, send: Send) -> None:
@@ -105,7 +105,7 @@ class Door:
 
 
 @dataclass
-class Visit:
+class BoundedExchange:
     """One request on its way in and its answer on the way out. most: bytes that are read of it (None: any number).
 
     over: it was larger, and nobody has begun to answer it; what read it was told that the client has left. whole: no more
@@ -174,14 +174,14 @@ def _announced(scope: Scope) -> int:
     return int(told) if told.isdigit() else 0
 
 
-async def _turn_away(scope: Scope, visit: Visit, status: int, reason: str) -> None:
+async def _turn_away(scope: Scope, visit: BoundedExchange, status: int, reason: str) -> None:
     """Answers, and closes the connection a little later: closed on what still comes, it would take the answer along."""
     if scope["type"] == "websocket":
         return await visit.given({"type": "websocket.close", "code": 1008})
     await _begin(visit.given, status, reason.encode(), PLAIN, CLOSE)
     with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER):
-            await visit.rest(REST)
+        async with asyncio.timeout(LINGER_SECONDS):
+            await visit.rest(MAX_DISCARDED_BYTES)
     await visit.given({"type": "http.response.body", "body": b""})
 
 

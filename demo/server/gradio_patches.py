@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.server.access_middleware import MOST_FILES, MOST_TALK
+from demo.server.access_middleware import MAX_BODY_BYTES, MAX_FILES
 
-WAITING = 4_000_000_000  # bytes of uploads of all users that come or that nobody has asked about yet; they are deleted after an hour
-
-
-FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."  # gradio makes 413 of these words
+MAX_PENDING_BYTES = 4_000_000_000  # bytes of all pending uploads; those that no message uses are deleted after an hour
 
 
-def _uploads_of_our_own() -> None:
+PENDING_FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."
+
+
+def patch_uploads() -> None:
     """gradio names an upload by its content: two users with one file would share it, and the first to be done deletes it.
     What has arrived of an upload that breaks off it leaves lying there, under a name that nobody is told; and it takes
     whatever comes, though the disk be full of what nobody has asked about."""
@@ -28,7 +28,7 @@ def _uploads_of_our_own() -> None:
 
     if getattr(route_utils, "of_our_own", False):
         return
-    room = Room()
+    room = UploadBudget()
 
     class Arrived(route_utils.GradioUploadFile):
         def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -37,13 +37,13 @@ def _uploads_of_our_own() -> None:
 
     class Arriving(route_utils.GradioMultiPartParser):
         async def parse(self) -> Any:
-            most = min(MOST_FILES * self.max_file_size + MOST_TALK, WAITING)  # of one that does not tell how long it is
+            most = min(MAX_FILES * self.max_file_size + MAX_BODY_BYTES, MAX_PENDING_BYTES)  # of one that does not tell how long it is
             announced = self.headers.get("content-length", "")
-            coming = Coming(int(announced) if announced.isdecimal() else int(most))
+            coming = PendingUpload(int(announced) if announced.isdecimal() else int(most))
             self.stream = coming.counted(self.stream)
             try:
                 if not await asyncio.to_thread(room.take, Path(self.upload_dir), coming):
-                    raise route_utils.MultiPartException(FULL)
+                    raise route_utils.MultiPartException(PENDING_FULL)
                 return await super().parse()
             except BaseException:
                 for file in self._files_to_close_on_error:
@@ -58,7 +58,7 @@ def _uploads_of_our_own() -> None:
 
 
 @dataclass(eq=False)
-class Coming:
+class PendingUpload:
     """An upload under way. left: bytes that it may still send."""
 
     left: int
@@ -70,18 +70,18 @@ class Coming:
             self.left = max(0, self.left - len(part))
 
 
-class Room:
-    """What lies in the folder of uploads and what is still to come there have `WAITING` bytes together. For any thread."""
+class UploadBudget:
+    """What lies in the folder of uploads and what is still to come there have `MAX_PENDING_BYTES` bytes together. For any thread."""
 
     def __init__(self) -> None:
-        self._guard, self._coming = threading.Lock(), list[Coming]()
+        self._guard, self._coming = threading.Lock(), list[PendingUpload]()
 
-    def take(self, folder: Path, upload: Coming) -> bool:
+    def take(self, folder: Path, upload: PendingUpload) -> bool:
         """Keeps what an upload may still send free for it, as long as it has something left; False where that is too much."""
         with self._guard:
             self._coming = [one for one in self._coming if one.left]
             coming = sum(one.left for one in self._coming)  # before the folder is read: rather twice than not at all
-            fits = coming + _held(folder) + upload.left <= WAITING
+            fits = coming + _held(folder) + upload.left <= MAX_PENDING_BYTES
             self._coming += [upload] if fits else []
             return fits
 
@@ -96,7 +96,7 @@ def _held(folder: Path) -> int:
     return total
 
 
-def _nothing_from_outside() -> None:
+def patch_downloads() -> None:
     """gradio fetches what a client gives as the address of a file, and asks a resolver on the internet where that is."""
     from gradio import processing_utils
 

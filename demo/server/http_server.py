@@ -15,9 +15,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.page.theme import TITLE
 
-SHUTDOWN = 3  # seconds that open streams have to end when the server stops
-CONNECTIONS = 512  # at a time; whoever comes then is told 503
-STALLED = 150.0  # seconds without a step of the client's; the API tells of a late body before
+SHUTDOWN_TIMEOUT = 3  # seconds that open streams have to end when the server stops
+MAX_CONNECTIONS = 512  # at a time; whoever comes then is told 503
+STALL_TIMEOUT = 150.0  # seconds without a step of the client's; the API tells of a late body before
 
 
 def serve(app: FastAPI, host: str, port: int, tunnel: Callable[[int], str] | None = None) -> None:
@@ -36,7 +36,7 @@ def serve(app: FastAPI, host: str, port: int, tunnel: Callable[[int], str] | Non
         server(app).run(sockets=[door])
 
 
-class Ending(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """A server whose end is told to open pages first: their connections would hold it up, and end in errors."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -47,7 +47,7 @@ class Ending(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class Patient(H11Protocol):
+class StallTimeoutProtocol(H11Protocol):
     """A connection that is cut when its client stalls: reads nothing of what waits for it, or does not go on with its request.
 
     It would hold its memory, its place and its row of the engine for ever. A stream that has little to say is none of
@@ -90,7 +90,7 @@ class Patient(H11Protocol):
 
     def _watch(self) -> None:
         self._rest()
-        self._limit = self.loop.call_later(STALLED, self._cut)
+        self._limit = self.loop.call_later(STALL_TIMEOUT, self._cut)
 
     def _cut(self) -> None:
         if self.flow.read_paused and not self.flow.write_paused:  # it is the application that is late
@@ -106,6 +106,7 @@ class Patient(H11Protocol):
 
 def server(app: FastAPI) -> uvicorn.Server:
     """Of that application, on sockets that its `run` is given."""
-    return Ending(uvicorn.Config(
-        app, http=Patient, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, access_log=False, limit_concurrency=CONNECTIONS
+    return GracefulServer(uvicorn.Config(
+        app, http=StallTimeoutProtocol, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_TIMEOUT, access_log=False,
+        limit_concurrency=MAX_CONNECTIONS
     ))  # fmt: skip

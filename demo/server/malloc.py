@@ -11,7 +11,7 @@ ARENAS = "2"
 VARIABLE = "MALLOC_ARENA_MAX"  # by which it is set from outside, and for the processes that this one starts
 
 
-def few_arenas() -> None:
+def limit_malloc_arenas() -> None:
     """Lets all threads share two heaps. To be called before they start; nothing where it is set already, or has no meaning.
 
     glibc gives threads up to eight heaps a core, and the room of a piece that was made in one of them serves no other.

@@ -14,10 +14,10 @@ def _caller() -> str:
     return caller(request, "") if request is not None else ""
 
 
-def address() -> str:
+def page_client_address() -> str:
     """Where the event of the page that runs now comes from; empty where none does."""
     request = _request()
-    return payer(request) if request is not None else ""
+    return client_address(request) if request is not None else ""
 
 
 def _request() -> Any:
@@ -28,10 +28,10 @@ def _request() -> Any:
 
 def caller(request: Request, user: str) -> str:
     """Who asks: the key and the address they come with, and the name that a client has for its user."""
-    parts = (request.headers.get("authorization", ""), payer(request), user)
+    parts = (request.headers.get("authorization", ""), client_address(request), user)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
-def payer(request: Request) -> str:
+def client_address(request: Request) -> str:
     """The address that a request comes from: of what tells who asks, the part that a client cannot make up."""
     return request.client.host if request.client is not None else ""

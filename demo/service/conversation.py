@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from demo.service.media_probe import Kind
-from demo.service.references import again, chosen, for_it, leans, reworded, speaks_of
+from demo.service.references import again, chosen, for_it, refers_to_earlier, reworded, speaks_of
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
 from llama.media.score import Score
@@ -92,7 +92,7 @@ def turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) 
     if (place := chosen(text)) is not None and conversation.pieces:
         piece, phrase = _picked(conversation, place)
         return _with(reworded(text), "audio", piece.sound), phrase
-    return _leaning(conversation, text) if leans(text) or for_it(text) else (Turn(text), None)
+    return _leaning(conversation, text) if refers_to_earlier(text) or for_it(text) else (Turn(text), None)
 
 
 def repeat(conversation: Conversation, text: str = "") -> Exchange | None:

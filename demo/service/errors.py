@@ -11,17 +11,17 @@ from typing import Literal
 
 import torch
 
-from llama.serving.request import Busy, Stopped
+from llama.serving.request import EngineDeadError, QueueFullError
 
-MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
-MISTAKE = "The server made a mistake over this request and has noted it; try again, or ask in another way."
+OUT_OF_MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
+SERVER_ERROR = "The server made a mistake over this request and has noted it; try again, or ask in another way."
 # A path from the root, up to the last of its names; not the slashes of an address or of "4/4".
 FOLDERS = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
 
 Fault = Literal["user", "busy", "server"]
 
 
-class Refused(ValueError):
+class UserFacingError(ValueError):
     """One sentence for the user. fault: "user" (mend the request), "busy" (come back later) or "server" (not theirs)."""
 
     def __init__(self, sentence: str, fault: Fault = "user") -> None:
@@ -30,33 +30,33 @@ class Refused(ValueError):
 
 
 @contextmanager
-def telling(names: Mapping[Path, str] | None = None) -> Iterator[None]:
-    """Whatever goes wrong inside leaves as `Refused`; what is not the user's fault is logged with its traceback first.
+def user_errors(names: Mapping[Path, str] | None = None) -> Iterator[None]:
+    """Whatever goes wrong inside leaves as `UserFacingError`; what is not the user's fault is logged with its traceback first.
 
     names: what the user calls the files that a sentence may mention, as {path: "The recording"}.
     """
     try:
         yield
-    except Refused:
+    except UserFacingError:
         raise
     except Exception as error:
-        raise refusal(error, names or {}) from error
+        raise user_facing(error, names or {}) from error
 
 
-def refusal(error: Exception, names: Mapping[Path, str]) -> Refused:
+def user_facing(error: Exception, names: Mapping[Path, str]) -> UserFacingError:
     """The error as the user is told it."""
-    if isinstance(error, Busy):
-        return Refused(_line(error), "busy")
+    if isinstance(error, QueueFullError):
+        return UserFacingError(_line(error), "busy")
     if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _memory(error):
-        return Refused(_without_folders(_line(error), names))
+        return UserFacingError(_without_folders(_line(error), names))
     logging.error("a request failed", exc_info=error)
-    if isinstance(error, Stopped):
-        return Refused(_line(error), "server")
+    if isinstance(error, EngineDeadError):
+        return UserFacingError(_line(error), "server")
     if _memory(error):
-        return Refused(MEMORY, "server")
+        return UserFacingError(OUT_OF_MEMORY, "server")
     if isinstance(error, OSError):  # of this machine, not of the user's: a full disk, a lost connection
-        return Refused(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
-    return Refused(MISTAKE, "server")
+        return UserFacingError(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
+    return UserFacingError(SERVER_ERROR, "server")
 
 
 def _memory(error: Exception) -> bool:
@@ -65,7 +65,7 @@ def _memory(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or MISTAKE
+    return " ".join(str(error).split()) or SERVER_ERROR
 
 
 def _without_folders(words: str, names: Mapping[Path, str]) -> str:

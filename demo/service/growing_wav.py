@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 
-class Growing:
+class GrowingWav:
     """One take on its way into the session's folder."""
 
     def __init__(self, sessions: Sessions, session: Session, total: float, title: str, seed: int) -> None:

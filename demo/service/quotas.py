@@ -6,25 +6,25 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from demo.service.errors import Refused
+from demo.service.errors import UserFacingError
 from demo.service.take_events import cancel
 
 if TYPE_CHECKING:
-    from llama.serving.request import Ticket
+    from llama.serving.request import Request
 
-MOST_OPEN = 16  # answers of one caller that are worked at or wait; the engine holds 80 of all callers
-MOST_AT = 48  # of all callers at one address, which may be those behind a proxy, or one who takes a new name for each request
+MAX_PER_CALLER = 16  # answers of one caller that are worked at or wait; the engine holds 80 of all callers
+MAX_PER_ADDRESS = 48  # of all callers at one address, which may be those behind a proxy, or one who takes a new name for each request
 
 
-class Shares:
+class ConcurrencyLimiter:
     """The tickets under way, by caller and by address. May be used from any thread."""
 
-    def __init__(self, most: int = MOST_OPEN, most_at: int = MOST_AT) -> None:
+    def __init__(self, most: int = MAX_PER_CALLER, most_at: int = MAX_PER_ADDRESS) -> None:
         self._most, self._most_at, self._guard = most, most_at, threading.Lock()
-        self._open: list[tuple[str, str, Ticket]] = []
+        self._open: list[tuple[str, str, Request]] = []
 
-    def take(self, caller: str, payer: str, wanted: Sequence[Callable[[], Ticket]]) -> tuple[Ticket, ...]:
-        """Submits all that is wanted, or nothing. Raises `Refused` where that is more than one share.
+    def take(self, caller: str, payer: str, wanted: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
+        """Submits all that is wanted, or nothing. Raises `UserFacingError` where that is more than one share.
 
         caller: who asks, by names that a client may choose. payer: the address they come from, which it may not (empty: none).
         """
@@ -40,12 +40,12 @@ class Shares:
 
 def _fits(held: int, wanted: int, most: int, whose: str) -> None:
     if held + wanted > most:
-        raise Refused(f"{held} {whose} are under way and {wanted} more would be too many, the most is {most}; "
+        raise UserFacingError(f"{held} {whose} are under way and {wanted} more would be too many, the most is {most}; "
                       "wait until some have ended, or stop some.", "busy")
 
 
-def _all_or_none(wanted: Sequence[Callable[[], Ticket]]) -> tuple[Ticket, ...]:
-    tickets: list[Ticket] = []
+def _all_or_none(wanted: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
+    tickets: list[Request] = []
     try:
         for submit in wanted:
             tickets.append(submit())

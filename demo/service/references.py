@@ -50,7 +50,7 @@ READ = 400  # characters that the rules look at: who refers to something does so
 
 @dataclass(frozen=True)
 class Rule:
-    leans: bool
+    refers_to_earlier: bool
     example: str  # a sentence that this rule decides
     patterns: tuple[str, ...]  # one of them is found in the message
 
@@ -166,10 +166,10 @@ REWORDED = (
 )  # fmt: skip
 
 
-def leans(text: str) -> bool:
+def refers_to_earlier(text: str) -> bool:
     """Whether the words refer to something heard (or, where only that was given, seen) before."""
     decided = ruled(text)
-    return decided is not None and decided.leans
+    return decided is not None and decided.refers_to_earlier
 
 
 def ruled(text: str) -> Rule | None:

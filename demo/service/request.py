@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from demo.service.conversation import Conversation, Piece
     from demo.service.uploads import Upload
     from llama.dialogue import Turn
-    from llama.serving.request import Ticket
+    from llama.serving.request import Request
 
-TAKES = 8  # of one request at most
-LONGEST_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer
-SEEDS = 2**31
+MAX_TAKES = 8  # of one request at most
+MAX_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer
+SEED_RANGE = 2**31
 STOPPED = "The server stopped before this answer was whole; ask again."
-NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}
+MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Settings:
     fit: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.takes, bool) or self.takes not in range(1, TAKES + 1):
-            raise ValueError(f"takes {self.takes!r} is out of range; give a whole number from 1 to {TAKES}.")
+        if isinstance(self.takes, bool) or self.takes not in range(1, MAX_TAKES + 1):
+            raise ValueError(f"takes {self.takes!r} is out of range; give a whole number from 1 to {MAX_TAKES}.")
 
     def options(self) -> tuple[GenerationOptions, ...]:
         """One a take."""
         given = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
         whole = {name: _whole(value) for name, value in given.items() if value is not None}
-        first = GenerationOptions(**({"seed": secrets.randbelow(SEEDS)} | whole))
+        first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | whole))
         return tuple(replace(first, seed=first.seed + take) for take in range(int(self.takes)))
 
 
@@ -61,7 +61,7 @@ def _whole(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Sounding:
+class MusicProgress:
     """A sound under way: the seed of its take, and its address, at which it grows."""
 
     seed: int
@@ -84,7 +84,7 @@ class Update:
     ahead: int = 0
     pieces: tuple[Piece, ...] = ()
     referred: str | None = None
-    stream: tuple[Sounding, ...] = ()
+    stream: tuple[MusicProgress, ...] = ()
     conversation: Conversation | None = None
     answers: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -92,7 +92,7 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SubmittedRequest:
     """A request that the engine has taken: one ticket and one options a take."""
 
     said: str
@@ -100,11 +100,11 @@ class Asked:
     turn: Turn
     referred: str | None
     options: tuple[GenerationOptions, ...]
-    tickets: tuple[Ticket, ...]
+    tickets: tuple[Request, ...]
 
     @property
     def names(self) -> Mapping[Path, str]:
-        return {upload.path: upload.name or NAMES[upload.kind] for upload in self.uploads}
+        return {upload.path: upload.name or MEDIA_NAMES[upload.kind] for upload in self.uploads}
 
     def cancel(self) -> None:
         """Stops the work of every take; what has ended stays as it is."""

@@ -11,33 +11,33 @@ from llama.generation import Done
 
 if TYPE_CHECKING:
     from llama.generation import Event
-    from llama.serving.request import Ticket
+    from llama.serving.request import Request
 
 
 @dataclass(frozen=True)
-class Heard:
+class TakeEvent:
     """What take number `take` has to tell: an event, the error that ended it, or None at its end."""
 
     take: int
     event: Event | Exception | None
 
 
-def follow(tickets: Sequence[Ticket], put: Callable[[Heard], None]) -> None:
+def follow(tickets: Sequence[Request], put: Callable[[TakeEvent], None]) -> None:
     """Hands on every event of every ticket as it comes; the last of each is an error, or None.
 
-    put: takes one `Heard`, from any thread, and neither waits nor raises: the engine's own threads call it.
+    put: takes one `TakeEvent`, from any thread, and neither waits nor raises: the engine's own threads call it.
     """
     for take, ticket in enumerate(tickets):
         ticket.follow(partial(_hand_on, put, take))
 
 
-def _hand_on(put: Callable[[Heard], None], take: int, event: Event | Exception | None) -> None:
-    put(Heard(take, event))
+def _hand_on(put: Callable[[TakeEvent], None], take: int, event: Event | Exception | None) -> None:
+    put(TakeEvent(take, event))
     if isinstance(event, Done):
-        put(Heard(take, None))
+        put(TakeEvent(take, None))
 
 
-def cancel(tickets: Sequence[Ticket]) -> None:
+def cancel(tickets: Sequence[Request]) -> None:
     """Stops the work of all of them; what has ended stays as it is."""
     for ticket in tickets:
         ticket.cancel()

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from demo.service.conversation import Conversation, Exchange, Piece
-from demo.service.errors import Refused
-from demo.service.growing_wav import Growing
-from demo.service.request import STOPPED, Asked, Sounding, Update
-from demo.service.take_events import Heard
+from demo.service.errors import UserFacingError
+from demo.service.growing_wav import GrowingWav
+from demo.service.request import STOPPED, MusicProgress, SubmittedRequest, Update
+from demo.service.take_events import TakeEvent
 from llama.generation import Done, Event, MusicChunk, Progress, TextDelta
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class Take:
     words: str = ""
     made: float = 0.0  # seconds
     begun: bool = False  # the music
-    growing: Growing | None = None
+    growing: GrowingWav | None = None
     reply: Reply | None = None
     piece: Piece | None = None
 
 
-class Run:
+class TakeProgress:
     """All takes of one request, in the session it came from. clock: seconds that only grow."""
 
-    def __init__(self, asked: Asked, session: Session, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(self, asked: SubmittedRequest, session: Session, sessions: Sessions, clock: Callable[[], float]) -> None:
         self._asked, self._session, self._sessions, self._clock = asked, session, sessions, clock
         self._takes = [Take(one.seed, one.seconds) for one in asked.options]
         self._open = len(self._takes)
@@ -49,7 +49,7 @@ class Run:
     def whole(self) -> bool:
         return all(take.reply is not None for take in self._takes)
 
-    def take_in(self, heard: Sequence[Heard]) -> None:
+    def take_in(self, heard: Sequence[TakeEvent]) -> None:
         for one in heard:
             if isinstance(one.event, Exception):
                 raise one.event
@@ -67,7 +67,7 @@ class Run:
         elif isinstance(event, Progress):
             take.begun, take.made, take.total = True, max(take.made, event.made), event.total
         elif isinstance(event, MusicChunk):
-            take.growing = take.growing or Growing(self._sessions, self._session, take.total, self._asked.said, take.seed)
+            take.growing = take.growing or GrowingWav(self._sessions, self._session, take.total, self._asked.said, take.seed)
             take.growing.add(event.music)
             take.begun, take.made = True, max(take.made, take.growing.seconds)
         elif isinstance(event, Done):
@@ -78,7 +78,7 @@ class Run:
         if reply.music is None:
             return
         take.begun, take.made, take.total = True, reply.music.seconds, reply.music.seconds
-        take.growing = take.growing or Growing(self._sessions, self._session, take.total, self._asked.said, take.seed)
+        take.growing = take.growing or GrowingWav(self._sessions, self._session, take.total, self._asked.said, take.seed)
         sound = take.growing.finish(reply.music, reply.score)
         take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score)
 
@@ -93,7 +93,7 @@ class Run:
             0 if any(take.words or take.begun for take in takes) else min(ticket.ahead for ticket in self._asked.tickets),
             tuple(take.piece for take in takes if take.piece is not None),
             self._asked.referred,
-            tuple(Sounding(take.seed, take.growing.address) for take in takes if take.growing is not None and take.reply is None),
+            tuple(MusicProgress(take.seed, take.growing.address) for take in takes if take.growing is not None and take.reply is None),
             answers=tuple(take.words for take in takes),
             seeds=tuple(take.seed for take in takes),
         )
@@ -107,7 +107,7 @@ class Run:
 
     def last(self, conversation: Conversation) -> Update:
         if not self.whole:
-            raise Refused(STOPPED, "server")
+            raise UserFacingError(STOPPED, "server")
         update = self.update()
         exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
         return replace(update, left=None, conversation=conversation.with_(exchange))

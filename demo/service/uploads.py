@@ -90,14 +90,14 @@ def _read(file: Path, shown: str, limits: Limits) -> bytes:
 
 def check_room(folder: Path, more: int, limits: Limits) -> None:
     """Raises ValueError where a session's files, and so many bytes more, are more than one session may keep."""
-    held = _held(folder)
+    held = folder_size(folder)
     if held + more > limits.session_bytes:
         most = limits.session_bytes / MEGABYTE
         raise ValueError(f"The files of this conversation would have {(held + more) / MEGABYTE:.1f} MB, at most {most:g} MB are kept; "
                          "begin a new one.")
 
 
-def _held(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
     """Bytes of what lies in a folder. Others may delete it meanwhile: what is gone takes no room."""
     total = 0
     with suppress(FileNotFoundError):

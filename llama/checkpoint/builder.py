@@ -21,7 +21,7 @@ from llama.modules.transformer import GATE_START
 from llama.mumu_model import MuMuModel
 
 EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
-NEW_ROW_SPREAD = 0.1  # of the rows' own spread: new tokens start near the mean word, and apart from each other
+AUDIO_TOKEN_ROW_STD = 0.1  # of the rows' own spread: new tokens start near the mean word, and apart from each other
 
 State = dict[str, Tensor]
 ModelT = TypeVar("ModelT", bound=MuMuModel)
@@ -55,9 +55,9 @@ def assemble(
         model = model_class(config)
     _place_all(model, state, lambda name: torch.float32 if precise and precise(name) else dtype, device)
     with seeded(0):
-        _start_gates(model)
+        _init_gates(model)
         if start:
-            _start_missing(model, config)
+            _init_missing(model, config)
     _restore_buffers(model, config)
     missing = [name for name, value in model.named_parameters() if value.is_meta]
     if missing:
@@ -77,7 +77,7 @@ def cast(value: Tensor, dtype: Dtype, device: torch.device) -> Tensor:
     return value.to(device=device, dtype=dtype if dtype and value.is_floating_point() else value.dtype)
 
 
-def put(model: nn.Module, name: str, value: Tensor) -> None:
+def set_parameter(model: nn.Module, name: str, value: Tensor) -> None:
     """Makes `value` the parameter or buffer `name`."""
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
@@ -100,10 +100,10 @@ def _place_all(model: nn.Module, state: State, dtype: Callable[[str], Dtype], de
                 f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
                 "give the params.json and component folders that belong to it."
             )
-        put(model, name, cast(value, dtype(name), device))
+        set_parameter(model, name, cast(value, dtype(name), device))
 
 
-def attach(
+def attach_components(
     model: ModelT,
     tokenizer: Tokenizer | None,
     parts: Mapping[str, Any],
@@ -113,7 +113,7 @@ def attach(
     merge: bool,
 ) -> ModelT:
     """The neighbours into their places, all on the model's device. Raises ValueError for an index that does not fit."""
-    check_neighbours(model.config, neighbours)
+    check_prototypes(model.config, neighbours)
     for part in (*parts.values(), decoder):
         if part is not None:
             part.to(device=model.device, dtype=dtype)
@@ -141,7 +141,7 @@ def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
         )
 
 
-def check_neighbours(config: MuMuConfig, neighbours: PrototypeIndex | None) -> None:
+def check_prototypes(config: MuMuConfig, neighbours: PrototypeIndex | None) -> None:
     """Raises ValueError if the index is not of the audio features that the model draws towards it."""
     if neighbours is None:
         return
@@ -158,25 +158,25 @@ def check_neighbours(config: MuMuConfig, neighbours: PrototypeIndex | None) -> N
 # -- what training starts from nothing ------------------------------------------------------------------------------
 
 
-def _start_gates(model: MuMuModel) -> None:
+def _init_gates(model: MuMuModel) -> None:
     for block in model.llama.layers:
         gate = block.attention.gate
         if gate.is_meta:
-            put(block.attention, "gate", torch.full(gate.shape, GATE_START, dtype=model.dtype))
+            set_parameter(block.attention, "gate", torch.full(gate.shape, GATE_START, dtype=model.dtype))
 
 
-def _start_missing(model: MuMuModel, config: MuMuConfig) -> None:
+def _init_missing(model: MuMuModel, config: MuMuConfig) -> None:
     dim = config.llama.dim
     for modality in MODALITIES:
         sizes = config.adapter(modality)
         _fill(model.adapters[modality], partial(UnderstandingAdapter, sizes, dim), model.dtype)
         query = model.prefix_query[modality]
         if query.is_meta:
-            put(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
+            set_parameter(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
     _fill(model.output_projector, partial(OutputProjector, config.projector, dim), model.dtype)
     for part in model.llama.modules():
         if isinstance(part, LoRALinear):
-            _start_lora(part, model.dtype)
+            _init_lora(part, model.dtype)
 
 
 def _fill(part: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
@@ -185,10 +185,10 @@ def _fill(part: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -
     if missing:
         fresh = dict(build().named_parameters())
         for name in missing:
-            put(part, name, fresh[name].detach().to(dtype))
+            set_parameter(part, name, fresh[name].detach().to(dtype))
 
 
-def _start_lora(part: LoRALinear, dtype: torch.dtype) -> None:
+def _init_lora(part: LoRALinear, dtype: torch.dtype) -> None:
     if part.l1 is not None and part.l1.is_meta:
         part.l1 = nn.Parameter((torch.randn(part.l1.shape) * part.l1.shape[1] ** -0.5).to(dtype))
     for name in ("l2", "bias"):
@@ -204,15 +204,15 @@ def _restore_buffers(model: MuMuModel, config: MuMuConfig) -> None:
         if lost:
             fresh = dict(UnderstandingAdapter(config.adapter(modality), 1).named_buffers())
             for name in lost:
-                put(model.adapters[modality], name, fresh[name])
+                set_parameter(model.adapters[modality], name, fresh[name])
 
 
-def add_audio_rows(state: State, base_vocab: int) -> None:
+def add_audio_token_rows(state: State, base_vocab: int) -> None:
     """Eight rows more for a base LLaMA's words, each near the mean row and unlike the others; published names."""
     with seeded(0):
         for name in (EMBEDDINGS, OUTPUT):
             rows = state[name]
             if rows.shape[0] == base_vocab:
                 words = rows.float()
-                new = words.mean(dim=0) + NEW_ROW_SPREAD * words.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
+                new = words.mean(dim=0) + AUDIO_TOKEN_ROW_STD * words.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
                 state[name] = torch.cat([rows, new.to(rows.dtype)])

@@ -10,12 +10,12 @@ import torch
 
 from llama.checkpoint.builder import State
 from llama.checkpoint.key_mapping import (
-    NEIGHBOURS,
+    COMPONENT_PREFIXES,
     to_published,
 )
 from llama.checkpoint.llama_weights import CHECKLIST, verify_checklist
 from llama.checkpoint.loading import load_model
-from llama.checkpoint.pretrained import from_pretrained, is_own, own_state, save_pretrained, separate
+from llama.checkpoint.pretrained import from_pretrained, is_native, save_pretrained, trainable_state, unshare_tensors
 from llama.checkpoint.source import ModelSource
 from llama.config import ENCODERS
 from llama.mumu_model import MuMuModel
@@ -26,11 +26,11 @@ def published_state(model: MuMuModel) -> State:
 
     Raises ValueError for adapters or decoders that the published form cannot hold.
     """
-    state = to_published(own_state(model))
+    state = to_published(trainable_state(model))
     parts = {**{name: getattr(model, name) for name in ENCODERS.values()}, "decoder": model.music_decoder}
     for name, part in parts.items():
         if part is not None and hasattr(part, "export_state"):
-            state.update({NEIGHBOURS[name] + key: value for key, value in part.export_state().items()})
+            state.update({COMPONENT_PREFIXES[name] + key: value for key, value in part.export_state().items()})
     return state
 
 
@@ -39,7 +39,7 @@ def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None
     path = Path(file)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
-    state = separate(published_state(model), dtype)
+    state = unshare_tensors(published_state(model), dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -67,9 +67,9 @@ def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype 
 def verify(folder: str) -> str:
     """One sentence on what was checked. Raises ValueError or FileNotFoundError for what is damaged or missing."""
     path = Path(folder)
-    if path.is_dir() and is_own(path):
+    if path.is_dir() and is_native(path):
         model = from_pretrained(path, dtype="stored", merge_lora=False, model_class=MuMuModel)
-        return f"{path}: all {len(own_state(model))} weights and their neighbours fit config.json."
+        return f"{path}: all {len(trainable_state(model))} weights and their neighbours fit config.json."
     places = [place for place in (path, *sorted(path.glob("*"))) if (place / CHECKLIST).is_file()]
     if not places:
         raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no folder of ours; give LLaMA's as Meta delivered it.")

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from llama.checkpoint.builder import OUTPUT, State
-from llama.checkpoint.pretrained import own_state, separate
+from llama.checkpoint.pretrained import trainable_state, unshare_tensors
 from llama.checkpoint.readers import read_safetensors
 from llama.checkpoint.source import FIELDS, PATHS
 from llama.config import AUDIO_TOKENS, MuMuConfig
@@ -26,15 +26,15 @@ from llama.files import _replace, write_text
 from llama.modules.lora import LoRALinear
 from llama.mumu_model import MuMuModel
 
-NEW_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output map, where they train without the rest of it
+AUDIO_TOKEN_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output map, where they train without the rest of it
 ORIGIN, WEIGHTS = "origin.json", "weights.safetensors"
 FORMAT = 1
-BASE = (*FIELDS, "dtype")
-FREE = ("decoder.path", "llama.max_seq_len")  # a base may differ in these: no weight has their size
+BASE_FIELDS = (*FIELDS, "dtype")
+IGNORED_FIELDS = ("decoder.path", "llama.max_seq_len")  # a base may differ in these: no weight has their size
 
 
 @dataclass(frozen=True)
-class Origin:
+class BaseReference:
     """What the weights lie over, and how they came about.
 
     base: arguments of `llama.load`. sizes: of the base. folder: where this was read; near: the base's paths
@@ -53,12 +53,12 @@ class Origin:
 # -- reading and writing ------------------------------------------------------------------------------------------
 
 
-def is_overlay(folder: str | Path) -> bool:
+def is_delta(folder: str | Path) -> bool:
     """Whether `folder` is one that training wrote; damaged ones are, too, so that reading can say what they lack."""
     return (Path(folder) / ORIGIN).is_file()
 
 
-def write_overlay(folder: str | Path, state: State, origin: Origin) -> None:
+def write_delta(folder: str | Path, state: State, origin: BaseReference) -> None:
     """Writes both files, each whole or not at all. Raises OSError in one sentence where the disk does not take them."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -68,20 +68,20 @@ def write_overlay(folder: str | Path, state: State, origin: Origin) -> None:
 
 def write_tensors(file: Path, state: State) -> None:
     """A safetensors file, whole or not at all."""
-    _replace(file, lambda partial: save_file(separate(state, None), partial, metadata={"format": "pt"}))
+    _replace(file, lambda partial: save_file(unshare_tensors(state, None), partial, metadata={"format": "pt"}))
 
 
-def read_overlay(folder: str | Path) -> tuple[State, Origin]:
+def read_delta(folder: str | Path) -> tuple[State, BaseReference]:
     """(weights on the CPU, origin). Raises FileNotFoundError or ValueError naming what is missing or damaged."""
-    origin = read_origin(folder)
+    origin = read_base_reference(folder)
     file = Path(folder) / WEIGHTS
     if not file.is_file():
         raise FileNotFoundError(f"{folder} has an {ORIGIN} but no {WEIGHTS}; copy the folder again, or give another checkpoint.")
     return read_safetensors(file), origin
 
 
-def read_origin(folder: str | Path) -> Origin:
-    """origin.json alone. Raises FileNotFoundError or ValueError as `read_overlay` does."""
+def read_base_reference(folder: str | Path) -> BaseReference:
+    """origin.json alone. Raises FileNotFoundError or ValueError as `read_delta` does."""
     file = Path(folder) / ORIGIN
     if not file.is_file():
         raise FileNotFoundError(f"There is no {ORIGIN} in {folder}; give a folder that training wrote, such as OUTPUT_DIR/last.")
@@ -89,15 +89,15 @@ def read_origin(folder: str | Path) -> Origin:
         raw = json.loads(file.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']}, this code reads {FORMAT}")
-        if strange := [name for name in raw["base"] if name not in BASE]:
+        if strange := [name for name in raw["base"] if name not in BASE_FIELDS]:
             raise ValueError(f"its base has {strange[0]!r}, which is no argument of load")
         sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
-        return Origin(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
+        return BaseReference(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: JSON, but another table
         raise ValueError(f"{file} is damaged or not ours ({error}); copy the folder again.") from error
 
 
-def _to_json(origin: Origin, folder: Path) -> str:
+def _to_json(origin: BaseReference, folder: Path) -> str:
     base = {name: _plain(name, value) for name, value in origin.base.items() if value is not None}
     local = {name: value for name, value in base.items() if name in PATHS and os.path.isabs(value)}
     table = {
@@ -118,7 +118,7 @@ def _plain(name: str, value: Any) -> str:
 # -- the base -----------------------------------------------------------------------------------------------------
 
 
-def base_arguments(origin: Origin, given: Mapping[str, Any]) -> dict[str, Any]:
+def base_arguments(origin: BaseReference, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `load` for the base, joined with those that the caller gave for the whole (None: not given).
 
     Raises ValueError for one that contradicts the recorded base or for bases in a circle, FileNotFoundError for a base
@@ -134,7 +134,7 @@ def base_arguments(origin: Origin, given: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _found(origin: Origin, name: str, asked: Mapping[str, Any]) -> Any:
+def _found(origin: BaseReference, name: str, asked: Mapping[str, Any]) -> Any:
     written = origin.base[name]
     places = [written, *(os.path.join(origin.folder, near) for near in (written, origin.near.get(name)) if near is not None)]
     found = next((place for place in places if os.path.exists(place)), None) if name in PATHS else written
@@ -153,7 +153,7 @@ def _same(one: Any, other: Any) -> bool:
     return str(one) == str(other) or os.path.realpath(one) == os.path.realpath(other)
 
 
-def _gone(origin: Origin, name: str) -> str:
+def _gone(origin: BaseReference, name: str) -> str:
     elsewhere = "" if name == "model" else f"give its new place as {name}, or "
     return (
         f"The weights in {origin.folder} lie over {name} {origin.base[name]}, which is not there; "
@@ -161,21 +161,21 @@ def _gone(origin: Origin, name: str) -> str:
     )
 
 
-def _refuse_circles(origin: Origin, model: Any) -> None:
+def _refuse_circles(origin: BaseReference, model: Any) -> None:
     seen = {os.path.realpath(origin.folder)}
-    while model is not None and is_overlay(model):
+    while model is not None and is_delta(model):
         if os.path.realpath(model) in seen:
             raise ValueError(f"The base of {origin.folder} leads back to {model}; name its true base in {origin.folder / ORIGIN}.")
         seen.add(os.path.realpath(model))
-        inner = read_origin(model)
+        inner = read_base_reference(model)
         model = _found(inner, "model", {}) if "model" in inner.base else None
 
 
-def check_sizes(origin: Origin, found: MuMuConfig) -> None:
+def check_sizes(origin: BaseReference, found: MuMuConfig) -> None:
     """Raises ValueError naming the first size in which the base differs from the one that was trained over."""
     ours, theirs = dict(_flat(dataclasses.asdict(origin.sizes))), dict(_flat(dataclasses.asdict(found)))
     for name, size in ours.items():
-        if name not in FREE and theirs[name] != size:
+        if name not in IGNORED_FIELDS and theirs[name] != size:
             raise ValueError(
                 f"{origin.folder} was trained over a model with {name} {size}, but its base has {theirs[name]}: a checkpoint "
                 "of another size; name the base it was trained over."
@@ -190,7 +190,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def check_origin(origin: Origin, stage: int, preset: str, folder: str | Path | None = None) -> None:
+def check_base_reference(origin: BaseReference, stage: int, preset: str, folder: str | Path | None = None) -> None:
     """Raises ValueError where a run of `stage` with `preset` cannot resume what `origin` tells of.
 
     folder: what the sentence names; None where the origin was read from.
@@ -208,10 +208,10 @@ def check_origin(origin: Origin, stage: int, preset: str, folder: str | Path | N
         )
 
 
-def check_base(origin: Origin, mine: Origin) -> None:
+def check_base(origin: BaseReference, mine: BaseReference) -> None:
     """Raises ValueError where a run over `mine` cannot resume what lies over the base of `origin`."""
     check_sizes(origin, mine.sizes)
-    for name in BASE:
+    for name in BASE_FIELDS:
         theirs, asked = origin.base.get(name), mine.base.get(name)
         if (theirs is None) != (asked is None) or (theirs is not None and not _same(theirs, asked)):
             raise ValueError(
@@ -224,7 +224,7 @@ def check_base(origin: Origin, mine: Origin) -> None:
 
 
 @torch.no_grad()
-def apply_overlay(model: MuMuModel, state: State) -> None:
+def apply_delta(model: MuMuModel, state: State) -> None:
     """Lays trained weights over the model's, each in the type and on the device of the one it replaces.
 
     A model with merged LoRA is merged anew. Raises ValueError naming a weight that the model has no place for; then
@@ -233,12 +233,12 @@ def apply_overlay(model: MuMuModel, state: State) -> None:
     merged = any(isinstance(part, LoRALinear) and part.merged for part in model.modules())
     if merged:
         model.unmerge_lora()
-    own = own_state(model)
-    own[NEW_ROWS] = own[OUTPUT][-AUDIO_TOKENS:]
+    own = trainable_state(model)
+    own[AUDIO_TOKEN_ROWS] = own[OUTPUT][-AUDIO_TOKENS:]
     try:
         for name, value in state.items():
             _check(name, value, own)
-        for name in sorted(state, key=lambda one: one == NEW_ROWS):  # the rows after the map that they are part of
+        for name in sorted(state, key=lambda one: one == AUDIO_TOKEN_ROWS):  # the rows after the map that they are part of
             own[name].copy_(state[name])
     finally:
         if merged:

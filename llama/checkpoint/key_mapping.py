@@ -18,8 +18,8 @@ from llama.config import MODALITIES, AdapterConfig, LlamaConfig, MuMuConfig, Pro
 
 State = dict[str, Tensor]
 
-NEIGHBOURS = {"mert": "mert_model.", "vit": "vit_model.", "vivit": "vivit_model.", "decoder": "generation_model."}
-BRIDGES = {"audio": "mu_mert", "image": "iu_vit", "video": "iu_vivit"}
+COMPONENT_PREFIXES = {"mert": "mert_model.", "vit": "vit_model.", "vivit": "vivit_model.", "decoder": "generation_model."}
+ADAPTER_PREFIXES = {"audio": "mu_mert", "image": "iu_vit", "video": "iu_vivit"}
 PREFIX_QUERY = "prefix_query.weight"  # [3 Q, D]: one row a layer; ours is [Q, 1, D] for each modality
 BLOCKS = 3
 
@@ -31,7 +31,7 @@ def _table() -> Iterator[tuple[str, str]]:
             for low in ("l1", "l2"):
                 yield f"llama.layers.{{}}.{part}.lora_{weight}_{low}.weight", f"llama.layers.{{}}.{part}.{weight}.{low}"
     yield "llama.{}", "llama.{}"
-    for modality, bridge in BRIDGES.items():
+    for modality, bridge in ADAPTER_PREFIXES.items():
         ours = f"adapters.{modality}"
         yield f"{bridge}_agg.{{}}", f"{ours}.mix.{{}}"
         yield f"{bridge}_proj.{{}}", f"{ours}.project.0.{{}}"
@@ -55,7 +55,7 @@ def _rules(pairs: Iterator[tuple[str, str]]) -> list[tuple[re.Pattern[str], str]
     return [(re.compile(re.escape(source).replace(r"\{\}", "(.+)")), target) for source, target in pairs]
 
 
-TO_OWN = _rules((published, ours) for published, ours in TABLE)
+TO_INTERNAL = _rules((published, ours) for published, ours in TABLE)
 TO_PUBLISHED = _rules((ours, published) for published, ours in TABLE)
 
 
@@ -66,9 +66,9 @@ def _translate(name: str, rules: list[tuple[re.Pattern[str], str]], kind: str) -
     raise ValueError(f"The weight {name} is not part of {kind}; give a checkpoint of MuMu-LLaMA or M2UGen.")
 
 
-def own_name(name: str) -> str:
+def internal_name(name: str) -> str:
     """A published name -> ours. Raises ValueError naming it if it is unknown."""
-    return _translate(name, TO_OWN, "the published model")
+    return _translate(name, TO_INTERNAL, "the published model")
 
 
 def published_name(name: str) -> str:
@@ -76,7 +76,7 @@ def published_name(name: str) -> str:
     return _translate(name, TO_PUBLISHED, "this model's published form")
 
 
-OLD_NAMES = (
+LEGACY_KEYS = (
     (re.compile(r"^module\."), ""),  # left by data-parallel training, at the front only
     (re.compile(r"^iu_vit_(rnn|attention)\."), r"iu_vivit_\1."),
     (re.compile(r"^(mert_model\..*)\.weight_g$"), r"\1.parametrizations.weight.original0"),
@@ -87,28 +87,28 @@ OLD_NAMES = (
 UNUSED = re.compile(r"^llama\.rope\.freqs$|\.rotary_emb\.inv_freq$")  # recomputed, never read
 
 
-def normalise(raw: Mapping[str, Any]) -> State:
+def rename_legacy_keys(raw: Mapping[str, Any]) -> State:
     """Names of older releases and of wrapped models -> the published names."""
     state: State = {}
     for name, value in raw.items():
-        for old, new in OLD_NAMES:
+        for old, new in LEGACY_KEYS:
             name = old.sub(new, name)
         if not UNUSED.search(name):
             state[name] = value
     return state
 
 
-def take_neighbours(state: State) -> dict[str, State]:
+def split_components(state: State) -> dict[str, State]:
     """Moves the frozen neighbours' weights out of `state`, each family under its own names."""
     found: dict[str, State] = {}
-    for kind, prefix in NEIGHBOURS.items():
+    for kind, prefix in COMPONENT_PREFIXES.items():
         names = [name for name in state if name.startswith(prefix)]
         if names:
             found[kind] = {name.removeprefix(prefix): state.pop(name) for name in names}
     return found
 
 
-def to_own(state: State) -> State:
+def to_internal(state: State) -> State:
     """Published weights (without the neighbours) -> ours; `state` is emptied, so that nothing is held twice."""
     own: State = {}
     for name in list(state):
@@ -116,12 +116,12 @@ def to_own(state: State) -> State:
         if name == PREFIX_QUERY:
             own.update(_split_queries(value))
         else:
-            own[own_name(name)] = value
+            own[internal_name(name)] = value
     return own
 
 
 def to_published(state: Mapping[str, Tensor]) -> State:
-    """Inverse of `to_own`. Raises ValueError for what the published form cannot hold."""
+    """Inverse of `to_internal`. Raises ValueError for what the published form cannot hold."""
     queries = [state[f"prefix_query.{modality}"] for modality in MODALITIES]
     if any(query.shape[1] != 1 for query in queries):
         raise ValueError("An adapter with several prompt positions has no published form; save the model in its own format.")
@@ -193,7 +193,7 @@ def _agree(params: Mapping[str, Any], found: Mapping[str, int]) -> None:
 
 def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfig) -> AdapterConfig:
     """One adapter's sizes; `base` where the checkpoint does not hold it."""
-    bridge = BRIDGES[modality]
+    bridge = ADAPTER_PREFIXES[modality]
     if f"{bridge}_proj.weight" not in state or f"{bridge}_agg.weight" not in state:
         return base
     recurrent = state.get(f"{bridge}_rnn.weight_ih_l0")

@@ -15,23 +15,23 @@ from llama.checkpoint.builder import (
     EMBEDDINGS,
     ModelT,
     State,
-    add_audio_rows,
+    add_audio_token_rows,
     assemble,
-    attach,
+    attach_components,
     check_decoder,
     check_tokenizer,
 )
-from llama.checkpoint.delta import apply_overlay, base_arguments, check_sizes, is_overlay, read_overlay
+from llama.checkpoint.delta import apply_delta, base_arguments, check_sizes, is_delta, read_delta
 from llama.checkpoint.key_mapping import (
-    BRIDGES,
-    NEIGHBOURS,
+    ADAPTER_PREFIXES,
+    COMPONENT_PREFIXES,
     infer_config,
-    normalise,
-    take_neighbours,
-    to_own,
+    rename_legacy_keys,
+    split_components,
+    to_internal,
 )
 from llama.checkpoint.llama_weights import LAYOUTS, LlamaFolder, verify_checklist
-from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, from_pretrained, is_own
+from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, from_pretrained, is_native
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
 from llama.checkpoint.source import ModelSource
 from llama.config import DECODERS, AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
@@ -57,10 +57,10 @@ def load_model(
     if source.music_decoder not in (None, *DECODERS):
         raise ValueError(f"music_decoder {source.music_decoder!r} is unknown; choose musicgen or audioldm2.")
     place, model = device_named(device), source.model
-    if model is not None and is_overlay(model):
-        return _load_over(source, model_class, place, dtype, merge_lora, verify, precise)
-    if model is not None and is_own(model):
-        _refuse_for_own(source, verify)
+    if model is not None and is_delta(model):
+        return _load_delta(source, model_class, place, dtype, merge_lora, verify, precise)
+    if model is not None and is_native(model):
+        _refuse_for_native(source, verify)
         return from_pretrained(
             model, place, dtype, merge_lora, music_decoder=source.music_decoder, music_decoder_path=source.music_decoder_path,
             knn_dir=source.knn_dir, precise=precise, model_class=model_class,
@@ -79,16 +79,16 @@ def load_model(
     config = infer_config(state, folder.params, _base_config(parts, decoder, music, source.music_decoder_path))
     check_decoder(config, decoder, music)
     neighbours = PrototypeIndex.read(source.knn_dir) if source.knn_dir else None
-    result = assemble(model_class, config, to_own(state), kind, place, start=model is None, precise=precise)
-    return attach(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+    result = assemble(model_class, config, to_internal(state), kind, place, start=model is None, precise=precise)
+    return attach_components(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
 
 
-def _load_over(
+def _load_delta(
     source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
     precise: Callable[[str], bool] | None,
 ) -> ModelT:
     """Trained weights over their base, before its LoRA is merged."""
-    weights, origin = read_overlay(source.model)
+    weights, origin = read_delta(source.model)
     base = base_arguments(origin, source.given())
     stored = base.pop("dtype", None)
     result = load_model(
@@ -96,11 +96,11 @@ def _load_over(
         verify=verify, precise=precise,
     )  # fmt: skip
     check_sizes(origin, result.config)
-    apply_overlay(result, weights)
+    apply_delta(result, weights)
     return result.merge_lora() if merge_lora else result
 
 
-def _refuse_for_own(source: ModelSource, verify: bool) -> None:
+def _refuse_for_native(source: ModelSource, verify: bool) -> None:
     """Raises ValueError for arguments that would have no effect."""
     model, given = source.model, {"llama_dir": source.llama_dir, **{f"{name}_path": path for name, path in source.component_paths.items()}}
     if useless := [name for name, value in given.items() if value is not None]:
@@ -128,16 +128,16 @@ def _checkpoint_file(path: Path) -> Path:
 def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
     """Published weights under their names of today, and the neighbours' apart."""
     raw = read_safetensors(path) if path.suffix == ".safetensors" else weights_of(read_torch(path), path)
-    state = normalise(raw)
-    bridges = (f"{name}_" for name in BRIDGES.values())
-    known = ("llama.", "prefix_query.", "output_projector.", *NEIGHBOURS.values(), *bridges)
+    state = rename_legacy_keys(raw)
+    bridges = (f"{name}_" for name in ADAPTER_PREFIXES.values())
+    known = ("llama.", "prefix_query.", "output_projector.", *COMPONENT_PREFIXES.values(), *bridges)
     strange = [name for name in state if not name.startswith(known)]
     if strange:
         raise ValueError(
             f"{path} holds the weight {strange[0]}, which the model does not have; "
             "give a checkpoint of MuMu-LLaMA or M2UGen."
         )
-    return state, take_neighbours(state)
+    return state, split_components(state)
 
 
 def _llama_folder(source: ModelSource) -> LlamaFolder:
@@ -162,7 +162,7 @@ def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: b
         base = {f"llama.{name}": value for name, value in folder.read(verify).items() if name != "rope.freqs"}
         for name, value in base.items():
             state.setdefault(name, value)
-        add_audio_rows(state, tokenizer.base_vocab)
+        add_audio_token_rows(state, tokenizer.base_vocab)
     elif verify:
         verify_checklist(folder.weights or folder.root)
     check_tokenizer(tokenizer, state[EMBEDDINGS].shape[0])

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from llama.checkpoint.builder import ModelT, State, assemble, attach, check_decoder, check_tokenizer
+from llama.checkpoint.builder import ModelT, State, assemble, attach_components, check_decoder, check_tokenizer
 from llama.checkpoint.readers import read_safetensors
 from llama.config import COMPONENTS, DecoderSpec, MuMuConfig
 from llama.decoders.audioldm2 import AudioLDM2Decoder
@@ -35,10 +35,10 @@ from llama.mumu_model import MuMuModel
 
 CONFIG, WEIGHTS, TOKENIZER, INDEX = "config.json", "model.safetensors", "tokenizer.model", "knn.index"
 ENCODER_CLASSES: dict[str, type[FrozenEncoder]] = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
-OURS = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder")
+NATIVE_FILES = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder")
 
 
-def is_own(folder: str | Path) -> bool:
+def is_native(folder: str | Path) -> bool:
     """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
     path = Path(folder)
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
@@ -63,7 +63,7 @@ def from_pretrained(
 
     music_decoder_path: for a folder that was saved without its decoder. knn_dir: instead of the folder's own index.
     """
-    path, place = _own_folder(folder), device_named(device)
+    path, place = _native_folder(folder), device_named(device)
     config = _read_config(path / CONFIG)
     if music_decoder not in (None, config.decoder.kind):
         raise ValueError(f"{folder} was trained for {config.decoder.kind}, not {music_decoder}; give music_decoder {config.decoder.kind}.")
@@ -75,14 +75,14 @@ def from_pretrained(
     kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
     model = assemble(model_class, config, state, kind, place, precise=precise)
     parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODER_CLASSES.items()}
-    decoder = _own_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
+    decoder = _native_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
     check_decoder(config, decoder, config.decoder.kind)
     tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
     if tokenizer is not None:
         check_tokenizer(tokenizer, config.llama.vocab_size)
     index = knn_dir or (path if (path / INDEX).is_file() else None)
     neighbours = PrototypeIndex.read(index) if index else None
-    return attach(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+    return attach_components(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
 
 
 def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
@@ -96,7 +96,7 @@ def _read_config(file: Path) -> MuMuConfig:
         raise ValueError(f"{file} is damaged or not ours ({error}); copy or download it again.") from error
 
 
-def _own_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
+def _native_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
     """What lies in the folder; or else the path given now, or when it was saved."""
     if folder.is_dir():
         place: str | Path | None = folder
@@ -109,13 +109,13 @@ def _own_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype
     return AudioLDM2Decoder.from_folder(place, dtype or torch.float32)
 
 
-def _own_folder(folder: str | Path) -> Path:
+def _native_folder(folder: str | Path) -> Path:
     path = Path(folder)
     if path.is_dir():
-        if not is_own(path):
+        if not is_native(path):
             raise ValueError(f"{path} is not a folder that save_pretrained wrote; llama.load reads published checkpoints.")
         return path
-    if not is_own(folder):
+    if not is_native(folder):
         raise FileNotFoundError(f"There is no model folder {path}; give one that save_pretrained wrote, or a hub name.")
     from huggingface_hub import snapshot_download
 
@@ -126,7 +126,7 @@ def _own_folder(folder: str | Path) -> Path:
         raise FileNotFoundError(f"{folder} is no folder, and the hub gave no such model; check name and network.") from error
 
 
-def own_state(model: MuMuModel) -> State:
+def trainable_state(model: MuMuModel) -> State:
     """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
     components = tuple(f"{name}." for name in COMPONENTS)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith(components)}
@@ -144,7 +144,7 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
     any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
     """
     target = Path(os.path.abspath(folder))
-    if target.exists() and not (target.is_dir() and (is_own(target) or not any(target.iterdir()))):
+    if target.exists() and not (target.is_dir() and (is_native(target) or not any(target.iterdir()))):
         raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
@@ -167,13 +167,13 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
 def _keep_others(target: Path, draft: Path) -> None:
     """A model card and the like, which saving knows nothing of."""
     for item in target.iterdir():
-        if item.name not in OURS:
+        if item.name not in NATIVE_FILES:
             (shutil.copytree if item.is_dir() else shutil.copy2)(item, draft / item.name)
 
 
 def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
     (folder / CONFIG).write_text(model.config.to_json() + "\n")
-    save_file(separate(own_state(model), dtype), folder / WEIGHTS)
+    save_file(unshare_tensors(trainable_state(model), dtype), folder / WEIGHTS)
     if model.tokenizer is not None:
         model.tokenizer.save(folder / TOKENIZER)
     for name in ENCODER_CLASSES:
@@ -187,7 +187,7 @@ def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
         faiss.write_index(model.neighbours.index, str(folder / INDEX))
 
 
-def separate(state: State, dtype: torch.dtype | None) -> State:
+def unshare_tensors(state: State, dtype: torch.dtype | None) -> State:
     """Tensors as the file wants them: contiguous, in `dtype`, none sharing memory with another."""
     seen: set[int] = set()
     result = {}

@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from llama.data.mixture import Examples
+from llama.data.mixture import ExampleMixture
 
 # Steps whose examples are sorted by length together, and how much of a length is left to chance. Like lengths are like
 # tasks: on six kinds of data a step of 16 held 5.3 tasks and 21 % padding unsorted, 4.0 and 12 % so, 3.1 and 4 % with 32 and 0.1.
@@ -16,7 +16,7 @@ WINDOW, JITTER = 4, 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class BatchSampler:
     """The order of `examples` for a seed: what every process reads in every step."""
 
     lengths: np.ndarray  # [examples]
@@ -30,8 +30,8 @@ class Order:
 
     @classmethod
     def of(
-        cls, examples: Examples, seed: int, batch_size: int, accumulation: int = 1, world: int = 1, window: int = WINDOW
-    ) -> Order:
+        cls, examples: ExampleMixture, seed: int, batch_size: int, accumulation: int = 1, world: int = 1, window: int = WINDOW
+    ) -> BatchSampler:
         if examples.epoch_size == 0:
             raise ValueError("There are no examples to train on; check the data of the configuration and its `holdout`.")
         counts = tuple(len(part) for part in examples.parts)

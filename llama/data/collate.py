@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from llama.config import MODALITIES
-from llama.data.examples import Example, Medium
-from llama.data.tokenization import Row, write_row
+from llama.data.examples import Example, MediaRef
+from llama.data.tokenization import TokenizedExample, tokenize_example
 from llama.modules.losses import IGNORE
 from llama.modules.tokenizer import Tokenizer
 
-TRIES = 1000  # examples in a row that may be broken before their folder must be
+MAX_FAILURES = 1000  # examples in a row that may be broken before their folder must be
 
-Reader = Callable[[Medium], Any]
+Reader = Callable[[MediaRef], Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Batch:
 
 
 def collate(
-    rows: Sequence[Row], prepared: Sequence[Mapping[str, Any]], pad_id: int, skipped: Sequence[Skipped] = ()
+    rows: Sequence[TokenizedExample], prepared: Sequence[Mapping[str, Any]], pad_id: int, skipped: Sequence[Skipped] = ()
 ) -> Batch:
     """Rows and what was made of their media, row by row ({modality: anything}), as one batch."""
     width = max(len(row.tokens) for row in rows)
@@ -66,7 +66,7 @@ def collate(
 
 
 @dataclass(frozen=True)
-class Writer:
+class BatchBuilder:
     """Makes batches of examples; the broken ones are replaced by what comes after them."""
 
     tokenizer: Tokenizer
@@ -75,10 +75,10 @@ class Writer:
 
     def batch(self, places: Iterable[Iterator[Example]]) -> Batch | str:
         """One row of each place: its first example that can be read. A sentence where a place has none."""
-        made: list[tuple[Row, dict[str, Any]]] = []
+        made: list[tuple[TokenizedExample, dict[str, Any]]] = []
         broken: dict[tuple[str, str, str], Skipped] = {}
         for candidates in places:
-            one = self._first(islice(candidates, TRIES), broken)
+            one = self._first(islice(candidates, MAX_FAILURES), broken)
             if one is None:
                 last = list(broken.values())[-1]
                 return (f"None of {len(broken)} examples in a row could be read, the last being {last.source} "
@@ -89,7 +89,7 @@ class Writer:
 
     def _first(
         self, candidates: Iterator[Example], broken: dict[tuple[str, str, str], Skipped]
-    ) -> tuple[Row, dict[str, Any]] | None:
+    ) -> tuple[TokenizedExample, dict[str, Any]] | None:
         for example in candidates:
             key = (example.source, example.instruction, example.answer)
             if key in broken:
@@ -97,7 +97,7 @@ class Writer:
             try:
                 media = {name: getattr(example, name) for name in MODALITIES}
                 prepared = {name: self.reader(medium) for name, medium in media.items() if medium is not None}
-                return write_row(self.tokenizer, example, self.max_tokens), prepared
+                return tokenize_example(self.tokenizer, example, self.max_tokens), prepared
             except (ValueError, OSError) as error:
                 broken[key] = Skipped(example.source, str(error))
         return None

@@ -14,11 +14,11 @@ from typing import overload
 from llama.media.containers import Encoded
 
 HASH_BLOCK = 1 << 20  # bytes
-SHOWN = 3  # examples named in a sentence about many
+MAX_NAMED = 3  # examples named in a sentence about many
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
+class MediaRef:
     """A sound, picture or clip of an example: a file, or the content of one; `source` is how errors name it.
 
     `fault`: the sentence that opening it raises, for a medium that was broken before it came here.
@@ -61,14 +61,14 @@ class Example:
     answer: str
     task: str
     source: str
-    audio: Medium | None = None
-    image: Medium | None = None
-    video: Medium | None = None
+    audio: MediaRef | None = None
+    image: MediaRef | None = None
+    video: MediaRef | None = None
     caption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ExampleRecord:
     """An example in few bytes: its place (`#17`, or a song's name), and its medium as (kind, name of the file)."""
 
     place: str
@@ -79,16 +79,16 @@ class Entry:
     file: str = ""
     caption: str | None = None
 
-    def example(self, source: str, medium: Callable[[str, str, str], Medium]) -> Example:
+    def example(self, source: str, medium: Callable[[str, str, str], MediaRef]) -> Example:
         """`medium` makes one of (kind, source, file)."""
         media = {} if self.kind == "text" else {self.kind: medium(self.kind, source, self.file)}
         return Example(self.instruction, self.answer, self.task, source, **media, caption=self.caption)
 
 
-class Manifest(Sequence[Example]):
+class ExampleList(Sequence[Example]):
     """Entries that become examples when they are asked for, with their media in `folder`."""
 
-    def __init__(self, label: str, folder: Path, entries: Sequence[Entry]) -> None:
+    def __init__(self, label: str, folder: Path, entries: Sequence[ExampleRecord]) -> None:
         self.label, self.folder, self.entries = label, folder, entries
 
     def __len__(self) -> int:
@@ -98,13 +98,13 @@ class Manifest(Sequence[Example]):
     def __getitem__(self, index: int) -> Example: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Manifest: ...
+    def __getitem__(self, index: slice) -> ExampleList: ...
 
-    def __getitem__(self, index: int | slice) -> Example | Manifest:
+    def __getitem__(self, index: int | slice) -> Example | ExampleList:
         if isinstance(index, slice):
-            return Manifest(self.label, self.folder, self.entries[index])
+            return ExampleList(self.label, self.folder, self.entries[index])
         entry = self.entries[index]
         return entry.example(f"{self.label} {entry.place}", self._medium)
 
-    def _medium(self, kind: str, source: str, file: str) -> Medium:
-        return Medium(kind, source, path=self.folder / file)
+    def _medium(self, kind: str, source: str, file: str) -> MediaRef:
+        return MediaRef(kind, source, path=self.folder / file)

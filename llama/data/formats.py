@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
-from llama.data.examples import Entry
+from llama.data.examples import ExampleRecord
 
 SUFFIXES = {  # by kind; an animation may be either
     "audio": ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "aiff"),
@@ -85,61 +85,61 @@ def _captioned(label: str, data: Any) -> Iterator[tuple[str, str, str, str]]:
         yield f"#{number}", f"{label} #{number}", file, _text(f"{label} #{number}", data, file)
 
 
-def caption_entry(place: str, where: str, file: str, caption: str, kind: str | None) -> Entry:
+def caption_entry(place: str, where: str, file: str, caption: str, kind: str | None) -> ExampleRecord:
     """Stage 1 as published: nothing asked, the medium's caption answered."""
     kind = kind or next(iter(kinds_of(file)), None)
     if kind is None:
         raise ValueError(f"{where}: the suffix of {file!r} tells no kind; give the source's kind: audio, image or video.")
-    return Entry(place, "", caption, DESCRIBE[kind], kind, inside(where, file))
+    return ExampleRecord(place, "", caption, DESCRIBE[kind], kind, inside(where, file))
 
 
-def music_entry(place: str, caption: str) -> Entry:
+def music_entry(place: str, caption: str) -> ExampleRecord:
     """Stage 2 as published: the caption asked, the caption answered, and its music."""
-    return Entry(place, caption, caption, MAKE["text"], caption=caption)
+    return ExampleRecord(place, caption, caption, MAKE["text"], caption=caption)
 
 
-def captions(label: str, data: Any, kind: str | None = None) -> Iterator[Entry]:
+def captions(label: str, data: Any, kind: str | None = None) -> Iterator[ExampleRecord]:
     for place, where, file, caption in _captioned(label, data):
         yield caption_entry(place, where, file, caption, kind)
 
 
-def _captions_to_music(label: str, data: Any) -> Iterator[Entry]:
+def _captions_to_music(label: str, data: Any) -> Iterator[ExampleRecord]:
     for place, _, _, caption in _captioned(label, data):
         yield music_entry(place, caption)
 
 
-def _musicqa(label: str, data: Any) -> Iterator[Entry]:
+def _musicqa(label: str, data: Any) -> Iterator[ExampleRecord]:
     for place, where, item in _listed(label, data):
         yield from musicqa_entries(place, where, item)
 
 
-def musicqa_entries(place: str, where: str, item: Any) -> Iterator[Entry]:
+def musicqa_entries(place: str, where: str, item: Any) -> Iterator[ExampleRecord]:
     """Questions about one recording; one public loader calls it `image_name`."""
     file = inside(where, _get(where, item, "audio_name", "image_name"))
     for spot, human, gpt in _pairs(place, where, item):
         yield _asked(spot, where, human, gpt, ASK["audio"], "audio", file)
 
 
-def _alpaca(label: str, data: Any) -> Iterator[Entry]:
+def _alpaca(label: str, data: Any) -> Iterator[ExampleRecord]:
     for place, where, item in _listed(label, data):
         yield from alpaca_entries(place, where, item)
 
 
-def alpaca_entries(place: str, where: str, item: Any) -> Iterator[Entry]:
+def alpaca_entries(place: str, where: str, item: Any) -> Iterator[ExampleRecord]:
     """Words alone, in Alpaca's keys or as a conversation, as one public loader reads them."""
     if isinstance(item, Mapping) and ("conversation" in item or "conversations" in item):
         yield from (_asked(spot, where, human, gpt, ASK["text"]) for spot, human, gpt in _pairs(place, where, item))
         return
     asked, given = _get(where, item, "instruction"), _text(where, {"input": ""} | item, "input")
-    yield Entry(place, f"{asked}\n{given}" if given.strip() else asked, _text(where, item, "output"), ASK["text"])
+    yield ExampleRecord(place, f"{asked}\n{given}" if given.strip() else asked, _text(where, item, "output"), ASK["text"])
 
 
-def _instructions(label: str, data: Any) -> Iterator[Entry]:
+def _instructions(label: str, data: Any) -> Iterator[ExampleRecord]:
     for place, where, item in _listed(label, data):
         yield from instruction_entries(place, where, item)
 
 
-def instruction_entries(place: str, where: str, item: Any) -> Iterator[Entry]:
+def instruction_entries(place: str, where: str, item: Any) -> Iterator[ExampleRecord]:
     """Stage 3: a later turn that names no modality keeps that of the turns before it."""
     modalities: dict[str, Any] = {}
     for spot, human, gpt in _pairs(place, where, item):
@@ -152,9 +152,9 @@ def instruction_entries(place: str, where: str, item: Any) -> Iterator[Entry]:
 
 
 def _asked(place: str, where: str, human: Any, gpt: Any, task: str, kind: str = "text", file: str = "",
-           caption: str | None = None) -> Entry:
+           caption: str | None = None) -> ExampleRecord:
     question, answer = _text(where, human, "value"), _text(where, gpt, "value")
-    return Entry(place, question, answer if question.strip() else "", task, kind, file, caption)
+    return ExampleRecord(place, question, answer if question.strip() else "", task, kind, file, caption)
 
 
 def _modality(where: str, turn: Mapping[str, Any], key: str) -> str:
@@ -181,6 +181,6 @@ def _pairs(place: str, where: str, item: Any) -> Iterator[tuple[str, dict[str, A
         yield place if at == 0 else f"{place} turn {at // 2 + 1}", turns[at], turns[at + 1]
 
 
-PARSERS: Mapping[str, Callable[[str, Any], Iterator[Entry]]] = {
+PARSERS: Mapping[str, Callable[[str, Any], Iterator[ExampleRecord]]] = {
     "captions": captions, "captions_to_music": _captions_to_music, "musicqa": _musicqa, "alpaca": _alpaca,
     "instructions": _instructions}

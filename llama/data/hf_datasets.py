@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from llama.data.examples import Example, Medium
+from llama.data.examples import Example, MediaRef
 from llama.data.formats import SUFFIXES, inside, unknown
 from llama.data.source import Source
-from llama.data.stream_samples import WORDS, broken, cell_text, example_of, suffix_of
+from llama.data.stream_samples import WORDS, cell_text, example_of, failed_example, suffix_of
 
 TABLES = {"parquet": "parquet", "json": "json", "jsonl": "json"}  # suffix -> how datasets reads it
 SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk leaves
@@ -42,7 +42,7 @@ def _table_examples(label: str, rows: Iterator[tuple[str, Mapping[str, Any]]],
             yield make(f"{label} {last}", row)
     except (OSError, ValueError) as error:
         words = str(error).strip().split("\n")[0]
-        yield broken(label, f"{label} is damaged after {last} ({words}); make this table again.")
+        yield failed_example(label, f"{label} is damaged after {last} ({words}); make this table again.")
 
 
 def _table(source: Source) -> tuple[Any, Path | None]:
@@ -150,7 +150,7 @@ def _row_name(row: Mapping[str, Any]) -> str:
     return total.hexdigest()[:12]
 
 
-def _row_example(where: str, row: Mapping[str, Any], columns: Mapping[str, str], cell: Callable[..., Medium],
+def _row_example(where: str, row: Mapping[str, Any], columns: Mapping[str, str], cell: Callable[..., MediaRef],
                  stage: int) -> Example:
     try:
         media = {kind: cell(kind, where, row[columns[kind]]) for kind in SUFFIXES
@@ -158,16 +158,16 @@ def _row_example(where: str, row: Mapping[str, Any], columns: Mapping[str, str],
         words = {name: cell_text(where, name, row[columns[name]]) for name in WORDS if name in columns}
         return example_of(where, words, media, stage)
     except ValueError as error:
-        return broken(where, str(error))
+        return failed_example(where, str(error))
 
 
-def _cell(kind: str, where: str, cell: Any, folder: Path | None, anywhere: bool) -> Medium:
+def _cell(kind: str, where: str, cell: Any, folder: Path | None, anywhere: bool) -> MediaRef:
     """A medium stored as bytes, or as the name of a file on this disk."""
     content = cell.get("bytes") if isinstance(cell, Mapping) else cell
     if isinstance(content, bytes):
-        return Medium(kind, where, content=content)
+        return MediaRef(kind, where, content=content)
     name = cell.get("path") if isinstance(cell, Mapping) else cell
     if not isinstance(name, str) or folder is None:
         raise ValueError(f"{where} holds no bytes of its {kind}; choose a data set that does, or give the media folder.")
     whole = anywhere and Path(name).is_absolute()
-    return Medium(kind, where, path=Path(name) if whole else folder / inside(where, name))
+    return MediaRef(kind, where, path=Path(name) if whole else folder / inside(where, name))

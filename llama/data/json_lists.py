@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llama.data.audio_folder import read_songs
-from llama.data.examples import SHOWN, Entry, Example, Manifest
+from llama.data.audio_folder import read_audio_folder
+from llama.data.examples import MAX_NAMED, Example, ExampleList, ExampleRecord
 from llama.data.formats import PARSERS, SUFFIXES, captions, unknown
 from llama.data.source import Source
 
@@ -29,16 +29,16 @@ def read_source(source: Source, stage: int) -> Sequence[Example]:
     if source.form in STREAMED:
         raise ValueError(f"The form {source.form} is a stream, not a list; read it with llama.data.tar_shards.stream.")
     if source.form == "songs":
-        return read_songs(Path(source.media or source.file))
+        return read_audio_folder(Path(source.media or source.file))
     path = Path(source.file)
     parse = _parser(source)
     entries = list(_answered(path.name, parse(path.name, _load(path))))
     if not entries:
         raise ValueError(f"{path} holds no examples; give a list with at least one.")
-    return Manifest(path.name, Path(source.media) if source.media else path.parent, entries)
+    return ExampleList(path.name, Path(source.media) if source.media else path.parent, entries)
 
 
-def _parser(source: Source) -> Callable[[str, Any], Iterator[Entry]]:
+def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
     if source.form not in PARSERS:
         raise ValueError(unknown("form", source.form, (*PARSERS, "songs", *STREAMED)))
     if source.form != "captions":
@@ -67,7 +67,7 @@ def _load(path: Path) -> Any:
         raise ValueError(f"{path} is nested too deeply for a list of examples; check the file.") from error
 
 
-def _answered(label: str, entries: Iterator[Entry]) -> Iterator[Entry]:
+def _answered(label: str, entries: Iterator[ExampleRecord]) -> Iterator[ExampleRecord]:
     """The published lists hold null where their writer failed to answer; these are left out, and said so once."""
     left: list[str] = []
     for entry in entries:
@@ -76,6 +76,6 @@ def _answered(label: str, entries: Iterator[Entry]) -> Iterator[Entry]:
         else:
             left.append(entry.place)
     if left:
-        names = ", ".join(left[:SHOWN]) + (", ..." if len(left) > SHOWN else "")
+        names = ", ".join(left[:MAX_NAMED]) + (", ..." if len(left) > MAX_NAMED else "")
         warnings.warn(f"{label}: {len(left)} example(s) with an empty question or answer left out ({names}).",
                       stacklevel=3)

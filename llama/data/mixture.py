@@ -25,10 +25,10 @@ from llama.data.source import Source
 from llama.data.tar_shards import stream
 from llama.dialogue import format_prompt
 
-SHUFFLE = 100  # examples of a stream that wait to be drawn, their files in memory
+SHUFFLE_BUFFER = 100  # examples of a stream that wait to be drawn, their files in memory
 
 
-class Chosen(Sequence[Example]):
+class Subset(Sequence[Example]):
     """Some examples of a list, without a copy of them."""
 
     def __init__(self, part: Sequence[Example], indices: np.ndarray) -> None:
@@ -41,14 +41,14 @@ class Chosen(Sequence[Example]):
     def __getitem__(self, index: int) -> Example: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Chosen: ...
+    def __getitem__(self, index: slice) -> Subset: ...
 
-    def __getitem__(self, index: int | slice) -> Example | Chosen:
-        return Chosen(self.part, self.indices[index]) if isinstance(index, slice) else self.part[int(self.indices[index])]
+    def __getitem__(self, index: int | slice) -> Example | Subset:
+        return Subset(self.part, self.indices[index]) if isinstance(index, slice) else self.part[int(self.indices[index])]
 
 
 @dataclass(frozen=True)
-class Examples:
+class ExampleMixture:
     """The examples of several sources end to end, and how often an epoch shows each source."""
 
     parts: tuple[Sequence[Example], ...]
@@ -87,7 +87,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Streams:
+class StreamMixture:
     """Sources of which at least one can only be read from its start; `share`: the part of them that counts (see `split`)."""
 
     sources: tuple[Source, ...]
@@ -132,10 +132,10 @@ class Streams:
         else:
             order = np.random.default_rng([seed, epoch, place]).permutation(len(part))[rank::world]
             found = (part[int(index)] for index in order)
-        return (example for example in found if self.share[0] <= place_of(example) < self.share[1])
+        return (example for example in found if self.share[0] <= split_hash(example) < self.share[1])
 
 
-def read_examples(sources: Sequence[Source], stage: int) -> Examples | Streams:
+def read_examples(sources: Sequence[Source], stage: int) -> ExampleMixture | StreamMixture:
     """Reads the manifests of a stage; streams are only opened when they are walked. `ValueError` where there is nothing."""
     if not sources:
         raise ValueError(f"Stage {stage} has no data; name its sources under `data` in the configuration.")
@@ -147,22 +147,22 @@ def read_examples(sources: Sequence[Source], stage: int) -> Examples | Streams:
             raise ValueError(f"{_name(source)} is to be shown {source.times} times; give more than 0 or take it out.")
     read = tuple(part for part in parts if part is not None)
     if len(read) < len(parts):
-        return Streams(tuple(sources), parts, stage)
-    return Examples(read, tuple(source.times for source in sources))
+        return StreamMixture(tuple(sources), parts, stage)
+    return ExampleMixture(read, tuple(source.times for source in sources))
 
 
-def split(examples: Examples | Streams, share: float) -> tuple[Examples | Streams, Examples | Streams]:
+def split(examples: ExampleMixture | StreamMixture, share: float) -> tuple[ExampleMixture | StreamMixture, ExampleMixture | StreamMixture]:
     """(for training, held out): about `share` of the examples is held out, by a hash of each.
 
     So a side depends on nothing but the example: not on its place, its folder, or what else there is.
     """
     if not 0 <= share < 1:
         raise ValueError(f"A share of {share} cannot be held out; give at least 0 and less than 1.")
-    if isinstance(examples, Streams):
+    if isinstance(examples, StreamMixture):
         return replace(examples, share=(share, 1.0)), replace(examples, share=(0.0, share))
-    held = [np.array([place_of(one) < share for one in part], dtype=bool) for part in examples.parts]
+    held = [np.array([split_hash(one) < share for one in part], dtype=bool) for part in examples.parts]
     train, out = (
-        Examples(tuple(Chosen(part, np.flatnonzero(one == side)) for part, one in zip(examples.parts, held, strict=True)),
+        ExampleMixture(tuple(Subset(part, np.flatnonzero(one == side)) for part, one in zip(examples.parts, held, strict=True)),
                  examples.times)
         for side in (False, True)
     )  # fmt: skip
@@ -171,7 +171,7 @@ def split(examples: Examples | Streams, share: float) -> tuple[Examples | Stream
     return train, out
 
 
-def place_of(example: Example) -> float:
+def split_hash(example: Example) -> float:
     """0 <= place < 1, the same wherever and whenever the example is read."""
     media = [getattr(example, name) for name in MODALITIES]
     names = ["" if one is None else one.path.name if one.path is not None else one.source for one in media]
@@ -180,7 +180,7 @@ def place_of(example: Example) -> float:
 
 
 def _shuffled(examples: Iterator[Example], seed: list[int]) -> Iterator[Example]:
-    rng, waiting = np.random.default_rng(seed), list(islice(examples, SHUFFLE))
+    rng, waiting = np.random.default_rng(seed), list(islice(examples, SHUFFLE_BUFFER))
     for example in examples:
         place = int(rng.integers(len(waiting)))
         waiting[place], drawn = example, waiting[place]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from llama.config import MODALITIES
-from llama.errors import _need, listed
+from llama.errors import comma_list, require_fields
 
 Form = Literal["captions", "captions_to_music", "musicqa", "alpaca", "instructions", "songs", "tar", "hub"]
 
@@ -32,14 +32,14 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
-            raise ValueError(f"the form {self.form!r} is unknown; choose {listed(get_args(Form))}.")
+            raise ValueError(f"the form {self.form!r} is unknown; choose {comma_list(get_args(Form))}.")
         if self.kind not in (None, *MODALITIES):
-            raise ValueError(f"the kind {self.kind!r} is unknown; choose {listed(MODALITIES)}, or leave it out.")
+            raise ValueError(f"the kind {self.kind!r} is unknown; choose {comma_list(MODALITIES)}, or leave it out.")
         if self.form == "songs" and bool(self.file) == bool(self.media):
             raise ValueError("songs are one folder: name it with media alone.")
         if self.form != "songs" and not self.file:
             raise ValueError(f"{self.form} without a file: name it with file.")
-        _need(self, ("times",), lambda value: value > 0, "more than 0")
+        require_fields(self, ("times",), lambda value: value > 0, "more than 0")
 
 
 Sources = Mapping[int, tuple[Source, ...]]

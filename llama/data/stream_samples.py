@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llama.data.examples import Example, Medium
+from llama.data.examples import Example, MediaRef
 from llama.data.formats import ASK, DESCRIBE, MAKE, SUFFIXES
 
 WORDS = ("instruction", "answer", "caption")
 
 
-def broken(source: str, fault: str) -> Example:
+def failed_example(source: str, fault: str) -> Example:
     """An example whose medium raises `fault` when it is opened."""
-    return Example("", "", "chat", source, audio=Medium("audio", source, fault=fault))
+    return Example("", "", "chat", source, audio=MediaRef("audio", source, fault=fault))
 
 
-def example_of(where: str, words: Mapping[str, str], media: Mapping[str, Medium], stage: int) -> Example:
+def example_of(where: str, words: Mapping[str, str], media: Mapping[str, MediaRef], stage: int) -> Example:
     """Words by our names; a caption beside an answer is that of the music to make."""
     kind, asked, caption = next(iter(media), "text"), words.get("instruction", ""), words.get("caption", "")
     audio, image, video = (media.get(name) for name in SUFFIXES)

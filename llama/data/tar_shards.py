@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llama.data.examples import Entry, Example, Medium
+from llama.data.examples import Example, ExampleRecord, MediaRef
 from llama.data.formats import SUFFIXES, alpaca_entries, instruction_entries, musicqa_entries, unknown
 from llama.data.hf_datasets import hub_examples
 from llama.data.json_lists import STREAMED
 from llama.data.source import Source
-from llama.data.stream_samples import WORDS, broken, cell_text, example_of, suffix_of
+from llama.data.stream_samples import WORDS, cell_text, example_of, failed_example, suffix_of
 
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt")  # what loading would run
 MEMBERS = {"input_file": "media", "audio_name": "media"}  # an item's names of files mean the shard's own members
@@ -99,7 +99,7 @@ def _shard_examples(read: Callable[[Path], Iterator[dict[str, Any]]], shard: Pat
             sample = next(samples, None)
         except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
             words = str(error.args[0] if error.args else error).split(" @ ")[0]
-            yield broken(shard.name, f"{shard} is damaged after {last} ({words}); make this shard again.")
+            yield failed_example(shard.name, f"{shard} is damaged after {last} ({words}); make this shard again.")
             return
         if sample is None:
             return
@@ -116,7 +116,7 @@ def _sample_examples(where: str, sample: dict[str, Any], source: Source, stage: 
     try:
         yield from list(_item_examples(where, _item(where, members), members, source, stage))
     except ValueError as error:
-        yield broken(where, str(error))
+        yield failed_example(where, str(error))
 
 
 def _item(where: str, members: Mapping[str, bytes]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _item_examples(where: str, item: dict[str, Any], members: Mapping[str, bytes
         yield entry.example(where + entry.place, lambda kind, name, _: _member(kind, name, members, source))
 
 
-def _conversation(item: Mapping[str, Any], turns: Any, heard: list[str]) -> Callable[[str, str, Any], Iterator[Entry]]:
+def _conversation(item: Mapping[str, Any], turns: Any, heard: list[str]) -> Callable[[str, str, Any], Iterator[ExampleRecord]]:
     """Whose form a conversation has: turns say their modality in the instructions alone."""
     if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "input_modality" in turns[0]:
         return instruction_entries
@@ -177,8 +177,8 @@ def _names(kind: str, members: Mapping[str, bytes], source: Source) -> list[str]
     return [name for name in members if suffix_of(name) in SUFFIXES[kind] and not name.startswith("output")]
 
 
-def _member(kind: str, where: str, members: Mapping[str, bytes], source: Source) -> Medium:
+def _member(kind: str, where: str, members: Mapping[str, bytes], source: Source) -> MediaRef:
     names = _names(kind, members, source)
     if not names:
-        return Medium(kind, where, fault=f"{where} has no {kind} member beside {', '.join(members)}.")
-    return Medium(kind, where, content=members[names[0]])
+        return MediaRef(kind, where, fault=f"{where} has no {kind} member beside {', '.join(members)}.")
+    return MediaRef(kind, where, content=members[names[0]])

@@ -15,13 +15,13 @@ STARTS = ("\n", "#", ".", "=", "a")  # texts that an answer is written behind to
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenizedExample:
     example: Example
     tokens: tuple[int, ...]
     labels: tuple[int, ...]  # IGNORE on the prompt; the end of the sequence is learned
 
 
-def write_row(tokenizer: Tokenizer, example: Example, max_tokens: int) -> Row:
+def tokenize_example(tokenizer: Tokenizer, example: Example, max_tokens: int) -> TokenizedExample:
     """Prompt, answer, the eight audio tokens where music is to be made, end of sequence: at most `max_tokens` ids.
 
     What is too long loses the end of its instruction or answer: the longer of the two, and both once each has half of
@@ -40,7 +40,7 @@ def write_row(tokenizer: Tokenizer, example: Example, max_tokens: int) -> Row:
         prompt, said = _shortened(tokenizer, example.instruction, said, space, max_tokens - len(ending))
         head, rest = tokenizer.encode(prompt), _continuation(tokenizer, prompt, said + space)
     learned = [*rest, *ending]
-    return Row(example, (*head, *learned), (*[IGNORE] * len(head), *learned))
+    return TokenizedExample(example, (*head, *learned), (*[IGNORE] * len(head), *learned))
 
 
 def joint(example: Example) -> str:

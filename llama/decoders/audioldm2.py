@@ -19,8 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
-from llama.decoders.base import Request, Sounding, check_folder, draft_folder, fit, read_json, reading
-from llama.hf import check_report, quiet
+from llama.decoders.base import (
+    AudioGenerator,
+    SynthesisRequest,
+    check_folder,
+    draft_folder,
+    pad_or_trim,
+    read_json,
+    reading,
+)
+from llama.hf import check_report, suppress_hf_logging
 from llama.media.audio import Waveform
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
@@ -68,7 +76,7 @@ class AudioLDM2Decoder(nn.Module):
                 raise ValueError(f"{path} holds a {kind}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
         from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
 
-        with quiet(), reading("AudioLDM2", path):
+        with suppress_hf_logging(), reading("AudioLDM2", path):
             parts = {name: _load_checked(path, name, kind, dtype) for name, kind in _networks(path).items()}
             pipeline = AudioLDM2Pipeline.from_pretrained(str(path), **parts, torch_dtype=dtype)
         return cls(pipeline)
@@ -83,7 +91,7 @@ class AudioLDM2Decoder(nn.Module):
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write a diffusers folder, each file whole or not at all."""
-        with draft_folder(folder) as draft, quiet():
+        with draft_folder(folder) as draft, suppress_hf_logging():
             if dtype is None:
                 self.pipeline.save_pretrained(draft)
                 return
@@ -131,12 +139,12 @@ class AudioLDM2Decoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Sounding:
+    ) -> AudioGenerator:
         """Condition [B, 1, width] -> one chunk [B, 1, n] float32 of exactly `seconds`.
 
         Diffusion has no temperature: it is checked and has no effect. ValueError before any work is done.
         """
-        request = Request(
+        request = SynthesisRequest(
             condition=condition,
             seconds=seconds,
             mask=mask,
@@ -150,7 +158,7 @@ class AudioLDM2Decoder(nn.Module):
         return iter_once(self, request)
 
     @torch.no_grad()
-    def render(self, request: Request) -> Tensor:
+    def render(self, request: SynthesisRequest) -> Tensor:
         """The whole sound [B, 1, n]; longer music is made of overlapping parts, faded into each other at equal power."""
         samples = request.samples(self.sample_rate)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]  # on the CPU: the same on any device
@@ -160,9 +168,9 @@ class AudioLDM2Decoder(nn.Module):
         sound = self._diffuse(request, part, generators, (0, count))
         for number in range(1, count):
             sound = crossfade(sound, self._diffuse(request, part, generators, (number, count)), fade)
-        return fit(sound, samples)[:, None]
+        return pad_or_trim(sound, samples)[:, None]
 
-    def _diffuse(self, request: Request, samples: int, generators: list[torch.Generator], place: tuple[int, int]) -> Tensor:
+    def _diffuse(self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], place: tuple[int, int]) -> Tensor:
         """One pass of the pipeline, at its place among so many: [B, samples]."""
 
         def step(index: int, *_: object) -> None:
@@ -185,7 +193,7 @@ class AudioLDM2Decoder(nn.Module):
             output_type="pt",
             callback=step,
         ).audios
-        return fit(audio.float().reshape(len(generators), -1), samples)
+        return pad_or_trim(audio.float().reshape(len(generators), -1), samples)
 
 
 def _networks(path: str | Path) -> dict[str, Any]:
@@ -211,7 +219,7 @@ def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) ->
     return model
 
 
-def iter_once(decoder: AudioLDM2Decoder, request: Request) -> Sounding:
+def iter_once(decoder: AudioLDM2Decoder, request: SynthesisRequest) -> AudioGenerator:
     """Renders when the first chunk is asked for, as the streaming decoders do."""
     yield decoder.render(request)
     return None

@@ -17,14 +17,14 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
-from llama.hf import quiet
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "Request", "Sounding", "check_folder", "draft_folder", "fit", "quiet", "read_json",
+    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "SynthesisRequest", "AudioGenerator", "check_folder",
+    "draft_folder", "pad_or_trim", "read_json",
     "reading",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgott
 MAX_GUIDANCE = 50.0
 
 
-Sounding: TypeAlias = "Generator[Tensor, None, list[Score] | None]"
+AudioGenerator: TypeAlias = "Generator[Tensor, None, list[Score] | None]"
 
 
 @runtime_checkable
@@ -58,7 +58,7 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Sounding:
+    ) -> AudioGenerator:
         """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all.
 
         A decoder whose codes are notes returns a score a row when the last chunk is out.
@@ -67,7 +67,7 @@ class MusicDecoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class SynthesisRequest:
     """One call of `synthesize`, checked once: ValueError sentences name what was given and what is allowed."""
 
     condition: Tensor  # [B, tokens, width]
@@ -110,7 +110,7 @@ class Request:
         return max(1, round(self.seconds * sample_rate))
 
 
-def fit(sound: Tensor, samples: int) -> Tensor:
+def pad_or_trim(sound: Tensor, samples: int) -> Tensor:
     """`sound` [..., n] cut, or padded with silence, to exactly `samples`."""
     return functional.pad(sound, (0, max(0, samples - sound.shape[-1])))[..., :samples]
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from llama.hf import check_report, check_unexpected, quiet
+from llama.hf import check_report, check_unexpected, suppress_hf_logging
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
 # Parts that no feature depends on: checkpoints of classifiers come without them.
-UNUSED = re.compile(r"(^|\.)(masked_spec_embed$|pooler\.)")
+UNUSED_KEYS = re.compile(r"(^|\.)(masked_spec_embed$|pooler\.)")
 LAYER = re.compile(r"encoder\.layers?\.(\d+)\.")
 
 # Architectures of the published components, so that a checkpoint that holds all weights needs no download.
@@ -84,7 +84,7 @@ class FrozenEncoder(nn.Module):
         try:
             values, _ = cls.config_class.get_config_dict(str(path))
             config = cls.config_from(values)
-            with quiet():
+            with suppress_hf_logging():
                 load: Any = cls.model_class.from_pretrained
                 model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
                                      output_loading_info=True, ignore_mismatched_sizes=True)
@@ -109,7 +109,7 @@ class FrozenEncoder(nn.Module):
             raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
                              f"component they belong to with {cls.kind}_path.")
         first = next(iter(state.values()))
-        with quiet():
+        with suppress_hf_logging():
             load: Any = cls.model_class.from_pretrained
             model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
                                  dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
@@ -121,7 +121,7 @@ class FrozenEncoder(nn.Module):
     @classmethod
     def _check(cls, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
         """What no feature needs may be missing, and is then zero."""
-        check_report(cls.kind, f"{cls.kind}_path", report, UNUSED)
+        check_report(cls.kind, f"{cls.kind}_path", report, UNUSED_KEYS)
         for key in report["missing_keys"]:
             nn.init.zeros_(model.get_parameter(key))
 
@@ -182,5 +182,5 @@ def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
 
 
 def _save_model(model: PreTrainedModel, folder: str) -> None:
-    with quiet():
+    with suppress_hf_logging():
         model.save_pretrained(folder, max_shard_size="1TB")  # one file

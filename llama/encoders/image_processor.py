@@ -15,7 +15,7 @@ from llama.media.image import MAX_PIXELS
 
 
 @dataclass(frozen=True)
-class PixelRecipe:
+class ImageProcessor:
     """What a preprocessor_config.json does to pixels: resize (PIL), crop, scale, shift, normalise.
 
     Own code because the processors of newer libraries resize in floats and give other pixels than the weights saw.
@@ -30,7 +30,7 @@ class PixelRecipe:
     std: tuple[float, ...]
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> PixelRecipe:
+    def read(cls, values: Mapping[str, Any]) -> ImageProcessor:
         size, crop = values.get("size"), values.get("crop_size")
         normal = values.get("do_normalize", True)
         return cls(

@@ -21,11 +21,11 @@ from transformers import (
 
 from llama.encoders.base import FrozenEncoder
 from llama.encoders.cqt import Spectrum, SpectrumConfig
-from llama.hf import own_precision
+from llama.hf import no_autocast
 from llama.media.audio import MINUTE, Waveform
 
 WINDOW = MINUTE  # seconds heard at a time
-SHORTEST_TAIL = 1  # seconds; a shorter rest is heard with the window before it
+MIN_TAIL_SECONDS = 1  # seconds; a shorter rest is heard with the window before it
 VARIANCE_FLOOR = 1e-7  # of the published audio normalisation
 
 
@@ -72,7 +72,7 @@ class MERTEncoder(FrozenEncoder):
         """
         samples = wave.mono().resample(self.sample_rate).samples[0]
         length, total = WINDOW * self.sample_rate, len(samples)
-        tail = SHORTEST_TAIL * self.sample_rate
+        tail = MIN_TAIL_SECONDS * self.sample_rate
         starts = [start for start in range(0, total, length) if start == 0 or total - start >= tail]
         pieces = [samples[start:end] for start, end in zip(starts, [*starts[1:], total], strict=True)]
         return [self._prepared(piece) for piece in pieces]
@@ -83,7 +83,7 @@ class MERTEncoder(FrozenEncoder):
 
         Rows must be whole windows of one length: padding would change what the group norm hears.
         """
-        with own_precision(self.model.device):
+        with no_autocast(self.model.device):
             out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
             # transformers 5 lists the last layer before the final norm; the published states hold it after.
             states = [*out.hidden_states[:-1], out.last_hidden_state]

@@ -18,8 +18,8 @@ from transformers import (
 )
 
 from llama.encoders.base import FrozenEncoder
-from llama.encoders.image_processor import PixelRecipe
-from llama.hf import own_precision
+from llama.encoders.image_processor import ImageProcessor
+from llama.hf import no_autocast
 from llama.media.image import load_image
 
 
@@ -31,7 +31,7 @@ class ViTEncoder(FrozenEncoder):
     def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, preprocessor)
         self.tokens: int = 1 + (model.config.image_size // model.config.patch_size) ** 2
-        self.pixels = PixelRecipe.read(self.preprocessor)
+        self.pixels = ImageProcessor.read(self.preprocessor)
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class ViTEncoder(FrozenEncoder):
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """`[B, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
-        with own_precision(self.model.device):
+        with no_autocast(self.model.device):
             return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 

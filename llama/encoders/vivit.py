@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from llama.encoders.base import FrozenEncoder
-from llama.encoders.image_processor import PixelRecipe
+from llama.encoders.image_processor import ImageProcessor
 from llama.encoders.vit import _HALVES
-from llama.hf import own_precision
+from llama.hf import no_autocast
 from llama.media.video import load_frames
 
 
@@ -32,7 +32,7 @@ class ViViTEncoder(FrozenEncoder):
         super().__init__(model, preprocessor)
         self.frames: int = model.config.num_frames
         self.tokens: int = _tubelets(model.config) + 1
-        self.pixels = PixelRecipe.read(self.preprocessor)
+        self.pixels = ImageProcessor.read(self.preprocessor)
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class ViViTEncoder(FrozenEncoder):
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """`[B, frames, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
-        with own_precision(self.model.device):
+        with no_autocast(self.model.device):
             return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 

@@ -22,7 +22,7 @@ Kept = Mapping[str, Tensor]  # what a cache keeps of a medium, see `Reduction`
 Neighbours = Callable[[Tensor], Tensor]  # unit features [B, F] -> unit features drawn to their nearest prototypes
 
 
-class Mix(nn.Module):
+class ChannelMix(nn.Module):
     """A 1x1 convolution over layers or tokens: one weight each and a bias."""
 
     def __init__(self, channels: int) -> None:
@@ -35,13 +35,13 @@ class Mix(nn.Module):
         return torch.einsum("bc...,c->b...", x, self.weight[0, :, 0]) + self.bias
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     return MODALITY_WEIGHT * F.normalize(x, dim=-1)
 
 
-def drawn(mixed: Tensor, neighbours: Neighbours | None) -> Tensor:
+def retrieve(mixed: Tensor, neighbours: Neighbours | None) -> Tensor:
     """The time mean of mixed states [B, F] as a unit feature, drawn to its nearest prototypes where there are any."""
-    return neighbours(unit(mixed)) if neighbours else unit(mixed)
+    return neighbours(l2_normalize(mixed)) if neighbours else l2_normalize(mixed)
 
 
 class RecurrentPool(nn.Module):
@@ -84,7 +84,7 @@ class UnderstandingAdapter(nn.Module):
     def __init__(self, config: AdapterConfig, dim: int) -> None:
         super().__init__()
         self.config, self.dim = config, dim
-        self.mix = Mix(config.channels)
+        self.mix = ChannelMix(config.channels)
         self.pools = nn.ModuleDict({name: pool for name in config.pools if (pool := build_pool(name, config)) is not None})
         self.project = nn.ModuleList(nn.Linear(self.pooled_dim(name), dim) for name in config.pools)
         self.blocks = nn.ModuleList(GatedBlock(dim) for _ in range(config.blocks))
@@ -94,7 +94,7 @@ class UnderstandingAdapter(nn.Module):
         return self.config.feature_dim if name in ("mean", "recurrent") else self.config.pool_dim
 
     def frames(self, states: Tensor) -> dict[str, Tensor]:
-        """[B, L, T, F] -> what each pool keeps of it, [B, T, C]; a long recording's windows are joined in T by `join`."""
+        """[B, L, T, F] -> what each pool keeps of it, [B, T, C]; a long recording's windows are joined in T by `concat_windows`."""
         if self.config.mix == "tokens":
             return {"mean": self.mix(states[:, 0]).unsqueeze(1)}
         return {name: self._frames_for(name, states) for name in self.config.pools}
@@ -103,14 +103,14 @@ class UnderstandingAdapter(nn.Module):
         if name in ("rhythm", "harmony", "timbre"):
             return self.pools[name].frames(states)
         mixed = self.mix(states)
-        return unit(mixed) if name == "recurrent" else mixed
+        return l2_normalize(mixed) if name == "recurrent" else mixed
 
     def pool(self, frames: dict[str, Tensor], neighbours: Neighbours | None = None) -> list[Tensor]:
         """Frames over the whole of the medium -> one vector [B, C] for each pool."""
         pooled = []
         for name in self.config.pools:
             if name == "mean":
-                pooled.append(drawn(frames[name].mean(dim=1), neighbours))
+                pooled.append(retrieve(frames[name].mean(dim=1), neighbours))
             else:
                 pooled.append(self.pools[name](frames[name]))
         return pooled
@@ -121,7 +121,7 @@ class UnderstandingAdapter(nn.Module):
 
     def _pool_kept(self, name: str, kept: Kept, neighbours: Neighbours | None) -> Tensor:
         if name == "mean":
-            return drawn(kept["mixed"] if "mixed" in kept else self.mix(kept["channels"]), neighbours)
+            return retrieve(kept["mixed"] if "mixed" in kept else self.mix(kept["channels"]), neighbours)
         if name == "recurrent" and "frames" in kept:
             return self.pools[name](kept["frames"])
         windows = [kept[f"states.{place}"] for place in range(sum(part.startswith("states.") for part in kept))]
@@ -151,6 +151,6 @@ def build_pool(name: str, config: AdapterConfig) -> nn.Module | None:
     return None
 
 
-def join(windows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def concat_windows(windows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Windows of one recording, in order, as one: every frame weighs the same, so each window weighs by its length."""
     return {name: torch.cat([window[name] for window in windows], dim=1) for name in windows[0]}

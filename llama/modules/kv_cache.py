@@ -72,7 +72,7 @@ class KVCache:
         return KVCache(keys, values, start - low, self.length - low, prompts)
 
 
-def together(caches: Sequence[KVCache], room: int) -> KVCache:
+def concat_caches(caches: Sequence[KVCache], room: int) -> KVCache:
     """One cache of all rows in order, their newest columns side by side, and room for more. All must have met the same layers'
     prompts."""
     length = max(cache.length for cache in caches)

@@ -61,7 +61,7 @@ class LoRALinear(nn.Module):
             self.merged = False
 
 
-class Fused:
+class FusedLinear:
     """Maps of one input side by side in one matrix, whose rows they become: fewer, larger products, and no second copy.
 
     Holds while the maps are merged, stay on their device and need no gradient.
@@ -82,10 +82,10 @@ class Fused:
         return linear(x, self.weight, self.bias)
 
 
-class Fusing(nn.Module):
+class FusableModule(nn.Module):
     """A part whose maps `fusible` may lie side by side in `fused`; a move to another device or dtype parts them again."""
 
-    fused: Fused | None = None
+    fused: FusedLinear | None = None
 
     def fusible(self) -> tuple[LoRALinear, ...]:
         raise AssertionError(f"{type(self).__name__} does not say which maps it fuses")
@@ -93,9 +93,9 @@ class Fusing(nn.Module):
     def fuse(self) -> None:
         parts = self.fusible()
         if sum(part.weight.numel() for part in parts) <= FUSE_LIMIT:
-            self.fused = Fused(*parts)
+            self.fused = FusedLinear(*parts)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fusing:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FusableModule:
         self.fused = None
         return super()._apply(fn, recurse)
 
@@ -110,7 +110,7 @@ def merge_lora(module: nn.Module) -> None:
         if isinstance(part, LoRALinear):
             part.merge()
     for part in module.modules():
-        if isinstance(part, Fusing):
+        if isinstance(part, FusableModule):
             part.fuse()
 
 
@@ -119,5 +119,5 @@ def unmerge_lora(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, LoRALinear):
             part.unmerge()
-        if isinstance(part, Fusing):
+        if isinstance(part, FusableModule):
             part.fused = None

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST = 300_000  # multiplications from which oneDNN is the faster one; below them its call costs more than it saves
+MIN_ONEDNN_SIZE = 300_000  # multiplications from which oneDNN is the faster one; below them its call costs more than it saves
 ONEDNN = torch.ops.mkldnn._linear_pointwise.default if torch.backends.mkldnn.is_available() else None
 
 
@@ -18,7 +18,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return ONEDNN(x, weight, bias, "none", [], "") if _quick(x, weight) else F.linear(x, weight, bias)
 
 
-class Matrix:
+class PackedLinear:
     """A map without gradients whose weight stays as it is, so that it may be laid out for oneDNN when that is first of use.
 
     copied: whether there is room for that copy. Measured for 16 rows of 2570 x 192 on one thread: 0.4 of the time of F.linear.
@@ -28,7 +28,7 @@ class Matrix:
         self.weight = weight
         self._laid: Tensor | None = None
         lays = copied and ONEDNN is not None and weight.is_cpu and weight.dtype == torch.float32
-        self._least = LEAST // weight.numel() + 1 if lays else None  # rows for which that is of use
+        self._least = MIN_ONEDNN_SIZE // weight.numel() + 1 if lays else None  # rows for which that is of use
 
     def __call__(self, x: Tensor) -> Tensor:
         """[n, inputs] -> [n, outputs]."""
@@ -44,4 +44,4 @@ class Matrix:
 def _quick(x: Tensor, weight: Tensor) -> bool:
     if ONEDNN is None or not x.is_cpu or x.dtype != torch.float32 or weight.dtype != torch.float32 or torch.is_grad_enabled():
         return False
-    return x.numel() // x.shape[-1] * weight.numel() >= LEAST
+    return x.numel() // x.shape[-1] * weight.numel() >= MIN_ONEDNN_SIZE

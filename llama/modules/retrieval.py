@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEIGHBOURS = 10
+RETRIEVED = 10
 SHARPNESS = 20.0  # of the softmax over similarities
 SHARE = 0.5  # of the prototypes in the result
 
@@ -39,7 +39,7 @@ class PrototypeIndex:
 
     def __call__(self, features: Tensor) -> Tensor:
         query = F.normalize(features, dim=-1)
-        similarity, found = self.index.search(query.detach().cpu().float().numpy(), min(NEIGHBOURS, self.index.ntotal))
+        similarity, found = self.index.search(query.detach().cpu().float().numpy(), min(RETRIEVED, self.index.ntotal))
         prototypes = np.stack([self.index.reconstruct(int(one)) for one in found.ravel()]).reshape(*found.shape, -1)
         weights = (SHARPNESS * torch.from_numpy(similarity)).softmax(dim=-1)
         mean = F.normalize((weights[..., None] * torch.from_numpy(prototypes)).sum(dim=-2), dim=-1)

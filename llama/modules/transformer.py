@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llama.config import LlamaConfig
 from llama.modules.kv_cache import KVCache
-from llama.modules.lora import Fusing, LoRALinear
+from llama.modules.lora import FusableModule, LoRALinear
 from llama.modules.packed_linear import linear
 
 # A closed gate (0) passes no gradient to the adapters until it has opened. Measured by benchmarks.gates: from 0 the
@@ -25,7 +25,7 @@ from llama.modules.packed_linear import linear
 GATE_START = 0.1
 # Positions up to which, in bfloat16 on a CPU, plain products are trained through faster than torch's fused kernel: for 64
 # of six heads of 32 in half of its time, for 128 in two thirds, for 256 no longer. In float32 the kernel is always faster.
-SHORT = 128
+SHORT_PROMPT = 128
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,33 @@ class RMSNorm(nn.Module):
 
 
 @lru_cache(maxsize=8)
-def rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
+def build_rope_cache(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
     """Unit complex numbers [length, E / 2] turning pair k of position p by p * theta^(-2k / E) (RoFormer, arXiv 2104.09864)."""
     with torch.inference_mode(False):  # or a table first built for inference could not serve training
-        return _rotary_table(length, head_dim, theta, device)
+        return _build_rope_cache(length, head_dim, theta, device)
 
 
-def _rotary_table(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
+def _build_rope_cache(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
     rates = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)
     angles = torch.outer(torch.arange(length, device=device).float(), rates)
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
+def apply_rope(x: Tensor, turns: Tensor) -> Tensor:
     """x [B, T, H, E], turns [B or 1, T, 1, E / 2]: Meta's interleaved pairs (2k, 2k + 1)."""
     pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turns).view(x.shape).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, grouped: bool) -> Tensor:
-    """Attention of queries [B, H, T, E] to keys and values [B, K, S, E]; in training on a CPU by plain products, see SHORT."""
-    short = torch.is_grad_enabled() and max(q.shape[2], k.shape[2]) <= SHORT
+    """Attention of queries [B, H, T, E] to keys and values [B, K, S, E]; in training on a CPU by plain products, see SHORT_PROMPT."""
+    short = torch.is_grad_enabled() and max(q.shape[2], k.shape[2]) <= SHORT_PROMPT
     plain = short and q.device.type == "cpu" and q.dtype == torch.bfloat16
     with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
 
 
-class Attention(Fusing):
+class Attention(FusableModule):
     """Causal attention; prompts add tanh(gate) x their own attention to every position, before wo."""
 
     def __init__(self, config: LlamaConfig, layer: int) -> None:
@@ -98,10 +98,10 @@ class Attention(Fusing):
         if self.fused is not None and not torch.is_grad_enabled():
             split = self.fused(x).view(*x.shape[:2], -1, self.head_dim)  # [B, T, H + 2 K, E]
             pairs, v = split.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
-            q, k = rotate(pairs, turns).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
+            q, k = apply_rope(pairs, turns).transpose(1, 2).split((self.heads, self.kv_heads), dim=1)
             return q, k, v.transpose(1, 2)
-        q = rotate(self.wq(x).unflatten(-1, (self.heads, -1)), turns).transpose(1, 2)
-        k = rotate(self.wk(x).unflatten(-1, (self.kv_heads, -1)), turns).transpose(1, 2)
+        q = apply_rope(self.wq(x).unflatten(-1, (self.heads, -1)), turns).transpose(1, 2)
+        k = apply_rope(self.wk(x).unflatten(-1, (self.kv_heads, -1)), turns).transpose(1, 2)
         return q, k, self.wv(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
 
     def forward(
@@ -136,7 +136,7 @@ class Attention(Fusing):
         return attend(q, k, v, None, False, grouped)
 
 
-class FeedForward(Fusing):
+class FeedForward(FusableModule):
     """SwiGLU (arXiv 2002.05202)."""
 
     def __init__(self, config: LlamaConfig) -> None:
@@ -208,7 +208,7 @@ class Transformer(nn.Module):
         padding = int(cache.start.max()) if cache is not None and cache.padded else 0
         if past + count - padding > limit:
             raise ValueError(f"{past + count - padding} tokens were given, the model reads at most {limit}; shorten the text.")
-        table = rotary_table(limit, self.config.head_dim, self.config.rope_theta, tokens.device)
+        table = build_rope_cache(limit, self.config.head_dim, self.config.rope_theta, tokens.device)
         if cache is None or not cache.padded:
             turns = table[past : past + count][None, :, None]
             return turns, None if past == 0 or count == 1 else causal_mask(past, count, tokens.device)

@@ -10,7 +10,7 @@ from llama.serving.request import OUT_OF_MEMORY
 One = TypeVar("One")
 
 
-class Group(Protocol[One]):
+class Batch(Protocol[One]):
     """Members that take steps together, as in `Words` and `Band`."""
 
     @property
@@ -21,17 +21,17 @@ class Group(Protocol[One]):
     def attempt(self, member: One) -> None: ...
 
 
-def advance(group: Group[One]) -> dict[One, Exception]:
+def step_and_isolate(group: Batch[One]) -> dict[One, Exception]:
     """One step of a group, if anybody is in it: who fails by it, and is to leave."""
     if not group.members:
         return {}
     try:
         return group.step()
     except Exception as error:
-        return culprits(group.members, group.attempt, error)
+        return find_failing(group.members, group.attempt, error)
 
 
-def culprits(rows: Sequence[One], attempt: Callable[[One], None], error: Exception) -> dict[One, Exception]:
+def find_failing(rows: Sequence[One], attempt: Callable[[One], None], error: Exception) -> dict[One, Exception]:
     """Who is to blame for an error of a step of all: those who fail alone, too; if none does, who came last.
 
     Memory that does not suffice for all would suffice for each, so the last to come has asked for too much.

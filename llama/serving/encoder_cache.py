@@ -21,15 +21,15 @@ from llama.media.audio import Waveform
 if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures
 
-MOST = 256  # media; what is kept of each is a few prompt positions, kilobytes
+MAX_ENTRIES = 256  # media; what is kept of each is a few prompt positions, kilobytes
 
 Key = tuple[bytes | None, ...]
 
 
-class Heard:
+class EncoderCache:
     """Features of the media that came last, for any thread. most: how many are kept; 0 keeps none."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_ENTRIES) -> None:
         self._most, self._guard = most, threading.Lock()
         self._kept: OrderedDict[Key, ModalityFeatures] = OrderedDict()  # the newest last
 

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from llama.decoders.musicgen.lm import LIGHT
+from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
-from llama.generation import GenerationOptions, Row, TextDelta, condition_for, tokenize
-from llama.serving.batch import advance
-from llama.serving.encoder_cache import MOST, Heard
-from llama.serving.music_batch import RENDERERS, Band
-from llama.serving.request import Busy, Stopped, Ticket
-from llama.serving.static_music_batch import Studio
-from llama.serving.text_batch import Line, Words
-from llama.serving.worker_client import Apart
+from llama.generation import GenerationOptions, RowState, TextDelta, condition_for, tokenize
+from llama.serving.batch import step_and_isolate
+from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
+from llama.serving.music_batch import RENDER_THREADS, MusicBatch
+from llama.serving.request import EngineDeadError, QueueFullError, Request
+from llama.serving.static_music_batch import StaticBatcher
+from llama.serving.text_batch import TextBatch, TextSequence
+from llama.serving.worker_client import MusicWorkerClient
 
 if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA
 
-WORDS_SECONDS = 0.05  # between two tellings of words, the first at once: each costs a wake and a packet, and nobody reads faster
+TEXT_EVENT_INTERVAL = 0.05  # between two tellings of words, the first at once: each costs a wake and a packet, and nobody reads faster
 
-__all__ = ["Busy", "Engine", "Stopped", "Ticket"]
+__all__ = ["QueueFullError", "Engine", "EngineDeadError", "Request"]
 
 
 class Engine:
@@ -44,7 +44,7 @@ class Engine:
     """
 
     def __init__(
-        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MOST,
+        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MAX_ENTRIES,
         apart: bool = False, failed: Callable[[], None] = lambda: None,
     ) -> None:
         least_of = (("rows", rows, 1), ("waiting", waiting, 0), ("readers", readers, 1), ("remembered", remembered, 0))
@@ -53,32 +53,32 @@ class Engine:
                 raise ValueError(f"{name} {value!r} is out of range; give a whole number from {least}.")
         self.model, self.rows, self.waiting = model, rows, waiting
         self._news = threading.Condition()
-        self._waiting: list[Ticket] = []
-        self._working: list[Ticket] = []  # until their last event is told
-        self._lines: dict[Ticket, Line] = {}
-        self._owners: dict[Line, Ticket] = {}
-        self._words = Words(model)
-        self._heard = Heard(remembered)
+        self._waiting: list[Request] = []
+        self._working: list[Request] = []  # until their last event is told
+        self._lines: dict[Request, TextSequence] = {}
+        self._owners: dict[TextSequence, Request] = {}
+        self._words = TextBatch(model)
+        self._heard = EncoderCache(remembered)
         self._readers = ThreadPoolExecutor(readers, "reader")
-        self._renderers = ThreadPoolExecutor(RENDERERS, "renderer")
+        self._renderers = ThreadPoolExecutor(RENDER_THREADS, "renderer")
         self._music = self._players(apart)
         self.closed: str | None = None  # why nothing is answered any more
         self._failed = failed
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def _players(self, apart: bool) -> Apart | Band[Ticket] | Studio:
+    def _players(self, apart: bool) -> MusicWorkerClient | MusicBatch[Request] | StaticBatcher:
         decoder = self.model.music_decoder
         if not hasattr(decoder, "ensemble"):
-            return Studio(decoder, self.rows)
-        return Apart(decoder) if apart else Band(decoder, self._renderers)
+            return StaticBatcher(decoder, self.rows)
+        return MusicWorkerClient(decoder) if apart else MusicBatch(decoder, self._renderers)
 
-    def submit(self, turn: Turn, options: GenerationOptions | None = None) -> Ticket:
+    def submit(self, turn: Turn, options: GenerationOptions | None = None) -> Request:
         """Queues a request. Raises Busy where too many wait, ValueError where it cannot be answered, Stopped after the end."""
         options = options or GenerationOptions()
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
-        ticket = Ticket(turn, options, Row(self.model, limit), self._ahead, self._wake)
+        ticket = Request(turn, options, RowState(self.model, limit), self._ahead, self._wake)
         ticket.prompt = prompt
         media = any(getattr(turn, name) is not None for name in MEDIA)
         ticket.ready = not media
@@ -92,10 +92,10 @@ class Engine:
 
     def _check_room(self) -> None:
         if self.closed is not None:
-            raise Stopped(self.closed)
+            raise EngineDeadError(self.closed)
         queued = sum(not one.over for one in [*self._waiting, *self._working])
         if queued >= self.rows + self.waiting:
-            raise Busy(f"{queued} requests are being answered or wait already, which is the most; try again in a moment.")
+            raise QueueFullError(f"{queued} requests are being answered or wait already, which is the most; try again in a moment.")
 
     def close(self) -> None:
         """Ends all work; tickets under way are told. Again does no harm."""
@@ -117,7 +117,7 @@ class Engine:
         with self._news:
             self._news.notify()
 
-    def _ahead(self, ticket: Ticket) -> int:
+    def _ahead(self, ticket: Request) -> int:
         with self._news:
             waiting = [one for one in self._waiting if not one.over]
             if ticket not in waiting:
@@ -130,12 +130,12 @@ class Engine:
             left = [*self._waiting, *self._working]
             self._news.notify()
         for ticket in left:
-            error = Stopped(why)
+            error = EngineDeadError(why)
             error.__cause__ = cause
             ticket.fail(error)
 
     @torch.no_grad()
-    def _read(self, ticket: Ticket) -> None:
+    def _read(self, ticket: Request) -> None:
         """The media of one request, on a reader's thread: neither a long nor a broken one holds the others."""
         if ticket.over:
             return
@@ -149,7 +149,7 @@ class Engine:
     # -- the decoding thread ------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        alone(self.model)
+        use_single_thread(self.model)
         try:
             while self._round():
                 pass
@@ -174,11 +174,11 @@ class Engine:
             self._let_go(ticket)
         for ticket in newcomers:
             self._guarded(ticket, self._begin)
-        failed = {self._owners[line]: error for line, error in advance(self._words).items()}
+        failed = {self._owners[line]: error for line, error in step_and_isolate(self._words).items()}
         for line in [line for line in self._words.members if self._owners[line] not in failed]:
             self._guarded(self._owners[line], self._wrote)
-        if isinstance(self._music, Band):
-            failed |= advance(self._music)
+        if isinstance(self._music, MusicBatch):
+            failed |= step_and_isolate(self._music)
         for ticket, error in failed.items():
             self._let_go(ticket)
             ticket.fail(error)
@@ -190,21 +190,21 @@ class Engine:
         over = any(ticket.over for ticket in (*self._working, *self._waiting))
         return over or bool(self._ready()) and len(self._working) < self.rows
 
-    def _ready(self) -> list[Ticket]:
+    def _ready(self) -> list[Request]:
         return [ticket for ticket in self._waiting if ticket.ready]
 
-    def _let_go(self, ticket: Ticket) -> None:
+    def _let_go(self, ticket: Request) -> None:
         if ticket in self._lines:
             self._drop_line(ticket)
         self._music.leave(ticket)
 
-    def _drop_line(self, ticket: Ticket) -> None:
+    def _drop_line(self, ticket: Request) -> None:
         line = self._lines.pop(ticket)
         del self._owners[line]
         if line in self._words.members:
             self._words.leave(line)
 
-    def _guarded(self, ticket: Ticket, work: Callable[[Ticket], None]) -> None:
+    def _guarded(self, ticket: Request, work: Callable[[Request], None]) -> None:
         """An error in what concerns one request alone is its own."""
         try:
             work(ticket)
@@ -212,16 +212,16 @@ class Engine:
             self._let_go(ticket)
             ticket.fail(error)
 
-    def _begin(self, ticket: Ticket) -> None:
-        line = Line(ticket.row, ticket.options)
+    def _begin(self, ticket: Request) -> None:
+        line = TextSequence(ticket.row, ticket.options)
         self._lines[ticket], self._owners[line] = line, ticket
         self._words.join(line, ticket.prompt, ticket.features)
         self._wrote(ticket)
 
-    def _wrote(self, ticket: Ticket) -> None:
+    def _wrote(self, ticket: Request) -> None:
         """Tells the words that are due; the last goes on to the music, if it ends in music."""
         line, now = self._lines[ticket], time.monotonic()
-        due = ticket.row.finish is not None or now - line.told >= WORDS_SECONDS
+        due = ticket.row.finish is not None or now - line.told >= TEXT_EVENT_INTERVAL
         if due and (delta := ticket.row.delta()):
             ticket.tell(TextDelta(delta))
             line.told = now
@@ -234,11 +234,11 @@ class Engine:
             ticket.finish()
 
 
-def alone(model: MuMuLLaMA) -> None:
+def use_single_thread(model: MuMuLLaMA) -> None:
     """Has the work of a small model on a CPU done by the thread that asks for it, this one or one that begins later.
 
     Its steps are so short that splitting them over threads takes 1.5 to 3 times as long, as measured on a thread that is not
     the main one, and other requests have work for the other cores.
     """
-    if model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= LIGHT:
+    if model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= SMALL_MODEL_PARAMS:
         torch.set_num_threads(1)

@@ -17,17 +17,17 @@ from llama.generation import Event, GenerationOptions, MusicChunk, Progress
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
-    from llama.decoders.musicgen.continuous_batch import Part
+    from llama.decoders.musicgen.continuous_batch import CodeSequence
     from llama.media.score import Score
 
 PROGRESS_SECONDS = 0.1  # between two reports: each wakes a thread, which takes its time from the decoding
-RENDERERS = 2  # threads that make sound of codes: a long piece does not hold the next
+RENDER_THREADS = 2  # threads that make sound of codes: a long piece does not hold the next
 
 
 Conditioning = Callable[[], tuple[Tensor, Tensor | None]]  # what a piece is made of [1, tokens, width], its mask [1, tokens]
 
 
-class Listener(Protocol):
+class EventSink(Protocol):
     """Who waits for a piece: a ticket of the engine, or whoever stands for one in another process. over: it waits no more."""
 
     options: GenerationOptions
@@ -40,10 +40,10 @@ class Listener(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
-Waits = TypeVar("Waits", bound=Listener)
+Waits = TypeVar("Waits", bound=EventSink)
 
 
-class Ordered:
+class SerialExecutor:
     """Work of one piece on a pool of threads: one thing at a time, in the order in which it was given."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -66,14 +66,14 @@ class Ordered:
             self._pool.submit(self._next)
 
 
-class Performance:
+class MusicJob:
     """One piece on its way from codes to sound."""
 
-    def __init__(self, listener: Listener, part: Part, decoder: Any, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, listener: EventSink, part: CodeSequence, decoder: Any, pool: ThreadPoolExecutor) -> None:
         self.listener, self.part, self.decoder = listener, part, decoder
         self.listening = decoder.listening(part.request)
         self.chunks: list[Tensor] = []
-        self.work = Ordered(pool)
+        self.work = SerialExecutor(pool)
         self.reported = 0.0
         self._report()
 
@@ -123,13 +123,13 @@ class Performance:
             self.listener.tell(MusicChunk(Waveform(self.chunks[-1], self.decoder.sample_rate)))
 
 
-class Band(Generic[Waits]):
+class MusicBatch(Generic[Waits]):
     """Performances that take their frames together, for decoders whose pieces may join between frames."""
 
     def __init__(self, decoder: Any, pool: ThreadPoolExecutor) -> None:
         self.decoder, self.pool = decoder, pool
         self.ensemble = decoder.ensemble()
-        self.playing: dict[Waits, Performance] = {}
+        self.playing: dict[Waits, MusicJob] = {}
 
     @property
     def members(self) -> list[Waits]:
@@ -142,7 +142,7 @@ class Band(Generic[Waits]):
         frames = decoder.frames(request)
         part = self.ensemble.join(request, frames, decoder.grammar(frames))
         try:
-            self.playing[listener] = Performance(listener, part, decoder, self.pool)
+            self.playing[listener] = MusicJob(listener, part, decoder, self.pool)
         except BaseException:
             self.ensemble.leave(part)
             raise

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from llama.generation import Event, GenerationOptions, MusicChunk
-from llama.hf import quiet
+from llama.hf import suppress_hf_logging
 from llama.media.audio import Waveform
-from llama.serving.batch import advance
-from llama.serving.music_batch import RENDERERS, Band
+from llama.serving.batch import step_and_isolate
+from llama.serving.music_batch import RENDER_THREADS, MusicBatch
 from llama.serving.request import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Copy:
+class DecoderSpec:
     """A decoder as values that any process can make one of: its configuration, its weights, and what was set by hand."""
 
     config: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Copy:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, decoder: Any) -> Copy:
+    def of(cls, decoder: Any) -> DecoderSpec:
         state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
         settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "span")}
         return cls(decoder.model.config.to_dict(), state, settings)
@@ -45,14 +45,14 @@ class Copy:
         from llama.decoders.notes import codec as note_codec
 
         note_codec.register()
-        with quiet():
+        with suppress_hf_logging():
             made = MusicGenDecoder.from_state(self.config, {name: torch.from_numpy(value) for name, value in self.state.items()})
         for name, value in self.settings.items():
             setattr(made, name, value)
         return made
 
 
-class Distant:
+class RemoteSink:
     """Stands for a listener in the process that plays."""
 
     def __init__(self, number: int, options: GenerationOptions, send: Callable[..., None]) -> None:
@@ -85,38 +85,38 @@ def _sendable(error: Exception) -> Exception:
     return MemoryError(str(error)) if isinstance(error, OUT_OF_MEMORY) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def play(pipe: Connection, copy: Copy) -> None:
+def run_worker(pipe: Connection, copy: DecoderSpec) -> None:
     """The main function of the process: plays what it is told to until it is told to end, or who told it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; whoever started this ends it
     torch.set_num_threads(1)
     decoder = copy.decoder()
-    with ThreadPoolExecutor(RENDERERS, "renderer") as pool:
+    with ThreadPoolExecutor(RENDER_THREADS, "renderer") as pool:
         try:
-            Stage(pipe, Band(decoder, pool)).play()
+            WorkerLoop(pipe, MusicBatch(decoder, pool)).run()
         except (EOFError, OSError):  # nobody is there any more
             os._exit(0)  # nor waits for what is still being rendered, as the pool would
 
 
-class Stage:
+class WorkerLoop:
     """The pieces that are played in this process, and the pipe on which they are asked for and heard."""
 
-    def __init__(self, pipe: Connection, band: Band[Distant]) -> None:
+    def __init__(self, pipe: Connection, band: MusicBatch[RemoteSink]) -> None:
         self._pipe, self._band, self._guard = pipe, band, threading.Lock()
-        self._listeners: dict[int, Distant] = {}
+        self._listeners: dict[int, RemoteSink] = {}
 
-    def play(self) -> None:
+    def run(self) -> None:
         while True:
             while self._pipe.poll(0 if self._band.members else None):
                 kind, *values = self._pipe.recv()
                 if kind == "end":
                     return
                 self._join(*values) if kind == "join" else self._leave(*values)
-            for listener, error in advance(self._band).items():
+            for listener, error in step_and_isolate(self._band).items():
                 self._band.leave(listener)
                 listener.fail(error)
 
     def _join(self, number: int, condition: Any, mask: Any, options: GenerationOptions) -> None:
-        listener = self._listeners[number] = Distant(number, options, self._send)
+        listener = self._listeners[number] = RemoteSink(number, options, self._send)
         try:
             self._band.join(listener, lambda: (torch.from_numpy(condition), None if mask is None else torch.from_numpy(mask)))
         except Exception as error:  # handed to the request that it belongs to

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from llama.dialogue import Reply, Turn
-from llama.generation import Done, Event, GenerationOptions, Row
+from llama.generation import Done, Event, GenerationOptions, RowState
 
 if TYPE_CHECKING:
     from llama.media.audio import Waveform
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
-class Busy(ValueError):
+class QueueFullError(ValueError):
     """The queue is full; nothing was taken."""
 
 
-class Stopped(RuntimeError):
+class EngineDeadError(RuntimeError):
     """What answers has ended, through no fault of the request's."""
 
 
-class Ticket:
+class Request:
     """One request. Its events are told once, to who iterates over it or to who `follow`s it; to who iterates slowly they wait
     here, so that nobody else is held.
     """
 
-    def __init__(self, turn: Turn, options: GenerationOptions, row: Row, ahead: Callable[[Ticket], int], wake: Callable[[], None]):
+    def __init__(self, turn: Turn, options: GenerationOptions, row: RowState, ahead: Callable[[Request], int], wake: Callable[[], None]):
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None

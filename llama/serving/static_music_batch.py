@@ -13,34 +13,34 @@ from torch import Tensor
 
 from llama.generation import MusicChunk, Progress
 from llama.media.audio import Waveform
-from llama.serving.music_batch import Conditioning, Listener
+from llama.serving.music_batch import Conditioning, EventSink
 
 if TYPE_CHECKING:
-    from llama.decoders.base import Sounding
+    from llama.decoders.base import AudioGenerator
     from llama.media.score import Score
 
 
-class Studio:
+class StaticBatcher:
     """For decoders whose pieces are made as a whole: those that wait and are alike in length and guidance are made together."""
 
     def __init__(self, decoder: Any, together: int) -> None:
         self.decoder, self.together = decoder, together
-        self.members: list[Listener] = []  # the engine's thread has nothing to do for them
+        self.members: list[EventSink] = []  # the engine's thread has nothing to do for them
         self._news = threading.Condition()
-        self._waiting: list[Listener] = []
-        self._conditions: dict[Listener, Conditioning] = {}  # of those that wait or are played
+        self._waiting: list[EventSink] = []
+        self._conditions: dict[EventSink, Conditioning] = {}  # of those that wait or are played
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="studio", daemon=True)
         self._thread.start()
 
-    def join(self, listener: Listener, conditioning: Conditioning) -> None:
+    def join(self, listener: EventSink, conditioning: Conditioning) -> None:
         listener.tell(Progress(0.0, listener.options.seconds))
         with self._news:
             self._conditions[listener] = conditioning
             self._waiting.append(listener)
             self._news.notify()
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: EventSink) -> None:
         with self._news:
             if listener in self._waiting:
                 self._waiting.remove(listener)
@@ -58,7 +58,7 @@ class Studio:
             for listener in group:
                 del self._conditions[listener]
 
-    def _group(self) -> list[Listener] | None:
+    def _group(self) -> list[EventSink] | None:
         """The first that waits and its equals; None at the end."""
         with self._news:
             self._news.wait_for(lambda: self._waiting or self._closed)
@@ -68,7 +68,7 @@ class Studio:
             self._waiting = [one for one in self._waiting if one not in alike]
         return alike
 
-    def _play(self, group: Sequence[Listener]) -> None:
+    def _play(self, group: Sequence[EventSink]) -> None:
         """Fails together, then each is tried alone: the error is that of the one who causes it."""
         group = [one for one in group if not one.over]
         if not group:
@@ -82,7 +82,7 @@ class Studio:
                 for listener in group:
                     self._play([listener])
 
-    def _render(self, group: Sequence[Listener]) -> None:
+    def _render(self, group: Sequence[EventSink]) -> None:
         options, decoder = group[0].options, self.decoder
         pairs = [self._conditions[one]() for one in group]
         condition = torch.cat([condition for condition, _ in pairs])
@@ -98,19 +98,19 @@ class Studio:
             one.finish(music, scores[place] if scores else None)
 
 
-class AllGone(Exception):
+class AllCancelled(Exception):
     """Nobody waits for what is being made."""
 
 
-def _report(group: Sequence[Listener], share: float) -> None:
+def _report(group: Sequence[EventSink], share: float) -> None:
     if all(one.over for one in group):
-        raise AllGone
+        raise AllCancelled
     for one in group:
         one.tell(Progress(share * one.options.seconds, one.options.seconds))
 
 
 @contextmanager
-def _watched(decoder: Any, group: Sequence[Listener]) -> Iterator[None]:
+def _watched(decoder: Any, group: Sequence[EventSink]) -> Iterator[None]:
     """A decoder that tells how far it is tells the group, and ends when all of it have gone."""
     if not hasattr(decoder, "told"):
         yield
@@ -122,7 +122,7 @@ def _watched(decoder: Any, group: Sequence[Listener]) -> Iterator[None]:
         decoder.told = None
 
 
-def _gathered(sound: Sounding) -> tuple[Tensor, list[Score] | None]:
+def _gathered(sound: AudioGenerator) -> tuple[Tensor, list[Score] | None]:
     """All chunks as one, and what comes after the last."""
     chunks: list[Tensor] = []
     while True:
@@ -132,5 +132,5 @@ def _gathered(sound: Sounding) -> tuple[Tensor, list[Score] | None]:
             return torch.cat(chunks, -1), end.value
 
 
-def _kind(listener: Listener) -> tuple[object, ...]:
+def _kind(listener: EventSink) -> tuple[object, ...]:
     return listener.options.seconds, listener.options.guidance, listener.options.conditioning

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llama.generation import GenerationOptions, Row, choose
-from llama.modules.kv_cache import KVCache, together
+from llama.generation import GenerationOptions, RowState, sample_next_token
+from llama.modules.kv_cache import KVCache, concat_caches
 
 if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
-ROOM = 64  # columns by which a cache that is full grows: a copy of all keys and values, so not at every token
+CACHE_GROWTH = 64  # columns by which a cache that is full grows: a copy of all keys and values, so not at every token
 
 
 @dataclass(eq=False)
-class Line:
+class TextSequence:
     """A row, how its words are chosen, and its generator: what it draws does not depend on its neighbours."""
 
-    row: Row
+    row: RowState
     options: GenerationOptions
     generator: torch.Generator = field(default_factory=torch.Generator)
     told: float = float("-inf")  # when words of it were told last, on the clock of who tells them
@@ -38,22 +38,22 @@ class Line:
     def take(self, logits: Tensor, hidden: Tensor, likeliest: int) -> None:
         """Logits [1, V], the state [D] that gave them and their likeliest token -> the next token of the row."""
         warm = self.options.temperature > 0
-        token = int(choose(logits, self.options, [self.generator])) if warm else likeliest
+        token = int(sample_next_token(logits, self.options, [self.generator])) if warm else likeliest
         self.row.take(token, hidden)
 
 
-class Words:
+class TextBatch:
     """Lines that are being written. Not safe to be used by two threads at once."""
 
     def __init__(self, model: MuMuModel) -> None:
         self.model = model
-        self.members: list[Line] = []
+        self.members: list[TextSequence] = []
         self._cache: KVCache | None = None
-        self._cached: list[Line] = []  # whose rows the cache holds, in order
-        self._fresh: dict[Line, KVCache] = {}  # of those who joined since the last step
+        self._cached: list[TextSequence] = []  # whose rows the cache holds, in order
+        self._fresh: dict[TextSequence, KVCache] = {}  # of those who joined since the last step
 
     @torch.no_grad()
-    def join(self, line: Line, prompt: Sequence[int], features: ModalityFeatures | None) -> None:
+    def join(self, line: TextSequence, prompt: Sequence[int], features: ModalityFeatures | None) -> None:
         """Reads a newcomer's prompt, alone, and chooses its first token; from the next step on it is one of the lines."""
         model = self.model
         cache = KVCache.empty(model.config.llama, 1, len(prompt), device=model.device, dtype=model.dtype)
@@ -63,7 +63,7 @@ class Words:
         self.members.append(line)
         self._fresh[line] = cache
 
-    def leave(self, line: Line) -> None:
+    def leave(self, line: TextSequence) -> None:
         """Whether it has ended or not; without lines nothing is held."""
         self.members.remove(line)
         self._fresh.pop(line, None)
@@ -71,13 +71,13 @@ class Words:
             self._cache, self._cached = None, []
 
     @torch.no_grad()
-    def step(self) -> dict[Line, Exception]:
+    def step(self) -> dict[TextSequence, Exception]:
         """One token of every line; returns the lines that failed by themselves. An error of all is raised, and nothing moves."""
         if self._cache is None or self._cached != self.members or self._cache.length == self._cache.capacity:
-            self._cache, self._cached = self._arranged(self.members, ROOM), list(self.members)
+            self._cache, self._cached = self._arranged(self.members, CACHE_GROWTH), list(self.members)
             self._fresh.clear()
         logits, hidden = self._read(self._cache, self.members)
-        failed: dict[Line, Exception] = {}
+        failed: dict[TextSequence, Exception] = {}
         for place, (line, likeliest) in enumerate(zip(self.members, logits.argmax(-1).tolist(), strict=True)):
             try:
                 line.take(logits[place : place + 1], hidden[place], likeliest)
@@ -86,18 +86,18 @@ class Words:
         return failed
 
     @torch.no_grad()
-    def attempt(self, line: Line) -> None:
+    def attempt(self, line: TextSequence) -> None:
         """The next step of one line alone, its result thrown away: raises what that line would raise."""
         self._read(self._arranged([line], 1), [line])
 
-    def _read(self, cache: KVCache, lines: Sequence[Line]) -> tuple[Tensor, Tensor]:
+    def _read(self, cache: KVCache, lines: Sequence[TextSequence]) -> tuple[Tensor, Tensor]:
         """Every line's newest token -> logits [n, V] and hidden [n, D]."""
         tokens = torch.tensor([[line.row.tokens[-1]] for line in lines], device=self.model.device)
         output = self.model(tokens, None, cache, last_only=True)
         return output.logits[:, -1].float(), output.hidden[:, -1]
 
-    def _arranged(self, lines: Sequence[Line], room: int) -> KVCache:
+    def _arranged(self, lines: Sequence[TextSequence], room: int) -> KVCache:
         """A new cache of these lines; columns that none of them sees are dropped."""
         known = [place for place, line in enumerate(self._cached) if line in lines]
         caches = ([self._cache.rows(known)] if known else []) + [self._fresh[line] for line in lines if line in self._fresh]
-        return together(caches, room)
+        return concat_caches(caches, room)

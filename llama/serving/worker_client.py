@@ -18,63 +18,63 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from llama.decoders.musicgen.lm import LIGHT
+from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.generation import MusicChunk
 from llama.media.audio import Waveform
-from llama.serving.music_batch import Conditioning, Listener
-from llama.serving.music_worker import Copy, play
-from llama.serving.request import Stopped
+from llama.serving.music_batch import Conditioning, EventSink
+from llama.serving.music_worker import DecoderSpec, run_worker
+from llama.serving.request import EngineDeadError
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from llama.mumu_llama import MuMuLLaMA
 
-GONE = "The process that makes the music ended before the piece was ready; ask again."
-PATIENCE = 5.0  # seconds in which it ends by itself
+WORKER_DIED = "The process that makes the music ended before the piece was ready; ask again."
+SHUTDOWN_TIMEOUT = 5.0  # seconds in which it ends by itself
 
 Message = tuple[Any, ...]
 
 
-def worth_it(model: MuMuLLaMA) -> bool:
+def should_use_worker(model: MuMuLLaMA) -> bool:
     """Whether a process for its music makes a model quicker: several cores, a decoder of small steps, and no accelerator."""
     decoder: Any = model.music_decoder
-    if decoder is None or not hasattr(decoder, "ensemble") or torch.device(decoder.device).type != "cpu" or cores() < 2:
+    if decoder is None or not hasattr(decoder, "ensemble") or torch.device(decoder.device).type != "cpu" or cpu_count() < 2:
         return False
     weights = list(decoder.model.parameters())
-    return sum(weight.numel() for weight in weights) <= LIGHT and all(weight.dtype == torch.float32 for weight in weights)
+    return sum(weight.numel() for weight in weights) <= SMALL_MODEL_PARAMS and all(weight.dtype == torch.float32 for weight in weights)
 
 
-def cores() -> int:
+def cpu_count() -> int:
     """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Apart:
+class MusicWorkerClient:
     """The pieces that the other process plays, from this side. Nobody who asks waits for it: a thread starts the process, and
     another one when that has died; a second thread sends it what is asked.
     """
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
-        self.members: list[Listener] = []  # the engine's thread has nothing to do for them
+        self.members: list[EventSink] = []  # the engine's thread has nothing to do for them
         self.process: SpawnProcess | None = None
         self._guard, self._wanted, self._closed = threading.Lock(), threading.Event(), False
         self._number = itertools.count()
-        self._playing: dict[int, Piece] = {}  # by the process of now, or of soon
+        self._playing: dict[int, PendingMusic] = {}  # by the process of now, or of soon
         self._outbox: SimpleQueue[Message | None] = SimpleQueue()
         self._keeper = threading.Thread(target=self._keep, name="music", daemon=True)
         self._keeper.start()
 
-    def join(self, listener: Listener, conditioning: Conditioning) -> None:
+    def join(self, listener: EventSink, conditioning: Conditioning) -> None:
         condition, mask = (None if one is None else one.cpu().numpy() for one in conditioning())
         with self._guard:
             number = next(self._number)
-            self._playing[number] = Piece(listener)
+            self._playing[number] = PendingMusic(listener)
             self._outbox.put(("join", number, condition, mask, listener.options))
         self._wanted.set()
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: EventSink) -> None:
         with self._guard:
             for number in [number for number, piece in self._playing.copy().items() if piece.listener is listener]:
                 self._playing.pop(number, None)
@@ -85,7 +85,7 @@ class Apart:
             self._closed = True
             self._outbox.put(("end",))
         self._wanted.set()
-        self._keeper.join(2 * PATIENCE)
+        self._keeper.join(2 * SHUTDOWN_TIMEOUT)
         if self._keeper.is_alive() and self.process is not None:
             self.process.kill()
             self._keeper.join()
@@ -102,7 +102,7 @@ class Apart:
             if not (spoke or self._closed):
                 self._wanted.wait()  # one that dies at once is started again when it is needed, not for ever
 
-    def _run(self, playing: dict[int, Piece], outbox: SimpleQueue[Message | None]) -> bool:
+    def _run(self, playing: dict[int, PendingMusic], outbox: SimpleQueue[Message | None]) -> bool:
         """One process from its start to its end; whether anything was heard of it."""
         try:
             process, pipe = self._started()
@@ -111,8 +111,8 @@ class Apart:
             return False
         sender = threading.Thread(target=_send, args=(outbox, pipe), name="music-asked", daemon=True)
         sender.start()
-        spoke = _hear(pipe, playing)
-        process.join(PATIENCE)
+        spoke = _read_events(pipe, playing)
+        process.join(SHUTDOWN_TIMEOUT)
         process.kill()  # does nothing to one that has ended
         process.join()
         outbox.put(None)
@@ -123,7 +123,8 @@ class Apart:
     def _started(self) -> tuple[Any, Connection]:
         # spawned: a fork would copy locks that threads of this process hold
         pipe, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=play, args=(theirs, Copy.of(self.decoder)), name="music", daemon=True)
+        spec = DecoderSpec.of(self.decoder)
+        process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(theirs, spec), name="music", daemon=True)
         process.start()
         self.process = process
         theirs.close()
@@ -131,7 +132,7 @@ class Apart:
 
     def _fail_all(self) -> None:
         for piece in list(self._playing.values()):
-            piece.listener.fail(Stopped(GONE))
+            piece.listener.fail(EngineDeadError(WORKER_DIED))
 
 
 def _send(outbox: SimpleQueue[Message | None], pipe: Connection) -> None:
@@ -143,7 +144,7 @@ def _send(outbox: SimpleQueue[Message | None], pipe: Connection) -> None:
             return
 
 
-def _hear(pipe: Connection, playing: dict[int, Piece]) -> bool:
+def _read_events(pipe: Connection, playing: dict[int, PendingMusic]) -> bool:
     """Until the other end is closed, by whatever ended its process; whether it said anything."""
     spoke = False
     while True:
@@ -165,10 +166,10 @@ def _hear(pipe: Connection, playing: dict[int, Piece]) -> bool:
                 playing.pop(number, None)
 
 
-class Piece:
+class PendingMusic:
     """One of the pieces that are made elsewhere, put together for its listener."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: EventSink) -> None:
         self.listener, self._chunks = listener, list[Waveform]()
 
     def hear(self, kind: str, *values: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llama.data.source import Sources
-from llama.errors import _need, listed
+from llama.errors import comma_list, require_fields
 from llama.training.stages import PRESETS
 from llama.training.stages import stage as stage_of
 from llama.training.yaml_fields import fields_of, plain, value_of
@@ -46,7 +46,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class Made:
+class SyntheticSet:
     """A small set that is made where `folder` is missing: `pieces` recordings, and pictures and clips beside them."""
 
     folder: str
@@ -54,7 +54,7 @@ class Made:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _need(self, ("pieces",), lambda value: value > 0, "more than 0")
+        require_fields(self, ("pieces",), lambda value: value > 0, "more than 0")
 
 
 POSITIVE = (
@@ -77,7 +77,7 @@ class TrainConfig:
     data: Sources = field(default_factory=dict)
     validation: Sources = field(default_factory=dict)
     holdout: float = 0.0  # share of the data kept for validation, where no validation source is given
-    made: Made | None = None
+    made: SyntheticSet | None = None
     output_dir: str = "runs/train"
     cache_dir: str | None = "runs/features"  # of encoder features and decoder targets; None: keep none
     max_steps: int | None = None  # wins over epochs
@@ -116,12 +116,12 @@ class TrainConfig:
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
-        _need(self, POSITIVE, lambda x: x > 0, "more than 0")
-        _need(self, NOT_NEGATIVE, lambda x: x >= 0, "0 or more")
-        _need(self, ("holdout",), lambda x: 0 <= x < 1, "from 0 to below 1")
+        require_fields(self, POSITIVE, lambda x: x > 0, "more than 0")
+        require_fields(self, NOT_NEGATIVE, lambda x: x >= 0, "0 or more")
+        require_fields(self, ("holdout",), lambda x: 0 <= x < 1, "from 0 to below 1")
         for number in {*self.data, *self.validation}:
             _stage_number(number)
-        _need(self, ("gate_start",), lambda x: 0 <= x <= 10, "from 0 to 10")
+        require_fields(self, ("gate_start",), lambda x: 0 <= x <= 10, "from 0 to 10")
         self._check_contradictions()
 
     def _check_contradictions(self) -> None:
@@ -142,7 +142,7 @@ class TrainConfig:
 def _stage_number(number: int) -> None:
     known = sorted({number for stages in PRESETS.values() for number in stages})
     if number not in known:
-        raise ValueError(f"settings for stage {number} would never be used; there are the stages {listed(known)}.")
+        raise ValueError(f"settings for stage {number} would never be used; there are the stages {comma_list(known)}.")
 
 
 # -- from YAML and back -------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from llama.training.config import TrainConfig
-    from llama.training.module import Learner
+    from llama.training.module import TrainingModule
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
@@ -37,7 +37,7 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return found
 
 
-def leave(accelerator: Accelerator) -> None:
+def shut_down(accelerator: Accelerator) -> None:
     """The end of working together; nothing of the run may be held any more.
 
     Whoever reduces gradients must be gone before: as the last to hold the group of processes it would take that down without
@@ -62,7 +62,7 @@ def main_first(device: str | None) -> Iterator[None]:
         yield
 
 
-def shard(learner: Learner, precision: str) -> None:
+def shard(learner: TrainingModule, precision: str) -> None:
     """Parameters, gradients and optimiser state of each block over all processes (FSDP2, torch's `fully_shard`).
 
     accelerate does this on GPUs only; torch's own call does it everywhere, so what is tested is what runs. The parts
@@ -80,13 +80,13 @@ def shard(learner: Learner, precision: str) -> None:
 Fault = TypeVar("Fault", bound=Exception)
 
 
-def shared(error: Fault) -> Fault:
+def mark_collective(error: Fault) -> Fault:
     """The error marked as one that every process raises alike, so that one of them tells it."""
     error.shared = True  # type: ignore[attr-defined]
     return error
 
 
-def agree(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
+def run_on_main(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
     """What `action` gives on the main process, on every process; its ValueError or OSError there is raised by all."""
     found, fault = None, None
     if accelerator.is_main_process:
@@ -99,12 +99,12 @@ def agree(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
         torch.distributed.broadcast_object_list(box, src=0)
         found, fault = box[0]
     if fault is not None:
-        raise shared(fault)
+        raise mark_collective(fault)
     return found
 
 
 @dataclass
-class Team:
+class DistributedContext:
     """This process among all. `sharded`: the learner is split over them; `wrapped`: what a training step calls."""
 
     accelerator: Accelerator
@@ -158,7 +158,7 @@ class Team:
                 learner.reshard()  # type: ignore[operator]
 
 
-def team_for(accelerator: Accelerator, learner: Learner, config: TrainConfig) -> Team:
+def distributed_context(accelerator: Accelerator, learner: TrainingModule, config: TrainConfig) -> DistributedContext:
     """Wraps the learner for the way that was asked for."""
     if config.activation_checkpointing == "fairscale" and accelerator.num_processes > 1 and not config.fsdp:
         raise ValueError("fairscale's activation checkpointing does not run in several processes unless they are sharded; "
@@ -166,7 +166,7 @@ def team_for(accelerator: Accelerator, learner: Learner, config: TrainConfig) ->
     if config.fsdp and accelerator.num_processes > 1:
         learner.to(accelerator.device)
         shard(learner, config.precision)
-        return Team(accelerator, learner, sharded=True)
+        return DistributedContext(accelerator, learner, sharded=True)
     learner.to(accelerator.device)
     wrapped = accelerator.prepare_model(learner) if accelerator.num_processes > 1 else learner
-    return Team(accelerator, wrapped, sharded=False)
+    return DistributedContext(accelerator, wrapped, sharded=False)

@@ -1,6 +1,6 @@
 """Features once: what the frozen encoders say of a medium, and the text encoder of a caption, kept on disk.
 
-Kept is the least that still decides what an adapter makes of a medium while parts of it train (`Reduction`), under a key
+Kept is the least that still decides what an adapter makes of a medium while parts of it train (`FeatureReduction`), under a key
 of the medium's content and of everything frozen that it went through. So nothing is ever out of date, a renamed file is
 still known, and several processes share a folder. Only `complete` and `targets` write; readers in workers only read.
 
@@ -21,18 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from llama.config import ENCODERS, MODALITIES
-from llama.data.examples import Medium
+from llama.data.examples import MediaRef
 from llama.decoders.audioldm2 import AudioLDM2Decoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.encoders.base import FrozenEncoder
-from llama.hf import own_precision
+from llama.hf import no_autocast
 from llama.media.audio import Waveform
 from llama.media.image import load_image
 from llama.media.video import load_frames
 from llama.modules.adapters import Kept, Neighbours, UnderstandingAdapter
 from llama.mumu_llama import MuMuLLaMA
-from llama.training.feature_reduction import Reduction
-from llama.training.feature_store import Store, fingerprint, settings_of, sha256
+from llama.training.feature_reduction import FeatureReduction
+from llama.training.feature_store import FeatureStore, fingerprint, settings_of, sha256
 
 FORMAT = "1"  # part of every key; another number when windows, frames or reductions change their meaning
 ROWS = {"audio": 4, "image": 32, "video": 8, "caption": 32}  # encoded together on an accelerator
@@ -40,7 +40,7 @@ AUDIOLDM2_READERS = ("text_encoder", "text_encoder_2", "projection_model", "lang
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedMedia:
     """A medium on its way to its features: found in the cache (`reduced`), or decoded for its encoder (`inputs`)."""
 
     kind: str
@@ -54,35 +54,35 @@ class Prepared:
 # -- media ----------------------------------------------------------------------------------------------------------
 
 
-class Reader:
-    """Medium -> `Prepared`, in workers: it holds no weights, so it travels to them cheaply."""
+class MediaReader:
+    """Medium -> `PreparedMedia`, in workers: it holds no weights, so it travels to them cheaply."""
 
-    def __init__(self, store: Store | None, encoders: Mapping[str, FrozenEncoder], marks: Mapping[str, str]) -> None:
+    def __init__(self, store: FeatureStore | None, encoders: Mapping[str, FrozenEncoder], marks: Mapping[str, str]) -> None:
         self.store, self.marks = store, marks
         self.encoders = {kind: without_weights(encoder) for kind, encoder in encoders.items()}
 
-    def __call__(self, medium: Medium) -> Prepared:
+    def __call__(self, medium: MediaRef) -> PreparedMedia:
         """From the cache, else decoded. Raises ValueError and OSError as `Waveform.read` and the like do."""
         if medium.kind not in self.encoders:
             name = ENCODERS[medium.kind]
             raise ValueError(f"{medium.source}: this model was loaded without its {name} encoder, so it cannot take "
                              f"{medium.kind}; name the encoder's folder with {name}_path.")
         if self.store is None:
-            return Prepared(medium.kind, "", medium.source, None, self._decoded(medium))
+            return PreparedMedia(medium.kind, "", medium.source, None, self._decoded(medium))
         digest, record = self._digest(medium)
         key = sha256(FORMAT, digest, self.marks[medium.kind])
         kept = self.store.read(key)
         inputs = None if kept is not None else self._decoded(medium)
-        return Prepared(medium.kind, key, medium.source, kept, inputs, record)
+        return PreparedMedia(medium.kind, key, medium.source, kept, inputs, record)
 
-    def _digest(self, medium: Medium) -> tuple[str, tuple[str, str] | None]:
+    def _digest(self, medium: MediaRef) -> tuple[str, tuple[str, str] | None]:
         """Of the content; from the record of a file that has not changed since, so that it is not even read."""
-        stamp = stamp_of(medium.path) if medium.path is not None else None
+        stamp = file_stamp(medium.path) if medium.path is not None else None
         known = self.store.digest(stamp) if stamp else None
         digest = known or medium.digest()
-        return digest, (stamp, digest) if stamp and not known and stamp == stamp_of(medium.path) else None
+        return digest, (stamp, digest) if stamp and not known and stamp == file_stamp(medium.path) else None
 
-    def _decoded(self, medium: Medium) -> tuple[Tensor, ...]:
+    def _decoded(self, medium: MediaRef) -> tuple[Tensor, ...]:
         encoder: Any = self.encoders[medium.kind]
         found = medium.open()
         if medium.kind == "audio":
@@ -98,7 +98,7 @@ def without_weights(encoder: FrozenEncoder) -> FrozenEncoder:
     return light
 
 
-def stamp_of(path: Path) -> str | None:
+def file_stamp(path: Path) -> str | None:
     """Path, size and time of change of a file; None if it is not there, which reading it says better."""
     if not path.is_file():
         return None
@@ -106,7 +106,7 @@ def stamp_of(path: Path) -> str | None:
     return sha256(str(path.resolve()), str(status.st_size), str(status.st_mtime_ns))
 
 
-class Features:
+class FeatureCache:
     """The frozen side of a model in training: its encoders, and the text encoder of its decoder, each asked once.
 
     `model`: with its neighbours, before a learner takes them out or shards it. `cache_dir`: None keeps nothing, and
@@ -117,16 +117,16 @@ class Features:
     def __init__(self, model: MuMuLLaMA, cache_dir: Path | None, trained: Collection[str]) -> None:
         named = {kind: getattr(model, ENCODERS[kind]) for kind in MODALITIES}
         self.encoders: dict[str, FrozenEncoder] = {kind: one for kind, one in named.items() if one is not None}
-        self.reductions = {kind: Reduction(cast(UnderstandingAdapter, model.adapters[kind]), kind, trained) for kind in MODALITIES}
+        self.reductions = {kind: FeatureReduction(cast(UnderstandingAdapter, model.adapters[kind]), kind, trained) for kind in MODALITIES}
         self.decoder: Any = model.music_decoder
-        self.store = Store(Path(cache_dir)) if cache_dir is not None else None
+        self.store = FeatureStore(Path(cache_dir)) if cache_dir is not None else None
         self.hits = self.misses = 0
 
     @cached_property
-    def reader(self) -> Reader:
+    def reader(self) -> MediaReader:
         """Medium -> Prepared, picklable. Weights are fingerprinted here, once a run."""
         marks = {kind: self._mark(kind) for kind in self.encoders} if self.store else {}
-        return Reader(self.store, self.encoders, marks)
+        return MediaReader(self.store, self.encoders, marks)
 
     def _mark(self, kind: str) -> str:
         encoder = self.encoders[kind]
@@ -140,14 +140,14 @@ class Features:
         return fingerprint(reduction.frozen, form, repr(reduction.config)) if reduction.frozen else form
 
     @torch.no_grad()
-    def complete(self, prepared: Sequence[Prepared | None]) -> list[Kept | None]:
+    def complete(self, prepared: Sequence[PreparedMedia | None]) -> list[Kept | None]:
         """Encodes what is not cached, on the encoders' device and in their type, and writes it; CPU tensors come back."""
         names = ["" if one is None else one.key or f"row {row}" for row, one in enumerate(prepared)]
         asked = {name: one for name, one in zip(names, prepared, strict=True) if one is not None}
         known: dict[str, Kept | None] = {name: one.reduced or self._read(one.key) for name, one in asked.items()}
         for kind, encoder in self.encoders.items():
             media = {name: one.inputs for name, one in asked.items() if one.kind == kind and known[name] is None}
-            with own_precision(encoder.model.device):
+            with no_autocast(encoder.model.device):
                 made = self._encoded(kind, media)
             for name, kept in made.items():
                 known[name] = kept
@@ -163,7 +163,7 @@ class Features:
         if self.store is not None and key:
             self.store.write(key, kept)
 
-    def _account(self, prepared: Sequence[Prepared]) -> None:
+    def _account(self, prepared: Sequence[PreparedMedia]) -> None:
         """Digests are written here and not where they were made: in a worker a full disk would pass for a broken medium."""
         decoded = sum(one.inputs is not None for one in prepared)
         self.misses, self.hits = self.misses + decoded, self.hits + len(prepared) - decoded
@@ -210,7 +210,7 @@ class Features:
         return torch.stack([one["states"] for one in found]), torch.stack([one["mask"] for one in found])
 
     def _embedded(self, captions: Sequence[str]) -> dict[str, Kept]:
-        with own_precision(self.decoder.device):
+        with no_autocast(self.decoder.device):
             states, mask = (one.cpu() for one in self.decoder.embed(captions))
         return {caption: {"states": states[row].clone(), "mask": mask[row].clone()} for row, caption in enumerate(captions)}
 
@@ -225,7 +225,7 @@ class Features:
         else:
             parts = {name: decoder.parts[name] for name in AUDIOLDM2_READERS}
             tokenizers = [decoder.pipeline.tokenizer, decoder.pipeline.tokenizer_2]
-        settings = [settings_of(part.config) for part in parts.values()] + [words_of(one) for one in tokenizers]
+        settings = [settings_of(part.config) for part in parts.values()] + [caption_texts(one) for one in tokenizers]
         return fingerprint(nn.ModuleDict(parts), *settings, str(decoder.condition_shape))
 
     def _rows(self, kind: str) -> int:
@@ -234,7 +234,7 @@ class Features:
         return 1 if torch.device(device).type == "cpu" else ROWS[kind]
 
 
-def words_of(tokenizer: Any) -> str:
+def caption_texts(tokenizer: Any) -> str:
     """How a tokenizer cuts words; its last call's padding is not part of that."""
     if not getattr(tokenizer, "is_fast", False):
         return json.dumps(tokenizer.get_vocab(), sort_keys=True) if tokenizer is not None else ""

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from llama.modules.adapters import Kept, UnderstandingAdapter, unit
+from llama.modules.adapters import Kept, UnderstandingAdapter, l2_normalize
 
 
-class Reduction:
+class FeatureReduction:
     """Encoder states of the windows of a medium -> the least of them that decides what its adapter makes of it.
 
     Kept are, by name and as far as the pools need them (`parts`): "channels" [C, F], what the mix sums over, their time mean
@@ -54,7 +54,7 @@ class Reduction:
         cast = states.to(self.dtype)
         if part == "mixed":
             return self.frozen["mix"](cast[:, 0])
-        return unit(self.frozen["mix"](cast)) if part in ("frames", "recurrent") else self.frozen[part].frames(cast)
+        return l2_normalize(self.frozen["mix"](cast)) if part in ("frames", "recurrent") else self.frozen[part].frames(cast)
 
     def whole(self, windows: Sequence[Kept], frames: int) -> dict[str, Tensor]:
         """All windows of one medium, in order, of `frames` frames together -> what is kept of it, on the CPU."""

@@ -28,7 +28,7 @@ INCIDENTAL = ("_name_or_path", "_diffusers_version", "_use_default_values", "arc
 
 
 @dataclass(frozen=True)
-class Store:
+class FeatureStore:
     """A folder of small safetensors files, each whole or not there, and of files' digests by their stamps."""
 
     folder: Path

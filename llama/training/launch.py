@@ -10,36 +10,36 @@ import torch
 
 from llama.checkpoint.builder import OUTPUT
 from llama.checkpoint.conversion import save_published
-from llama.checkpoint.delta import NEW_ROWS, Origin, read_overlay
-from llama.checkpoint.pretrained import is_own, save_pretrained
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS, BaseReference, read_delta
+from llama.checkpoint.pretrained import is_native, save_pretrained
 from llama.config import ENCODERS, MODALITIES, VARIANTS, MuMuConfig
-from llama.data.batch_sampler import Order
-from llama.data.mixture import Examples, Streams, read_examples, split
+from llama.data.batch_sampler import BatchSampler
+from llama.data.mixture import ExampleMixture, StreamMixture, read_examples, split
 from llama.data.source import Source
 from llama.files import write_text
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.training.config import TrainConfig, to_yaml
-from llama.training.distributed import Team, agree, leave, make_accelerator, team_for
-from llama.training.feature_cache import Features
+from llama.training.distributed import DistributedContext, distributed_context, make_accelerator, run_on_main, shut_down
+from llama.training.feature_cache import FeatureCache
 from llama.training.module import (
-    Learner,
+    TrainingModule,
     checkpoint_activations,
-    choose_trainable,
     condition_weights,
-    leave_out_silent,
+    detach_components,
+    fold_zero_lora,
+    mark_trainable,
     open_gates,
-    take_neighbours,
 )
-from llama.training.run_checkpoints import RunLock, Snapshots
+from llama.training.run_checkpoints import RunCheckpoints, RunLock
 from llama.training.stages import group_of, stage, trainable
-from llama.training.train_step import Updater
-from llama.training.trainer import Run
+from llama.training.train_step import TrainStep
+from llama.training.trainer import Trainer
 
 UNDECAYED = ("*.gate", "*norm*.weight", "*new_rows", "*prefix_query.*", "*.queries")  # beside vectors and biases
 STREAMED_STEPS = "A stream has no known length, so epochs cannot say how long to train; give max_steps."
 
 
-def load_for(config: TrainConfig, number: int, device: torch.device) -> MuMuLLaMA:
+def load_for_training(config: TrainConfig, number: int, device: torch.device) -> MuMuLLaMA:
     """What trains comes in float32, the rest in `frozen_dtype`. Raises ValueError where the settings contradict."""
     arguments = {**config.model.arguments(), "dtype": frozen_dtype(config, device)}
     groups = {group for variant in VARIANTS for group in stage(number, config.preset, variant).trains}
@@ -59,17 +59,17 @@ def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     return asked or (kinds[config.precision] if device.type == "cuda" else torch.float32)
 
 
-def learner_of(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> Learner:
+def training_module(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> TrainingModule:
     if config.gate_start is not None:
         open_gates(model, config.gate_start)
-    learner = Learner(model, condition_weights(config), new_rows=NEW_ROWS in names, blur=config.blur)
-    choose_trainable(learner, names, frozen_dtype(config, model.device))
-    leave_out_silent(learner)
+    learner = TrainingModule(model, condition_weights(config), new_rows=AUDIO_TOKEN_ROWS in names, blur=config.blur)
+    mark_trainable(learner, names, frozen_dtype(config, model.device))
+    fold_zero_lora(learner)
     checkpoint_activations(model, config.activation_checkpointing, config.offload)
     return learner.train()
 
 
-def read_data(config: TrainConfig, number: int) -> tuple[Examples | Streams, Examples | Streams | None]:
+def read_data(config: TrainConfig, number: int) -> tuple[ExampleMixture | StreamMixture, ExampleMixture | StreamMixture | None]:
     """(to learn from, held out)."""
     learned = read_examples(config.data.get(number, ()), number)
     if config.validation.get(number):
@@ -101,7 +101,7 @@ def medium_of(source: Source) -> str | None:
     return "audio" if source.form in ("musicqa", "songs") else None
 
 
-def optimizer_for(team: Team, learner: Learner, config: TrainConfig) -> Any:
+def build_optimizer(team: DistributedContext, learner: TrainingModule, config: TrainConfig) -> Any:
     """AdamW on what trains, without decay for vectors, gates, queries and single rows."""
     from timm.optim import param_groups_weight_decay
 
@@ -110,7 +110,7 @@ def optimizer_for(team: Team, learner: Learner, config: TrainConfig) -> Any:
     return team.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
 
 
-def schedule(optimizer: Any, config: TrainConfig, total: int) -> Any:
+def build_scheduler(optimizer: Any, config: TrainConfig, total: int) -> Any:
     """Cosine from lr to min_lr over the steps, after a linear warm-up. It has no state: a step's number says its rate."""
     from timm.scheduler import CosineLRScheduler
 
@@ -123,12 +123,12 @@ def schedule(optimizer: Any, config: TrainConfig, total: int) -> Any:
     )  # fmt: skip
 
 
-def steps_of(config: TrainConfig, learned: Examples | Streams, world: int) -> int:
+def total_steps(config: TrainConfig, learned: ExampleMixture | StreamMixture, world: int) -> int:
     if config.max_steps is not None:
         return config.max_steps
-    if isinstance(learned, Streams):
+    if isinstance(learned, StreamMixture):
         raise ValueError(STREAMED_STEPS)
-    return Order.of(learned, config.seed, config.batch_size, config.accumulation, world).steps(config.epochs)
+    return BatchSampler.of(learned, config.seed, config.batch_size, config.accumulation, world).steps(config.epochs)
 
 
 def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str | Path | None = None) -> Path:
@@ -138,30 +138,30 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     Raises ValueError, FileNotFoundError or OSError in one sentence, FloatingPointError for a loss that is not finite.
     """
     accelerator = make_accelerator(config)
-    snapshots = Snapshots(Path(config.output_dir), config.keep)
+    snapshots = RunCheckpoints(Path(config.output_dir), config.keep)
     with ExitStack() as held:
-        agree(accelerator, lambda: begin(held, snapshots, resume))
+        run_on_main(accelerator, lambda: lock_folder(held, snapshots, resume))
         train(config, number, accelerator, snapshots, resume, export)
-        leave(accelerator)
+        shut_down(accelerator)
     return snapshots.last
 
 
 def train(
-    config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots, resume: bool, export: str | Path | None
+    config: TrainConfig, number: int, accelerator: Any, snapshots: RunCheckpoints, resume: bool, export: str | Path | None
 ) -> None:
     """The run from its first step, or the newest checkpoint, to its last; nothing of it is held afterwards."""
-    run = build(config, number, accelerator, snapshots)
+    run = build_trainer(config, number, accelerator, snapshots)
     if export is not None:
         check_export(export, run.origin.sizes)
     start = run.resume() if resume else 0
     # not before: a run that is refused leaves what an earlier one wrote
-    agree(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
+    run_on_main(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
     step = run.go(start)
     if export is not None and step >= run.total:
-        agree(accelerator, lambda: write_whole(snapshots.last, export))
+        run_on_main(accelerator, lambda: export_model(snapshots.last, export))
 
 
-def begin(held: ExitStack, snapshots: Snapshots, resume: bool) -> None:
+def lock_folder(held: ExitStack, snapshots: RunCheckpoints, resume: bool) -> None:
     """Takes the folder for this run; what an earlier run left there is tidied, or refused."""
     held.enter_context(RunLock(snapshots.output_dir))
     if resume:
@@ -178,32 +178,32 @@ def check_export(target: str | Path, sizes: MuMuConfig) -> None:
             raise ValueError(f"--export {path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
         if any(sizes.adapter(name).positions > 1 for name in MODALITIES):
             raise ValueError(f"This model has several prompt positions, which a published file like {path} cannot hold; give a folder.")
-    elif path.exists() and not (path.is_dir() and (is_own(path) or not any(path.iterdir()))):
+    elif path.exists() and not (path.is_dir() and (is_native(path) or not any(path.iterdir()))):
         raise ValueError(f"--export {path} exists and is no model folder of ours, so it is not replaced; give another place.")
 
 
-def write_whole(last: Path, target: str | Path) -> None:
+def export_model(last: Path, target: str | Path) -> None:
     """The whole model that `last` is the trained part of: a .pth file in the published format, else a folder of ours."""
-    trained = set(read_overlay(last)[0])
-    if NEW_ROWS in trained:
+    trained = set(read_delta(last)[0])
+    if AUDIO_TOKEN_ROWS in trained:
         trained.add(OUTPUT)  # which they are part of
     model = load(last, merge_lora=False, dtype="stored", precise=lambda name: name in trained)
     (save_published if Path(target).suffix == ".pth" else save_pretrained)(model, target)
 
 
-def build(config: TrainConfig, number: int, accelerator: Any, snapshots: Snapshots) -> Run:
+def build_trainer(config: TrainConfig, number: int, accelerator: Any, snapshots: RunCheckpoints) -> Trainer:
     """The model with what trains chosen, its data, optimiser and schedule, each on every process."""
     learned, held_out = read_data(config, number)
-    model = load_for(config, number, accelerator.device)
+    model = load_for_training(config, number, accelerator.device)
     check_parts(model, number, config)
     chosen = stage(number, config.preset, model.config.variant)
     names = trainable(model, chosen, config.freeze)
-    features = Features(model, Path(config.cache_dir) if config.cache_dir else None, names)
-    origin = Origin({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
-    tokenizer, neighbours = model.tokenizer, take_neighbours(model)
-    learner = learner_of(model, config, names)
-    team = team_for(accelerator, learner, config)
-    optimizer, total = optimizer_for(team, learner, config), steps_of(config, learned, team.world)
-    updater = Updater(config, team, learner, features, optimizer)
-    scheduler = schedule(optimizer, config, total)
-    return Run(config, chosen, updater, neighbours, tokenizer, scheduler, snapshots, origin, learned, held_out, total)
+    features = FeatureCache(model, Path(config.cache_dir) if config.cache_dir else None, names)
+    origin = BaseReference({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
+    tokenizer, neighbours = model.tokenizer, detach_components(model)
+    learner = training_module(model, config, names)
+    team = distributed_context(accelerator, learner, config)
+    optimizer, total = build_optimizer(team, learner, config), total_steps(config, learned, team.world)
+    updater = TrainStep(config, team, learner, features, optimizer)
+    scheduler = build_scheduler(optimizer, config, total)
+    return Trainer(config, chosen, updater, neighbours, tokenizer, scheduler, snapshots, origin, learned, held_out, total)

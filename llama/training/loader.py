@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from llama.data.batch_sampler import Order
-from llama.data.collate import Batch, Reader, Writer
+from llama.data.batch_sampler import BatchSampler
+from llama.data.collate import Batch, BatchBuilder, Reader
 from llama.data.examples import Example
-from llama.data.mixture import Examples, Streams
-from llama.data.tokenization import write_row
+from llama.data.mixture import ExampleMixture, StreamMixture
+from llama.data.tokenization import tokenize_example
 from llama.modules.tokenizer import Tokenizer
 from llama.training.config import TrainConfig
 
 
-def loader(
+def train_batches(
     config: TrainConfig,
     tokenizer: Tokenizer,
-    examples: Examples | Streams,
+    examples: ExampleMixture | StreamMixture,
     reader: Reader,
     rank: int = 0,
     world: int = 1,
@@ -36,42 +36,42 @@ def loader(
     replaced by the next one and named in `Batch.skipped`, perhaps of several batches that came upon it. `ValueError`:
     nothing to read, `TRIES` broken ones in a row, or a `max_tokens` in which no example fits.
     """
-    writer = Writer(tokenizer, reader, config.max_tokens)
-    write_row(tokenizer, Example("", "", "edit", "", caption=""), config.max_tokens)
+    writer = BatchBuilder(tokenizer, reader, config.max_tokens)
+    tokenize_example(tokenizer, Example("", "", "edit", "", caption=""), config.max_tokens)
     batches: Dataset[Batch | str]
     sampler: Iterable[tuple[int, int]] | None = None
-    if isinstance(examples, Streams):
-        batches = _Flowing(writer, examples, config, rank, world, start_step * config.accumulation)
+    if isinstance(examples, StreamMixture):
+        batches = StreamDataset(writer, examples, config, rank, world, start_step * config.accumulation)
     else:
-        order = Order.of(examples, config.seed, config.batch_size, config.accumulation, world, config.window)
-        batches, sampler = _Placed(writer, examples, order), _Places(start_step, config.accumulation, rank, world)
+        order = BatchSampler.of(examples, config.seed, config.batch_size, config.accumulation, world, config.window)
+        batches, sampler = MapDataset(writer, examples, order), MicroBatchSampler(start_step, config.accumulation, rank, world)
     found = DataLoader(
         batches,
         batch_size=None,
         sampler=sampler,
         num_workers=config.workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_outlast,
+        collate_fn=_identity,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),  # its own: the loader must not draw from the random state of the training
     )
     return _steps(iter(found), config.accumulation)
 
 
-def once(
-    config: TrainConfig, tokenizer: Tokenizer, examples: Examples | Streams, reader: Reader, rank: int = 0, world: int = 1
+def validation_batches(
+    config: TrainConfig, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, reader: Reader, rank: int = 0, world: int = 1
 ) -> Iterator[Batch]:
     """The same `config.validation_rows` examples each time, shared out: every process gets equally many batches."""
     rows = sorted(examples.some(config.validation_rows, 0), key=lambda one: len(one.instruction) + len(one.answer))
     if not rows:
         raise ValueError("There are no examples to validate on; give `validation` sources or a larger `holdout`.")
     parts = world * -(-len(rows) // (config.batch_size * world))
-    writer = Writer(tokenizer, reader, config.max_tokens)
+    writer = BatchBuilder(tokenizer, reader, config.max_tokens)
     for part in np.array_split(np.resize(np.arange(len(rows)), max(parts, len(rows))), parts)[rank::world]:
         yield _read(writer.batch(iter([*rows[place:], *rows[:place]]) for place in part))
 
 
 @dataclass(frozen=True)
-class _Places:
+class MicroBatchSampler:
     """(step, place of the micro-batch) that a process reads, forever: of `world` processes, r reads m x world + r as its m-th."""
 
     start_step: int
@@ -85,10 +85,10 @@ class _Places:
 
 
 @dataclass(frozen=True)
-class _Placed(Dataset["Batch | str"]):
-    writer: Writer
-    examples: Examples
-    order: Order
+class MapDataset(Dataset["Batch | str"]):
+    writer: BatchBuilder
+    examples: ExampleMixture
+    order: BatchSampler
 
     def __getitem__(self, index: tuple[int, int]) -> Batch | str:
         step, micro = index
@@ -103,11 +103,11 @@ class _Placed(Dataset["Batch | str"]):
 
 
 @dataclass(frozen=True)
-class _Flowing(IterableDataset["Batch | str"]):
+class StreamDataset(IterableDataset["Batch | str"]):
     """Every worker walks the whole stream and reads the media of its share of batches: bytes are cheap, decoding is not."""
 
-    writer: Writer
-    examples: Streams
+    writer: BatchBuilder
+    examples: StreamMixture
     config: TrainConfig
     rank: int
     world: int
@@ -122,13 +122,13 @@ class _Flowing(IterableDataset["Batch | str"]):
             for micro in count():
                 ahead += islice(flow, size - len(ahead))
                 if micro >= self.start and (micro - self.start) % workers == mine:
-                    yield self.writer.batch(_looking(flow, ahead, place) for place in range(size))
+                    yield self.writer.batch(_lookahead(flow, ahead, place) for place in range(size))
                 del ahead[:size]
         except (ValueError, OSError) as error:  # of the stream itself: told as a sentence, not as a worker's trace
             yield str(error)
 
 
-def _looking(flow: Iterator[Example], ahead: list[Example], place: int) -> Iterator[Example]:
+def _lookahead(flow: Iterator[Example], ahead: list[Example], place: int) -> Iterator[Example]:
     """The examples from `place` on; what was only looked at stays in `ahead`."""
     for later in count(place):
         if later == len(ahead):
@@ -147,12 +147,12 @@ def _read(found: Batch | str) -> Batch:
     return found
 
 
-def _outlast(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Ctrl-C and a scheduler reach all processes of a run at once, and the training ends its step before it goes: workers
     read on for it till then. They leave when it tells them to, or when it is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _as_it_is(found: Any) -> Any:
+def _identity(found: Any) -> Any:
     return found

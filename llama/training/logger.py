@@ -25,7 +25,7 @@ VALIDATION_COLUMNS = ("step", "task", "loss", "rows")
 # -- the run ----------------------------------------------------------------------------------------------------
 
 
-class Reports:
+class RunLogger:
     """Tells how a run goes: to stderr, OUTPUT_DIR/log.csv, validation.csv and tensorboard/. Silent off the main process.
 
     start: the step a run goes on from (0 for a new one); what earlier runs wrote of later steps is dropped. A bar is
@@ -51,7 +51,7 @@ class Reports:
         if tensorboard:
             self._open_tensorboard(folder / "tensorboard")
 
-    def __enter__(self) -> Reports:
+    def __enter__(self) -> RunLogger:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from llama.checkpoint.delta import NEW_ROWS
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.config import AUDIO_TOKENS, COMPONENTS, MODALITIES
 from llama.modules.adapters import UnderstandingAdapter
 from llama.modules.lora import LoRALinear
@@ -36,7 +36,7 @@ MUSIC = "music"  # beside the media: what a step may hold, and so what must be i
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingBatch:
     """One micro-batch on the device, with everything that frozen parts say about it."""
 
     tokens: Tensor  # [B, T] int64
@@ -73,7 +73,7 @@ class ConditionWeights:
         return states * mask[..., None] if self.padding == "silence" else states, weight
 
 
-class Learner(nn.Module):
+class TrainingModule(nn.Module):
     """`model` without its frozen neighbours; with `new_rows`, the audio tokens' rows of the output map train alone."""
 
     def __init__(self, model: MuMuLLaMA, condition: ConditionWeights | None = None, *, new_rows: bool = False, blur: float = 0.0) -> None:
@@ -84,7 +84,7 @@ class Learner(nn.Module):
         rows = model.llama.output.weight.detach()[-AUDIO_TOKENS:].float().clone()
         self.new_rows = nn.Parameter(rows) if new_rows else None
 
-    def forward(self, lesson: Lesson, held: Iterable[str] = ()) -> dict[str, Tensor]:
+    def forward(self, lesson: TrainingBatch, held: Iterable[str] = ()) -> dict[str, Tensor]:
         """Sums a row: words [B], words_count [B], condition [M], condition_count [M]; `tie`, a zero with gradients.
 
         held: what the whole step holds in any process. What it holds and this micro-batch does not is tied in with a
@@ -99,10 +99,10 @@ class Learner(nn.Module):
         sums["condition"], sums["condition_count"] = self.regress(lesson, out.hidden)
         return {**sums, "tie": self.tie(set(held) - lesson.holds())}
 
-    def features(self, lesson: Lesson) -> ModalityFeatures:
+    def features(self, lesson: TrainingBatch) -> ModalityFeatures:
         media = dict(lesson.media)
         if self.training and self.blur and "audio" in media:
-            media["audio"] = blurred(media["audio"], self.blur)
+            media["audio"] = add_noise(media["audio"], self.blur)
         found = {
             name: prompts(cast(UnderstandingAdapter, self.model.adapters[name]), rows, self.neighbours if name == "audio" else None)
             for name, rows in media.items()
@@ -117,7 +117,7 @@ class Learner(nn.Module):
         mine = F.linear(self.model.llama.norm(hidden), self.new_rows.to(hidden.dtype))
         return torch.cat([logits[..., :-AUDIO_TOKENS], mine.to(logits.dtype)], dim=-1)
 
-    def regress(self, lesson: Lesson, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def regress(self, lesson: TrainingBatch, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors of the condition, summed over its positions, and the weight of these; both [M]."""
         if lesson.states is None or lesson.mask is None:
             return hidden.new_zeros(0), hidden.new_zeros(0)
@@ -143,7 +143,7 @@ class Learner(nn.Module):
         return total
 
 
-def blurred(rows: Sequence[Mapping[str, Tensor] | None], share: float) -> list[Mapping[str, Tensor] | None]:
+def add_noise(rows: Sequence[Mapping[str, Tensor] | None], share: float) -> list[Mapping[str, Tensor] | None]:
     """Pooled features with noise of so much of each number's spread over the rows: recordings are not learnt by heart."""
     spread: dict[str, Tensor] = {}
     for part in POOLED:
@@ -156,22 +156,22 @@ def blurred(rows: Sequence[Mapping[str, Tensor] | None], share: float) -> list[M
     return [None if row is None else noisy(row) for row in rows]
 
 
-def own_name(name: str) -> str:
+def internal_name(name: str) -> str:
     """A parameter's name in the learner -> in the files."""
-    return NEW_ROWS if name == "new_rows" else name.removeprefix("model.")
+    return AUDIO_TOKEN_ROWS if name == "new_rows" else name.removeprefix("model.")
 
 
-def choose_trainable(learner: Learner, names: Iterable[str], frozen: torch.dtype | None = None) -> None:
+def mark_trainable(learner: TrainingModule, names: Iterable[str], frozen: torch.dtype | None = None) -> None:
     """Exactly `names` (own names) train, in float32; all else is frozen, in `frozen` (None: as it is)."""
     wanted = set(names)
     for name, value in learner.named_parameters():
-        value.requires_grad_(own_name(name) in wanted)
+        value.requires_grad_(internal_name(name) in wanted)
         kind = torch.float32 if value.requires_grad else frozen or value.dtype
         if value.dtype != kind:
             value.data = value.data.to(kind)
 
 
-def leave_out_silent(learner: Learner) -> None:
+def fold_zero_lora(learner: TrainingModule) -> None:
     """Low-rank branches that say nothing and do not train are not computed: folding them in adds zeros."""
     for part in learner.modules():
         if isinstance(part, LoRALinear) and part.l1 is not None:
@@ -199,7 +199,7 @@ def checkpoint_activations(model: MuMuLLaMA, kind: str, offload: bool = False) -
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
-def take_neighbours(model: MuMuLLaMA) -> dict[str, nn.Module | None]:
+def detach_components(model: MuMuLLaMA) -> dict[str, nn.Module | None]:
     """The frozen neighbours out of the model, so that only what trains is wrapped, sharded and saved."""
     found = {name: getattr(model, name) for name in COMPONENTS}
     for name in COMPONENTS:
@@ -208,7 +208,7 @@ def take_neighbours(model: MuMuLLaMA) -> dict[str, nn.Module | None]:
 
 
 @contextmanager
-def whole(learner: Learner, neighbours: Mapping[str, nn.Module | None]) -> Iterator[MuMuLLaMA]:
+def complete_model(learner: TrainingModule, neighbours: Mapping[str, nn.Module | None]) -> Iterator[MuMuLLaMA]:
     """The model as its user has it, for a while: with neighbours, and the new rows in their place."""
     model, output = learner.model, learner.model.llama.output.weight
     kept = output.detach()[-AUDIO_TOKENS:].clone()
@@ -222,7 +222,7 @@ def whole(learner: Learner, neighbours: Mapping[str, nn.Module | None]) -> Itera
     finally:
         learner.train()
         output.data[-AUDIO_TOKENS:] = kept
-        take_neighbours(model)
+        detach_components(model)
 
 
 def condition_weights(config: TrainConfig) -> ConditionWeights:

@@ -19,7 +19,15 @@ from types import TracebackType
 from typing import Any
 
 from llama.checkpoint.builder import State
-from llama.checkpoint.delta import ORIGIN, WEIGHTS, Origin, read_origin, read_overlay, write_overlay, write_tensors
+from llama.checkpoint.delta import (
+    ORIGIN,
+    WEIGHTS,
+    BaseReference,
+    read_base_reference,
+    read_delta,
+    write_delta,
+    write_tensors,
+)
 from llama.checkpoint.readers import read_safetensors
 from llama.files import write_text
 
@@ -57,7 +65,7 @@ class RunLock:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class RunCheckpoint:
     """All of a run after `step`. weights: own names; optimizer and random: flat, as run_state.py gathers them;
     progress: plain values (JSON) that training wants back; origin: what the weights lie over."""
 
@@ -66,11 +74,11 @@ class Snapshot:
     optimizer: State
     random: State
     progress: Mapping[str, Any]
-    origin: Origin
+    origin: BaseReference
 
 
 @dataclass(frozen=True)
-class Snapshots:
+class RunCheckpoints:
     """The checkpoints of one output folder, of which the newest `keep` stay. Only one process may write."""
 
     output_dir: Path
@@ -88,7 +96,7 @@ class Snapshots:
     def last(self) -> Path:
         return Path(self.output_dir) / "last"
 
-    def save(self, snapshot: Snapshot) -> Path:
+    def save(self, snapshot: RunCheckpoint) -> Path:
         """Writes a checkpoint whole, then `last`, and only then removes old ones. Returns its folder.
 
         Raises OSError in one sentence where the disk does not take it; the checkpoints before it are left as they are.
@@ -105,11 +113,11 @@ class Snapshots:
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise OSError(self._failed(target, error)) from error
-        write_overlay(self.last, snapshot.weights, snapshot.origin)
+        write_delta(self.last, snapshot.weights, snapshot.origin)
         self._remove_old(snapshot.step)
         return target
 
-    def newest(self) -> Snapshot | None:
+    def newest(self) -> RunCheckpoint | None:
         """The newest checkpoint that is whole; None if there is none. Those that are damaged are named in the log."""
         return next(self._whole(), None)
 
@@ -125,7 +133,7 @@ class Snapshots:
         # Judged by their heads: a large run's optimizer would take long to read, only to be read again when it goes on.
         newest = next((step for step in reversed(self.steps()) if _is_whole(self._place(step), step)), None)
         if newest is not None and self._last_step() != newest:
-            write_overlay(self.last, *read_overlay(self._place(newest)))
+            write_delta(self.last, *read_delta(self._place(newest)))
 
     def check_fresh(self) -> None:
         """Raises ValueError if a run that starts anew would mix its checkpoints with those of another."""
@@ -135,7 +143,7 @@ class Snapshots:
                 "or give another --output_dir."
             )
 
-    def _whole(self) -> Iterator[Snapshot]:
+    def _whole(self) -> Iterator[RunCheckpoint]:
         for step in reversed(self.steps()):
             place = self._place(step)
             try:
@@ -148,7 +156,7 @@ class Snapshots:
 
     def _last_step(self) -> int | None:
         try:
-            return read_origin(self.last).step if (self.last / WEIGHTS).is_file() else None
+            return read_base_reference(self.last).step if (self.last / WEIGHTS).is_file() else None
         except (ValueError, OSError):
             return None  # damaged is as good as missing: it is written anew
 
@@ -175,8 +183,8 @@ class Snapshots:
             shutil.rmtree(place)
 
 
-def _write(folder: Path, snapshot: Snapshot) -> None:
-    write_overlay(folder, snapshot.weights, snapshot.origin)
+def _write(folder: Path, snapshot: RunCheckpoint) -> None:
+    write_delta(folder, snapshot.weights, snapshot.origin)
     write_tensors(folder / OPTIMIZER, snapshot.optimizer)
     write_tensors(folder / RANDOM, snapshot.random)
     write_text(folder / PROGRESS, json.dumps({**snapshot.progress, "step": snapshot.step}, indent=2) + "\n")
@@ -193,11 +201,11 @@ def _sync(folder: Path) -> None:
             os.close(place)
 
 
-def _read(folder: Path, step: int) -> Snapshot:
+def _read(folder: Path, step: int) -> RunCheckpoint:
     """Raises ValueError or OSError naming what is missing or damaged."""
     progress = _check(folder, step)
-    weights, origin = read_overlay(folder)
-    return Snapshot(step, weights, read_safetensors(folder / OPTIMIZER), read_safetensors(folder / RANDOM), progress, origin)
+    weights, origin = read_delta(folder)
+    return RunCheckpoint(step, weights, read_safetensors(folder / OPTIMIZER), read_safetensors(folder / RANDOM), progress, origin)
 
 
 def _check(folder: Path, step: int) -> dict[str, Any]:
@@ -206,7 +214,7 @@ def _check(folder: Path, step: int) -> dict[str, Any]:
 
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise FileNotFoundError(f"it has no {missing[0]}")
-    read_origin(folder)
+    read_base_reference(folder)
     for name in (WEIGHTS, OPTIMIZER, RANDOM):
         try:
             with safe_open(folder / name, framework="pt"):

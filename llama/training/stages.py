@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llama.checkpoint.delta import NEW_ROWS
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.config import COMPONENTS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ GROUPS: Mapping[str, re.Pattern[str]] = {
         "norms": rf"llama\.norm\.weight|{_LAYER}(attention_norm|ffn_norm)\.weight",
         "biases": _MAP + r"bias",
         "embeddings": r"llama\.tok_embeddings\.weight",
-        "new_rows": re.escape(NEW_ROWS),  # the audio tokens' rows of the output map, a parameter of their own in training
+        "new_rows": re.escape(AUDIO_TOKEN_ROWS),  # the audio tokens' rows of the output map, a parameter of their own in training
         "output": r"llama\.output\.weight",
         "base": _MAP + r"weight",
         "projector": r"output_projector\..+",
@@ -104,12 +104,12 @@ def own_parameters(model: MuMuModel) -> tuple[str, ...]:
 
 
 def trainable(model: MuMuModel, stage: Stage, freeze: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of what trains, sorted, NEW_ROWS among them where the stage has it.
+    """Names of what trains, sorted, AUDIO_TOKEN_ROWS among them where the stage has it.
 
     freeze: names, beginnings of names up to a dot, or groups, that stay frozen in spite of the stage.
     Raises ValueError for one that fits nothing in the model, and if nothing is left to train.
     """
-    names = sorted((*own_parameters(model), NEW_ROWS))
+    names = sorted((*own_parameters(model), AUDIO_TOKEN_ROWS))
     for prefix in freeze:
         if not any(_under(name, prefix) for name in names):
             raise ValueError(

@@ -19,27 +19,27 @@ from llama.config import MODALITIES
 from llama.data.collate import Batch
 from llama.modules.losses import IGNORE
 from llama.training.config import TrainConfig
-from llama.training.distributed import Team, shared
-from llama.training.feature_cache import Features
-from llama.training.module import MUSIC, Learner, Lesson
+from llama.training.distributed import DistributedContext, mark_collective
+from llama.training.feature_cache import FeatureCache
+from llama.training.module import MUSIC, TrainingBatch, TrainingModule
 
-HELD = (*MODALITIES, MUSIC)
-NAMED = 16  # examples that an error lists
+MODALITY_KEYS = (*MODALITIES, MUSIC)
+MAX_NAMED = 16  # examples that an error lists
 SKIPPED = "skipped.txt"  # in OUTPUT_DIR: what could not be read
 
 
 @dataclass
-class Updater:
+class TrainStep:
     """What a step needs, and what it found broken on the way."""
 
     config: TrainConfig
-    team: Team
-    learner: Learner
-    features: Features
+    team: DistributedContext
+    learner: TrainingModule
+    features: FeatureCache
     optimizer: Any  # torch's, in accelerate's wrapper
     broken: list[str] = field(default_factory=list)  # "source: reason" of examples that could not be read
 
-    def lesson(self, batch: Batch) -> Lesson:
+    def lesson(self, batch: Batch) -> TrainingBatch:
         """Frozen parts have their say, and everything goes to the device."""
         place = self.team.accelerator.device
         media = {name: self.on_device(self.features.complete(slots)) for name, slots in batch.media.items()}
@@ -47,7 +47,7 @@ class Updater:
         states, mask = self.features.targets(captions) if captions else (None, None)
         if states is not None:
             states, mask = states.to(place), mask.to(place)
-        return Lesson(
+        return TrainingBatch(
             batch.tokens.to(place), batch.labels.to(place), media, states, mask, batch.captions, batch.tasks, batch.sources
         )
 
@@ -61,7 +61,7 @@ class Updater:
         self.check_broken(batches)
         lessons = [self.lesson(batch) for batch in batches]
         words, condition, *flags = self.team.total(self.counts(lessons))
-        held = [name for name, flag in zip(HELD, flags, strict=True) if flag]
+        held = [name for name, flag in zip(MODALITY_KEYS, flags, strict=True) if flag]
         sums = torch.zeros(2, dtype=torch.float64)
         for place, lesson in enumerate(lessons):
             with self.team.holding_back(last=place == len(lessons) - 1):
@@ -77,7 +77,7 @@ class Updater:
         total = losses[0] + self.config.condition_weight * losses[1]
         return {"loss": total, "words": losses[0], "condition": losses[1], "gradient_norm": norm}
 
-    def counts(self, lessons: Sequence[Lesson]) -> list[float]:
+    def counts(self, lessons: Sequence[TrainingBatch]) -> list[float]:
         """Tokens to predict, condition weight, and which media and music this process has."""
         words = sum(int((lesson.labels[:, 1:] != IGNORE).sum()) for lesson in lessons)
         condition = 0.0
@@ -85,9 +85,9 @@ class Updater:
             if lesson.states is not None:
                 condition += float(self.learner.condition.apply(lesson.states, lesson.mask)[1].sum())
         holds = set().union(*(lesson.holds() for lesson in lessons))
-        return [words, condition, *(float(name in holds) for name in HELD)]
+        return [words, condition, *(float(name in holds) for name in MODALITY_KEYS)]
 
-    def update(self, lessons: Sequence[Lesson]) -> float:
+    def update(self, lessons: Sequence[TrainingBatch]) -> float:
         accelerator = self.team.accelerator
         norm = accelerator.clip_grad_norm_(self.learner.parameters(), self.config.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
@@ -97,15 +97,15 @@ class Updater:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def check_finite(self, losses: Sequence[float], mine: Tensor, lessons: Sequence[Lesson]) -> None:
+    def check_finite(self, losses: Sequence[float], mine: Tensor, lessons: Sequence[TrainingBatch]) -> None:
         if not all(map(math.isfinite, losses)):
             guilty = lessons if not bool(torch.isfinite(mine).all()) else []
             self.stop("The loss is not finite", guilty)
 
-    def stop(self, what: str, lessons: Sequence[Lesson]) -> None:
+    def stop(self, what: str, lessons: Sequence[TrainingBatch]) -> None:
         sources = [source for names in self.team.together([s for one in lessons for s in one.sources]) for source in names]
-        raise shared(FloatingPointError(
-            f"{what}, in the batch of {', '.join(sources[:NAMED])}{' ...' if len(sources) > NAMED else ''}; look at these "
+        raise mark_collective(FloatingPointError(
+            f"{what}, in the batch of {', '.join(sources[:MAX_NAMED])}{' ...' if len(sources) > MAX_NAMED else ''}; look at these "
             "examples, or lower lr; --resume goes on from the last checkpoint."
         ))  # fmt: skip
 
@@ -121,6 +121,6 @@ class Updater:
                 file.writelines(f"{line}\n" for line in found)
         if len(self.broken) > self.config.max_broken:
             count, first = len(self.broken), self.broken[0]
-            raise shared(
+            raise mark_collective(
                 ValueError(f"{count} examples could not be read, and max_broken allows {self.config.max_broken}; {first}")
             )

@@ -14,20 +14,20 @@ from typing import Any
 
 from torch import nn
 
-from llama.checkpoint.delta import Origin, check_base, check_origin
+from llama.checkpoint.delta import BaseReference, check_base, check_base_reference
 from llama.data.batch_sampler import WINDOW
 from llama.data.collate import Batch
-from llama.data.mixture import Examples, Streams
+from llama.data.mixture import ExampleMixture, StreamMixture
 from llama.training.config import TrainConfig
-from llama.training.distributed import Team, agree
-from llama.training.loader import loader, once
-from llama.training.logger import Reports, write_examples
-from llama.training.module import Learner, Lesson, own_name
-from llama.training.run_checkpoints import Snapshot, Snapshots
+from llama.training.distributed import DistributedContext, run_on_main
+from llama.training.loader import train_batches, validation_batches
+from llama.training.logger import RunLogger, write_examples
+from llama.training.module import TrainingBatch, TrainingModule, internal_name
+from llama.training.run_checkpoints import RunCheckpoint, RunCheckpoints
 from llama.training.run_state import gather_random, gather_state, restore_random, restore_state
 from llama.training.stages import Stage
-from llama.training.train_step import Updater
-from llama.training.validation import pick, rehearse, score
+from llama.training.train_step import TrainStep
+from llama.training.validation import evaluate, pick_examples, sample_answers
 
 IDENTITY = {
     "seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of", "window": "window",
@@ -35,34 +35,34 @@ IDENTITY = {
 
 
 @dataclass
-class Run:
+class Trainer:
     """Everything that one stage's training holds on to."""
 
     config: TrainConfig
     stage: Stage
-    updater: Updater
+    updater: TrainStep
     neighbours: dict[str, nn.Module | None]
     tokenizer: Any
     scheduler: Any
-    snapshots: Snapshots
-    origin: Origin
-    learned: Examples | Streams
-    held_out: Examples | Streams | None
+    snapshots: RunCheckpoints
+    origin: BaseReference
+    learned: ExampleMixture | StreamMixture
+    held_out: ExampleMixture | StreamMixture | None
     total: int  # steps
     made: int = 0  # steps so far
 
     @property
-    def team(self) -> Team:
+    def team(self) -> DistributedContext:
         return self.updater.team
 
     @property
-    def learner(self) -> Learner:
+    def learner(self) -> TrainingModule:
         return self.updater.learner
 
     @property
     def names(self) -> dict[str, str]:
         """Names of what trains: in the learner -> in the files."""
-        return {name: own_name(name) for name, value in self.learner.named_parameters() if value.requires_grad}
+        return {name: internal_name(name) for name, value in self.learner.named_parameters() if value.requires_grad}
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -71,10 +71,10 @@ class Run:
         if start >= self.total:
             return start
         self.made = start
-        batches = loader(
+        batches = train_batches(
             self.config, self.tokenizer, self.learned, self.updater.features.reader, self.team.rank, self.team.world, start
         )
-        with self.reports(start) as reports, watched() as asked:
+        with self.reports(start) as reports, graceful_interrupt() as asked:
             clock = Clock()
             for step, values in enumerate(clock.measure(islice(batches, self.total - start), self.update), start + 1):
                 reports.step(step, self.told(step, values, clock) if reports.main and reports.due(step) else None)
@@ -93,31 +93,31 @@ class Run:
         self.made += 1
         return self.updater.step(batches)
 
-    def reports(self, start: int) -> Reports:
+    def reports(self, start: int) -> RunLogger:
         config = self.config
-        return Reports(config.output_dir, self.total, start, config.tensorboard, self.team.main, config.log_every)
+        return RunLogger(config.output_dir, self.total, start, config.tensorboard, self.team.main, config.log_every)
 
     def told(self, step: int, values: dict[str, float], clock: Clock) -> dict[str, float]:
         size = self.config.batch_size * self.config.accumulation * self.team.world
         rate = self.scheduler.optimizer.param_groups[0]["lr"]
         told = {**values, "learning_rate": rate, "examples_per_second": size * clock.rate()}
-        if isinstance(self.learned, Examples):
+        if isinstance(self.learned, ExampleMixture):
             told["epoch"] = step * size / self.learned.epoch_size
         return told
 
-    def validate(self, step: int, reports: Reports) -> None:
+    def validate(self, step: int, reports: RunLogger) -> None:
         """Losses by task, and answers to look at in OUTPUT_DIR/examples."""
         if self.held_out is None:
             return
         config, features, read = self.config, self.updater.features, []
 
-        def lessons() -> Iterator[Lesson]:
-            found = once(config, self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world)
+        def lessons() -> Iterator[TrainingBatch]:
+            found = validation_batches(config, self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world)
             for batch in found:
                 read.append(dataclasses.replace(batch, media={}))  # its names alone are needed after
                 yield self.updater.lesson(batch)
 
-        scores = score(self.learner, self.team, lessons())
+        scores = evaluate(self.learner, self.team, lessons())
         reports.validation(step, scores.losses, scores.rows)
         self.updater.check_broken(read)
         if config.examples and (self.team.main or self.team.sharded):
@@ -128,8 +128,8 @@ class Run:
         """Generated answers to a few held-out examples that can be read."""
         config, broken = self.config, tuple(self.updater.broken)
         rows = self.held_out.some(config.validation_rows, 0)
-        chosen = pick([one for one in rows if not any(line.startswith(f"{one.source}: ") for line in broken)], config.examples)
-        said = rehearse(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
+        chosen = pick_examples([one for one in rows if not any(line.startswith(f"{one.source}: ") for line in broken)], config.examples)
+        said = sample_answers(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
         if self.team.main:
             write_examples(Path(config.output_dir) / "examples" / f"step-{step:06d}", said)
 
@@ -140,13 +140,13 @@ class Run:
         weights, moments = gather_state(self.learner, self.updater.optimizer, self.names)
         random, scaler = gather_random(), self.team.accelerator.scaler
         progress = {"broken": self.updater.broken, "scaler": scaler.state_dict() if scaler is not None else None, **self.identity()}
-        snapshot = Snapshot(step, weights, moments, random, progress, self.origin)
-        agree(self.team.accelerator, lambda: self.snapshots.save(snapshot) and None)
+        snapshot = RunCheckpoint(step, weights, moments, random, progress, self.origin)
+        run_on_main(self.team.accelerator, lambda: self.snapshots.save(snapshot) and None)
 
     def resume(self) -> int:
         """The step that the newest checkpoint holds, which the run is brought to. Raises ValueError where it cannot be."""
-        found: list[Snapshot] = []
-        step, progress = agree(self.team.accelerator, lambda: self.fitting(found))
+        found: list[RunCheckpoint] = []
+        step, progress = run_on_main(self.team.accelerator, lambda: self.fitting(found))
         weights, moments, random = (found[0].weights, found[0].optimizer, found[0].random) if found else ({}, {}, {})
         restore_state(self.learner, self.updater.optimizer, self.names, weights, moments)
         restore_random(random)
@@ -155,12 +155,12 @@ class Run:
         self.updater.broken = list(progress["broken"])
         return step
 
-    def fitting(self, found: list[Snapshot]) -> tuple[int, dict[str, Any]]:
+    def fitting(self, found: list[RunCheckpoint]) -> tuple[int, dict[str, Any]]:
         """The newest checkpoint, into `found`, if this run can go on from it: its step and progress. Raises ValueError."""
         snapshot = self.snapshots.newest()
         if snapshot is None:
             raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
-        check_origin(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
+        check_base_reference(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
         check_base(snapshot.origin, self.origin)
         for name, mine in self.identity().items():
             if (theirs := {"window": WINDOW, **snapshot.progress}.get(name)) != mine:  # earlier checkpoints name no window
@@ -174,7 +174,7 @@ class Run:
     def identity(self) -> dict[str, int]:
         """What decides which examples a step sees. A stream is dealt out to processes; a list is not."""
         same = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.team.world}
-        if isinstance(self.learned, Streams):
+        if isinstance(self.learned, StreamMixture):
             return {**same, "processes": self.team.world}
         return {**same, "window": self.config.window}
 
@@ -201,7 +201,7 @@ class Clock:
 
 
 @contextmanager
-def watched() -> Iterator[Any]:
+def graceful_interrupt() -> Iterator[Any]:
     """Ctrl-C and a scheduler's SIGTERM end the run after the step under way, with a checkpoint; a second one at once."""
     asked: list[int] = []
 

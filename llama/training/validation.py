@@ -16,8 +16,8 @@ from llama.generation import GenerationOptions, respond
 from llama.media.audio import Waveform
 from llama.media.image import load_image
 from llama.media.video import load_frames
-from llama.training.distributed import Team
-from llama.training.module import Learner, Lesson, whole
+from llama.training.distributed import DistributedContext
+from llama.training.module import TrainingBatch, TrainingModule, complete_model
 
 CLIP_FRAMES = 64  # of a clip that is shown to the model as frames; its encoder takes fewer
 
@@ -31,7 +31,7 @@ class Scores:
 
 
 @torch.no_grad()
-def score(learner: Learner, team: Team, lessons: Iterable[Lesson]) -> Scores:
+def evaluate(learner: TrainingModule, team: DistributedContext, lessons: Iterable[TrainingBatch]) -> Scores:
     """Every process scores the lessons of its share, equally many; all get the scores of all."""
     sums: dict[str, list[float]] = {}
     learner.eval()
@@ -49,7 +49,7 @@ def score(learner: Learner, team: Team, lessons: Iterable[Lesson]) -> Scores:
     return Scores(losses, {task: round(rows) for task, (_, _, rows) in total.items()})
 
 
-def _by_task(lesson: Lesson, found: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, float, float, float]]:
+def _by_task(lesson: TrainingBatch, found: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, float, float, float]]:
     """(task, loss, its weight, rows): the words of every row, then the condition of those with music."""
     for task, value, count in zip(lesson.tasks, found["words"].tolist(), found["words_count"].tolist(), strict=True):
         yield task, value, count, 1.0
@@ -58,7 +58,7 @@ def _by_task(lesson: Lesson, found: Mapping[str, torch.Tensor]) -> Iterator[tupl
         yield f"{task} condition", value, count, 1.0
 
 
-def pick(examples: Sequence[Example], count: int) -> list[Example]:
+def pick_examples(examples: Sequence[Example], count: int) -> list[Example]:
     """The first examples of every task in turn, `count` in all."""
     by_task: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
@@ -79,14 +79,15 @@ def turn_of(example: Example) -> Turn:
 
 
 @torch.no_grad()
-def rehearse(
-    learner: Learner, team: Team, neighbours: Mapping[str, nn.Module | None], examples: Sequence[Example], seconds: float, seed: int
+def sample_answers(
+    learner: TrainingModule, team: DistributedContext, neighbours: Mapping[str, nn.Module | None], examples: Sequence[Example],
+    seconds: float, seed: int,
 ) -> list[tuple[Example, Turn, Reply]]:
     """The model's own answers, music of `seconds` among them. On every process alike where the model is sharded."""
     music = neighbours.get("music_decoder") is not None
     options = GenerationOptions(max_tokens=96, temperature=0.0, seconds=seconds, seed=seed, music=music)
     found = []
-    with team.unsharded(learner), whole(learner, neighbours) as model, team.accelerator.autocast():
+    with team.unsharded(learner), complete_model(learner, neighbours) as model, team.accelerator.autocast():
         for example in examples:
             turn = turn_of(example)
             try:

@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from llama.errors import listed
+from llama.errors import comma_list
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text (in quotes, if it looks like a number)"}
 
@@ -58,7 +58,7 @@ def _group(kind: Any, raw: Any, where: str) -> Any:
 def _choice(parts: tuple[Any, ...], raw: Any, where: str) -> Any:
     raw = "no" if raw is False else raw  # YAML takes a bare no for false
     if raw not in parts:
-        raise ValueError(f"{where} is {raw!r}; choose {listed(parts)}.")
+        raise ValueError(f"{where} is {raw!r}; choose {comma_list(parts)}.")
     return raw
 
 

@@ -13,9 +13,18 @@ from torch import Tensor
 
 import llama
 from llama.dialogue import Turn, format_prompt
-from llama.generation import Done, GenerationOptions, MusicChunk, Row, TextDelta, decode, sample_top_p, top_p_filter
+from llama.generation import (
+    Done,
+    GenerationOptions,
+    MusicChunk,
+    RowState,
+    TextDelta,
+    decode,
+    sample_top_p,
+    top_p_filter,
+)
 from llama.media.audio import Waveform
-from llama.modules.transformer import rotary_table
+from llama.modules.transformer import build_rope_cache
 
 SHORT = GenerationOptions(max_tokens=12, seconds=0.5)
 
@@ -120,16 +129,16 @@ class Script:
     """Feeds a row a list of tokens, each with its place as its state."""
 
     def __init__(self, model: llama.MuMuLLaMA) -> None:
-        self.row, self.model = Row(model, 1000), model
+        self.row, self.model = RowState(model, 1000), model
 
-    def write(self, tokens: list[int]) -> Row:
+    def write(self, tokens: list[int]) -> RowState:
         for index, token in enumerate(tokens):
             if self.row.finish is None:
                 self.row.take(token, torch.tensor([float(index)]))
         return self.row
 
 
-def states(row: Row) -> list[float]:
+def states(row: RowState) -> list[float]:
     return [float(state) for state in row.states]
 
 
@@ -158,7 +167,7 @@ def test_audio_marks_never_show(published: llama.MuMuLLaMA) -> None:
 
 def test_whole_characters_are_streamed(published: llama.MuMuLLaMA) -> None:
     """A character of several byte pieces is handed out when it is whole."""
-    wanted, row, sent = "日本 🎵 é", Row(published, 1000), ""
+    wanted, row, sent = "日本 🎵 é", RowState(published, 1000), ""
     for token in published.tokenizer.encode(wanted, bos=False):
         row.take(token, torch.zeros(1))
         sent += row.delta()
@@ -188,7 +197,7 @@ def test_answering_keeps_no_graph(published: llama.MuMuLLaMA, golden: Path, monk
 
 def test_training_follows_inference(published: llama.MuMuLLaMA) -> None:
     """Nothing that inference mode made is kept where training would meet it."""
-    rotary_table.cache_clear()
+    build_rope_cache.cache_clear()
     tokens = torch.randint(3, 500, (1, 5))
     with torch.inference_mode():
         published(tokens)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llama.decoders.base import Request, fit
+from llama.decoders.base import SynthesisRequest, pad_or_trim
 from llama.decoders.musicgen.encodec_stream import EncodecStream
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 FIRST_CHUNK_SECONDS, CHUNK_SECONDS = 1.0, 2.0
 
 
-class Listening:
+class AudioStreamer:
     """The sound of one request, whose codes may be made elsewhere."""
 
-    def __init__(self, decoder: MusicGenDecoder, request: Request, known: int = 0):
+    def __init__(self, decoder: MusicGenDecoder, request: SynthesisRequest, known: int = 0):
         """`known`: frames at the beginning of the codes that are not to be heard."""
         self.codec, self.voices, self.rate = decoder.model.audio_encoder, decoder.voices, decoder.sample_rate / decoder.hop
         self.streams = [EncodecStream(self.codec) for _ in range(self.voices)] if decoder.streams else []
@@ -48,7 +48,7 @@ class Listening:
         codec = self.codec
         sound = self._feed(codes, last=True) if self.streams else self._decode(codes)
         notes = codec.notes(codes) if hasattr(codec, "notes") else None
-        return self._cut(fit(sound, self.skip + self.left)), notes
+        return self._cut(pad_or_trim(sound, self.skip + self.left)), notes
 
     def _feed(self, codes: Tensor, last: bool) -> Tensor:
         parts = [stream.feed(codes[:, voice :: self.voices], last) for voice, stream in enumerate(self.streams)]

@@ -15,28 +15,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from llama.decoders.base import Request
-from llama.decoders.musicgen.lm import CodeModel, Weights
-from llama.decoders.musicgen.sampling import COLDEST, Grammar, Span, draw, heats, sample
+from llama.decoders.base import SynthesisRequest
+from llama.decoders.musicgen.lm import CodeLM, DecoderWeights
+from llama.decoders.musicgen.sampling import (
+    MIN_TEMPERATURE,
+    ContextWindow,
+    Grammar,
+    codebook_temperatures,
+    sample,
+    uniform_noise,
+)
 
-ROOM = 64  # columns by which a cache that is full grows: a copy of all keys and values, so not at every step
+CACHE_GROWTH = 64  # columns by which a cache that is full grows: a copy of all keys and values, so not at every step
 
 
-class Part:
+class CodeSequence:
     """One piece on its way: its codes [K, F], of which `complete` frames are final, and the column that is next.
 
     The first column is written by a step on padding alone, so that a newcomer needs nothing computed before it joins.
     """
 
-    def __init__(self, request: Request, frames: int, own: CodeModel, delays: Sequence[int], span: Span, grammar: Grammar | None):
+    def __init__(
+        self, request: SynthesisRequest, frames: int, own: CodeLM, delays: Sequence[int], span: ContextWindow, grammar: Grammar | None
+    ):
         self.request, self.frames, self.own, self.span, self.grammar = request, frames, own, span, grammar
         self.delays = list(delays)
         self.codes = np.zeros((len(self.delays), frames), np.int64)
         self.column = self.begin = 0  # the next column; the one that the decoder's view begins with
         self.width = frames + self.delays[-1]
         self.capacity = min(self.width, span.window + self.delays[-1])
-        self.uniform = draw((self.width, len(self.delays)), request.seeds[0])
-        self.heats = torch.tensor(heats(len(self.delays), request.temperature, grammar)).clamp_min(COLDEST)
+        self.uniform = uniform_noise((self.width, len(self.delays)), request.seeds[0])
+        self.heats = torch.tensor(codebook_temperatures(len(self.delays), request.temperature, grammar)).clamp_min(MIN_TEMPERATURE)
 
     @property
     def complete(self) -> int:
@@ -74,10 +83,10 @@ class Part:
         self.column += 1
 
 
-class Lanes(CodeModel):
+class BatchState(CodeLM):
     """The keys and values of several parts, all at the same newest column of one cache."""
 
-    def __init__(self, weights: Weights, parts: Sequence[Part], cache: Tensor, filled: int, starts: Sequence[int]):
+    def __init__(self, weights: DecoderWeights, parts: Sequence[CodeSequence], cache: Tensor, filled: int, starts: Sequence[int]):
         """`cache` [layers, 2, N, heads, P, w]; `starts`: the column at which each part begins."""
         self.weights, self.parts, self.cache, self.filled, self.starts = weights, list(parts), cache, filled, list(starts)
         self.guided = [place for place, part in enumerate(self.parts) if part.request.guided]
@@ -95,12 +104,12 @@ class Lanes(CodeModel):
         return mask if mask is not None else torch.ones(1, 1, 1, condition.shape[2], dtype=torch.bool, device=condition.device)
 
     @classmethod
-    def nobody(cls, weights: Weights) -> Lanes:
+    def nobody(cls, weights: DecoderWeights) -> BatchState:
         heads = cast(int, weights.layers[0].heads)  # transformers' modules do not say what their numbers are
         shape = (len(weights.layers), 2, 0, heads, 0, weights.head_width)
         return cls(weights, [], weights.embeddings.new_empty(shape), 0, [])
 
-    def of(self, parts: Sequence[Part]) -> Lanes:
+    def of(self, parts: Sequence[CodeSequence]) -> BatchState:
         """Lanes of these parts: those known go on, the others begin at the newest column. Columns that nobody sees are dropped."""
         known = {part: self.starts[place] for place, part in enumerate(self.parts)}
         low = min((known[part] for part in parts if part in known), default=self.filled)
@@ -108,20 +117,20 @@ class Lanes(CodeModel):
         starts = [known.get(part, self.filled) - low for part in parts]
         layers, two, _, heads, _, width = self.cache.shape
         places = self._places_of(parts)
-        cache = self.cache.new_empty((layers, two, len(places), heads, used + ROOM, width))
+        cache = self.cache.new_empty((layers, two, len(places), heads, used + CACHE_GROWTH, width))
         cache[..., used:, :] = float("nan")
         for new, old in enumerate(places):
             # Columns before a newcomer's first are read with weight zero, so they must be numbers.
             cache[:, :, new, :, :used] = 0 if old is None else self.cache[:, :, old, :, low : self.filled]
-        return Lanes(self.weights, parts, cache, used, starts)
+        return BatchState(self.weights, parts, cache, used, starts)
 
-    def _places_of(self, parts: Sequence[Part]) -> list[int | None]:
+    def _places_of(self, parts: Sequence[CodeSequence]) -> list[int | None]:
         """Where the lanes of `parts` are here, None for those of newcomers."""
         here = {part: place for place, part in enumerate(self.parts)}
         free = {self.parts[place]: len(self.parts) + number for number, place in enumerate(self.guided)}
         return [here.get(part) for part in parts] + [free.get(part) for part in parts if part.request.guided]
 
-    def begin_anew(self, part: Part) -> None:
+    def begin_anew(self, part: CodeSequence) -> None:
         """Fills a part's columns as if the music began with the frames that it keeps."""
         place, begin = self.parts.index(part), max(0, part.column - part.span.keep - part.delays[-1])
         columns = torch.tensor(part.view(begin), device=self.cache.device).T[None]
@@ -173,37 +182,37 @@ class Lanes(CodeModel):
         return functional.scaled_dot_product_attention(query, seen[0], seen[1], attn_mask=self.blind)
 
 
-class Ensemble:
+class CodeBatch:
     """Parts that are played together; `step` adds one column to each. Not safe to be used by two threads at once."""
 
-    def __init__(self, lay_out: Callable[[], Weights], span: Span, top_k: int, delays: Sequence[int]):
+    def __init__(self, lay_out: Callable[[], DecoderWeights], span: ContextWindow, top_k: int, delays: Sequence[int]):
         """lay_out: gives the decoder's weights; the ensemble holds them while it plays. delays: of every codebook, in columns."""
         self.lay_out, self.span, self.top_k, self.delays = lay_out, span, top_k, delays
-        self.parts: list[Part] = []
-        self._weights: Weights | None = None
-        self._lanes: Lanes | None = None
+        self.parts: list[CodeSequence] = []
+        self._weights: DecoderWeights | None = None
+        self._lanes: BatchState | None = None
 
     @torch.inference_mode()
-    def join(self, request: Request, frames: int, grammar: Grammar | None) -> Part:
+    def join(self, request: SynthesisRequest, frames: int, grammar: Grammar | None) -> CodeSequence:
         """A new part of one row; it plays from the next step on."""
         if self._weights is None:
             self._weights = self.lay_out()
         device = self._weights.embeddings.device
-        own = CodeModel(self._weights, request.condition.to(device), request.mask, request.guided)
-        self.parts.append(part := Part(request, frames, own, self.delays, self.span, grammar))
+        own = CodeLM(self._weights, request.condition.to(device), request.mask, request.guided)
+        self.parts.append(part := CodeSequence(request, frames, own, self.delays, self.span, grammar))
         return part
 
-    def leave(self, part: Part) -> None:
+    def leave(self, part: CodeSequence) -> None:
         """Whether it is done or not; without parts nothing is held."""
         self.parts.remove(part)
         if not self.parts:
             self._lanes = self._weights = None
 
     @torch.inference_mode()
-    def step(self) -> dict[Part, Exception]:
+    def step(self) -> dict[CodeSequence, Exception]:
         """One column of every part; returns the parts that failed by themselves. An error of all is raised, and nothing moves."""
         if self._lanes is None or self._lanes.parts != self.parts or self._lanes.full:
-            self._lanes = (self._lanes or Lanes.nobody(self._weights)).of(self.parts)
+            self._lanes = (self._lanes or BatchState.nobody(self._weights)).of(self.parts)
         failed = self._each(self._lanes.begin_anew, [part for part in self.parts if part.full])
         if failed:  # their lanes are not fit to be read
             return failed
@@ -211,13 +220,13 @@ class Ensemble:
         return self._each(lambda part: part.take(chosen[part]), self.parts)
 
     @torch.inference_mode()
-    def attempt(self, part: Part) -> None:
+    def attempt(self, part: CodeSequence) -> None:
         """The next step of one part alone, its result thrown away: raises what that part would raise."""
-        (self._lanes or Lanes.nobody(self._weights)).of([part]).next_logits()
+        (self._lanes or BatchState.nobody(self._weights)).of([part]).next_logits()
 
-    def _each(self, work: Callable[[Part], None], parts: Sequence[Part]) -> dict[Part, Exception]:
+    def _each(self, work: Callable[[CodeSequence], None], parts: Sequence[CodeSequence]) -> dict[CodeSequence, Exception]:
         """Who failed, and by what."""
-        failed: dict[Part, Exception] = {}
+        failed: dict[CodeSequence, Exception] = {}
         for part in parts:
             try:
                 work(part)

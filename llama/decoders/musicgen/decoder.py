@@ -14,13 +14,21 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGeneration
 
 from llama.decoders.audioldm2 import AudioLDM2Decoder
-from llama.decoders.base import MusicDecoder, Request, Sounding, check_folder, draft_folder, read_json, reading
-from llama.decoders.musicgen.audio_stream import Listening
-from llama.decoders.musicgen.continuous_batch import Ensemble
+from llama.decoders.base import (
+    AudioGenerator,
+    MusicDecoder,
+    SynthesisRequest,
+    check_folder,
+    draft_folder,
+    read_json,
+    reading,
+)
+from llama.decoders.musicgen.audio_stream import AudioStreamer
+from llama.decoders.musicgen.continuous_batch import CodeBatch
 from llama.decoders.musicgen.encodec_stream import can_stream
-from llama.decoders.musicgen.lm import CodeModel, Weights, generate
-from llama.decoders.musicgen.sampling import Chooser, DelayedGrid, Sampling, Span
-from llama.hf import check_report, check_unexpected, quiet
+from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
+from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Sampling
+from llama.hf import check_report, check_unexpected, suppress_hf_logging
 from llama.media.audio import Waveform
 
 __all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
@@ -83,13 +91,13 @@ class MusicGenDecoder(nn.Module):
         self.temperature = float(options.temperature or 1.0) if options.do_sample else 0.0
         self.top_k = int(options.top_k or 250)
         self.span = self._span(getattr(config, "window_seconds", WINDOW_SECONDS))
-        self._kept: tuple[list[tuple[int, int]], Weights] | None = None  # with what they were laid out of
+        self._kept: tuple[list[tuple[int, int]], DecoderWeights] | None = None  # with what they were laid out of
 
-    def _laid_out(self) -> Weights:
+    def _laid_out(self) -> DecoderWeights:
         """The weights for stepping; where they are light they are kept for the next piece, as long as they stay as they are."""
         stamp = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in self.model.parameters()]
         if self._kept is None or self._kept[0] != stamp:
-            self._kept = stamp, Weights(self.model)
+            self._kept = stamp, DecoderWeights(self.model)
         laid = self._kept[1]
         self._kept = self._kept if laid.light else None
         return laid
@@ -98,11 +106,11 @@ class MusicGenDecoder(nn.Module):
         """Copies lay out their own: what oneDNN made of a weight can be neither copied nor saved."""
         return {**self.__dict__, "_kept": None}
 
-    def _span(self, seconds: float) -> Span:
+    def _span(self, seconds: float) -> ContextWindow:
         decoder = self.model.config.decoder
         limit = decoder.max_position_embeddings - decoder.num_codebooks
         window = min(limit, math.ceil(seconds * self.sample_rate / self.hop))
-        return Span(window, max(1, window // 3))
+        return ContextWindow(window, max(1, window // 3))
 
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> MusicGenDecoder:
@@ -115,7 +123,7 @@ class MusicGenDecoder(nn.Module):
                 from llama.decoders.notes import codec as note_codec  # only who plays notes pays for it
 
                 note_codec.register()
-        with quiet(), reading("MusicGen", path):
+        with suppress_hf_logging(), reading("MusicGen", path):
             model = _load_checked(str(path), dtype=dtype)
         return cls(model, find_tokenizer(path)).requires_grad_(False)
 
@@ -137,7 +145,7 @@ class MusicGenDecoder(nn.Module):
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
             config = known_config(state[heads[0]].shape[1], len(heads))
         built = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
-        with quiet():
+        with suppress_hf_logging():
             model = _load_checked(None, config=built, state_dict=dict(state), dtype=dtype)
         model.generation_config.update(do_sample=True, guidance_scale=3.5, temperature=1.0, top_k=250)
         return cls(model, find_tokenizer(tokenizer) if tokenizer else None).requires_grad_(False)
@@ -162,7 +170,7 @@ class MusicGenDecoder(nn.Module):
         """Write a save_pretrained folder (with the tokenizer, if there is one), each file whole or not at all."""
         model = self.model if dtype is None else copy.deepcopy(self.model).to(dtype)
         with draft_folder(folder) as draft:
-            with quiet():
+            with suppress_hf_logging():
                 model.save_pretrained(draft)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(draft)
@@ -195,7 +203,7 @@ class MusicGenDecoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-    ) -> Sounding:
+    ) -> AudioGenerator:
         """Condition [B, tokens, width] -> chunks [B, channels, n] float32 of exactly `seconds` in all.
 
         Music that follows `prompt`, if given (not the prompt itself). `temperature` multiplies a symbolic codec's own;
@@ -215,9 +223,9 @@ class MusicGenDecoder(nn.Module):
         guidance: float | None = None,
         temperature: float | None = None,
         seeds: Sequence[int],
-    ) -> Request:
+    ) -> SynthesisRequest:
         """What `synthesize` was asked for, with this decoder's own guidance and temperature where none was given."""
-        return Request(
+        return SynthesisRequest(
             condition=condition,
             seconds=seconds,
             mask=mask,
@@ -227,7 +235,7 @@ class MusicGenDecoder(nn.Module):
             shape=self.condition_shape,
         )
 
-    def frames(self, request: Request) -> int:
+    def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the piece needs."""
         return math.ceil(request.samples(self.sample_rate) / self.hop - 1e-6)
 
@@ -236,29 +244,29 @@ class MusicGenDecoder(nn.Module):
         codec = self.model.audio_encoder
         return codec.grammar(frames) if hasattr(codec, "grammar") else None
 
-    def ensemble(self) -> Ensemble:
+    def ensemble(self) -> CodeBatch:
         """Pieces made together, which may join and leave between frames."""
         books = self.model.decoder.model.decoder.num_codebooks
-        return Ensemble(self._laid_out, self.span, self.top_k, [book // self.voices for book in range(books)])
+        return CodeBatch(self._laid_out, self.span, self.top_k, [book // self.voices for book in range(books)])
 
-    def listening(self, request: Request) -> Listening:
+    def listening(self, request: SynthesisRequest) -> AudioStreamer:
         """What turns the codes of such a piece into sound."""
-        return Listening(self, request)
+        return AudioStreamer(self, request)
 
     @torch.inference_mode()
-    def codes(self, request: Request, known: Tensor) -> Iterator[tuple[Tensor, int]]:
+    def codes(self, request: SynthesisRequest, known: Tensor) -> Iterator[tuple[Tensor, int]]:
         """After every step: all codes [B, K, n + F], `known` [B, K, n] first, and how many frames of them are complete."""
         frames = self.frames(request)
-        model = CodeModel(self._laid_out(), request.condition.to(self.device), request.mask, request.guided)
-        grid = DelayedGrid(known, frames, model.pad, self.voices)
+        model = CodeLM(self._laid_out(), request.condition.to(self.device), request.mask, request.guided)
+        grid = DelayPattern(known, frames, model.pad, self.voices)
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
-        for complete in generate(model, grid, self.span, Chooser(grid, sampling, request.seeds, self.grammar(frames))):
+        for complete in generate(model, grid, self.span, CodeSampler(grid, sampling, request.seeds, self.grammar(frames))):
             yield grid.codes, complete
 
     @torch.inference_mode()
-    def _chunks(self, request: Request, known: Tensor) -> Sounding:
+    def _chunks(self, request: SynthesisRequest, known: Tensor) -> AudioGenerator:
         """Sound as its codes become final, cut to the exact length; then the notes, if there are any."""
-        codes, listening = known, Listening(self, request, known.shape[-1])
+        codes, listening = known, AudioStreamer(self, request, known.shape[-1])
         for codes, complete in self.codes(request, known):
             if complete < codes.shape[-1] and listening.due(complete):
                 sound = listening.more(codes[..., :complete])

@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import MusicgenForConditionalGeneration
 
-from llama.decoders.musicgen.sampling import Chooser, DelayedGrid, Span
-from llama.modules.packed_linear import Matrix
+from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern
+from llama.modules.packed_linear import PackedLinear
 
-LIGHT = 2**25  # weights of which another copy, 128 MB at most, is worth its memory
+SMALL_MODEL_PARAMS = 2**25  # weights of which another copy, 128 MB at most, is worth its memory
 
 
-class Layer:
+class DecoderLayer:
     """One decoder layer's maps, the three self-attention projections side by side in one."""
 
     def __init__(self, layer: nn.Module, copied: bool):
         attention, cross = layer.self_attn, layer.encoder_attn
         joined = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
         self.qkv, self.out, self.cross_q, self.cross_out, self.up, self.down = (
-            Matrix(weight, copied)
+            PackedLinear(weight, copied)
             for weight in (
                 joined, attention.out_proj.weight, cross.q_proj.weight, cross.out_proj.weight, layer.fc1.weight, layer.fc2.weight
             )
@@ -37,26 +37,26 @@ class Layer:
         self.final_norm, self.heads = layer.final_layer_norm, attention.num_heads
 
 
-class Weights:
+class DecoderWeights:
     """The decoder's weights laid out for stepping; several pieces may share them. light: they may be held for the next piece."""
 
     def __init__(self, model: MusicgenForConditionalGeneration):
         decoder = model.decoder.model.decoder
-        self.light = sum(weight.numel() for weight in decoder.parameters()) <= LIGHT
+        self.light = sum(weight.numel() for weight in decoder.parameters()) <= SMALL_MODEL_PARAMS
         self.books, self.pad = decoder.num_codebooks, model.decoder.config.vocab_size
-        self.layers = [Layer(layer, self.light) for layer in decoder.layers]
+        self.layers = [DecoderLayer(layer, self.light) for layer in decoder.layers]
         self.embeddings = torch.cat([book.weight for book in decoder.embed_tokens])
         self.offsets = torch.arange(self.books, device=self.embeddings.device) * decoder.embed_tokens[0].num_embeddings
         self.positions, self.norm = decoder.embed_positions.weights, decoder.layer_norm
-        self.head = Matrix(torch.cat([head.weight for head in model.decoder.lm_heads]), self.light)
+        self.head = PackedLinear(torch.cat([head.weight for head in model.decoder.lm_heads]), self.light)
         self.head_width = self.embeddings.shape[1] // self.layers[0].heads
         self.bridge: nn.Module = getattr(model, "enc_to_dec_proj", nn.Identity())  # condition -> the decoder's width
 
 
-class CodeModel:
+class CodeLM:
     """The keys and values of one piece of music, or of several at the same frame, and the step that adds to them."""
 
-    def __init__(self, weights: Weights, condition: Tensor, mask: Tensor | None, guided: bool):
+    def __init__(self, weights: DecoderWeights, condition: Tensor, mask: Tensor | None, guided: bool):
         self.weights, self.pad = weights, weights.pad
         self.rows, self.halves = condition.shape[0], 2 if guided else 1
         self.filled = 0
@@ -114,7 +114,7 @@ class CodeModel:
         """Queries [N, heads, T, w] to the keys and values [2, N, heads, P, w] of all columns so far."""
         return functional.scaled_dot_product_attention(query, seen[0], seen[1], is_causal=query.shape[2] > 1)
 
-    def _self_attention(self, layer: Layer, hidden: Tensor, cache: Tensor, start: int, steps: int) -> Tensor:
+    def _self_attention(self, layer: DecoderLayer, hidden: Tensor, cache: Tensor, start: int, steps: int) -> Tensor:
         """hidden [N * T, d] -> its update; writes the T fresh keys and values into `cache` [2, N, heads, P, d / heads]."""
         qkv = layer.qkv(layer.norm(hidden)).reshape(-1, steps, 3, layer.heads, self.weights.head_width)
         query, *fresh = qkv.permute(2, 0, 3, 1, 4).unbind()
@@ -122,14 +122,14 @@ class CodeModel:
         attended = self._attend(query, cache[:, :, :, : start + steps])
         return layer.out(attended.transpose(1, 2).reshape(hidden.shape))
 
-    def _cross_attention(self, layer: Layer, hidden: Tensor, cross: tuple[Tensor, ...], steps: int) -> Tensor:
+    def _cross_attention(self, layer: DecoderLayer, hidden: Tensor, cross: tuple[Tensor, ...], steps: int) -> Tensor:
         query = layer.cross_q(layer.cross_norm(hidden)).reshape(-1, steps, layer.heads, self.weights.head_width)
         attended = functional.scaled_dot_product_attention(query.transpose(1, 2), *cross, attn_mask=self.mask)
         return layer.cross_out(attended.transpose(1, 2).reshape(hidden.shape))
 
 
 @torch.inference_mode()
-def generate(model: CodeModel, grid: DelayedGrid, span: Span, chooser: Chooser) -> Iterator[int]:
+def generate(model: CodeLM, grid: DelayPattern, span: ContextWindow, chooser: CodeSampler) -> Iterator[int]:
     """Fills the grid from its first unknown frame on; yields after every step how many frames are complete."""
     start = 0
     model.allocate(min(grid.width, span.window + grid.delay))

@@ -23,7 +23,7 @@ class Grammar(Protocol):
     def temperature(self, book: int) -> float | None: ...
 
 
-COLDEST = 1e-4  # temperatures are divided by
+MIN_TEMPERATURE = 1e-4  # temperatures are divided by
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sampling:
     top_k: int
 
 
-def ranked(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def topk_cpu(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of logits [..., V], falling, and their places, of equal ones the first.
 
     On a CPU each number and its place are sorted as one whole number, a tenth of topk's time for 40 rows of 257: the bits
@@ -53,13 +53,13 @@ def sample(logits: Tensor, uniform: Tensor, temperatures: Tensor, top_k: int) ->
 
     The inverse of the cumulative distribution over the `top_k` likeliest, in order: each row uses its own numbers only.
     """
-    best, codes = ranked(logits, min(top_k, logits.shape[-1]))
+    best, codes = topk_cpu(logits, min(top_k, logits.shape[-1]))
     summed = (best / temperatures[..., None]).softmax(-1).cumsum(-1)
     place = (summed < uniform[..., None] * summed[..., -1:]).sum(-1, keepdim=True)
     return codes.gather(-1, place.clamp_max(codes.shape[-1] - 1)).squeeze(-1)
 
 
-class DelayedGrid:
+class DelayPattern:
     """Codes [B, K, F] written on the diagonal, so that one column is one step of the decoder."""
 
     def __init__(self, known: Tensor, frames: int, pad: int, channels: int = 1):
@@ -101,33 +101,34 @@ class DelayedGrid:
 
 
 @dataclass(frozen=True)
-class Span:
+class ContextWindow:
     """How much the decoder sees: `window` frames at most; when they are full it goes on from the last `keep` of them."""
 
     window: int
     keep: int
 
 
-def draw(shape: tuple[int, int], seed: int) -> Tensor:
+def uniform_noise(shape: tuple[int, int], seed: int) -> Tensor:
     """The numbers [width, K] that a row is drawn with. Column by column on the CPU, a generator a row: a row's music
     depends neither on its neighbours nor on the device, and a longer piece begins as the shorter one does."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def heats(books: int, temperature: float, grammar: Grammar | None) -> list[float]:
+def codebook_temperatures(books: int, temperature: float, grammar: Grammar | None) -> list[float]:
     """The temperature of each book: the codec's own, if it has one, times what was asked for."""
     own = [grammar.temperature(book) if grammar else None for book in range(books)]
     return [temperature * (1.0 if heat is None else heat) for heat in own]
 
 
-class Chooser:
+class CodeSampler:
     """Logits of one step -> the codes of one column, by guidance, temperature, and the codec's grammar if it has one."""
 
-    def __init__(self, grid: DelayedGrid, sampling: Sampling, seeds: Sequence[int], grammar: Grammar | None):
+    def __init__(self, grid: DelayPattern, sampling: Sampling, seeds: Sequence[int], grammar: Grammar | None):
         self.grid, self.sampling, self.grammar = grid, sampling, grammar
         device, shape = grid.cells.device, (grid.width, grid.books)
-        self.uniform = torch.stack([draw(shape, seed) for seed in seeds]).to(device)
-        self.temperatures = torch.tensor(heats(grid.books, sampling.temperature, grammar), device=device).clamp_min(COLDEST)
+        self.uniform = torch.stack([uniform_noise(shape, seed) for seed in seeds]).to(device)
+        temperatures = codebook_temperatures(grid.books, sampling.temperature, grammar)
+        self.temperatures = torch.tensor(temperatures, device=device).clamp_min(MIN_TEMPERATURE)
 
     def choose(self, logits: Tensor, column: int) -> None:
         if self.sampling.guidance > 1:

@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 
 from llama.decoders.notes.grammar import CodeGrammar
 from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
-from llama.decoders.notes.tokens import BOOKS, CODEBOOK_SIZE, FRAME_RATE, decode
+from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
 from llama.media.score import Score
 
 
@@ -30,7 +30,7 @@ class NoteCodecConfig(PretrainedConfig):  # type: ignore[misc]
         self.sampling_rate = SAMPLE_RATE
         self.frame_rate = FRAME_RATE
         self.codebook_size = CODEBOOK_SIZE
-        self.num_codebooks = len(BOOKS)
+        self.num_codebooks = len(CODEBOOKS)
         self.audio_channels = 2
         self.bank_bytes = bank_bytes
         self.entries = entries or []
@@ -82,8 +82,8 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
 
     def decode(self, audio_codes: Tensor, audio_scales: Any = None, **_: Any) -> NoteCodecOutput:
         """Codes [1, B, K, T] -> stereo sound of T / 6 seconds. `audio_scales` is accepted, as neural codecs have it."""
-        if audio_codes.dim() != 4 or audio_codes.shape[0] != 1 or audio_codes.shape[2] != len(BOOKS):
-            raise ValueError(f"Note codes have shape {list(audio_codes.shape)}; they must be [1, batch, {len(BOOKS)}, frames].")
+        if audio_codes.dim() != 4 or audio_codes.shape[0] != 1 or audio_codes.shape[2] != len(CODEBOOKS):
+            raise ValueError(f"Note codes have shape {list(audio_codes.shape)}; they must be [1, batch, {len(CODEBOOKS)}, frames].")
         played = [torch.from_numpy(self.sampler.render(score)) for score in self.notes(audio_codes[0])]
         return NoteCodecOutput(audio_values=torch.stack(played).to(audio_codes.device))
 

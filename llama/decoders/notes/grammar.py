@@ -7,19 +7,19 @@ from torch import LongTensor
 
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
-    AGAIN,
     CLOCK,
     COPY,
     FINAL_CLOCK,
-    FREE,
     FULL_CHORD,
     LEAD,
-    STRIKE,
+    ONSET,
+    REPEAT,
+    SAMPLE,
     STYLE,
     TEMPERATURES,
     Codes,
+    constraint_plan,
     frame_line,
-    plan,
     read_headers,
 )
 from llama.media.score import (
@@ -30,10 +30,10 @@ from llama.media.score import (
 
 def home_code(mode: str, last: int | None) -> int:
     """The last note of a melody: the tonic nearest to the note before it, given as its code (None: there was none)."""
-    degree, raised = divmod(min((last - STRIKE) // 2, 43), 2) if last is not None else (7, 0)
+    degree, raised = divmod(min((last - ONSET) // 2, 43), 2) if last is not None else (7, 0)
     height = scale_pitch(0, mode, degree, bool(raised))
     octave = min((0, 1, 2), key=lambda number: abs(12 * number - height))
-    return STRIKE + octave * 7 * 4 + 1
+    return ONSET + octave * 7 * 4 + 1
 
 
 class CodeGrammar:
@@ -54,7 +54,7 @@ class CodeGrammar:
 
     def _planned(self, attributes: Attributes) -> Codes:
         """The plan; a piece too short for a bar begins with its chord in any case."""
-        out, line = plan(attributes, self.frames), frame_line(attributes, self.frames)
+        out, line = constraint_plan(attributes, self.frames), frame_line(attributes, self.frames)
         if not line.bar_count and line.eighths:
             out[ACCOMPANIMENT, 0] = FULL_CHORD
         return out
@@ -73,17 +73,17 @@ class CodeGrammar:
     def code(self, codes: Codes, book: int, frame: int) -> int:
         """What must stand at (book, frame) of one piece [K, frames], known as for `forced`; negative where it is free."""
         if book <= STYLE:
-            return FREE if frame == 0 else int(codes[book, 0])
+            return SAMPLE if frame == 0 else int(codes[book, 0])
         if book == LEAD and codes[CLOCK, frame] == FINAL_CLOCK:
             return self._home(codes, frame)
         known = self._plan(codes)[book][frame]
-        if known == AGAIN and frame > 0:
+        if known == REPEAT and frame > 0:
             return int(codes[book, frame - 1])
         return int(codes[book, COPY - known]) if known <= COPY else known
 
     def _home(self, codes: Codes, frame: int) -> int:
         """The note that a melody would end on at this frame."""
-        struck = codes[LEAD, :frame][codes[LEAD, :frame] >= STRIKE]
+        struck = codes[LEAD, :frame][codes[LEAD, :frame] >= ONSET]
         return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(struck[-1]) if len(struck) else None)
 
     def temperature(self, book: int) -> float | None:

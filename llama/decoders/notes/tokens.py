@@ -41,19 +41,19 @@ from llama.media.score import (
     timeline,
 )
 
-BOOKS = ("tempo", "voices", "style", "clock", "form", "chord", "drums", "bass", "accompaniment", "lead")
-TEMPO, VOICES, STYLE, CLOCK, FORM, CHORD, DRUM, BASS, ACCOMPANIMENT, LEAD = range(len(BOOKS))
+CODEBOOKS = ("tempo", "voices", "style", "clock", "form", "chord", "drums", "bass", "accompaniment", "lead")
+TEMPO, VOICES, STYLE, CLOCK, FORM, CHORD, DRUM, BASS, ACCOMPANIMENT, LEAD = range(len(CODEBOOKS))
 CODEBOOK_SIZE = 256
 FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
-SILENT, REST, HOLD, STRIKE = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
+SILENT, REST, SUSTAIN, ONSET = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
 FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
 TAG_FORM = 131  # of the beats between the tonic's return and the final chord
-FREE, AGAIN, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
+SAMPLE, REPEAT, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
-FULL_CHORD = STRIKE + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
-WHOLE_CHORD = STRIKE + (0b1111 - 1) * 2 + 1  # of the last step: all voices, three or four
+FULL_CHORD = ONSET + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
+WHOLE_CHORD = ONSET + (0b1111 - 1) * 2 + 1  # of the last step: all voices, three or four
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
-FINAL_BASS = STRIKE - LOWEST_STEP * 2 + 1  # the root, accented
+FINAL_BASS = ONSET - LOWEST_STEP * 2 + 1  # the root, accented
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
 TEMPERATURES = (0.35, 0.6, 0.6, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
 
@@ -106,20 +106,20 @@ def form_codes(line: Timeline, frames: int) -> Codes:
     return out
 
 
-def plan(attributes: Attributes, frames: int) -> Codes:
-    """[K, frames] what a piece with these headers must hold: a code, FREE, AGAIN, or COPY - n for a copy of step n.
+def constraint_plan(attributes: Attributes, frames: int) -> Codes:
+    """[K, frames] what a piece with these headers must hold: a code, SAMPLE, REPEAT, or COPY - n for a copy of step n.
 
     A section that returns is played as it was, but for the drums at the turn of a phrase, the second half of section A,
     which answers when it is heard again, and the cadence before the end.
     """
     line = frame_line(attributes, frames)
     used = line.eighths + 1
-    out = np.full((len(BOOKS), frames), SILENT, np.int64)
+    out = np.full((len(CODEBOOKS), frames), SILENT, np.int64)
     out[: STYLE + 1] = np.array(header_codes(attributes))[:, None]
     out[CLOCK], out[FORM] = clock_codes(line, frames), form_codes(line, frames)
-    out[CHORD] = AGAIN
-    out[CHORD, : used : line.width] = FREE
-    out[DRUM:, :used] = FREE
+    out[CHORD] = REPEAT
+    out[CHORD, : used : line.width] = SAMPLE
+    out[DRUM:, :used] = SAMPLE
     first: dict[tuple[str, int, bool], int] = {}
     for index, bar in enumerate(line.bars):
         answers = bar.section == "A" and bar.place >= line.phrase // 2 and line.phrase > 1 and bar.returns
@@ -144,7 +144,7 @@ def encode(score: Score) -> Codes:
     line = frame_line(attributes, frames)
     if line.eighths != timeline(attributes, score.seconds).eighths:
         raise ValueError(f"A score of {score.seconds} s ends between two steps; use a multiple of 1/{FRAME_RATE:g} s.")
-    out = plan(attributes, frames)
+    out = constraint_plan(attributes, frames)
     _write_chords(score, line, out)
     out[DRUM:] = SILENT
     for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
@@ -177,7 +177,7 @@ def _note_events(score: Score, track: str, line: Timeline) -> Codes:
         out[eighth] = _strike_code(score.attributes, track, notes, chord, eighth == line.eighths)
         if eighth < line.eighths:
             end = _eighth_at(line, notes[0].start + notes[0].duration / gate + 1e-6)
-            out[eighth + 1 : end] = HOLD
+            out[eighth + 1 : end] = SUSTAIN
     return out
 
 
@@ -186,14 +186,14 @@ def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chor
     if track == "accompaniment":
         voices = chord_voicing(chord.root, chord.quality)
         mask = sum(1 << voices.index(note.pitch) for note in notes) if not final else 0b1111
-        return STRIKE + (mask - 1) * 2 + accent
+        return ONSET + (mask - 1) * 2 + accent
     if track == "bass":
-        return STRIKE + (notes[0].pitch - bass_root(chord.root) - LOWEST_STEP) * 2 + accent
+        return ONSET + (notes[0].pitch - bass_root(chord.root) - LOWEST_STEP) * 2 + accent
     octave, semitone = divmod(notes[0].pitch - lead_tonic(attributes), 12)
     scale = SCALES[attributes.mode]
     raised = semitone not in scale
     degree = octave * 7 + scale.index(semitone - int(raised))
-    return STRIKE + (degree * 2 + int(raised)) * 2 + accent
+    return ONSET + (degree * 2 + int(raised)) * 2 + accent
 
 
 def decode(codes: Codes) -> Score:
@@ -226,12 +226,12 @@ def _read_notes(
 ) -> tuple[Note, ...]:
     notes: list[Note] = []
     gate = GATES[attributes.style][track]
-    for eighth in np.flatnonzero(events >= STRIKE).tolist():
-        after = events[eighth + 1 : line.eighths] != HOLD
+    for eighth in np.flatnonzero(events >= ONSET).tolist():
+        after = events[eighth + 1 : line.eighths] != SUSTAIN
         held = int(np.argmax(after)) if after.any() else len(after)
         start = line.time(eighth)
         duration = line.end - start if eighth == line.eighths else (line.time(eighth + 1 + held) - start) * gate
-        pitches, accent = _strike_pitches(int(events[eighth]) - STRIKE, track, attributes, chords[eighth // line.width])
+        pitches, accent = _strike_pitches(int(events[eighth]) - ONSET, track, attributes, chords[eighth // line.width])
         notes += [Note(start, duration, pitch, VELOCITY[track][accent]) for pitch in pitches]
     return tuple(notes)
 

@@ -13,7 +13,7 @@ import torch
 from DataSet.synthesis import dialogues, questions
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Turn
-from llama.generation import GenerationOptions, write_words
+from llama.generation import GenerationOptions, generate_text
 from llama.media.audio import Waveform
 from llama.media.score import Attributes
 from llama.metrics import share, tempo_agrees
@@ -80,7 +80,7 @@ def answers(model: MuMuLLaMA, waves: Sequence[Waveform], asked: Mapping[str, Seq
         with torch.no_grad():
             features = model.encode([Turn("", audio=wave) for wave in waves[at : at + BATCH]])
         for name, texts in asked.items():
-            *_, (rows, _) = write_words(model, [Turn(text) for text in texts[at : at + BATCH]], options, features)
+            *_, (rows, _) = generate_text(model, [Turn(text) for text in texts[at : at + BATCH]], options, features)
             found[name] += [row.text() for row in rows]
     return found
 

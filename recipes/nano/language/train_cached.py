@@ -27,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.modules.adapters import unit
+from llama.modules.adapters import l2_normalize
 from llama.modules.lora import LoRALinear
 from llama.modules.losses import answer_loss, audio_token_positions, condition_loss
 from llama.modules.tokenizer import Tokenizer
@@ -86,7 +86,7 @@ def encode(model: MuMuLLaMA, rows: Sequence[Row]) -> ModalityFeatures:
     if heard:
         adapter = model.adapters["audio"]
         mean, *learned = (torch.stack(parts) for parts in zip(*(rows[place].audio for place in heard), strict=True))
-        found["audio"] = placed("audio", heard, adapter.prompts([unit(adapter.mix(mean)), *learned]))
+        found["audio"] = placed("audio", heard, adapter.prompts([l2_normalize(adapter.mix(mean)), *learned]))
     for name in ("image", "video"):
         seen = [place for place, row in enumerate(rows) if getattr(row, name) is not None]
         if seen:
@@ -208,10 +208,10 @@ def start_over_ears(model: MuMuLLaMA, shelf: Library) -> None:
     adapter = model.adapters["audio"]
     old = [torch.stack(part) for part in zip(*(ideal(piece) for piece in shelf.pieces), strict=True)]
     with torch.no_grad():
-        wanted = [project(vector) for project, vector in zip(adapter.project, (unit(adapter.mix(old[0])), *old[1:]), strict=True)]
+        wanted = [project(vector) for project, vector in zip(adapter.project, (l2_normalize(adapter.mix(old[0])), *old[1:]), strict=True)]
         adapter.mix.weight.fill_(1 / adapter.mix.weight.shape[1])
         adapter.mix.bias.zero_()
-        given = (unit(adapter.mix(shelf.audio["states_mean"])), *(shelf.audio[name] for name in LEARNED))
+        given = (l2_normalize(adapter.mix(shelf.audio["states_mean"])), *(shelf.audio[name] for name in LEARNED))
         for project, vector, target in zip(adapter.project, given, wanted, strict=True):
             inputs = torch.cat([vector, torch.ones(len(vector), 1)], dim=1)
             penalty = 1e-3 * len(vector) * vector.square().mean() * torch.eye(inputs.shape[1])

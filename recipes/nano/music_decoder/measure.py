@@ -19,9 +19,9 @@ import torch
 
 from DataSet.synthesis.captions import TEMPO_WORDS, caption_and_mentions
 from DataSet.synthesis.composer import compose, sample_attributes
-from llama.decoders.base import Request
+from llama.decoders.base import SynthesisRequest
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.decoders.notes.tokens import BOOKS, FRAME_RATE, decode
+from llama.decoders.notes.tokens import CODEBOOKS, FRAME_RATE, decode
 from llama.media.score import LEADS, SCALES, TRACKS, Attributes, Score, closing_bars, timeline
 from recipes.nano.music_decoder.model import music_caption
 
@@ -59,11 +59,11 @@ def play(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidanc
     for first in range(0, len(texts), BATCH):
         part = texts[first : first + BATCH]
         condition, _ = decoder.embed(part)
-        request = Request(
+        request = SynthesisRequest(
             condition=condition, seconds=seconds, mask=None, guidance=decoder.guidance if guidance is None else guidance,
             temperature=decoder.temperature, seeds=tuple(range(first, first + len(part))), shape=decoder.condition_shape,
         )
-        *_, (codes, _) = decoder.codes(request, torch.zeros(len(part), len(BOOKS), 0, dtype=torch.long))
+        *_, (codes, _) = decoder.codes(request, torch.zeros(len(part), len(CODEBOOKS), 0, dtype=torch.long))
         scores += [decode(row) for row in codes.numpy()]
     return scores
 

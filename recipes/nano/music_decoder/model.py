@@ -23,7 +23,7 @@ from transformers import (
 from DataSet.synthesis.captions import caption_and_mentions
 from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.wishes import full_caption
-from llama.decoders.notes.tokens import BOOKS, CODEBOOK_SIZE
+from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS
 from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
 
 CONDITION_TOKENS = 32
@@ -136,7 +136,7 @@ def build(vocabulary: int, layers: int = 5, width: int = WIDTH) -> tuple[Musicge
     decoder = MusicgenForCausalLM(
         MusicgenDecoderConfig(
             vocab_size=CODEBOOK_SIZE, num_hidden_layers=layers, ffn_dim=4 * width, num_attention_heads=6, hidden_size=width,
-            num_codebooks=len(BOOKS), max_position_embeddings=1024, layerdrop=0.0, dropout=0.0, initializer_factor=0.05,
+            num_codebooks=len(CODEBOOKS), max_position_embeddings=1024, layerdrop=0.0, dropout=0.0, initializer_factor=0.05,
             pad_token_id=CODEBOOK_SIZE, bos_token_id=CODEBOOK_SIZE, eos_token_id=None, audio_channels=1,
         )
     )
@@ -244,13 +244,13 @@ def _digits_of(codes: NDArray[np.int64], sizes: tuple[int, ...]) -> NDArray[np.f
 def _start_with_geometry(decoder: MusicgenForCausalLM) -> None:
     """Embeddings from code features, heads a tenth of them: default ones leave training at the codes' frequencies for long."""
     generator = torch.Generator().manual_seed(5)
-    for index, book in enumerate(BOOKS):
+    for index, book in enumerate(CODEBOOKS):
         features = torch.from_numpy(code_features(book))
         table = features @ torch.randn(features.shape[1], decoder.config.hidden_size, generator=generator)
         table = table / table.std() + 0.2 * torch.randn(table.shape, generator=generator)
         weight = decoder.model.decoder.embed_tokens[index].weight
-        weight[:CODEBOOK_SIZE] = table / len(BOOKS) ** 0.5
-        weight[CODEBOOK_SIZE] = torch.randn(decoder.config.hidden_size, generator=generator) / len(BOOKS) ** 0.5
+        weight[:CODEBOOK_SIZE] = table / len(CODEBOOKS) ** 0.5
+        weight[CODEBOOK_SIZE] = torch.randn(decoder.config.hidden_size, generator=generator) / len(CODEBOOKS) ** 0.5
         decoder.lm_heads[index].weight.copy_(0.1 * weight[:CODEBOOK_SIZE])
 
 

@@ -26,17 +26,17 @@ from transformers import MusicgenForCausalLM, PreTrainedTokenizerFast, T5Encoder
 
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.decoders.notes.tokens import (
-    BOOKS,
     CODEBOOK_SIZE,
+    CODEBOOKS,
     FRAME_RATE,
-    FREE,
+    SAMPLE,
     STYLE,
     Codes,
+    constraint_plan,
     encode,
     frame_count,
     frame_line,
     header_codes,
-    plan,
 )
 from llama.media.score import ENDING_REST, FINAL_SECONDS, Attributes
 from recipes.nano.music_decoder.model import (
@@ -89,7 +89,7 @@ def draw(rng: np.random.Generator, options: Options, steps: int | None = None, h
     played = [_piece(rng, each, steps) for each in attributes[:pieces]]
     width = max(codes.shape[1] for codes, _ in played)
     # Beyond its end a piece holds the padding code, as in generation.
-    codes, free = np.full((pieces, len(BOOKS), width), CODEBOOK_SIZE), np.zeros((pieces, len(BOOKS), width), bool)
+    codes, free = np.full((pieces, len(CODEBOOKS), width), CODEBOOK_SIZE), np.zeros((pieces, len(CODEBOOKS), width), bool)
     for row, (notes, open_cells) in enumerate(played):
         codes[row, :, : notes.shape[1]], free[row, :, : notes.shape[1]] = notes, open_cells
     headers = [header_codes(each) for each in attributes]
@@ -105,9 +105,9 @@ def _piece(rng: np.random.Generator, attributes: Attributes, steps: int) -> tupl
     beat = 60 / attributes.tempo
     seconds = steps * beat / 2 + FINAL_SECONDS + ENDING_REST + rng.uniform(0, attributes.metre * beat)
     frames = frame_count(min(max(seconds, 2.0), 150.0))
-    used = frame_line(attributes, frames).eighths + len(BOOKS)
+    used = frame_line(attributes, frames).eighths + len(CODEBOOKS)
     codes = encode(compose(rng, attributes, frames / FRAME_RATE))
-    return codes[:, :used], plan(attributes, frames)[:, :used] == FREE
+    return codes[:, :used], constraint_plan(attributes, frames)[:, :used] == SAMPLE
 
 
 def delayed(codes: Tensor) -> Tensor:
@@ -151,15 +151,15 @@ def book_losses(
     """[K] mean cross entropy of each book where it is free (0 for books that never are)."""
     music = len(batch.codes)
     hidden = _hidden(decoder, delayed(batch.codes), states[:music], mask[:music])
-    losses = [hidden.new_zeros(()) for _ in BOOKS]
-    for book in range(HEADERS, len(BOOKS)):
+    losses = [hidden.new_zeros(()) for _ in CODEBOOKS]
+    for book in range(HEADERS, len(CODEBOOKS)):
         free = batch.free[:, book]
         if bool(free.any()):
             seen = hidden[:, book : book + free.shape[1]][free]
             losses[book] = F.cross_entropy(decoder.lm_heads[book](seen), batch.codes[:, book][free])
     first = [hidden[:, :HEADERS]]
     if len(batch.headers) > music:
-        held = torch.zeros(len(batch.headers) - music, len(BOOKS), HEADERS, dtype=torch.long)
+        held = torch.zeros(len(batch.headers) - music, len(CODEBOOKS), HEADERS, dtype=torch.long)
         held[:, :HEADERS] = batch.headers[music:, :, None]
         first.append(_hidden(decoder, delayed(held)[:, :, :HEADERS], states[music:], mask[music:]))
     heads = torch.cat(first)
@@ -278,7 +278,7 @@ class Trainer:
         with self._half():
             exact, _ = self.conditioner.exact(texts)
             headers = torch.tensor([header_codes(each) for each in attributes])
-            return torch.zeros(len(BOOKS)), self.reader(exact, headers, torch.tensor(keyed))
+            return torch.zeros(len(CODEBOOKS)), self.reader(exact, headers, torch.tensor(keyed))
 
     @torch.no_grad()
     def validate(self) -> tuple[Tensor, Tensor]:
@@ -318,7 +318,7 @@ class Trainer:
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if fresh:
-                names = [f"{kind}_{book}" for kind in ("train", "held_out", "wrong_text") for book in BOOKS]
+                names = [f"{kind}_{book}" for kind in ("train", "held_out", "wrong_text") for book in CODEBOOKS]
                 writer.writerow(["seconds", "step", "frames", "keys_read", *names])
             values = [f"{value:.4f}" for row in (losses, right, wrong) for value in row.tolist()]
             writer.writerow([round(self.spent), self.step, self.frames, f"{self.keys_read:.3f}", *values])

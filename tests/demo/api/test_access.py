@@ -13,7 +13,7 @@ from fastapi import HTTPException
 
 from demo.api import access as api_access
 from demo.api import router as api
-from demo.api.audio_store import Pieces
+from demo.api.audio_store import AudioStore
 from demo.api.protocol import ApiError
 from demo.service.auth import Login
 from demo.service.conversation import Piece
@@ -40,7 +40,7 @@ def test_requests_over_the_limit_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_and_leaves_its_room() -> None:
-    hall = api_access.Hall(100)
+    hall = api_access.BodyMemoryBudget(100)
 
     class Slow:
         headers = {"content-type": "application/json"}
@@ -60,7 +60,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_and_leaves_its_room() -> No
 
 
 def test_bodies_share_one_room() -> None:
-    hall = api_access.Hall(100)
+    hall = api_access.BodyMemoryBudget(100)
     with hall.place() as one:
         one(60)
         with pytest.raises(ApiError) as full, hall.place() as other:
@@ -73,7 +73,7 @@ def test_bodies_share_one_room() -> None:
 
 
 def test_a_full_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "AT_ONCE", 0)
+    monkeypatch.setattr(api, "MAX_PENDING_BODIES", 0)
     server = Server(tmp_path)
     refused(server.ask(), 429, code="rate_limit_exceeded")
     assert not server.engine.tickets and server.folders == 0
@@ -106,7 +106,7 @@ def test_pieces_are_kept_for_an_hour(server: Server) -> None:
 
 def test_pieces_have_one_room_and_the_oldest_leaves_it(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
-    pieces, session = Pieces(sessions, lambda: 0.0, most_bytes=1000), sessions.open()
+    pieces, session = AudioStore(sessions, lambda: 0.0, most_bytes=1000), sessions.open()
     for name in "abc":
         sound = session.folder / f"{name}.wav"
         sound.write_bytes(bytes(400))

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
-from demo.service.quotas import MOST_AT
-from demo.service.service import Work
+from demo.service.quotas import MAX_PER_ADDRESS
+from demo.service.service import ChatService
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"seed": NaN}', b"[" * 100_000])
@@ -112,8 +112,8 @@ def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tupl
             fields, key = fresh(number)
             return await server.send(request(text, n=8, **fields), key=key, **options)
 
-        first = [asyncio.create_task(ask(number)) for number in range(MOST_AT // 8)]
-        while len(server.engine.tickets) < MOST_AT:
+        first = [asyncio.create_task(ask(number)) for number in range(MAX_PER_ADDRESS // 8)]
+        while len(server.engine.tickets) < MAX_PER_ADDRESS:
             await asyncio.sleep(0.01)
         told, other = await ask(99, "hello"), await ask(99, "hello", host="10.0.0.2")
         for ticket in server.engine.tickets:
@@ -122,7 +122,7 @@ def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tupl
         return told, other
 
     told, other = asyncio.run(many())
-    assert f"{MOST_AT} answers for your address" in refused(told, 429, code="rate_limit_exceeded") and other.status_code == 200
+    assert f"{MAX_PER_ADDRESS} answers for your address" in refused(told, 429, code="rate_limit_exceeded") and other.status_code == 200
 
 
 @pytest.mark.parametrize("content, param", [
@@ -138,9 +138,9 @@ def test_what_would_take_hours_or_all_memory_is_refused(server: Server, content:
 
 
 def test_a_request_that_fails_once_it_was_taken_is_not_worked_at(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: Work, asked: object) -> int:
+    def fails(self: ChatService, asked: object) -> int:
         raise OSError("gone")
 
-    monkeypatch.setattr(Work, "prompt_tokens", fails)
+    monkeypatch.setattr(ChatService, "prompt_tokens", fails)
     assert server.ask("play").status_code == 500
     assert [ticket.cancelled.is_set() for ticket in server.engine.tickets] == [True] and server.folders == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from api_server import SPEAKS, URL, Json, Server, deltas, events, message, request, streamed_sound
 
-from demo.api.job import Desk, Job
+from demo.api.job import ChatHandler, ChatJob
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm16"])
@@ -101,9 +101,9 @@ def test_leaving_cancels_a_whole_answer(server: Server) -> None:
 def test_a_folder_that_takes_long_to_delete_holds_nobody(server: Server, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     """It is deleted only once somebody else has been answered meanwhile."""
     begun, answered, in_time = threading.Event(), threading.Event(), []
-    end = Desk.end
+    end = ChatHandler.end
 
-    def slow(self: Desk, job: Job) -> None:
+    def slow(self: ChatHandler, job: ChatJob) -> None:
         begun.set()
         in_time.append(answered.wait(10))
         end(self, job)
@@ -117,7 +117,7 @@ def test_a_folder_that_takes_long_to_delete_holds_nobody(server: Server, monkeyp
     async def both() -> None:
         await asyncio.gather(server.send(request("play", stream=stream, **SPEAKS)), other())
 
-    monkeypatch.setattr(Desk, "end", slow)
+    monkeypatch.setattr(ChatHandler, "end", slow)
     asyncio.run(both())
     assert in_time == [True] and len(server.files) == 1
 

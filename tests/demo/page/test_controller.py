@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.page.controller import Page, settings_of
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.page.theme import ASSETS
 from llama import GenerationOptions
 from tests.page_helpers import SHORT, asked
@@ -19,7 +19,7 @@ pytest_plugins = ("tests.page_helpers",)
 
 
 def test_the_answer_grows(page: Page, engine: Scripted) -> None:
-    steps = page.ask(State(), "wait two three", [], SHORT)
+    steps = page.ask(PageState(), "wait two three", [], SHORT)
     words = []
     for state in steps:
         words.append(state.cards[-1].words)
@@ -37,7 +37,7 @@ def test_states_are_values(page: Page) -> None:
 
 def test_sound_has_a_player_while_it_is_made(page: Page, engine: Scripted) -> None:
     early = []
-    for state in page.ask(State(), "play wait", [], SHORT):
+    for state in page.ask(PageState(), "play wait", [], SHORT):
         if state.cards[-1].takes and state.cards[-1].state == "working":
             early.append(state.cards[-1])
         engine.leaves.release()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from demo.page.controller import Page
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.server.file_stream import under_way
 from demo.service.presence import Presence
 from demo.service.request import Settings
@@ -48,7 +48,7 @@ def test_a_bad_upload_is_one_sentence_without_its_place(page: Page, tmp_path: Pa
 
 
 def test_stop_ends_the_work(page: Page, engine: Scripted) -> None:
-    steps = page.ask(State(), "wait for ever", [], SHORT)
+    steps = page.ask(PageState(), "wait for ever", [], SHORT)
     state = next(steps)
     assert state.busy
     threading.Timer(0.1, state.run.stop).start()  # type: ignore[union-attr]
@@ -58,7 +58,7 @@ def test_stop_ends_the_work(page: Page, engine: Scripted) -> None:
 
 
 def test_a_stop_that_is_read_late_is_a_stop(page: Page, engine: Scripted) -> None:
-    steps = page.ask(State(), "wait for ever", [], SHORT)
+    steps = page.ask(PageState(), "wait for ever", [], SHORT)
     state = [next(steps), next(steps)][-1]
     state.run.stop()  # type: ignore[union-attr]
     for thread in threading.enumerate():
@@ -67,13 +67,13 @@ def test_a_stop_that_is_read_late_is_a_stop(page: Page, engine: Scripted) -> Non
     assert list(steps)[-1].cards[-1].state == "stopped"
 
 
-def waves(page: Page, state: State) -> list[Path]:
+def waves(page: Page, state: PageState) -> list[Path]:
     return [file for file in files_of(page, state) if file.suffix == ".wav"]
 
 
-def stopped_early(page: Page, engine: Scripted, settings: Settings) -> State:
+def stopped_early(page: Page, engine: Scripted, settings: Settings) -> PageState:
     """After the first stretch of sound, or of each of the sounds."""
-    steps = page.ask(State(), "play wait", [], settings)
+    steps = page.ask(PageState(), "play wait", [], settings)
     for state in steps:
         if state.busy and len(state.cards[-1].takes) == settings.takes:
             state.run.stop()  # type: ignore[union-attr]
@@ -112,7 +112,7 @@ def test_stopped_takes_stay_side_by_side(page: Page, engine: Scripted) -> None:
 
 
 def test_a_sound_of_a_page_that_was_left_has_no_file(page: Page, engine: Scripted) -> None:
-    steps = page.ask(State(), "play wait", [], SHORT)
+    steps = page.ask(PageState(), "play wait", [], SHORT)
     for state in steps:
         if state.cards[-1].takes:
             break
@@ -123,7 +123,7 @@ def test_a_sound_of_a_page_that_was_left_has_no_file(page: Page, engine: Scripte
 
 
 def test_a_closed_iterator_ends_the_work(page: Page, engine: Scripted) -> None:
-    steps = page.ask(State(), "wait for ever", [], SHORT)
+    steps = page.ask(PageState(), "wait for ever", [], SHORT)
     next(steps), next(steps)
     steps.close()
     assert engine.tickets[0].over.wait(5)
@@ -136,7 +136,7 @@ def test_clear_deletes_the_files_and_ends_the_work(page: Page, engine: Scripted,
     busy = next(steps)
     assert len(list(folder.iterdir())) > 2
     fresh = page.clear(busy)
-    assert fresh == State() and not folder.exists() and list(steps) == [] and engine.tickets[-1].over.wait(5)
+    assert fresh == PageState() and not folder.exists() and list(steps) == [] and engine.tickets[-1].over.wait(5)
     assert recording.exists(), "what lies elsewhere is not the page's"
 
 

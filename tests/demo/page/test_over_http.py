@@ -17,10 +17,10 @@ from PIL import Image
 
 import gradio_app
 from demo.page.controller import Page
-from demo.server.access_middleware import HERE, refusal
+from demo.server.access_middleware import LOCAL_HOSTS, refusal
 from demo.service.auth import Login
 from demo.service.media_probe import Limits
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from llama import Waveform
 from tests.page_helpers import asked
@@ -32,9 +32,9 @@ pytest_plugins = ("tests.page_helpers",)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Work]]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ChatService]]:
     sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
-    work = Work(Scripted(), sessions, Limits())  # type: ignore[arg-type]
+    work = ChatService(Scripted(), sessions, Limits())  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
         with serving(work) as address:
@@ -43,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Work
 
 
 @pytest.fixture
-def address(served: tuple[str, Work]) -> str:
+def address(served: tuple[str, ChatService]) -> str:
     return served[0]
 
 
@@ -57,7 +57,7 @@ def ask(user: Any, text: str, audio: Any = None, image: Any = None, seconds: flo
     return user.predict(text, audio, image, None, seconds, 1, api_name="/respond")
 
 
-def test_over_http(served: tuple[str, Work], recording: Path, tmp_path: Path) -> None:
+def test_over_http(served: tuple[str, ChatService], recording: Path, tmp_path: Path) -> None:
     from gradio_client import handle_file
 
     user = client(served[0])
@@ -90,7 +90,7 @@ def test_one_file_of_two_users_lies_in_two_places(address: str, recording: Path)
     assert places[0] != places[1] and all(Path(place).is_file() for place in places)
 
 
-def test_a_page_says_goodbye(served: tuple[str, Work]) -> None:
+def test_a_page_says_goodbye(served: tuple[str, ChatService]) -> None:
     address, work = served
     token = work.sessions.open().token
     for word, there in (("here", True), ("gone", False)):
@@ -108,7 +108,7 @@ def test_programs_name_what_they_give_and_leave_out_the_rest(address: str) -> No
     assert words == "play notes" and Waveform.read(wav).seconds == 2.0 and midi is not None
 
 
-def test_files_outside_the_page_stay_outside(served: tuple[str, Work]) -> None:
+def test_files_outside_the_page_stay_outside(served: tuple[str, ChatService]) -> None:
     address, work = served
     session = work.sessions.open()
     secret = session.folder / "piece.wav"
@@ -121,7 +121,7 @@ def test_files_outside_the_page_stay_outside(served: tuple[str, Work]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", gradio_app.__file__, "http://127.0.0.1:9/a.wav", "picture"])
-def test_a_file_that_was_not_uploaded_is_no_file_of_the_caller(served: tuple[str, Work], tmp_path: Path, path: str) -> None:
+def test_a_file_that_was_not_uploaded_is_no_file_of_the_caller(served: tuple[str, ChatService], tmp_path: Path, path: str) -> None:
     address, work = served
     if path == "picture":
         path = str(tmp_path / "secret.png")
@@ -148,7 +148,7 @@ def test_pages_of_other_sites_may_not_speak(address: str, headers: dict[str, str
 ])  # fmt: skip
 def test_a_server_of_this_machine_goes_by_its_own_names(host: str, allowed: bool) -> None:
     scope = {"path": "/", "headers": [(b"host", host.encode()), (b"origin", f"http://{host}".encode())]}
-    assert (refusal(scope, HERE) is None) == allowed and (refusal(scope) is None or not host)
+    assert (refusal(scope, LOCAL_HOSTS) is None) == allowed and (refusal(scope) is None or not host)
 
 
 def test_the_page_asks_nothing_from_elsewhere(address: str) -> None:

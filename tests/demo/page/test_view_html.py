@@ -10,9 +10,9 @@ import pytest
 from demo.page import view_model as shown
 from demo.page.controller import Page
 from demo.page.theme import ASSETS
-from demo.page.view import Card, Medium, Take
-from demo.page.view_html import card_html
-from demo.service.request import Sounding, Update
+from demo.page.view import ExchangeView, MediaView, TakeView
+from demo.page.view_html import exchange_html
+from demo.service.request import MusicProgress, Update
 from tests.page_helpers import SHORT, asked, files_of, record
 from tests.scripted_engine import Scripted
 
@@ -38,21 +38,21 @@ def test_takes_side_by_side(page: Page, engine: Scripted) -> None:
 
 def test_a_take_stands_in_its_place_whichever_sounds_first(page: Page) -> None:
     session = page.sessions.open()
-    second, first = Sounding(6, f"/media/{session.token}/b.wav"), Sounding(5, f"/media/{session.token}/a.wav")
+    second, first = MusicProgress(6, f"/media/{session.token}/b.wav"), MusicProgress(5, f"/media/{session.token}/a.wav")
     update = Update("", progress=(1.0, 8.0), answers=("", ""), seeds=(5, 6))
     early = shown.takes(session, (), replace(update, stream=(second,)))
     both = shown.takes(session, early, replace(update, stream=(second, first)))
     assert [take.seed for take in both] == [5, 6] and both[1] == early[0] and both[0].sound.seconds == 4.0
-    view = card_html(Card("", takes=early, wanted=2), 0)
+    view = exchange_html(ExchangeView("", takes=early, wanted=2), 0)
     assert "Take 2" in view and "Take 1" not in view
 
 
 @pytest.mark.parametrize(("left", "starts"), [(None, False), (9.0, False), (7.0, True)])
 def test_music_starts_when_it_will_not_run_dry(left: float | None, starts: bool) -> None:
-    card = Card("", takes=(Take(Medium("audio", "media/x/y.wav", 10.0), 5),), left=left)
-    assert ("data-start" in card_html(card, 0)) == starts
+    card = ExchangeView("", takes=(TakeView(MediaView("audio", "media/x/y.wav", 10.0), 5),), left=left)
+    assert ("data-start" in exchange_html(card, 0)) == starts
     whole = replace(card.takes[0], whole=True)
-    assert "data-start" in card_html(replace(card, takes=(whole,)), 0)
+    assert "data-start" in exchange_html(replace(card, takes=(whole,)), 0)
 
 
 def test_a_change_shows_before_and_after(page: Page, recording: Path) -> None:
@@ -73,11 +73,11 @@ def test_words_are_shown_not_run(page: Page) -> None:
     state = asked(page, bad)
     assert "<img" not in state.views[-1] and state.views[-1].count("&lt;img src=x") == 3
     card = replace(state.cards[-1], trouble="<script>", referred="<i>", state="failed")
-    assert "<script>" not in card_html(card, 0) and "<i>" not in card_html(card, 0)
+    assert "<script>" not in exchange_html(card, 0) and "<i>" not in exchange_html(card, 0)
 
 
 def test_a_refused_file_without_words_leaves_no_empty_bubble() -> None:
-    assert 'class="said"' not in card_html(Card("", state="failed", trouble="The file is damaged."), 0)
+    assert 'class="said"' not in exchange_html(ExchangeView("", state="failed", trouble="The file is damaged."), 0)
 
 
 def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_names_of_uploads_are_not_used(page: Page, tmp_path: Path) -> None:
 
 
 def test_an_answer_is_told_when_it_is_whole() -> None:
-    take = Take(Medium("audio", "media/x/y.wav", 10.0), 5, whole=True)
-    growing = Card("a waltz", words="A slow", progress=(1.0, 10.0))
-    assert "data-told" not in card_html(growing, 0) and "role=" not in card_html(growing, 0)
-    whole = card_html(replace(growing, words='A "slow" waltz.', takes=(take,), state="done"), 0)
+    take = TakeView(MediaView("audio", "media/x/y.wav", 10.0), 5, whole=True)
+    growing = ExchangeView("a waltz", words="A slow", progress=(1.0, 10.0))
+    assert "data-told" not in exchange_html(growing, 0) and "role=" not in exchange_html(growing, 0)
+    whole = exchange_html(replace(growing, words='A "slow" waltz.', takes=(take,), state="done"), 0)
     assert 'data-told="Answer: A &quot;slow&quot; waltz. New music, 10.0 seconds."' in whole
-    failed = card_html(replace(growing, words="", state="failed", trouble="There is nothing to answer."), 0)
+    failed = exchange_html(replace(growing, words="", state="failed", trouble="There is nothing to answer."), 0)
     assert 'data-told="Answer: There is nothing to answer."' in failed

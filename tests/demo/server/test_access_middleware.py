@@ -15,15 +15,15 @@ from fastapi import FastAPI, Request
 
 import gradio_app
 from demo.server import access_middleware as door
-from demo.server.access_middleware import MOST_TALK, Door
+from demo.server.access_middleware import MAX_BODY_BYTES, AccessMiddleware
 from demo.service.auth import Login
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import running
 from tests.scripted_engine import Scripted
 
 FILE = 100_000  # bytes of the largest one
-MOST = 4 * FILE + MOST_TALK
+MOST = 4 * FILE + MAX_BODY_BYTES
 KEY = "me:secret"
 BASIC = "Basic " + base64.b64encode(KEY.encode()).decode()
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"]
@@ -41,7 +41,7 @@ def ask(app: object, method: str, path: str, **options: object) -> httpx.Respons
 
 
 @pytest.fixture
-def reader() -> tuple[Door, list[int]]:
+def reader() -> tuple[AccessMiddleware, list[int]]:
     """An application that reads all that comes, and how long the bodies were that it had whole."""
     app, whole = FastAPI(), list[int]()
 
@@ -49,15 +49,16 @@ def reader() -> tuple[Door, list[int]]:
         whole.append(len(await request.body()))
 
     app.add_api_route("/{rest:path}", read, methods=["POST"])
-    return Door(app, keeps="/v1/", upload_bytes=FILE), whole
+    return AccessMiddleware(app, keeps="/v1/", upload_bytes=FILE), whole
 
 
-BOUNDS = {"/gradio_api/upload": MOST, "/gradio_api/queue/join": MOST_TALK, "/gradio_api/run/respond": MOST_TALK, "/page/x/here": MOST_TALK}
+BOUNDS = {"/gradio_api/upload": MOST, "/gradio_api/queue/join": MAX_BODY_BYTES,
+          "/gradio_api/run/respond": MAX_BODY_BYTES, "/page/x/here": MAX_BODY_BYTES}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", BOUNDS)
 @pytest.mark.parametrize("chunked", [False, True])
-def test_no_more_is_read_than_belongs_there(reader: tuple[Door, list[int]], path: str, chunked: bool) -> None:
+def test_no_more_is_read_than_belongs_there(reader: tuple[AccessMiddleware, list[int]], path: str, chunked: bool) -> None:
     app, whole = reader
     sent: list[int] = []
 
@@ -76,14 +77,14 @@ def test_no_more_is_read_than_belongs_there(reader: tuple[Door, list[int]], path
     assert refused.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and whole == [most]
     assert refused.text == f"This is larger than {most / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
     ask(app, "POST", path, content=body(50 * most))
-    assert whole == [most] and len(sent) < (2.1 * most + door.REST) / 10_000 + 3
+    assert whole == [most] and len(sent) < (2.1 * most + door.MAX_DISCARDED_BYTES) / 10_000 + 3
 
 
 @pytest.mark.parametrize("kind", ["announced", "chunked", "of another site"])
 def test_who_sends_on_still_hears_why_not(kind: str) -> None:
     """A client that reads no answer before it has sent all, as most do; the connection is closed then."""
-    app, total = FastAPI(), MOST_TALK + 2_000_000
-    app.add_middleware(Door)
+    app, total = FastAPI(), MAX_BODY_BYTES + 2_000_000
+    app.add_middleware(AccessMiddleware)
     app.add_api_route("/", _length, methods=["POST"])
     head = "Host: server\r\n" + ("Origin: http://elsewhere\r\n" if kind == "of another site" else "")
     length = "Transfer-Encoding: chunked" if kind == "chunked" else f"Content-Length: {total}"
@@ -106,8 +107,8 @@ async def _length(request: Request) -> int:
     return len(await request.body())
 
 
-def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[Door, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "LINGER", 0.05)
+def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[AccessMiddleware, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "LINGER_SECONDS", 0.05)
     answers = list[MutableMapping]()
 
     async def silent() -> MutableMapping:
@@ -116,7 +117,7 @@ def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[Door, list[int
     async def send(message: MutableMapping) -> None:
         answers.append(message)
 
-    headers = [(b"content-length", b"%d" % (2 * MOST_TALK))]
+    headers = [(b"content-length", b"%d" % (2 * MAX_BODY_BYTES))]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
     asyncio.run(asyncio.wait_for(reader[0](scope, silent, send), 20))
     assert answers[0]["status"] == httpx.codes.REQUEST_ENTITY_TOO_LARGE and not answers[-1].get("more_body")
@@ -128,7 +129,7 @@ def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[Door, list[int
 ])  # fmt: skip
 def test_addresses_that_are_none_are_nobodys(header: str, sentence: str) -> None:
     app = FastAPI()
-    app.add_middleware(Door, hosts=door.HERE)
+    app.add_middleware(AccessMiddleware, hosts=door.LOCAL_HOSTS)
     with running(app) as (address, _):
         url = httpx.URL(address)
         with socket.create_connection((url.host, url.port), timeout=20) as client, client.makefile("rb") as file:
@@ -137,7 +138,7 @@ def test_addresses_that_are_none_are_nobodys(header: str, sentence: str) -> None
     assert told.startswith("HTTP/1.1 403") and sentence in told
 
 
-def test_the_api_bounds_its_own(reader: tuple[Door, list[int]]) -> None:
+def test_the_api_bounds_its_own(reader: tuple[AccessMiddleware, list[int]]) -> None:
     assert ask(reader[0], "POST", "/v1/chat/completions", content=bytes(2 * MOST)).status_code == httpx.codes.OK
 
 
@@ -150,9 +151,9 @@ def test_an_answer_that_has_begun_goes_on_though_too_much_comes() -> None:
 
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(3):
-            yield bytes(MOST_TALK)
+            yield bytes(MAX_BODY_BYTES)
 
-    assert ask(Door(early), "POST", "/", content=parts()).text == "all the same"
+    assert ask(AccessMiddleware(early), "POST", "/", content=parts()).text == "all the same"
 
 
 # -- the login ----------------------------------------------------------------------------------------------------------
@@ -164,8 +165,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
-        patch.setattr(door, "WRONG", 0)
-        yield gradio_app.application(SimpleNamespace(), Work(Scripted(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
+        patch.setattr(door, "WRONG_LOGIN_DELAY", 0)
+        yield gradio_app.application(SimpleNamespace(), ChatService(Scripted(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
     sessions.close_all()
 
 
@@ -192,8 +193,8 @@ def test_the_api_answers_for_all_its_paths(locked: object, method: str, path: st
 
 
 def test_a_guess_waits_and_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "WRONG", 0.5)
-    app, ended = Door(FastAPI(), Login.parse(KEY)), list[str]()
+    monkeypatch.setattr(door, "WRONG_LOGIN_DELAY", 0.5)
+    app, ended = AccessMiddleware(FastAPI(), Login.parse(KEY)), list[str]()
 
     async def one(client: httpx.AsyncClient, name: str, **headers: str) -> None:
         await client.get("/", headers=headers)

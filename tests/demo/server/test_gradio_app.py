@@ -18,9 +18,9 @@ import pytest
 
 import gradio_app
 from demo.page.controller import Page
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.page.theme import EXAMPLES
-from demo.service.service import Work
+from demo.service.service import ChatService
 from tests.page_helpers import SHORT, asked
 from tests.scripted_engine import Scripted
 
@@ -31,7 +31,7 @@ pytest_plugins = ("tests.page_helpers",)
 def test_every_example_is_there_and_is_answered(page: Page, engine: Scripted) -> None:
     numbers = range(sum(len(row) for row in EXAMPLES.values()))
     for number in numbers:
-        assert list(page.example(State(), number, SHORT))[-1].cards[-1].state == "done"
+        assert list(page.example(PageState(), number, SHORT))[-1].cards[-1].state == "done"
     kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.tickets]
     assert {*kinds} == {(), ("audio",), ("image",), ("video",)}
 
@@ -115,7 +115,7 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
 
 def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
     @contextmanager
-    def working(model: Any, waiting: int) -> Iterator[Work]:
+    def working(model: Any, waiting: int) -> Iterator[ChatService]:
         yield page.work
 
     monkeypatch.setattr(gradio_app, "working", working)

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from demo.server import http_server as limits
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import running, serving
 from tests.scripted_engine import Scripted
@@ -27,7 +27,7 @@ MOMENT = 0.4  # seconds after which a client has stalled, here
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "STALLED", MOMENT)
+    monkeypatch.setattr(limits, "STALL_TIMEOUT", MOMENT)
 
 
 def wait_for(holds: Callable[[], object]) -> None:
@@ -146,7 +146,7 @@ def test_nobody_is_cut_for_an_application_that_is_late(impatient: None, flood: t
 
 
 def test_a_full_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CONNECTIONS", 3)
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 3)
     with running(FastAPI()) as (address, server):
         with connected(address), connected(address):
             wait_for(lambda: len(server.server_state.connections) == 2)
@@ -158,7 +158,7 @@ def test_a_full_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_works_for_who_reads_nothing(impatient: None, tmp_path: Path) -> None:
     """A piece too large for the buffers on the way, of which more is to come when its client is cut."""
     engine, sessions = Scripted(), Sessions(tmp_path)
-    with serving(Work(engine, sessions)) as address:  # type: ignore[arg-type]
+    with serving(ChatService(engine, sessions)) as address:  # type: ignore[arg-type]
         said = {"messages": [{"role": "user", "content": "wait play"}], "modalities": ["text", "audio"], "stream": True, "seconds": 600}
         body = json.dumps(said).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: server\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"

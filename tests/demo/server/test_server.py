@@ -21,13 +21,13 @@ import gradio_app
 import llama
 from benchmarks.served import Answer, Wish, ask, server, wish
 from demo.service.conversation import Conversation
-from demo.service.errors import Refused
+from demo.service.errors import UserFacingError
 from demo.service.request import Settings
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from llama.generation import GenerationOptions
 from llama.serving.engine import Engine
-from llama.serving.text_batch import Words
+from llama.serving.text_batch import TextBatch
 from tests.page_server import serving
 
 pytest.importorskip("gradio")
@@ -48,7 +48,7 @@ def nano() -> llama.MuMuLLaMA:
 def address(nano: llama.MuMuLLaMA, tmp_path: Path) -> Iterator[str]:
     """A server of its own thread, whose model the test asks before it begins and not after."""
     sessions = Sessions(tmp_path / "sessions")
-    with Engine(nano) as engine, serving(Work(engine, sessions)) as found:
+    with Engine(nano) as engine, serving(ChatService(engine, sessions)) as found:
         yield found
     sessions.close_all()
 
@@ -182,12 +182,12 @@ def test_the_server_ends_with_its_engine(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interrupted: bool
 ) -> None:
     """Whoever asked is told, and whatever watches over the server sees that it did not end well."""
-    told: list[Refused] = []
+    told: list[UserFacingError] = []
 
     def ask() -> None:
         try:
             list(works[0].answer(works[0].sessions.open(), Conversation(), "A slow, sad piano piece", [], Settings()))
-        except Refused as error:
+        except UserFacingError as error:
             told.append(error)
 
     asking = threading.Thread(target=ask)
@@ -198,14 +198,14 @@ def test_the_server_ends_with_its_engine(
             time.sleep(60)  # as a server does until then
         asking.join(60)
 
-    def kept(model: llama.MuMuLLaMA, work: Work, **named: object) -> None:
+    def kept(model: llama.MuMuLLaMA, work: ChatService, **named: object) -> None:
         works.append(work)
 
-    works: list[Work] = []
+    works: list[ChatService] = []
     monkeypatch.setattr(gradio_app, "load_model", lambda values: nano)
     monkeypatch.setattr(gradio_app, "application", kept)
     monkeypatch.setattr("demo.server.app.serve", serve_and_ask)
-    monkeypatch.setattr(Words, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
+    monkeypatch.setattr(TextBatch, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
     assert gradio_app.main(["--port", "0"]) == 1
     asking.join(60)
     assert [one.fault for one in told] == ["server"] and "The engine stopped by a mistake of its own" in str(told[0])

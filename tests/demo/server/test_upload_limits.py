@@ -13,7 +13,7 @@ import pytest
 
 from demo.server import gradio_patches
 from demo.service.media_probe import Limits
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
@@ -25,7 +25,7 @@ FILE = 100_000  # bytes of the largest one
 def uploading(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[Path]]]]:
     """The page, and the files that have arrived there."""
     sessions = Sessions(tmp_path)
-    work = Work(Scripted(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
+    work = ChatService(Scripted(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
     with serving(work) as address:
         yield f"{address}gradio_api/upload", lambda: [one for one in (sessions.root / "arrived").rglob("*") if one.is_file()]
     sessions.close_all()
@@ -49,9 +49,9 @@ def test_an_upload_of_many_files_is_refused_and_leaves_none(uploading: tuple) ->
 
 def test_uploads_that_nobody_asks_about_do_not_fill_the_disk(uploading: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     address, arrived = uploading
-    monkeypatch.setattr(gradio_patches, "WAITING", 250_000)
+    monkeypatch.setattr(gradio_patches, "MAX_PENDING_BYTES", 250_000)
     answers = [httpx.post(address, files={"files": (f"{number}.wav", bytes(90_000))}, timeout=30) for number in range(3)]
-    assert [one.status_code for one in answers] == [200, 200, 413] and answers[2].text == gradio_patches.FULL
+    assert [one.status_code for one in answers] == [200, 200, 413] and answers[2].text == gradio_patches.PENDING_FULL
     arrived()[0].unlink()
     assert httpx.post(address, files={"files": bytes(90_000)}, timeout=30).status_code == httpx.codes.OK
 
@@ -59,7 +59,7 @@ def test_uploads_that_nobody_asks_about_do_not_fill_the_disk(uploading: tuple, m
 def test_uploads_at_once_have_no_more_room_than_one_after_another(uploading: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one may still send is no other's, whether it tells how much that is or not; it is free when that one has gone."""
     address, arrived = uploading
-    monkeypatch.setattr(gradio_patches, "WAITING", 150_000)
+    monkeypatch.setattr(gradio_patches, "MAX_PENDING_BYTES", 150_000)
     url, form = httpx.URL(address), 'Content-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
     head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     part = f"--x\r\n{form}".encode() + bytes(5000)
@@ -74,16 +74,16 @@ def test_uploads_at_once_have_no_more_room_than_one_after_another(uploading: tup
             until = time.monotonic() + 20
             while not arrived():
                 assert time.monotonic() < until
-            assert one().text == gradio_patches.FULL
+            assert one().text == gradio_patches.PENDING_FULL
         while arrived():
             assert time.monotonic() < until
     assert one().status_code == httpx.codes.OK
 
 
 def test_room_is_kept_until_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gradio_patches, "WAITING", 1000)
-    room, first = gradio_patches.Room(), gradio_patches.Coming(600)
-    assert room.take(tmp_path, first) and not room.take(tmp_path, gradio_patches.Coming(401))
+    monkeypatch.setattr(gradio_patches, "MAX_PENDING_BYTES", 1000)
+    room, first = gradio_patches.UploadBudget(), gradio_patches.PendingUpload(600)
+    assert room.take(tmp_path, first) and not room.take(tmp_path, gradio_patches.PendingUpload(401))
 
     async def parts() -> AsyncIterator[bytes]:
         yield bytes(500)
@@ -94,9 +94,9 @@ def test_room_is_kept_until_it_is_used(tmp_path: Path, monkeypatch: pytest.Monke
             assert first.left == 600
 
     asyncio.run(arrive())
-    assert first.left == 100 and not room.take(tmp_path, gradio_patches.Coming(401))
+    assert first.left == 100 and not room.take(tmp_path, gradio_patches.PendingUpload(401))
     first.left = 0
-    assert room.take(tmp_path, gradio_patches.Coming(500)) and not room.take(tmp_path, gradio_patches.Coming(1))
+    assert room.take(tmp_path, gradio_patches.PendingUpload(500)) and not room.take(tmp_path, gradio_patches.PendingUpload(1))
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(uploading: tuple) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import llama
 from demo.service.conversation import Conversation, Exchange, Piece, repeat, turn
-from demo.service.references import RULES, again, chosen, leans, reworded, ruled
+from demo.service.references import RULES, again, chosen, refers_to_earlier, reworded, ruled
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
@@ -261,7 +261,7 @@ def test_rewording_is_small(said: str, instruction: str) -> None:
 
 
 def test_a_page_of_text_takes_no_time_to_judge() -> None:
-    assert not leans("a big " * 20_000) and leans("make it faster " + "a big " * 20_000)
+    assert not refers_to_earlier("a big " * 20_000) and refers_to_earlier("make it faster " + "a big " * 20_000)
 
 
 def test_an_edit_of_a_piece_goes_through_the_models_ears(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from demo.page.controller import Page
-from demo.page.state import State
+from demo.page.state import PageState
 from demo.service.conversation import Conversation
-from demo.service.errors import Refused
+from demo.service.errors import UserFacingError
 from demo.service.media_probe import Limits
-from demo.service.quotas import MOST_AT, MOST_OPEN, Shares
-from demo.service.request import LONGEST_TEXT, Settings, Update
-from demo.service.service import Answering, Work
+from demo.service.quotas import MAX_PER_ADDRESS, MAX_PER_CALLER, ConcurrencyLimiter
+from demo.service.request import MAX_TEXT, Settings, Update
+from demo.service.service import ChatService, ResponseStream
 from demo.service.sessions import Session, Sessions
 from tests.page_server import serving
 from tests.scripted_engine import Scripted
@@ -27,12 +27,12 @@ pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
 
 
-def answer(work: Work, session: Session, text: str, files: list[Path | bytes] | None = None) -> list[Update]:
+def answer(work: ChatService, session: Session, text: str, files: list[Path | bytes] | None = None) -> list[Update]:
     return list(work.answer(session, Conversation(), text, files or [], PLAIN))
 
 
-def refusal(work: Work, session: Session, text: str, files: list[Path | bytes] | None = None) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(work: ChatService, session: Session, text: str, files: list[Path | bytes] | None = None) -> UserFacingError:
+    with pytest.raises(UserFacingError) as caught:
         answer(work, session, text, files)
     return caught.value
 
@@ -41,7 +41,7 @@ def names(session: Session) -> list[str]:
     return sorted(file.name for file in session.folder.iterdir())
 
 
-def open_at_once(work: Work, session: Session, count: int, caller: str = "") -> list[Answering]:
+def open_at_once(work: ChatService, session: Session, count: int, caller: str = "") -> list[ResponseStream]:
     """So many answers of one caller, none of which ends by itself."""
     made = [work.answer(session, Conversation(), "wait", [], PLAIN, caller=caller) for _ in range(count)]
     for one in made:
@@ -50,16 +50,16 @@ def open_at_once(work: Work, session: Session, count: int, caller: str = "") -> 
 
 
 @pytest.mark.parametrize("caller", ["", "anna"])
-def test_nobody_fills_the_queue_alone(work: Work, sessions: Sessions, engine: Scripted, caller: str) -> None:
+def test_nobody_fills_the_queue_alone(work: ChatService, sessions: Sessions, engine: Scripted, caller: str) -> None:
     """A caller is the session, or whoever is named, in however many sessions they ask."""
     mine = sessions.open()
-    under_way = open_at_once(work, mine, MOST_OPEN - 1, caller)
+    under_way = open_at_once(work, mine, MAX_PER_CALLER - 1, caller)
     again = sessions.open() if caller else mine
-    with pytest.raises(Refused, match=f"{MOST_OPEN - 1} of your answers are under way") as told:
+    with pytest.raises(UserFacingError, match=f"{MAX_PER_CALLER - 1} of your answers are under way") as told:
         next(work.answer(again, Conversation(), "two takes", [], replace(PLAIN, takes=2), caller=caller))
-    assert told.value.fault == "busy" and len(engine.tickets) == MOST_OPEN - 1, "all takes or none"
+    assert told.value.fault == "busy" and len(engine.tickets) == MAX_PER_CALLER - 1, "all takes or none"
     under_way += open_at_once(work, again, 1, caller)
-    with pytest.raises(Refused):
+    with pytest.raises(UserFacingError):
         open_at_once(work, again, 1, caller)
     assert answer(work, sessions.open(), "somebody else")[-1].words == "somebody else"
     under_way[0].close()
@@ -67,18 +67,18 @@ def test_nobody_fills_the_queue_alone(work: Work, sessions: Sessions, engine: Sc
     open_at_once(work, again, 1, caller)
 
 
-def test_one_address_leaves_places_for_others(work: Work, sessions: Sessions, engine: Scripted) -> None:
+def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessions, engine: Scripted) -> None:
     """Whatever names and sessions it asks with."""
     def begin(payer: str, caller: str, takes: int = 1) -> None:
         work.begin(sessions.open(), Conversation(), "wait", [], replace(PLAIN, takes=takes), caller=caller, payer=payer)
 
-    for number in range(MOST_AT - 1):
+    for number in range(MAX_PER_ADDRESS - 1):
         begin("192.0.2.1", f"name {number}")
-    with pytest.raises(Refused, match=f"{MOST_AT - 1} answers for your address are under way and 2 more") as told:
+    with pytest.raises(UserFacingError, match=f"{MAX_PER_ADDRESS - 1} answers for your address are under way and 2 more") as told:
         begin("192.0.2.1", "", takes=2)
-    assert told.value.fault == "busy" and len(engine.tickets) == MOST_AT - 1
+    assert told.value.fault == "busy" and len(engine.tickets) == MAX_PER_ADDRESS - 1
     begin("192.0.2.1", "")
-    with pytest.raises(Refused, match=f"the most is {MOST_AT}"):
+    with pytest.raises(UserFacingError, match=f"the most is {MAX_PER_ADDRESS}"):
         begin("192.0.2.1", "another name")
     begin("192.0.2.2", "name 1")
     begin("", "a program of this process's own")
@@ -86,13 +86,13 @@ def test_one_address_leaves_places_for_others(work: Work, sessions: Sessions, en
     begin("192.0.2.1", "another name")
 
 
-def test_the_pages_of_one_address_share(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    work._shares = Shares(most_at=2)
+def test_the_pages_of_one_address_share(work: ChatService, monkeypatch: pytest.MonkeyPatch) -> None:
+    work._shares = ConcurrencyLimiter(most_at=2)
     page, here = Page(work), ["192.0.2.1"]
     monkeypatch.setattr("gradio.context.LocalContext.request", SimpleNamespace(get=lambda default: Asking(here[0])))
 
-    def opened() -> Iterator[State]:
-        states = page.ask(State(), "wait", [], PLAIN)
+    def opened() -> Iterator[PageState]:
+        states = page.ask(PageState(), "wait", [], PLAIN)
         next(states)
         return states
 
@@ -110,16 +110,16 @@ class Asking:
         self.client, self.headers = SimpleNamespace(host=host), dict[str, str]()
 
 
-def test_a_share_of_refused_takes_is_free_again(work: Work, engine: Scripted, session: Session) -> None:
+def test_a_share_of_refused_takes_is_free_again(work: ChatService, engine: Scripted, session: Session) -> None:
     open_at_once(work, session, 1)
-    for _ in range(MOST_OPEN):
+    for _ in range(MAX_PER_CALLER):
         assert refusal(work, session, "busy").fault == "busy"
     assert answer(work, session, "hello")[-1].words == "hello"
 
 
-@pytest.mark.parametrize("text, system", [("x" * (LONGEST_TEXT + 1), ""), ("x" * LONGEST_TEXT, "y")])
-def test_the_longest_text_is_one_for_all(work: Work, engine: Scripted, session: Session, text: str, system: str) -> None:
-    with pytest.raises(Refused, match=f"{LONGEST_TEXT + 1} characters, at most {LONGEST_TEXT}") as told:
+@pytest.mark.parametrize("text, system", [("x" * (MAX_TEXT + 1), ""), ("x" * MAX_TEXT, "y")])
+def test_the_longest_text_is_one_for_all(work: ChatService, engine: Scripted, session: Session, text: str, system: str) -> None:
+    with pytest.raises(UserFacingError, match=f"{MAX_TEXT + 1} characters, at most {MAX_TEXT}") as told:
         work.begin(session, Conversation(), text, [b"no sound"], PLAIN, system=system)
     assert told.value.fault == "user" and not engine.tickets
     assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).tickets
@@ -128,7 +128,7 @@ def test_the_longest_text_is_one_for_all(work: Work, engine: Scripted, session: 
 def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, session: Session, recording: Path) -> None:
     """What is made counts as what is sent does; another session has room of its own."""
     size = recording.stat().st_size
-    work = Work(engine, sessions, Limits(session_bytes=3 * size))
+    work = ChatService(engine, sessions, Limits(session_bytes=3 * size))
     answer(work, session, "listen", [recording])
     answer(work, session, "listen", [recording.read_bytes()])
     (session.folder / "made.flac").write_bytes(bytes(size // 2))
@@ -152,8 +152,8 @@ def told(address: str, text: str, host: str = "") -> str:
     return httpx.get(f"{address}gradio_api/call/respond/{called}", headers=headers, timeout=30).text
 
 
-def test_programs_share_by_their_address_and_their_texts_end(work: Work, engine: Scripted) -> None:
-    work._shares = Shares(1)
+def test_programs_share_by_their_address_and_their_texts_end(work: ChatService, engine: Scripted) -> None:
+    work._shares = ConcurrencyLimiter(1)
     with serving(work) as address:
         said = json.dumps({"data": ["wait", None, None, None, 1, 0]})
         httpx.post(f"{address}gradio_api/call/respond", content=said, headers={"Content-Type": "application/json"}).raise_for_status()
@@ -163,4 +163,4 @@ def test_programs_share_by_their_address_and_their_texts_end(work: Work, engine:
         assert "event: complete" in told(address, "hello", "192.0.2.1")
         engine.tickets[0].cancel()
         assert engine.tickets[0].over.wait(10) and "event: complete" in told(address, "hello")
-        assert f"at most {LONGEST_TEXT} are taken" in told(address, "x" * (LONGEST_TEXT + 1))
+        assert f"at most {MAX_TEXT} are taken" in told(address, "x" * (MAX_TEXT + 1))

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from demo.service.conversation import Conversation
-from demo.service.errors import MEMORY, Refused
+from demo.service.errors import OUT_OF_MEMORY, UserFacingError
 from demo.service.request import Settings, Update
-from demo.service.service import Work
+from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
 from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
@@ -22,7 +22,7 @@ pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
 
 
-def answered(work: Work, session: Session, text: str, files=(), settings: Settings = PLAIN) -> list[Update]:
+def answered(work: ChatService, session: Session, text: str, files=(), settings: Settings = PLAIN) -> list[Update]:
     return list(work.answer(session, Conversation(), text, files, settings))
 
 
@@ -58,7 +58,7 @@ def test_takes_out_of_range_are_refused(takes: object) -> None:
 # -- answers ------------------------------------------------------------------------------------------------------------
 
 
-def test_words_grow_and_the_last_update_has_the_conversation(work: Work, session: Session) -> None:
+def test_words_grow_and_the_last_update_has_the_conversation(work: ChatService, session: Session) -> None:
     updates = answered(work, session, "one two three")
     words = [update.words for update in updates]
     assert words[-1] == "one two three" and all("one two three".startswith(one) for one in words)
@@ -67,7 +67,7 @@ def test_words_grow_and_the_last_update_has_the_conversation(work: Work, session
     assert (exchange.said, exchange.answer, exchange.pieces, exchange.uploads) == ("one two three", "one two three", (), ())
 
 
-def test_every_take_becomes_files(work: Work, session: Session) -> None:
+def test_every_take_becomes_files(work: ChatService, session: Session) -> None:
     last = answered(work, session, "play notes", settings=replace(PLAIN, takes=2))[-1]
     assert [one.seed for one in last.pieces] == [5, 6] and last.conversation.exchanges[-1].pieces == last.pieces
     for made in last.pieces:
@@ -77,7 +77,7 @@ def test_every_take_becomes_files(work: Work, session: Session) -> None:
     assert files_of(session) == sorted([".wav", ".flac", ".mp3", ".mid"] * 2)
 
 
-def test_sound_grows_at_the_address_of_the_piece(work: Work, engine: Scripted, session: Session) -> None:
+def test_sound_grows_at_the_address_of_the_piece(work: ChatService, engine: Scripted, session: Session) -> None:
     grown: list[tuple[str, bytes]] = []
     for update in work.answer(session, Conversation(), "wait play", [], PLAIN):
         grown += [(one.address, (session.folder / Path(one.address).name).read_bytes()) for one in update.stream]
@@ -88,39 +88,39 @@ def test_sound_grows_at_the_address_of_the_piece(work: Work, engine: Scripted, s
     assert len({len(part) for _, part in grown}) > 1 and all(part[:4] == b"RIFF" and whole.startswith(part) for _, part in grown)
 
 
-def test_progress_ends_at_the_whole(work: Work, session: Session) -> None:
+def test_progress_ends_at_the_whole(work: ChatService, session: Session) -> None:
     updates = answered(work, session, "play", settings=replace(PLAIN, takes=3))
     made = [update.progress[0] for update in updates if update.progress]
     assert updates[0].progress is None and made == sorted(made) and updates[-1].progress == (6.0, 6.0)
 
 
 def test_time_left_is_the_pace_so_far(engine: Scripted, sessions: Sessions, session: Session) -> None:
-    from demo.service.take_events import Heard
-    from demo.service.take_progress import Run
+    from demo.service.take_events import TakeEvent
+    from demo.service.take_progress import TakeProgress
     from llama.generation import Progress
 
     now = 0.0
-    asked = Work(engine, sessions).begin(session, Conversation(), "play", [], replace(PLAIN, seconds=8.0))
-    run = Run(asked, session, sessions, lambda: now)
-    run.take_in([Heard(0, Progress(0.0, 8.0))])
+    asked = ChatService(engine, sessions).begin(session, Conversation(), "play", [], replace(PLAIN, seconds=8.0))
+    run = TakeProgress(asked, session, sessions, lambda: now)
+    run.take_in([TakeEvent(0, Progress(0.0, 8.0))])
     assert run.update().left is None
     now = 3.0
-    run.take_in([Heard(0, Progress(2.0, 8.0))])
+    run.take_in([TakeEvent(0, Progress(2.0, 8.0))])
     assert run.update().left == pytest.approx(9.0)
 
 
-def test_the_queue_is_told_until_it_is_ones_turn(work: Work, session: Session) -> None:
+def test_the_queue_is_told_until_it_is_ones_turn(work: ChatService, session: Session) -> None:
     updates = answered(work, session, "hello")
     assert updates[0].ahead == 3 and updates[-1].ahead == 0
 
 
-def test_files_are_heard(work: Work, session: Session, recording: Path) -> None:
+def test_files_are_heard(work: ChatService, session: Session, recording: Path) -> None:
     last = answered(work, session, "listen", [recording])[-1]
     assert last.words == "listen 3.00" and last.conversation.exchanges[0].uploads[0].path.parent == session.folder
     assert answered(work, session, "listen", [recording.read_bytes()])[-1].words == "listen 3.00"
 
 
-def test_again_has_the_same_seed_and_another_take_has_not(work: Work, session: Session) -> None:
+def test_again_has_the_same_seed_and_another_take_has_not(work: ChatService, session: Session) -> None:
     drawn = Settings(seconds=1.0)
     first = answered(work, session, "play", settings=drawn)[-1]
     said = {text: list(work.answer(session, first.conversation, text, [], drawn))[-1] for text in ("again", "another take")}
@@ -131,7 +131,7 @@ def test_again_has_the_same_seed_and_another_take_has_not(work: Work, session: S
 # -- stopping -----------------------------------------------------------------------------------------------------------
 
 
-def test_closing_cancels_every_take(work: Work, engine: Scripted, session: Session) -> None:
+def test_closing_cancels_every_take(work: ChatService, engine: Scripted, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait play", [], replace(PLAIN, takes=2))
     next(updates)
     updates.close()
@@ -139,7 +139,7 @@ def test_closing_cancels_every_take(work: Work, engine: Scripted, session: Sessi
     assert all(ticket.over.wait(10) for ticket in engine.tickets) and list(updates) == []
 
 
-def test_closing_wakes_who_waits(work: Work, engine: Scripted, session: Session) -> None:
+def test_closing_wakes_who_waits(work: ChatService, engine: Scripted, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait", [], PLAIN)
     next(updates)
     reader = threading.Thread(target=lambda: list(updates))
@@ -149,14 +149,14 @@ def test_closing_wakes_who_waits(work: Work, engine: Scripted, session: Session)
     assert not reader.is_alive() and engine.tickets[0].cancelled.is_set()
 
 
-def test_letting_go_is_closing(work: Work, engine: Scripted, session: Session) -> None:
+def test_letting_go_is_closing(work: ChatService, engine: Scripted, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait", [], PLAIN)
     next(updates)
     del updates
     assert engine.tickets[0].cancelled.is_set()
 
 
-def test_a_piece_given_up_leaves_no_file(work: Work, engine: Scripted, session: Session) -> None:
+def test_a_piece_given_up_leaves_no_file(work: ChatService, engine: Scripted, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait play", [], PLAIN)
     for update in updates:
         engine.leaves.release()
@@ -170,57 +170,58 @@ def test_a_piece_given_up_leaves_no_file(work: Work, engine: Scripted, session: 
 # -- refusals -----------------------------------------------------------------------------------------------------------
 
 
-def refusal(work: Work, session: Session, text: str, files=(), settings: Settings = PLAIN) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(work: ChatService, session: Session, text: str, files=(), settings: Settings = PLAIN) -> UserFacingError:
+    with pytest.raises(UserFacingError) as caught:
         answered(work, session, text, files, settings)
     return caught.value
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
-def test_nothing_to_answer(work: Work, session: Session, text: str) -> None:
+def test_nothing_to_answer(work: ChatService, session: Session, text: str) -> None:
     assert "nothing to answer" in str(refusal(work, session, text))
 
 
 @pytest.mark.parametrize(
     "settings", [{"seconds": 9999.0}, {"temperature": -1}, {"conditioning": "mood"}, {"seed": -1}, {"max_tokens": 1.5}]
 )
-def test_settings_out_of_range(work: Work, engine: Scripted, session: Session, settings: dict) -> None:
+def test_settings_out_of_range(work: ChatService, engine: Scripted, session: Session, settings: dict) -> None:
     told = refusal(work, session, "hello", settings=Settings(**settings))
     assert next(iter(settings)) in str(told) and told.fault == "user" and not engine.tickets
 
 
-def test_a_bad_file(work: Work, engine: Scripted, session: Session) -> None:
+def test_a_bad_file(work: ChatService, engine: Scripted, session: Session) -> None:
     told = refusal(work, session, "hello", [b"this is a text"])
     assert told.fault == "user" and not engine.tickets and files_of(session) == []
 
 
-def test_all_takes_or_none(work: Work, engine: Scripted, session: Session) -> None:
+def test_all_takes_or_none(work: ChatService, engine: Scripted, session: Session) -> None:
     told = refusal(work, session, "busy", settings=replace(PLAIN, takes=2))
     assert told.fault == "busy" and [ticket.cancelled.is_set() for ticket in engine.tickets] == [True]
 
 
-def test_a_sentence_names_no_folder_of_the_server(work: Work, session: Session, recording: Path) -> None:
+def test_a_sentence_names_no_folder_of_the_server(work: ChatService, session: Session, recording: Path) -> None:
     told = refusal(work, session, "stumble", [recording])
     assert str(told) == "mine.wav is damaged, as config.json says; give another one." and told.fault == "user"
 
 
 @pytest.mark.parametrize("text, words", [
-    ("memory", MEMORY), ("allocate", MEMORY), ("disk", "(No space left on device); try again later."), ("bug", "made a mistake"),
+    ("memory", OUT_OF_MEMORY), ("allocate", OUT_OF_MEMORY), ("disk", "(No space left on device); try again later."),
+    ("bug", "made a mistake"),
 ])  # fmt: skip
 def test_what_is_not_the_users_fault(
-    work: Work, session: Session, text: str, words: str, caplog: pytest.LogCaptureFixture
+    work: ChatService, session: Session, text: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = refusal(work, session, text)
     assert words in str(told) and told.fault == "server" and "/srv" not in str(told)
     assert any(record.exc_info for record in caplog.records)
 
 
-def test_one_failure_harms_nobody_else(work: Work, sessions: Sessions, session: Session) -> None:
+def test_one_failure_harms_nobody_else(work: ChatService, sessions: Sessions, session: Session) -> None:
     other = work.answer(sessions.open(), Conversation(), "hello there", [], PLAIN)
     next(other)
     refusal(work, session, "stumble")
     assert list(other)[-1].words == "hello there"
 
 
-def test_half_a_character_stops_nobody(work: Work, session: Session) -> None:
+def test_half_a_character_stops_nobody(work: ChatService, session: Session) -> None:
     assert answered(work, session, "hi \ud800")[-1].words == "hi ?"

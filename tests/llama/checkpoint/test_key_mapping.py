@@ -10,11 +10,11 @@ import torch
 from benchmarks.parity import full_scale, read_keys
 from llama.checkpoint.key_mapping import (
     infer_config,
-    normalise,
-    own_name,
+    internal_name,
     published_name,
-    take_neighbours,
-    to_own,
+    rename_legacy_keys,
+    split_components,
+    to_internal,
     to_published,
 )
 from llama.checkpoint.readers import read_safetensors
@@ -48,23 +48,23 @@ def test_full_scale_sizes(golden: Path, combination: str) -> None:
 
 def test_names_invert(golden: Path) -> None:
     state = read_safetensors(golden / "m2ugen" / "model.safetensors")
-    take_neighbours(state)
+    split_components(state)
     names = [name for name in state if name != "prefix_query.weight"]
-    assert [published_name(own_name(name)) for name in names] == names
-    assert len({own_name(name) for name in names}) == len(names)
+    assert [published_name(internal_name(name)) for name in names] == names
+    assert len({internal_name(name) for name in names}) == len(names)
 
 
 def test_values_invert(golden: Path) -> None:
     state = read_safetensors(golden / "m2ugen" / "model.safetensors")
-    take_neighbours(state)
-    back = to_published(to_own(dict(state)))
+    split_components(state)
+    back = to_published(to_internal(dict(state)))
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
 
 
 def test_unknown_names_name_themselves() -> None:
     with pytest.raises(ValueError, match="vision_tower.weight"):
-        own_name("vision_tower.weight")
+        internal_name("vision_tower.weight")
     with pytest.raises(ValueError, match="adapters.audio.pools.rhythm.out.bias"):
         published_name("adapters.audio.pools.rhythm.out.bias")
 
@@ -86,7 +86,7 @@ def test_old_names() -> None:
         "mert_model.submodule.keep": one,
         "llama.rope.freqs": one,
     }
-    assert set(normalise(raw)) == {
+    assert set(rename_legacy_keys(raw)) == {
         "llama.norm.weight",
         "iu_vivit_rnn.weight_ih_l0",
         "iu_vivit_attention.bias",

@@ -20,17 +20,17 @@ from safetensors.torch import load_file
 import llama
 from DataSet.synthesis import dialogues
 from llama.data import mixture as ordering
-from llama.data.batch_sampler import Order
+from llama.data.batch_sampler import BatchSampler
 from llama.data.collate import Batch, collate
-from llama.data.examples import Example, Medium
-from llama.data.mixture import Examples, Streams, place_of, read_examples, split
+from llama.data.examples import Example, MediaRef
+from llama.data.mixture import ExampleMixture, StreamMixture, read_examples, split, split_hash
 from llama.data.source import Source
-from llama.data.tokenization import write_row
+from llama.data.tokenization import tokenize_example
 from llama.dialogue import format_prompt
 from llama.modules.losses import IGNORE, answer_loss
 from llama.modules.tokenizer import Tokenizer
 from llama.training.config import TrainConfig
-from llama.training.loader import loader, once
+from llama.training.loader import train_batches, validation_batches
 from recipes.nano.language.cached_data import Library, Writer
 
 LONG = "Naïve café music ♪ for a very long evening at the sea, slowly, with a piano and strings. " * 3
@@ -49,11 +49,11 @@ def numbered(size: int, broken: Sequence[int] = ()) -> list[Example]:
     """Examples of many lengths, each with a sound that is its number."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 60, size)
-    sounds = [Medium("audio", f"{one}.wav", content=b"broken" if one in broken else str(one).encode()) for one in range(size)]
+    sounds = [MediaRef("audio", f"{one}.wav", content=b"broken" if one in broken else str(one).encode()) for one in range(size)]
     return [Example("x" * int(lengths[one]), f"answer {one}", "question", f"list #{one}", audio=sounds[one]) for one in range(size)]
 
 
-def read(medium: Medium) -> int:
+def read(medium: MediaRef) -> int:
     medium.open()  # raises what its shard or table says of it
     if medium.content == b"broken":
         raise ValueError(f"{medium.source} is damaged.")
@@ -71,17 +71,17 @@ def test_rows_equal_the_published(
     golden: Path, tokenizer: Tokenizer, name: str, instruction: str, answer: str, caption: str | None
 ) -> None:
     published = load_file(golden / "inputs.safetensors")
-    row = write_row(tokenizer, said(instruction, answer, caption), 512)
+    row = tokenize_example(tokenizer, said(instruction, answer, caption), 512)
     assert row.tokens == (*published[f"train_tokens_{name}"].tolist(), tokenizer.eos)
     labels = [label or IGNORE for label in published[f"train_labels_{name}"].tolist()]
     assert row.labels == (*labels, tokenizer.eos)
 
 
 def test_a_caption_turned_into_music_has_no_space_before_the_tokens(golden: Path, tokenizer: Tokenizer) -> None:
-    row = write_row(tokenizer, said("A slow piano", "A slow piano", "A slow piano"), 512)
+    row = tokenize_example(tokenizer, said("A slow piano", "A slow piano", "A slow piano"), 512)
     whole = tokenizer.encode(format_prompt("A slow piano") + "A slow piano" + "".join(f"[AUD{one}]" for one in range(8)))
     assert row.tokens == (*whole, tokenizer.eos)
-    spaced = write_row(tokenizer, said("A slow piano", "Here it is", "A slow piano"), 512)
+    spaced = tokenize_example(tokenizer, said("A slow piano", "Here it is", "A slow piano"), 512)
     assert spaced.tokens[-10:] == (462, *tokenizer.audio_tokens, tokenizer.eos)  # 462: the lone space
 
 
@@ -94,7 +94,7 @@ def test_rows_equal_what_the_embedded_default_was_trained_on() -> None:
         expected = writer.encode(one)
         bare = one.answer.removesuffix(" " + dialogues.MARKS)
         for answer in (bare, one.answer):  # the marks may stand in a list's answers or not
-            row = write_row(tokenizer, said(one.instruction, answer, one.caption), 512)
+            row = tokenize_example(tokenizer, said(one.instruction, answer, one.caption), 512)
             assert (list(row.tokens), list(row.labels)) == (expected.tokens, expected.labels)
         kinds[one.caption is None] += 1
     assert min(kinds.values()) > 10
@@ -119,7 +119,7 @@ def test_a_piece_over_the_boundary_is_no_label(merging: Tokenizer, caption: str 
     prompt, answer = format_prompt("Play."), ") How nice :)"
     head, together = merging.encode(prompt), merging.encode(prompt + answer)
     assert together[: len(head)] != head, "this vocabulary should merge here"
-    row = write_row(merging, said("Play.", answer, caption), 512)
+    row = tokenize_example(merging, said("Play.", answer, caption), 512)
     assert list(row.tokens[: len(head)]) == head and set(row.labels[: len(head)]) == {IGNORE}
     assert row.labels[len(head) :] == row.tokens[len(head) :]
     words = [one for one in row.tokens if one < merging.base_vocab and one != merging.eos]
@@ -131,10 +131,10 @@ def test_a_piece_over_the_boundary_is_no_label(merging: Tokenizer, caption: str 
 ])  # fmt: skip
 def test_too_long_rows_lose_words_only(tokenizer: Tokenizer, instruction: str, answer: str, caption: str | None) -> None:
     example = said(instruction, answer, caption)
-    full = write_row(tokenizer, example, 10_000)
+    full = tokenize_example(tokenizer, example, 10_000)
     ending = (*(tokenizer.audio_tokens if caption is not None else ()), tokenizer.eos)
     for limit in range(42, len(full.tokens) + 2, 7):
-        row = write_row(tokenizer, example, limit)
+        row = tokenize_example(tokenizer, example, limit)
         assert len(row.tokens) == len(row.labels) <= limit and row.labels[-len(ending) :] == ending
         ids = row.tokens[: -len(ending)]
         asked, found = tokenizer.decode(ids).split("### Response:")
@@ -142,29 +142,29 @@ def test_too_long_rows_lose_words_only(tokenizer: Tokenizer, instruction: str, a
         assert asked == "<s>" + format_prompt(kept).removesuffix("### Response:") and instruction.startswith(kept)
         assert answer.startswith(found.rstrip())
         assert limit - len(row.tokens) < 8 or row.tokens == full.tokens, "more was cut than needed"
-    assert write_row(tokenizer, example, len(full.tokens)) == full
+    assert tokenize_example(tokenizer, example, len(full.tokens)) == full
 
 
 def test_the_longer_text_is_cut_first(tokenizer: Tokenizer) -> None:
-    row = write_row(tokenizer, said(LONG, "A short answer."), 100)
+    row = tokenize_example(tokenizer, said(LONG, "A short answer."), 100)
     assert "A short answer." in tokenizer.decode(row.tokens)
-    row = write_row(tokenizer, said("A short question?", LONG), 100)
+    row = tokenize_example(tokenizer, said("A short question?", LONG), 100)
     assert "A short question?" in tokenizer.decode(row.tokens)
 
 
 def test_no_room_for_the_form(tokenizer: Tokenizer) -> None:
     example = said(LONG, LONG, "A song")
-    least = int(str(pytest.raises(ValueError, write_row, tokenizer, example, 5).value).split(" take ")[1].split(";")[0])
-    assert len(write_row(tokenizer, example, least).tokens) == least
+    least = int(str(pytest.raises(ValueError, tokenize_example, tokenizer, example, 5).value).split(" take ")[1].split(";")[0])
+    assert len(tokenize_example(tokenizer, example, least).tokens) == least
     with pytest.raises(ValueError, match=f"max_tokens is {least - 1}"):
-        write_row(tokenizer, example, least - 1)
+        tokenize_example(tokenizer, example, least - 1)
 
 
 # -- batches ------------------------------------------------------------------------------------------------------
 
 
 def test_padding_changes_nothing(tokenizer: Tokenizer, published: llama.MuMuLLaMA) -> None:
-    rows = [write_row(tokenizer, one, 512) for one in (said("Play.", "A song", "A song"), said("", LONG), said("Hello", "Hi"))]
+    rows = [tokenize_example(tokenizer, one, 512) for one in (said("Play.", "A song", "A song"), said("", LONG), said("Hello", "Hi"))]
     batch = collate(rows, [{}] * 3, tokenizer.eos)
     with torch.no_grad():
         together = published(batch.tokens)
@@ -178,9 +178,9 @@ def test_padding_changes_nothing(tokenizer: Tokenizer, published: llama.MuMuLLaM
 
 
 def test_mixed_modalities(tokenizer: Tokenizer) -> None:
-    picture = Medium("image", "a.png", content=b"7")
+    picture = MediaRef("image", "a.png", content=b"7")
     examples = [said("Hello", "Hi"), replace(said("Look", "A song", "song"), image=picture, source="b #2"), numbered(1)[0]]
-    rows = [write_row(tokenizer, one, 512) for one in examples]
+    rows = [tokenize_example(tokenizer, one, 512) for one in examples]
     batch = collate(rows, [{}, {"image": 7}, {"audio": 0}], tokenizer.eos)
     assert batch.media == {"audio": (None, None, 0), "image": (None, 7, None), "video": (None, None, None)}
     assert batch.captions == (None, "song", None) and batch.sources == ("a.json #1", "b #2", "list #0")
@@ -190,12 +190,14 @@ def test_mixed_modalities(tokenizer: Tokenizer) -> None:
 # -- order --------------------------------------------------------------------------------------------------------
 
 
-def order_of(sizes: Sequence[int], times: Sequence[float], batch: int = 4, accumulation: int = 1, world: int = 1, seed: int = 0) -> Order:
-    examples = Examples(tuple(numbered(size) for size in sizes), tuple(times))
-    return Order.of(examples, seed, batch, accumulation, world)
+def order_of(
+    sizes: Sequence[int], times: Sequence[float], batch: int = 4, accumulation: int = 1, world: int = 1, seed: int = 0
+) -> BatchSampler:
+    examples = ExampleMixture(tuple(numbered(size) for size in sizes), tuple(times))
+    return BatchSampler.of(examples, seed, batch, accumulation, world)
 
 
-def epochs(order: Order, count: int) -> list[Counter[int]]:
+def epochs(order: BatchSampler, count: int) -> list[Counter[int]]:
     """How often each example is shown in the first epochs."""
     found = [Counter[int]() for _ in range(count + 1)]
     for epoch, index in (pair for step in range(order.steps(count)) for pair in order.step(step)):
@@ -254,8 +256,10 @@ def config_of(**changes: object) -> TrainConfig:
     return replace(TrainConfig(batch_size=3, max_tokens=128), **changes)
 
 
-def taken(config: TrainConfig, tokenizer: Tokenizer, examples: Examples | Streams, steps: int, **where: int) -> list[list[Batch]]:
-    return list(islice(loader(config, tokenizer, examples, read, **where), steps))
+def taken(
+    config: TrainConfig, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, steps: int, **where: int
+) -> list[list[Batch]]:
+    return list(islice(train_batches(config, tokenizer, examples, read, **where), steps))
 
 
 def told(steps: list[list[Batch]]) -> list[object]:
@@ -264,7 +268,7 @@ def told(steps: list[list[Batch]]) -> list[object]:
 
 
 def test_workers_and_resuming_change_nothing(tokenizer: Tokenizer) -> None:
-    examples, config = Examples((numbered(20, broken=(4,)),), (1.0,)), config_of(accumulation=2)
+    examples, config = ExampleMixture((numbered(20, broken=(4,)),), (1.0,)), config_of(accumulation=2)
     state = torch.get_rng_state()
     whole = taken(config, tokenizer, examples, 8)
     assert all(len(step) == 2 and step[0].tokens.shape[0] == 3 for step in whole)
@@ -275,14 +279,14 @@ def test_workers_and_resuming_change_nothing(tokenizer: Tokenizer) -> None:
 
 
 def test_two_processes_share_what_one_accumulates(tokenizer: Tokenizer) -> None:
-    examples = Examples((numbered(20),), (1.0,))
+    examples = ExampleMixture((numbered(20),), (1.0,))
     both = [taken(config_of(), tokenizer, examples, 6, rank=rank, world=2) for rank in (0, 1)]
     alone = taken(config_of(accumulation=2), tokenizer, examples, 6)
     assert [told([step]) for step in alone] == [told([one]) + told([two]) for one, two in zip(*both, strict=True)]
 
 
 def test_broken_examples_are_named_and_replaced(tokenizer: Tokenizer) -> None:
-    steps = taken(config_of(), tokenizer, Examples((numbered(12, broken=(3, 7)),), (1.0,)), 8)
+    steps = taken(config_of(), tokenizer, ExampleMixture((numbered(12, broken=(3, 7)),), (1.0,)), 8)
     skipped = {one for step in steps for one in step[0].skipped}
     assert {(one.source, one.reason) for one in skipped} == {("list #3", "3.wav is damaged."), ("list #7", "7.wav is damaged.")}
     assert all(step[0].tokens.shape[0] == 3 for step in steps)
@@ -292,52 +296,52 @@ def test_broken_examples_are_named_and_replaced(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_only_broken_examples_are_an_error(tokenizer: Tokenizer, workers: int) -> None:
     with pytest.raises(ValueError, match=r"^None of 5 examples .* \(\d\.wav is damaged\.\); check the folder"):
-        taken(config_of(workers=workers), tokenizer, Examples((numbered(5, broken=range(5)),), (1.0,)), 1)
+        taken(config_of(workers=workers), tokenizer, ExampleMixture((numbered(5, broken=range(5)),), (1.0,)), 1)
 
 
 def test_what_cannot_start_is_refused_at_once(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="max_tokens is 20"):
-        loader(config_of(max_tokens=20), tokenizer, Examples((numbered(5),), (1.0,)), read)
+        train_batches(config_of(max_tokens=20), tokenizer, ExampleMixture((numbered(5),), (1.0,)), read)
     with pytest.raises(ValueError, match="no examples to train on"):
-        loader(config_of(), tokenizer, Examples(([],), (1.0,)), read)
+        train_batches(config_of(), tokenizer, ExampleMixture(([],), (1.0,)), read)
     with pytest.raises(ValueError, match="Stage 2 has no data"):
         read_examples((), 2)
 
 
 @pytest.mark.parametrize(("size", "world"), [(20, 1), (20, 2), (2, 3), (7, 3)])
 def test_validation_reads_the_same_rows_each_time(tokenizer: Tokenizer, size: int, world: int) -> None:
-    examples, config = Examples((numbered(40),), (1.0,)), config_of(validation_rows=size)
-    found = [list(once(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
+    examples, config = ExampleMixture((numbered(40),), (1.0,)), config_of(validation_rows=size)
+    found = [list(validation_batches(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
     assert len({len(batches) for batches in found}) == 1, "or processes would wait for each other"
     sources = [source for batches in found for batch in batches for source in batch.sources]
     assert len(set(sources)) == size and len(sources) <= max(size, world)
-    again = [list(once(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
+    again = [list(validation_batches(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
     assert [told([batches]) for batches in again] == [told([batches]) for batches in found]
 
 
 def test_a_part_is_held_out_for_good() -> None:
-    examples = Examples((numbered(500), [replace(one, instruction="?") for one in numbered(300)]), (2.0, 0.5))
+    examples = ExampleMixture((numbered(500), [replace(one, instruction="?") for one in numbered(300)]), (2.0, 0.5))
     train, held = split(examples, 0.2)
-    assert isinstance(train, Examples) and isinstance(held, Examples)
+    assert isinstance(train, ExampleMixture) and isinstance(held, ExampleMixture)
     assert 0.15 < len(held) / 800 < 0.25 and train.times == held.times == examples.times
     everything = [examples[one] for one in range(800)]
     assert sorted(map(repr, [*map(train.__getitem__, range(len(train))), *map(held.__getitem__, range(len(held)))])) == \
         sorted(map(repr, everything))
-    fewer, held_fewer = split(Examples((numbered(500)[::-1],), (1.0,)), 0.2)
+    fewer, held_fewer = split(ExampleMixture((numbered(500)[::-1],), (1.0,)), 0.2)
     assert set(map(repr, held_fewer.parts[0])) == set(map(repr, held.parts[0])), "whatever else there is, in any order"
-    moved = replace(numbered(1)[0], audio=Medium("audio", "x", path=Path("/a/0.wav")))
-    assert place_of(moved) == place_of(replace(moved, audio=Medium("audio", "y", path=Path("/b/0.wav"))))
-    assert place_of(moved) != place_of(replace(moved, answer="other"))
+    moved = replace(numbered(1)[0], audio=MediaRef("audio", "x", path=Path("/a/0.wav")))
+    assert split_hash(moved) == split_hash(replace(moved, audio=MediaRef("audio", "y", path=Path("/b/0.wav"))))
+    assert split_hash(moved) != split_hash(replace(moved, answer="other"))
     assert len(split(examples, 0.0)[1]) == 0
     with pytest.raises(ValueError, match="A holdout of 0.001 leaves none of 3 examples"):
-        split(Examples((numbered(3),), (1.0,)), 0.001)
+        split(ExampleMixture((numbered(3),), (1.0,)), 0.001)
 
 
 # -- streams ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture()
-def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
+def streams(monkeypatch: pytest.MonkeyPatch) -> StreamMixture:
     """Two streamed lists, the second shown three times as often, and a list that is read at once."""
     lists = {"a": numbered(30, broken=(2,)), "b": [replace(one, source=f"b #{place}") for place, one in enumerate(numbered(30))]}
 
@@ -348,11 +352,11 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
     plain = [replace(one, source=f"c #{place}") for place, one in enumerate(numbered(10))]
     monkeypatch.setattr(ordering, "read_source", lambda source, stage: plain)
     found = read_examples((Source("tar", "a"), Source("tar", "b", times=3.0), Source("alpaca", "c")), 1)
-    assert isinstance(found, Streams)
+    assert isinstance(found, StreamMixture)
     return found
 
 
-def test_streams_flow_by_their_times(streams: Streams) -> None:
+def test_streams_flow_by_their_times(streams: StreamMixture) -> None:
     flow = [one.source[0] for one in islice(streams.examples(0), 500)]
     assert Counter(flow) == {"l": 100, "b": 300, "c": 100}
     firsts = [one.source for one in islice(streams.examples(0), 150) if one.source[0] == "l"]
@@ -361,7 +365,7 @@ def test_streams_flow_by_their_times(streams: Streams) -> None:
     assert [one.source for one in islice(streams.examples(1), 50)] != [one.source for one in islice(streams.examples(0), 50)]
 
 
-def test_streams_too_do_not_depend_on_workers_or_resuming(streams: Streams, tokenizer: Tokenizer) -> None:
+def test_streams_too_do_not_depend_on_workers_or_resuming(streams: StreamMixture, tokenizer: Tokenizer) -> None:
     config = config_of(accumulation=2)
     whole = taken(config, tokenizer, streams, 8)
     assert all(one.tokens.shape[0] == 3 for step in whole for one in step)
@@ -373,22 +377,22 @@ def test_streams_too_do_not_depend_on_workers_or_resuming(streams: Streams, toke
     assert not ranks[0] & ranks[1]
 
 
-def test_streams_are_split_as_lists_are(streams: Streams, tokenizer: Tokenizer) -> None:
+def test_streams_are_split_as_lists_are(streams: StreamMixture, tokenizer: Tokenizer) -> None:
     train, held = split(streams, 0.3)
     sides = [{one.source for one in islice(side.examples(0), 300)} for side in (train, held)]
     assert sides[0] and sides[1] and not sides[0] & sides[1] and len(sides[0] | sides[1]) == 70
-    found = [source for batch in once(config_of(validation_rows=9), tokenizer, held, read) for source in batch.sources]
+    found = [source for batch in validation_batches(config_of(validation_rows=9), tokenizer, held, read) for source in batch.sources]
     assert len(found) == 9 and set(found) <= sides[1]
 
 
 def test_what_is_held_out_of_streams_is_read_once(
-    streams: Streams, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    streams: StreamMixture, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, config = split(streams, 0.3)[1], config_of(validation_rows=9)
-    first = list(once(config, tokenizer, held, read))
+    first = list(validation_batches(config, tokenizer, held, read))
     drawn = held.some(9, 0)
     monkeypatch.setattr(ordering, "stream", lambda *_: pytest.fail("it is read again"))
-    assert told([list(once(config, tokenizer, held, read))]) == told([first])
+    assert told([list(validation_batches(config, tokenizer, held, read))]) == told([first])
     drawn.clear()  # the caller's own list
     assert len(held.some(9, 0)) == 9
     with pytest.raises(pytest.fail.Exception):
@@ -399,7 +403,7 @@ def test_what_is_held_out_of_streams_is_read_once(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_empty_or_broken_stream_is_told_in_a_sentence(
-    streams: Streams, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, workers: int
+    streams: StreamMixture, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(ordering, "stream", lambda *_: iter(()))
     with pytest.raises(ValueError, match="^b has no examples for process 0 of 1; add some.$"):

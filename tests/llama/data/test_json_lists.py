@@ -14,7 +14,7 @@ import pytest
 
 from llama.data import audio_folder as songs
 from llama.data import examples
-from llama.data.examples import Example, Manifest, Medium
+from llama.data.examples import Example, ExampleList, MediaRef
 from llama.data.json_lists import read_source
 from llama.data.source import Source
 from llama.media.audio import Waveform
@@ -31,12 +31,12 @@ def instruction(given: str = "image", made: str = "audio", file: str = "a.jpg", 
                              turn("gpt", "Here", output_modality=made, **rest)]}
 
 
-def listed(folder: Path, data: Any, form: str, name: str = "list.json", **rest: Any) -> Manifest:
+def listed(folder: Path, data: Any, form: str, name: str = "list.json", **rest: Any) -> ExampleList:
     (folder / name).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return read_source(Source(form, str(folder / name), **rest), 3)
 
 
-def media_of(example: Example) -> dict[str, Medium]:
+def media_of(example: Example) -> dict[str, MediaRef]:
     found = {kind: getattr(example, kind) for kind in ("audio", "image", "video")}
     return {kind: medium for kind, medium in found.items() if medium is not None}
 
@@ -47,7 +47,7 @@ def test_captions_are_answered_to_no_instruction(tmp_path: Path) -> None:
     assert len(found) == 2
     assert (found[1].instruction, found[1].answer, found[1].task) == ("", "Drums.", "describe_music")
     assert found[1].source == "MUCaps.json #2" and found[1].caption is None
-    assert media_of(found[1]) == {"audio": Medium("audio", "MUCaps.json #2", path=tmp_path / "music" / "sub" / "b.wav")}
+    assert media_of(found[1]) == {"audio": MediaRef("audio", "MUCaps.json #2", path=tmp_path / "music" / "sub" / "b.wav")}
     assert [one.answer for one in found[1:]] == ["Drums."]
 
 
@@ -92,7 +92,7 @@ def test_instructions_by_their_modalities(tmp_path: Path, given: str, made: str,
     (example,) = listed(tmp_path, [item], "instructions")
     assert (example.instruction, example.answer, example.task) == ("Ask", "Here", task)
     assert example.caption == ("of the music" if made == "audio" else None)
-    wanted = {} if given == "text" else {given: Medium(given, "list.json #1", path=tmp_path / file)}
+    wanted = {} if given == "text" else {given: MediaRef(given, "list.json #1", path=tmp_path / file)}
     assert media_of(example) == wanted
 
 
@@ -183,7 +183,7 @@ def test_a_medium_is_missed_when_it_is_opened(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"MUCaps.json #1 names .*a.mp3, but no such file"):
             act()
     with pytest.raises(ValueError, match="^broken$"):
-        Medium("audio", "x", fault="broken").digest()
+        MediaRef("audio", "x", fault="broken").digest()
 
 
 def test_a_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +191,8 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.Mon
     content = bytes(range(256))
     (tmp_path / "a.bin").write_bytes(content)
     wanted = hashlib.sha256(content).hexdigest()
-    assert Medium("audio", "x", path=tmp_path / "a.bin").digest() == wanted == Medium("audio", "y", content=content).digest()
-    assert Medium("audio", "y", content=content).open() == Encoded(content, "y")
+    assert MediaRef("audio", "x", path=tmp_path / "a.bin").digest() == wanted == MediaRef("audio", "y", content=content).digest()
+    assert MediaRef("audio", "y", content=content).open() == Encoded(content, "y")
 
 
 def test_an_entry_takes_few_bytes(tmp_path: Path) -> None:

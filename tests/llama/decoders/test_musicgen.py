@@ -23,11 +23,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from llama.decoders.audioldm2 import AudioLDM2Decoder
-from llama.decoders.base import MusicDecoder, Request
+from llama.decoders.base import MusicDecoder, SynthesisRequest
 from llama.decoders.musicgen.decoder import MusicGenDecoder, known_config
 from llama.decoders.musicgen.encodec_stream import EncodecStream
-from llama.decoders.musicgen.lm import CodeModel, Weights
-from llama.decoders.musicgen.sampling import DelayedGrid, sample
+from llama.decoders.musicgen.lm import CodeLM, DecoderWeights
+from llama.decoders.musicgen.sampling import DelayPattern, sample
 from llama.media.audio import Waveform
 
 VOCABULARY = 32
@@ -71,7 +71,7 @@ def sound(decoder: MusicDecoder, *args: object, **options: object) -> Tensor:
 
 def codes(decoder: MusicGenDecoder, states: Tensor, frames: int, known: Tensor | None = None, **options: object) -> Tensor:
     fields = {"mask": None, "guidance": 3.0, "temperature": 0.0, "seeds": (0,) * len(states), **options}
-    request = Request(states, frames * decoder.hop / decoder.sample_rate, shape=decoder.condition_shape, **fields)
+    request = SynthesisRequest(states, frames * decoder.hop / decoder.sample_rate, shape=decoder.condition_shape, **fields)
     books = decoder.model.config.decoder.num_codebooks
     empty = torch.zeros(len(states), books, 0, dtype=torch.long)
     return list(decoder.codes(request, empty if known is None else known))[-1][0].clone()
@@ -253,9 +253,9 @@ class TestLength:
         assert torch.equal(short[..., :50], long[..., :50])
         # Column 53 is chosen from the last `keep` frames alone, as if the music had begun with them.
         begin = 53 - small.span.keep - 3
-        model = CodeModel(Weights(large.model), states, None, guided=True)
+        model = CodeLM(DecoderWeights(large.model), states, None, guided=True)
         model.allocate(54 - begin)
-        conditional, free = model.step(DelayedGrid(short[..., begin:], 0, VOCABULARY).window(0, 53 - begin)).chunk(2)
+        conditional, free = model.step(DelayPattern(short[..., begin:], 0, VOCABULARY).window(0, 53 - begin)).chunk(2)
         choice = (free + 3.0 * (conditional - free)).argmax(-1)
         assert choice[0].tolist() == [short[0, book, 53 - book] for book in range(4)]
 
@@ -285,10 +285,10 @@ class TestLaidOutWeights:
 
     def test_light_ones_are_laid_out_once(self, monkeypatch):
         decoder, laid = tiny(seed=1), []
-        monkeypatch.setattr("llama.decoders.musicgen.decoder.Weights", lambda model: laid.append(Weights(model)) or laid[-1])
+        monkeypatch.setattr("llama.decoders.musicgen.decoder.DecoderWeights", lambda model: laid.append(DecoderWeights(model)) or laid[-1])
         self.played(decoder), self.played(decoder)
         assert len(laid) == 1
-        monkeypatch.setattr("llama.decoders.musicgen.lm.LIGHT", 10)
+        monkeypatch.setattr("llama.decoders.musicgen.lm.SMALL_MODEL_PARAMS", 10)
         heavy = tiny(seed=2)
         self.played(heavy), self.played(heavy)
         assert len(laid) == 3 and heavy._kept is None

@@ -17,23 +17,23 @@ from llama.decoders.notes.grammar import CodeGrammar, home_code
 from llama.decoders.notes.sampler import CEILING, PERCUSSION, SAMPLE_RATE
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
-    AGAIN,
     BASS,
-    BOOKS,
     CHORD,
     CLOCK,
     CODEBOOK_SIZE,
+    CODEBOOKS,
     COPY,
     DRUM,
     FORM,
     FRAME_RATE,
-    FREE,
     LEAD,
-    STRIKE,
+    ONSET,
+    REPEAT,
+    SAMPLE,
+    constraint_plan,
     decode,
     encode,
     frame_count,
-    plan,
     read_headers,
 )
 from llama.media.score import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
@@ -78,16 +78,16 @@ def test_decoding_gives_back_every_note_of_a_score() -> None:
 
 def test_codes_fit_their_books() -> None:
     codes = [encode(score) for score in scores(60, seed=1)]
-    assert all(each.shape[0] == len(BOOKS) and each.min() >= 0 and each.max() < CODEBOOK_SIZE for each in codes)
+    assert all(each.shape[0] == len(CODEBOOKS) and each.min() >= 0 and each.max() < CODEBOOK_SIZE for each in codes)
 
 
 def test_the_plan_of_a_piece_agrees_with_its_codes() -> None:
     for score in scores(60, seed=2):
         codes = encode(score)
-        planned = plan(score.attributes, codes.shape[1])
+        planned = constraint_plan(score.attributes, codes.shape[1])
         copied = np.take_along_axis(codes, np.maximum(COPY - planned, 0), 1)
         again = np.roll(codes, 1, 1)
-        meant = np.select([planned == FREE, planned == AGAIN, planned <= COPY], [codes, again, copied], planned)
+        meant = np.select([planned == SAMPLE, planned == REPEAT, planned <= COPY], [codes, again, copied], planned)
         assert (meant == codes).all()
 
 
@@ -103,18 +103,18 @@ def test_grammar_computes_what_a_random_model_would_get_wrong() -> None:
     """Filled with noise but for what the grammar forces, a piece keeps tempo, metre and headers, and ends on time."""
     frames = frame_count(12.0)
     grammar, generator = CodeGrammar(frames), torch.Generator().manual_seed(0)
-    codes = torch.zeros(3, len(BOOKS), frames, dtype=torch.long)
+    codes = torch.zeros(3, len(CODEBOOKS), frames, dtype=torch.long)
     for frame in range(frames):
-        for book in range(len(BOOKS)):
+        for book in range(len(CODEBOOKS)):
             limit = (244, 60, 144)[book] if book < 3 else 60
             chosen = torch.randint(0, limit, (3,), generator=generator)
             forced = grammar.forced(codes, book, frame)
             codes[:, book, frame] = chosen if forced is None else torch.where(forced >= 0, forced, chosen)
     for row in codes.numpy():
         attributes, score = read_headers(row[:, 0].tolist()), decode(row)
-        planned = plan(attributes, frames)
+        planned = constraint_plan(attributes, frames)
         assert (row[CLOCK] == planned[CLOCK]).all() and (row[FORM] == planned[FORM]).all()
-        assert bool((planned[LEAD] == FREE).any())
+        assert bool((planned[LEAD] == SAMPLE).any())
         assert score.attributes == attributes and (attributes.drums or not row[DRUM].any())
         assert all(note.start + note.duration <= 12.0 for track in TRACKS for note in score.track(track))
 
@@ -131,9 +131,9 @@ def test_what_returns_is_copied() -> None:
     """A sampler that never writes the same code twice still plays the first section again when it returns."""
     frames = frame_count(30.0)
     headers = encode(compose(np.random.default_rng(0), ROCK, 30.0))[: DRUM + 1, 0]
-    grammar, codes = CodeGrammar(frames), torch.zeros(1, len(BOOKS), frames, dtype=torch.long)
+    grammar, codes = CodeGrammar(frames), torch.zeros(1, len(CODEBOOKS), frames, dtype=torch.long)
     for frame in range(frames):
-        for book in range(len(BOOKS)):
+        for book in range(len(CODEBOOKS)):
             forced = grammar.forced(codes, book, frame)
             free = int(headers[book]) if book < CLOCK else 1 + (frame * 7 + book) % 59
             codes[0, book, frame] = free if forced is None else torch.where(forced >= 0, forced, free)[0]
@@ -150,10 +150,10 @@ def test_what_returns_is_copied() -> None:
 
 def test_an_answer_is_copied_when_it_comes_again() -> None:
     frames = frame_count(60.0)
-    planned, line = plan(ROCK, frames)[LEAD], timeline(ROCK, 60.0)
+    planned, line = constraint_plan(ROCK, frames)[LEAD], timeline(ROCK, 60.0)
     phrase = line.phrase * line.width
     assert line.bar_count >= 7 * line.phrase
-    assert (planned[phrase + phrase // 2 : 2 * phrase] == FREE).all()
+    assert (planned[phrase + phrase // 2 : 2 * phrase] == SAMPLE).all()
     assert (planned[3 * phrase + phrase // 2 : 4 * phrase] == COPY - np.arange(phrase + phrase // 2, 2 * phrase)).all()
 
 
@@ -161,7 +161,7 @@ def test_every_piece_ends_at_home_whatever_was_sampled() -> None:
     """The last chord and the last note of the melody are computed, and are those that the composer writes."""
     for score in scores(60, seed=8):
         codes, line = encode(score), timeline(score.attributes, score.seconds)
-        struck = codes[LEAD, : line.eighths][codes[LEAD, : line.eighths] >= STRIKE]
+        struck = codes[LEAD, : line.eighths][codes[LEAD, : line.eighths] >= ONSET]
         assert codes[LEAD, line.eighths] == home_code(score.attributes.mode, int(struck[-1]) if len(struck) else None)
         grammar, given = CodeGrammar(codes.shape[1]), torch.from_numpy(codes)[None].clone()
         for book in (CHORD, BASS, ACCOMPANIMENT, LEAD) if line.bar_count else (BASS, ACCOMPANIMENT, LEAD):
@@ -173,7 +173,7 @@ def test_every_piece_ends_at_home_whatever_was_sampled() -> None:
 def test_any_codes_can_be_decoded() -> None:
     rng = np.random.default_rng(0)
     for frames in (1, 7, 61):
-        score = decode(rng.integers(0, CODEBOOK_SIZE, (len(BOOKS), frames)))
+        score = decode(rng.integers(0, CODEBOOK_SIZE, (len(CODEBOOKS), frames)))
         assert score.seconds == pytest.approx(frames / FRAME_RATE)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from llama.encoders.image_processor import PixelRecipe
+from llama.encoders.image_processor import ImageProcessor
 from llama.media import image as media
 from llama.media import video
 from llama.media.audio import Waveform
@@ -266,10 +266,10 @@ def test_pixels_follow_their_recipe() -> None:
               "do_rescale": True, "rescale_factor": 1 / 127.5, "offset": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     frames = np.zeros((2, 8, 16, 3), np.uint8)
     frames[1] = 255
-    made = PixelRecipe.read(values)(frames)
+    made = ImageProcessor.read(values)(frames)
     assert made.shape == (2, 3, 2, 2) and made.dtype == torch.float32
     assert made[0].unique().tolist() == [-3.0] and made[1].unique().tolist() == [1.0]
-    plain = PixelRecipe.read({"size": 5, "do_normalize": False})(frames)  # older files give one number
+    plain = ImageProcessor.read({"size": 5, "do_normalize": False})(frames)  # older files give one number
     assert plain.shape == (2, 3, 5, 5) and plain.max() == 1.0 and plain.min() == 0.0
     with pytest.raises(ValueError, match="narrow"):
-        PixelRecipe.read(values | {"size": {"shortest_edge": 256}})(np.zeros((1, 1, 4000, 3), np.uint8))
+        ImageProcessor.read(values | {"size": {"shortest_edge": 256}})(np.zeros((1, 1, 4000, 3), np.uint8))

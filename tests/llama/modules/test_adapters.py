@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from llama.config import AdapterConfig, MuMuConfig
-from llama.modules.adapters import UnderstandingAdapter, join
+from llama.modules.adapters import UnderstandingAdapter, concat_windows
 from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
 from llama.modules.output_projector import CONDITION_SCALE
 from llama.mumu_llama import MuMuLLaMA
@@ -25,7 +25,7 @@ def test_each_pool_gives_a_position() -> None:
 def test_windows_weigh_by_their_length() -> None:
     adapter, states = UnderstandingAdapter(AdapterConfig(32, 4), 64), torch.randn(1, 4, 90, 32)
     pieces = [adapter.frames(piece) for piece in states.split([60, 30], dim=2)]
-    assert torch.allclose(adapter.pool(join(pieces))[0], adapter.pool(adapter.frames(states))[0], atol=1e-6)
+    assert torch.allclose(adapter.pool(concat_windows(pieces))[0], adapter.pool(adapter.frames(states))[0], atol=1e-6)
     mean = torch.stack([adapter.pool(piece)[0] for piece in pieces]).mean(0)
     assert not torch.allclose(adapter.pool(adapter.frames(states))[0], mean, atol=1e-3)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from llama.config import LlamaConfig, MuMuConfig
 from llama.modules.kv_cache import KVCache
 from llama.modules.lora import LoRALinear, merge_lora, unmerge_lora
-from llama.modules.transformer import Transformer, rotary_table, rotate
+from llama.modules.transformer import Transformer, apply_rope, build_rope_cache
 
 TINY = MuMuConfig.tiny().llama
 
@@ -123,8 +123,8 @@ def test_causality_by_gradient() -> None:
 
 def test_rotation_keeps_length_and_depends_on_distance() -> None:
     q, k = torch.randn(1, 1, 1, 16).expand(1, 8, 1, 16), torch.randn(1, 1, 1, 16).expand(1, 8, 1, 16)
-    turns = rotary_table(8, 16, 10000.0, torch.device("cpu"))[None, :, None]
-    a, b = rotate(q, turns)[0, :, 0], rotate(k, turns)[0, :, 0]
+    turns = build_rope_cache(8, 16, 10000.0, torch.device("cpu"))[None, :, None]
+    a, b = apply_rope(q, turns)[0, :, 0], apply_rope(k, turns)[0, :, 0]
     assert torch.allclose(a.norm(dim=-1), q[0, :, 0].norm(dim=-1), atol=1e-5)
     assert torch.allclose(a[5] @ b[3], a[2] @ b[0], atol=1e-4)
 

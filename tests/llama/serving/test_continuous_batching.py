@@ -13,15 +13,15 @@ from test_musicgen import condition, tiny
 from torch import Tensor
 
 import llama
-from llama.decoders.base import Request
-from llama.decoders.musicgen.continuous_batch import ROOM as COLUMNS
-from llama.decoders.musicgen.continuous_batch import Part
+from llama.decoders.base import SynthesisRequest
+from llama.decoders.musicgen.continuous_batch import CACHE_GROWTH as COLUMNS
+from llama.decoders.musicgen.continuous_batch import CodeSequence
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.dialogue import Turn
-from llama.generation import GenerationOptions, Row, tokenize
-from llama.modules.kv_cache import KVCache, together
-from llama.serving.batch import culprits
-from llama.serving.text_batch import ROOM, Line, Words
+from llama.generation import GenerationOptions, RowState, tokenize
+from llama.modules.kv_cache import KVCache, concat_caches
+from llama.serving.batch import find_failing
+from llama.serving.text_batch import CACHE_GROWTH, TextBatch, TextSequence
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -31,21 +31,21 @@ class Writers:
 
     def __init__(self, model: llama.MuMuLLaMA, wishes: Sequence[tuple[Turn, GenerationOptions]], every: int):
         self.model, self.wishes, self.every = model, wishes, every
-        self.words = Words(model)
-        self.lines: dict[int, Line] = {}
+        self.words = TextBatch(model)
+        self.lines: dict[int, TextSequence] = {}
         self.most = 0
 
     def join(self, index: int) -> None:
         turn, options = self.wishes[index]
         prompt = tokenize(self.model, [turn])[0]
-        row = Row(self.model, min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt)))
+        row = RowState(self.model, min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt)))
         with torch.no_grad():
             features = self.model.encode([turn])
-        self.lines[index] = Line(row, options)
+        self.lines[index] = TextSequence(row, options)
         self.words.join(self.lines[index], prompt, features)
         self._leave()
 
-    def run(self) -> list[Row]:
+    def run(self) -> list[RowState]:
         step = 0
         while step < self.every * len(self.wishes) or self.words.members:
             if step % self.every == 0 and step // self.every < len(self.wishes):
@@ -96,7 +96,7 @@ def test_the_cache_stays_as_long_as_its_longest_row(published: llama.MuMuLLaMA) 
     writers = Writers(published, [(Turn("Hm"), wish)] * 12, 15)
     writers.run()
     longest = len(tokenize(published, [Turn("Hm")])[0]) + 30
-    assert writers.most <= longest + ROOM
+    assert writers.most <= longest + CACHE_GROWTH
 
 
 def test_together_keeps_what_each_cache_holds(published: llama.MuMuLLaMA) -> None:
@@ -106,7 +106,7 @@ def test_together_keeps_what_each_cache_holds(published: llama.MuMuLLaMA) -> Non
         cache.length = cache.capacity
         cache.keys.fill_(number + 1)
         cache.values.fill_(-number - 1)
-    whole = together(caches, 2)
+    whole = concat_caches(caches, 2)
     assert (whole.length, whole.capacity, whole.start.tolist()) == (5, 7, [2, 0])
     assert whole.keys[0, :, 0, :5, 0].tolist() == [[0, 0, 1, 1, 1], [2, 2, 2, 2, 2]]
     assert bool(whole.keys[..., 5:, :].isnan().all()) and not bool(whole.values[..., :5, :].isnan().any())
@@ -119,10 +119,10 @@ def test_who_fails_alone_is_to_blame_and_otherwise_who_came_last() -> None:
         if row == "bad":
             raise ValueError("mine")
 
-    found = culprits(["a", "bad", "b"], attempt, RuntimeError("ours"))
+    found = find_failing(["a", "bad", "b"], attempt, RuntimeError("ours"))
     assert list(found) == ["bad"] and str(found["bad"]) == "mine"
-    assert list(culprits(["a", "b"], attempt, error := RuntimeError("ours")).items()) == [("b", error)]
-    assert list(culprits(["bad", "b"], attempt, MemoryError())) == ["b"]
+    assert list(find_failing(["a", "b"], attempt, error := RuntimeError("ours")).items()) == [("b", error)]
+    assert list(find_failing(["bad", "b"], attempt, MemoryError())) == ["b"]
 
 
 def test_a_line_that_cannot_be_read_is_named_and_the_others_go_on(published: llama.MuMuLLaMA) -> None:
@@ -134,7 +134,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_others_go_on(published: lla
     bad.row.tokens[-1] = 10**6  # no such word
     with pytest.raises(IndexError) as told:
         writers.words.step()
-    assert list(culprits(writers.words.members, writers.words.attempt, told.value)) == [bad]
+    assert list(find_failing(writers.words.members, writers.words.attempt, told.value)) == [bad]
     writers.words.leave(bad)
     while writers.words.members:
         writers.words.step()
@@ -146,7 +146,7 @@ def test_a_line_that_cannot_be_read_is_named_and_the_others_go_on(published: lla
 # -- music ------------------------------------------------------------------------------------------------------
 
 
-def requests(decoder: MusicGenDecoder) -> list[Request]:
+def requests(decoder: MusicGenDecoder) -> list[SynthesisRequest]:
     """Of every length, guidance, temperature, seed and mask."""
     mask = torch.ones(1, decoder.condition_shape[0], dtype=torch.long)
     mask[0, 3:] = 0
@@ -157,15 +157,15 @@ def requests(decoder: MusicGenDecoder) -> list[Request]:
     ]
 
 
-def alone(decoder: MusicGenDecoder, request: Request) -> Tensor:
+def alone(decoder: MusicGenDecoder, request: SynthesisRequest) -> Tensor:
     """[K, F]."""
     known = torch.zeros(1, decoder.model.config.decoder.num_codebooks, 0, dtype=torch.long)
     return list(decoder.codes(request, known))[-1][0][0].clone()
 
 
-def in_company(decoder: MusicGenDecoder, wanted: Sequence[Request], every: int, leaving: int | None = None) -> list[np.ndarray]:
+def in_company(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], every: int, leaving: int | None = None) -> list[np.ndarray]:
     """The codes of pieces of which another joins after so many steps; one may leave soon after it has joined."""
-    ensemble, parts, step = decoder.ensemble(), list[Part](), 0
+    ensemble, parts, step = decoder.ensemble(), list[CodeSequence](), 0
     while len(parts) < len(wanted) or ensemble.parts:
         if step % every == 0 and len(parts) < len(wanted):
             frames = decoder.frames(wanted[len(parts)])
@@ -214,11 +214,11 @@ def test_a_piece_that_cannot_be_written_is_named_and_the_others_go_on(monkeypatc
     wanted, ensemble = requests(decoder)[:3], decoder.ensemble()
     parts = [ensemble.join(request, decoder.frames(request), None) for request in wanted]
     ensemble.step()
-    bad, newest = parts[1], Part.newest
-    monkeypatch.setattr(Part, "newest", lambda part: [10**6] * 4 if part is bad else newest(part))
+    bad, newest = parts[1], CodeSequence.newest
+    monkeypatch.setattr(CodeSequence, "newest", lambda part: [10**6] * 4 if part is bad else newest(part))
     with pytest.raises((IndexError, RuntimeError)) as told:
         ensemble.step()
-    assert list(culprits(ensemble.parts, ensemble.attempt, told.value)) == [bad]
+    assert list(find_failing(ensemble.parts, ensemble.attempt, told.value)) == [bad]
     ensemble.leave(bad)
     while ensemble.parts:
         ensemble.step()

@@ -15,15 +15,15 @@ from test_generation import media, randomise_codebooks
 from torch import Tensor
 
 import llama
-from llama.decoders.musicgen.audio_stream import Listening
-from llama.decoders.musicgen.continuous_batch import Lanes, Part
+from llama.decoders.musicgen.audio_stream import AudioStreamer
+from llama.decoders.musicgen.continuous_batch import BatchState, CodeSequence
 from llama.dialogue import Reply, Turn
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.media.audio import Waveform
 from llama.serving.engine import Engine
-from llama.serving.music_batch import Performance
-from llama.serving.request import Busy, Stopped, Ticket
-from llama.serving.text_batch import Line, Words
+from llama.serving.music_batch import MusicJob
+from llama.serving.request import EngineDeadError, QueueFullError, Request
+from llama.serving.text_batch import TextBatch, TextSequence
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "assets/examples"
@@ -153,7 +153,7 @@ def test_who_is_told_may_leave_at_once(nano: llama.MuMuLLaMA) -> None:
         assert reply(list(engine.submit(Turn("Hm"), SHORT))).text
 
 
-def under_way(ticket: Ticket) -> Iterator[Event]:
+def under_way(ticket: Request) -> Iterator[Event]:
     """The ticket's events from the moment when its music is being made."""
     events = iter(ticket)
     assert any(isinstance(event, Progress) for event in events)
@@ -199,7 +199,7 @@ def test_who_cancels_while_it_waits_is_never_begun(nano: llama.MuMuLLaMA) -> Non
 def test_a_full_queue_is_told_at_once(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano, rows=1, waiting=1) as engine:
         tickets = [engine.submit(Turn("A slow, sad piano piece"), LONG) for _ in range(2)]
-        with pytest.raises(Busy, match="try again in a moment"):
+        with pytest.raises(QueueFullError, match="try again in a moment"):
             engine.submit(Turn("Hm"))
         tickets[0].cancel()
         tickets[1].cancel()
@@ -270,26 +270,27 @@ def spoil(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: BaseExc
     monkeypatch.setattr(place, name, broken)
 
 
-def submit_all(engine: Engine) -> list[Ticket]:
+def submit_all(engine: Engine) -> list[Request]:
     """All begin in the same round, so that they share their steps."""
     with engine._news:
         return [engine.submit(turn, options) for turn, options in WISHES]
 
 
-def reads_victim(words: Words, cache: object, lines: Sequence[Line]) -> bool:
+def reads_victim(words: TextBatch, cache: object, lines: Sequence[TextSequence]) -> bool:
     return any(line.options.seed == VICTIM and len(line.row.tokens) > 4 for line in lines)
 
 
-def plays_victim(lanes: Lanes) -> bool:
+def plays_victim(lanes: BatchState) -> bool:
     return any(writes_victim(part) for part in lanes.parts)
 
 
-def writes_victim(part: Part, codes: object = None) -> bool:
+def writes_victim(part: CodeSequence, codes: object = None) -> bool:
     return part.request.seeds[0] == VICTIM and part.column > 3
 
 
-SPOTS = {"words": (Words, "_read", reads_victim), "music": (Lanes, "next_logits", plays_victim), "rules": (Part, "take", writes_victim)}
-SPOTS["sound that is due"] = Performance, "follow", lambda performance: writes_victim(performance.part)
+SPOTS = {"words": (TextBatch, "_read", reads_victim), "music": (BatchState, "next_logits", plays_victim),
+         "rules": (CodeSequence, "take", writes_victim)}
+SPOTS["sound that is due"] = MusicJob, "follow", lambda performance: writes_victim(performance.part)
 
 
 @pytest.mark.parametrize("spot", SPOTS)
@@ -318,7 +319,7 @@ def test_memory_that_runs_out_is_told_to_who_came_last(nano: llama.MuMuLLaMA, mo
     assert all(same(told[index], nano.respond(*WISHES[index])) for index in range(3) if index not in failed)
 
 
-def outcome(ticket: Ticket) -> Reply | Exception:
+def outcome(ticket: Request) -> Reply | Exception:
     try:
         return reply(list(ticket))
     except MemoryError as error:
@@ -326,7 +327,7 @@ def outcome(ticket: Ticket) -> Reply | Exception:
 
 
 def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, Listening, "rest", MemoryError(), lambda listening, codes: listening.left == 3 * 32_000)
+    spoil(monkeypatch, AudioStreamer, "rest", MemoryError(), lambda listening, codes: listening.left == 3 * 32_000)
     with Engine(nano) as engine:
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0))
         good = engine.submit(*WISHES[0])
@@ -339,11 +340,11 @@ def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypa
 def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     with Engine(nano, rows=2, failed=over.set) as engine:
-        spoil(monkeypatch, Words, "_read", KeyboardInterrupt(), reads_victim)
+        spoil(monkeypatch, TextBatch, "_read", KeyboardInterrupt(), reads_victim)
         for ticket in submit_all(engine):
-            with pytest.raises(Stopped, match="The engine stopped"):
+            with pytest.raises(EngineDeadError, match="The engine stopped"):
                 list(ticket)
-        with pytest.raises(Stopped, match="The engine stopped"):
+        with pytest.raises(EngineDeadError, match="The engine stopped"):
             engine.submit(Turn("Hm"))
         assert over.wait(60)
 

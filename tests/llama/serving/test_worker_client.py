@@ -21,15 +21,15 @@ import torch
 from test_engine import LONG, mixture, reply, same, spoil, under_way
 
 import llama
-from llama.decoders.musicgen.audio_stream import Listening
-from llama.decoders.musicgen.continuous_batch import Part
+from llama.decoders.musicgen.audio_stream import AudioStreamer
+from llama.decoders.musicgen.continuous_batch import CodeSequence
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, MusicChunk, Progress
 from llama.serving.engine import Engine
-from llama.serving.music_batch import Band
-from llama.serving.music_worker import Copy, Stage
-from llama.serving.request import Stopped
-from llama.serving.worker_client import Apart, Piece, worth_it
+from llama.serving.music_batch import MusicBatch
+from llama.serving.music_worker import DecoderSpec, WorkerLoop
+from llama.serving.request import EngineDeadError
+from llama.serving.worker_client import MusicWorkerClient, PendingMusic, should_use_worker
 
 ROOT = Path(__file__).resolve().parents[3]
 WISH = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
@@ -49,7 +49,7 @@ def engine(nano: llama.MuMuLLaMA) -> Iterator[Engine]:
 
 def other(engine: Engine) -> Any:
     """The process that makes the engine's music."""
-    assert isinstance(engine._music, Apart) and engine._music.process is not None
+    assert isinstance(engine._music, MusicWorkerClient) and engine._music.process is not None
     return engine._music.process
 
 
@@ -77,7 +77,7 @@ def test_answers_are_those_given_here(nano: llama.MuMuLLaMA, engine: Engine) -> 
 
 def test_the_copy_has_what_was_set_by_hand(nano: llama.MuMuLLaMA) -> None:
     decoder = nano.music_decoder
-    copy = Copy.of(decoder).decoder()
+    copy = DecoderSpec.of(decoder).decoder()
     for name, value in decoder.state_dict().items():
         assert torch.equal(copy.state_dict()[name], value), name
     settings = ("guidance", "temperature", "top_k", "span", "streams", "condition_shape", "sample_rate", "hop", "voices")
@@ -89,13 +89,13 @@ def test_who_leaves_is_not_played_for(engine: Engine) -> None:
     under_way(ticket)
     ticket.cancel()
     assert reply(list(engine.submit(*WISH))).music is not None
-    assert isinstance(engine._music, Apart) and not engine._music._playing
+    assert isinstance(engine._music, MusicWorkerClient) and not engine._music._playing
 
 
 def test_a_process_that_dies_is_told_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
     events, first = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine)
     first.kill()
-    with pytest.raises(Stopped, match="ended before the piece was ready; ask again"):
+    with pytest.raises(EngineDeadError, match="ended before the piece was ready; ask again"):
         list(events)
     assert same(reply(list(engine.submit(*WISH))), nano.respond(*WISH)) and other(engine).pid != first.pid
 
@@ -106,7 +106,7 @@ def test_the_end_of_the_engine_is_the_end_of_its_process(nano: llama.MuMuLLaMA) 
     events, process = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine).pid
     engine.close()
     engine.close()
-    with pytest.raises(Stopped, match="closed before the answer"):
+    with pytest.raises(EngineDeadError, match="closed before the answer"):
         list(events)
     assert gone(process) and threading.active_count() == before
 
@@ -142,21 +142,21 @@ def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
 # -- errors on the other side, looked at in this process ------------------------------------------------------------
 
 
-class Near(Apart):
+class Near(MusicWorkerClient):
     """The other side on a thread, so that a test may spoil it."""
 
     def _started(self) -> tuple[Any, Connection]:
         pipe, theirs = multiprocessing.Pipe()
-        stage = Stage(theirs, Band(self.decoder, ThreadPoolExecutor(1)))
+        stage = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
         thread = threading.Thread(target=lambda: (stage.play(), theirs.close()), daemon=True)
         thread.start()
         return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
 
 
 SPOTS = {
-    "joining": (Band, "join", lambda band, listener, conditioning: listener.options.seed == 7),
-    "a step": (Part, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
-    "sound": (Listening, "rest", lambda listening, codes: listening.left == 3 * 32_000),
+    "joining": (MusicBatch, "join", lambda band, listener, conditioning: listener.options.seed == 7),
+    "a step": (CodeSequence, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
+    "sound": (AudioStreamer, "rest", lambda listening, codes: listening.left == 3 * 32_000),
 }
 TOLD = [
     (ValueError("too much of it"), ValueError, "^too much of it$"),
@@ -171,7 +171,7 @@ def test_an_error_over_there_is_the_guilty_ones(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str, error: Exception, kind: type[Exception], words: str
 ) -> None:
     expected = nano.respond(*WISH)
-    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
     with Engine(nano, apart=True) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], error, SPOTS[spot][2])
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
@@ -183,9 +183,10 @@ def test_an_error_over_there_is_the_guilty_ones(
 
 def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = nano.respond(*WISH)
-    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
     with Engine(nano, apart=True) as engine:
-        spoil(monkeypatch, Piece, "hear", MemoryError(), lambda piece, kind, *_: kind == "finish" and piece.listener.options.seed == 7)
+        last = lambda piece, kind, *_: kind == "finish" and piece.listener.options.seed == 7  # noqa: E731
+        spoil(monkeypatch, PendingMusic, "hear", MemoryError(), last)
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
         with pytest.raises(MemoryError, match="not enough memory for this request"):
             list(bad)
@@ -195,7 +196,7 @@ def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypa
 def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words are told, and a piece that was asked for meanwhile is played when it is there."""
     allowed, start = threading.Event(), Near._started
-    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
     monkeypatch.setattr(Near, "_started", lambda self: start(self) if allowed.wait(PATIENCE) else None)
     with Engine(nano, apart=True) as engine:
         music = engine.submit(*WISH)
@@ -215,7 +216,7 @@ def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
             raise OSError(12, "Cannot allocate memory")
         return start(self)
 
-    monkeypatch.setattr("llama.serving.engine.Apart", Near)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
     monkeypatch.setattr(Near, "_started", started)
     with Engine(nano, apart=True) as engine:
         answers = []
@@ -223,7 +224,7 @@ def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
             try:
                 list(engine.submit(*WISH))
                 answers.append(None)
-            except Stopped as error:
+            except EngineDeadError as error:
                 answers.append(error)
         assert answers[-1] is None and len(tried) == 3
 
@@ -234,10 +235,10 @@ def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
 def test_it_is_worth_it_for_small_decoders_on_several_cores(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llama.serving.worker_client.cores", lambda: 2)
-    assert worth_it(nano)
-    monkeypatch.setattr("llama.serving.worker_client.LIGHT", 1000)
-    assert not worth_it(nano)
+    monkeypatch.setattr("llama.serving.worker_client.cpu_count", lambda: 2)
+    assert should_use_worker(nano)
+    monkeypatch.setattr("llama.serving.worker_client.SMALL_MODEL_PARAMS", 1000)
+    assert not should_use_worker(nano)
     monkeypatch.undo()
-    monkeypatch.setattr("llama.serving.worker_client.cores", lambda: 1)
-    assert not worth_it(nano)
+    monkeypatch.setattr("llama.serving.worker_client.cpu_count", lambda: 1)
+    assert not should_use_worker(nano)

@@ -21,13 +21,13 @@ from torch import Tensor
 
 import llama
 from llama.config import MODALITIES
-from llama.data.examples import Medium
+from llama.data.examples import MediaRef
 from llama.dialogue import Turn
 from llama.media.audio import Waveform
 from llama.mumu_llama import MuMuLLaMA
 from llama.training import feature_cache as room
-from llama.training.feature_cache import Features, prompts
-from llama.training.feature_store import Store
+from llama.training.feature_cache import FeatureCache, prompts
+from llama.training.feature_store import FeatureStore
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets/examples"
 NANO = Path(__file__).resolve().parents[3] / "ckpts/nano"
@@ -72,11 +72,11 @@ def adapters_of(model: MuMuLLaMA) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_parameters() if name.startswith("adapters."))
 
 
-def medium(kind: str, path: Path) -> Medium:
-    return Medium(kind, f"list.json #{path.stem}", path)
+def medium(kind: str, path: Path) -> MediaRef:
+    return MediaRef(kind, f"list.json #{path.stem}", path)
 
 
-def kept(features: Features, kind: str, *paths: Path | None) -> list[dict[str, Tensor] | None]:
+def kept(features: FeatureCache, kind: str, *paths: Path | None) -> list[dict[str, Tensor] | None]:
     return features.complete([None if path is None else features.reader(medium(kind, path)) for path in paths])
 
 
@@ -103,7 +103,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr(room.Waveform, "read", staticmethod(counted("audio", Waveform.read)))
     monkeypatch.setattr(room, "load_image", counted("image", room.load_image))
     monkeypatch.setattr(room, "load_frames", counted("video", room.load_frames))
-    monkeypatch.setattr(Medium, "digest", counted("digest", Medium.digest))
+    monkeypatch.setattr(MediaRef, "digest", counted("digest", MediaRef.digest))
     return counts
 
 
@@ -118,8 +118,8 @@ def test_fresh_equals_cached_equals_encoded(models: Callable, media: dict[str, P
     model, paths = models(name), [media[kind], None, media[kind]] if kind != "audio" else [media["short"], None, media["long"]]
     paths = paths[: 2 if trains == "nothing" else 3]  # long ones of every form below
     trained = adapters_of(model) if trains == "all" else NOTHING
-    fresh = kept(Features(model, None, trained), kind, *paths)
-    first, second = (kept(Features(model, tmp_path, trained), kind, *paths) for _ in range(2))
+    fresh = kept(FeatureCache(model, None, trained), kind, *paths)
+    first, second = (kept(FeatureCache(model, tmp_path, trained), kind, *paths) for _ in range(2))
     with torch.no_grad():
         ours, made, again = (heard(model, rows, kind) for rows in (fresh, first, second))
         turns = [Turn("Hello") if path is None else Turn("Hello", **{kind: str(path)}) for path in paths]
@@ -137,7 +137,7 @@ def test_a_batch_without_media_is_zeros(model: MuMuLLaMA) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_reach_what_trains(models: Callable, media: dict[str, Path], name: str, kind: str) -> None:
     model, adapter = models(name), models(name).adapters[kind]
-    rows = kept(Features(model, None, adapters_of(model)), kind, media["short" if kind == "audio" else kind])
+    rows = kept(FeatureCache(model, None, adapters_of(model)), kind, media["short" if kind == "audio" else kind])
     wanted = {name: value for name, value in adapter.named_parameters() if not name.startswith("idle.")}
     found = torch.autograd.grad((heard(model, rows, kind) * torch.randn(adapter.dim)).sum(), list(wanted.values()),
                                 allow_unused=True)  # fmt: skip
@@ -149,7 +149,7 @@ def test_gradients_reach_what_trains(models: Callable, media: dict[str, Path], n
 def test_part_of_an_adapter_may_train(models: Callable, media: dict[str, Path]) -> None:
     """The frozen pools' vectors are kept, whole states are not; gradients still reach the mix."""
     model = models("nano")
-    rows = kept(Features(model, None, {"adapters.audio.mix.weight", "adapters.image.mix.bias"}), "audio", media["short"])
+    rows = kept(FeatureCache(model, None, {"adapters.audio.mix.weight", "adapters.image.mix.bias"}), "audio", media["short"])
     assert {name: tuple(value.shape) for name, value in rows[0].items()} == {
         "channels": (6, 192), "timbre": (128,), "rhythm": (128,), "harmony": (128,)}  # fmt: skip
     grad, = torch.autograd.grad(heard(model, rows).square().sum(), [model.adapters["audio"].mix.weight])
@@ -174,7 +174,7 @@ FORMS = [
 def test_what_is_kept_and_that_it_suffices(models: Callable, media: dict[str, Path], name: str, kind: str,
                                            trained: set[str], parts: tuple[str, ...]) -> None:  # fmt: skip
     model, path = models(name), media["long" if kind == "audio" else kind]
-    rows = kept(Features(model, None, trained), kind, path)
+    rows = kept(FeatureCache(model, None, trained), kind, path)
     assert tuple(sorted(rows[0])) == parts
     with torch.no_grad():
         expected = getattr(model.encode([Turn("Hello", **{kind: str(path)})]), kind)
@@ -185,7 +185,7 @@ def test_neighbours_are_honoured(published_tree: Path, media: dict[str, Path]) -
     model = llama.load(published_tree / "MuMu-LLaMA-MusicGen/checkpoint.pth", llama_dir=published_tree / "LLaMA-2",
                        **component_paths())  # fmt: skip
     model.neighbours = lambda feature: feature.roll(1, -1) * 0.5
-    rows = kept(Features(model, None, NOTHING), "audio", media["short"])
+    rows = kept(FeatureCache(model, None, NOTHING), "audio", media["short"])
     with torch.no_grad():
         expected = model.encode([Turn("Hello", audio=str(media["short"]))]).audio
         assert torch.allclose(heard(model, rows), expected, atol=1e-5)
@@ -197,9 +197,9 @@ def test_company_changes_nothing(models: Callable, media: dict[str, Path], tmp_p
                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """Equal shapes go through the encoder together on an accelerator."""
     model, paths = models("nano"), others(kind, media, tmp_path)
-    alone = kept(Features(model, None, adapters_of(model)), kind, *paths)
-    monkeypatch.setattr(Features, "_rows", lambda self, kind: 4)
-    together = kept(Features(model, None, adapters_of(model)), kind, *paths)
+    alone = kept(FeatureCache(model, None, adapters_of(model)), kind, *paths)
+    monkeypatch.setattr(FeatureCache, "_rows", lambda self, kind: 4)
+    together = kept(FeatureCache(model, None, adapters_of(model)), kind, *paths)
     for ours, theirs in zip(alone, together, strict=True):
         errors = {part: float((ours[part] - theirs[part]).abs().max() / ours[part].abs().max()) for part in ours}
         assert max(errors.values()) < 1e-6, errors
@@ -218,7 +218,7 @@ def others(kind: str, media: dict[str, Path], folder: Path) -> list[Path]:
 
 
 def test_encoders_keep_their_precision(model: MuMuLLaMA, media: dict[str, Path]) -> None:
-    features, pixels = Features(model, None, NOTHING), model.vit.prepare(media["image"])[None]
+    features, pixels = FeatureCache(model, None, NOTHING), model.vit.prepare(media["image"])[None]
     plain, states = kept(features, "image", media["image"]), model.vit.encode(pixels)
     words, _ = features.targets(["Drums"])
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -236,7 +236,7 @@ def test_the_second_epoch_decodes_nothing(model: MuMuLLaMA, media: dict[str, Pat
                                           decoded: Counter[str]) -> None:  # fmt: skip
     some = [medium("audio", media["short"]), medium("image", media["image"]), None, medium("video", media["video"])]
     for epoch in range(2):
-        features = Features(model, tmp_path, NOTHING)
+        features = FeatureCache(model, tmp_path, NOTHING)
         features.complete([one and features.reader(one) for one in some])
         assert (features.hits, features.misses) == ((3, 0) if epoch else (0, 3))
         assert decoded == ({} if epoch else {"audio": 1, "image": 1, "video": 1, "digest": 3})
@@ -246,7 +246,7 @@ def test_the_second_epoch_decodes_nothing(model: MuMuLLaMA, media: dict[str, Pat
 def test_without_a_cache_everything_is_fresh(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path, decoded: Counter[str],
                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    features = Features(model, None, NOTHING)
+    features = FeatureCache(model, None, NOTHING)
     for _ in range(2):
         kept(features, "image", media["image"], media["image"])
     assert decoded == {"image": 4} and features.misses == 4 and not files(tmp_path)
@@ -254,7 +254,7 @@ def test_without_a_cache_everything_is_fresh(model: MuMuLLaMA, media: dict[str, 
 
 def test_content_is_what_counts(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path, decoded: Counter[str]) -> None:
     """Changed under its old name a file is new; moved, copied, or given as content it is known."""
-    file, features = tmp_path / "picture.jpg", Features(model, tmp_path / "cache", NOTHING)
+    file, features = tmp_path / "picture.jpg", FeatureCache(model, tmp_path / "cache", NOTHING)
     shutil.copy(media["image"], file)
     before = kept(features, "image", file)[0]["mixed"]
     shutil.copy(ASSETS / "night_party.jpg", file)
@@ -262,15 +262,15 @@ def test_content_is_what_counts(model: MuMuLLaMA, media: dict[str, Path], tmp_pa
     assert decoded["image"] == 2 and not torch.equal(before, after)
     shutil.copy(file, tmp_path / "elsewhere.jpg")
     moved = kept(features, "image", tmp_path / "elsewhere.jpg")[0]["mixed"]
-    packed = Medium("image", "tar", content=file.read_bytes())
+    packed = MediaRef("image", "tar", content=file.read_bytes())
     inside = features.complete([features.reader(packed)])[0]["mixed"]
     assert decoded["image"] == 2 and torch.equal(moved, after) and torch.equal(inside, after)
 
 
 def test_content_in_memory_is_decoded(model: MuMuLLaMA, media: dict[str, Path]) -> None:
-    features = Features(model, None, NOTHING)
+    features = FeatureCache(model, None, NOTHING)
     for kind, name in {"audio": "short", "image": "image", "video": "video"}.items():
-        packed = features.complete([features.reader(Medium(kind, "tar", content=media[name].read_bytes()))])[0]
+        packed = features.complete([features.reader(MediaRef(kind, "tar", content=media[name].read_bytes()))])[0]
         (plain,) = kept(features, kind, media[name])
         assert all(torch.equal(packed[part], plain[part]) for part in plain)
 
@@ -287,7 +287,7 @@ def test_the_key_knows_what_the_feature_went_through(models: Callable, media: di
     model, mix = models("nano"), {"adapters.audio.mix.weight", "adapters.image.mix.weight"}
 
     def key(kind: str = "audio", trained: frozenset[str] | set[str] = NOTHING) -> str:
-        return Features(model, tmp_path, trained).reader(medium(kind, media["short" if kind == "audio" else kind])).key
+        return FeatureCache(model, tmp_path, trained).reader(medium(kind, media["short" if kind == "audio" else kind])).key
 
     audio, image, trains = key(), key("image"), key("image", mix)
     adapter = model.adapters
@@ -307,38 +307,38 @@ def test_the_key_knows_what_the_feature_went_through(models: Callable, media: di
 def test_a_preprocessor_is_part_of_the_key(models: Callable, media: dict[str, Path], tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     model = models("published")
-    before = Features(model, tmp_path, NOTHING).reader(medium("image", media["image"])).key
+    before = FeatureCache(model, tmp_path, NOTHING).reader(medium("image", media["image"])).key
     monkeypatch.setitem(model.vit.preprocessor, "resample", 3)
-    assert Features(model, tmp_path, NOTHING).reader(medium("image", media["image"])).key != before
+    assert FeatureCache(model, tmp_path, NOTHING).reader(medium("image", media["image"])).key != before
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "empty", "text"])
 def test_a_damaged_file_is_made_again(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path, damage: str,
                                       caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
-    (before,) = kept(Features(model, tmp_path, NOTHING), "image", media["image"])
+    (before,) = kept(FeatureCache(model, tmp_path, NOTHING), "image", media["image"])
     (file,) = tmp_path.rglob("*.safetensors")
     sound = file.read_bytes()
     file.write_bytes({"cut": sound[:-9], "zeros": sound[:-9] + bytes(9), "empty": b"", "text": b"no tensors here"}[damage])
     with caplog.at_level(logging.WARNING):
-        (after,) = kept(Features(model, tmp_path, NOTHING), "image", media["image"])
+        (after,) = kept(FeatureCache(model, tmp_path, NOTHING), "image", media["image"])
     assert torch.equal(before["mixed"], after["mixed"]) and file.read_bytes() == sound
     assert [f"The cached feature {file} is damaged; it is removed and made again."] == caplog.messages
 
 
 def test_a_damaged_record_is_made_again(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path, decoded: Counter[str]) -> None:
-    kept(Features(model, tmp_path, NOTHING), "image", media["image"])
+    kept(FeatureCache(model, tmp_path, NOTHING), "image", media["image"])
     (record,) = files(tmp_path / "digests")
     sound = record.read_text()
     record.write_bytes(b"\xff\x00")
-    kept(Features(model, tmp_path, NOTHING), "image", media["image"])
+    kept(FeatureCache(model, tmp_path, NOTHING), "image", media["image"])
     assert record.read_text() == sound and decoded == {"image": 1, "digest": 2}
 
 
 def same_work(folder: Path, model: MuMuLLaMA, paths: list[Path], barrier: object, answers: object) -> None:
     torch.set_num_threads(1)
     barrier.wait()  # all look, find nothing, and write at once
-    rows = kept(Features(model, folder, NOTHING), "image", *paths)
-    store = Store(folder)
+    rows = kept(FeatureCache(model, folder, NOTHING), "image", *paths)
+    store = FeatureStore(folder)
     for turn in range(40):
         store.write("a" * 64, {"x": torch.full((500,), 7.0)})
         found = store.read("a" * 64)
@@ -356,7 +356,7 @@ def test_processes_share_a_folder(model: MuMuLLaMA, tmp_path: Path, caplog: pyte
     found = [answers.get() for worker in workers if not worker.join(60) and worker.exitcode == 0]
     assert len(found) == 3 and len(set(found)) == 1
     assert len(list(tmp_path.rglob("*.safetensors"))) == 4 and not list(tmp_path.rglob("*.partial"))
-    features = Features(model, tmp_path, NOTHING)
+    features = FeatureCache(model, tmp_path, NOTHING)
     kept(features, "image", *paths)
     assert features.hits == 3 and not caplog.messages
 
@@ -373,7 +373,7 @@ def small_disk(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_nothing_half_written(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path) -> None:
-    features = Features(model, tmp_path, {"adapters.image.mix.weight"})
+    features = FeatureCache(model, tmp_path, {"adapters.image.mix.weight"})
     prepared = features.reader(medium("image", media["image"]))
     with small_disk(900), pytest.raises(OSError, match=r"Cannot write to the feature cache .* \(.+\); free some space") as caught:
         features.complete([prepared])
@@ -385,12 +385,12 @@ def test_a_full_disk_leaves_nothing_half_written(model: MuMuLLaMA, media: dict[s
 def test_a_folder_that_cannot_be_is_a_sentence(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(OSError, match=r"Cannot write to the feature cache .*cache_dir"):
-        kept(Features(model, tmp_path / "file" / "cache", NOTHING), "image", media["image"])
+        kept(FeatureCache(model, tmp_path / "file" / "cache", NOTHING), "image", media["image"])
 
 
 def test_the_reader_travels_without_weights(models: Callable, media: dict[str, Path], tmp_path: Path) -> None:
     model = models("nano")
-    features = Features(model, tmp_path, NOTHING)
+    features = FeatureCache(model, tmp_path, NOTHING)
     packed = pickle.dumps(features.reader)
     assert len(packed) < 20_000
     reader = pickle.loads(packed)
@@ -404,7 +404,7 @@ def test_the_reader_travels_without_weights(models: Callable, media: dict[str, P
 
 def test_a_missing_encoder_is_named(published_tree: Path, media: dict[str, Path]) -> None:
     model = MuMuLLaMA(llama.MuMuConfig.tiny())
-    features = Features(model, None, NOTHING)
+    features = FeatureCache(model, None, NOTHING)
     for kind, name in {"audio": "mert", "image": "vit", "video": "vivit"}.items():
         with pytest.raises(ValueError, match=f"list.json #video: .*without its {name} encoder.*{name}_path"):
             features.reader(medium(kind, media["video"]))
@@ -413,7 +413,7 @@ def test_a_missing_encoder_is_named(published_tree: Path, media: dict[str, Path]
 
 
 def test_missing_and_broken_media_say_so(model: MuMuLLaMA, tmp_path: Path) -> None:
-    features = Features(model, tmp_path / "cache", NOTHING)
+    features = FeatureCache(model, tmp_path / "cache", NOTHING)
     with pytest.raises(FileNotFoundError, match="gone.jpg"):
         features.reader(medium("image", tmp_path / "gone.jpg"))
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff" + bytes(50))
@@ -435,19 +435,19 @@ def test_targets_are_what_embed_says(models: Callable, tmp_path: Path, name: str
     embed = decoder.embed
     monkeypatch.setattr(decoder, "embed", lambda captions: asked.extend(captions) or embed(captions))
     for folder in (None, tmp_path, tmp_path):
-        states, mask = Features(models(name), folder, NOTHING).targets(CAPTIONS)
+        states, mask = FeatureCache(models(name), folder, NOTHING).targets(CAPTIONS)
         assert torch.equal(states, torch.cat([one for one, _ in expected])) and states.shape[1:] == decoder.condition_shape
         assert torch.equal(mask, torch.cat([one for _, one in expected])) and mask.dtype == expected[0][1].dtype
     assert asked == CAPTIONS[:3] * 2  # with a folder only once, and each caption once
-    states, mask = Features(models(name), tmp_path, NOTHING).targets([])
+    states, mask = FeatureCache(models(name), tmp_path, NOTHING).targets([])
     assert states.shape == (0, *decoder.condition_shape) and mask.shape == (0, decoder.condition_shape[0])
 
 
 def test_another_text_encoder_has_other_targets(models: Callable, tmp_path: Path) -> None:
     model = models("nano")
-    before, _ = Features(model, tmp_path, NOTHING).targets(["Drums"])
+    before, _ = FeatureCache(model, tmp_path, NOTHING).targets(["Drums"])
     with changed(model.music_decoder.model.text_encoder.shared.weight):
-        after, _ = Features(model, tmp_path, NOTHING).targets(["Drums"])
+        after, _ = FeatureCache(model, tmp_path, NOTHING).targets(["Drums"])
         assert torch.equal(after, model.music_decoder.embed(["Drums"])[0]) and not torch.equal(before, after)
-    again, _ = Features(model, tmp_path, NOTHING).targets(["Drums"])
+    again, _ = FeatureCache(model, tmp_path, NOTHING).targets(["Drums"])
     assert torch.equal(before, again) and len(list(tmp_path.rglob("*.safetensors"))) == 2

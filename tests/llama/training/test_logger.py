@@ -18,7 +18,7 @@ from llama.media import plots as pictures
 from llama.media.audio import Waveform
 from llama.media.plots import FLOOR, LOWEST, picture, spectrogram, write_picture
 from llama.training import logger as reports
-from llama.training.logger import COLUMNS, Reports, append_rows, write_examples
+from llama.training.logger import COLUMNS, RunLogger, append_rows, write_examples
 
 
 class Terminal(io.StringIO):
@@ -49,7 +49,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def train(folder: Path, steps: range, total: int = 40) -> None:
-    with Reports(folder, total, start=steps.start - 1, tensorboard=False) as run:
+    with RunLogger(folder, total, start=steps.start - 1, tensorboard=False) as run:
         for step in steps:
             run.step(step, values(1 / step) if run.due(step) else None)
 
@@ -80,7 +80,7 @@ def test_numbers_come_back_exact(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    with Reports(tmp_path, 10, tensorboard=False) as run, pytest.raises(ValueError, match="lr"):
+    with RunLogger(tmp_path, 10, tensorboard=False) as run, pytest.raises(ValueError, match="lr"):
         run.step(10, {"lr": 1e-4})
 
 
@@ -107,7 +107,7 @@ def test_seconds_count_on_after_a_resume(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(reports.time, "monotonic", lambda: clock[0])
     reports.begin_table(tmp_path / "log.csv", COLUMNS, 0)
     append_rows(tmp_path / "log.csv", COLUMNS, [{"step": 10, "seconds": 1000.0}, {"step": 20, "seconds": 2000.0}])
-    with Reports(tmp_path, 20, start=10, tensorboard=False) as run:
+    with RunLogger(tmp_path, 20, start=10, tensorboard=False) as run:
         clock[0] += 60
         run.step(20)
     assert [row["seconds"] for row in read(tmp_path / "log.csv")] == ["1000", "1060"]
@@ -116,13 +116,13 @@ def test_seconds_count_on_after_a_resume(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_table_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("name,price\npiano,9\n")
     with pytest.raises(ValueError, match="name,price.*move it away"):
-        Reports(tmp_path, 10)
+        RunLogger(tmp_path, 10)
     assert (tmp_path / "log.csv").read_text() == "name,price\npiano,9\n"
 
 
 def test_validation_by_task(tmp_path: Path) -> None:
     for start, steps in ((0, (10, 20)), (10, (20,))):
-        with Reports(tmp_path, 20, start, tensorboard=False) as run:
+        with RunLogger(tmp_path, 20, start, tensorboard=False) as run:
             for step in steps:
                 run.validation(step, {"question": 1.5, "text_to_music": 0.25}, {"question": 7, "text_to_music": 3})
     rows = [tuple(row.values()) for row in read(tmp_path / "validation.csv")]
@@ -131,7 +131,7 @@ def test_validation_by_task(tmp_path: Path) -> None:
 
 
 def test_other_processes_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with Reports(tmp_path / "out", 10, main=False) as run:
+    with RunLogger(tmp_path / "out", 10, main=False) as run:
         run.step(10, values(1.0))
         run.validation(10, {"chat": 1.0}, {"chat": 1})
         run.say("hello")
@@ -152,7 +152,7 @@ def test_without_a_terminal_a_line_every_log_step(tmp_path: Path, capsys: pytest
 def test_time_left_is_of_this_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(reports.time, "monotonic", lambda: clock[0])
-    with Reports(tmp_path, 40, start=10, tensorboard=False) as run:
+    with RunLogger(tmp_path, 40, start=10, tensorboard=False) as run:
         clock[0] += 60  # ten steps a minute
         run.step(20, {"loss": 1.0})
     assert capsys.readouterr().err == "step 20/40, loss 1, 0:02:00 left\n"
@@ -161,7 +161,7 @@ def test_time_left_is_of_this_run(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_on_a_terminal_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with Reports(tmp_path, 40, start=20, tensorboard=False) as run:
+    with RunLogger(tmp_path, 40, start=20, tensorboard=False) as run:
         for step in range(21, 31):
             run.step(step, values(0.125))
         run.say("song.mp3 was skipped")
@@ -181,7 +181,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_shows_the_same_and_forgets_what_was_undone(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     for start, loss in ((0, 0.5), (10, 0.25)):
-        with Reports(tmp_path, 30, start) as run:
+        with RunLogger(tmp_path, 30, start) as run:
             for step in range(start + 1, 31):
                 run.step(step, {"loss": loss})
             run.validation(30, {"chat": loss}, {"chat": 2})
@@ -195,7 +195,7 @@ def test_without_tensorboard_the_tables_go_on(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    with Reports(tmp_path, 10) as run:
+    with RunLogger(tmp_path, 10) as run:
         run.step(10, values(1.0))
     assert capsys.readouterr().err.count("TensorBoard is not installed") == 1
     assert len(read(tmp_path / "log.csv")) == 1 and not (tmp_path / "tensorboard").exists()

@@ -14,7 +14,7 @@ import llama
 from benchmarks.parity_learner import School, means, sketch, sketched_deviation
 from benchmarks.parity_variant import CONSTANT, GRADIENT_BOUND
 from llama.modules.lora import LoRALinear
-from llama.training.module import Learner, blurred, choose_trainable, leave_out_silent
+from llama.training.module import TrainingModule, add_noise, fold_zero_lora, mark_trainable
 from llama.training.stages import stage, trainable
 
 
@@ -47,7 +47,7 @@ def test_nothing_to_learn_is_a_loss_of_zero(school: School) -> None:
 
 
 def test_new_rows_change_no_loss(school: School) -> None:
-    lesson, apart = school.case("music_text"), Learner(school.model, school.learner.condition, new_rows=True)
+    lesson, apart = school.case("music_text"), TrainingModule(school.model, school.learner.condition, new_rows=True)
     with torch.no_grad():
         ours, theirs = school.learner(lesson), apart(lesson)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -87,7 +87,7 @@ def unit(value: Tensor) -> Tensor:
 
 def test_blur_is_for_training_alone_and_in_proportion_to_the_spread() -> None:
     rows = [{"timbre": torch.tensor([float(place), 1.0]), "states.0": torch.ones(3, 2)} for place in range(400)]
-    found = blurred([*rows, None], 0.5)
+    found = add_noise([*rows, None], 0.5)
     noise = torch.stack([row["timbre"] - was["timbre"] for row, was in zip(found, rows, strict=False)])
     assert found[-1] is None and found[0]["states.0"] is rows[0]["states.0"]
     assert 0.8 < noise[:, 0].std() / (0.5 * torch.arange(400.0).std()) < 1.2 and not noise[:, 1].any()
@@ -98,10 +98,10 @@ def test_branches_that_say_nothing_are_left_out_and_change_no_loss(golden: Path)
     lesson, branches = school.case("music_text"), [part for part in school.learner.modules() if isinstance(part, LoRALinear)]
     for part in branches[1:]:
         part.l2.data.zero_()
-    choose_trainable(school.learner, trainable(school.model, stage(1, "all"), ["lora"]))
+    mark_trainable(school.learner, trainable(school.model, stage(1, "all"), ["lora"]))
     with torch.no_grad():
         before = school.learner(lesson)
-        leave_out_silent(school.learner)
+        fold_zero_lora(school.learner)
         after = school.learner(lesson)
     assert [part.merged for part in branches] == [False, *[True] * (len(branches) - 1)]
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -20,19 +20,19 @@ from safetensors.torch import load_file
 
 from llama.checkpoint import delta as overlay
 from llama.checkpoint.builder import State
-from llama.checkpoint.delta import Origin, is_overlay, read_origin
+from llama.checkpoint.delta import BaseReference, is_delta, read_base_reference
 from llama.config import MuMuConfig
 from llama.training import run_checkpoints as snapshots
-from llama.training.run_checkpoints import RunLock, Snapshot, Snapshots
+from llama.training.run_checkpoints import RunCheckpoint, RunCheckpoints, RunLock
 from llama.training.run_state import gather_random
 
 ROOT = Path(__file__).resolve().parents[3]
-ORIGIN = Origin({"model": "ckpts/nano"}, MuMuConfig.tiny(), 1, "ours")
+ORIGIN = BaseReference({"model": "ckpts/nano"}, MuMuConfig.tiny(), 1, "ours")
 
 
-def snapshot(step: int, size: int = 8) -> Snapshot:
+def snapshot(step: int, size: int = 8) -> RunCheckpoint:
     values = torch.full((size,), float(step))
-    return Snapshot(step, {"a": values}, {"exp_avg.a": values, "step.a": torch.tensor(float(step))}, gather_random(),
+    return RunCheckpoint(step, {"a": values}, {"exp_avg.a": values, "step.a": torch.tensor(float(step))}, gather_random(),
                     {"seed": 3}, ORIGIN)  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_a_second_run_refuses_and_a_killed_one_frees_the_folder(tmp_path: Path) 
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
-    runs = Snapshots(tmp_path)
+    runs = RunCheckpoints(tmp_path)
     assert runs.newest() is None and runs.steps() == []
     runs.check_fresh()
     saved = snapshot(200)
@@ -83,30 +83,30 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     for ours, theirs in ((saved.weights, found.weights), (saved.optimizer, found.optimizer), (saved.random, found.random)):
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert torch.equal(load_file(tmp_path / "last/weights.safetensors")["a"], saved.weights["a"])
-    assert read_origin(tmp_path / "last").step == 200
-    assert is_overlay(tmp_path / "checkpoints/step-000200"), "each checkpoint can be loaded as a model"
+    assert read_base_reference(tmp_path / "last").step == 200
+    assert is_delta(tmp_path / "checkpoints/step-000200"), "each checkpoint can be loaded as a model"
     with pytest.raises(ValueError, match="up to step 200.*--resume"):
         runs.check_fresh()
 
 
 def test_the_last_ones_are_kept(tmp_path: Path) -> None:
-    runs = Snapshots(tmp_path, keep=2)
+    runs = RunCheckpoints(tmp_path, keep=2)
     for step in (1, 2, 3):
         runs.save(snapshot(step))
     assert runs.steps() == [2, 3]
     (tmp_path / "checkpoints/step-000003/weights.safetensors").write_bytes(b"damaged")
     runs.save(snapshot(4))
     assert runs.steps() == [2, 4], "a damaged one is none of the two that are kept"
-    Snapshots(tmp_path, keep=9).save(snapshot(5))
+    RunCheckpoints(tmp_path, keep=9).save(snapshot(5))
     assert runs.steps() == [2, 4, 5]
-    Snapshots(tmp_path, keep=1).save(snapshot(6))
+    RunCheckpoints(tmp_path, keep=1).save(snapshot(6))
     assert runs.steps() == [6]
     with pytest.raises(ValueError, match="keep is 0"):
-        Snapshots(tmp_path, keep=0)
+        RunCheckpoints(tmp_path, keep=0)
 
 
 def test_the_same_step_again_replaces(tmp_path: Path) -> None:
-    runs = Snapshots(tmp_path)
+    runs = RunCheckpoints(tmp_path)
     runs.save(snapshot(1))
     runs.save(snapshot(1, size=3))
     assert runs.newest().weights["a"].shape == (3,)
@@ -116,7 +116,7 @@ def test_the_same_step_again_replaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", snapshots.FILES)
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_ones_are_named_and_left_out(tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    runs = Snapshots(tmp_path)
+    runs = RunCheckpoints(tmp_path)
     runs.save(snapshot(1))
     place = runs.save(snapshot(2)) / file
     if damage == "missing":
@@ -131,7 +131,7 @@ def test_damaged_ones_are_named_and_left_out(tmp_path: Path, file: str, damage: 
 
 
 def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
-    runs = Snapshots(tmp_path)
+    runs = RunCheckpoints(tmp_path)
     runs.save(snapshot(1))
     runs.save(snapshot(2))
     shutil.copytree(runs.folder / "step-000002", runs.folder / ".step-000003.partial-99999")
@@ -142,12 +142,12 @@ def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
     runs.tidy()
     assert sorted(place.name for place in runs.folder.iterdir()) == ["step-000001", "step-000002"]
     assert sorted(place.name for place in runs.last.iterdir()) == ["origin.json", "weights.safetensors"]
-    assert read_origin(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
+    assert read_base_reference(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
 
 
 def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing where `last` is the newest, else the newest weights: an optimizer may be larger than all the rest."""
-    runs, opened = Snapshots(tmp_path), list[str]()
+    runs, opened = RunCheckpoints(tmp_path), list[str]()
     runs.save(snapshot(1))
     runs.save(snapshot(2))
 
@@ -162,14 +162,14 @@ def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytes
     (runs.save(snapshot(3)) / "optimizer.safetensors").write_bytes(b"damaged")  # so `last` is newer than the newest
     runs.tidy()
     assert opened == ["step-000002/weights.safetensors"]
-    assert read_origin(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
+    assert read_base_reference(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
     assert runs.newest().step == 2 and "step-000002/optimizer.safetensors" in opened
 
 
 @pytest.mark.parametrize("step", range(12))
 def test_killed_between_any_two_moves(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped as by SIGKILL at every rename, replace and removal of a save: the newest is the old one or the new one."""
-    runs = Snapshots(tmp_path, keep=1)
+    runs = RunCheckpoints(tmp_path, keep=1)
     runs.save(snapshot(1))
     left = [step]
 
@@ -193,7 +193,7 @@ def test_killed_between_any_two_moves(tmp_path: Path, step: int, monkeypatch: py
     found = runs.newest()
     assert found is not None and found.weights["a"][0] == found.step
     runs.tidy()
-    assert runs.newest().step == found.step == read_origin(runs.last).step
+    assert runs.newest().step == found.step == read_base_reference(runs.last).step
     assert not list(runs.folder.glob(".*"))
 
 
@@ -222,7 +222,7 @@ def fill(folder: Path, how: str) -> None:
     assert done.returncode == 0, done.stderr
     assert str(folder / "checkpoints/step-000002") in done.stdout and "make room" in done.stdout, done.stdout
     assert "step 1 is the last one kept" in done.stdout and done.stdout.count("\n") == 1
-    assert Snapshots(folder).newest().step == 1 and read_origin(folder / "last").step == 1
+    assert RunCheckpoints(folder).newest().step == 1 and read_base_reference(folder / "last").step == 1
     assert [place.name for place in (folder / "checkpoints").iterdir()] == ["step-000001"]
     assert sorted(place.name for place in (folder / "last").iterdir()) == ["origin.json", "weights.safetensors"]
 

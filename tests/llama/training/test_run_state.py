@@ -17,12 +17,12 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from llama.checkpoint.delta import NEW_ROWS, Origin
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS, BaseReference
 from llama.config import MuMuConfig
-from llama.training.run_checkpoints import Snapshot, Snapshots
+from llama.training.run_checkpoints import RunCheckpoint, RunCheckpoints
 from llama.training.run_state import gather_random, gather_state, restore_random, restore_state
 
-ORIGIN = Origin({"model": "ckpts/nano"}, MuMuConfig.tiny(), 1, "ours")
+ORIGIN = BaseReference({"model": "ckpts/nano"}, MuMuConfig.tiny(), 1, "ours")
 State = dict[str, torch.Tensor]
 
 # -- going on -----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class Learner(nn.Module):
 
 NAMES = {
     **{f"model.{name}": name for name, _ in Tiny().named_parameters()},
-    "new_rows": NEW_ROWS,
+    "new_rows": AUDIO_TOKEN_ROWS,
 }
 TRAINED = {own for own in NAMES.values() if not own.startswith("frozen")}
 
@@ -103,10 +103,10 @@ def stopped_and_resumed(folder: Path, wrap: Callable[[nn.Module], nn.Module], ra
     weights, moments = gather_state(model, optimizer, NAMES)
     numbers = gather_random()
     if rank == 0:
-        Snapshots(folder).save(Snapshot(3, weights, moments, numbers, {}, ORIGIN))
+        RunCheckpoints(folder).save(RunCheckpoint(3, weights, moments, numbers, {}, ORIGIN))
     train(model, optimizer, range(3, 4))  # lost when the run is killed
     model, optimizer = made(wrap, start=7)
-    found = Snapshots(folder).newest() if rank == 0 else None
+    found = RunCheckpoints(folder).newest() if rank == 0 else None
     restore_state(model, optimizer, NAMES, *((found.weights, found.optimizer) if found else ({}, {})))
     restore_random(found.random if found else {})
     train(model, optimizer, range(3, 6))
@@ -239,7 +239,7 @@ def test_many_processes_as_one(runs: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", WRAPS)
 def test_one_process_takes_up_what_others_put_away(runs: Path, kind: str) -> None:
-    found = Snapshots(runs / kind).newest()
+    found = RunCheckpoints(runs / kind).newest()
     model, optimizer = made(start=7)
     restore_state(model, optimizer, NAMES, found.weights, found.optimizer)
     restore_random(found.random)

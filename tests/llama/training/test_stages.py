@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from llama.checkpoint.delta import NEW_ROWS
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.checkpoint.key_mapping import PREFIX_QUERY, published_name
 from llama.config import MuMuConfig
 from llama.mumu_llama import MuMuLLaMA
@@ -75,7 +75,7 @@ def published_set(golden: Path, variant: str, number: int) -> set[str]:
 def test_every_own_parameter_is_in_one_group(tiny: MuMuLLaMA, mumu: MuMuLLaMA) -> None:
     with safe_open(ROOT / "ckpts/nano/model.safetensors", "pt") as file:
         nano = list(file.keys())
-    for name in {*own_parameters(tiny), *own_parameters(mumu), *nano, NEW_ROWS}:
+    for name in {*own_parameters(tiny), *own_parameters(mumu), *nano, AUDIO_TOKEN_ROWS}:
         assert len(groups_of(name)) == 1, f"{name} is in {groups_of(name)}"
 
 
@@ -119,7 +119,7 @@ def test_lora_trains_factors_and_projector_alone(tiny: MuMuLLaMA) -> None:
 
 def test_all_trains_the_whole_output_map_once(tiny: MuMuLLaMA) -> None:
     names = trainable(tiny, stage(1, "all"))
-    assert names == own_parameters(tiny) and NEW_ROWS not in names
+    assert names == own_parameters(tiny) and AUDIO_TOKEN_ROWS not in names
 
 
 @pytest.mark.parametrize("variant", ["m2ugen", "mumu"])
@@ -130,7 +130,7 @@ def test_the_published_preset_gives_the_published_sets(
     model = {"m2ugen": tiny, "mumu": mumu}[variant]
     names = trainable(model, stage(number, "published", model.config.variant))
     assert translated(names) == published_set(golden, variant, number)
-    assert not (GATES | {NEW_ROWS, "llama.output.weight"}) & set(names)
+    assert not (GATES | {AUDIO_TOKEN_ROWS, "llama.output.weight"}) & set(names)
 
 
 def test_pools_that_nothing_reads_do_not_train_in_ours(mumu: MuMuLLaMA) -> None:

@@ -30,7 +30,7 @@ from training_helpers import (
     weights,
 )
 
-from llama.training.run_checkpoints import Snapshots
+from llama.training.run_checkpoints import RunCheckpoints
 
 pytest_plugins = ("training_helpers",)
 
@@ -158,7 +158,7 @@ def test_a_full_disk_loses_nothing(ground: Ground, launch: Launcher, whole: Path
     assert run.codes() == [1]
     (said,) = [line for line in run.said().splitlines() if line.startswith("train.py: ")]
     assert f"step-{2 * SAVE_EVERY:06d} could not be written" in said and "make room" in said and "Traceback" not in run.said()
-    assert checkpoints(out) == [SAVE_EVERY] and Snapshots(out).newest().step == SAVE_EVERY
+    assert checkpoints(out) == [SAVE_EVERY] and RunCheckpoints(out).newest().step == SAVE_EVERY
     launch([*ground.flags(out), "--resume"], out).finish()
     assert same(weights(out), weights(whole)) and steps(out) == ALL
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from llama.data.source import Source
-from llama.training.config import Made, ModelSettings, TrainConfig, read_config, to_yaml
+from llama.training.config import ModelSettings, SyntheticSet, TrainConfig, read_config, to_yaml
 from llama.training.stages import stage
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -73,7 +73,7 @@ def test_nano_is_as_its_decoder_was_trained() -> None:
 
     assert (config.condition_registers, config.register_weight) == (recipe.REGISTERS, recipe.REGISTER_WEIGHT)
     assert (config.condition_weight, config.condition_padding) == (recipe.CONDITION_WEIGHT, "silence")
-    assert config.freeze == ("adapters.audio.pools",) and config.made == Made("runs/nano/made", 240, 0)
+    assert config.freeze == ("adapters.audio.pools",) and config.made == SyntheticSet("runs/nano/made", 240, 0)
     assert all(source.file.startswith(config.made.folder) for sources in config.data.values() for source in sources)
 
 

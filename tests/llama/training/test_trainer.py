@@ -16,16 +16,16 @@ from torch import Tensor
 from training_helpers import Ground, lesson_of, same, weights
 
 from llama import load
-from llama.checkpoint.delta import NEW_ROWS
+from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.config import MODALITIES
 from llama.data.mixture import read_examples
 from llama.media.audio import Waveform
 from llama.mumu_llama import MuMuLLaMA
 from llama.training.config import ModelSettings
 from llama.training.launch import fit
-from llama.training.module import Learner, own_name, whole
+from llama.training.module import TrainingModule, complete_model, internal_name
 from llama.training.stages import GROUPS, trainable
-from llama.training.trainer import Run
+from llama.training.trainer import Trainer
 from llama.training.validation import turn_of
 
 pytest_plugins = ("training_helpers",)
@@ -34,16 +34,16 @@ pytest_plugins = ("training_helpers",)
 
 
 @pytest.fixture(scope="module")
-def fresh(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def fresh(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """A run before its first step; tests must not change it."""
     return ground.run(tmp_path_factory.mktemp("fresh") / "run")
 
 
-def by_task(run: Run, task: str) -> list[Any]:
+def by_task(run: Trainer, task: str) -> list[Any]:
     return [example for example in run.learned if example.task == task]
 
 
-def test_company_changes_no_row(fresh: Run) -> None:
+def test_company_changes_no_row(fresh: Trainer) -> None:
     """Recordings of different lengths, a picture, a clip, and words alone: together, each is what it is by itself."""
     first, second = (next(one for one in by_task(fresh, "question") if f"heard_0000{place}" in str(one.audio.path)) for place in (0, 3))
     sights = [by_task(fresh, task)[0] for task in ("image_to_music", "video_to_music", "edit")]
@@ -57,7 +57,7 @@ def test_company_changes_no_row(fresh: Run) -> None:
         torch.testing.assert_close(together[name], torch.cat([one[name] for one in apart]), rtol=1e-5, atol=1e-4)
 
 
-def test_media_are_heard(fresh: Run) -> None:
+def test_media_are_heard(fresh: Trainer) -> None:
     """The words' loss of a question depends on its recording: what the equality above could not show by itself."""
     question = by_task(fresh, "question")[0]
     others = [one.audio for one in by_task(fresh, "question") if one.audio.path != question.audio.path]
@@ -69,11 +69,11 @@ def test_media_are_heard(fresh: Run) -> None:
     assert len({float(heard), float(swapped), float(deaf)}) == 3
 
 
-def gradients(run: Run) -> dict[str, Tensor | None]:
+def gradients(run: Trainer) -> dict[str, Tensor | None]:
     examples = [by_task(run, task)[0] for task in ("image_to_music", "video_to_music", "edit", "chat")]
     found = run.learner(lesson_of(run, examples))
     (found["words"].sum() + found["condition"].sum() + found["tie"]).backward()
-    return {own_name(name): value.grad for name, value in run.learner.named_parameters()}
+    return {internal_name(name): value.grad for name, value in run.learner.named_parameters()}
 
 
 def reached(found: dict[str, Tensor | None], prefix: str) -> float:
@@ -104,14 +104,14 @@ def trainable_of(ground: Ground, tmp_path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Trained:
-    run: Run
+    run: Trainer
     out: Path
     before: dict[str, Tensor]  # own parameters, and all that the neighbours hold
     modes: set[tuple[str, bool]]  # of the neighbours' modules, in the middle of a step
 
 
-def everything(run: Run) -> dict[str, Tensor]:
-    found = {own_name(name): value.detach().clone() for name, value in run.learner.named_parameters()}
+def everything(run: Trainer) -> dict[str, Tensor]:
+    found = {internal_name(name): value.detach().clone() for name, value in run.learner.named_parameters()}
     for name, part in run.neighbours.items():
         found |= {f"{name}.{inner}": value.detach().clone() for inner, value in part.state_dict().items()}
     return found
@@ -152,7 +152,7 @@ def test_frozen_parts_stay_in_eval_mode(trained: Trained) -> None:
         assert not any(value.requires_grad for value in part.parameters())
 
 
-def logits(model: MuMuLLaMA, run: Run) -> Tensor:
+def logits(model: MuMuLLaMA, run: Trainer) -> Tensor:
     """Of a picture with music to be made, as any user of the model gets them."""
     example = next(one for one in read_examples(run.config.data[3], 3) if one.task == "image_to_music")
     with torch.no_grad():
@@ -160,7 +160,7 @@ def logits(model: MuMuLLaMA, run: Run) -> Tensor:
 
 
 def test_the_newest_weights_are_the_model_in_training(trained: Trained) -> None:
-    with whole(trained.run.learner, trained.run.neighbours) as model:
+    with complete_model(trained.run.learner, trained.run.neighbours) as model:
         here = logits(model, trained.run)
     there = load(trained.out / "last", merge_lora=False)
     assert torch.equal(logits(there, trained.run), here)
@@ -187,11 +187,11 @@ def test_validation_leaves_no_trace_in_training(ground: Ground, trained: Trained
 
 def test_nothing_of_a_run_is_left_when_its_processes_part(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the gradients' reducer takes the group of processes down, and may wait for ever for a thread that waits for it."""
-    before = {id(one) for one in gc.get_objects() if type(one) is Learner}
+    before = {id(one) for one in gc.get_objects() if type(one) is TrainingModule}
     left: list[object] = []
     monkeypatch.setattr(
         Accelerator, "end_training",
-        lambda self: left.append([one for one in gc.get_objects() if type(one) is Learner and id(one) not in before]),
+        lambda self: left.append([one for one in gc.get_objects() if type(one) is TrainingModule and id(one) not in before]),
     )  # fmt: skip
     fit(ground.config(tmp_path / "run", max_steps=2), 1)
     assert left == [[]]
@@ -210,7 +210,7 @@ def test_stage_2_builds_on_stage_1_and_is_exported(ground: Ground, tmp_path: Pat
     assert kept and all(torch.equal(state[name], first[name]) for name in kept)
     assert any(not torch.equal(base[name], first[name]) for name in kept)
     assert all(torch.equal(state[name], value) for name, value in second.items())
-    assert torch.equal(state["llama.output.weight"][-8:], first[NEW_ROWS])
+    assert torch.equal(state["llama.output.weight"][-8:], first[AUDIO_TOKEN_ROWS])
 
 
 def test_a_published_model_is_trained_and_exported_as_it_was_published(

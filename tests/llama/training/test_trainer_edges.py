@@ -14,7 +14,7 @@ from training_helpers import Ground
 import train
 from llama.mumu_llama import load
 from llama.training.config import ModelSettings, TrainConfig
-from llama.training.distributed import agree, make_accelerator
+from llama.training.distributed import make_accelerator, run_on_main
 from llama.training.launch import fit
 from recipes.smoke import smoke_config, tiny_model
 
@@ -135,7 +135,7 @@ def test_a_refusal_is_marked_as_everybodys(ground: Ground, tmp_path: Path) -> No
         raise ValueError("No.")
 
     with pytest.raises(ValueError, match="No\\.") as told:
-        agree(make_accelerator(ground.config(tmp_path)), refuse)
+        run_on_main(make_accelerator(ground.config(tmp_path)), refuse)
     assert told.value.shared  # type: ignore[attr-defined]
 
 

@@ -21,9 +21,9 @@ from llama.data.source import Source
 from llama.media.audio import Waveform
 from llama.training import feature_cache as room
 from llama.training.launch import fit
-from llama.training.module import own_name
-from llama.training.run_checkpoints import Snapshots
-from llama.training.trainer import Run
+from llama.training.module import internal_name
+from llama.training.run_checkpoints import RunCheckpoints
+from llama.training.trainer import Trainer
 
 pytest_plugins = ("training_helpers",)
 
@@ -96,21 +96,21 @@ def test_what_is_not_finite_stops_with_its_examples_named(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused, name: str
 ) -> None:
     """Poison is taken before the third step; the checkpoint of the second stays the newest, and nothing bad is saved."""
-    update = Run.update
+    update = Trainer.update
 
-    def poisoned(run: Run, batches: Sequence[Any]) -> dict[str, float]:
+    def poisoned(run: Trainer, batches: Sequence[Any]) -> dict[str, float]:
         if run.made == 2:
-            values = {own_name(one): value for one, value in run.learner.named_parameters()}
+            values = {internal_name(one): value for one, value in run.learner.named_parameters()}
             with torch.no_grad():
                 values[name].view(-1)[0] = float("nan")
         return update(run, batches)
 
     out = tmp_path / "run"
-    monkeypatch.setattr(Run, "update", poisoned)
+    monkeypatch.setattr(Trainer, "update", poisoned)
     sources = ground.sources([one for one in MIXED if one[1] == "MUImageInstructions"])
     said = refused(ground.flags(out, data={3: sources}, save_every=1))
     assert "not finite, in the batch of MUImageInstructions.json #1" in said and "--resume" in said
-    newest = Snapshots(out).newest()
+    newest = RunCheckpoints(out).newest()
     assert newest.step == 2 and all(bool(torch.isfinite(value).all()) for value in newest.weights.values())
 
 
