@@ -62,29 +62,32 @@ class KVCache:
     def advance(self, count: int) -> None:
         self.length += count
 
-    def rows(self, places: Sequence[int]) -> KVCache:
-        """A copy of some rows; columns that none of them sees are left out."""
-        index = torch.tensor(places, device=self.start.device)
+    def select(self, rows: Sequence[int]) -> KVCache:
+        """A copy of the rows with these indices, without the leading columns that none of them attends to."""
+        index = torch.tensor(rows, device=self.start.device)
         start = self.start[index]
         low = int(start.min())
-        keys, values = (held[:, index, :, low : self.length] for held in (self.keys, self.values))
+        keys, values = (tensor[:, index, :, low : self.length] for tensor in (self.keys, self.values))
         prompts = {layer: (k[index], v[index]) for layer, (k, v) in self.prompts.items()}
         return KVCache(keys, values, start - low, self.length - low, prompts)
 
+    @classmethod
+    def cat(cls, caches: Sequence[KVCache], room: int) -> KVCache:
+        """One cache with the rows of all `caches` in order, their newest columns aligned, and `room` free columns.
 
-def concat_caches(caches: Sequence[KVCache], room: int) -> KVCache:
-    """One cache of all rows in order, their newest columns side by side, and room for more. All must have met the same layers'
-    prompts."""
-    length = max(cache.length for cache in caches)
-    layers, _, heads, _, width = caches[0].keys.shape
-    rows = sum(cache.keys.shape[1] for cache in caches)
-    keys = caches[0].keys.new_full((layers, rows, heads, length + room, width), float("nan"))
-    whole = KVCache(keys, torch.full_like(keys, float("nan")), torch.cat([one.start + length - one.length for one in caches]), length)
-    for place, parts in ((whole.keys, [one.keys for one in caches]), (whole.values, [one.values for one in caches])):
-        place[..., :length, :] = 0  # what lies before a row's start is read with weight zero, so it must be a number
-        for rows_there, part, one in zip(place.split([part.shape[1] for part in parts], 1), parts, caches, strict=True):
-            rows_there[..., length - one.length : length, :] = part[..., : one.length, :]
-    for layer in caches[0].prompts:
-        pairs = zip(*(one.prompts[layer] for one in caches), strict=True)
-        whole.prompts[layer] = tuple(torch.cat(each) for each in pairs)  # type: ignore[assignment]
-    return whole
+        All caches must hold the prompts of the same layers.
+        """
+        length = max(cache.length for cache in caches)
+        layers, _, heads, _, width = caches[0].keys.shape
+        rows = [cache.keys.shape[1] for cache in caches]
+        keys = caches[0].keys.new_full((layers, sum(rows), heads, length + room, width), float("nan"))
+        start = torch.cat([cache.start + length - cache.length for cache in caches])
+        result = cls(keys, torch.full_like(keys, float("nan")), start, length)
+        for target, sources in ((result.keys, [cache.keys for cache in caches]), (result.values, [cache.values for cache in caches])):
+            target[..., :length, :] = 0  # columns before a row's start are read with weight zero, so they must be numbers
+            for target_rows, source, cache in zip(target.split(rows, 1), sources, caches, strict=True):
+                target_rows[..., length - cache.length : length, :] = source[..., : cache.length, :]
+        for layer in caches[0].prompts:
+            keys_of, values_of = zip(*(cache.prompts[layer] for cache in caches), strict=True)
+            result.prompts[layer] = torch.cat(keys_of), torch.cat(values_of)
+        return result

@@ -69,7 +69,7 @@ class Engine:
 
     def _players(self, apart: bool) -> MusicWorkerClient | MusicBatch[Request] | StaticBatcher:
         decoder = self.model.music_decoder
-        if not hasattr(decoder, "ensemble"):
+        if not hasattr(decoder, "code_batch"):
             return StaticBatcher(decoder, self.rows)
         return MusicWorkerClient(decoder) if apart else MusicBatch(decoder, self._renderers)
 

@@ -71,7 +71,7 @@ class MusicJob:
 
     def __init__(self, listener: EventSink, part: CodeSequence, decoder: Any, pool: ThreadPoolExecutor) -> None:
         self.listener, self.part, self.decoder = listener, part, decoder
-        self.listening = decoder.listening(part.request)
+        self.streamer = decoder.audio_streamer(part.request)
         self.chunks: list[Tensor] = []
         self.work = SerialExecutor(pool)
         self.reported = 0.0
@@ -86,7 +86,7 @@ class MusicJob:
             return
         if time.monotonic() - self.reported > PROGRESS_SECONDS:
             self._report()
-        if complete < frames and self.listening.due(complete):
+        if complete < frames and self.streamer.chunk_ready(complete):
             self.work.submit(partial(self._guarded, self._more, self._codes(complete)))
 
     def _codes(self, frames: int) -> Tensor:
@@ -108,10 +108,10 @@ class MusicJob:
             self.listener.fail(error)
 
     def _more(self, codes: Tensor) -> None:
-        self._heard(self.listening.more(codes))
+        self._heard(self.streamer.next_chunk(codes))
 
     def _rest(self, codes: Tensor) -> None:
-        sound, scores = self.listening.rest(codes)
+        sound, scores = self.streamer.finish(codes)
         self._heard(sound)
         whole = torch.cat(self.chunks, -1)
         self.listener.finish(Waveform(whole, self.decoder.sample_rate), scores[0] if scores else None)
@@ -128,7 +128,7 @@ class MusicBatch(Generic[Waits]):
 
     def __init__(self, decoder: Any, pool: ThreadPoolExecutor) -> None:
         self.decoder, self.pool = decoder, pool
-        self.ensemble = decoder.ensemble()
+        self.code_batch = decoder.code_batch()
         self.playing: dict[Waits, MusicJob] = {}
 
     @property
@@ -140,21 +140,21 @@ class MusicBatch(Generic[Waits]):
         condition, mask = conditioning()
         request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed])
         frames = decoder.frames(request)
-        part = self.ensemble.join(request, frames, decoder.grammar(frames))
+        part = self.code_batch.add(request, frames, decoder.grammar(frames))
         try:
             self.playing[listener] = MusicJob(listener, part, decoder, self.pool)
         except BaseException:
-            self.ensemble.leave(part)
+            self.code_batch.remove(part)
             raise
 
     def leave(self, listener: Waits) -> None:
         if listener in self.playing:
-            self.ensemble.leave(self.playing.pop(listener).part)
+            self.code_batch.remove(self.playing.pop(listener).part)
 
     def step(self) -> dict[Waits, Exception]:
         """A frame of every piece; whose codes are done leaves, and is heard of when its sound is made."""
         owners = {performance.part: listener for listener, performance in self.playing.items()}
-        failed = {owners[part]: error for part, error in self.ensemble.step().items()}
+        failed = {owners[part]: error for part, error in self.code_batch.step().items()}
         for listener, performance in list(self.playing.items()):
             if listener not in failed:
                 try:
@@ -167,7 +167,7 @@ class MusicBatch(Generic[Waits]):
         return failed
 
     def attempt(self, listener: Waits) -> None:
-        self.ensemble.attempt(self.playing[listener].part)
+        self.code_batch.probe_step(self.playing[listener].part)
 
     def close(self) -> None:
         """Nothing of it goes on by itself."""

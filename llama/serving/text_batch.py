@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from llama.generation import GenerationOptions, RowState, sample_next_token
-from llama.modules.kv_cache import KVCache, concat_caches
+from llama.modules.kv_cache import KVCache
 
 if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures, MuMuModel
@@ -99,5 +99,5 @@ class TextBatch:
     def _arranged(self, lines: Sequence[TextSequence], room: int) -> KVCache:
         """A new cache of these lines; columns that none of them sees are dropped."""
         known = [place for place, line in enumerate(self._cached) if line in lines]
-        caches = ([self._cache.rows(known)] if known else []) + [self._fresh[line] for line in lines if line in self._fresh]
-        return concat_caches(caches, room)
+        caches = ([self._cache.select(known)] if known else []) + [self._fresh[line] for line in lines if line in self._fresh]
+        return KVCache.cat(caches, room)

@@ -39,7 +39,7 @@ Message = tuple[Any, ...]
 def should_use_worker(model: MuMuLLaMA) -> bool:
     """Whether a process for its music makes a model quicker: several cores, a decoder of small steps, and no accelerator."""
     decoder: Any = model.music_decoder
-    if decoder is None or not hasattr(decoder, "ensemble") or torch.device(decoder.device).type != "cpu" or cpu_count() < 2:
+    if decoder is None or not hasattr(decoder, "code_batch") or torch.device(decoder.device).type != "cpu" or cpu_count() < 2:
         return False
     weights = list(decoder.model.parameters())
     return sum(weight.numel() for weight in weights) <= SMALL_MODEL_PARAMS and all(weight.dtype == torch.float32 for weight in weights)

@@ -30,7 +30,7 @@ class AudioStreamer:
         self.skip, self.left = round(known * decoder.hop), request.samples(decoder.sample_rate)
         self.next = known + FIRST_CHUNK_SECONDS * self.rate
 
-    def due(self, complete: int) -> bool:
+    def chunk_ready(self, complete: int) -> bool:
         """Whether so many complete frames are enough for a chunk; told once."""
         if not self.streams or complete < self.next:
             return False
@@ -38,12 +38,12 @@ class AudioStreamer:
         return True
 
     @torch.inference_mode()
-    def more(self, codes: Tensor) -> Tensor:
+    def next_chunk(self, codes: Tensor) -> Tensor:
         """Codes [B, K, f] from the beginning -> the sound [B, channels, n] that became final by them; n may be 0."""
         return self._cut(self._feed(codes, last=False))
 
     @torch.inference_mode()
-    def rest(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
+    def finish(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
         """All codes [B, K, F] -> the sound that is left, and the notes of each row, if the codec has notes."""
         codec = self.codec
         sound = self._feed(codes, last=True) if self.streams else self._decode(codes)

@@ -193,7 +193,7 @@ class CodeBatch:
         self._lanes: BatchState | None = None
 
     @torch.inference_mode()
-    def join(self, request: SynthesisRequest, frames: int, grammar: Grammar | None) -> CodeSequence:
+    def add(self, request: SynthesisRequest, frames: int, grammar: Grammar | None) -> CodeSequence:
         """A new part of one row; it plays from the next step on."""
         if self._weights is None:
             self._weights = self.lay_out()
@@ -202,7 +202,7 @@ class CodeBatch:
         self.parts.append(part := CodeSequence(request, frames, own, self.delays, self.span, grammar))
         return part
 
-    def leave(self, part: CodeSequence) -> None:
+    def remove(self, part: CodeSequence) -> None:
         """Whether it is done or not; without parts nothing is held."""
         self.parts.remove(part)
         if not self.parts:
@@ -220,7 +220,7 @@ class CodeBatch:
         return self._each(lambda part: part.take(chosen[part]), self.parts)
 
     @torch.inference_mode()
-    def attempt(self, part: CodeSequence) -> None:
+    def probe_step(self, part: CodeSequence) -> None:
         """The next step of one part alone, its result thrown away: raises what that part would raise."""
         (self._lanes or BatchState.nobody(self._weights)).of([part]).next_logits()
 

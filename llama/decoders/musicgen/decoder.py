@@ -244,12 +244,12 @@ class MusicGenDecoder(nn.Module):
         codec = self.model.audio_encoder
         return codec.grammar(frames) if hasattr(codec, "grammar") else None
 
-    def ensemble(self) -> CodeBatch:
+    def code_batch(self) -> CodeBatch:
         """Pieces made together, which may join and leave between frames."""
         books = self.model.decoder.model.decoder.num_codebooks
         return CodeBatch(self._laid_out, self.span, self.top_k, [book // self.voices for book in range(books)])
 
-    def listening(self, request: SynthesisRequest) -> AudioStreamer:
+    def audio_streamer(self, request: SynthesisRequest) -> AudioStreamer:
         """What turns the codes of such a piece into sound."""
         return AudioStreamer(self, request)
 
@@ -266,13 +266,13 @@ class MusicGenDecoder(nn.Module):
     @torch.inference_mode()
     def _chunks(self, request: SynthesisRequest, known: Tensor) -> AudioGenerator:
         """Sound as its codes become final, cut to the exact length; then the notes, if there are any."""
-        codes, listening = known, AudioStreamer(self, request, known.shape[-1])
+        codes, streamer = known, AudioStreamer(self, request, known.shape[-1])
         for codes, complete in self.codes(request, known):
-            if complete < codes.shape[-1] and listening.due(complete):
-                sound = listening.more(codes[..., :complete])
+            if complete < codes.shape[-1] and streamer.chunk_ready(complete):
+                sound = streamer.next_chunk(codes[..., :complete])
                 if sound.shape[-1]:
                     yield sound
-        sound, notes = listening.rest(codes)
+        sound, notes = streamer.finish(codes)
         if sound.shape[-1]:
             yield sound
         return notes

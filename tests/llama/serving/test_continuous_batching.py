@@ -19,7 +19,7 @@ from llama.decoders.musicgen.continuous_batch import CodeSequence
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, RowState, tokenize
-from llama.modules.kv_cache import KVCache, concat_caches
+from llama.modules.kv_cache import KVCache
 from llama.serving.batch import find_failing
 from llama.serving.text_batch import CACHE_GROWTH, TextBatch, TextSequence
 
@@ -106,11 +106,11 @@ def test_together_keeps_what_each_cache_holds(published: llama.MuMuLLaMA) -> Non
         cache.length = cache.capacity
         cache.keys.fill_(number + 1)
         cache.values.fill_(-number - 1)
-    whole = concat_caches(caches, 2)
+    whole = KVCache.cat(caches, 2)
     assert (whole.length, whole.capacity, whole.start.tolist()) == (5, 7, [2, 0])
     assert whole.keys[0, :, 0, :5, 0].tolist() == [[0, 0, 1, 1, 1], [2, 2, 2, 2, 2]]
     assert bool(whole.keys[..., 5:, :].isnan().all()) and not bool(whole.values[..., :5, :].isnan().any())
-    again = whole.rows([0])
+    again = whole.select([0])
     assert (again.length, again.start.tolist()) == (3, [0]) and torch.equal(again.keys, caches[0].keys)
 
 
@@ -165,18 +165,18 @@ def alone(decoder: MusicGenDecoder, request: SynthesisRequest) -> Tensor:
 
 def in_company(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], every: int, leaving: int | None = None) -> list[np.ndarray]:
     """The codes of pieces of which another joins after so many steps; one may leave soon after it has joined."""
-    ensemble, parts, step = decoder.ensemble(), list[CodeSequence](), 0
-    while len(parts) < len(wanted) or ensemble.parts:
+    batch, parts, step = decoder.code_batch(), list[CodeSequence](), 0
+    while len(parts) < len(wanted) or batch.parts:
         if step % every == 0 and len(parts) < len(wanted):
             frames = decoder.frames(wanted[len(parts)])
-            parts.append(ensemble.join(wanted[len(parts)], frames, decoder.grammar(frames)))
-        if ensemble.parts:
-            assert not ensemble.step()
-        for part in list(ensemble.parts):
+            parts.append(batch.add(wanted[len(parts)], frames, decoder.grammar(frames)))
+        if batch.parts:
+            assert not batch.step()
+        for part in list(batch.parts):
             if part.done or (parts.index(part) == leaving and part.column == 5):
-                ensemble.leave(part)
-        if ensemble._lanes is not None:
-            assert ensemble._lanes.cache.shape[-2] <= max(part.capacity for part in parts) + COLUMNS
+                batch.remove(part)
+        if batch._lanes is not None:
+            assert batch._lanes.cache.shape[-2] <= max(part.capacity for part in parts) + COLUMNS
         step += 1
     return [part.codes for part in parts]
 
@@ -211,18 +211,18 @@ def test_notes_in_company_keep_their_grammar() -> None:
 
 def test_a_piece_that_cannot_be_written_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = tiny()
-    wanted, ensemble = requests(decoder)[:3], decoder.ensemble()
-    parts = [ensemble.join(request, decoder.frames(request), None) for request in wanted]
-    ensemble.step()
+    wanted, batch = requests(decoder)[:3], decoder.code_batch()
+    parts = [batch.add(request, decoder.frames(request), None) for request in wanted]
+    batch.step()
     bad, newest = parts[1], CodeSequence.newest
     monkeypatch.setattr(CodeSequence, "newest", lambda part: [10**6] * 4 if part is bad else newest(part))
     with pytest.raises((IndexError, RuntimeError)) as told:
-        ensemble.step()
-    assert list(find_failing(ensemble.parts, ensemble.attempt, told.value)) == [bad]
-    ensemble.leave(bad)
-    while ensemble.parts:
-        ensemble.step()
-        for part in [part for part in ensemble.parts if part.done]:
-            ensemble.leave(part)
+        batch.step()
+    assert list(find_failing(batch.parts, batch.probe_step, told.value)) == [bad]
+    batch.remove(bad)
+    while batch.parts:
+        batch.step()
+        for part in [part for part in batch.parts if part.done]:
+            batch.remove(part)
     for index in (0, 2):
         assert torch.equal(torch.from_numpy(parts[index].codes), alone(decoder, wanted[index]))

@@ -327,7 +327,7 @@ def outcome(ticket: Request) -> Reply | Exception:
 
 
 def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, AudioStreamer, "rest", MemoryError(), lambda listening, codes: listening.left == 3 * 32_000)
+    spoil(monkeypatch, AudioStreamer, "finish", MemoryError(), lambda listening, codes: listening.left == 3 * 32_000)
     with Engine(nano) as engine:
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0))
         good = engine.submit(*WISHES[0])

@@ -148,7 +148,7 @@ class Near(MusicWorkerClient):
     def _started(self) -> tuple[Any, Connection]:
         pipe, theirs = multiprocessing.Pipe()
         stage = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
-        thread = threading.Thread(target=lambda: (stage.play(), theirs.close()), daemon=True)
+        thread = threading.Thread(target=lambda: (stage.run(), theirs.close()), daemon=True)
         thread.start()
         return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
 
@@ -156,7 +156,7 @@ class Near(MusicWorkerClient):
 SPOTS = {
     "joining": (MusicBatch, "join", lambda band, listener, conditioning: listener.options.seed == 7),
     "a step": (CodeSequence, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
-    "sound": (AudioStreamer, "rest", lambda listening, codes: listening.left == 3 * 32_000),
+    "sound": (AudioStreamer, "finish", lambda listening, codes: listening.left == 3 * 32_000),
 }
 TOLD = [
     (ValueError("too much of it"), ValueError, "^too much of it$"),
