@@ -27,7 +27,7 @@ class StoredAudio:
     caller: str
     session: Session
     piece: Piece
-    until: float
+    expires_at: float
     size: int  # bytes of its sound
 
 
@@ -35,55 +35,55 @@ class AudioStore:
     """id -> piece, for the caller who got it. clock: seconds since 1970, as `expires_at` is told."""
 
     def __init__(
-        self, sessions: Sessions, clock: Callable[[], float] = time.time, most: int = MAX_PIECES, most_bytes: int = MAX_BYTES
+        self, sessions: Sessions, clock: Callable[[], float] = time.time, max_pieces: int = MAX_PIECES, max_bytes: int = MAX_BYTES
     ) -> None:
-        self._sessions, self._clock, self._most, self._most_bytes = sessions, clock, most, most_bytes
-        self._kept: dict[str, StoredAudio] = {}  # in the order they came, which is the order they go
+        self._sessions, self._clock, self._max_pieces, self._max_bytes = sessions, clock, max_pieces, max_bytes
+        self._entries: dict[str, StoredAudio] = {}  # in the order they came, which is the order they go
         self._guard = threading.Lock()
 
     def new_id(self) -> str:
         """Nobody guesses it."""
         return f"audio_{secrets.token_urlsafe(ID_BYTES)}"
 
-    def keep(self, name: str, caller: str, session: Session, piece: Piece) -> int:
+    def add(self, audio_id: str, caller: str, session: Session, piece: Piece) -> int:
         """Keeps a piece of that session; when it expires, in whole seconds since 1970."""
-        until = self._clock() + LIFETIME
+        expires_at = self._clock() + LIFETIME
         self._sessions.get(session.token)  # its hour begins now
         with self._guard:
-            self._kept[name] = StoredAudio(caller, session, piece, until, piece.sound.stat().st_size)
-            over = self._take_out()
-        self._delete(over)
-        return int(until)
+            self._entries[audio_id] = StoredAudio(caller, session, piece, expires_at, piece.sound.stat().st_size)
+            evicted = self._evict()
+        self._delete(evicted)
+        return int(expires_at)
 
-    def find(self, name: str, caller: str, where: str) -> Piece:
+    def get(self, audio_id: str, caller: str, field: str) -> Piece:
         """The piece of an id. Raises `ApiError`, the same for an id of somebody else's as for one that never was."""
         with self._guard:
-            over = self._take_out()
-            found = self._kept.get(name)
-        self._delete(over)
-        if found is None or found.caller != caller or self._sessions.get(found.session.token) is None:
-            raise ApiError(f"{where} is no piece of yours, or its hour is over; send the sound itself as input_audio.", status=404,
-                           param=where, code="audio_not_found")
-        return found.piece
+            evicted = self._evict()
+            entry = self._entries.get(audio_id)
+        self._delete(evicted)
+        if entry is None or entry.caller != caller or self._sessions.get(entry.session.token) is None:
+            raise ApiError(f"{field} is no piece of yours, or its hour is over; send the sound itself as input_audio.", status=404,
+                           param=field, code="audio_not_found")
+        return entry.piece
 
-    def sounds(self, session: Session) -> set[Path]:
+    def files(self, session: Session) -> set[Path]:
         """The files of that session's kept pieces."""
         with self._guard:
-            return {kept.piece.sound for kept in self._kept.values() if kept.session == session}
+            return {entry.piece.sound for entry in self._entries.values() if entry.session == session}
 
-    def _take_out(self) -> list[StoredAudio]:
+    def _evict(self) -> list[StoredAudio]:
         """Those whose time is over, and the oldest of too many."""
-        over = []
-        held = sum(kept.size for kept in self._kept.values())
-        for name, kept in list(self._kept.items()):
-            if kept.until > self._clock() and len(self._kept) <= self._most and held <= self._most_bytes:
+        evicted = []
+        total_bytes = sum(entry.size for entry in self._entries.values())
+        for audio_id, entry in list(self._entries.items()):
+            if entry.expires_at > self._clock() and len(self._entries) <= self._max_pieces and total_bytes <= self._max_bytes:
                 break
-            over.append(self._kept.pop(name))
-            held -= kept.size
-        return over
+            evicted.append(self._entries.pop(audio_id))
+            total_bytes -= entry.size
+        return evicted
 
-    def _delete(self, over: list[StoredAudio]) -> None:
-        for kept in over:
-            kept.piece.sound.unlink(missing_ok=True)
-            if not self.sounds(kept.session):
-                self._sessions.close(kept.session.token)
+    def _delete(self, evicted: list[StoredAudio]) -> None:
+        for entry in evicted:
+            entry.piece.sound.unlink(missing_ok=True)
+            if not self.files(entry.session):
+                self._sessions.close(entry.session.token)

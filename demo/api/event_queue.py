@@ -11,72 +11,72 @@ from starlette.requests import Request
 
 from demo.service.errors import user_errors
 from demo.service.request import SubmittedRequest
-from demo.service.take_events import TakeEvent, follow
+from demo.service.take_events import TakeEvent, add_listeners
 
 
 class EventQueue:
     """The events of all takes in the order they come. Made and used in the server's event loop."""
 
-    def __init__(self, asked: SubmittedRequest) -> None:
-        self._asked = asked
-        self._box: asyncio.Queue[TakeEvent | None] = asyncio.Queue()  # None: the client has left
-        self._open = len(asked.tickets)
-        self._next: TakeEvent | None = None  # heard already, by `wait`
-        self.gone = False  # the client
-        follow(asked.tickets, partial(_post, asyncio.get_running_loop(), self._box))
+    def __init__(self, submitted: SubmittedRequest) -> None:
+        self._submitted = submitted
+        self._queue: asyncio.Queue[TakeEvent | None] = asyncio.Queue()  # None: the client has left
+        self._running_takes = len(submitted.requests)
+        self._buffered: TakeEvent | None = None  # heard already, by `wait`
+        self.disconnected = False  # the client
+        add_listeners(submitted.requests, partial(_put_threadsafe, asyncio.get_running_loop(), self._queue))
 
     async def next(self) -> TakeEvent | None:
         """The next event; None after the last one and when the client has left. Raises `Refused` for a take that failed."""
-        found, self._next = self._next, None
-        while found is None and self._open and not self.gone:
-            found = self._taken(await self._box.get())
-        return found
+        event, self._buffered = self._buffered, None
+        while event is None and self._running_takes and not self.disconnected:
+            event = self._process(await self._queue.get())
+        return event
 
     async def wait(self, seconds: float) -> bool:
         """Whether there is something for `next` within so many seconds, be it the end."""
         try:
             async with asyncio.timeout(seconds):
-                self._next = await self.next()
+                self._buffered = await self.next()
         except TimeoutError:
             return False
         return True
 
-    def _taken(self, heard: TakeEvent | None) -> TakeEvent | None:
-        if heard is None:
-            self.gone = True
-        elif isinstance(heard.event, Exception):
-            with user_errors(self._asked.names):
-                raise heard.event
-        elif heard.event is None:
-            self._open -= 1
+    def _process(self, take_event: TakeEvent | None) -> TakeEvent | None:
+        if take_event is None:
+            self.disconnected = True
+        elif isinstance(take_event.event, Exception):
+            with user_errors(self._submitted.names):
+                raise take_event.event
+        elif take_event.event is None:
+            self._running_takes -= 1
         else:
-            return heard
+            return take_event
         return None
 
     def close(self) -> None:
         """Stops the work; what has ended stays as it is."""
-        self._asked.cancel()
+        self._submitted.cancel()
 
     @asynccontextmanager
-    async def left_with(self, request: Request) -> AsyncIterator[None]:
+    async def cancel_on_disconnect(self, request: Request) -> AsyncIterator[None]:
         """Inside, the work is stopped as soon as the client of `request` is gone."""
 
         async def watch() -> None:
             while (await request.receive())["type"] != "http.disconnect":
                 continue
             self.close()
-            self._box.put_nowait(None)
+            self._queue.put_nowait(None)
 
-        watching = asyncio.create_task(watch())
+        watcher = asyncio.create_task(watch())
         try:
             yield
         finally:
-            watching.cancel()
+            watcher.cancel()
 
 
-def _post(loop: asyncio.AbstractEventLoop, box: asyncio.Queue[TakeEvent | None], heard: TakeEvent) -> None:
+def _put_threadsafe(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[TakeEvent | None], take_event: TakeEvent) -> None:
     try:
-        loop.call_soon_threadsafe(box.put_nowait, heard)
+        loop.call_soon_threadsafe(queue.put_nowait, take_event)
     except RuntimeError:
         if not loop.is_closed():  # a server that has stopped listens to nothing
             raise

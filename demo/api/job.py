@@ -1,4 +1,4 @@
-"""One request to the API: its messages become a conversation, its music is kept under an id, its end leaves no file."""
+"""One request to the API: its messages become a conversation, its music is kept_files under an id, its end leaves no file."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from llama.dialogue import Reply
 
 Json = dict[str, Any]
-KINDS = {"audio": "a recording", "image": "a picture", "video": "a clip"}
-Said = tuple[Message, tuple["Upload", ...]]
+KIND_NAMES = {"audio": "a recording", "image": "a picture", "video": "a clip"}
+UserMessage = tuple[Message, tuple["Upload", ...]]
 
 
 @dataclass
 class ChatJob:
     """A request that the engine has taken. prompt: its tokens; created: seconds since 1970; replies: of finished takes."""
 
-    wanted: ChatRequest
+    chat_request: ChatRequest
     caller: str
     session: Session
-    asked: SubmittedRequest
-    prompt: int
+    submitted: SubmittedRequest
+    prompt_tokens: int
     created: int
     name: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_urlsafe(18)}")
     replies: dict[int, Reply] = field(default_factory=dict)
 
     def answers(self) -> list[Reply]:
         """The replies of all takes, in order. Raises `UserFacingError` where one was never made."""
-        if len(self.replies) < len(self.asked.tickets):
+        if len(self.replies) < len(self.submitted.requests):
             raise UserFacingError(STOPPED, "server")
         return [self.replies[take] for take in sorted(self.replies)]
 
@@ -50,95 +50,97 @@ class ChatJob:
 class ChatHandler:
     """Begins and ends the jobs. Its methods read and write files: call them from a thread that may wait."""
 
-    def __init__(self, work: ChatService, clock: Callable[[], float] = time.time) -> None:
-        self._work, self._clock = work, clock
-        self._pieces = AudioStore(work.sessions, clock)
+    def __init__(self, service: ChatService, clock: Callable[[], float] = time.time) -> None:
+        self._service, self._clock = service, clock
+        self._store = AudioStore(service.sessions, clock)
 
-    def begin(self, wanted: ChatRequest, caller: str, payer: str) -> ChatJob:
+    def begin(self, chat_request: ChatRequest, caller: str, client_address: str) -> ChatJob:
         """Raises `ApiError` or `UserFacingError`, and leaves nothing behind then. caller, payer: as `ChatService.begin` has them."""
-        session = self._work.sessions.open()
+        session = self._service.sessions.open()
         try:
-            *before, (last, files) = [(message, self._uploads(session, message)) for message in wanted.messages]
-            system = "\n".join(message.text for message in wanted.messages if message.role == "system")
-            known = self._conversation(before, caller)
-            asked = self._work.begin(
-                session, known, last.text, files, wanted.settings, system=system, caller=caller, payer=payer
+            *earlier, (last_message, files) = [(message, self._uploads(session, message)) for message in chat_request.messages]
+            system = "\n".join(message.text for message in chat_request.messages if message.role == "system")
+            conversation = self._conversation(earlier, caller)
+            submitted = self._service.begin(
+                session, conversation, last_message.text, files, chat_request.settings,
+                system=system, caller=caller, client_address=client_address,
             )
             try:
-                return ChatJob(wanted, caller, session, asked, self._work.prompt_tokens(asked), int(self._clock()))
+                return ChatJob(chat_request, caller, session, submitted, self._service.prompt_tokens(submitted), int(self._clock()))
             except BaseException:
-                asked.cancel()
+                submitted.cancel()
                 raise
         except BaseException:
-            self._work.sessions.close(session.token)
+            self._service.sessions.close(session.token)
             raise
 
     def _uploads(self, session: Session, message: Message) -> tuple[Upload, ...]:
         uploads = []
         for medium in message.media:
             try:
-                upload = self._work.receive(session, medium.content)
+                upload = self._service.receive(session, medium.content)
             except UserFacingError as error:
                 raise as_api_error(error, medium.where) from error
             if upload.kind != medium.kind:
-                sentence = f"{medium.where} holds {KINDS[upload.kind]}, not {KINDS[medium.kind]}; send it as what it is."
+                sentence = f"{medium.where} holds {KIND_NAMES[upload.kind]}, not {KIND_NAMES[medium.kind]}; send it as what it is."
                 raise ApiError(sentence, param=medium.where)
             uploads.append(upload)
         return tuple(uploads)
 
-    def _conversation(self, before: Sequence[Said], caller: str) -> Conversation:
+    def _conversation(self, earlier: Sequence[UserMessage], caller: str) -> Conversation:
         """What the earlier messages say: each of the user's with the answer that follows it."""
-        conversation, said = Conversation(), None
-        for index, (message, uploads) in enumerate(before):
+        conversation, user_message = Conversation(), None
+        for index, (message, uploads) in enumerate(earlier):
             if message.role == "user":
-                conversation = conversation if said is None else conversation.with_(Exchange(*said))
-                said = message.text, uploads
+                conversation = conversation if user_message is None else conversation.add_exchange(Exchange(*user_message))
+                user_message = message.text, uploads
             elif message.role == "assistant":
-                pieces = self._earlier(message, caller, f"messages[{index}].audio.id")
-                conversation, said = conversation.with_(Exchange(*(said or ("", ())), message.text, pieces)), None
-        return conversation if said is None else conversation.with_(Exchange(*said))
+                pieces = self._earlier_pieces(message, caller, f"messages[{index}].audio.id")
+                conversation, user_message = conversation.add_exchange(Exchange(*(user_message or ("", ())), message.text, pieces)), None
+        return conversation if user_message is None else conversation.add_exchange(Exchange(*user_message))
 
-    def _earlier(self, message: Message, caller: str, where: str) -> tuple[Piece, ...]:
-        return () if message.audio is None else (self._pieces.find(message.audio, caller, where),)
+    def _earlier_pieces(self, message: Message, caller: str, field: str) -> tuple[Piece, ...]:
+        return () if message.audio is None else (self._store.get(message.audio, caller, field),)
 
     def completion(self, job: ChatJob, envelope: Json) -> Json:
         """The whole answer."""
-        with user_errors(job.asked.names):
-            choices = [api_reply.choice(take, reply, job.asked.options[take].seed, self._audio(job, take, reply))
+        with user_errors(job.submitted.names):
+            choices = [api_reply.choice(take, reply, job.submitted.options[take].seed, self._audio(job, take, reply))
                        for take, reply in enumerate(job.answers())]
         return {**envelope, "choices": choices, "usage": self.usage(job)}
 
     def _audio(self, job: ChatJob, take: int, reply: Reply) -> Json | None:
-        kind = job.wanted.sound
-        if reply.music is None or kind is None:
+        audio_format = job.chat_request.audio_format
+        if reply.music is None or audio_format is None:
             return None
-        name = self._pieces.new_id()
-        data = api_reply.encoded(reply.music, kind, job.session.folder, name)
-        return {"id": name, "data": data, **self.keep(job, take, reply, name), **api_reply.sound_facts(reply.music, kind)}
+        audio_id = self._store.new_id()
+        data = api_reply.encode_audio(reply.music, audio_format, job.session.folder, audio_id)
+        fields = api_reply.audio_format_fields(reply.music, audio_format)
+        return {"id": audio_id, "data": data, **self.keep(job, take, reply, audio_id), **fields}
 
     def new_id(self) -> str:
-        """For a piece that is to be kept when it is whole."""
-        return self._pieces.new_id()
+        """For a piece that is to be kept_files when it is whole."""
+        return self._store.new_id()
 
-    def keep(self, job: ChatJob, take: int, reply: Reply, name: str) -> Json:
+    def keep(self, job: ChatJob, take: int, reply: Reply, audio_id: str) -> Json:
         """Keeps the piece under that id; what is told of it beside its sound."""
-        seed, music = job.asked.options[take].seed, reply.music
-        sound = write(music, None, job.session.folder, f"{name}-kept", ("wav",), title=job.asked.said, seed=seed)["wav"]
+        seed, music = job.submitted.options[take].seed, reply.music
+        sound = write(music, None, job.session.folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
         piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
-        until = self._pieces.keep(name, job.caller, job.session, piece)
-        facts: Json = {"expires_at": until, "transcript": reply.text, "seconds": music.seconds}
-        return {**facts, "score": api_reply.notes(reply.score, music.seconds)} if job.wanted.score else facts
+        expires_at = self._store.add(audio_id, job.caller, job.session, piece)
+        fields: Json = {"expires_at": expires_at, "transcript": reply.text, "seconds": music.seconds}
+        return {**fields, "score": api_reply.midi_base64(reply.score, music.seconds)} if job.chat_request.score else fields
 
     def usage(self, job: ChatJob) -> Json:
         """The tokens that were read and written."""
-        return api_reply.usage(job.prompt, job.answers(), self._work.audio_tokens)
+        return api_reply.usage(job.prompt_tokens, job.answers(), self._service.audio_tokens)
 
     def end(self, job: ChatJob) -> None:
-        """Deletes what nobody can ask for any more: all but the pieces that are kept."""
-        kept = self._pieces.sounds(job.session)
-        if not kept:
-            self._work.sessions.close(job.session.token)
+        """Deletes what nobody can ask for any more: all but the pieces that are kept_files."""
+        kept_files = self._store.files(job.session)
+        if not kept_files:
+            self._service.sessions.close(job.session.token)
             return
         for file in job.session.folder.iterdir():
-            if file not in kept:
+            if file not in kept_files:
                 file.unlink(missing_ok=True)

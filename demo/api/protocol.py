@@ -11,16 +11,16 @@ from demo.service.request import Settings
 Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
 
-INVALID, SERVER, LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
+INVALID_REQUEST, SERVER_ERROR_TYPE, RATE_LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
 STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `UserFacingError`
-SETTINGS = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
+SETTING_NAMES = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
 
 
 class ApiError(Exception):
     """What a client is told instead of an answer: `status` and {"error": {message, type, param, code}}."""
 
     def __init__(
-        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None, kind: str = INVALID,
+        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None, kind: str = INVALID_REQUEST,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -32,12 +32,12 @@ class ApiError(Exception):
 
 def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
     """A refused request; the setting that its sentence begins with is the `param`."""
-    if error.fault == "busy":
-        return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=LIMITED, headers={"Retry-After": "5"})
-    if error.fault == "server":
-        return ApiError(str(error), status=500, kind=SERVER)
+    if error.category == "busy":
+        return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=RATE_LIMITED, headers={"Retry-After": "5"})
+    if error.category == "server":
+        return ApiError(str(error), status=500, kind=SERVER_ERROR_TYPE)
     named = str(error).split(" ", 1)[0]
-    return ApiError(str(error), param=named if named in SETTINGS else param)
+    return ApiError(str(error), param=named if named in SETTING_NAMES else param)
 
 
 def unknown_model(name: str, known: str) -> ApiError:
@@ -71,8 +71,8 @@ class ChatRequest:
 
     messages: tuple[Message, ...]
     settings: Settings
-    sound: AudioFormat | None = None
+    audio_format: AudioFormat | None = None
     score: bool = False
     stream: bool = False
-    usage: bool = False
+    include_usage: bool = False
     user: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.api.pcm import RATE, Samples, pcm16
+from demo.api.pcm import PCM16_RATE, Pcm16Stream, pcm16
 from demo.api.protocol import AudioFormat
 from demo.service.audio_files import pcm, wav_header, write
 from llama.media.midi import to_midi
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 Json = dict[str, Any]
-FINISH = {"stop": "stop", "music": "stop", "length": "length"}  # of a Reply -> as clients know it
-END = b"data: [DONE]\n\n"
-ALIVE = b": still at work\n\n"  # a comment, so that nothing between here and the client takes silence for the end
+FINISH_REASONS = {"stop": "stop", "music": "stop", "length": "length"}  # of a Reply -> as clients know it
+DONE_EVENT = b"data: [DONE]\n\n"
+KEEPALIVE_COMMENT = b": still at work\n\n"  # a comment, so that nothing between here and the client takes silence for the end
 
 
 def envelope(name: str, created: int, model: str, *, chunk: bool) -> Json:
     """What all parts of one answer say of it."""
-    kind = "chat.completion.chunk" if chunk else "chat.completion"
-    return {"id": name, "object": kind, "created": created, "model": model, "system_fingerprint": None}
+    object_type = "chat.completion.chunk" if chunk else "chat.completion"
+    return {"id": name, "object": object_type, "created": created, "model": model, "system_fingerprint": None}
 
 
 def choice(index: int, reply: Reply, seed: int, audio: Json | None) -> Json:
@@ -35,7 +35,7 @@ def choice(index: int, reply: Reply, seed: int, audio: Json | None) -> Json:
     message: Json = {"role": "assistant", "content": reply.text, "refusal": None}
     if audio is not None:
         message["audio"] = audio
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH[reply.finish], "seed": seed}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[reply.finish], "seed": seed}
 
 
 def delta(index: int, part: Json, finish: str | None = None) -> Json:
@@ -43,63 +43,63 @@ def delta(index: int, part: Json, finish: str | None = None) -> Json:
     return {"index": index, "delta": part, "logprobs": None, "finish_reason": finish}
 
 
-def sound_facts(music: Waveform, kind: AudioFormat) -> Json:
+def audio_format_fields(music: Waveform, audio_format: AudioFormat) -> Json:
     """What a player of bare samples must know."""
-    if kind == "pcm16":
-        return {"sample_rate": RATE, "channels": 1}
+    if audio_format == "pcm16":
+        return {"sample_rate": PCM16_RATE, "channels": 1}
     return {"sample_rate": music.sample_rate, "channels": len(music.samples)}
 
 
-def usage(prompt: int, replies: Sequence[Reply], audio_tokens: Sequence[int]) -> Json:
+def usage(prompt_tokens: int, replies: Sequence[Reply], audio_tokens: Sequence[int]) -> Json:
     """Tokens that were read, once, and written, by all takes."""
-    written = sum(len(reply.tokens) for reply in replies)
-    music = sum(token in audio_tokens for reply in replies for token in reply.tokens)
-    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written,
-            "completion_tokens_details": {"audio_tokens": music, "text_tokens": written - music}}
+    completion_tokens = sum(len(reply.tokens) for reply in replies)
+    music_tokens = sum(token in audio_tokens for reply in replies for token in reply.tokens)
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens,
+            "completion_tokens_details": {"audio_tokens": music_tokens, "text_tokens": completion_tokens - music_tokens}}
 
 
-def encoded(music: Waveform, kind: AudioFormat, folder: Path, stem: str) -> str:
+def encode_audio(music: Waveform, audio_format: AudioFormat, folder: Path, stem: str) -> str:
     """The piece as a file of that kind, in base64."""
-    if kind == "pcm16":
-        return in_base64(pcm16(music))
-    if kind == "wav":  # as it is streamed: the header, then the samples
-        return in_base64(wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music))
-    file = write(music, None, folder, stem, (kind,))[kind]
+    if audio_format == "pcm16":
+        return to_base64(pcm16(music))
+    if audio_format == "wav":  # as it is streamed: the header, then the samples
+        return to_base64(wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music))
+    file = write(music, None, folder, stem, (audio_format,))[audio_format]
     try:
-        return in_base64(file.read_bytes())
+        return to_base64(file.read_bytes())
     finally:
         file.unlink()
 
 
-class Parts:
+class AudioChunkEncoder:
     """The sound of one take as it streams, as wav or pcm16. seconds: how long it will be."""
 
-    def __init__(self, kind: AudioFormat, seconds: float) -> None:
-        self._samples = Samples() if kind == "pcm16" else None
-        self._seconds, self._begun = seconds, False
+    def __init__(self, audio_format: AudioFormat, seconds: float) -> None:
+        self._samples = Pcm16Stream() if audio_format == "pcm16" else None
+        self._seconds, self._started = seconds, False
 
     def add(self, music: Waveform) -> str:
         """The next bytes in base64; there may be none yet."""
         if self._samples is not None:
-            return in_base64(self._samples.add(music))
-        head = b"" if self._begun else wav_header(self._seconds, music.sample_rate, len(music.samples))
-        self._begun = True
-        return in_base64(head + pcm(music))
+            return to_base64(self._samples.add(music))
+        header = b"" if self._started else wav_header(self._seconds, music.sample_rate, len(music.samples))
+        self._started = True
+        return to_base64(header + pcm(music))
 
     def end(self) -> str:
         """The last of them."""
-        return in_base64(self._samples.end() if self._samples is not None else b"")
+        return to_base64(self._samples.end() if self._samples is not None else b"")
 
 
-def notes(score: Score | None, seconds: float) -> str | None:
+def midi_base64(score: Score | None, seconds: float) -> str | None:
     """The notes as a MIDI file in base64; None where the decoder has none."""
-    return None if score is None else in_base64(to_midi(score, seconds))
+    return None if score is None else to_base64(to_midi(score, seconds))
 
 
-def in_base64(content: bytes) -> str:
+def to_base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def event(value: Json) -> bytes:
+def sse_event(value: Json) -> bytes:
     """One server-sent event."""
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"

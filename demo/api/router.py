@@ -22,10 +22,10 @@ from starlette.requests import ClientDisconnect
 
 from demo.api import request_parser as api_request
 from demo.api import response as api_reply
-from demo.api.access import BodyMemoryBudget, authentication, body
+from demo.api.access import BodyMemoryBudget, authentication, read_body
 from demo.api.event_queue import EventQueue
 from demo.api.job import ChatHandler, ChatJob
-from demo.api.protocol import SERVER, ApiError, as_api_error, unknown_model
+from demo.api.protocol import SERVER_ERROR_TYPE, ApiError, as_api_error, unknown_model
 from demo.api.sse import ChunkStream, ClosingResponse
 from demo.service.caller import caller, client_address
 from demo.service.errors import SERVER_ERROR, UserFacingError
@@ -41,7 +41,7 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def build_router(
-    work: ChatService, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
+    service: ChatService, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
     clock: Callable[[], float] = time.time, dependencies: Sequence[Callable[..., Any]] = (),
 ) -> APIRouter:
     """The routes under /v1.
@@ -50,36 +50,36 @@ def build_router(
     the largest files in base64). clock: seconds since 1970. dependencies: what each request has to pass as well, such as
     a lock that the page has too. Raises ValueError for an `auth` without a colon.
     """
-    api = Api(ChatHandler(work, clock), model, limit or work.limits.bytes * 4 // 3 + MAX_JSON_BYTES, int(clock()))
-    locks = [Depends(each) for each in (authentication(auth), *dependencies)]
-    router = APIRouter(prefix="/v1", route_class=Route, dependencies=locks)
+    api = ApiEndpoints(ChatHandler(service, clock), model, limit or service.limits.bytes * 4 // 3 + MAX_JSON_BYTES, int(clock()))
+    access_checks = [Depends(each) for each in (authentication(auth), *dependencies)]
+    router = APIRouter(prefix="/v1", route_class=ApiRoute, dependencies=access_checks)
     add = router.add_api_route
     add("/chat/completions", api.chat, methods=["POST"], response_model=None)
-    add("/models", api.models, methods=["GET", "HEAD"])
-    add("/models/{name:path}", api.one_model, methods=["GET", "HEAD"])
-    add("/{rest:path}", api.nothing, methods=METHODS, include_in_schema=False, response_model=None)
+    add("/models", api.list_models, methods=["GET", "HEAD"])
+    add("/models/{name:path}", api.model_info, methods=["GET", "HEAD"])
+    add("/{path:path}", api.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
     return router
 
 
-class Route(APIRoute):
+class ApiRoute(APIRoute):
     """Errors in the form that clients read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
-        async def told(request: Request) -> Response:
+        async def handle_errors(request: Request) -> Response:
             try:
                 return await handler(request)
             except ClientDisconnect:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             except Exception as error:
-                refused = _log_mistake(error)
-                return JSONResponse(refused.body(), refused.status, headers=refused.headers)
+                api_error = to_api_error(error)
+                return JSONResponse(api_error.body(), api_error.status, headers=api_error.headers)
 
-        return told
+        return handle_errors
 
 
-def _log_mistake(error: Exception) -> ApiError:
+def to_api_error(error: Exception) -> ApiError:
     """What a client is told of an error; a fault of the program is logged."""
     if isinstance(error, ApiError):
         return error
@@ -89,77 +89,77 @@ def _log_mistake(error: Exception) -> ApiError:
         code = "invalid_api_key" if error.status_code == 401 else None
         return ApiError(str(error.detail), status=error.status_code, code=code, headers=dict(error.headers or {}))
     logging.error("a request to the API failed", exc_info=error)
-    return ApiError(SERVER_ERROR, status=500, kind=SERVER)
+    return ApiError(SERVER_ERROR, status=500, kind=SERVER_ERROR_TYPE)
 
 
-class Api:
+class ApiEndpoints:
     """What the routes do. limit: bytes of a request; started: seconds since 1970."""
 
-    def __init__(self, desk: ChatHandler, model: str, limit: int, started: int) -> None:
-        self._desk, self._model, self._limit, self._hall = desk, model, limit, BodyMemoryBudget(MAX_PENDING_BODIES * limit)
-        self._about = {"id": model, "object": "model", "created": started, "owned_by": "mumu-llama"}
+    def __init__(self, handler: ChatHandler, model: str, limit: int, created: int) -> None:
+        self._handler, self._model, self._limit, self._body_budget = handler, model, limit, BodyMemoryBudget(MAX_PENDING_BODIES * limit)
+        self._model_info = {"id": model, "object": "model", "created": created, "owned_by": "mumu-llama"}
 
-    async def models(self) -> Json:
+    async def list_models(self) -> Json:
         """The one model."""
-        return {"object": "list", "data": [self._about]}
+        return {"object": "list", "data": [self._model_info]}
 
-    async def one_model(self, name: str) -> Json:
+    async def model_info(self, name: str) -> Json:
         """The model of that name."""
         if name != self._model:
             raise unknown_model(name, self._model)
-        return self._about
+        return self._model_info
 
-    async def nothing(self, request: Request) -> None:
+    async def unknown_route(self, request: Request) -> None:
         """Whatever else a client may look for."""
-        asked = f"{request.method} {request.url.path[:200]}"
-        raise ApiError(f"There is no {asked} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
+        route = f"{request.method} {request.url.path[:200]}"
+        raise ApiError(f"There is no {route} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
 
     async def chat(self, request: Request) -> Response:
         """The answer to the last message, whole or as a stream."""
-        job = await self._begun(request)
+        job = await self._begin(request)
         try:
-            hearing = EventQueue(job.asked)
-            if job.wanted.stream:
-                return await self._stream(job, hearing, request)
-            response = await self._whole(job, hearing, request)
+            event_queue = EventQueue(job.submitted)
+            if job.chat_request.stream:
+                return await self._stream(job, event_queue, request)
+            response = await self._respond(job, event_queue, request)
         except BaseException:
             await self._end(job)
             raise
         await self._end(job)
         return response
 
-    async def _begun(self, request: Request) -> ChatJob:
-        with self._hall.place() as take:
-            content = await body(request, self._limit, take)
-            wanted = await run_in_threadpool(api_request.parse_request, content, self._model)
+    async def _begin(self, request: Request) -> ChatJob:
+        with self._body_budget.reserve() as acquire:
+            content = await read_body(request, self._limit, acquire)
+            chat_request = await run_in_threadpool(api_request.parse_request, content, self._model)
             del content  # its files are in `wanted`
-            return await run_in_threadpool(self._desk.begin, wanted, caller(request, wanted.user), client_address(request))
+            return await run_in_threadpool(self._handler.begin, chat_request, caller(request, chat_request.user), client_address(request))
 
-    async def _whole(self, job: ChatJob, hearing: EventQueue, request: Request) -> Response:
-        async with hearing.left_with(request):
-            while (heard := await hearing.next()) is not None:
-                if isinstance(heard.event, Done):
-                    job.replies[heard.take] = heard.event.reply
-        if hearing.gone:
+    async def _respond(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
+        async with event_queue.cancel_on_disconnect(request):
+            while (take_event := await event_queue.next()) is not None:
+                if isinstance(take_event.event, Done):
+                    job.replies[take_event.take] = take_event.event.reply
+        if event_queue.disconnected:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        return JSONResponse(await run_in_threadpool(self._desk.completion, job, self._envelope(job)))
+        return JSONResponse(await run_in_threadpool(self._handler.completion, job, self._envelope(job)))
 
-    async def _stream(self, job: ChatJob, hearing: EventQueue, request: Request) -> Response:
-        async with hearing.left_with(request):
-            await hearing.wait(FIRST_EVENT_TIMEOUT)  # an error that comes at once is raised here, before a status is sent
-        return ClosingResponse(self._lines(job, hearing), lambda: self._end(job))
+    async def _stream(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
+        async with event_queue.cancel_on_disconnect(request):
+            await event_queue.wait(FIRST_EVENT_TIMEOUT)  # an error that comes at once is raised here, before a status is sent
+        return ClosingResponse(self._lines(job, event_queue), lambda: self._end(job))
 
-    async def _lines(self, job: ChatJob, hearing: EventQueue) -> AsyncIterator[bytes]:
+    async def _lines(self, job: ChatJob, event_queue: EventQueue) -> AsyncIterator[bytes]:
         try:
-            async for line in ChunkStream(self._desk, job, hearing, self._envelope(job)).lines():
+            async for line in ChunkStream(self._handler, job, event_queue, self._envelope(job)).lines():
                 yield line
         except Exception as error:  # too late for a status: told as the last event
-            yield api_reply.event(_log_mistake(error).body())
+            yield api_reply.sse_event(to_api_error(error).body())
 
     def _envelope(self, job: ChatJob) -> Json:
-        return api_reply.envelope(job.name, job.created, self._model, chunk=job.wanted.stream)
+        return api_reply.envelope(job.name, job.created, self._model, chunk=job.chat_request.stream)
 
     async def _end(self, job: ChatJob) -> None:
         """The files are deleted in a thread, for others' streams go on meanwhile, and to their end, should this one be cancelled."""
-        job.asked.cancel()
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._desk.end, job))
+        job.submitted.cancel()
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._handler.end, job))

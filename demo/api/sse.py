@@ -39,52 +39,53 @@ class ClosingResponse(StreamingResponse):
 class ChunkStream:
     """The events of one job. head: what every chunk says of the answer."""
 
-    def __init__(self, desk: ChatHandler, job: ChatJob, hearing: EventQueue, head: Json) -> None:
-        self._desk, self._job, self._hearing = desk, job, hearing
-        self._head = {**head, "usage": None} if job.wanted.usage else head
-        self._names: dict[int, str] = {}  # take -> the id of its piece, once its sound has begun
-        self._parts: dict[int, api_reply.Parts] = {}
+    def __init__(self, handler: ChatHandler, job: ChatJob, event_queue: EventQueue, envelope: Json) -> None:
+        self._handler, self._job, self._event_queue = handler, job, event_queue
+        self._envelope = {**envelope, "usage": None} if job.chat_request.include_usage else envelope
+        self._audio_ids: dict[int, str] = {}  # take -> the id of its piece, once its sound has begun
+        self._encoders: dict[int, api_reply.AudioChunkEncoder] = {}
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Until all takes are done. Raises `Refused`."""
-        for take in range(len(self._job.asked.tickets)):
+        for take in range(len(self._job.submitted.requests)):
             yield self._line(take, {"role": "assistant", "content": ""})
         while True:
-            if not await self._hearing.wait(KEEPALIVE_SECONDS):
-                yield api_reply.ALIVE
+            if not await self._event_queue.wait(KEEPALIVE_SECONDS):
+                yield api_reply.KEEPALIVE_COMMENT
                 continue
-            heard = await self._hearing.next()
-            if heard is None:
+            take_event = await self._event_queue.next()
+            if take_event is None:
                 break
-            if isinstance(heard.event, TextDelta):
-                yield self._line(heard.take, {"content": heard.event.text})
-            elif isinstance(heard.event, MusicChunk):
-                yield self._line(heard.take, {"audio": self._sound(heard.take, heard.event.music)})
-            elif isinstance(heard.event, Done):
-                for line in await run_in_threadpool(self._done, heard.take, heard.event.reply):
+            if isinstance(take_event.event, TextDelta):
+                yield self._line(take_event.take, {"content": take_event.event.text})
+            elif isinstance(take_event.event, MusicChunk):
+                yield self._line(take_event.take, {"audio": self._audio_fields(take_event.take, take_event.event.music)})
+            elif isinstance(take_event.event, Done):
+                for line in await run_in_threadpool(self._finish_take, take_event.take, take_event.event.reply):
                     yield line
         answers = self._job.answers()
-        if self._job.wanted.usage and answers:
-            yield api_reply.event({**self._head, "choices": [], "usage": self._desk.usage(self._job)})
-        yield api_reply.END
+        if self._job.chat_request.include_usage and answers:
+            yield api_reply.sse_event({**self._envelope, "choices": [], "usage": self._handler.usage(self._job)})
+        yield api_reply.DONE_EVENT
 
-    def _line(self, take: int, part: Json, finish: str | None = None) -> bytes:
-        return api_reply.event({**self._head, "choices": [api_reply.delta(take, part, finish)]})
+    def _line(self, take: int, fields: Json, finish_reason: str | None = None) -> bytes:
+        return api_reply.sse_event({**self._envelope, "choices": [api_reply.delta(take, fields, finish_reason)]})
 
-    def _sound(self, take: int, music: Waveform) -> Json:
+    def _audio_fields(self, take: int, music: Waveform) -> Json:
         """The next samples; with the first of them what a player must know."""
-        kind = self._job.wanted.sound or "wav"
-        if take in self._names:
-            return {"data": self._parts[take].add(music)}
-        self._names[take] = self._desk.new_id()
-        self._parts[take] = api_reply.Parts(kind, self._job.asked.options[take].seconds)
-        return {"id": self._names[take], "data": self._parts[take].add(music), **api_reply.sound_facts(music, kind)}
+        audio_format = self._job.chat_request.audio_format or "wav"
+        if take in self._audio_ids:
+            return {"data": self._encoders[take].add(music)}
+        self._audio_ids[take] = self._handler.new_id()
+        self._encoders[take] = api_reply.AudioChunkEncoder(audio_format, self._job.submitted.options[take].seconds)
+        data = self._encoders[take].add(music)
+        return {"id": self._audio_ids[take], "data": data, **api_reply.audio_format_fields(music, audio_format)}
 
-    def _done(self, take: int, reply: Reply) -> list[bytes]:
+    def _finish_take(self, take: int, reply: Reply) -> list[bytes]:
         self._job.replies[take] = reply
-        last = [self._line(take, {}, api_reply.FINISH[reply.finish])]
-        if take not in self._names:
-            return last
-        with user_errors(self._job.asked.names):
-            facts = self._desk.keep(self._job, take, reply, self._names[take])
-        return [self._line(take, {"audio": {"data": self._parts[take].end(), **facts}}), *last]
+        final_lines = [self._line(take, {}, api_reply.FINISH_REASONS[reply.finish])]
+        if take not in self._audio_ids:
+            return final_lines
+        with user_errors(self._job.submitted.names):
+            audio_fields = self._handler.keep(self._job, take, reply, self._audio_ids[take])
+        return [self._line(take, {"audio": {"data": self._encoders[take].end(), **audio_fields}}), *final_lines]

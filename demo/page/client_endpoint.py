@@ -29,11 +29,12 @@ def respond(
             raise ValueError(EMPTY_REQUEST)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
         updates = page.work.answer(
-            session, Conversation(), (text or "").strip(), page.uploaded(given), settings, caller=_caller(), payer=page_client_address()
+            session, Conversation(), (text or "").strip(), page.uploaded(given), settings,
+            caller=_caller(), client_address=page_client_address(),
         )
         try:
             for update in updates:
-                yield _files(update) if update.conversation is not None else (update.words, None, None)
+                yield _files(update) if update.conversation is not None else (update.text, None, None)
         finally:
             updates.close()
     except ValueError as error:
@@ -45,7 +46,7 @@ def respond(
 
 def _files(update: Update) -> Answer:
     if not update.pieces:
-        return update.words, None, None
+        return update.text, None, None
     piece = update.pieces[0]
     midi = piece.sound.with_suffix(".mid")
-    return update.words, str(piece.sound), str(midi) if midi.is_file() else None
+    return update.text, str(piece.sound), str(midi) if midi.is_file() else None

@@ -87,7 +87,7 @@ class Page:
     def lost(self, state: PageState) -> None:
         """The connection of the browser page has ended: it was closed, or the network fails for a while."""
         if state.token:
-            self.presence.lost(state.token, lambda: self.leave(state))
+            self.presence.connection_lost(state.token, lambda: self.leave(state))
 
     def uploaded(self, files: Sequence[str | Path]) -> list[Path]:
         """The files that browsers and programs sent here, as paths; ValueError where one is named that nobody sent.
@@ -107,7 +107,7 @@ class Page:
 
     def _session(self, state: PageState) -> tuple[PageState, Session]:
         """The session of the page, opened with its first request; a conversation whose files are gone begins anew."""
-        self.presence.here(state.token)
+        self.presence.connected(state.token)
         session = self.sessions.get(state.token) if state.token else None
         if session is None:
             session = self.sessions.open()
@@ -115,7 +115,7 @@ class Page:
         return state, session
 
     def _answer(self, state: PageState, session: Session, ask: SubmittedMessage) -> Iterator[PageState]:
-        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, payer=page_client_address())
+        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, client_address=page_client_address())
         run, before = RunningAnswer(updates.stop, updates.close), shown.before(session, ask)
         card = ExchangeView(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
         state = replace(_added(state, ask, card), run=run)
@@ -124,7 +124,7 @@ class Page:
             for update in updates:
                 card = _grown(card, update, session, before)
                 if update.conversation is not None:
-                    state = replace(state, conversation=state.conversation.with_(update.conversation.exchanges[-1]))
+                    state = replace(state, conversation=state.conversation.add_exchange(update.conversation.exchanges[-1]))
                 if update.stopped or update.conversation is not None:
                     card = replace(card, state="stopped" if update.stopped else "done", takes=shown.finished(card.takes))
                 yield _with(state, card)
@@ -170,5 +170,5 @@ def _with(state: PageState, card: ExchangeView) -> PageState:
 def _grown(card: ExchangeView, update: Update, session: Session, before: MediaView | None) -> ExchangeView:
     """The card after an update. The sound under way gets its player as soon as it has an address."""
     takes = shown.takes(session, card.takes, update)
-    return replace(card, words=update.words, referred=update.referred, progress=update.progress, left=update.left,
-                   ahead=update.ahead, takes=takes, before=before if takes else None, wanted=len(update.seeds) or card.wanted)
+    return replace(card, words=update.text, referred=update.reference, progress=update.progress, left=update.seconds_left,
+                   ahead=update.queue_position, takes=takes, before=before if takes else None, wanted=len(update.seeds) or card.wanted)

@@ -11,7 +11,7 @@ import numpy as np
 
 from demo.page import plots as drawings
 from demo.page.view import KINDS, PEAKS, ExchangeView, MediaView, PlotView, TakeView
-from demo.service.conversation import turn
+from demo.service.conversation import resolve_turn
 from demo.service.sessions import new_name
 from llama.media.audio import Waveform
 
@@ -51,7 +51,7 @@ def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
 def before(session: Session, ask: SubmittedMessage) -> MediaView | None:
     """The recording that a change would begin from: one that was added, or the sound that the words refer to."""
     try:
-        heard = turn(ask.before, ask.text, ask.uploads)[0].audio
+        heard = resolve_turn(ask.before, ask.text, ask.uploads)[0].audio
     except ValueError:  # told by the answer
         return None
     return sound(session, Path(heard)) if isinstance(heard, str) else None
@@ -59,10 +59,10 @@ def before(session: Session, ask: SubmittedMessage) -> MediaView | None:
 
 def takes(session: Session, known: Sequence[TakeView], update: Update) -> tuple[TakeView, ...]:
     """A player for every sound, those under way too, in the order of their seeds, whichever began first."""
-    total = update.progress[1] / max(1, len(update.answers)) if update.progress else None
+    total = update.progress[1] / max(1, len(update.texts)) if update.progress else None
     heard = {take.seed: take for take in known}
-    for one in update.stream:
-        heard.setdefault(one.seed, TakeView(MediaView("audio", one.address.lstrip("/"), total), one.seed, _place(update, one.seed)))
+    for one in update.streams:
+        heard.setdefault(one.seed, TakeView(MediaView("audio", one.url.lstrip("/"), total), one.seed, _place(update, one.seed)))
     for piece in update.pieces:
         if piece.seed not in heard or not heard[piece.seed].whole:
             heard[piece.seed] = _take(session, piece, _place(update, piece.seed))

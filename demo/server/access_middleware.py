@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import ClientDisconnect
 
-from demo.api.access import unknown_caller
+from demo.api.access import unauthorized
 from demo.service.auth import Login
 
 # What a page may load: its own files. gradio builds its page from inline scripts and templates.
@@ -96,7 +96,7 @@ class AccessMiddleware:
         return admitted
 
     async def _ask(self, scope: Scope, send: Send) -> None:
-        told = unknown_caller()
+        told = unauthorized()
         form = json.dumps(told.body()).encode(), JSON
         plain = b"Give the user and the password of this server.", PLAIN
         content, kind = form if self._kept(scope) else plain

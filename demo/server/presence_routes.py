@@ -15,12 +15,12 @@ def presence_router(presence: Presence, close: Callable[[str], None]) -> APIRout
 
     @router.post("/page/{token}/here", status_code=204, include_in_schema=False)
     def here(token: str) -> Response:
-        presence.here(token)
+        presence.connected(token)
         return Response(status_code=204)
 
     @router.post("/page/{token}/gone", status_code=204, include_in_schema=False)
     def gone(token: str) -> Response:
-        presence.here(token)
+        presence.connected(token)
         close(token)
         return Response(status_code=204)
 

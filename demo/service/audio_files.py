@@ -20,42 +20,43 @@ from llama.media.audio import WRITE_BLOCK, Waveform
 from llama.media.midi import to_midi
 from llama.media.score import Score
 
-MAKER = "MuMu-LLaMA"
-KINDS = ("wav", "flac", "mp3", "mid")
-WIDTH = 2  # bytes of a sample
-LONGEST_TITLE = 200  # characters of a tag; a prompt may be a page
-WAV_LIMIT = 2**32 - 4096  # bytes: the sizes in its header have 32 bits
+ARTIST = "MuMu-LLaMA"
+FORMATS = ("wav", "flac", "mp3", "mid")
+SAMPLE_BYTES = 2  # bytes of a sample
+MAX_TITLE = 200  # characters of a tag; a prompt may be a page
+MAX_WAV_BYTES = 2**32 - 4096  # bytes: the sizes in its header have 32 bits
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that the format knows
 MP3_CHANNELS = 2
 
 
 def write(
-    music: Waveform, score: Score | None, folder: Path, stem: str, kinds: Sequence[str] = KINDS, *, title: str = "", seed: int | None = None
+    music: Waveform, score: Score | None, folder: Path, stem: str, formats: Sequence[str] = FORMATS,
+    *, title: str = "", seed: int | None = None,
 ) -> dict[str, Path]:
     """The take as `folder/stem.KIND` for each kind: {kind: file}, each whole or not at all. MIDI only where there is a score.
 
     title, seed: go into the tags, beside who made it. Raises ValueError for an unknown kind, FileNotFoundError without
     the folder.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise ValueError(f"A take cannot be written as {unknown[0]!r}; choose from {', '.join(KINDS)}.")
+        raise ValueError(f"A take cannot be written as {unknown[0]!r}; choose from {', '.join(FORMATS)}.")
     if not folder.is_dir():
         raise FileNotFoundError(f"Cannot write into {folder}: the folder does not exist; make it first.")
     tags = take_tags(title, seed)
-    makers: dict[str, Callable[[], bytes]] = {
+    encoders: dict[str, Callable[[], bytes]] = {
         "wav": lambda: wav_header(music.seconds, music.sample_rate, len(music.samples), tags=tags) + pcm(music),
-        "flac": lambda: _flac(music, tags),
-        "mp3": lambda: _mp3(music, tags),
-        "mid": lambda: _midi(score, music.seconds, tags),
+        "flac": lambda: _encode_flac(music, tags),
+        "mp3": lambda: _encode_mp3(music, tags),
+        "mid": lambda: _encode_midi(score, music.seconds, tags),
     }
-    wanted = [kind for kind in dict.fromkeys(kinds) if kind != "mid" or score is not None]
-    return {kind: _put(folder / f"{stem}.{kind}", makers[kind]()) for kind in wanted}
+    possible = [name for name in dict.fromkeys(formats) if name != "mid" or score is not None]
+    return {name: _write_atomically(folder / f"{stem}.{name}", encoders[name]()) for name in possible}
 
 
 def pcm(music: Waveform) -> bytes:
     """The samples as they stand in a wav file: 16 bit, little endian, channels in turn, `N * C * 2` bytes."""
-    return _whole_numbers(music).astype("<i2").tobytes()
+    return _to_int16(music).astype("<i2").tobytes()
 
 
 def wav_header(seconds: float, rate: int, channels: int, *, tags: dict[str, str] | None = None) -> bytes:
@@ -65,16 +66,17 @@ def wav_header(seconds: float, rate: int, channels: int, *, tags: dict[str, str]
     for a length, rate or number of channels that the format cannot hold.
     """
     size = pcm_bytes(seconds, rate, channels)
-    info = _info(tags or {})
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * channels * WIDTH, channels * WIDTH, 8 * WIDTH)
+    info = _info_chunk(tags or {})
+    frame_bytes = channels * SAMPLE_BYTES
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame_bytes, frame_bytes, 8 * SAMPLE_BYTES)
     body = b"WAVE" + form + info + struct.pack("<4sI", b"data", size)
     return struct.pack("<4sI", b"RIFF", len(body) + size) + body
 
 
 def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
     """Bytes of the samples of `seconds`, rounded to the nearest sample; ValueError where a wav file cannot hold them."""
-    size = round(seconds * rate) * channels * WIDTH if seconds > 0 else 0
-    if not 0 < size < WAV_LIMIT or not 0 < rate < 2**31 or not 0 < channels < 2**15:
+    size = round(seconds * rate) * channels * SAMPLE_BYTES if seconds > 0 else 0
+    if not 0 < size < MAX_WAV_BYTES or not 0 < rate < 2**31 or not 0 < channels < 2**15:
         raise ValueError(
             f"A wav file of {seconds:g} s with {channels} channel(s) at {rate} Hz is not possible; "
             "give a length above nothing and below 4 GB."
@@ -84,24 +86,24 @@ def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
 
 def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:
     """What the files say about themselves, by the names that soundfile has for tags."""
-    comment = f"made by {MAKER}" if seed is None else f"made by {MAKER}, seed {seed}"
+    comment = f"made by {ARTIST}" if seed is None else f"made by {ARTIST}, seed {seed}"
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in title).split())
-    named = {"title": line[:LONGEST_TITLE]} if line else {}
-    return {**named, "artist": MAKER, "comment": comment}
+    title_tag = {"title": line[:MAX_TITLE]} if line else {}
+    return {**title_tag, "artist": ARTIST, "comment": comment}
 
 
-def _whole_numbers(music: Waveform) -> np.ndarray:
+def _to_int16(music: Waveform) -> np.ndarray:
     """[N, C] int16: full scale is 32768, as flac and every reader here have it."""
     samples = music.samples.detach().cpu().numpy()
-    whole = np.empty(samples.shape[::-1], np.int16)
-    for channel, heard in enumerate(samples):  # one after the other: several times as quick as turning floats round first
-        scaled = heard * np.float32(32768.0)
+    integers = np.empty(samples.shape[::-1], np.int16)
+    for channel, values in enumerate(samples):  # one after the other: several times as quick as turning floats round first
+        scaled = values * np.float32(32768.0)
         np.rint(scaled, out=scaled)
-        whole[:, channel] = np.clip(scaled, -32768, 32767, out=scaled)
-    return whole
+        integers[:, channel] = np.clip(scaled, -32768, 32767, out=scaled)
+    return integers
 
 
-def _info(tags: dict[str, str]) -> bytes:
+def _info_chunk(tags: dict[str, str]) -> bytes:
     """The LIST INFO chunk of a wav file; nothing without tags."""
     names = {"title": b"INAM", "artist": b"IART", "comment": b"ICMT"}
     fields = b""
@@ -111,34 +113,34 @@ def _info(tags: dict[str, str]) -> bytes:
     return struct.pack("<4sI", b"LIST", 4 + len(fields)) + b"INFO" + fields if fields else b""
 
 
-def _flac(music: Waveform, tags: dict[str, str]) -> bytes:
-    return _encoded(_whole_numbers(music), music.sample_rate, tags, format="FLAC", subtype="PCM_16")
+def _encode_flac(music: Waveform, tags: dict[str, str]) -> bytes:
+    return _encode(_to_int16(music), music.sample_rate, tags, format="FLAC", subtype="PCM_16")
 
 
-def _mp3(music: Waveform, tags: dict[str, str]) -> bytes:
+def _encode_mp3(music: Waveform, tags: dict[str, str]) -> bytes:
     """At the encoder's best variable rate; brought to the nearest rate above that the format knows, and to two channels."""
-    rate = next((known for known in MP3_RATES if known >= music.sample_rate), MP3_RATES[-1])
-    heard = music if len(music.samples) <= MP3_CHANNELS else music.mono()
-    samples = heard.resample(rate).samples.detach().cpu().clamp(-1.0, 1.0).T.numpy()
-    kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.0}
-    return _id3(tags) + _encoded(samples, rate, {}, **kind)
+    rate = next((mp3_rate for mp3_rate in MP3_RATES if mp3_rate >= music.sample_rate), MP3_RATES[-1])
+    mixed = music if len(music.samples) <= MP3_CHANNELS else music.mono()
+    samples = mixed.resample(rate).samples.detach().cpu().clamp(-1.0, 1.0).T.numpy()
+    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.0}
+    return _id3_tag(tags) + _encode(samples, rate, {}, **options)
 
 
-def _id3(tags: dict[str, str]) -> bytes:
+def _id3_tag(tags: dict[str, str]) -> bytes:
     """ID3 2.3 in UTF-16. The encoder's own tags are Latin-1 whatever it is given, which garbles most of the world's titles."""
     names = {"title": b"TIT2", "artist": b"TPE1", "comment": b"COMM"}
     frames = b""
     for name, value in tags.items():
-        place = b"\x01eng" + "\0".encode("utf-16") if name == "comment" else b"\x01"  # language, no short description
-        content = place + value.encode("utf-16")
+        encoding = b"\x01eng" + "\0".encode("utf-16") if name == "comment" else b"\x01"  # language, no short description
+        content = encoding + value.encode("utf-16")
         frames += struct.pack(">4sIH", names[name], len(content), 0) + content
     size = bytes(len(frames) >> shift & 0x7F for shift in (21, 14, 7, 0))  # seven bits a byte
     return b"ID3\x03\0\0" + size + frames
 
 
-def _encoded(samples: np.ndarray, rate: int, tags: dict[str, str], **kind: object) -> bytes:
+def _encode(samples: np.ndarray, rate: int, tags: dict[str, str], **options: object) -> bytes:
     out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", rate, samples.shape[1], **kind) as file:
+    with soundfile.SoundFile(out, "w", rate, samples.shape[1], **options) as file:
         for name, value in tags.items():
             setattr(file, name, value)
         for start in range(0, len(samples), WRITE_BLOCK):
@@ -146,7 +148,7 @@ def _encoded(samples: np.ndarray, rate: int, tags: dict[str, str], **kind: objec
     return out.getvalue()
 
 
-def _midi(score: Score, seconds: float, tags: dict[str, str]) -> bytes:
+def _encode_midi(score: Score, seconds: float, tags: dict[str, str]) -> bytes:
     """The notes, with the tags as texts of the first track; its name stays the style and key of the piece."""
     file = mido.MidiFile(file=io.BytesIO(to_midi(score, seconds)), charset="utf-8")
     texts = [tags[name] for name in ("title", "comment") if name in tags]
@@ -156,7 +158,7 @@ def _midi(score: Score, seconds: float, tags: dict[str, str]) -> bytes:
     return out.getvalue()
 
 
-def _put(path: Path, content: bytes) -> Path:
+def _write_atomically(path: Path, content: bytes) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)

@@ -27,10 +27,10 @@ class Login:
     def admits(self, header: str) -> bool:
         """Whether an Authorization header, read as latin-1 as servers do, is theirs: Basic, as browsers send it, or Bearer
         "user:password", as clients of an API send their key."""
-        return hmac.compare_digest(_digest(f"{self.user}:{self.password}".encode()), _digest(_given(header)))
+        return hmac.compare_digest(_digest(f"{self.user}:{self.password}".encode()), _digest(_credentials(header)))
 
 
-def _given(header: str) -> bytes:
+def _credentials(header: str) -> bytes:
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip().encode("latin-1")

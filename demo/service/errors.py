@@ -16,17 +16,17 @@ from llama.serving.request import EngineDeadError, QueueFullError
 OUT_OF_MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
 SERVER_ERROR = "The server made a mistake over this request and has noted it; try again, or ask in another way."
 # A path from the root, up to the last of its names; not the slashes of an address or of "4/4".
-FOLDERS = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
+FOLDER_PATTERN = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
 
-Fault = Literal["user", "busy", "server"]
+ErrorCategory = Literal["user", "busy", "server"]
 
 
 class UserFacingError(ValueError):
     """One sentence for the user. fault: "user" (mend the request), "busy" (come back later) or "server" (not theirs)."""
 
-    def __init__(self, sentence: str, fault: Fault = "user") -> None:
+    def __init__(self, sentence: str, category: ErrorCategory = "user") -> None:
         super().__init__(sentence)
-        self.fault = fault
+        self.category = category
 
 
 @contextmanager
@@ -40,37 +40,37 @@ def user_errors(names: Mapping[Path, str] | None = None) -> Iterator[None]:
     except UserFacingError:
         raise
     except Exception as error:
-        raise user_facing(error, names or {}) from error
+        raise to_user_error(error, names or {}) from error
 
 
-def user_facing(error: Exception, names: Mapping[Path, str]) -> UserFacingError:
+def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingError:
     """The error as the user is told it."""
     if isinstance(error, QueueFullError):
-        return UserFacingError(_line(error), "busy")
-    if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _memory(error):
-        return UserFacingError(_without_folders(_line(error), names))
+        return UserFacingError(_one_line(error), "busy")
+    if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _is_out_of_memory(error):
+        return UserFacingError(_without_folders(_one_line(error), names))
     logging.error("a request failed", exc_info=error)
     if isinstance(error, EngineDeadError):
-        return UserFacingError(_line(error), "server")
-    if _memory(error):
+        return UserFacingError(_one_line(error), "server")
+    if _is_out_of_memory(error):
         return UserFacingError(OUT_OF_MEMORY, "server")
     if isinstance(error, OSError):  # of this machine, not of the user's: a full disk, a lost connection
         return UserFacingError(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
     return UserFacingError(SERVER_ERROR, "server")
 
 
-def _memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """Torch has a class of its own for the GPU's memory, and a plain RuntimeError for the processor's."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or SERVER_ERROR
 
 
-def _without_folders(words: str, names: Mapping[Path, str]) -> str:
+def _without_folders(sentence: str, names: Mapping[Path, str]) -> str:
     for path, name in names.items():
-        words = words.replace(str(path), name).replace(str(path.resolve()), name)
+        sentence = sentence.replace(str(path), name).replace(str(path.resolve()), name)
     for folder in sorted({str(path.parent) for path in names}, key=len, reverse=True):  # folders may have spaces
-        words = words.replace(folder + "/", "")
-    return FOLDERS.sub("", words)
+        sentence = sentence.replace(folder + "/", "")
+    return FOLDER_PATTERN.sub("", sentence)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class GrowingWav:
     """One take on its way into the session's folder."""
 
-    def __init__(self, sessions: Sessions, session: Session, total: float, title: str, seed: int) -> None:
+    def __init__(self, sessions: Sessions, session: Session, total_seconds: float, title: str, seed: int) -> None:
         self._path = sessions.new_file(session, ".wav")
-        self._total, self._title, self._seed = total, title, seed
-        self.address = f"/media/{session.token}/{self._path.name}"
+        self._total_seconds, self._title, self._seed = total_seconds, title, seed
+        self.url = f"/media/{session.token}/{self._path.name}"
         self.seconds = 0.0  # made so far
 
     def add(self, music: Waveform) -> None:
@@ -35,23 +35,23 @@ class GrowingWav:
 
     def _header(self, music: Waveform) -> bytes:
         tags = take_tags(self._title, self._seed)
-        return wav_header(self._total, music.sample_rate, len(music.samples), tags=tags)
+        return wav_header(self._total_seconds, music.sample_rate, len(music.samples), tags=tags)
 
     def finish(self, music: Waveform, score: Score | None) -> Path:
         """All files of the whole piece; the wav file takes the place of the one that grew, with the same bytes."""
-        made = write(music, score, self._path.parent, self._path.stem, title=self._title, seed=self._seed)
-        return made["wav"]
+        files = write(music, score, self._path.parent, self._path.stem, title=self._title, seed=self._seed)
+        return files["wav"]
 
-    def cut(self) -> tuple[Path, Waveform]:
+    def truncate(self) -> tuple[Path, Waveform]:
         """All files of what there is of a piece that was stopped, and the sound.
 
         At an address of its own: whoever listens at the first one was promised more, and hears silence there.
         """
         music = Waveform.read(self._path)
-        made = write(music, None, self._path.parent, f"{self._path.stem}cut", title=self._title, seed=self._seed)
-        self.drop()
-        return made["wav"], music
+        files = write(music, None, self._path.parent, f"{self._path.stem}cut", title=self._title, seed=self._seed)
+        self.discard()
+        return files["wav"], music
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """No file stays of a piece that was given up."""
         self._path.unlink(missing_ok=True)

@@ -19,9 +19,9 @@ from llama.media.image import PICTURES, load_image
 
 MEGABYTE = 1_000_000
 MAX_FRAME_RATE = 60  # frames a second of an animated picture, whose length is not in its header
-PROBED = 4096  # samples decoded to see that a recording can be
-WRAPPED = 1 << 31  # the library tells a negative length, as of what an Ogg cuts off at its end, as a huge one
-NOT_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, webp, gif) or a clip (mp4, webm, mov)"
+PROBE_SAMPLES = 4096  # samples decoded to see that a recording can be
+NEGATIVE_DURATION = 1 << 31  # the library tells a negative length, as of what an Ogg cuts off at its end, as a huge one
+ACCEPTED_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, webp, gif) or a clip (mp4, webm, mov)"
 SUFFIXES = {  # by what the libraries call a format: browsers choose a player by it
     "WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MPEG": ".mp3", "MP3": ".mp3", "AIFF": ".aiff",
     "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tiff", "AVIF": ".avif",
@@ -47,118 +47,118 @@ class Limits:
     session_bytes: int = 1000 * MEGABYTE
 
 
-def recognised(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:
+def probe(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:
     """(kind, seconds or None, suffix) of a file. Raises `ValueError` where it is no medium, damaged, too long, too large."""
-    for ask in (_picture, _recording, _clip_or_recording):
-        found = ask(content, limits)
-        if found is not None:
-            return found
-    what = describe_file(content)
-    known = what if what != "not a known format" else "damaged, or of a format unknown here"
-    raise ValueError(f"{content} is {known}; {NOT_MEDIA}.")
+    for probe_format in (_probe_picture, _probe_recording, _probe_container):
+        result = probe_format(content, limits)
+        if result is not None:
+            return result
+    description = describe_file(content)
+    problem = description if description != "not a known format" else "damaged, or of a format unknown here"
+    raise ValueError(f"{content} is {problem}; {ACCEPTED_MEDIA}.")
 
 
-def _picture(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
+def _probe_picture(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
     try:
-        with Image.open(content.open(), formats=_available()) as picture:
-            kind, size, frames = str(picture.format), picture.size, _frames(picture)
+        with Image.open(content.open(), formats=_pillow_formats()) as picture:
+            kind, size, frames = str(picture.format), picture.size, _frame_count(picture)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{content} has too many pixels, at most {_mega(limits.pixels)} are taken; make it smaller.") from error
+        raise ValueError(f"{content} has too many pixels, at most {_millions(limits.pixels)} are taken; make it smaller.") from error
     except (OSError, SyntaxError, ValueError) as error:
-        if "picture" not in (what := describe_file(content)):
+        if "picture" not in (description := describe_file(content)):
             return None
-        raise ValueError(f"{content} begins as {what} and is damaged; give a picture that opens elsewhere.") from error
+        raise ValueError(f"{content} begins as {description} and is damaged; give a picture that opens elsewhere.") from error
     _check_pixels(content, *size, limits)
     _check_pixels(content, *load_image(content).size, limits)  # its header may lie; damage is said here
     if frames == 1:
         return "image", None, SUFFIXES.get(kind, ".img")
     if kind == "GIF":
-        return _clip_or_recording(content, limits)
+        return _probe_container(content, limits)
     if frames > MAX_FRAME_RATE * limits.video_seconds:
         raise ValueError(f"{content} has {frames} frames, at most {MAX_FRAME_RATE * limits.video_seconds:g} are taken; cut it.")
     return "video", None, SUFFIXES.get(kind, ".img")
 
 
-def _available() -> list[str]:
+def _pillow_formats() -> list[str]:
     Image.init()
     return [name for name in PICTURES if name in Image.OPEN]
 
 
-def _frames(picture: Image.Image) -> int:
+def _frame_count(picture: Image.Image) -> int:
     """Of a GIF only whether there are several: counting them would read it all."""
     if picture.format == "GIF":
         return 2 if getattr(picture, "is_animated", False) else 1
     return getattr(picture, "n_frames", 1) if picture.format in ("WEBP", "PNG") else 1
 
 
-def _recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
+def _probe_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
     """Sound that the sound library reads: the length in its header, or that of its packets if that is more."""
     try:
         with soundfile.SoundFile(content.open()) as file:
-            frames, rate, channels, form = file.frames, file.samplerate, file.channels, file.format
-            known = frames if frames < UNKNOWN_LENGTH else 0
-            _check_length(content, known / rate, rate, channels, limits)
-            heard = len(file.read(PROBED))
+            frames, rate, channels, format_name = file.frames, file.samplerate, file.channels, file.format
+            frames_announced = frames if frames < UNKNOWN_LENGTH else 0
+            _check_length(content, frames_announced / rate, rate, channels, limits)
+            samples_decoded = len(file.read(PROBE_SAMPLES))
     except soundfile.LibsndfileError:
         return None
-    if not heard:
+    if not samples_decoded:
         raise ValueError(f"{content} holds no sound (0 samples); send a recording.")
-    seconds = max(known / rate, _packets_last(content, "audio", limits.seconds) if form in _PACKED else 0.0)
+    seconds = max(frames_announced / rate, _packet_seconds(content, "audio", limits.seconds) if format_name in _PACKET_FORMATS else 0.0)
     _check_length(content, seconds, rate, channels, limits)
-    return "audio", seconds, SUFFIXES.get(form, ".audio")
+    return "audio", seconds, SUFFIXES.get(format_name, ".audio")
 
 
-_PACKED = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header only claims a length; of others the file's size tells it
+_PACKET_FORMATS = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header only claims a length; of others the file's size tells it
 
 
-def _clip_or_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
+def _probe_container(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
     """Whatever plays: a clip if pictures move in it (the cover of an album does not), else a recording."""
     import av
 
     try:
         with open_container(content) as container:
-            kind: Kind = "video" if _moving(container) else "audio"
-            stream = next(iter(_moving(container) or container.streams.audio), None)
+            kind: Kind = "video" if _video_streams(container) else "audio"
+            stream = next(iter(_video_streams(container) or container.streams.audio), None)
             if stream is None or stream.codec_context is None:  # None: nobody here can decode it
-                raise ValueError(f"{content} holds neither sound nor pictures that can be decoded; {NOT_MEDIA}.")
-            form, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
-            shape = _shape(stream, kind)
+                raise ValueError(f"{content} holds neither sound nor pictures that can be decoded; {ACCEPTED_MEDIA}.")
+            format_name, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
+            shape = _stream_shape(stream, kind)
             _check_stream(content, kind, header, shape, limits)
             if next(iter(decoded(container, stream)), None) is None:
                 raise ValueError(f"{content} is damaged: nothing in it can be decoded; send one that plays elsewhere.")
     except av.error.FFmpegError as error:
         raise ValueError(f"{content} is damaged ({error.strerror}); send one that plays elsewhere.") from error
-    seconds = max(header, _packets_last(content, kind, _longest(kind, limits)))
+    seconds = max(header, _packet_seconds(content, kind, _max_seconds(kind, limits)))
     _check_stream(content, kind, seconds, shape, limits)
-    return kind, seconds, SUFFIXES.get(form.upper(), SUFFIXES.get(form, f".{kind}"))
+    return kind, seconds, SUFFIXES.get(format_name.upper(), SUFFIXES.get(format_name, f".{kind}"))
 
 
-def _moving(container: Any) -> list[Any]:
+def _video_streams(container: Any) -> list[Any]:
     import av
 
     cover = av.stream.Disposition.attached_pic
     return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
-def _shape(stream: Any, kind: Kind) -> tuple[int, int]:
+def _stream_shape(stream: Any, kind: Kind) -> tuple[int, int]:
     """(width, height) of frames, or (rate, channels) of sound."""
     return (stream.codec_context.width, stream.codec_context.height) if kind == "video" else (stream.rate, stream.channels)
 
 
-def _packets_last(content: Encoded, kind: Kind, enough: float) -> float:
+def _packet_seconds(content: Encoded, kind: Kind, limit: float) -> float:
     """Seconds that the packets of the first stream last, counted until they are more than enough; nothing is decoded."""
     with open_container(content) as container:
-        stream = (_moving(container) if kind == "video" else container.streams.audio)[0]
+        stream = (_video_streams(container) if kind == "video" else container.streams.audio)[0]
         first, last, total = None, 0.0, 0.0
         for packet in container.demux(stream):
             length = packet.duration or 0
-            step = float(length * packet.time_base) if packet.time_base and length < WRAPPED else 0.0
+            step = float(length * packet.time_base) if packet.time_base and length < NEGATIVE_DURATION else 0.0
             total += step
             if packet.pts is not None:
-                at = float(packet.pts * packet.time_base)
-                first = at if first is None else min(first, at)
-                last = max(last, at + step - first)
-            if max(total, last) > enough:
+                timestamp = float(packet.pts * packet.time_base)
+                first = timestamp if first is None else min(first, timestamp)
+                last = max(last, timestamp + step - first)
+            if max(total, last) > limit:
                 break
     return max(total, last)
 
@@ -166,7 +166,7 @@ def _packets_last(content: Encoded, kind: Kind, enough: float) -> float:
 # -- limits -------------------------------------------------------------------------------------------------------------
 
 
-def _longest(kind: Kind, limits: Limits) -> float:
+def _max_seconds(kind: Kind, limits: Limits) -> float:
     return limits.video_seconds if kind == "video" else limits.seconds
 
 
@@ -182,25 +182,25 @@ def _check_length(content: Encoded, seconds: float, rate: int, channels: int, li
     _check_seconds(content, seconds, limits.seconds)
     samples = seconds * rate * channels
     if samples > limits.samples:
-        raise ValueError(f"{content} has {channels} channels at {rate} Hz, {_mega(samples)} samples, at most "
-                         f"{_mega(limits.samples)} are taken; export it in stereo at 48000 Hz or cut it.")
+        raise ValueError(f"{content} has {channels} channels at {rate} Hz, {_millions(samples)} samples, at most "
+                         f"{_millions(limits.samples)} are taken; export it in stereo at 48000 Hz or cut it.")
 
 
-def _check_seconds(content: Encoded, seconds: float, most: float) -> None:
-    if seconds > most:
-        raise ValueError(f"{content} is longer than {most:g} seconds, the most that is taken; cut it.")
+def _check_seconds(content: Encoded, seconds: float, limit: float) -> None:
+    if seconds > limit:
+        raise ValueError(f"{content} is longer than {limit:g} seconds, the most that is taken; cut it.")
 
 
 def _check_pixels(content: Encoded, width: int, height: int, limits: Limits) -> None:
     if width * height > limits.pixels:
-        raise ValueError(f"{content} has {width} x {height} pixels, at most {_mega(limits.pixels)} are taken; make it smaller.")
+        raise ValueError(f"{content} has {width} x {height} pixels, at most {_millions(limits.pixels)} are taken; make it smaller.")
 
 
-def _mega(number: float) -> str:
+def _millions(number: float) -> str:
     return f"{number / 1e6:.1f} million"
 
 
-def check_bytes(shown: str, size: int, limits: Limits) -> None:
+def check_bytes(name: str, size: int, limits: Limits) -> None:
     if size > limits.bytes:
-        most = limits.bytes / MEGABYTE
-        raise ValueError(f"{shown} has {size / MEGABYTE:.1f} MB, at most {most:g} MB are taken; send a shorter or smaller one.")
+        limit = limits.bytes / MEGABYTE
+        raise ValueError(f"{name} has {size / MEGABYTE:.1f} MB, at most {limit:g} MB are taken; send a shorter or smaller one.")

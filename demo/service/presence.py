@@ -5,35 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-GRACE = 90.0  # seconds; a page that is there says so every 30, and browsers let hidden ones speak once a minute
+GRACE_SECONDS = 90.0  # seconds; a page that is there says so every 30, and browsers let hidden ones speak once a minute
 
 
 class Presence:
     """Who may be leaving. Its methods may be called from any thread."""
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self._grace, self._guard = grace, threading.Lock()
         self._leaving: dict[str, threading.Timer] = {}
 
-    def lost(self, token: str, leave: Callable[[], None]) -> None:
+    def connection_lost(self, token: str, on_leave: Callable[[], None]) -> None:
         """The connection of that session's page has ended: `leave` is called unless it comes back."""
-        timer = threading.Timer(self._grace, self._over, (token, leave))
+        timer = threading.Timer(self._grace, self._expire, (token, on_leave))
         timer.daemon = True
         with self._guard:
-            before, self._leaving[token] = self._leaving.get(token), timer
-        if before is not None:
-            before.cancel()
+            previous, self._leaving[token] = self._leaving.get(token), timer
+        if previous is not None:
+            previous.cancel()
         timer.start()
 
-    def here(self, token: str) -> None:
+    def connected(self, token: str) -> None:
         """It is there, or need not be waited for any more."""
         with self._guard:
             timer = self._leaving.pop(token, None)
         if timer is not None:
             timer.cancel()
 
-    def _over(self, token: str, leave: Callable[[], None]) -> None:
+    def _expire(self, token: str, on_leave: Callable[[], None]) -> None:
         with self._guard:
             due = self._leaving.pop(token, None) is threading.current_thread()
         if due:
-            leave()
+            on_leave()

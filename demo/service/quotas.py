@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from demo.service.errors import UserFacingError
-from demo.service.take_events import cancel
+from demo.service.take_events import cancel_all
 
 if TYPE_CHECKING:
     from llama.serving.request import Request
@@ -19,37 +19,39 @@ MAX_PER_ADDRESS = 48  # of all callers at one address, which may be those behind
 class ConcurrencyLimiter:
     """The tickets under way, by caller and by address. May be used from any thread."""
 
-    def __init__(self, most: int = MAX_PER_CALLER, most_at: int = MAX_PER_ADDRESS) -> None:
-        self._most, self._most_at, self._guard = most, most_at, threading.Lock()
+    def __init__(self, max_per_caller: int = MAX_PER_CALLER, max_per_address: int = MAX_PER_ADDRESS) -> None:
+        self._max_per_caller, self._max_per_address, self._guard = max_per_caller, max_per_address, threading.Lock()
         self._open: list[tuple[str, str, Request]] = []
 
-    def take(self, caller: str, payer: str, wanted: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
+    def acquire(self, caller: str, client_address: str, submissions: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
         """Submits all that is wanted, or nothing. Raises `UserFacingError` where that is more than one share.
 
         caller: who asks, by names that a client may choose. payer: the address they come from, which it may not (empty: none).
         """
         with self._guard:
-            self._open = [held for held in self._open if not held[-1].over]
-            _fits(sum(who == caller for who, _, _ in self._open), len(wanted), self._most, "of your answers")
-            if payer:
-                _fits(sum(where == payer for _, where, _ in self._open), len(wanted), self._most_at, "answers for your address")
-            tickets = _all_or_none(wanted)
-            self._open += [(caller, payer, ticket) for ticket in tickets]
-        return tickets
+            self._open = [entry for entry in self._open if not entry[-1].over]
+            of_caller = sum(entry_caller == caller for entry_caller, _, _ in self._open)
+            _check_quota(of_caller, len(submissions), self._max_per_caller, "of your answers")
+            if client_address:
+                at_address = sum(entry_address == client_address for _, entry_address, _ in self._open)
+                _check_quota(at_address, len(submissions), self._max_per_address, "answers for your address")
+            requests = _submit_all(submissions)
+            self._open += [(caller, client_address, request) for request in requests]
+        return requests
 
 
-def _fits(held: int, wanted: int, most: int, whose: str) -> None:
-    if held + wanted > most:
-        raise UserFacingError(f"{held} {whose} are under way and {wanted} more would be too many, the most is {most}; "
+def _check_quota(running: int, more: int, most: int, what: str) -> None:
+    if running + more > most:
+        raise UserFacingError(f"{running} {what} are under way and {more} more would be too many, the most is {most}; "
                       "wait until some have ended, or stop some.", "busy")
 
 
-def _all_or_none(wanted: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
-    tickets: list[Request] = []
+def _submit_all(submissions: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
+    requests: list[Request] = []
     try:
-        for submit in wanted:
-            tickets.append(submit())
+        for submit in submissions:
+            requests.append(submit())
     except BaseException:
-        cancel(tickets)
+        cancel_all(requests)
         raise
-    return tuple(tickets)
+    return tuple(requests)

@@ -16,7 +16,7 @@ from llama.media.score import LEADS
 
 INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
                "banjo", "trombone", "ukulele")  # fmt: skip
-WORDS = {  # as in a pattern: "|" stands between words
+VOCABULARY = {  # as in a pattern: "|" stands between words
     "instrument": "|".join(INSTRUMENTS),
     "whole": "piece|song|tune|track|music|recording|melody|theme|result",
     "part": "{whole}|{property}|sound|harmony|background|drum kit|drum beat|volume|ending",
@@ -45,7 +45,7 @@ WORDS = {  # as in a pattern: "|" stands between words
     "onward": "and|now|then|or|next|maybe|perhaps|this time|try|how about|what about|what if|just|also",
     "pointing": "it|its|this|that|these|they|the|same|with|without|as|into|is|are|does",
 }  # fmt: skip
-READ = 400  # characters that the rules look at: who refers to something does so early, and patterns on pages take seconds
+MAX_READ_CHARACTERS = 400  # characters that the rules look at: who refers to something does so early, and patterns on pages take seconds
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Rule:
 
 RULES = (
     # Questions about the world, about music in general and about what the model can do.
-    Rule(False, "How do I tune a guitar?", tuple(r"^(?!.*\b(?:it|this|that|they|here|there)\b)" + asked for asked in (
+    Rule(False, "How do I tune a guitar?", tuple(r"^(?!.*\b(?:it|this|that|they|here|there)\b)" + clause for clause in (
         r"(?:how (?:do|can|would|should|does) (?:i|you|one|we|people|a|an)|why|when|where|explain|define|have you)\b",
         r"(?:who (?:was|wrote|invented|composed|sang)|tell me (?:more )?about (?!the)|do you (?:know|like|believe|speak))\b",
         r"(?:can you (?:sing|read|help|speak)|does (?:a|an)|is (?:a|an)|are (?:all|most|you))\b",
@@ -133,28 +133,28 @@ _DUMMY = "|".join((
     r"\b(?:is|was|will|would) it (?:be )?(?:possible|ok|okay|true|going|gonna|rain|snow|cold|hard|easy)\w*",
     r"\bit(?:'s| is) (?:my|raining|snowing|late|time|cold|hot|urgent|for|about)\b",
     r"\bthis (?:thing|page|site|place|article|morning|evening|afternoon|night|week|weekend|month|year|summer|winter)"))
-_BEGUN = r"(?:(?:and|please|now|so|{please}|(?:can|could|may) i|let me|let us|i want to|i'd like to|i would like to|i want) )*"
+_LEAD_IN = r"(?:(?:and|please|now|so|{please}|(?:can|could|may) i|let me|let us|i want to|i'd like to|i would like to|i want) )*"
 _ONCE_MORE = r"(?:(?:once )?again|once more|one more time|another time|from the (?:top|beginning|start))"
 _SAME = r"(?:it|(?:this|that)(?: one)?|(?:the )?same(?: (?:one|thing|{whole}))?|(?:the|this|that) {whole})"
 _AGAIN = (  # of words in which a choice of pieces has become "it"
-    rf"{_BEGUN}(?:(?:(?:play|hear|listen to|do|make|give|have|repeat|replay)(?: me| us)? )?"
+    rf"{_LEAD_IN}(?:(?:(?:play|hear|listen to|do|make|give|have|repeat|replay)(?: me| us)? )?"
     rf"(?:{_SAME} )?{_ONCE_MORE}(?: {_ONCE_MORE}| {_SAME})?"
     rf"|(?:repeat|replay)(?: {_SAME})?|go back to {_SAME}(?: and play (?:it|that))?(?: {_ONCE_MORE})?|encore)(?: please)?")
 _ANOTHER = (
-    rf"{_BEGUN}(?:(?:(?:give|make|do|try|play|hear|have|want|generate)(?: me| us)? )?(?:(?:another|one more|a different|a new) "
+    rf"{_LEAD_IN}(?:(?:(?:give|make|do|try|play|hear|have|want|generate)(?: me| us)? )?(?:(?:another|one more|a different|a new) "
     rf"(?:take|try|go|one|version|variation)(?: of {_SAME})?|another|one more)|try {_ONCE_MORE}|regenerate(?: {_SAME})?)(?: please)?")
 _FOR_IT = (r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)"
            r"(?=\W*$|[,.;]| (?:please|with|without|but|in)\b)")
-_SIGHT = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
-_MUSIC_OF_SIGHT = r"\b(?:the|that|this) (?:{whole}|soundtrack) (?:for|of|to|from) "
+_VISUAL = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
+_MUSIC_OF_VISUAL = r"\b(?:the|that|this) (?:{whole}|soundtrack) (?:for|of|to|from) "
 _TAKE = (r"\bthe (?P<ordinal>{ordinal}) (?:one|take|version|piece|variant|result)\b|\bthe (?P<bare>first|second|third|fourth)(?=\W*$)"
          r"|(?:\b(?:the )?(?:take|version|option|variant|piece)(?: number)?|(?<!\ba )(?<!\bthe )\bnumber) ?#?(?P<number>{number})\b"
          r"|\bthe one (?P<before>before)\b(?: that| this)?")
-_PLACES = {"first": 0, "1st": 0, "one": 0, "second": 1, "2nd": 1, "two": 1, "third": 2, "3rd": 2, "three": 2, "fourth": 3, "4th": 3,
+_INDICES = {"first": 0, "1st": 0, "one": 0, "second": 1, "2nd": 1, "two": 1, "third": 2, "3rd": 2, "three": 2, "fourth": 3, "4th": 3,
            "four": 3, "last": -1, "previous": -2, "before": -2}  # fmt: skip
 
 # What people say, in words of the training texts: moods as modes and speeds, and what sounds like a question as a wish.
-REWORDED = (
+REPLACEMENTS = (
     (r"{much}?(?:sadder|gloomier|darker|moodier|less (?:happy|cheerful|merry)|more (?:sad|gloomy|melancholic|tragic))", "in minor"),
     (r"{much}?(?:happier|brighter|merrier|sunnier|less (?:sad|gloomy|dark)|more (?:happy|cheerful|joyful|sunny|bright))", "in major"),
     (r"{much}?too (?:happy|cheerful|jolly|merry|bright)(?: for me)?", "make it in minor"),
@@ -168,65 +168,65 @@ REWORDED = (
 
 def refers_to_earlier(text: str) -> bool:
     """Whether the words refer to something heard (or, where only that was given, seen) before."""
-    decided = ruled(text)
-    return decided is not None and decided.refers_to_earlier
+    rule = matching_rule(text)
+    return rule is not None and rule.refers_to_earlier
 
 
-def ruled(text: str) -> Rule | None:
+def matching_rule(text: str) -> Rule | None:
     """The rule that decides about a message; None where none fits, and then it leans on nothing."""
-    words = _pattern(_DUMMY).sub("...", _without_politeness(plain(text)))
-    return next((rule for rule in RULES if any(_pattern(pattern).search(words) for pattern in rule.patterns)), None)
+    line = _pattern(_DUMMY).sub("...", _without_politeness(normalize(text)))
+    return next((rule for rule in RULES if any(_pattern(pattern).search(line) for pattern in rule.patterns)), None)
 
 
-def speaks_of(text: str, kind: str) -> bool:
+def mentions(text: str, kind: str) -> bool:
     """Whether the words name a picture ("image") or a clip ("video") that is known, and mean it, not its music."""
-    words = plain(text)
-    return bool(_pattern(_SIGHT % f"{{{kind}}}").search(words)) and not _pattern(_MUSIC_OF_SIGHT).search(words)
+    line = normalize(text)
+    return bool(_pattern(_VISUAL % f"{{{kind}}}").search(line)) and not _pattern(_MUSIC_OF_VISUAL).search(line)
 
 
-def for_it(text: str) -> bool:
+def wants_music_for_it(text: str) -> bool:
     """Whether something is wanted for "it": music for a picture, not for music."""
-    return bool(_pattern(_FOR_IT).search(plain(text)))
+    return bool(_pattern(_FOR_IT).search(normalize(text)))
 
 
-def chosen(text: str) -> int | None:
+def piece_index(text: str) -> int | None:
     """Which piece is named, from 0; -1 is the last, -2 the one before it; None: none is."""
-    found = _pattern(_TAKE).search(plain(text))
-    if found is None:
+    match = _pattern(_TAKE).search(normalize(text))
+    if match is None:
         return None
-    name = next(value for value in found.groups() if value)
-    return _PLACES[name] if name in _PLACES else int(name) - 1
+    name = next(value for value in match.groups() if value)
+    return _INDICES[name] if name in _INDICES else int(name) - 1
 
 
-def again(text: str) -> Literal["same", "another"] | None:
+def repeat_kind(text: str) -> Literal["same", "another"] | None:
     """Whether a message asks for a piece once more and nothing else: the same one, or another by the same request."""
-    words = _pattern(_TAKE).sub("it", _without_politeness(plain(text)))
-    words = " ".join(re.sub(r"[^\w' ]", " ", words).split())
-    return "same" if _pattern(_AGAIN).fullmatch(words) else "another" if _pattern(_ANOTHER).fullmatch(words) else None
+    line = _pattern(_TAKE).sub("it", _without_politeness(normalize(text)))
+    line = " ".join(re.sub(r"[^\w' ]", " ", line).split())
+    return "same" if _pattern(_AGAIN).fullmatch(line) else "another" if _pattern(_ANOTHER).fullmatch(line) else None
 
 
-def reworded(text: str) -> str:
+def rewrite_instruction(text: str) -> str:
     """The instruction without what was only polite, a choice of pieces as "it", and moods in words of the training texts."""
-    words = text.strip().replace("’", "'")
-    words = words[len(words) - len(_without_politeness(words)) :] or words
-    words = _pattern(_TAKE).sub("it", words)
-    for pattern, better in REWORDED:
-        words = _pattern(rf"\b(?:{pattern})\b").sub(better, words)
-    return words[:1].upper() + words[1:]
+    instruction = text.strip().replace("’", "'")
+    instruction = instruction[len(instruction) - len(_without_politeness(instruction)) :] or instruction
+    instruction = _pattern(_TAKE).sub("it", instruction)
+    for pattern, replacement in REPLACEMENTS:
+        instruction = _pattern(rf"\b(?:{pattern})\b").sub(replacement, instruction)
+    return instruction[:1].upper() + instruction[1:]
 
 
-def plain(text: str) -> str:
+def normalize(text: str) -> str:
     """The beginning of a message in one line of lower case, with straight apostrophes."""
-    return " ".join(text[:READ].replace("’", "'").lower().split())
+    return " ".join(text[:MAX_READ_CHARACTERS].replace("’", "'").lower().split())
 
 
-def _without_politeness(words: str) -> str:
-    found = _pattern(_POLITE).match(words)
-    return words[found.end() :] if found else words
+def _without_politeness(line: str) -> str:
+    match = _pattern(_POLITE).match(line)
+    return line[match.end() :] if match else line
 
 
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    while (filled := re.sub(r"\{([a-z]+)\}", lambda name: f"(?:{WORDS[name[1]]})", pattern)) != pattern:
-        pattern = filled  # a vocabulary may hold another
+    while (expanded := re.sub(r"\{([a-z]+)\}", lambda name: f"(?:{VOCABULARY[name[1]]})", pattern)) != pattern:
+        pattern = expanded  # a vocabulary may hold another
     return re.compile(pattern, re.IGNORECASE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.service.take_events import cancel
+from demo.service.take_events import cancel_all
 from llama.generation import GenerationOptions
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Settings:
 
     def options(self) -> tuple[GenerationOptions, ...]:
         """One a take."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
-        whole = {name: _whole(value) for name, value in given.items() if value is not None}
-        first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | whole))
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
+        integers = {name: _as_integer(value) for name, value in values.items() if value is not None}
+        first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | integers))
         return tuple(replace(first, seed=first.seed + take) for take in range(int(self.takes)))
 
 
-def _whole(value: Any) -> Any:
+def _as_integer(value: Any) -> Any:
     """Sliders give floats where whole numbers are meant."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -65,7 +65,7 @@ class MusicProgress:
     """A sound under way: the seed of its take, and its address, at which it grows."""
 
     seed: int
-    address: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ class Update:
     they had become, and the conversation is as it was (None) where nothing had sounded.
     """
 
-    words: str
+    text: str
     progress: tuple[float, float] | None = None
-    left: float | None = None
-    ahead: int = 0
+    seconds_left: float | None = None
+    queue_position: int = 0
     pieces: tuple[Piece, ...] = ()
-    referred: str | None = None
-    stream: tuple[MusicProgress, ...] = ()
+    reference: str | None = None
+    streams: tuple[MusicProgress, ...] = ()
     conversation: Conversation | None = None
-    answers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     stopped: bool = False
 
@@ -95,12 +95,12 @@ class Update:
 class SubmittedRequest:
     """A request that the engine has taken: one ticket and one options a take."""
 
-    said: str
+    message: str
     uploads: tuple[Upload, ...]
     turn: Turn
-    referred: str | None
+    reference: str | None
     options: tuple[GenerationOptions, ...]
-    tickets: tuple[Request, ...]
+    requests: tuple[Request, ...]
 
     @property
     def names(self) -> Mapping[Path, str]:
@@ -108,4 +108,4 @@ class SubmittedRequest:
 
     def cancel(self) -> None:
         """Stops the work of every take; what has ended stays as it is."""
-        cancel(self.tickets)
+        cancel_all(self.requests)

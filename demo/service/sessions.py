@@ -26,10 +26,10 @@ from filelock import FileLock, Timeout
 
 LIFETIME = 3600.0  # seconds after the last touch
 PREFIX = "mumu-sessions-"
-PRIVATE = 0o700
+PRIVATE_MODE = 0o700
 TOKEN_BYTES = 32  # 256 bits: nobody guesses one
 NAME_BYTES = 16
-WAIT_FOR_START = 60.0  # seconds that a start waits for another one to clear up
+START_LOCK_TIMEOUT = 60.0  # seconds that a start waits for another one to clear up
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Sessions:
         self._open: dict[str, tuple[Session, float]] = {}  # token -> the session, and when it was touched last
         self._closed = threading.Event()
         self._process = os.getpid()
-        parent = _own_folder(root or Path(tempfile.gettempdir()) / f"mumu-llama-{_account()}")
+        parent = _private_folder(root or Path(tempfile.gettempdir()) / f"mumu-llama-{_account_name()}")
         with _start_lock(parent):
-            _clear_dead(parent)
+            _delete_stale(parent)
             self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # 0700
-            self._alive = FileLock(_lock_of(self.root), timeout=0, thread_local=False)
+            self._alive = FileLock(_lock_path(self.root), timeout=0, thread_local=False)
             self._alive.acquire()
         atexit.register(self.close_all)
         self._sweeper = self._start(sweep_every)
@@ -72,39 +72,39 @@ class Sessions:
         with self._guard:
             if self._closed.is_set():
                 raise ValueError("The server is shutting down; come back later.")
-            session.folder.mkdir(mode=PRIVATE)
+            session.folder.mkdir(mode=PRIVATE_MODE)
             self._open[session.token] = session, self._clock()
         return session
 
     def get(self, token: str) -> Session | None:
         """The session of a token, which lives on for `lifetime` from now; None when it has ended or never was."""
         with self._guard:
-            found = self._open.get(token)
-            if found is not None and self._clock() - found[1] < self.lifetime:
-                self._open[token] = found[0], self._clock()
-                return found[0]
+            entry = self._open.get(token)
+            if entry is not None and self._clock() - entry[1] < self.lifetime:
+                self._open[token] = entry[0], self._clock()
+                return entry[0]
         self.close(token)
         return None
 
     def close(self, token: str) -> None:
         """Ends a session and deletes its files; an unknown token is none of its business."""
         with self._guard:
-            found = self._open.pop(token, None)
-        if found is not None:
-            _delete(found[0].folder)
+            entry = self._open.pop(token, None)
+        if entry is not None:
+            _delete(entry[0].folder)
 
     def sweep(self) -> int:
         """Ends the sessions whose time is over; how many they were."""
         with self._guard:
             now = self._clock()
-            over = [token for token, (_, touched) in self._open.items() if now - touched >= self.lifetime]
-            gone = [self._open.pop(token)[0] for token in over]
-        for session in gone:
+            expired = [token for token, (_, last_used) in self._open.items() if now - last_used >= self.lifetime]
+            sessions = [self._open.pop(token)[0] for token in expired]
+        for session in sessions:
             try:
                 _delete(session.folder)
             except OSError:  # the others' hour is over all the same; what is left goes with the server's folder
                 logging.exception("the files of a session that is over could not be deleted")
-        return len(gone)
+        return len(sessions)
 
     def close_all(self) -> None:
         """Ends every session and the sweeping, and deletes the folder of this server. Twice is once."""
@@ -119,18 +119,18 @@ class Sessions:
         with _start_lock(self.root.parent):
             _delete(self.root)
             self._alive.release()
-            _lock_of(self.root).unlink(missing_ok=True)
+            _lock_path(self.root).unlink(missing_ok=True)
 
     def new_file(self, session: Session, suffix: str) -> Path:
         """A name in the session's folder that nobody guesses, such as "9d2e...c1.wav"; nothing is written."""
         return new_name(session.folder, suffix)
 
-    def _start(self, every: float | None) -> threading.Thread | None:
-        if every is None:
+    def _start(self, interval: float | None) -> threading.Thread | None:
+        if interval is None:
             return None
 
         def run() -> None:
-            while not self._closed.wait(every):
+            while not self._closed.wait(interval):
                 self.sweep()
 
         thread = threading.Thread(target=run, name="sessions-sweep", daemon=True)
@@ -143,51 +143,51 @@ def new_name(folder: Path, suffix: str) -> Path:
     return folder / f"{secrets.token_hex(NAME_BYTES)}{suffix}"
 
 
-def _account() -> str:
+def _account_name() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else "user"
 
 
-def _own_folder(path: Path) -> Path:
+def _private_folder(path: Path) -> Path:
     """`path`, made if it is not there. A folder or link that another account put there could be read by them."""
-    path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+    path.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
         raise ValueError(f"{path} is a link or belongs to another account; name a folder of your own for the sessions.")
-    if hasattr(os, "getuid") and found.st_mode & 0o022:
+    if hasattr(os, "getuid") and status.st_mode & 0o022:
         raise ValueError(f"{path} may be written by other accounts; name a folder of your own (chmod 700) for the sessions.")
     return path
 
 
 def _start_lock(parent: Path) -> FileLock:
-    return FileLock(parent / "start.lock", timeout=WAIT_FOR_START)
+    return FileLock(parent / "start.lock", timeout=START_LOCK_TIMEOUT)
 
 
-def _lock_of(root: Path) -> Path:
+def _lock_path(root: Path) -> Path:
     return root.with_name(f"{root.name}.lock")
 
 
-def _clear_dead(parent: Path) -> None:
+def _delete_stale(parent: Path) -> None:
     """Deletes the folders of servers that are no more: those whose lock nobody holds."""
     names = {entry.name.removesuffix(".lock") for entry in parent.iterdir() if entry.name.startswith(PREFIX)}
     for root in (parent / name for name in names):
-        lock = FileLock(_lock_of(root), timeout=0)
+        lock = FileLock(_lock_path(root), timeout=0)
         try:
             lock.acquire()
         except Timeout:
             continue  # alive
         _delete(root)
         lock.release()
-        _lock_of(root).unlink(missing_ok=True)
+        _lock_path(root).unlink(missing_ok=True)
 
 
 def _delete(folder: Path) -> None:
     """Renamed first, so that what still writes there by name finds no folder; a link is removed, never followed."""
-    gone = folder.with_name(f"{PREFIX}{secrets.token_hex(NAME_BYTES)}")
+    trash = folder.with_name(f"{PREFIX}{secrets.token_hex(NAME_BYTES)}")
     try:
-        folder.rename(gone)
+        folder.rename(trash)
     except FileNotFoundError:
         return  # somebody else has deleted it
-    if gone.is_symlink() or not gone.is_dir():
-        gone.unlink()
+    if trash.is_symlink() or not trash.is_dir():
+        trash.unlink()
     else:
-        shutil.rmtree(gone)
+        shutil.rmtree(trash)

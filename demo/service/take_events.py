@@ -22,22 +22,22 @@ class TakeEvent:
     event: Event | Exception | None
 
 
-def follow(tickets: Sequence[Request], put: Callable[[TakeEvent], None]) -> None:
+def add_listeners(requests: Sequence[Request], callback: Callable[[TakeEvent], None]) -> None:
     """Hands on every event of every ticket as it comes; the last of each is an error, or None.
 
     put: takes one `TakeEvent`, from any thread, and neither waits nor raises: the engine's own threads call it.
     """
-    for take, ticket in enumerate(tickets):
-        ticket.follow(partial(_hand_on, put, take))
+    for take, request in enumerate(requests):
+        request.follow(partial(_forward, callback, take))
 
 
-def _hand_on(put: Callable[[TakeEvent], None], take: int, event: Event | Exception | None) -> None:
-    put(TakeEvent(take, event))
+def _forward(callback: Callable[[TakeEvent], None], take: int, event: Event | Exception | None) -> None:
+    callback(TakeEvent(take, event))
     if isinstance(event, Done):
-        put(TakeEvent(take, None))
+        callback(TakeEvent(take, None))
 
 
-def cancel(tickets: Sequence[Request]) -> None:
+def cancel_all(requests: Sequence[Request]) -> None:
     """Stops the work of all of them; what has ended stays as it is."""
-    for ticket in tickets:
-        ticket.cancel()
+    for request in requests:
+        request.cancel()

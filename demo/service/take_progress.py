@@ -23,11 +23,11 @@ class Take:
     """One answer as far as it has come."""
 
     seed: int
-    total: float  # seconds of music asked for
-    words: str = ""
-    made: float = 0.0  # seconds
-    begun: bool = False  # the music
-    growing: GrowingWav | None = None
+    total_seconds: float  # seconds of music asked for
+    text: str = ""
+    seconds_made: float = 0.0
+    started: bool = False  # the music
+    wav: GrowingWav | None = None
     reply: Reply | None = None
     piece: Piece | None = None
 
@@ -35,95 +35,99 @@ class Take:
 class TakeProgress:
     """All takes of one request, in the session it came from. clock: seconds that only grow."""
 
-    def __init__(self, asked: SubmittedRequest, session: Session, sessions: Sessions, clock: Callable[[], float]) -> None:
-        self._asked, self._session, self._sessions, self._clock = asked, session, sessions, clock
-        self._takes = [Take(one.seed, one.seconds) for one in asked.options]
-        self._open = len(self._takes)
-        self._since: tuple[float, float] | None = None  # the clock, and what was made, when the first music began
+    def __init__(self, submitted: SubmittedRequest, session: Session, sessions: Sessions, clock: Callable[[], float]) -> None:
+        self._submitted, self._session, self._sessions, self._clock = submitted, session, sessions, clock
+        self._takes = [Take(options.seed, options.seconds) for options in submitted.options]
+        self._running_takes = len(self._takes)
+        self._music_start: tuple[float, float] | None = None  # the clock, and what was made, when the first music began
 
     @property
-    def under_way(self) -> bool:
-        return self._open > 0
+    def running(self) -> bool:
+        return self._running_takes > 0
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         return all(take.reply is not None for take in self._takes)
 
-    def take_in(self, heard: Sequence[TakeEvent]) -> None:
-        for one in heard:
-            if isinstance(one.event, Exception):
-                raise one.event
-            if one.event is None:
-                self._open -= 1
+    def handle(self, events: Sequence[TakeEvent]) -> None:
+        for take_event in events:
+            if isinstance(take_event.event, Exception):
+                raise take_event.event
+            if take_event.event is None:
+                self._running_takes -= 1
             else:
-                self._take_in(self._takes[one.take], one.event)
-        made = sum(take.made for take in self._takes)
-        if self._since is None and any(take.begun for take in self._takes):
-            self._since = self._clock(), made
+                self._handle(self._takes[take_event.take], take_event.event)
+        seconds_made = sum(take.seconds_made for take in self._takes)
+        if self._music_start is None and any(take.started for take in self._takes):
+            self._music_start = self._clock(), seconds_made
 
-    def _take_in(self, take: Take, event: Event) -> None:
+    def _handle(self, take: Take, event: Event) -> None:
         if isinstance(event, TextDelta):
-            take.words += event.text
+            take.text += event.text
         elif isinstance(event, Progress):
-            take.begun, take.made, take.total = True, max(take.made, event.made), event.total
+            take.started, take.seconds_made, take.total_seconds = True, max(take.seconds_made, event.made), event.total
         elif isinstance(event, MusicChunk):
-            take.growing = take.growing or GrowingWav(self._sessions, self._session, take.total, self._asked.said, take.seed)
-            take.growing.add(event.music)
-            take.begun, take.made = True, max(take.made, take.growing.seconds)
+            take.wav = take.wav or self._new_wav(take)
+            take.wav.add(event.music)
+            take.started, take.seconds_made = True, max(take.seconds_made, take.wav.seconds)
         elif isinstance(event, Done):
             self._finish(take, event.reply)
 
     def _finish(self, take: Take, reply: Reply) -> None:
-        take.reply, take.words = reply, reply.text
+        take.reply, take.text = reply, reply.text
         if reply.music is None:
             return
-        take.begun, take.made, take.total = True, reply.music.seconds, reply.music.seconds
-        take.growing = take.growing or GrowingWav(self._sessions, self._session, take.total, self._asked.said, take.seed)
-        sound = take.growing.finish(reply.music, reply.score)
+        take.started, take.seconds_made, take.total_seconds = True, reply.music.seconds, reply.music.seconds
+        take.wav = take.wav or self._new_wav(take)
+        sound = take.wav.finish(reply.music, reply.score)
         take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score)
 
-    def update(self) -> Update:
+    def _new_wav(self, take: Take) -> GrowingWav:
+        return GrowingWav(self._sessions, self._session, take.total_seconds, self._submitted.message, take.seed)
+
+    def snapshot(self) -> Update:
         takes = self._takes
-        begun = [take for take in takes if take.begun]
-        made, total = sum(take.made for take in takes), sum(take.total for take in takes)
+        started = [take for take in takes if take.started]
+        seconds_made, total_seconds = sum(take.seconds_made for take in takes), sum(take.total_seconds for take in takes)
         return Update(
-            takes[0].words,
-            (min(made, total), total) if begun else None,
-            self._left(made, total),
-            0 if any(take.words or take.begun for take in takes) else min(ticket.ahead for ticket in self._asked.tickets),
+            takes[0].text,
+            (min(seconds_made, total_seconds), total_seconds) if started else None,
+            self._seconds_left(seconds_made, total_seconds),
+            0 if any(take.text or take.started for take in takes) else min(request.ahead for request in self._submitted.requests),
             tuple(take.piece for take in takes if take.piece is not None),
-            self._asked.referred,
-            tuple(MusicProgress(take.seed, take.growing.address) for take in takes if take.growing is not None and take.reply is None),
-            answers=tuple(take.words for take in takes),
+            self._submitted.reference,
+            tuple(MusicProgress(take.seed, take.wav.url) for take in takes if take.wav is not None and take.reply is None),
+            texts=tuple(take.text for take in takes),
             seeds=tuple(take.seed for take in takes),
         )
 
-    def _left(self, made: float, total: float) -> float | None:
+    def _seconds_left(self, seconds_made: float, total_seconds: float) -> float | None:
         """At the pace so far; nobody knows before something was made."""
-        if self._since is None or made <= self._since[1]:
+        if self._music_start is None or seconds_made <= self._music_start[1]:
             return None
-        started, had = self._since
-        return max(0.0, (self._clock() - started) * (total - made) / (made - had))
+        start_time, seconds_then = self._music_start
+        return max(0.0, (self._clock() - start_time) * (total_seconds - seconds_made) / (seconds_made - seconds_then))
 
-    def last(self, conversation: Conversation) -> Update:
-        if not self.whole:
+    def final_update(self, conversation: Conversation) -> Update:
+        if not self.complete:
             raise UserFacingError(STOPPED, "server")
-        update = self.update()
-        exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
-        return replace(update, left=None, conversation=conversation.with_(exchange))
+        update = self.snapshot()
+        return replace(update, seconds_left=None, conversation=conversation.add_exchange(self._exchange(update)))
 
-    def stopped(self, conversation: Conversation) -> Update:
+    def stopped_update(self, conversation: Conversation) -> Update:
         """The last update of a request that its user stopped: what sounded until then stays."""
         for take in self._takes:
-            if take.growing is not None and take.piece is None:
-                sound, music = take.growing.cut()
-                take.piece = Piece(take.words, take.seed, music.seconds, sound, stopped_of=take.total)
-        update = replace(self.update(), left=None, stream=(), stopped=True)
-        exchange = Exchange(self._asked.said, self._asked.uploads, update.words, update.pieces, self._asked.turn)
-        return replace(update, conversation=conversation.with_(exchange)) if update.pieces else update
+            if take.wav is not None and take.piece is None:
+                sound, music = take.wav.truncate()
+                take.piece = Piece(take.text, take.seed, music.seconds, sound, requested_seconds=take.total_seconds)
+        update = replace(self.snapshot(), seconds_left=None, streams=(), stopped=True)
+        return replace(update, conversation=conversation.add_exchange(self._exchange(update))) if update.pieces else update
+
+    def _exchange(self, update: Update) -> Exchange:
+        return Exchange(self._submitted.message, self._submitted.uploads, update.text, update.pieces, self._submitted.turn)
 
     def close(self) -> None:
         """What was not finished leaves no file."""
         for take in self._takes:
-            if take.growing is not None and take.piece is None:
-                take.growing.drop()
+            if take.wav is not None and take.piece is None:
+                take.wav.discard()

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.service.media_probe import MEGABYTE, NOT_MEDIA, Kind, Limits, check_bytes, recognised
+from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, check_bytes, probe
 from demo.service.sessions import new_name
 from llama.media.containers import Encoded, media_file
 
-__all__ = ["Kind", "Limits", "Upload", "check_room", "display_name", "receive", "without_paths"]
+__all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "receive", "without_paths"]
 
 MAX_NAME = 80  # characters of a name that is shown
-HEAD = 8  # bytes of a wav file: "RIFF", and how many come after these
+HEADER_BYTES = 8  # bytes of a wav file: "RIFF", and how many come after these
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = No
     Raises `ValueError` or `FileNotFoundError`, one sentence that says what was given, what is allowed, what to do.
     """
     limits = limits or Limits()
-    shown = display_name(name if name is not None else file.name if isinstance(file, Path) else "")
-    content = Encoded(file if isinstance(file, bytes) else _read(file, shown, limits), shown)
-    check_bytes(shown, len(content.content), limits)
-    check_room(session_folder, len(content.content), limits)
+    label = display_name(name if name is not None else file.name if isinstance(file, Path) else "")
+    content = Encoded(file if isinstance(file, bytes) else _read_limited(file, label, limits), label)
+    check_bytes(label, len(content.content), limits)
+    check_session_size(session_folder, len(content.content), limits)
     media_file(content)  # refuses what is empty or text
-    kind, seconds, suffix = recognised(content, limits)
-    return Upload(kind, _kept(session_folder, content.content, suffix), seconds, shown)
+    kind, seconds, suffix = probe(content, limits)
+    return Upload(kind, _save(session_folder, content.content, suffix), seconds, label)
 
 
 def display_name(name: str) -> str:
     """The last part of a name in one harmless line, to be shown (escaped, as all text of users) and never opened."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    printable = "".join(one if unicodedata.category(one)[0] not in "CZ" else " " for one in last)
+    printable = "".join(letter if unicodedata.category(letter)[0] not in "CZ" else " " for letter in last)
     line = " ".join(printable.split()).lstrip(". ")
     if len(line) <= MAX_NAME:
         return line or "the file"
@@ -71,30 +71,29 @@ def without_paths(sentence: str, uploads: Iterable[Upload]) -> str:
 # -- the file -----------------------------------------------------------------------------------------------------------
 
 
-def _read(file: Path, shown: str, limits: Limits) -> bytes:
+def _read_limited(file: Path, label: str, limits: Limits) -> bytes:
     """At most one byte more than allowed. What is checked is what was opened: no link, pipe or device, nothing swapped."""
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{shown} has not arrived; send it again.") from error
+        raise FileNotFoundError(f"{label} has not arrived; send it again.") from error
     except (OSError, ValueError) as error:  # a link, a folder on some systems, a name with a zero byte
-        raise ValueError(f"{shown} is not a plain file; {NOT_MEDIA}.") from error
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{label} is not a plain file; {ACCEPTED_MEDIA}.") from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
-        raise ValueError(f"{shown} is not a plain file; {NOT_MEDIA}.")
-    with os.fdopen(handle, "rb") as opened:
-        check_bytes(shown, found.st_size, limits)
-        return opened.read(limits.bytes + 1)
+        raise ValueError(f"{label} is not a plain file; {ACCEPTED_MEDIA}.")
+    with os.fdopen(handle, "rb") as source:
+        check_bytes(label, status.st_size, limits)
+        return source.read(limits.bytes + 1)
 
 
-def check_room(folder: Path, more: int, limits: Limits) -> None:
+def check_session_size(folder: Path, additional: int, limits: Limits) -> None:
     """Raises ValueError where a session's files, and so many bytes more, are more than one session may keep."""
-    held = folder_size(folder)
-    if held + more > limits.session_bytes:
-        most = limits.session_bytes / MEGABYTE
-        raise ValueError(f"The files of this conversation would have {(held + more) / MEGABYTE:.1f} MB, at most {most:g} MB are kept; "
-                         "begin a new one.")
+    size = folder_size(folder)
+    if size + additional > limits.session_bytes:
+        total_mb, limit_mb = (size + additional) / MEGABYTE, limits.session_bytes / MEGABYTE
+        raise ValueError(f"The files of this conversation would have {total_mb:.1f} MB, at most {limit_mb:g} MB are kept; begin a new one.")
 
 
 def folder_size(folder: Path) -> int:
@@ -107,22 +106,22 @@ def folder_size(folder: Path) -> int:
     return total
 
 
-def _true_head(content: bytes) -> bytes:
+def _corrected_header(content: bytes) -> bytes:
     """The first bytes. A wav file that is shorter than it says gets its true length: it would pass for a piece under way (chunks.py)."""
-    head = content[:HEAD]
-    if head[:4] + content[HEAD:12] != b"RIFFWAVE" or struct.unpack("<I", head[4:])[0] + HEAD <= len(content):
+    head = content[:HEADER_BYTES]
+    if head[:4] + content[HEADER_BYTES:12] != b"RIFFWAVE" or struct.unpack("<I", head[4:])[0] + HEADER_BYTES <= len(content):
         return head
-    return head[:4] + struct.pack("<I", len(content) - HEAD)
+    return head[:4] + struct.pack("<I", len(content) - HEADER_BYTES)
 
 
-def _kept(folder: Path, content: bytes, suffix: str) -> Path:
+def _save(folder: Path, content: bytes, suffix: str) -> Path:
     """Whole under its name, or not there at all."""
     path = new_name(folder, suffix)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(_true_head(content))
-            file.write(memoryview(content)[HEAD:])
+            file.write(_corrected_header(content))
+            file.write(memoryview(content)[HEADER_BYTES:])
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -40,7 +40,7 @@ def test_requests_over_the_limit_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_and_leaves_its_room() -> None:
-    hall = api_access.BodyMemoryBudget(100)
+    budget = api_access.BodyMemoryBudget(100)
 
     class Slow:
         headers = {"content-type": "application/json"}
@@ -50,26 +50,26 @@ def test_a_body_that_does_not_come_is_not_waited_for_and_leaves_its_room() -> No
             await asyncio.sleep(60)
 
     async def two() -> None:
-        with pytest.raises(ApiError) as late, hall.place() as take:
-            await api_access.body(Slow(), 1000, take, within=0.05)  # type: ignore[arg-type]
+        with pytest.raises(ApiError) as late, budget.reserve() as acquire:
+            await api_access.read_body(Slow(), 1000, acquire, within=0.05)  # type: ignore[arg-type]
         assert late.value.status == 408
-        with hall.place() as take:
-            take(100)
+        with budget.reserve() as acquire:
+            acquire(100)
 
     asyncio.run(two())
 
 
 def test_bodies_share_one_room() -> None:
-    hall = api_access.BodyMemoryBudget(100)
-    with hall.place() as one:
+    budget = api_access.BodyMemoryBudget(100)
+    with budget.reserve() as one:
         one(60)
-        with pytest.raises(ApiError) as full, hall.place() as other:
+        with pytest.raises(ApiError) as full, budget.reserve() as other:
             other(30)
             other(30)
         assert full.value.status == 429
         one(40)  # what the other had taken is free again
-    with hall.place() as take:
-        take(100)
+    with budget.reserve() as acquire:
+        acquire(100)
 
 
 def test_a_full_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,15 +106,15 @@ def test_pieces_are_kept_for_an_hour(server: Server) -> None:
 
 def test_pieces_have_one_room_and_the_oldest_leaves_it(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
-    pieces, session = AudioStore(sessions, lambda: 0.0, most_bytes=1000), sessions.open()
+    store, session = AudioStore(sessions, lambda: 0.0, max_bytes=1000), sessions.open()
     for name in "abc":
         sound = session.folder / f"{name}.wav"
         sound.write_bytes(bytes(400))
-        pieces.keep(name, "me", session, Piece("", 1, 1.0, sound))
+        store.add(name, "me", session, Piece("", 1, 1.0, sound))
     assert sorted(file.name for file in session.folder.iterdir()) == ["b.wav", "c.wav"]
-    assert pieces.find("b", "me", "here").sound.name == "b.wav"
+    assert store.get("b", "me", "here").sound.name == "b.wav"
     with pytest.raises(ApiError):
-        pieces.find("a", "me", "here")
+        store.get("a", "me", "here")
     sessions.close_all()
 
 

@@ -144,7 +144,7 @@ def test_a_lost_connection_has_time_to_come_back(page: Page) -> None:
     page.presence = Presence(grace=0.2)
     state = asked(page, "play")
     page.lost(state)
-    page.presence.here(state.token)
+    page.presence.connected(state.token)
     time.sleep(0.6)
     assert page.sessions.get(state.token) is not None
     page.lost(state)

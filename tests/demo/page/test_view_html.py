@@ -39,9 +39,9 @@ def test_takes_side_by_side(page: Page, engine: Scripted) -> None:
 def test_a_take_stands_in_its_place_whichever_sounds_first(page: Page) -> None:
     session = page.sessions.open()
     second, first = MusicProgress(6, f"/media/{session.token}/b.wav"), MusicProgress(5, f"/media/{session.token}/a.wav")
-    update = Update("", progress=(1.0, 8.0), answers=("", ""), seeds=(5, 6))
-    early = shown.takes(session, (), replace(update, stream=(second,)))
-    both = shown.takes(session, early, replace(update, stream=(second, first)))
+    update = Update("", progress=(1.0, 8.0), texts=("", ""), seeds=(5, 6))
+    early = shown.takes(session, (), replace(update, streams=(second,)))
+    both = shown.takes(session, early, replace(update, streams=(second, first)))
     assert [take.seed for take in both] == [5, 6] and both[1] == early[0] and both[0].sound.seconds == 4.0
     view = exchange_html(ExchangeView("", takes=early, wanted=2), 0)
     assert "Take 2" in view and "Take 1" not in view

@@ -208,5 +208,5 @@ def test_the_server_ends_with_its_engine(
     monkeypatch.setattr(TextBatch, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
     assert gradio_app.main(["--port", "0"]) == 1
     asking.join(60)
-    assert [one.fault for one in told] == ["server"] and "The engine stopped by a mistake of its own" in str(told[0])
+    assert [one.category for one in told] == ["server"] and "The engine stopped by a mistake of its own" in str(told[0])
     assert "The engine stopped" in capsys.readouterr().err

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 import llama
-from demo.service.conversation import Conversation, Exchange, Piece, repeat, turn
-from demo.service.references import RULES, again, chosen, refers_to_earlier, reworded, ruled
+from demo.service.conversation import Conversation, Exchange, Piece, request_to_repeat, resolve_turn
+from demo.service.references import (
+    RULES,
+    matching_rule,
+    piece_index,
+    refers_to_earlier,
+    repeat_kind,
+    rewrite_instruction,
+)
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
@@ -33,11 +40,11 @@ FULL = talk(  # a picture and a clip with a piece each, then three takes of a wa
 
 def meant(text: str) -> str:
     """What a message refers to after `FULL`: "sound", "picture", "clip", "take N", or nothing."""
-    asked, phrase = turn(FULL, text)
+    asked, phrase = resolve_turn(FULL, text)
     slots = {"picture": asked.image, "clip": asked.video, "sound": asked.audio}
     (found,) = [name for name, slot in slots.items() if slot] or [""]
     assert (phrase is None) == (found == "")
-    return str(phrase) if found == "sound" and chosen(text) is not None else found
+    return str(phrase) if found == "sound" and piece_index(text) is not None else found
 
 
 # Written while the rules were made.
@@ -167,63 +174,63 @@ def test_what_a_message_refers_to(text: str, it: str) -> None:
     ("text", "wanted"), [(text, it) for said in (FOLLOW_UPS, HELD_OUT_FOLLOW_UPS) for it, texts in said.items() for text in texts]
 )
 def test_what_a_follow_up_wants(text: str, wanted: str) -> None:
-    once_more = again(text)
-    asked, phrase = turn(FULL, text)
-    named = f", {phrase}" if once_more and chosen(text) is not None else ""
+    once_more = repeat_kind(text)
+    asked, phrase = resolve_turn(FULL, text)
+    named = f", {phrase}" if once_more and piece_index(text) is not None else ""
     assert (f"{once_more}{named}" if once_more else meant(text)) == wanted
     assert not once_more or asked == Turn("A sad waltz")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.example)
 def test_every_rule_decides_its_example(rule: object) -> None:
-    assert ruled(rule.example) is rule  # type: ignore[attr-defined]
+    assert matching_rule(rule.example) is rule  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("text", SAID["sound"])
 def test_nothing_is_referred_to_before_anything_was_said(text: str) -> None:
-    assert turn(Conversation(), text) == (Turn(text), None)
+    assert resolve_turn(Conversation(), text) == (Turn(text), None)
 
 
 def test_files_of_this_message_win() -> None:
-    assert turn(FULL, "make it faster", [SONG]) == (Turn("make it faster", audio=SONG.path), None)
-    assert turn(FULL, "the second one", [PICTURE, SONG]) == (Turn("the second one", audio=SONG.path, image=PICTURE.path), None)
+    assert resolve_turn(FULL, "make it faster", [SONG]) == (Turn("make it faster", audio=SONG.path), None)
+    assert resolve_turn(FULL, "the second one", [PICTURE, SONG]) == (Turn("the second one", audio=SONG.path, image=PICTURE.path), None)
     with pytest.raises(ValueError, match="one recording in a message, send one"):
-        turn(FULL, "mix them", [SONG, SONG])
+        resolve_turn(FULL, "mix them", [SONG, SONG])
 
 
 def test_it_is_the_newest_sound() -> None:
     asked = Exchange("What key is it in?", (SONG,), "C major.")
-    assert turn(talk(asked), "make it faster") == (Turn("Make it faster", audio=SONG.path), "your recording")
+    assert resolve_turn(talk(asked), "make it faster") == (Turn("Make it faster", audio=SONG.path), "your recording")
     made = talk(asked, Exchange("A waltz", (), "", (piece("w"),)))
-    assert turn(made, "make it faster") == (Turn("Make it faster", audio="/s/w.wav"), "the last piece")
+    assert resolve_turn(made, "make it faster") == (Turn("Make it faster", audio="/s/w.wav"), "the last piece")
     assert made.last_sound == Path("/s/w.wav") and Conversation().last_sound is None
-    later = made.with_(asked).with_(Exchange("thanks", (), "You are welcome."))
+    later = made.add_exchange(asked).add_exchange(Exchange("thanks", (), "You are welcome."))
     assert later.last_sound == SONG.path and made.last_sound == Path("/s/w.wav")
 
 
 def test_a_take_that_was_asked_about_stays_it() -> None:
-    question, phrase = turn(FULL, "what key is the second one in?")
+    question, phrase = resolve_turn(FULL, "what key is the second one in?")
     assert (question, phrase) == (Turn("What key is it in?", audio="/s/t2.wav"), "take 2")
-    after = FULL.with_(Exchange("what key is the second one in?", (), "C minor.", (), question))
-    assert turn(after, "make it faster") == (Turn("Make it faster", audio="/s/t2.wav"), "take 2")
+    after = FULL.add_exchange(Exchange("what key is the second one in?", (), "C minor.", (), question))
+    assert resolve_turn(after, "make it faster") == (Turn("Make it faster", audio="/s/t2.wav"), "take 2")
 
 
 def test_a_take_that_there_is_not_is_told() -> None:
     with pytest.raises(ValueError, match="There are 3 pieces to choose from; name one that there is"):
-        turn(FULL, "take 7 please")
+        resolve_turn(FULL, "take 7 please")
     with pytest.raises(ValueError, match="There is only one piece"):
-        turn(talk(Exchange("A waltz", (), "", (piece("w"),))), "the third one with drums")
+        resolve_turn(talk(Exchange("A waltz", (), "", (piece("w"),))), "the third one with drums")
     singles = talk(Exchange("a", (), "", (piece("a"),)), Exchange("b", (), "", (piece("b"),)))
-    assert turn(singles, "the first one but slower") == (Turn("It but slower", audio="/s/a.wav"), "an earlier piece")
+    assert resolve_turn(singles, "the first one but slower") == (Turn("It but slower", audio="/s/a.wav"), "an earlier piece")
 
 
 def test_it_is_the_picture_while_nothing_sounded_since() -> None:
     looked = talk(Exchange("What do you see?", (PICTURE,), "The sea."))
-    assert turn(looked, "Make music for it") == (Turn("Make music for it", image=PICTURE.path), "your picture")
-    played = looked.with_(Exchange("Music for it", (), "", (piece("p"),)))
-    assert turn(played, "now with violin")[0].audio == "/s/p.wav"
-    assert turn(played, "another piece for the picture")[0].image == str(PICTURE.path)
-    assert turn(played, "music for the video") == (Turn("music for the video"), None)  # none was sent
+    assert resolve_turn(looked, "Make music for it") == (Turn("Make music for it", image=PICTURE.path), "your picture")
+    played = looked.add_exchange(Exchange("Music for it", (), "", (piece("p"),)))
+    assert resolve_turn(played, "now with violin")[0].audio == "/s/p.wav"
+    assert resolve_turn(played, "another piece for the picture")[0].image == str(PICTURE.path)
+    assert resolve_turn(played, "music for the video") == (Turn("music for the video"), None)  # none was sent
 
 
 @pytest.mark.parametrize(("text", "meaning"), [
@@ -231,24 +238,24 @@ def test_it_is_the_picture_while_nothing_sounded_since() -> None:
     ("another take", "another"), ("Try again", "another"), ("another one please", "another"), ("again without drums", None),
     ("another waltz", None), ("hello again", None)])
 def test_once_more_with_the_same_seed_or_another(text: str, meaning: str | None) -> None:
-    assert again(text) == meaning
+    assert repeat_kind(text) == meaning
 
 
 def test_once_more_puts_the_same_turn() -> None:
     asked = Turn("Make it faster", audio="/s/w.wav")
     wish = Exchange("A waltz", (), "", (piece("w", 5),))
     edited = talk(wish, Exchange("make it faster", (), "", (piece("f", 6),), asked), Exchange("which key?", (), "C."))
-    found = repeat(edited)
+    found = request_to_repeat(edited)
     assert found is not None and found.pieces[0].seed == 6
-    assert turn(edited, "again") == (asked, "the last request") == turn(edited, "another take")
+    assert resolve_turn(edited, "again") == (asked, "the last request") == resolve_turn(edited, "another take")
     kept_no_turn = talk(wish, Exchange("make it faster", (), "", (piece("f", 6),)))
-    assert turn(kept_no_turn, "again")[0] == asked  # heard what it heard then, not what came of it
-    first = repeat(edited, "the first one again")
-    assert first is not None and (first.asked, first.pieces[0].seed) == (Turn("A waltz"), 5)
-    assert turn(edited, "play the first one again") == (Turn("A waltz"), "an earlier piece")
+    assert resolve_turn(kept_no_turn, "again")[0] == asked  # heard what it heard then, not what came of it
+    first = request_to_repeat(edited, "the first one again")
+    assert first is not None and (first.turn, first.pieces[0].seed) == (Turn("A waltz"), 5)
+    assert resolve_turn(edited, "play the first one again") == (Turn("A waltz"), "an earlier piece")
     with pytest.raises(ValueError, match="There are 2 pieces to choose from"):
-        turn(edited, "play take 3 again")
-    assert repeat(Conversation()) is None and turn(Conversation(), "again") == (Turn("again"), None)
+        resolve_turn(edited, "play take 3 again")
+    assert request_to_repeat(Conversation()) is None and resolve_turn(Conversation(), "again") == (Turn("again"), None)
 
 
 @pytest.mark.parametrize(("said", "instruction"), [
@@ -257,7 +264,7 @@ def test_once_more_puts_the_same_turn() -> None:
     ("Too slow!", "Make it faster!"), ("as a waltz", "Make it a waltz"), ("what about a flute?", "With a flute?"),
     ("take 2 with violin", "It with violin"), ("in D minor", "In D minor"), ("what key is it in?", "What key is it in?")])
 def test_rewording_is_small(said: str, instruction: str) -> None:
-    assert reworded(said) == instruction
+    assert rewrite_instruction(said) == instruction
 
 
 def test_a_page_of_text_takes_no_time_to_judge() -> None:
@@ -267,11 +274,11 @@ def test_a_page_of_text_takes_no_time_to_judge() -> None:
 def test_an_edit_of_a_piece_goes_through_the_models_ears(tmp_path: Path) -> None:
     model = llama.load(ROOT / "ckpts/nano")
     options = GenerationOptions(seconds=6, seed=3)
-    wish, nothing = turn(Conversation(), "A calm waltz for piano")
+    wish, nothing = resolve_turn(Conversation(), "A calm waltz for piano")
     first = model.respond(wish, options)
     assert nothing is None and first.score is not None
     first.music.write(tmp_path / "first.wav")
     heard = talk(Exchange(wish.text, (), first.text, (Piece(first.text, 3, 6.0, tmp_path / "first.wav", first.score),), wish))
-    edit, it = turn(heard, "now with violin")
+    edit, it = resolve_turn(heard, "now with violin")
     second = model.respond(edit, options)
     assert it == "the last piece" and second.score.attributes.lead == "violin" != first.score.attributes.lead

@@ -57,11 +57,11 @@ def test_nobody_fills_the_queue_alone(work: ChatService, sessions: Sessions, eng
     again = sessions.open() if caller else mine
     with pytest.raises(UserFacingError, match=f"{MAX_PER_CALLER - 1} of your answers are under way") as told:
         next(work.answer(again, Conversation(), "two takes", [], replace(PLAIN, takes=2), caller=caller))
-    assert told.value.fault == "busy" and len(engine.tickets) == MAX_PER_CALLER - 1, "all takes or none"
+    assert told.value.category == "busy" and len(engine.tickets) == MAX_PER_CALLER - 1, "all takes or none"
     under_way += open_at_once(work, again, 1, caller)
     with pytest.raises(UserFacingError):
         open_at_once(work, again, 1, caller)
-    assert answer(work, sessions.open(), "somebody else")[-1].words == "somebody else"
+    assert answer(work, sessions.open(), "somebody else")[-1].text == "somebody else"
     under_way[0].close()
     assert engine.tickets[0].over.wait(10)
     open_at_once(work, again, 1, caller)
@@ -69,14 +69,14 @@ def test_nobody_fills_the_queue_alone(work: ChatService, sessions: Sessions, eng
 
 def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessions, engine: Scripted) -> None:
     """Whatever names and sessions it asks with."""
-    def begin(payer: str, caller: str, takes: int = 1) -> None:
-        work.begin(sessions.open(), Conversation(), "wait", [], replace(PLAIN, takes=takes), caller=caller, payer=payer)
+    def begin(client_address: str, caller: str, takes: int = 1) -> None:
+        work.begin(sessions.open(), Conversation(), "wait", [], replace(PLAIN, takes=takes), caller=caller, client_address=client_address)
 
     for number in range(MAX_PER_ADDRESS - 1):
         begin("192.0.2.1", f"name {number}")
     with pytest.raises(UserFacingError, match=f"{MAX_PER_ADDRESS - 1} answers for your address are under way and 2 more") as told:
         begin("192.0.2.1", "", takes=2)
-    assert told.value.fault == "busy" and len(engine.tickets) == MAX_PER_ADDRESS - 1
+    assert told.value.category == "busy" and len(engine.tickets) == MAX_PER_ADDRESS - 1
     begin("192.0.2.1", "")
     with pytest.raises(UserFacingError, match=f"the most is {MAX_PER_ADDRESS}"):
         begin("192.0.2.1", "another name")
@@ -87,7 +87,7 @@ def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessi
 
 
 def test_the_pages_of_one_address_share(work: ChatService, monkeypatch: pytest.MonkeyPatch) -> None:
-    work._shares = ConcurrencyLimiter(most_at=2)
+    work._limiter = ConcurrencyLimiter(max_per_address=2)
     page, here = Page(work), ["192.0.2.1"]
     monkeypatch.setattr("gradio.context.LocalContext.request", SimpleNamespace(get=lambda default: Asking(here[0])))
 
@@ -113,16 +113,16 @@ class Asking:
 def test_a_share_of_refused_takes_is_free_again(work: ChatService, engine: Scripted, session: Session) -> None:
     open_at_once(work, session, 1)
     for _ in range(MAX_PER_CALLER):
-        assert refusal(work, session, "busy").fault == "busy"
-    assert answer(work, session, "hello")[-1].words == "hello"
+        assert refusal(work, session, "busy").category == "busy"
+    assert answer(work, session, "hello")[-1].text == "hello"
 
 
 @pytest.mark.parametrize("text, system", [("x" * (MAX_TEXT + 1), ""), ("x" * MAX_TEXT, "y")])
 def test_the_longest_text_is_one_for_all(work: ChatService, engine: Scripted, session: Session, text: str, system: str) -> None:
     with pytest.raises(UserFacingError, match=f"{MAX_TEXT + 1} characters, at most {MAX_TEXT}") as told:
         work.begin(session, Conversation(), text, [b"no sound"], PLAIN, system=system)
-    assert told.value.fault == "user" and not engine.tickets
-    assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).tickets
+    assert told.value.category == "user" and not engine.tickets
+    assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).requests
 
 
 def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, session: Session, recording: Path) -> None:
@@ -135,10 +135,10 @@ def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, sess
     kept = names(session)
     told = refusal(work, session, "listen", [recording])
     assert str(told) == f"The files of this conversation would have 0.2 MB, at most {3 * size / 1e6:g} MB are kept; begin a new one."
-    assert told.fault == "user" and names(session) == kept and answer(work, session, "hello")[-1].words == "hello"
+    assert told.category == "user" and names(session) == kept and answer(work, session, "hello")[-1].text == "hello"
     (session.folder / "made.wav").write_bytes(bytes(size))
     assert "are kept" in str(refusal(work, session, "play"))
-    assert answer(work, sessions.open(), "listen", [recording])[-1].words == "listen 3.00"
+    assert answer(work, sessions.open(), "listen", [recording])[-1].text == "listen 3.00"
 
 
 # -- programs -----------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def told(address: str, text: str, host: str = "") -> str:
 
 
 def test_programs_share_by_their_address_and_their_texts_end(work: ChatService, engine: Scripted) -> None:
-    work._shares = ConcurrencyLimiter(1)
+    work._limiter = ConcurrencyLimiter(1)
     with serving(work) as address:
         said = json.dumps({"data": ["wait", None, None, None, 1, 0]})
         httpx.post(f"{address}gradio_api/call/respond", content=said, headers={"Content-Type": "application/json"}).raise_for_status()

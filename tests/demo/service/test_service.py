@@ -60,11 +60,11 @@ def test_takes_out_of_range_are_refused(takes: object) -> None:
 
 def test_words_grow_and_the_last_update_has_the_conversation(work: ChatService, session: Session) -> None:
     updates = answered(work, session, "one two three")
-    words = [update.words for update in updates]
+    words = [update.text for update in updates]
     assert words[-1] == "one two three" and all("one two three".startswith(one) for one in words)
     assert [update.conversation for update in updates[:-1]] == [None] * (len(updates) - 1)
     exchange = updates[-1].conversation.exchanges[-1]
-    assert (exchange.said, exchange.answer, exchange.pieces, exchange.uploads) == ("one two three", "one two three", (), ())
+    assert (exchange.message, exchange.answer, exchange.pieces, exchange.uploads) == ("one two three", "one two three", (), ())
 
 
 def test_every_take_becomes_files(work: ChatService, session: Session) -> None:
@@ -80,7 +80,7 @@ def test_every_take_becomes_files(work: ChatService, session: Session) -> None:
 def test_sound_grows_at_the_address_of_the_piece(work: ChatService, engine: Scripted, session: Session) -> None:
     grown: list[tuple[str, bytes]] = []
     for update in work.answer(session, Conversation(), "wait play", [], PLAIN):
-        grown += [(one.address, (session.folder / Path(one.address).name).read_bytes()) for one in update.stream]
+        grown += [(one.url, (session.folder / Path(one.url).name).read_bytes()) for one in update.streams]
         engine.leaves.release()
     made = update.pieces[0]
     whole = made.sound.read_bytes()
@@ -102,22 +102,22 @@ def test_time_left_is_the_pace_so_far(engine: Scripted, sessions: Sessions, sess
     now = 0.0
     asked = ChatService(engine, sessions).begin(session, Conversation(), "play", [], replace(PLAIN, seconds=8.0))
     run = TakeProgress(asked, session, sessions, lambda: now)
-    run.take_in([TakeEvent(0, Progress(0.0, 8.0))])
-    assert run.update().left is None
+    run.handle([TakeEvent(0, Progress(0.0, 8.0))])
+    assert run.snapshot().seconds_left is None
     now = 3.0
-    run.take_in([TakeEvent(0, Progress(2.0, 8.0))])
-    assert run.update().left == pytest.approx(9.0)
+    run.handle([TakeEvent(0, Progress(2.0, 8.0))])
+    assert run.snapshot().seconds_left == pytest.approx(9.0)
 
 
 def test_the_queue_is_told_until_it_is_ones_turn(work: ChatService, session: Session) -> None:
     updates = answered(work, session, "hello")
-    assert updates[0].ahead == 3 and updates[-1].ahead == 0
+    assert updates[0].queue_position == 3 and updates[-1].queue_position == 0
 
 
 def test_files_are_heard(work: ChatService, session: Session, recording: Path) -> None:
     last = answered(work, session, "listen", [recording])[-1]
-    assert last.words == "listen 3.00" and last.conversation.exchanges[0].uploads[0].path.parent == session.folder
-    assert answered(work, session, "listen", [recording.read_bytes()])[-1].words == "listen 3.00"
+    assert last.text == "listen 3.00" and last.conversation.exchanges[0].uploads[0].path.parent == session.folder
+    assert answered(work, session, "listen", [recording.read_bytes()])[-1].text == "listen 3.00"
 
 
 def test_again_has_the_same_seed_and_another_take_has_not(work: ChatService, session: Session) -> None:
@@ -125,7 +125,7 @@ def test_again_has_the_same_seed_and_another_take_has_not(work: ChatService, ses
     first = answered(work, session, "play", settings=drawn)[-1]
     said = {text: list(work.answer(session, first.conversation, text, [], drawn))[-1] for text in ("again", "another take")}
     assert said["again"].pieces[0].seed == first.pieces[0].seed != said["another take"].pieces[0].seed
-    assert said["again"].pieces[0].text == "play" and said["again"].referred
+    assert said["again"].pieces[0].text == "play" and said["again"].reference
 
 
 # -- stopping -----------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_piece_given_up_leaves_no_file(work: ChatService, engine: Scripted, se
     updates = work.answer(session, Conversation(), "wait play", [], PLAIN)
     for update in updates:
         engine.leaves.release()
-        if update.stream:
+        if update.streams:
             break
     assert files_of(session) == [".wav"]
     updates.close()
@@ -186,22 +186,22 @@ def test_nothing_to_answer(work: ChatService, session: Session, text: str) -> No
 )
 def test_settings_out_of_range(work: ChatService, engine: Scripted, session: Session, settings: dict) -> None:
     told = refusal(work, session, "hello", settings=Settings(**settings))
-    assert next(iter(settings)) in str(told) and told.fault == "user" and not engine.tickets
+    assert next(iter(settings)) in str(told) and told.category == "user" and not engine.tickets
 
 
 def test_a_bad_file(work: ChatService, engine: Scripted, session: Session) -> None:
     told = refusal(work, session, "hello", [b"this is a text"])
-    assert told.fault == "user" and not engine.tickets and files_of(session) == []
+    assert told.category == "user" and not engine.tickets and files_of(session) == []
 
 
 def test_all_takes_or_none(work: ChatService, engine: Scripted, session: Session) -> None:
     told = refusal(work, session, "busy", settings=replace(PLAIN, takes=2))
-    assert told.fault == "busy" and [ticket.cancelled.is_set() for ticket in engine.tickets] == [True]
+    assert told.category == "busy" and [ticket.cancelled.is_set() for ticket in engine.tickets] == [True]
 
 
 def test_a_sentence_names_no_folder_of_the_server(work: ChatService, session: Session, recording: Path) -> None:
     told = refusal(work, session, "stumble", [recording])
-    assert str(told) == "mine.wav is damaged, as config.json says; give another one." and told.fault == "user"
+    assert str(told) == "mine.wav is damaged, as config.json says; give another one." and told.category == "user"
 
 
 @pytest.mark.parametrize("text, words", [
@@ -212,7 +212,7 @@ def test_what_is_not_the_users_fault(
     work: ChatService, session: Session, text: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = refusal(work, session, text)
-    assert words in str(told) and told.fault == "server" and "/srv" not in str(told)
+    assert words in str(told) and told.category == "server" and "/srv" not in str(told)
     assert any(record.exc_info for record in caplog.records)
 
 
@@ -220,8 +220,8 @@ def test_one_failure_harms_nobody_else(work: ChatService, sessions: Sessions, se
     other = work.answer(sessions.open(), Conversation(), "hello there", [], PLAIN)
     next(other)
     refusal(work, session, "stumble")
-    assert list(other)[-1].words == "hello there"
+    assert list(other)[-1].text == "hello there"
 
 
 def test_half_a_character_stops_nobody(work: ChatService, session: Session) -> None:
-    assert answered(work, session, "hi \ud800")[-1].words == "hi ?"
+    assert answered(work, session, "hi \ud800")[-1].text == "hi ?"
