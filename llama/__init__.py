@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA, load
     from llama.mumu_model import ModalityFeatures
 
-ROOMS = {
+LAZY_EXPORTS = {
     "media.audio": ("Waveform",),
     "config": ("AdapterConfig", "DecoderSpec", "LlamaConfig", "MuMuConfig", "ProjectorConfig"),
     "dialogue": ("Reply", "Turn", "format_prompt"),
@@ -26,7 +26,7 @@ ROOMS = {
     "mumu_model": ("ModalityFeatures",),
     "modules.transformer": ("MuMuOutput",),
 }
-HOMES = {name: room for room, names in ROOMS.items() for name in names}
+EXPORT_MODULES = {name: module for module, names in LAZY_EXPORTS.items() for name in names}
 
 __all__ = [
     "AdapterConfig",
@@ -50,9 +50,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in EXPORT_MODULES:
         raise AttributeError(f"module 'llama' has no attribute {name!r}")
-    return getattr(import_module(f"llama.{HOMES[name]}"), name)
+    return getattr(import_module(f"llama.{EXPORT_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

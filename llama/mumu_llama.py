@@ -85,5 +85,5 @@ def load(
         model, llama_dir, llama_type, mert_path, vit_path, vivit_path, music_decoder, music_decoder_path, knn_dir
     )
     return loading.load_model(
-        source, MuMuLLaMA, device=device, dtype=dtype, merge_lora=merge_lora, verify=verify, precise=precise
+        source, MuMuLLaMA, device=device, dtype=dtype, merge_lora=merge_lora, verify=verify, keep_float32=precise
     )

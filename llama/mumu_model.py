@@ -56,14 +56,14 @@ class MuMuModel(nn.Module):
         vit: ViTEncoder | None = None,
         vivit: ViViTEncoder | None = None,
         music_decoder: MusicDecoder | None = None,
-        neighbours: PrototypeIndex | None = None,
+        prototypes: PrototypeIndex | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.tokenizer = tokenizer
         self.mert, self.vit, self.vivit = mert, vit, vivit
         self.music_decoder = music_decoder
-        self.neighbours = neighbours
+        self.prototypes = prototypes
         dim = config.llama.dim
         self.adapters = nn.ModuleDict({name: UnderstandingAdapter(config.adapter(name), dim) for name in MODALITIES})
         self.prefix_query = nn.ParameterDict(
@@ -104,7 +104,7 @@ class MuMuModel(nn.Module):
         windows = [
             adapter.frames(encoder.encode(window[None].to(self.device))) for window in encoder.windows(wave)
         ]
-        return adapter.prompts(adapter.pool(concat_windows(windows), self.neighbours))
+        return adapter.prompts(adapter.pool(concat_windows(windows), self.prototypes))
 
     def _look(self, image: Any) -> Tensor:
         encoder = self._part("vit", "a picture")

@@ -42,21 +42,21 @@ def assemble(
     dtype: Dtype,
     device: torch.device,
     *,
-    start: bool = False,
-    precise: Callable[[str], bool] | None = None,
+    init_missing: bool = False,
+    keep_float32: Callable[[str], bool] | None = None,
 ) -> ModelT:
     """The model's own parts from `state` (our names; emptied on the way), without its neighbours.
 
-    With `start`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
-    Weights whose names are `precise` become float32 whatever `dtype` is: rounded once, they would train from elsewhere.
+    With `init_missing`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
+    Weights that `keep_float32` names become float32 whatever `dtype` is: rounded once, they would train from elsewhere.
     Raises ValueError naming a weight that is missing, left over or of another shape.
     """
     with torch.device("meta"):
         model = model_class(config)
-    _place_all(model, state, lambda name: torch.float32 if precise and precise(name) else dtype, device)
+    _fill_parameters(model, state, lambda name: torch.float32 if keep_float32 and keep_float32(name) else dtype, device)
     with seeded(0):
         _init_gates(model)
-        if start:
+        if init_missing:
             _init_missing(model, config)
     _restore_buffers(model, config)
     missing = [name for name, value in model.named_parameters() if value.is_meta]
@@ -87,7 +87,7 @@ def set_parameter(model: nn.Module, name: str, value: Tensor) -> None:
         module._parameters[leaf] = nn.Parameter(value, requires_grad=value.is_floating_point())
 
 
-def _place_all(model: nn.Module, state: State, dtype: Callable[[str], Dtype], device: torch.device) -> None:
+def _fill_parameters(model: nn.Module, state: State, dtype: Callable[[str], Dtype], device: torch.device) -> None:
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     for name in list(state):
         value = state.pop(name)
@@ -106,28 +106,28 @@ def _place_all(model: nn.Module, state: State, dtype: Callable[[str], Dtype], de
 def attach_components(
     model: ModelT,
     tokenizer: Tokenizer | None,
-    parts: Mapping[str, Any],
+    encoders: Mapping[str, Any],
     decoder: Any,
-    neighbours: PrototypeIndex | None,
+    prototypes: PrototypeIndex | None,
     dtype: Dtype,
     merge: bool,
 ) -> ModelT:
     """The neighbours into their places, all on the model's device. Raises ValueError for an index that does not fit."""
-    check_prototypes(model.config, neighbours)
-    for part in (*parts.values(), decoder):
-        if part is not None:
-            part.to(device=model.device, dtype=dtype)
-    model.tokenizer, model.neighbours, model.music_decoder = tokenizer, neighbours, decoder
-    model.mert, model.vit, model.vivit = (parts[name] for name in ("mert", "vit", "vivit"))
+    check_prototypes(model.config, prototypes)
+    for component in (*encoders.values(), decoder):
+        if component is not None:
+            component.to(device=model.device, dtype=dtype)
+    model.tokenizer, model.prototypes, model.music_decoder = tokenizer, prototypes, decoder
+    model.mert, model.vit, model.vivit = (encoders[name] for name in ("mert", "vit", "vivit"))
     return (model.merge_lora() if merge else model).eval()
 
 
 def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
     """Raises ValueError if the projector does not make what this decoder takes."""
-    made = (config.projector.tokens, config.projector.width)
-    if decoder is not None and tuple(decoder.condition_shape) != made:
+    projected = (config.projector.tokens, config.projector.width)
+    if decoder is not None and tuple(decoder.condition_shape) != projected:
         raise ValueError(
-            f"The checkpoint makes a condition of {list(made)}, this {kind} takes {list(decoder.condition_shape)}; "
+            f"The checkpoint makes a condition of {list(projected)}, this {kind} takes {list(decoder.condition_shape)}; "
             "give the music_decoder and music_decoder_path that it was trained with."
         )
 
@@ -141,16 +141,16 @@ def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
         )
 
 
-def check_prototypes(config: MuMuConfig, neighbours: PrototypeIndex | None) -> None:
+def check_prototypes(config: MuMuConfig, prototypes: PrototypeIndex | None) -> None:
     """Raises ValueError if the index is not of the audio features that the model draws towards it."""
-    if neighbours is None:
+    if prototypes is None:
         return
     if "mean" not in config.audio.pools:
         pools = " and ".join(config.audio.pools)
         raise ValueError(f"A knn.index draws the mean of a recording, but this model hears by {pools}; leave knn_dir out.")
-    if neighbours.width != config.audio.feature_dim:
+    if prototypes.width != config.audio.feature_dim:
         raise ValueError(
-            f"The knn.index holds prototypes of {neighbours.width} numbers, the audio features have {config.audio.feature_dim}; "
+            f"The knn.index holds prototypes of {prototypes.width} numbers, the audio features have {config.audio.feature_dim}; "
             "give the index that was made with this model's MERT."
         )
 
@@ -174,36 +174,36 @@ def _init_missing(model: MuMuModel, config: MuMuConfig) -> None:
         if query.is_meta:
             set_parameter(model, f"prefix_query.{modality}", (torch.randn(query.shape) * 0.02).to(model.dtype))
     _fill(model.output_projector, partial(OutputProjector, config.projector, dim), model.dtype)
-    for part in model.llama.modules():
-        if isinstance(part, LoRALinear):
-            _init_lora(part, model.dtype)
+    for module in model.llama.modules():
+        if isinstance(module, LoRALinear):
+            _init_lora(module, model.dtype)
 
 
-def _fill(part: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
+def _fill(module: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
     """Parameters without memory from a freshly built twin."""
-    missing = [name for name, value in part.named_parameters() if value.is_meta]
+    missing = [name for name, value in module.named_parameters() if value.is_meta]
     if missing:
         fresh = dict(build().named_parameters())
         for name in missing:
-            set_parameter(part, name, fresh[name].detach().to(dtype))
+            set_parameter(module, name, fresh[name].detach().to(dtype))
 
 
-def _init_lora(part: LoRALinear, dtype: torch.dtype) -> None:
-    if part.l1 is not None and part.l1.is_meta:
-        part.l1 = nn.Parameter((torch.randn(part.l1.shape) * part.l1.shape[1] ** -0.5).to(dtype))
+def _init_lora(linear: LoRALinear, dtype: torch.dtype) -> None:
+    if linear.l1 is not None and linear.l1.is_meta:
+        linear.l1 = nn.Parameter((torch.randn(linear.l1.shape) * linear.l1.shape[1] ** -0.5).to(dtype))
     for name in ("l2", "bias"):
-        value = getattr(part, name)
+        value = getattr(linear, name)
         if value is not None and value.is_meta:
-            setattr(part, name, nn.Parameter(torch.zeros(value.shape, dtype=dtype)))
+            setattr(linear, name, nn.Parameter(torch.zeros(value.shape, dtype=dtype)))
 
 
 def _restore_buffers(model: MuMuModel, config: MuMuConfig) -> None:
     """Computed constants are not in any file: they are taken from a small twin, whose width they do not depend on."""
     for modality in MODALITIES:
-        lost = [name for name, value in model.adapters[modality].named_buffers() if value.is_meta]
-        if lost:
+        missing = [name for name, value in model.adapters[modality].named_buffers() if value.is_meta]
+        if missing:
             fresh = dict(UnderstandingAdapter(config.adapter(modality), 1).named_buffers())
-            for name in lost:
+            for name in missing:
                 set_parameter(model.adapters[modality], name, fresh[name])
 
 
@@ -213,6 +213,6 @@ def add_audio_token_rows(state: State, base_vocab: int) -> None:
         for name in (EMBEDDINGS, OUTPUT):
             rows = state[name]
             if rows.shape[0] == base_vocab:
-                words = rows.float()
-                new = words.mean(dim=0) + AUDIO_TOKEN_ROW_STD * words.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
+                embeddings = rows.float()
+                new = embeddings.mean(dim=0) + AUDIO_TOKEN_ROW_STD * embeddings.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])
                 state[name] = torch.cat([rows, new.to(rows.dtype)])

@@ -27,10 +27,10 @@ def published_state(model: MuMuModel) -> State:
     Raises ValueError for adapters or decoders that the published form cannot hold.
     """
     state = to_published(trainable_state(model))
-    parts = {**{name: getattr(model, name) for name in ENCODERS.values()}, "decoder": model.music_decoder}
-    for name, part in parts.items():
-        if part is not None and hasattr(part, "export_state"):
-            state.update({COMPONENT_PREFIXES[name] + key: value for key, value in part.export_state().items()})
+    components = {**{name: getattr(model, name) for name in ENCODERS.values()}, "decoder": model.music_decoder}
+    for name, component in components.items():
+        if component is not None and hasattr(component, "export_state"):
+            state.update({COMPONENT_PREFIXES[name] + key: value for key, value in component.export_state().items()})
     return state
 
 
@@ -70,8 +70,8 @@ def verify(folder: str) -> str:
     if path.is_dir() and is_native(path):
         model = from_pretrained(path, dtype="stored", merge_lora=False, model_class=MuMuModel)
         return f"{path}: all {len(trainable_state(model))} weights and their neighbours fit config.json."
-    places = [place for place in (path, *sorted(path.glob("*"))) if (place / CHECKLIST).is_file()]
-    if not places:
+    folders = [candidate for candidate in (path, *sorted(path.glob("*"))) if (candidate / CHECKLIST).is_file()]
+    if not folders:
         raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no folder of ours; give LLaMA's as Meta delivered it.")
-    checked = [name for place in places for name in verify_checklist(place)]
+    checked = [name for candidate in folders for name in verify_checklist(candidate)]
     return f"{path}: {', '.join(checked)} fit {CHECKLIST}."

@@ -47,7 +47,7 @@ class BaseReference:
     preset: str
     step: int = 0
     folder: Path | None = None
-    near: Mapping[str, str] = field(default_factory=dict)
+    relative_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 # -- reading and writing ------------------------------------------------------------------------------------------
@@ -58,12 +58,12 @@ def is_delta(folder: str | Path) -> bool:
     return (Path(folder) / ORIGIN).is_file()
 
 
-def write_delta(folder: str | Path, state: State, origin: BaseReference) -> None:
+def write_delta(folder: str | Path, state: State, reference: BaseReference) -> None:
     """Writes both files, each whole or not at all. Raises OSError in one sentence where the disk does not take them."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     write_tensors(target / WEIGHTS, state)
-    write_text(target / ORIGIN, _to_json(origin, target))
+    write_text(target / ORIGIN, _to_json(reference, target))
 
 
 def write_tensors(file: Path, state: State) -> None:
@@ -72,12 +72,12 @@ def write_tensors(file: Path, state: State) -> None:
 
 
 def read_delta(folder: str | Path) -> tuple[State, BaseReference]:
-    """(weights on the CPU, origin). Raises FileNotFoundError or ValueError naming what is missing or damaged."""
-    origin = read_base_reference(folder)
+    """(weights on the CPU, reference). Raises FileNotFoundError or ValueError naming what is missing or damaged."""
+    reference = read_base_reference(folder)
     file = Path(folder) / WEIGHTS
     if not file.is_file():
         raise FileNotFoundError(f"{folder} has an {ORIGIN} but no {WEIGHTS}; copy the folder again, or give another checkpoint.")
-    return read_safetensors(file), origin
+    return read_safetensors(file), reference
 
 
 def read_base_reference(folder: str | Path) -> BaseReference:
@@ -89,21 +89,21 @@ def read_base_reference(folder: str | Path) -> BaseReference:
         raw = json.loads(file.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']}, this code reads {FORMAT}")
-        if strange := [name for name in raw["base"] if name not in BASE_FIELDS]:
-            raise ValueError(f"its base has {strange[0]!r}, which is no argument of load")
+        if unknown := [name for name in raw["base"] if name not in BASE_FIELDS]:
+            raise ValueError(f"its base has {unknown[0]!r}, which is no argument of load")
         sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
         return BaseReference(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: JSON, but another table
         raise ValueError(f"{file} is damaged or not ours ({error}); copy the folder again.") from error
 
 
-def _to_json(origin: BaseReference, folder: Path) -> str:
-    base = {name: _plain(name, value) for name, value in origin.base.items() if value is not None}
-    local = {name: value for name, value in base.items() if name in PATHS and os.path.isabs(value)}
+def _to_json(reference: BaseReference, folder: Path) -> str:
+    base = {name: _plain(name, value) for name, value in reference.base.items() if value is not None}
+    absolute_paths = {name: value for name, value in base.items() if name in PATHS and os.path.isabs(value)}
     table = {
-        "format": FORMAT, "stage": origin.stage, "preset": origin.preset, "step": origin.step, "base": base,
-        "near": {name: os.path.relpath(value, os.path.abspath(folder)) for name, value in local.items()},
-        "sizes": json.loads(origin.sizes.to_json()),
+        "format": FORMAT, "stage": reference.stage, "preset": reference.preset, "step": reference.step, "base": base,
+        "near": {name: os.path.relpath(value, os.path.abspath(folder)) for name, value in absolute_paths.items()},
+        "sizes": json.loads(reference.sizes.to_json()),
     }  # fmt: skip
     return json.dumps(table, indent=2) + "\n"
 
@@ -118,66 +118,67 @@ def _plain(name: str, value: Any) -> str:
 # -- the base -----------------------------------------------------------------------------------------------------
 
 
-def base_arguments(origin: BaseReference, given: Mapping[str, Any]) -> dict[str, Any]:
+def base_arguments(reference: BaseReference, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `load` for the base, joined with those that the caller gave for the whole (None: not given).
 
     Raises ValueError for one that contradicts the recorded base or for bases in a circle, FileNotFoundError for a base
     that is gone. Where a recorded path is gone, the caller's takes its place.
     """
-    asked = {name: value for name, value in given.items() if value is not None}
-    result = {name: _found(origin, name, asked) for name in origin.base if name != "dtype"} | {
-        name: value for name, value in asked.items() if name not in origin.base
+    requested = {name: value for name, value in given.items() if value is not None}
+    result = {name: _base_value(reference, name, requested) for name in reference.base if name != "dtype"} | {
+        name: value for name, value in requested.items() if name not in reference.base
     }
-    if "dtype" in origin.base:
-        result["dtype"] = getattr(torch, origin.base["dtype"], origin.base["dtype"])
-    _refuse_circles(origin, result.get("model"))
+    if "dtype" in reference.base:
+        result["dtype"] = getattr(torch, reference.base["dtype"], reference.base["dtype"])
+    _refuse_circles(reference, result.get("model"))
     return result
 
 
-def _found(origin: BaseReference, name: str, asked: Mapping[str, Any]) -> Any:
-    written = origin.base[name]
-    places = [written, *(os.path.join(origin.folder, near) for near in (written, origin.near.get(name)) if near is not None)]
-    found = next((place for place in places if os.path.exists(place)), None) if name in PATHS else written
-    if name not in asked:
-        if found is None and os.path.isabs(written):
-            raise FileNotFoundError(_gone(origin, name))
-        return found or written  # what is no folder here may be a name on the hub
-    if found is not None and not _same(found, asked[name]):
+def _base_value(reference: BaseReference, name: str, requested: Mapping[str, Any]) -> Any:
+    recorded = reference.base[name]
+    from_folder = (recorded, reference.relative_paths.get(name))
+    candidates = [recorded, *(os.path.join(reference.folder, path) for path in from_folder if path is not None)]
+    existing = next((path for path in candidates if os.path.exists(path)), None) if name in PATHS else recorded
+    if name not in requested:
+        if existing is None and os.path.isabs(recorded):
+            raise FileNotFoundError(_missing_base(reference, name))
+        return existing or recorded  # what is no folder here may be a name on the hub
+    if existing is not None and not _same(existing, requested[name]):
         raise ValueError(
-            f"{origin.folder} was trained over {name} {written}, so {name} {asked[name]} would not fit it; leave it out."
+            f"{reference.folder} was trained over {name} {recorded}, so {name} {requested[name]} would not fit it; leave it out."
         )
-    return asked[name]
+    return requested[name]
 
 
-def _same(one: Any, other: Any) -> bool:
-    return str(one) == str(other) or os.path.realpath(one) == os.path.realpath(other)
+def _same(first: Any, second: Any) -> bool:
+    return str(first) == str(second) or os.path.realpath(first) == os.path.realpath(second)
 
 
-def _gone(origin: BaseReference, name: str) -> str:
+def _missing_base(reference: BaseReference, name: str) -> str:
     elsewhere = "" if name == "model" else f"give its new place as {name}, or "
     return (
-        f"The weights in {origin.folder} lie over {name} {origin.base[name]}, which is not there; "
-        f"put it back, {elsewhere}write its new place under base in {origin.folder / ORIGIN}."
+        f"The weights in {reference.folder} lie over {name} {reference.base[name]}, which is not there; "
+        f"put it back, {elsewhere}write its new place under base in {reference.folder / ORIGIN}."
     )
 
 
-def _refuse_circles(origin: BaseReference, model: Any) -> None:
-    seen = {os.path.realpath(origin.folder)}
+def _refuse_circles(reference: BaseReference, model: Any) -> None:
+    seen = {os.path.realpath(reference.folder)}
     while model is not None and is_delta(model):
         if os.path.realpath(model) in seen:
-            raise ValueError(f"The base of {origin.folder} leads back to {model}; name its true base in {origin.folder / ORIGIN}.")
+            raise ValueError(f"The base of {reference.folder} leads back to {model}; name its true base in {reference.folder / ORIGIN}.")
         seen.add(os.path.realpath(model))
-        inner = read_base_reference(model)
-        model = _found(inner, "model", {}) if "model" in inner.base else None
+        base_reference = read_base_reference(model)
+        model = _base_value(base_reference, "model", {}) if "model" in base_reference.base else None
 
 
-def check_sizes(origin: BaseReference, found: MuMuConfig) -> None:
+def check_sizes(reference: BaseReference, config: MuMuConfig) -> None:
     """Raises ValueError naming the first size in which the base differs from the one that was trained over."""
-    ours, theirs = dict(_flat(dataclasses.asdict(origin.sizes))), dict(_flat(dataclasses.asdict(found)))
-    for name, size in ours.items():
-        if name not in IGNORED_FIELDS and theirs[name] != size:
+    recorded, base = dict(_flat(dataclasses.asdict(reference.sizes))), dict(_flat(dataclasses.asdict(config)))
+    for name, size in recorded.items():
+        if name not in IGNORED_FIELDS and base[name] != size:
             raise ValueError(
-                f"{origin.folder} was trained over a model with {name} {size}, but its base has {theirs[name]}: a checkpoint "
+                f"{reference.folder} was trained over a model with {name} {size}, but its base has {base[name]}: a checkpoint "
                 "of another size; name the base it was trained over."
             )
 
@@ -190,32 +191,32 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def check_base_reference(origin: BaseReference, stage: int, preset: str, folder: str | Path | None = None) -> None:
-    """Raises ValueError where a run of `stage` with `preset` cannot resume what `origin` tells of.
+def check_base_reference(reference: BaseReference, stage: int, preset: str, folder: str | Path | None = None) -> None:
+    """Raises ValueError where a run of `stage` with `preset` cannot resume what `reference` tells of.
 
-    folder: what the sentence names; None where the origin was read from.
+    folder: what the sentence names; None where the reference was read from.
     """
-    folder = folder or origin.folder
-    if origin.stage != stage:
+    folder = folder or reference.folder
+    if reference.stage != stage:
         raise ValueError(
-            f"{folder} holds a run of stage {origin.stage}, which stage {stage} cannot resume; to build on it give it as the "
+            f"{folder} holds a run of stage {reference.stage}, which stage {stage} cannot resume; to build on it give it as the "
             f"model instead (--model {folder}), with another --output_dir and without --resume."
         )
-    if origin.preset != preset:
+    if reference.preset != preset:
         raise ValueError(
-            f"{folder} holds a run with the preset {origin.preset}, which one with {preset} cannot resume; "
-            f"give the preset {origin.preset}, or another --output_dir."
+            f"{folder} holds a run with the preset {reference.preset}, which one with {preset} cannot resume; "
+            f"give the preset {reference.preset}, or another --output_dir."
         )
 
 
-def check_base(origin: BaseReference, mine: BaseReference) -> None:
-    """Raises ValueError where a run over `mine` cannot resume what lies over the base of `origin`."""
-    check_sizes(origin, mine.sizes)
+def check_base(reference: BaseReference, current: BaseReference) -> None:
+    """Raises ValueError where a run over `current` cannot resume what lies over the base of `reference`."""
+    check_sizes(reference, current.sizes)
     for name in BASE_FIELDS:
-        theirs, asked = origin.base.get(name), mine.base.get(name)
-        if (theirs is None) != (asked is None) or (theirs is not None and not _same(theirs, asked)):
+        theirs, requested = reference.base.get(name), current.base.get(name)
+        if (theirs is None) != (requested is None) or (theirs is not None and not _same(theirs, requested)):
             raise ValueError(
-                f"{origin.folder or 'This run'} was trained with {name} {theirs}, this run has {asked}; "
+                f"{reference.folder or 'This run'} was trained with {name} {theirs}, this run has {requested}; "
                 f"give {name} {theirs} again, or another --output_dir."
             )
 
@@ -230,25 +231,25 @@ def apply_delta(model: MuMuModel, state: State) -> None:
     A model with merged LoRA is merged anew. Raises ValueError naming a weight that the model has no place for; then
     nothing is changed.
     """
-    merged = any(isinstance(part, LoRALinear) and part.merged for part in model.modules())
+    merged = any(isinstance(module, LoRALinear) and module.merged for module in model.modules())
     if merged:
         model.unmerge_lora()
-    own = trainable_state(model)
-    own[AUDIO_TOKEN_ROWS] = own[OUTPUT][-AUDIO_TOKENS:]
+    weights = trainable_state(model)
+    weights[AUDIO_TOKEN_ROWS] = weights[OUTPUT][-AUDIO_TOKENS:]
     try:
         for name, value in state.items():
-            _check(name, value, own)
-        for name in sorted(state, key=lambda one: one == AUDIO_TOKEN_ROWS):  # the rows after the map that they are part of
-            own[name].copy_(state[name])
+            _check(name, value, weights)
+        for name in sorted(state, key=lambda name: name == AUDIO_TOKEN_ROWS):  # the rows after the map that they are part of
+            weights[name].copy_(state[name])
     finally:
         if merged:
             model.merge_lora()
 
 
-def _check(name: str, value: torch.Tensor, own: State) -> None:
-    if name not in own:
+def _check(name: str, value: torch.Tensor, weights: State) -> None:
+    if name not in weights:
         raise ValueError(f"The trained weights hold {name}, which this model has not: a checkpoint of another stage or size; "
                          "give the base that they were trained over.")  # fmt: skip
-    if value.shape != own[name].shape:
-        raise ValueError(f"The trained {name} is {list(value.shape)}, this model's is {list(own[name].shape)}: a checkpoint of "
+    if value.shape != weights[name].shape:
+        raise ValueError(f"The trained {name} is {list(value.shape)}, this model's is {list(weights[name].shape)}: a checkpoint of "
                          "another stage or size; give the base that it was trained over.")  # fmt: skip

@@ -31,17 +31,17 @@ def _table() -> Iterator[tuple[str, str]]:
             for low in ("l1", "l2"):
                 yield f"llama.layers.{{}}.{part}.lora_{weight}_{low}.weight", f"llama.layers.{{}}.{part}.{weight}.{low}"
     yield "llama.{}", "llama.{}"
-    for modality, bridge in ADAPTER_PREFIXES.items():
+    for modality, prefix in ADAPTER_PREFIXES.items():
         ours = f"adapters.{modality}"
-        yield f"{bridge}_agg.{{}}", f"{ours}.mix.{{}}"
-        yield f"{bridge}_proj.{{}}", f"{ours}.project.0.{{}}"
+        yield f"{prefix}_agg.{{}}", f"{ours}.mix.{{}}"
+        yield f"{prefix}_proj.{{}}", f"{ours}.project.0.{{}}"
         for block in range(BLOCKS):
-            yield f"{bridge}_norm_{block + 1}.weight", f"{ours}.blocks.{block}.norm.weight"
+            yield f"{prefix}_norm_{block + 1}.weight", f"{ours}.blocks.{block}.norm.weight"
             for weight in ("f1", "f2", "f3"):
-                yield f"{bridge}_{weight}_{block + 1}.weight", f"{ours}.blocks.{block}.{weight}.weight"
+                yield f"{prefix}_{weight}_{block + 1}.weight", f"{ours}.blocks.{block}.{weight}.weight"
         pool = "pools.recurrent" if modality == "audio" else "idle"
-        yield f"{bridge}_rnn.{{}}", f"{ours}.{pool}.rnn.{{}}"
-        yield f"{bridge}_attention.{{}}", f"{ours}.{pool}.attention.{{}}"
+        yield f"{prefix}_rnn.{{}}", f"{ours}.{pool}.rnn.{{}}"
+        yield f"{prefix}_attention.{{}}", f"{ours}.{pool}.attention.{{}}"
     yield "output_projector.fc.{}", "output_projector.inputs.{}"
     yield "output_projector.query_embs", "output_projector.queries"
     yield "output_projector.tfm.{}", "output_projector.transformer.{}"
@@ -61,8 +61,8 @@ TO_PUBLISHED = _rules((ours, published) for published, ours in TABLE)
 
 def _translate(name: str, rules: list[tuple[re.Pattern[str], str]], kind: str) -> str:
     for pattern, target in rules:
-        if found := pattern.fullmatch(name):
-            return target.format(*found.groups())
+        if match := pattern.fullmatch(name):
+            return target.format(*match.groups())
     raise ValueError(f"The weight {name} is not part of {kind}; give a checkpoint of MuMu-LLaMA or M2UGen.")
 
 
@@ -100,24 +100,24 @@ def rename_legacy_keys(raw: Mapping[str, Any]) -> State:
 
 def split_components(state: State) -> dict[str, State]:
     """Moves the frozen neighbours' weights out of `state`, each family under its own names."""
-    found: dict[str, State] = {}
+    component_states: dict[str, State] = {}
     for kind, prefix in COMPONENT_PREFIXES.items():
         names = [name for name in state if name.startswith(prefix)]
         if names:
-            found[kind] = {name.removeprefix(prefix): state.pop(name) for name in names}
-    return found
+            component_states[kind] = {name.removeprefix(prefix): state.pop(name) for name in names}
+    return component_states
 
 
 def to_internal(state: State) -> State:
     """Published weights (without the neighbours) -> ours; `state` is emptied, so that nothing is held twice."""
-    own: State = {}
+    internal: State = {}
     for name in list(state):
         value = state.pop(name)
         if name == PREFIX_QUERY:
-            own.update(_split_queries(value))
+            internal.update(_split_queries(value))
         else:
-            own[internal_name(name)] = value
-    return own
+            internal[internal_name(name)] = value
+    return internal
 
 
 def to_published(state: Mapping[str, Tensor]) -> State:
@@ -171,9 +171,9 @@ def infer_llama(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> Llama
     heads = gate.shape[1] if gate is not None else params.get("n_heads")
     if not heads:
         raise ValueError("The number of attention heads is not in the weights; put LLaMA's params.json into llama_dir.")
-    _agree(params, {"dim": dim, "n_heads": heads, "n_layers": _count(state, r"llama\.layers\.(\d+)\.attention\.wk\.")})
-    known = ("norm_eps", "rope_theta", "max_seq_len", "multiple_of")
-    extra = {name: params[name] for name in known if params.get(name)}
+    _check_params(params, {"dim": dim, "n_heads": heads, "n_layers": _count(state, r"llama\.layers\.(\d+)\.attention\.wk\.")})
+    optional = ("norm_eps", "rope_theta", "max_seq_len", "multiple_of")
+    extra = {name: params[name] for name in optional if params.get(name)}
     rank = low.shape[0] if low is not None else params.get("lora_rank", LlamaConfig.lora_rank)
     kv_heads = key_rows * heads // dim
     return LlamaConfig(
@@ -182,8 +182,8 @@ def infer_llama(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> Llama
     )  # fmt: skip
 
 
-def _agree(params: Mapping[str, Any], found: Mapping[str, int]) -> None:
-    for name, value in found.items():
+def _check_params(params: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    for name, value in sizes.items():
         if params.get(name) not in (None, value):
             raise ValueError(
                 f"params.json says {name} {params[name]}, the weights have {value}; "
@@ -193,17 +193,17 @@ def _agree(params: Mapping[str, Any], found: Mapping[str, int]) -> None:
 
 def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfig) -> AdapterConfig:
     """One adapter's sizes; `base` where the checkpoint does not hold it."""
-    bridge = ADAPTER_PREFIXES[modality]
-    if f"{bridge}_proj.weight" not in state or f"{bridge}_agg.weight" not in state:
+    prefix = ADAPTER_PREFIXES[modality]
+    if f"{prefix}_proj.weight" not in state or f"{prefix}_agg.weight" not in state:
         return base
-    recurrent = state.get(f"{bridge}_rnn.weight_ih_l0")
-    heard = modality == "audio" and recurrent is not None
+    recurrent = state.get(f"{prefix}_rnn.weight_ih_l0")
+    recurrent_pool = modality == "audio" and recurrent is not None
     return dataclasses.replace(
         base,
-        feature_dim=state[f"{bridge}_proj.weight"].shape[1],
-        channels=state[f"{bridge}_agg.weight"].shape[1],
-        pools=("recurrent",) if heard else ("mean",),
-        idle_recurrent=None if recurrent is None or heard else recurrent.shape[0],
+        feature_dim=state[f"{prefix}_proj.weight"].shape[1],
+        channels=state[f"{prefix}_agg.weight"].shape[1],
+        pools=("recurrent",) if recurrent_pool else ("mean",),
+        idle_recurrent=None if recurrent is None or recurrent_pool else recurrent.shape[0],
     )
 
 
@@ -224,4 +224,4 @@ def infer_projector(state: Mapping[str, Tensor], base: ProjectorConfig) -> Proje
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     rule = re.compile(pattern)
-    return 1 + max((int(found[1]) for found in map(rule.match, state) if found), default=-1)
+    return 1 + max((int(match[1]) for match in map(rule.match, state) if match), default=-1)

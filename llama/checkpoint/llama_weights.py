@@ -24,10 +24,7 @@ CHECKLIST = "checklist.chk"
 BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.weight")  # other matrices: by rows
 
 
-# -- files ------------------------------------------------------------------------------------------------------
-
-
-# -- the LLaMA folder -------------------------------------------------------------------------------------------
+# -- the LLaMA folder -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,14 @@ class LlamaFolder:
     tokenizer: Path | None
 
     @classmethod
-    def find(cls, given: str | Path, llama_type: str = "7B") -> LlamaFolder:
-        """`given` may be LLaMA or LLaMA-2 (the one that is there), with or without the type's folder inside."""
-        root = _existing(Path(given))
-        places = [root / llama_type, root / f"llama-2-{llama_type.lower()}", root, root.parent]
-        params = next((place / "params.json" for place in places if (place / "params.json").is_file()), None)
-        weights = next((place for place in places[:3] if _has_weights(place)), None)
-        tokenizer = next((place / "tokenizer.model" for place in (places[2], *places[:2], places[3])
-                          if (place / "tokenizer.model").is_file()), None)  # fmt: skip
+    def find(cls, path: str | Path, llama_type: str = "7B") -> LlamaFolder:
+        """`path` may be LLaMA or LLaMA-2 (the one that is there), with or without the type's folder inside."""
+        root = _existing_folder(Path(path))
+        folders = [root / llama_type, root / f"llama-2-{llama_type.lower()}", root, root.parent]
+        params = next((folder / "params.json" for folder in folders if (folder / "params.json").is_file()), None)
+        weights = next((folder for folder in folders[:3] if _has_weights(folder)), None)
+        tokenizer = next((folder / "tokenizer.model" for folder in (folders[2], *folders[:2], folders[3])
+                          if (folder / "tokenizer.model").is_file()), None)  # fmt: skip
         values = _read_json(params) if params else {}
         if not values and weights is not None and (weights / "config.json").is_file():
             values = meta_params(_read_json(weights / "config.json"))
@@ -68,12 +65,12 @@ class LlamaFolder:
         return read_hugging_face(self.weights)
 
 
-def _existing(given: Path) -> Path:
-    whole = Path(os.path.abspath(given))  # "." has neither a name nor a parent to look into
-    for place in (whole, whole.parent / "LLaMA-2", whole.parent / "LLaMA"):
-        if place.is_dir():
-            return place
-    raise FileNotFoundError(f"There is no LLaMA folder {given}; give llama_dir, laid out as {LAYOUTS}.")
+def _existing_folder(path: Path) -> Path:
+    absolute = Path(os.path.abspath(path))  # "." has neither a name nor a parent to look into
+    for folder in (absolute, absolute.parent / "LLaMA-2", absolute.parent / "LLaMA"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"There is no LLaMA folder {path}; give llama_dir, laid out as {LAYOUTS}.")
 
 
 def _has_weights(folder: Path) -> bool:
@@ -117,9 +114,9 @@ def verify_checklist(folder: Path) -> list[str]:
         if not file.is_file():
             raise ValueError(f"{file} is listed in {CHECKLIST} but is not there; download it again.")
         with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "md5").hexdigest()
-        if found != expected.strip():
-            raise ValueError(f"{file} is damaged: its md5 is {found}, not {expected.strip()}; download it again.")
+            digest = hashlib.file_digest(stream, "md5").hexdigest()
+        if digest != expected.strip():
+            raise ValueError(f"{file} is damaged: its md5 is {digest}, not {expected.strip()}; download it again.")
         checked.append(file.name)
     return checked
 

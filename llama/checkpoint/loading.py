@@ -51,51 +51,53 @@ def load_model(
     dtype: torch.dtype | str | None = None,
     merge_lora: bool = True,
     verify: bool = False,
-    precise: Callable[[str], bool] | None = None,
+    keep_float32: Callable[[str], bool] | None = None,
 ) -> ModelT:
     """A model of `model_class` in eval mode; `llama.load` explains the arguments, which are the fields of `source`."""
     if source.music_decoder not in (None, *DECODERS):
         raise ValueError(f"music_decoder {source.music_decoder!r} is unknown; choose musicgen or audioldm2.")
-    place, model = device_named(device), source.model
+    target_device, model = device_named(device), source.model
     if model is not None and is_delta(model):
-        return _load_delta(source, model_class, place, dtype, merge_lora, verify, precise)
+        return _load_delta(source, model_class, target_device, dtype, merge_lora, verify, keep_float32)
     if model is not None and is_native(model):
         _refuse_for_native(source, verify)
         return from_pretrained(
-            model, place, dtype, merge_lora, music_decoder=source.music_decoder, music_decoder_path=source.music_decoder_path,
-            knn_dir=source.knn_dir, precise=precise, model_class=model_class,
+            model, target_device, dtype, merge_lora, music_decoder=source.music_decoder, music_decoder_path=source.music_decoder_path,
+            knn_dir=source.knn_dir, precise=keep_float32, model_class=model_class,
         )  # fmt: skip
-    state, families = _read_checkpoint(_checkpoint_file(Path(model))) if model is not None else ({}, {})
+    state, component_states = _read_checkpoint(_checkpoint_file(Path(model))) if model is not None else ({}, {})
     folder = _llama_folder(source)
     tokenizer = _tokenizer(folder)
     _add_base(state, folder, tokenizer, verify)
-    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
-    parts: dict[str, Any] = {
-        name: _encoder(name, families.get(name), path, kind) for name, path in source.component_paths.items()
+    weight_dtype = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, target_device)
+    encoders: dict[str, Any] = {
+        name: _encoder(name, component_states.get(name), path, weight_dtype) for name, path in source.component_paths.items()
     }
-    _require(model, parts, state)
-    music = _trained_for(source.music_decoder, families.get("decoder"), state)
-    decoder = _decoder(music, families.get("decoder"), source.music_decoder_path, state, kind)
-    config = infer_config(state, folder.params, _base_config(parts, decoder, music, source.music_decoder_path))
-    check_decoder(config, decoder, music)
-    neighbours = PrototypeIndex.read(source.knn_dir) if source.knn_dir else None
-    result = assemble(model_class, config, to_internal(state), kind, place, start=model is None, precise=precise)
-    return attach_components(result, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+    _require_encoders(model, encoders)
+    decoder_kind = _trained_decoder(source.music_decoder, component_states.get("decoder"), state)
+    decoder = _decoder(decoder_kind, component_states.get("decoder"), source.music_decoder_path, state, weight_dtype)
+    config = infer_config(state, folder.params, _base_config(encoders, decoder, decoder_kind, source.music_decoder_path))
+    check_decoder(config, decoder, decoder_kind)
+    prototypes = PrototypeIndex.read(source.knn_dir) if source.knn_dir else None
+    result = assemble(
+        model_class, config, to_internal(state), weight_dtype, target_device, init_missing=model is None, keep_float32=keep_float32
+    )
+    return attach_components(result, tokenizer, encoders, decoder, prototypes, weight_dtype, merge_lora)
 
 
 def _load_delta(
     source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
-    precise: Callable[[str], bool] | None,
+    keep_float32: Callable[[str], bool] | None,
 ) -> ModelT:
     """Trained weights over their base, before its LoRA is merged."""
-    weights, origin = read_delta(source.model)
-    base = base_arguments(origin, source.given())
-    stored = base.pop("dtype", None)
+    weights, reference = read_delta(source.model)
+    base = base_arguments(reference, source.given())
+    stored_dtype = base.pop("dtype", None)
     result = load_model(
-        ModelSource.of(base), model_class, device=device, dtype=dtype if dtype is not None else stored, merge_lora=False,
-        verify=verify, precise=precise,
+        ModelSource.of(base), model_class, device=device, dtype=dtype if dtype is not None else stored_dtype, merge_lora=False,
+        verify=verify, keep_float32=keep_float32,
     )  # fmt: skip
-    check_sizes(origin, result.config)
+    check_sizes(reference, result.config)
     apply_delta(result, weights)
     return result.merge_lora() if merge_lora else result
 
@@ -103,8 +105,8 @@ def _load_delta(
 def _refuse_for_native(source: ModelSource, verify: bool) -> None:
     """Raises ValueError for arguments that would have no effect."""
     model, given = source.model, {"llama_dir": source.llama_dir, **{f"{name}_path": path for name, path in source.component_paths.items()}}
-    if useless := [name for name, value in given.items() if value is not None]:
-        raise ValueError(f"{model} is a folder of ours and holds its components, so {useless[0]} has no effect; leave it out.")
+    if unused := [name for name, value in given.items() if value is not None]:
+        raise ValueError(f"{model} is a folder of ours and holds its components, so {unused[0]} has no effect; leave it out.")
     if verify:
         raise ValueError(
             f"{model} is a folder of ours and has no checklist.chk; leave verify out, or run python -m llama.checkpoint verify."
@@ -129,12 +131,12 @@ def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
     """Published weights under their names of today, and the neighbours' apart."""
     raw = read_safetensors(path) if path.suffix == ".safetensors" else weights_of(read_torch(path), path)
     state = rename_legacy_keys(raw)
-    bridges = (f"{name}_" for name in ADAPTER_PREFIXES.values())
-    known = ("llama.", "prefix_query.", "output_projector.", *COMPONENT_PREFIXES.values(), *bridges)
-    strange = [name for name in state if not name.startswith(known)]
-    if strange:
+    adapter_prefixes = (f"{name}_" for name in ADAPTER_PREFIXES.values())
+    prefixes = ("llama.", "prefix_query.", "output_projector.", *COMPONENT_PREFIXES.values(), *adapter_prefixes)
+    unknown = [name for name in state if not name.startswith(prefixes)]
+    if unknown:
         raise ValueError(
-            f"{path} holds the weight {strange[0]}, which the model does not have; "
+            f"{path} holds the weight {unknown[0]}, which the model does not have; "
             "give a checkpoint of MuMu-LLaMA or M2UGen."
         )
     return state, split_components(state)
@@ -168,16 +170,16 @@ def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: b
     check_tokenizer(tokenizer, state[EMBEDDINGS].shape[0])
 
 
-# -- neighbours ---------------------------------------------------------------------------------------------------
+# -- components ---------------------------------------------------------------------------------------------------
 
 
 def _encoder(name: str, state: State | None, path: str | Path | None, dtype: Dtype) -> FrozenEncoder | None:
     """From the checkpoint's weights, with sizes from `path` or the known ones; without weights, all from `path`."""
     if state is None:
         return ENCODER_CLASSES[name].from_folder(path, dtype or torch.float32) if path is not None else None
-    known = path is None or (str(path) in KNOWN[name] and not Path(path).is_dir())
-    config = None if known else _component_json(path, CONFIG, name)
-    preprocessor = None if known else _component_json(path, "preprocessor_config.json", name, optional=True)
+    published = path is None or (str(path) in KNOWN[name] and not Path(path).is_dir())
+    config = None if published else _component_json(path, CONFIG, name)
+    preprocessor = None if published else _component_json(path, "preprocessor_config.json", name, optional=True)
     return ENCODER_CLASSES[name].from_state(config, state, preprocessor)
 
 
@@ -187,35 +189,35 @@ def _component_json(path: str | Path | None, file: str, kind: str, optional: boo
 
     argument = f"{'music_decoder' if kind == 'decoder' else kind}_path"
     try:
-        found = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
-        return json.loads(Path(found).read_text()) if found else None
+        cached = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
+        return json.loads(Path(cached).read_text()) if cached else None
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name."
         ) from error
 
 
-def _require(model: str | Path | None, parts: dict[str, Any], state: State) -> None:
+def _require_encoders(model: str | Path | None, encoders: dict[str, Any]) -> None:
     """A checkpoint that has an adapter needs its encoder; training from the base may leave media out."""
-    for name in parts if model is not None else ():
-        if parts[name] is None:
+    for name in encoders if model is not None else ():
+        if encoders[name] is None:
             raise ValueError(f"The checkpoint lacks the {name} weights; name their folder or hub name with {name}_path.")
 
 
-def _trained_for(asked: str | None, state: State | None, own: State) -> str:
+def _trained_decoder(requested: str | None, state: State | None, checkpoint: State) -> str:
     """The kind of decoder that the checkpoint was trained for; where it does not say, the one asked for, or musicgen."""
-    queries = own.get("output_projector.query_embs")
+    queries = checkpoint.get("output_projector.query_embs")
     if state is None and queries is None:
-        return asked or "musicgen"
+        return requested or "musicgen"
     trained = "musicgen" if state is not None or queries.shape[1] > 1 else "audioldm2"  # AudioLDM2 takes one vector
-    if asked not in (None, trained):
-        raise ValueError(f"This checkpoint was trained for {trained}, not {asked}; give music_decoder {trained}.")
+    if requested not in (None, trained):
+        raise ValueError(f"This checkpoint was trained for {trained}, not {requested}; give music_decoder {trained}.")
     return trained
 
 
-def _decoder(kind: str, state: State | None, path: str | Path | None, own: State, dtype: Dtype) -> Any:
+def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint: State, dtype: Dtype) -> Any:
     """The music decoder of this kind."""
-    queries = own.get("output_projector.query_embs")
+    queries = checkpoint.get("output_projector.query_embs")
     if kind == "audioldm2":
         if path is None and queries is not None:
             raise ValueError("AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.")
@@ -230,22 +232,16 @@ def _decoder(kind: str, state: State | None, path: str | Path | None, own: State
     return MusicGenDecoder.from_state(config, state, tokenizer=path, dtype=dtype or stored)
 
 
-def _base_config(parts: dict[str, Any], decoder: Any, kind: str, path: str | Path | None) -> MuMuConfig:
+def _base_config(encoders: dict[str, Any], decoder: Any, kind: str, path: str | Path | None) -> MuMuConfig:
     """Sizes for what the checkpoint does not say: those of the components."""
     config = MuMuConfig(decoder=DecoderSpec(kind, str(path) if path and kind == "audioldm2" else None))  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
-    if parts["mert"] is not None:
-        changes["audio"] = AdapterConfig(parts["mert"].feature_dim, parts["mert"].states)
+    if encoders["mert"] is not None:
+        changes["audio"] = AdapterConfig(encoders["mert"].feature_dim, encoders["mert"].states)
     for name, modality in (("vit", "image"), ("vivit", "video")):
-        if parts[name] is not None:
-            changes[modality] = AdapterConfig(parts[name].feature_dim, parts[name].tokens, mix="tokens")
+        if encoders[name] is not None:
+            changes[modality] = AdapterConfig(encoders[name].feature_dim, encoders[name].tokens, mix="tokens")
     if decoder is not None:
         tokens, width = decoder.condition_shape
         changes["projector"] = ProjectorConfig(tokens, width)
     return dataclasses.replace(config, **changes)
-
-
-# -- the published format -----------------------------------------------------------------------------------------
-
-
-# -- command line -------------------------------------------------------------------------------------------------

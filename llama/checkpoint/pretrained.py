@@ -63,7 +63,7 @@ def from_pretrained(
 
     music_decoder_path: for a folder that was saved without its decoder. knn_dir: instead of the folder's own index.
     """
-    path, place = _native_folder(folder), device_named(device)
+    path, target_device = _native_folder(folder), device_named(device)
     config = _read_config(path / CONFIG)
     if music_decoder not in (None, config.decoder.kind):
         raise ValueError(f"{folder} was trained for {config.decoder.kind}, not {music_decoder}; give music_decoder {config.decoder.kind}.")
@@ -72,21 +72,21 @@ def from_pretrained(
     state = read_safetensors(path / WEIGHTS)
     if "llama.layers.0.attention.wk.weight" not in state:
         raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
-    kind = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, place)
-    model = assemble(model_class, config, state, kind, place, precise=precise)
-    parts = {name: _from_sub(encoder, path / name, kind) for name, encoder in ENCODER_CLASSES.items()}
-    decoder = _native_decoder(config.decoder, path / "decoder", music_decoder_path, kind)
+    weight_dtype = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, target_device)
+    model = assemble(model_class, config, state, weight_dtype, target_device, keep_float32=precise)
+    encoders = {name: _load_encoder(encoder, path / name, weight_dtype) for name, encoder in ENCODER_CLASSES.items()}
+    decoder = _native_decoder(config.decoder, path / "decoder", music_decoder_path, weight_dtype)
     check_decoder(config, decoder, config.decoder.kind)
     tokenizer = Tokenizer(path / TOKENIZER) if (path / TOKENIZER).is_file() else None
     if tokenizer is not None:
         check_tokenizer(tokenizer, config.llama.vocab_size)
     index = knn_dir or (path if (path / INDEX).is_file() else None)
-    neighbours = PrototypeIndex.read(index) if index else None
-    return attach_components(model, tokenizer, parts, decoder, neighbours, kind, merge_lora)
+    prototypes = PrototypeIndex.read(index) if index else None
+    return attach_components(model, tokenizer, encoders, decoder, prototypes, weight_dtype, merge_lora)
 
 
-def _from_sub(kind: Any, folder: Path, dtype: Dtype) -> Any:
-    return kind.from_folder(folder, dtype or "auto") if folder.is_dir() else None
+def _load_encoder(encoder: type[FrozenEncoder], folder: Path, dtype: Dtype) -> Any:
+    return encoder.from_folder(folder, dtype or "auto") if folder.is_dir() else None
 
 
 def _read_config(file: Path) -> MuMuConfig:
@@ -99,14 +99,14 @@ def _read_config(file: Path) -> MuMuConfig:
 def _native_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
     """What lies in the folder; or else the path given now, or when it was saved."""
     if folder.is_dir():
-        place: str | Path | None = folder
+        source: str | Path | None = folder
     else:
-        place = path or (spec.path if spec.kind == "audioldm2" else None)
-    if place is None:
+        source = path or (spec.path if spec.kind == "audioldm2" else None)
+    if source is None:
         return None
     if spec.kind == "musicgen":
-        return MusicGenDecoder.from_folder(place, dtype or "auto")  # type: ignore[arg-type]
-    return AudioLDM2Decoder.from_folder(place, dtype or torch.float32)
+        return MusicGenDecoder.from_folder(source, dtype or "auto")  # type: ignore[arg-type]
+    return AudioLDM2Decoder.from_folder(source, dtype or torch.float32)
 
 
 def _native_folder(folder: str | Path) -> Path:
@@ -130,10 +130,10 @@ def trainable_state(model: MuMuModel) -> State:
     """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
     components = tuple(f"{name}." for name in COMPONENTS)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith(components)}
-    for name, part in model.named_modules():
-        if isinstance(part, LoRALinear) and part.merged and part.l1 is not None and part.l2 is not None:
-            low = (part.l2.float() @ part.l1.float()).to(part.weight.dtype)
-            state[f"{name}.weight"] = (part.weight - low).detach()
+    for name, module in model.named_modules():
+        if isinstance(module, LoRALinear) and module.merged and module.l1 is not None and module.l2 is not None:
+            low_rank = (module.l2.float() @ module.l1.float()).to(module.weight.dtype)
+            state[f"{name}.weight"] = (module.weight - low_rank).detach()
     return state
 
 
@@ -155,7 +155,7 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
         except SafetensorError as error:
             raise OSError(f"{target} could not be written ({error}); make room, or give another place.") from error
         if target.exists():
-            _keep_others(target, draft)
+            _copy_other_files(target, draft)
             os.rename(target, old)
         try:
             os.rename(draft, target)
@@ -164,7 +164,7 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
                 os.rename(old, target)
 
 
-def _keep_others(target: Path, draft: Path) -> None:
+def _copy_other_files(target: Path, draft: Path) -> None:
     """A model card and the like, which saving knows nothing of."""
     for item in target.iterdir():
         if item.name not in NATIVE_FILES:
@@ -177,14 +177,14 @@ def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
     if model.tokenizer is not None:
         model.tokenizer.save(folder / TOKENIZER)
     for name in ENCODER_CLASSES:
-        if (part := getattr(model, name)) is not None:
-            part.save(folder / name, dtype)
+        if (encoder := getattr(model, name)) is not None:
+            encoder.save(folder / name, dtype)
     if model.music_decoder is not None and hasattr(model.music_decoder, "save"):
         model.music_decoder.save(folder / "decoder", dtype)
-    if model.neighbours is not None:
+    if model.prototypes is not None:
         import faiss
 
-        faiss.write_index(model.neighbours.index, str(folder / INDEX))
+        faiss.write_index(model.prototypes.index, str(folder / INDEX))
 
 
 def unshare_tensors(state: State, dtype: torch.dtype | None) -> State:

@@ -21,14 +21,14 @@ def read_torch(path: Path) -> Any:
 
     Raises ValueError naming what was refused, or that the file is truncated or something else.
     """
-    if not zipfile.is_zipfile(path) and _start(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+    if not zipfile.is_zipfile(path) and _first_bytes(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = named[1] if named else "an object"
+        match = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = match[1] if match else "an object"
         raise ValueError(
             f"{path} holds {what}, which is no weight and could run code when read; save its tensors alone and give that."
         ) from error
@@ -36,7 +36,7 @@ def read_torch(path: Path) -> Any:
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.") from error
 
 
-def _start(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as stream:
         return stream.read(2)
 
@@ -51,8 +51,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def weights_of(raw: Any, path: Path) -> dict[str, Tensor]:
     """The flat name -> tensor of a checkpoint, from under 'model' if it is a training checkpoint's."""
-    inner = raw.get("model", raw) if isinstance(raw, Mapping) else raw
-    if not isinstance(inner, Mapping) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
-        found = ", ".join(sorted(map(str, raw))[:4]) if isinstance(raw, Mapping) else type(raw).__name__
-        raise ValueError(f"{path} holds no table of weights (but {found}); give the checkpoint.pth of MuMu-LLaMA or M2UGen.")
-    return dict(inner)
+    weights = raw.get("model", raw) if isinstance(raw, Mapping) else raw
+    if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        content = ", ".join(sorted(map(str, raw))[:4]) if isinstance(raw, Mapping) else type(raw).__name__
+        raise ValueError(f"{path} holds no table of weights (but {content}); give the checkpoint.pth of MuMu-LLaMA or M2UGen.")
+    return dict(weights)

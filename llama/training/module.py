@@ -80,7 +80,7 @@ class TrainingModule(nn.Module):
         super().__init__()
         self.model = model
         self.condition, self.blur = condition or ConditionWeights(), blur
-        self.neighbours = model.neighbours
+        self.neighbours = model.prototypes
         rows = model.llama.output.weight.detach()[-AUDIO_TOKENS:].float().clone()
         self.new_rows = nn.Parameter(rows) if new_rows else None
 

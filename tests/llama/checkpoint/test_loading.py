@@ -243,7 +243,7 @@ def test_our_folder_drops_no_argument(own: Path, parts: dict[str, Any], golden: 
         llama.load(own, knn_dir=tmp_path)
     write_index(tmp_path / "knn", 32)
     model = llama.load(own, knn_dir=tmp_path / "knn", music_decoder="musicgen")
-    assert model.neighbours is not None and model.neighbours.width == 32
+    assert model.prototypes is not None and model.prototypes.width == 32
 
 
 @pytest.mark.parametrize("words", [[], ["--music_decoder", "musicgen", "--device", "cpu"]])

@@ -39,9 +39,9 @@ def test_the_index_changes_what_is_heard(tmp_path: Path, published: llama.MuMuLL
     turn = Turn(audio=Waveform(torch.randn(1, 24_000) * 0.1, 24_000))
     with torch.no_grad():
         plain = published.encode([turn]).audio
-        published.neighbours = PrototypeIndex.read(tmp_path)
+        published.prototypes = PrototypeIndex.read(tmp_path)
         drawn = published.encode([turn]).audio
-        published.neighbours = None
+        published.prototypes = None
     assert not torch.allclose(plain, drawn, atol=1e-3)
 
 

@@ -81,7 +81,7 @@ def kept(features: FeatureCache, kind: str, *paths: Path | None) -> list[dict[st
 
 
 def heard(model: MuMuLLaMA, rows: list, kind: str = "audio") -> Tensor:
-    return prompts(model.adapters[kind], rows, model.neighbours if kind == "audio" else None)
+    return prompts(model.adapters[kind], rows, model.prototypes if kind == "audio" else None)
 
 
 def files(folder: Path) -> list[Path]:
@@ -184,7 +184,7 @@ def test_what_is_kept_and_that_it_suffices(models: Callable, media: dict[str, Pa
 def test_neighbours_are_honoured(published_tree: Path, media: dict[str, Path]) -> None:
     model = llama.load(published_tree / "MuMu-LLaMA-MusicGen/checkpoint.pth", llama_dir=published_tree / "LLaMA-2",
                        **component_paths())  # fmt: skip
-    model.neighbours = lambda feature: feature.roll(1, -1) * 0.5
+    model.prototypes = lambda feature: feature.roll(1, -1) * 0.5
     rows = kept(FeatureCache(model, None, NOTHING), "audio", media["short"])
     with torch.no_grad():
         expected = model.encode([Turn("Hello", audio=str(media["short"]))]).audio
