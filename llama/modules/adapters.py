@@ -1,6 +1,6 @@
 """Understanding adapters: mix -> pool -> project -> three gated blocks (M2UGen, arXiv 2311.11255, section 3).
 
-Legend: B rows, L layer states (or one), T frames (or tokens), F encoder width, P prompt positions, D the LLaMA's width.
+Shapes: B rows, L layer states (or one), T frames (or tokens), F encoder width, P prompt positions, D the LLaMA's width.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from llama.config import AdapterConfig
 from llama.modules.pooling import HarmonyPool, RhythmPool, TimbrePool
 from llama.modules.transformer import RMSNorm
 
-MODALITY_WEIGHT = 1 / (1 + 1e-6)  # one medium of weight 1, over the sum of weights + 1e-6: what the weights were trained with
-BRIDGE_EPS = 1e-6  # of the blocks' norms; the LLaMA's own is 1e-5
+MODALITY_WEIGHT = 1 / (1 + 1e-6)  # the published normalisation: one medium of weight 1 over (sum of weights + 1e-6)
+BRIDGE_EPS = 1e-6  # epsilon of the blocks' norms; the LLaMA's own is 1e-5
 
-Kept = Mapping[str, Tensor]  # what a cache keeps of a medium, see `Reduction`
-Neighbours = Callable[[Tensor], Tensor]  # unit features [B, F] -> unit features drawn to their nearest prototypes
+CachedFeatures = Mapping[str, Tensor]  # reduced features of one medium in the cache, see FeatureReduction
+Retrieval = Callable[[Tensor], Tensor]  # unit features [B, F] -> unit features moved towards their nearest prototypes
 
 
 class ChannelMix(nn.Module):
-    """A 1x1 convolution over layers or tokens: one weight each and a bias."""
+    """Weighted sum over layers or tokens (a 1x1 convolution): one weight each and a bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,16 +36,17 @@ class ChannelMix(nn.Module):
 
 
 def l2_normalize(x: Tensor) -> Tensor:
+    """Unit features [..., F], times the published modality weight."""
     return MODALITY_WEIGHT * F.normalize(x, dim=-1)
 
 
-def retrieve(mixed: Tensor, neighbours: Neighbours | None) -> Tensor:
-    """The time mean of mixed states [B, F] as a unit feature, drawn to its nearest prototypes where there are any."""
-    return neighbours(l2_normalize(mixed)) if neighbours else l2_normalize(mixed)
+def retrieve(mixed: Tensor, retrieval: Retrieval | None) -> Tensor:
+    """Unit feature of the time mean of mixed states [B, F], moved towards its nearest prototypes if there is an index."""
+    return retrieval(l2_normalize(mixed)) if retrieval else l2_normalize(mixed)
 
 
 class RecurrentPool(nn.Module):
-    """A recurrent layer over time, then attention over its outputs (MuMu-LLaMA, arXiv 2412.06660)."""
+    """Recurrent pool: an RNN over time, then attention over its outputs (MuMu-LLaMA, arXiv 2412.06660)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class RecurrentPool(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """y + W2(silu(W1 z) * W3 z), z the normed y; square and without biases."""
+    """Residual SwiGLU block: y + W2(silu(W1 z) * W3 z) with z = norm(y); square matrices without biases."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -75,10 +76,10 @@ class GatedBlock(nn.Module):
 
 
 class UnderstandingAdapter(nn.Module):
-    """Encoder states [B, L, T, F] -> prompt positions [B, P, D], one for each pool.
+    """Adapter of one modality: encoder states [B, L, T, F] -> adapter prompt [B, P, D], one position for each pool.
 
-    `idle` holds a recurrent pool that a published checkpoint carries but no path of it can use (its width fits neither
-    the encoder nor the projection), so that such a checkpoint is saved as whole as it was loaded.
+    `idle` is an unused recurrent pool: published checkpoints contain one whose width fits neither the encoder nor the
+    projection. It is loaded and saved, so that no tensor of such a checkpoint is lost, and never computed.
     """
 
     def __init__(self, config: AdapterConfig, dim: int) -> None:
@@ -91,10 +92,11 @@ class UnderstandingAdapter(nn.Module):
         self.idle = RecurrentPool(config.idle_recurrent) if config.idle_recurrent else None
 
     def pooled_dim(self, name: str) -> int:
+        """Width of the vector that pool `name` returns."""
         return self.config.feature_dim if name in ("mean", "recurrent") else self.config.pool_dim
 
     def frames(self, states: Tensor) -> dict[str, Tensor]:
-        """[B, L, T, F] -> what each pool keeps of it, [B, T, C]; a long recording's windows are joined in T by `concat_windows`."""
+        """Input of each pool, [B, T, C], from states [B, L, T, F]; `concat_windows` joins the windows of a long recording in T."""
         if self.config.mix == "tokens":
             return {"mean": self.mix(states[:, 0]).unsqueeze(1)}
         return {name: self._frames_for(name, states) for name in self.config.pools}
@@ -105,41 +107,41 @@ class UnderstandingAdapter(nn.Module):
         mixed = self.mix(states)
         return l2_normalize(mixed) if name == "recurrent" else mixed
 
-    def pool(self, frames: dict[str, Tensor], neighbours: Neighbours | None = None) -> list[Tensor]:
-        """Frames over the whole of the medium -> one vector [B, C] for each pool."""
+    def pool(self, frames: dict[str, Tensor], retrieval: Retrieval | None = None) -> list[Tensor]:
+        """One vector [B, C] for each pool from the frames of the complete medium."""
         pooled = []
         for name in self.config.pools:
             if name == "mean":
-                pooled.append(retrieve(frames[name].mean(dim=1), neighbours))
+                pooled.append(retrieve(frames[name].mean(dim=1), retrieval))
             else:
                 pooled.append(self.pools[name](frames[name]))
         return pooled
 
-    def pool_kept(self, kept: Kept, neighbours: Neighbours | None = None) -> list[Tensor]:
-        """What a `Reduction` kept of media of one length, B together -> one vector [B, C] a pool, as `pool(frames(states))`."""
-        return [kept[name] if name in kept else self._pool_kept(name, kept, neighbours) for name in self.config.pools]
+    def pool_cached(self, cached: CachedFeatures, retrieval: Retrieval | None = None) -> list[Tensor]:
+        """One vector [B, C] for each pool from cached features of B media of one length; equals `pool(frames(states))`."""
+        return [cached[name] if name in cached else self._pool_cached(name, cached, retrieval) for name in self.config.pools]
 
-    def _pool_kept(self, name: str, kept: Kept, neighbours: Neighbours | None) -> Tensor:
+    def _pool_cached(self, name: str, cached: CachedFeatures, retrieval: Retrieval | None) -> Tensor:
         if name == "mean":
-            return retrieve(kept["mixed"] if "mixed" in kept else self.mix(kept["channels"]), neighbours)
-        if name == "recurrent" and "frames" in kept:
-            return self.pools[name](kept["frames"])
-        windows = [kept[f"states.{place}"] for place in range(sum(part.startswith("states.") for part in kept))]
+            return retrieve(cached["mixed"] if "mixed" in cached else self.mix(cached["channels"]), retrieval)
+        if name == "recurrent" and "frames" in cached:
+            return self.pools[name](cached["frames"])
+        windows = [cached[f"states.{index}"] for index in range(sum(key.startswith("states.") for key in cached))]
         return self.pools[name](torch.cat([self._frames_for(name, window) for window in windows], dim=1))
 
     def prompts(self, pooled: Sequence[Tensor]) -> Tensor:
-        """Pooled vectors -> [B, P, D]."""
+        """Adapter prompt [B, P, D] of the pooled vectors."""
         y = torch.stack([project(vector) for project, vector in zip(self.project, pooled, strict=True)], dim=1)
         for block in self.blocks:
             y = block(y)
         return y
 
-    def forward(self, states: Tensor, neighbours: Neighbours | None = None) -> Tensor:
-        return self.prompts(self.pool(self.frames(states), neighbours))
+    def forward(self, states: Tensor, retrieval: Retrieval | None = None) -> Tensor:
+        return self.prompts(self.pool(self.frames(states), retrieval))
 
 
 def build_pool(name: str, config: AdapterConfig) -> nn.Module | None:
-    """The learned part of a pool; the mean has none."""
+    """The module of pool `name`; None for the mean, which has no weights."""
     if name == "recurrent":
         return RecurrentPool(config.feature_dim)
     if name == "rhythm":
@@ -152,5 +154,5 @@ def build_pool(name: str, config: AdapterConfig) -> nn.Module | None:
 
 
 def concat_windows(windows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Windows of one recording, in order, as one: every frame weighs the same, so each window weighs by its length."""
+    """Concatenate the windows of one recording in time. Every frame has the same weight, so a window counts by its length."""
     return {name: torch.cat([window[name] for window in windows], dim=1) for name in windows[0]}

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from llama.modules.packed_linear import linear
 
-# Weights of all maps together up to which they are laid side by side. Beyond it each product is long enough by itself,
-# and the copy would cost memory: weights mapped from a file stay mapped beside it.
+# Number of weights up to which linear layers are fused. Above it each product is long enough by itself, and fusing would
+# cost memory: weights that are mapped from a file stay mapped beside the fused copy.
 FUSE_LIMIT = 2**22
 
 
 class LoRALinear(nn.Module):
-    """y = W x + b + L2 L1 x. The published model has no LoRA scale, so neither has this.
+    """Linear layer with a LoRA branch: y = W x + b + L2 L1 x, without a LoRA scale, as in the published model.
 
-    `merge()` folds L2 L1 into W for inference; `unmerge()` takes it out again. The low-rank factors stay
-    in the state dict either way, so a merged model can be saved and trained on.
+    `merge()` adds L2 L1 to W for inference; `unmerge()` subtracts it again. The low-rank factors stay in the state dict
+    either way, so a merged model can be saved and trained further.
     """
 
     def __init__(self, inputs: int, outputs: int, *, rank: int, bias: bool) -> None:
@@ -32,7 +32,7 @@ class LoRALinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal weights of variance 1 / inputs; L2 zero, so the low-rank branch starts silent."""
+        """Normal weights of variance 1 / inputs; L2 is zero, so the low-rank branch contributes nothing at first."""
         nn.init.normal_(self.weight, std=self.weight.shape[1] ** -0.5)
         if self.l1 is not None:
             nn.init.normal_(self.l1, std=self.l1.shape[1] ** -0.5)
@@ -44,7 +44,7 @@ class LoRALinear(nn.Module):
         return y + F.linear(F.linear(x, self.l1.to(x.dtype)), self.l2.to(x.dtype))
 
     def base(self, x: Tensor) -> Tensor:
-        """W x alone: what the adapter prompts go through, with neither bias nor LoRA."""
+        """W x without bias and LoRA: the projection of the adapter prompts."""
         y = F.linear(x, self.weight)
         return y - F.linear(F.linear(x, self.l1), self.l2) if self.merged else y
 
@@ -62,62 +62,65 @@ class LoRALinear(nn.Module):
 
 
 class FusedLinear:
-    """Maps of one input side by side in one matrix, whose rows they become: fewer, larger products, and no second copy.
+    """Concatenates linear layers that share an input into one weight; the layers become views of it, so no memory is added.
 
-    Holds while the maps are merged, stay on their device and need no gradient.
+    One large product is faster than several small ones. Valid while the layers are merged, stay on their device and need
+    no gradient.
     """
 
-    def __init__(self, *parts: LoRALinear) -> None:
-        sizes = [part.weight.shape[0] for part in parts]
+    def __init__(self, *linears: LoRALinear) -> None:
+        sizes = [layer.weight.shape[0] for layer in linears]
         with torch.no_grad():
-            self.weight = torch.cat([part.weight for part in parts])
-            self.bias = torch.cat([_bias(part) for part in parts]) if any(part.bias is not None for part in parts) else None
-        for part, weight in zip(parts, self.weight.split(sizes), strict=True):
-            part.weight.data = weight
-        for part, bias in zip(parts, self.bias.split(sizes) if self.bias is not None else (), strict=False):
-            if part.bias is not None:
-                part.bias.data = bias
+            self.weight = torch.cat([layer.weight for layer in linears])
+            self.bias = torch.cat([_bias(layer) for layer in linears]) if any(layer.bias is not None for layer in linears) else None
+        for layer, weight in zip(linears, self.weight.split(sizes), strict=True):
+            layer.weight.data = weight
+        for layer, bias in zip(linears, self.bias.split(sizes) if self.bias is not None else (), strict=False):
+            if layer.bias is not None:
+                layer.bias.data = bias
 
     def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
 
 class FusableModule(nn.Module):
-    """A part whose maps `fusible` may lie side by side in `fused`; a move to another device or dtype parts them again."""
+    """Module whose `fusable_linears` can be fused for inference (`fused`). Moving it to another device or dtype undoes the fusion."""
 
     fused: FusedLinear | None = None
 
-    def fusible(self) -> tuple[LoRALinear, ...]:
-        raise AssertionError(f"{type(self).__name__} does not say which maps it fuses")
+    def fusable_linears(self) -> tuple[LoRALinear, ...]:
+        """Linear layers that read the same input, in the order of the fused rows."""
+        raise AssertionError(f"{type(self).__name__} does not define fusable_linears")
 
     def fuse(self) -> None:
-        parts = self.fusible()
-        if sum(part.weight.numel() for part in parts) <= FUSE_LIMIT:
-            self.fused = FusedLinear(*parts)
+        """Fuse the linear layers if they have at most FUSE_LIMIT weights together."""
+        linears = self.fusable_linears()
+        if sum(layer.weight.numel() for layer in linears) <= FUSE_LIMIT:
+            self.fused = FusedLinear(*linears)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FusableModule:
         self.fused = None
         return super()._apply(fn, recurse)
 
 
-def _bias(part: LoRALinear) -> Tensor:
-    return part.bias if part.bias is not None else part.weight.new_zeros(part.weight.shape[0])
+def _bias(layer: LoRALinear) -> Tensor:
+    return layer.bias if layer.bias is not None else layer.weight.new_zeros(layer.weight.shape[0])
 
 
 def merge_lora(module: nn.Module) -> None:
-    """Merges every LoRALinear inside `module`, in place, and lays maps of one input side by side."""
-    for part in module.modules():
-        if isinstance(part, LoRALinear):
-            part.merge()
-    for part in module.modules():
-        if isinstance(part, FusableModule):
-            part.fuse()
+    """Merge every LoRALinear inside `module`, in place, and fuse linear layers that share an input."""
+    for submodule in module.modules():
+        if isinstance(submodule, LoRALinear):
+            submodule.merge()
+    for submodule in module.modules():
+        if isinstance(submodule, FusableModule):
+            submodule.fuse()
 
 
 def unmerge_lora(module: nn.Module) -> None:
-    """Takes the low-rank weights out again (exact up to the rounding of the weight's dtype)."""
-    for part in module.modules():
-        if isinstance(part, LoRALinear):
-            part.unmerge()
-        if isinstance(part, FusableModule):
-            part.fused = None
+    """Subtract the low-rank weights again (exact up to the rounding of the weight's dtype) and undo the fusion."""
+    for submodule in module.modules():
+        if isinstance(submodule, LoRALinear):
+            submodule.unmerge()
+        if isinstance(submodule, FusableModule):
+            submodule.fused = None

@@ -1,4 +1,4 @@
-"""What training minimises: cross entropy on the answer, regression on the music decoder's condition."""
+"""Training losses: cross entropy on the answer, regression on the music decoder's condition."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 from llama.modules.output_projector import CONDITION_SCALE
 
-IGNORE = -100  # a label that is not learned: prompt and padding
+IGNORE = -100  # label of positions without a loss: prompt and padding
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross entropy of logits [B, T, V] against labels [B, T], each position predicting the next label.
 
-    Labels equal to `IGNORE` do not count; with nothing to learn the loss is 0, and still has a gradient (of zeros).
+    Labels equal to `IGNORE` do not count. Without any other label the loss is 0, with a gradient of zeros.
     """
     predicted, target = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
     if not bool((target != IGNORE).any()):
@@ -24,7 +24,7 @@ def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def condition_loss(projected: Tensor, states: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared error of the projector's output against 10 x the text encoder's states, both [B, tokens, width].
 
-    mask [B, tokens] leaves the padding out; without one every position counts, as in the published training.
+    `mask` [B, tokens] excludes padding; without it every position counts, as in the published training.
     """
     error = condition_error(projected, states)
     if mask is None:
@@ -33,10 +33,10 @@ def condition_loss(projected: Tensor, states: Tensor, mask: Tensor | None = None
 
 
 def condition_error(projected: Tensor, states: Tensor) -> Tensor:
-    """Squared error of each position, [B, tokens], of the projector's output against 10 x the text encoder's states."""
+    """Mean squared error of each position, [B, tokens], of the projector's output against 10 x the text encoder's states."""
     return (projected.float() - CONDITION_SCALE * states.float()).square().mean(dim=-1)
 
 
 def audio_token_positions(labels: Tensor, first_audio_token: int) -> Tensor:
-    """[rows with music, 2] of (row, position): the position whose output predicts the first audio token."""
+    """(row, position) of each output that predicts the first audio token, [rows with music, 2]."""
     return (labels[:, 1:] == first_audio_token).nonzero()

@@ -1,4 +1,4 @@
-"""The output projector: the audio tokens' hidden states -> the music decoder's condition (M2UGen, arXiv 2311.11255)."""
+"""Output projector: hidden states of the audio tokens -> condition of the music decoder (M2UGen, arXiv 2311.11255)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from llama.config import ProjectorConfig
 
-CONDITION_SCALE = 10.0  # the projector is trained towards 10 x the text encoder's states, so a decoder is given a tenth
+CONDITION_SCALE = 10.0  # the projector is trained on 10 x the text encoder's states; its output is divided by this for the decoder
 
 
 class OutputProjector(nn.Module):
-    """Learned queries read the eight audio tokens through a small encoder-decoder transformer (post-norm, no masks)."""
+    """Encoder-decoder transformer (post-norm, no masks) whose learned queries attend to the eight audio tokens."""
 
     def __init__(self, config: ProjectorConfig, dim: int) -> None:
         super().__init__()
@@ -23,6 +23,6 @@ class OutputProjector(nn.Module):
         self.outputs = nn.Linear(config.hidden, config.width)
 
     def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
-        """hidden, embeddings [B, 8, D] -> 10 x the condition, [B, tokens, width]."""
+        """10 x the condition, [B, tokens, width], of the audio tokens' hidden states and embeddings, both [B, 8, D]."""
         queries = self.queries.expand(hidden.shape[0], -1, -1)
         return self.outputs(self.transformer(self.inputs(hidden + embeddings), queries))

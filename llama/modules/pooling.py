@@ -1,10 +1,9 @@
-"""Pools that hear what a time mean cannot: the beat, the key and who plays.
+"""Music pools: rhythm (tempo, metre), harmony (key, mode) and timbre (instruments), which a mean over time cannot represent.
 
 A pool stands between a frozen encoder and the projection of the understanding adapter. `frames` reduces a window of
-encoder states cheaply, `forward` turns the frames of a whole recording into one vector. Tempo is a matter of when
-things recur and mode of which pitch classes sound together; neither is linear in the mean of the states. Where the
-encoder's last state is a spectrum (llama/encoders/cqt.py) they read that one alone: it is where pitch and the instant of a
-stroke are.
+encoder states, `forward` turns the frames of a complete recording into one vector. Tempo depends on when events recur and
+mode on which pitch classes sound together; neither is linear in the mean of the states. If the encoder's last state is a
+spectrum (llama/encoders/cqt.py), the pools read only that one, because it contains pitches and onsets.
 
 Shapes: B recordings, L encoder states, T frames, F encoder width, K lags.
 """
@@ -21,7 +20,7 @@ PITCH_CLASSES = 12
 
 
 class LayerMix(nn.Module):
-    """A learned average over encoder states: [B, L, T, F] -> [B, T, F]."""
+    """Learned weighted sum over encoder states: [B, L, T, F] -> [B, T, F]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,18 +37,18 @@ class LastState(nn.Module):
         return states[:, -1]
 
 
-def reader(channels: int, spectrum: bool) -> nn.Module:
-    """How a pool reads the states."""
+def state_reader(channels: int, spectrum: bool) -> nn.Module:
+    """The layer that reduces the encoder states to one: the spectrum if there is one, else a weighted sum."""
     return LastState() if spectrum else LayerMix(channels)
 
 
 def log_lags(shortest: float, longest: float, count: int, frame_rate: float) -> Tensor:
-    """Lags evenly spaced in log time, in frames [count]: a tempo change is then a shift."""
+    """Logarithmically spaced lags [count] in frames, from `shortest` to `longest` seconds; a change of tempo is a shift of them."""
     return frame_rate * torch.exp(torch.linspace(math.log(shortest), math.log(longest), count))
 
 
 def segments(signal: Tensor, length: int) -> Tensor:
-    """[B, C, T] -> [B, S, C, min(T, length)]: half-overlapping pieces; the last one ends where the signal ends."""
+    """[B, C, T] -> [B, S, C, min(T, length)]: half-overlapping segments; the last one ends where the signal ends."""
     total = signal.shape[-1]
     if total <= length:
         return signal.unsqueeze(1)
@@ -61,11 +60,11 @@ def segments(signal: Tensor, length: int) -> Tensor:
 def autocorrelation(signal: Tensor, reach: int) -> Tensor:
     """Normalised autocorrelation of [..., T] at lags 0 .. reach-1.
 
-    Every lag is divided by the share of frames that overlap there, so that a short recording does not look slow;
-    below a third of the frames the estimate is left to fade, as it rests on too little. Lags past T are 0.
+    Every lag is divided by the share of frames that overlap there, so that a short recording does not look slow. With
+    fewer than a third of the frames the estimate is unreliable and is not scaled up further. Lags past T are 0.
     """
     frames = signal.shape[-1]
-    signal = signal.float()  # transforms and powers of half precision would lose the peaks
+    signal = signal.float()  # FFT and powers in half precision would lose the peaks
     signal = signal - signal.mean(-1, keepdim=True)
     size = 1 << (frames + max(frames, reach) - 1).bit_length()
     power = torch.fft.rfft(signal, size).abs().square()
@@ -75,11 +74,11 @@ def autocorrelation(signal: Tensor, reach: int) -> Tensor:
 
 
 class RhythmPool(nn.Module):
-    """When things recur: learned onset curves, their autocorrelation on a log-lag axis, and what that says.
+    """Rhythm pool: learned onset curves and their autocorrelation on a logarithmic lag axis.
 
-    The MLP reads absolute lags (tempo); a convolution over log-lag, pooled over shift, reads the pattern of the
-    peaks regardless of tempo (metre). Long recordings are averaged over segments, so that minutes cost no more
-    precision than seconds and a slow drift does not blur the peaks.
+    The MLP reads absolute lags (tempo). A convolution over log-lag, pooled over shifts, reads the pattern of the peaks
+    independently of tempo (metre). Autocorrelations are averaged over segments, so that long recordings keep the precision
+    of short ones and a slow drift of tempo does not blur the peaks.
     """
 
     def __init__(self, channels: int, feature_dim: int, frame_rate: float, out_dim: int = 128,
@@ -87,7 +86,7 @@ class RhythmPool(nn.Module):
         super().__init__()
         self.out_dim = out_dim
         self.segment = round(segment_seconds * frame_rate)
-        self.mix = reader(channels, spectrum)
+        self.mix = state_reader(channels, spectrum)
         self.curves = nn.Conv1d(feature_dim, curves, 3, padding=1)
         positions = log_lags(0.17, 4.6, lags, frame_rate)
         self.register_buffer("lag_floor", positions.floor().long(), persistent=False)
@@ -103,7 +102,7 @@ class RhythmPool(nn.Module):
 
     def correlogram(self, frames: Tensor) -> Tensor:
         """[B, T, curves] -> [B, curves, K]: mean autocorrelation at the log-spaced lags."""
-        frames = F.pad(frames, (0, 0, 1, 0), mode="replicate")  # one frame in, one difference out, T = 1 included
+        frames = F.pad(frames, (0, 0, 1, 0), mode="replicate")  # one difference for each frame, also for T = 1
         onsets = F.softplus(frames.diff(dim=1)).transpose(1, 2)
         curve = autocorrelation(segments(onsets, self.segment), int(self.lag_floor[-1]) + 2).mean(1)
         lags = torch.lerp(curve[..., self.lag_floor], curve[..., self.lag_floor + 1], self.lag_part.to(curve.dtype))
@@ -117,15 +116,16 @@ class RhythmPool(nn.Module):
 
 
 def mlp(width: int, hidden: int, out: int) -> nn.Module:
+    """Two linear layers with a GELU between them."""
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, out))
 
 
 class HarmonyPool(nn.Module):
-    """Which pitch classes sound together: one template match in all twelve transpositions, and the best of them.
+    """Harmony pool: templates of pitch classes, matched in all twelve transpositions.
 
-    Chroma of a bass and of a treble range is read linearly from the states, or by a small network from a spectrum, where
-    overtones must be told from notes. The circular convolution treats all keys alike; a softmax over rotations finds the
-    tonic, and what fits there and best anywhere says the mode.
+    The chroma of a bass and of a treble range is a linear map of the states, or a small network on a spectrum, where
+    overtones must be separated from notes. The circular convolution treats all keys alike. A softmax over the
+    transpositions estimates the tonic; the match there and the best match anywhere determine the mode.
     """
 
     RANGES = 2  # bass, treble
@@ -134,7 +134,7 @@ class HarmonyPool(nn.Module):
                  step: int = 18, spectrum: bool = False) -> None:
         super().__init__()
         self.out_dim, self.step = out_dim, step
-        self.mix = reader(channels, spectrum)
+        self.mix = state_reader(channels, spectrum)
         notes = self.RANGES * PITCH_CLASSES
         self.chroma = mlp(feature_dim, feature_dim, notes) if spectrum else nn.Linear(feature_dim, notes)
         self.match = nn.Conv2d(self.RANGES, templates, (PITCH_CLASSES, 3))
@@ -144,7 +144,7 @@ class HarmonyPool(nn.Module):
         self.norm = nn.LayerNorm(out_dim)
 
     def frames(self, states: Tensor) -> Tensor:
-        """[B, L, T, F] -> [B, T, 24]: how surely each pitch class sounds (0 to 1), bass then treble."""
+        """[B, L, T, F] -> [B, T, 24]: probability of each pitch class, bass then treble."""
         return self.chroma(self.mix(states)).sigmoid()
 
     def rotations(self, frames: Tensor) -> Tensor:
@@ -160,15 +160,15 @@ class HarmonyPool(nn.Module):
         """[B, T, 24] -> [B, out_dim]."""
         fits = self.rotations(frames)
         tonic = self.tonic(F.gelu(fits)).squeeze(-1).softmax(-1)  # [B, 12]
-        seen_from_tonic = (tonic.unsqueeze(-1) * fits).sum(1)  # a third above the tonic is what tells the mode
-        return self.norm(self.out(torch.cat([fits.amax(1), tonic * math.sqrt(PITCH_CLASSES), seen_from_tonic], dim=-1)))
+        rotated_to_tonic = (tonic.unsqueeze(-1) * fits).sum(1)  # the third above the tonic determines the mode
+        return self.norm(self.out(torch.cat([fits.amax(1), tonic * math.sqrt(PITCH_CLASSES), rotated_to_tonic], dim=-1)))
 
 
 class TimbrePool(nn.Module):
-    """Who plays, how and over what: a convolutional network over the spectrum, then what it finds over time.
+    """Timbre pool: a convolutional network over the spectrum, then statistics over time.
 
-    Patterns of overtones and of their beginnings are the same at every pitch nearby, hence convolutions over pitch and
-    time. Mean and spread say what is there, the attended means what stands out. It needs a spectrum as the last state.
+    Patterns of overtones and onsets are alike at neighbouring pitches, hence convolutions over pitch and time. Mean and
+    standard deviation describe the whole recording, the attended means its salient parts. Needs a spectrum as the last state.
     """
 
     WIDTHS = (16, 32, 48, 64)  # channels; each layer halves the bands, the first two halve the frames too
@@ -198,5 +198,5 @@ class TimbrePool(nn.Module):
         mean = frames.mean(1)
         spread = ((frames - mean.unsqueeze(1)).square().mean(1) + 1e-5).sqrt()
         weights = self.attention(frames).softmax(1)
-        marked = torch.einsum("bth,btw->bhw", weights, frames).flatten(1)
-        return self.norm(self.out(torch.cat([mean, spread, marked], dim=-1)))
+        attended = torch.einsum("bth,btw->bhw", weights, frames).flatten(1)
+        return self.norm(self.out(torch.cat([mean, spread, attended], dim=-1)))

@@ -1,4 +1,4 @@
-"""Nearest prototypes: draws a feature towards a bank of known ones (ImageBind-LLM, arXiv 2309.03905, section 3.3)."""
+"""Prototype retrieval: moves a feature towards its nearest neighbours in an index (ImageBind-LLM, arXiv 2309.03905, section 3.3)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RETRIEVED = 10
-SHARPNESS = 20.0  # of the softmax over similarities
-SHARE = 0.5  # of the prototypes in the result
+RETRIEVED = 10  # prototypes for each feature
+SHARPNESS = 20.0  # inverse temperature of the softmax over similarities
+SHARE = 0.5  # weight of the prototypes in the result
 
 
 class PrototypeIndex:
-    """A faiss index of unit prototypes, read from `knn.index`. Calling it maps unit features [B, F] to unit features."""
+    """A faiss index of unit prototypes. Calling it maps features [B, F] to unit features [B, F]."""
 
     def __init__(self, index: Any) -> None:
         self.index = index
@@ -24,7 +24,7 @@ class PrototypeIndex:
 
     @classmethod
     def read(cls, folder: str | Path) -> PrototypeIndex:
-        """`folder` holds knn.index. Raises FileNotFoundError or ValueError in one sentence."""
+        """The index in `folder`/knn.index. Raises FileNotFoundError, or ValueError if faiss is missing or cannot read it."""
         path = Path(folder) / "knn.index"
         if not path.is_file():
             raise FileNotFoundError(f"No index at {path}; --knn_dir must name a folder with a knn.index of faiss.")
@@ -39,8 +39,8 @@ class PrototypeIndex:
 
     def __call__(self, features: Tensor) -> Tensor:
         query = F.normalize(features, dim=-1)
-        similarity, found = self.index.search(query.detach().cpu().float().numpy(), min(RETRIEVED, self.index.ntotal))
-        prototypes = np.stack([self.index.reconstruct(int(one)) for one in found.ravel()]).reshape(*found.shape, -1)
+        similarity, indices = self.index.search(query.detach().cpu().float().numpy(), min(RETRIEVED, self.index.ntotal))
+        prototypes = np.stack([self.index.reconstruct(int(index)) for index in indices.ravel()]).reshape(*indices.shape, -1)
         weights = (SHARPNESS * torch.from_numpy(similarity)).softmax(dim=-1)
         mean = F.normalize((weights[..., None] * torch.from_numpy(prototypes)).sum(dim=-2), dim=-1)
         return F.normalize((1 - SHARE) * query + SHARE * mean.to(features), dim=-1)

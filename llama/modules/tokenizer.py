@@ -1,7 +1,7 @@
-"""LLaMA's sentencepiece vocabulary plus the eight audio tokens "[AUD0]" ... "[AUD7]" behind it.
+"""Tokenizer: LLaMA's sentencepiece vocabulary, followed by the eight audio tokens "[AUD0]" ... "[AUD7]".
 
-Text between audio tokens is encoded and decoded segment by segment, each with a leading space of its own, as the
-published weights were trained (the legacy behaviour of Hugging Face's slow LLaMA tokenizer).
+Text between audio tokens is encoded and decoded segment by segment, each with its own leading space, because the
+published weights were trained that way (the legacy behaviour of Hugging Face's slow LLaMA tokenizer).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FILE_NAME = "tokenizer.model"
 
 
 class Tokenizer:
-    """Text to ids and back.
+    """Converts text to token ids and back.
 
     `base_vocab` is the size of the sentencepiece vocabulary, `vocab_size` that plus eight; `audio_tokens` are the eight
-    ids from `base_vocab` on. Raises `FileNotFoundError` or `ValueError` when the file is missing or not LLaMA's.
+    ids from `base_vocab` on. Raises FileNotFoundError, or ValueError if the file is not a LLaMA vocabulary.
     """
 
     def __init__(self, model_path: str | Path) -> None:
@@ -47,19 +47,19 @@ class Tokenizer:
 
     @classmethod
     def from_folder(cls, path: str | Path) -> Tokenizer:
-        """The tokenizer.model at `path`, in the folder `path`, or beside it (`LLaMA/tokenizer.model`, `LLaMA/7B`)."""
+        """Load the tokenizer.model at `path`, in the folder `path`, or beside that folder (`LLaMA/tokenizer.model`, `LLaMA/7B`)."""
         path = Path(path)
-        places = [path] if path.is_file() else [path / FILE_NAME, path.resolve().parent / FILE_NAME]
-        for place in places:
-            if place.is_file():
-                return cls(place)
-        looked = " nor ".join(map(str, places))
-        raise FileNotFoundError(f"There is neither {looked}; put LLaMA's tokenizer.model there or give its folder.")
+        candidates = [path] if path.is_file() else [path / FILE_NAME, path.resolve().parent / FILE_NAME]
+        for candidate in candidates:
+            if candidate.is_file():
+                return cls(candidate)
+        searched = " nor ".join(map(str, candidates))
+        raise FileNotFoundError(f"There is neither {searched}; put LLaMA's tokenizer.model there or give its folder.")
 
     def encode(self, text: str, bos: bool = True) -> list[int]:
-        """Ids of `text`, behind the beginning-of-sequence id unless `bos` is False; never an end-of-sequence id.
+        """Token ids of `text`, with the beginning-of-sequence id first unless `bos` is False; never an end-of-sequence id.
 
-        "<s>", "</s>" and "<unk>" in the text are ordinary characters: nobody can end a sequence by typing it.
+        "<s>", "</s>" and "<unk>" in the text are ordinary characters, so typed text cannot end a sequence.
         """
         ids = [self.bos] if bos else []
         for segment in MARK_PATTERN.split(text):
@@ -70,9 +70,10 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Sequence[int], skip_special: bool = False) -> str:
-        """Text of `ids`. As it stands: special tokens in writing, a space on both sides of an audio token.
+        """Text of `ids`. Special tokens are spelled out; an audio token has a space on both sides.
 
-        With `skip_special`, text to show: without special and audio tokens and the spaces that stood around these.
+        With `skip_special`: text for display, without special tokens, audio tokens and the spaces around the latter.
+        Raises ValueError for an id outside the vocabulary.
         """
         ids = [int(index) for index in ids]
         for index in ids:
@@ -80,14 +81,14 @@ class Tokenizer:
                 raise ValueError(f"Token {index} is outside the vocabulary; ids go from 0 to {self.vocab_size - 1}.")
         segments = [(audio, list(group)) for audio, group in groupby(ids, lambda index: index >= self.base_vocab)]
         if skip_special:
-            return self._shown(segments)
+            return self._display_text(segments)
         texts: list[str] = []
         for audio, group in segments:
-            texts += [AUDIO_MARKS[index - self.base_vocab] for index in group] if audio else [self._written(group)]
+            texts += [AUDIO_MARKS[index - self.base_vocab] for index in group] if audio else [self._raw_text(group)]
         return " ".join(text for text in texts if text)
 
     def save(self, path: str | Path) -> None:
-        """Write the vocabulary to a file, or as tokenizer.model into a folder that exists."""
+        """Write the vocabulary to the file `path`, or as tokenizer.model into the existing folder `path`."""
         path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
@@ -96,30 +97,30 @@ class Tokenizer:
         finally:
             partial.unlink(missing_ok=True)
 
-    def _written(self, ids: list[int]) -> str:
-        """One segment without audio tokens, its special tokens in writing.
+    def _raw_text(self, ids: list[int]) -> str:
+        """Text of one segment without audio tokens, with special tokens spelled out.
 
-        The first piece loses its space here and sentencepiece takes one more off the front of what follows: that is
-        how the text looked in training, and a test holds it.
+        The first piece loses its space here, and sentencepiece removes one more in front of what follows, as in the text
+        of the published training.
         """
         pieces = [self._names.get(index) or self._pieces.id_to_piece(index) for index in ids]
         pieces[0] = pieces[0].removeprefix(SPACE)
         out, run, after_special = "", [], False
-        for place, (index, piece) in enumerate(zip(ids, pieces, strict=True)):
+        for position, (index, piece) in enumerate(zip(ids, pieces, strict=True)):
             if index not in self._names:
                 run.append(piece)
             else:
-                gap = " " if place and not after_special else ""
+                gap = " " if position and not after_special else ""
                 out, run = out + gap + self._pieces.decode(run) + piece, []
             after_special = index in self._names
         return out + self._pieces.decode(run)
 
-    def _shown(self, segments: list[tuple[bool, list[int]]]) -> str:
+    def _display_text(self, segments: list[tuple[bool, list[int]]]) -> str:
         texts = []
-        for place, (audio, group) in enumerate(segments):
+        for position, (audio, group) in enumerate(segments):
             text = "" if audio else self._pieces.decode([index for index in group if index not in self._names])
-            text = text.lstrip(" ") if place > 0 else text
-            text = text.rstrip(" ") if place < len(segments) - 1 else text
+            text = text.lstrip(" ") if position > 0 else text
+            text = text.rstrip(" ") if position < len(segments) - 1 else text
             texts += [text] if text else []
         return " ".join(texts)
 

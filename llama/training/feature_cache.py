@@ -29,7 +29,7 @@ from llama.hf import no_autocast
 from llama.media.audio import Waveform
 from llama.media.image import load_image
 from llama.media.video import load_frames
-from llama.modules.adapters import Kept, Neighbours, UnderstandingAdapter
+from llama.modules.adapters import CachedFeatures, Retrieval, UnderstandingAdapter
 from llama.mumu_llama import MuMuLLaMA
 from llama.training.feature_reduction import FeatureReduction
 from llama.training.feature_store import FeatureStore, fingerprint, settings_of, sha256
@@ -46,7 +46,7 @@ class PreparedMedia:
     kind: str
     key: str  # "" without a cache
     source: str  # how errors name it
-    reduced: Kept | None
+    reduced: CachedFeatures | None
     inputs: tuple[Tensor, ...] | None  # windows of a recording; one tensor for a picture or clip
     record: tuple[str, str] | None = None  # stamp and digest of a file that was hashed just now
 
@@ -140,11 +140,11 @@ class FeatureCache:
         return fingerprint(reduction.frozen, form, repr(reduction.config)) if reduction.frozen else form
 
     @torch.no_grad()
-    def complete(self, prepared: Sequence[PreparedMedia | None]) -> list[Kept | None]:
+    def complete(self, prepared: Sequence[PreparedMedia | None]) -> list[CachedFeatures | None]:
         """Encodes what is not cached, on the encoders' device and in their type, and writes it; CPU tensors come back."""
         names = ["" if one is None else one.key or f"row {row}" for row, one in enumerate(prepared)]
         asked = {name: one for name, one in zip(names, prepared, strict=True) if one is not None}
-        known: dict[str, Kept | None] = {name: one.reduced or self._read(one.key) for name, one in asked.items()}
+        known: dict[str, CachedFeatures | None] = {name: one.reduced or self._read(one.key) for name, one in asked.items()}
         for kind, encoder in self.encoders.items():
             media = {name: one.inputs for name, one in asked.items() if one.kind == kind and known[name] is None}
             with no_autocast(encoder.model.device):
@@ -155,11 +155,11 @@ class FeatureCache:
         self._account([one for one in prepared if one is not None])
         return [known[name] if name else None for name in names]
 
-    def _read(self, key: str) -> Kept | None:
+    def _read(self, key: str) -> CachedFeatures | None:
         """Once more before encoding: an earlier batch or another process may have made it since it was looked for."""
         return self.store.read(key) if self.store is not None and key else None
 
-    def _write(self, key: str, kept: Kept) -> None:
+    def _write(self, key: str, kept: CachedFeatures) -> None:
         if self.store is not None and key:
             self.store.write(key, kept)
 
@@ -170,11 +170,11 @@ class FeatureCache:
         for record in {one.record for one in prepared if one.record is not None}:
             self.store.write_digest(*record)
 
-    def _encoded(self, kind: str, media: Mapping[str, tuple[Tensor, ...]]) -> dict[str, Kept]:
+    def _encoded(self, kind: str, media: Mapping[str, tuple[Tensor, ...]]) -> dict[str, CachedFeatures]:
         """Windows of equal shape go together, each is reduced at once, and those of one medium are joined in order."""
         places = [(name, place) for name, windows in media.items() for place in range(len(windows))]
         reduction = self.reductions[kind]
-        windows: dict[tuple[str, int], Kept] = {}
+        windows: dict[tuple[str, int], CachedFeatures] = {}
         frames = dict.fromkeys(media, 0)
         for group in grouped(places, lambda at: media[at[0]][at[1]].shape, self._rows(kind)):
             encoder: Any = self.encoders[kind]
@@ -209,7 +209,7 @@ class FeatureCache:
         found = [known[caption] for caption in captions]
         return torch.stack([one["states"] for one in found]), torch.stack([one["mask"] for one in found])
 
-    def _embedded(self, captions: Sequence[str]) -> dict[str, Kept]:
+    def _embedded(self, captions: Sequence[str]) -> dict[str, CachedFeatures]:
         with no_autocast(self.decoder.device):
             states, mask = (one.cpu() for one in self.decoder.embed(captions))
         return {caption: {"states": states[row].clone(), "mask": mask[row].clone()} for row, caption in enumerate(captions)}
@@ -251,7 +251,7 @@ def grouped(items: Sequence[Any], alike: Callable[[Any], Any], most: int) -> Ite
         yield from (group[start : start + most] for start in range(0, len(group), most))
 
 
-def prompts(adapter: UnderstandingAdapter, rows: Sequence[Kept | None], neighbours: Neighbours | None = None) -> Tensor:
+def prompts(adapter: UnderstandingAdapter, rows: Sequence[CachedFeatures | None], neighbours: Retrieval | None = None) -> Tensor:
     """What is kept of each row's medium -> [B, P, D], with gradients into what trains of the adapter; zeros for None.
 
     Equals `MuMuLLaMA.encode` of the media themselves. `neighbours`: the model's for audio, None for pictures and clips.
@@ -261,6 +261,6 @@ def prompts(adapter: UnderstandingAdapter, rows: Sequence[Kept | None], neighbou
     present = [row for row, kept in enumerate(rows) if kept is not None]
     for group in grouped(present, lambda row: tuple(sorted((name, value.shape) for name, value in rows[row].items())), len(rows)):
         kept = {name: torch.stack([rows[row][name] for row in group]).to(like) for name in rows[group[0]]}
-        found = adapter.prompts(adapter.pool_kept(kept, neighbours)).to(made)
+        found = adapter.prompts(adapter.pool_cached(kept, neighbours)).to(made)
         made = made.index_copy(0, torch.tensor(group, device=made.device), found)
     return made

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from llama.modules.adapters import Kept, UnderstandingAdapter, l2_normalize
+from llama.modules.adapters import CachedFeatures, UnderstandingAdapter, l2_normalize
 
 
 class FeatureReduction:
@@ -56,7 +56,7 @@ class FeatureReduction:
             return self.frozen["mix"](cast[:, 0])
         return l2_normalize(self.frozen["mix"](cast)) if part in ("frames", "recurrent") else self.frozen[part].frames(cast)
 
-    def whole(self, windows: Sequence[Kept], frames: int) -> dict[str, Tensor]:
+    def whole(self, windows: Sequence[CachedFeatures], frames: int) -> dict[str, Tensor]:
         """All windows of one medium, in order, of `frames` frames together -> what is kept of it, on the CPU."""
         found = {part: self._of_whole(part, [window[part] for window in windows], frames)
                  for part in self.parts if part != "states"}

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from llama.modules.adapters import Kept
+from llama.modules.adapters import CachedFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class FeatureStore:
         path.unlink(missing_ok=True)
         return None
 
-    def write(self, key: str, tensors: Kept) -> None:
+    def write(self, key: str, tensors: CachedFeatures) -> None:
         """Raises OSError in one sentence when the disk is full or the folder cannot be written to."""
         self._replace(self._path(key), save(dict(tensors), {"crc32": checksum(tensors)}))
 
@@ -83,7 +83,7 @@ class FeatureStore:
                           "another folder with cache_dir.") from error
 
 
-def checksum(tensors: Kept) -> str:
+def checksum(tensors: CachedFeatures) -> str:
     """Of all bytes: a file cut by a power failure may keep its length and hold zeros."""
     total = 0
     for name in sorted(tensors):
