@@ -42,7 +42,7 @@ from llama.training.config import ModelSettings, TrainConfig
 from llama.training.distributed import make_accelerator
 from llama.training.feature_cache import prompts
 from llama.training.launch import build_trainer
-from llama.training.loader import train_batches
+from llama.training.loader import LoaderOptions, train_batches
 from llama.training.module import complete_model
 from llama.training.run_checkpoints import RunCheckpoints
 from llama.training.trainer import Trainer
@@ -123,7 +123,7 @@ def load_layers(model: Path) -> int:
 def train(config: TrainConfig, made: Path) -> Found:
     """One run of stage 1, as train.py does it, and what it has learned to hear."""
     run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
-    batches = train_batches(config, run.tokenizer, run.learned, run.updater.features.reader)
+    batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.learned, run.updater.features.reader)
     examples = list(read_source(questions(made, "held_out"), 1))
     wanted = [lead(one.answer) for one in examples]
     losses, shares = [], []

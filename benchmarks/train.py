@@ -52,7 +52,7 @@ from llama.mumu_llama import MuMuLLaMA, load
 from llama.training.config import ModelSettings, TrainConfig
 from llama.training.distributed import make_accelerator
 from llama.training.launch import build_trainer, training_module
-from llama.training.loader import train_batches
+from llama.training.loader import LoaderOptions, train_batches
 from llama.training.module import TrainingBatch
 from llama.training.run_checkpoints import RunCheckpoints
 from llama.training.stages import stage, trainable
@@ -136,7 +136,7 @@ class Ours:
     @classmethod
     def of(cls, config: TrainConfig, number: int) -> Ours:
         run = build_trainer(config, number, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
-        return cls(run, train_batches(config, run.tokenizer, run.learned, run.updater.features.reader))
+        return cls(run, train_batches(LoaderOptions.of(config), run.tokenizer, run.learned, run.updater.features.reader))
 
     def step(self) -> float:
         return self.run.update(next(self.batches))["words"]
@@ -185,10 +185,10 @@ def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
     order, examples = BatchSampler.of(ours.run.learned, config.seed, config.batch_size), ours.run.learned
 
     def published(step: int) -> tuple[float, float]:
-        chosen = [examples[index] for _, index in order.step(step)]
+        chosen = [examples[index] for _, index in order.batch(step)]
         return seconds(lambda: theirs.step(chosen))
 
-    epoch = -(-order.epoch_size // order.global_batch)
+    epoch = -(-order.epoch_size // order.global_batch_size)
     cold = [seconds(ours.step) for _ in range(epoch)]
     same = math.isclose(cold[0][0], published(0)[0], rel_tol=TOLERANCE)
     decoded = ours.decoded

@@ -1,6 +1,7 @@
-"""Examples to learn from, and what they are kept as until they are asked for: a few strings each.
+"""Training examples and the compact records they are built from.
 
-A medium is looked for, and a broken one told, when it is opened.
+A record is a few strings, so lists of millions fit into memory. Media files are opened, and errors in them raised, only
+when they are read.
 """
 
 from __future__ import annotations
@@ -14,47 +15,51 @@ from typing import overload
 from llama.media.containers import Encoded
 
 HASH_BLOCK = 1 << 20  # bytes
-MAX_NAMED = 3  # examples named in a sentence about many
+MAX_NAMED = 3  # examples that an error message about many names
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRef:
-    """A sound, picture or clip of an example: a file, or the content of one; `source` is how errors name it.
+    """Reference to the recording, picture or clip of an example: a file's path, or its content in memory.
 
-    `fault`: the sentence that opening it raises, for a medium that was broken before it came here.
+    `source`: what error messages call it. `error`: the sentence that `open` raises, for a medium that was found damaged
+    while its sample was read.
     """
 
     kind: str
     source: str
     path: Path | None = None
     content: bytes | None = None
-    fault: str | None = None
+    error: str | None = None
 
     def open(self) -> Path | Encoded:
-        """What `Waveform.read`, `load_image` and `load_frames` take. Raises `FileNotFoundError` or `ValueError`."""
-        if self.fault is not None:
-            raise ValueError(self.fault)
+        """The input of `Waveform.read`, `load_image` and `load_frames`. Raises `FileNotFoundError` or `ValueError`."""
+        if self.error is not None:
+            raise ValueError(self.error)
         if self.content is not None:
             return Encoded(self.content, self.source)
+        if self.path is None:
+            raise ValueError(f"{self.source} has neither a file nor the content of one.")
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.source} names {self.path}, but no such file is there; "
                                     "check the source's media folder, or fetch the file.")
         return self.path
 
     def digest(self) -> str:
-        """SHA-256 of the content in hex, of files a block at a time. Raises as `open`."""
-        found, total = self.open(), hashlib.sha256()
-        with found.open("rb") as file:
+        """SHA-256 of the content in hex; files are read in blocks. Raises what `open` raises."""
+        content, checksum = self.open(), hashlib.sha256()
+        with content.open("rb") as file:
             while block := file.read(HASH_BLOCK):
-                total.update(block)
-        return total.hexdigest()
+                checksum.update(block)
+        return checksum.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One turn to learn: what is asked, heard and seen, and the answer; `source` names it ("MusicQA.json #17").
+    """One turn to train on: an instruction with its media, and the answer.
 
-    `caption`: of the music to make: eight audio tokens follow the answer; None: words only.
+    `source` names the example in messages ("MusicQA.json #17"). `caption`: of the music to generate, whose eight audio
+    tokens follow the answer; None: the answer is text alone.
     """
 
     instruction: str
@@ -69,9 +74,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ExampleRecord:
-    """An example in few bytes: its place (`#17`, or a song's name), and its medium as (kind, name of the file)."""
+    """Compact form of an example: its position in the list (`#17`, or a song's name), and the kind and file name of its medium."""
 
-    place: str
+    position: str
     instruction: str
     answer: str
     task: str
@@ -80,19 +85,19 @@ class ExampleRecord:
     caption: str | None = None
 
     def example(self, source: str, medium: Callable[[str, str, str], MediaRef]) -> Example:
-        """`medium` makes one of (kind, source, file)."""
+        """The full example; `medium` makes a `MediaRef` of (kind, source, file)."""
         media = {} if self.kind == "text" else {self.kind: medium(self.kind, source, self.file)}
         return Example(self.instruction, self.answer, self.task, source, **media, caption=self.caption)
 
 
 class ExampleList(Sequence[Example]):
-    """Entries that become examples when they are asked for, with their media in `folder`."""
+    """Sequence that builds each example from its record on access; media lie in `folder`."""
 
-    def __init__(self, label: str, folder: Path, entries: Sequence[ExampleRecord]) -> None:
-        self.label, self.folder, self.entries = label, folder, entries
+    def __init__(self, label: str, folder: Path, records: Sequence[ExampleRecord]) -> None:
+        self.label, self.folder, self.records = label, folder, records
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.records)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -102,9 +107,9 @@ class ExampleList(Sequence[Example]):
 
     def __getitem__(self, index: int | slice) -> Example | ExampleList:
         if isinstance(index, slice):
-            return ExampleList(self.label, self.folder, self.entries[index])
-        entry = self.entries[index]
-        return entry.example(f"{self.label} {entry.place}", self._medium)
+            return ExampleList(self.label, self.folder, self.records[index])
+        record = self.records[index]
+        return record.example(f"{self.label} {record.position}", self._medium)
 
     def _medium(self, kind: str, source: str, file: str) -> MediaRef:
         return MediaRef(kind, source, path=self.folder / file)

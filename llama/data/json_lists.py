@@ -1,8 +1,8 @@
-"""Manifests: the published lists of training examples, and a folder of one's own songs, as sequences of `Example`.
+"""JSON lists: the published lists of training examples, and a folder of the user's songs, as sequences of `Example`.
 
 Forms: captions and captions_to_music {file: caption}; musicqa [{audio_name, conversation}]; alpaca [{instruction, input,
-output}]; instructions [{input_file, output_file, conversation}]; songs, a folder. A list is read and checked whole at
-once, and kept as a few strings an entry; media are looked for when they are opened.
+output}]; instructions [{input_file, output_file, conversation}]; songs, a folder. A list is parsed and checked completely
+before training and stored as a few strings an example; media files are opened only when they are read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from llama.data.audio_folder import read_audio_folder
 from llama.data.examples import MAX_NAMED, Example, ExampleList, ExampleRecord
-from llama.data.formats import PARSERS, SUFFIXES, captions, unknown
+from llama.data.formats import PARSERS, SUFFIXES, caption_records, unknown
 from llama.data.source import Source
 
-STREAMED = ("tar", "hub")  # forms of sources that can only be read from their start
+STREAMED = ("tar", "hub")  # forms that can only be read sequentially
 
 
 def read_source(source: Source, stage: int) -> Sequence[Example]:
-    """The examples of a list or of a folder of songs; the same at every `stage`, which only streams ask for.
+    """The examples of a list or of a folder of songs. They are the same at every `stage`, which matters to streams only.
 
     Raises `FileNotFoundError` or `ValueError` with the file, and the item's number and key, that cannot be used.
     """
@@ -32,10 +32,10 @@ def read_source(source: Source, stage: int) -> Sequence[Example]:
         return read_audio_folder(Path(source.media or source.file))
     path = Path(source.file)
     parse = _parser(source)
-    entries = list(_answered(path.name, parse(path.name, _load(path))))
-    if not entries:
+    records = list(_with_answers(path.name, parse(path.name, _load(path))))
+    if not records:
         raise ValueError(f"{path} holds no examples; give a list with at least one.")
-    return ExampleList(path.name, Path(source.media) if source.media else path.parent, entries)
+    return ExampleList(path.name, Path(source.media) if source.media else path.parent, records)
 
 
 def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
@@ -45,7 +45,7 @@ def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
         return PARSERS[source.form]
     if source.kind not in (None, *SUFFIXES):
         raise ValueError(unknown("kind", source.kind, tuple(SUFFIXES)))
-    return lambda label, data: captions(label, data, source.kind)
+    return lambda label, data: caption_records(label, data, source.kind)
 
 
 def _load(path: Path) -> Any:
@@ -67,15 +67,15 @@ def _load(path: Path) -> Any:
         raise ValueError(f"{path} is nested too deeply for a list of examples; check the file.") from error
 
 
-def _answered(label: str, entries: Iterator[ExampleRecord]) -> Iterator[ExampleRecord]:
-    """The published lists hold null where their writer failed to answer; these are left out, and said so once."""
-    left: list[str] = []
-    for entry in entries:
-        if entry.answer.strip():
-            yield entry
+def _with_answers(label: str, records: Iterator[ExampleRecord]) -> Iterator[ExampleRecord]:
+    """Leaves out examples without an answer (the published lists have nulls), and warns once with their number."""
+    dropped: list[str] = []
+    for record in records:
+        if record.answer.strip():
+            yield record
         else:
-            left.append(entry.place)
-    if left:
-        names = ", ".join(left[:MAX_NAMED]) + (", ..." if len(left) > MAX_NAMED else "")
-        warnings.warn(f"{label}: {len(left)} example(s) with an empty question or answer left out ({names}).",
+            dropped.append(record.position)
+    if dropped:
+        names = ", ".join(dropped[:MAX_NAMED]) + (", ..." if len(dropped) > MAX_NAMED else "")
+        warnings.warn(f"{label}: {len(dropped)} example(s) with an empty question or answer left out ({names}).",
                       stacklevel=3)

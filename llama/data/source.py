@@ -1,4 +1,4 @@
-"""Data source: where examples come from, in which form, and with which weight."""
+"""Data source: where examples come from, in which form, and how often they are shown."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Form = Literal["captions", "captions_to_music", "musicqa", "alpaca", "instructio
 
 @dataclass(frozen=True)
 class Source:
-    """One part of a stage's data.
+    """One source of a stage's data; its fields are the keys of a source in the YAML file.
 
     file: the JSON file, the shards of a tar set, or a data set's folder or name on the hub. media: the folder of its
-    recordings, pictures and clips (left out, they lie beside the JSON file), or the folder of songs. times: how often an
+    recordings, pictures and clips (default: the JSON file's folder), or the folder of songs. times: how often an
     epoch shows each example; 0.5 is a random half.
     """
 
     form: Form
     file: str = ""
     media: str = ""
-    kind: Literal["audio", "image", "video"] | None = None  # what captions describe; None: as each file's ending says
+    kind: Literal["audio", "image", "video"] | None = None  # what captions describe; None: by each file's suffix
     times: float = 1.0
-    columns: Mapping[str, str] = field(default_factory=dict)  # tar and hub: what we call it -> what the set calls it
+    columns: Mapping[str, str] = field(default_factory=dict)  # tar and hub: our name of a field -> its name in the data set
     split: str | None = None  # hub
-    name: str | None = None  # hub: of the configuration, where a set has several
+    name: str | None = None  # hub: the data set's configuration, if it has several
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):

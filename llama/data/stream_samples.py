@@ -1,4 +1,4 @@
-"""Samples of a stream as examples: words by our names, media beside them, and the broken ones, which come all the same."""
+"""Examples from the samples of a stream: texts under our field names, media, and a placeholder for a damaged sample."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Any
 from llama.data.examples import Example, MediaRef
 from llama.data.formats import ASK, DESCRIBE, MAKE, SUFFIXES
 
-WORDS = ("instruction", "answer", "caption")
+TEXT_FIELDS = ("instruction", "answer", "caption")
 
 
-def failed_example(source: str, fault: str) -> Example:
-    """An example whose medium raises `fault` when it is opened."""
-    return Example("", "", "chat", source, audio=MediaRef("audio", source, fault=fault))
+def failed_example(source: str, error: str) -> Example:
+    """An example whose medium raises `error` as a ValueError when it is opened, so that readers count and report it."""
+    return Example("", "", "chat", source, audio=MediaRef("audio", source, error=error))
 
 
-def example_of(where: str, words: Mapping[str, str], media: Mapping[str, MediaRef], stage: int) -> Example:
-    """Words by our names; a caption beside an answer is that of the music to make."""
-    kind, asked, caption = next(iter(media), "text"), words.get("instruction", ""), words.get("caption", "")
+def example_of(where: str, texts: Mapping[str, str], media: Mapping[str, MediaRef], stage: int) -> Example:
+    """The example of a sample: `texts` by TEXT_FIELDS. A caption beside an answer describes the music to generate; a caption
+    alone is music to generate at stage 2, and describes the medium otherwise. ValueError for a sample without an answer."""
+    kind, instruction, caption = next(iter(media), "text"), texts.get("instruction", ""), texts.get("caption", "")
     audio, image, video = (media.get(name) for name in SUFFIXES)
-    if "answer" in words:
+    if "answer" in texts:
         task = (MAKE if caption else ASK)[kind]
-        example = Example(asked, words["answer"], task, where, audio, image, video, caption or None)
+        example = Example(instruction, texts["answer"], task, where, audio, image, video, caption or None)
     elif stage == 2:
         example = Example(caption, caption, MAKE["text"], where, caption=caption)
     elif media:
-        example = Example(asked, caption, DESCRIBE[kind], where, audio, image, video)
+        example = Example(instruction, caption, DESCRIBE[kind], where, audio, image, video)
     else:
         raise ValueError(f"{where} has a caption but no sound, picture or clip.")
     if not example.answer.strip():
@@ -35,12 +36,12 @@ def example_of(where: str, words: Mapping[str, str], media: Mapping[str, MediaRe
 
 
 def cell_text(where: str, name: str, cell: Any) -> str:
-    """Words of a cell, none for null; `ValueError` for what is no text."""
+    """Text of a cell, "" for null; `ValueError` for anything that is not text."""
     if not isinstance(cell, (str, type(None))):
         raise ValueError(f"{where}: its {name} is {type(cell).__name__}; give text.")
     return cell or ""
 
 
 def suffix_of(name: str) -> str:
-    """What stands behind the last dot."""
+    """The part behind the last dot."""
     return name.rsplit(".", 1)[-1]

@@ -1,8 +1,8 @@
-"""Streams of examples: tar shards through webdataset, and the door to the tables of Hugging Face datasets.
+"""Example streams: tar shards (read with webdataset) and the tables of Hugging Face datasets.
 
-Both are read from their start, in an order that (seed, epoch) decides, each process its own share. What is broken in
-one sample comes as an example whose medium raises when it is opened, so that whoever reads media counts it and names
-it; nothing is left out here. Members are taken as bytes: nothing is un-pickled, no address is opened, no code is run.
+Both are read sequentially, in an order given by (seed, epoch), and each process reads its own share. A damaged sample
+becomes an example whose medium raises an error when opened, so that the reader of media counts and reports it; none is
+dropped here. Members are read as bytes: nothing is unpickled, no URL is opened and no code is run.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from pathlib import Path
 from typing import Any
 
 from llama.data.examples import Example, ExampleRecord, MediaRef
-from llama.data.formats import SUFFIXES, alpaca_entries, instruction_entries, musicqa_entries, unknown
+from llama.data.formats import SUFFIXES, alpaca_records, instruction_records, musicqa_records, unknown
 from llama.data.hf_datasets import hub_examples
 from llama.data.json_lists import STREAMED
 from llama.data.source import Source
-from llama.data.stream_samples import WORDS, cell_text, example_of, failed_example, suffix_of
+from llama.data.stream_samples import TEXT_FIELDS, cell_text, example_of, failed_example, suffix_of
 
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt")  # what loading would run
 MEMBERS = {"input_file": "media", "audio_name": "media"}  # an item's names of files mean the shard's own members
 
 
 def stream(source: Source, stage: int, epoch: int, seed: int, rank: int = 0, world: int = 1) -> Iterator[Example]:
-    """One epoch's examples of process `rank` of `world` (workers that read for themselves count as processes).
+    """The examples of one epoch for process `rank` of `world` (workers that read on their own count as processes).
 
-    `tar`: `file` is a pattern ("shards/{0000..0009}.tar", "*.tar") or a folder of shards; a sample is key.json, an
-    item of the instructions, musicqa or alpaca form or {"caption": ...} (or key.txt, a caption), and its media by
-    extension. `hub`: `file` is a folder of `save_to_disk`, parquet or json files, or a name on the hub. `columns`: what
-    we call it (instruction, answer, caption, audio, image, video) -> the json's key, the member's extension or the
-    column. A caption without an answer is music to make at stage 2, and describes the medium otherwise.
+    `tar`: `file` is a pattern ("shards/{0000..0009}.tar", "*.tar") or a folder of shards. A sample is key.json (an
+    item of the instructions, musicqa or alpaca form, or {"caption": ...}) or key.txt (a caption), with its media by
+    extension. `hub`: `file` is a folder of `save_to_disk`, parquet or json files, or a name on the hub. `columns` maps
+    our names (instruction, answer, caption, audio, image, video) to the json's key, the member's extension or the
+    column. A caption without an answer is music to generate at stage 2, and describes the medium otherwise.
 
-    Raises `ValueError` or `FileNotFoundError` for what is wrong with all of it: no shards, no such column.
+    Raises `ValueError` or `FileNotFoundError` if the source as a whole cannot be read: no shards, no such column.
     """
     if source.form not in STREAMED:
         raise ValueError(unknown("form of a stream", source.form, STREAMED))
     for name in source.columns:
-        if name not in (*WORDS, *SUFFIXES):
-            raise ValueError(unknown("column", name, (*WORDS, *SUFFIXES)))
+        if name not in (*TEXT_FIELDS, *SUFFIXES):
+            raise ValueError(unknown("column", name, (*TEXT_FIELDS, *SUFFIXES)))
     read = _tar_examples if source.form == "tar" else hub_examples
     return read(source, stage, (seed, epoch), rank, world)
 
@@ -57,33 +57,33 @@ def _tar_examples(source: Source, stage: int, draw: tuple[int, int], rank: int, 
 
 
 def _tar_reader() -> Callable[[Path], Iterator[dict[str, Any]]]:
-    """A shard's samples {"__key__": key, extension: bytes}; errors come through."""
+    """Function from a shard to its samples {"__key__": key, extension: bytes}; it raises read errors instead of skipping."""
     try:
         from webdataset.handlers import reraise_exception
         from webdataset.tariterators import tarfile_samples
     except ImportError as error:
         raise ValueError("Tar shards are read by webdataset, which is not installed; "
                          "run: pip install webdataset") from error
-    # The library drops members without an extension in silence; named so, they come as samples that lack their words.
+    # webdataset drops members without an extension silently; renamed, they become samples without a text and are reported.
     return lambda shard: tarfile_samples([{"url": shard.resolve().as_uri()}], handler=reraise_exception,
                                          rename_files=lambda name: name if "." in Path(name).name else f"{name}.unknown")
 
 
 def _shards(pattern: str) -> list[Path]:
-    """The shards that a pattern or folder means, in the order of their names."""
+    """The shards of a pattern or folder, in the order of their names. FileNotFoundError if any is missing."""
     from webdataset.shardlists import expand_urls
 
     path = Path(pattern)
     if path.is_dir():
-        found = sorted(path.glob("*.tar*"))
+        shards = sorted(path.glob("*.tar*"))
     else:
         names = [pattern] if path.exists() else expand_urls(pattern)
-        found = [Path(file) for name in names for file in (sorted(glob.glob(name)) if _is_glob(name) else [name])]
-    missing = [file for file in found if not file.is_file()]
-    if missing or not found:
-        what = f"{len(missing)} of its {len(found)} shards, first {missing[0]}" if missing else "any shard"
+        shards = [Path(file) for name in names for file in (sorted(glob.glob(name)) if _is_glob(name) else [name])]
+    missing = [file for file in shards if not file.is_file()]
+    if missing or not shards:
+        what = f"{len(missing)} of its {len(shards)} shards, first {missing[0]}" if missing else "any shard"
         raise FileNotFoundError(f"{pattern} does not lead to {what}; give tar files on this disk.")
-    return found
+    return shards
 
 
 def _is_glob(name: str) -> bool:
@@ -98,8 +98,8 @@ def _shard_examples(read: Callable[[Path], Iterator[dict[str, Any]]], shard: Pat
         try:
             sample = next(samples, None)
         except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
-            words = str(error.args[0] if error.args else error).split(" @ ")[0]
-            yield failed_example(shard.name, f"{shard} is damaged after {last} ({words}); make this shard again.")
+            reason = str(error.args[0] if error.args else error).split(" @ ")[0]
+            yield failed_example(shard.name, f"{shard} is damaged after {last} ({reason}); make this shard again.")
             return
         if sample is None:
             return
@@ -141,35 +141,37 @@ def _item_examples(where: str, item: dict[str, Any], members: Mapping[str, bytes
     turns = next((item[key] for key in ("conversation", "conversations") if key in item), None)
     if turns is None:
         media = {kind: _member(kind, where, members, source) for kind in SUFFIXES if _names(kind, members, source)}
-        yield example_of(where, _item_words(where, item, source.columns), media, stage)
+        yield example_of(where, _item_texts(where, item, source.columns), media, stage)
         return
-    for entry in _conversation(item, turns, _names("audio", members, source))("", where, item | MEMBERS):
-        if not entry.answer.strip():
+    for record in _conversation_parser(item, turns, _names("audio", members, source))("", where, item | MEMBERS):
+        if not record.answer.strip():
             raise ValueError(f"{where} has an empty question or answer; mend its json.")
-        yield entry.example(where + entry.place, lambda kind, name, _: _member(kind, name, members, source))
+        yield record.example(where + record.position, lambda kind, name, _: _member(kind, name, members, source))
 
 
-def _conversation(item: Mapping[str, Any], turns: Any, heard: list[str]) -> Callable[[str, str, Any], Iterator[ExampleRecord]]:
-    """Whose form a conversation has: turns say their modality in the instructions alone."""
+def _conversation_parser(
+    item: Mapping[str, Any], turns: Any, audio_names: list[str]
+) -> Callable[[str, str, Any], Iterator[ExampleRecord]]:
+    """The parser of the list format that a conversation has; only turns of the instructions form name a modality."""
     if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "input_modality" in turns[0]:
-        return instruction_entries
-    return musicqa_entries if heard or {"audio_name", "image_name"} & set(item) else alpaca_entries
+        return instruction_records
+    return musicqa_records if audio_names or {"audio_name", "image_name"} & set(item) else alpaca_records
 
 
-def _item_words(where: str, item: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
-    """Ours -> words, with Alpaca's keys too."""
-    keys = {name: columns.get(name, name) for name in WORDS}
+def _item_texts(where: str, item: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    """The texts of an item by TEXT_FIELDS; Alpaca's keys are accepted too."""
+    keys = {name: columns.get(name, name) for name in TEXT_FIELDS}
     keys["answer"] = "output" if "output" in item and "answer" not in columns else keys["answer"]
-    words = {name: cell_text(where, key, item[key]) for name, key in keys.items() if key in item}
-    if given := cell_text(where, "input", item.get("input")).strip():
-        words["instruction"] = f"{words.get('instruction', '')}\n{given}"
-    if not {"answer", "caption"} & set(words):
+    texts = {name: cell_text(where, key, item[key]) for name, key in keys.items() if key in item}
+    if extra := cell_text(where, "input", item.get("input")).strip():
+        texts["instruction"] = f"{texts.get('instruction', '')}\n{extra}"
+    if not {"answer", "caption"} & set(texts):
         raise ValueError(f"{where} has no conversation, answer or caption; it has {', '.join(item) or 'nothing'}.")
-    return words
+    return texts
 
 
 def _names(kind: str, members: Mapping[str, bytes], source: Source) -> list[str]:
-    """Members that may be an input of this kind: key.mp3 or key.input.mp3, not key.output.mp3."""
+    """Extensions of the members that can be the input of this kind: key.mp3 or key.input.mp3, not key.output.mp3."""
     if source.kind not in (None, kind):
         return []
     if kind in source.columns:
@@ -180,5 +182,5 @@ def _names(kind: str, members: Mapping[str, bytes], source: Source) -> list[str]
 def _member(kind: str, where: str, members: Mapping[str, bytes], source: Source) -> MediaRef:
     names = _names(kind, members, source)
     if not names:
-        return MediaRef(kind, where, fault=f"{where} has no {kind} member beside {', '.join(members)}.")
+        return MediaRef(kind, where, error=f"{where} has no {kind} member beside {', '.join(members)}.")
     return MediaRef(kind, where, content=members[names[0]])

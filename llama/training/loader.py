@@ -1,4 +1,4 @@
-"""Data loaders of a training: batches by step for learning, fixed ones for validation."""
+"""Data loaders: training batches by step, and a fixed set of validation batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,11 +18,32 @@ from llama.data.examples import Example
 from llama.data.mixture import ExampleMixture, StreamMixture
 from llama.data.tokenization import tokenize_example
 from llama.modules.tokenizer import Tokenizer
-from llama.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from llama.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """What the loaders need of a training's configuration; `TrainConfig` explains each value."""
+
+    batch_size: int
+    accumulation: int
+    max_tokens: int
+    window: int
+    seed: int
+    workers: int
+    validation_rows: int
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> LoaderOptions:
+        return cls(
+            config.batch_size, config.accumulation, config.max_tokens, config.window, config.seed, config.workers, config.validation_rows
+        )
 
 
 def train_batches(
-    config: TrainConfig,
+    options: LoaderOptions,
     tokenizer: Tokenizer,
     examples: ExampleMixture | StreamMixture,
     reader: Reader,
@@ -30,49 +51,50 @@ def train_batches(
     world: int = 1,
     start_step: int = 0,
 ) -> Iterator[list[Batch]]:
-    """Lists of `accumulation` batches, one list a step from `start_step` on, forever, read by `config.workers` processes.
+    """Endless iterator over steps from `start_step` on, each a list of `accumulation` batches, read by `workers` processes.
 
-    `reader` makes of a medium what the batch shall hold of it. A broken example (its `ValueError` or `OSError`) is
-    replaced by the next one and named in `Batch.skipped`, perhaps of several batches that came upon it. `ValueError`:
-    nothing to read, `TRIES` broken ones in a row, or a `max_tokens` in which no example fits.
+    `reader` turns a medium into its entry of `Batch.media`. An example whose reading raises `ValueError` or `OSError` is
+    replaced by the next one and listed in `Batch.skipped`, possibly by several batches. Raises `ValueError` if there is
+    nothing to read, `MAX_FAILURES` consecutive examples fail, or `max_tokens` is too small for any example.
     """
-    writer = BatchBuilder(tokenizer, reader, config.max_tokens)
-    tokenize_example(tokenizer, Example("", "", "edit", "", caption=""), config.max_tokens)
-    batches: Dataset[Batch | str]
+    builder = BatchBuilder(tokenizer, reader, options.max_tokens)
+    tokenize_example(tokenizer, Example("", "", "edit", "", caption=""), options.max_tokens)  # raises if max_tokens is too small
+    dataset: Dataset[Batch | str]
     sampler: Iterable[tuple[int, int]] | None = None
     if isinstance(examples, StreamMixture):
-        batches = StreamDataset(writer, examples, config, rank, world, start_step * config.accumulation)
+        start = start_step * options.accumulation
+        dataset = StreamDataset(builder, examples, options.seed, options.batch_size, rank, world, start)
     else:
-        order = BatchSampler.of(examples, config.seed, config.batch_size, config.accumulation, world, config.window)
-        batches, sampler = MapDataset(writer, examples, order), MicroBatchSampler(start_step, config.accumulation, rank, world)
-    found = DataLoader(
-        batches,
+        order = BatchSampler.of(examples, options.seed, options.batch_size, options.accumulation, world, options.window)
+        dataset, sampler = MapDataset(builder, examples, order), MicroBatchSampler(start_step, options.accumulation, rank, world)
+    loader = DataLoader(
+        dataset,
         batch_size=None,
         sampler=sampler,
-        num_workers=config.workers,
+        num_workers=options.workers,
         collate_fn=_identity,
         worker_init_fn=_ignore_signals,
-        generator=torch.Generator(),  # its own: the loader must not draw from the random state of the training
+        generator=torch.Generator(),  # its own, so that the loader does not change the random state of the training
     )
-    return _steps(iter(found), config.accumulation)
+    return _steps(iter(loader), options.accumulation)
 
 
 def validation_batches(
-    config: TrainConfig, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, reader: Reader, rank: int = 0, world: int = 1
+    options: LoaderOptions, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, reader: Reader, rank: int = 0, world: int = 1
 ) -> Iterator[Batch]:
-    """The same `config.validation_rows` examples each time, shared out: every process gets equally many batches."""
-    rows = sorted(examples.some(config.validation_rows, 0), key=lambda one: len(one.instruction) + len(one.answer))
+    """The same `validation_rows` examples at every call, divided so that every process gets equally many batches."""
+    rows = sorted(examples.sample(options.validation_rows, 0), key=lambda row: len(row.instruction) + len(row.answer))
     if not rows:
         raise ValueError("There are no examples to validate on; give `validation` sources or a larger `holdout`.")
-    parts = world * -(-len(rows) // (config.batch_size * world))
-    writer = BatchBuilder(tokenizer, reader, config.max_tokens)
-    for part in np.array_split(np.resize(np.arange(len(rows)), max(parts, len(rows))), parts)[rank::world]:
-        yield _read(writer.batch(iter([*rows[place:], *rows[:place]]) for place in part))
+    batches = world * -(-len(rows) // (options.batch_size * world))
+    builder = BatchBuilder(tokenizer, reader, options.max_tokens)
+    for indices in np.array_split(np.resize(np.arange(len(rows)), max(batches, len(rows))), batches)[rank::world]:
+        yield _checked(builder.batch(iter([*rows[index:], *rows[:index]]) for index in indices))
 
 
 @dataclass(frozen=True)
 class MicroBatchSampler:
-    """(step, place of the micro-batch) that a process reads, forever: of `world` processes, r reads m x world + r as its m-th."""
+    """Endless (step, micro-batch number) of one process; its m-th micro-batch of a step has the number m * world + rank."""
 
     start_step: int
     accumulation: int
@@ -86,73 +108,77 @@ class MicroBatchSampler:
 
 @dataclass(frozen=True)
 class MapDataset(Dataset["Batch | str"]):
-    writer: BatchBuilder
+    """Micro-batches of a mixture of lists by (step, micro-batch number)."""
+
+    builder: BatchBuilder
     examples: ExampleMixture
     order: BatchSampler
 
     def __getitem__(self, index: tuple[int, int]) -> Batch | str:
         step, micro = index
-        pairs, size = self.order.step(step), self.order.batch_size
-        rests = (pairs[place:] for place in range(micro * size, (micro + 1) * size))
-        return self.writer.batch(self._from(step, rest) for rest in rests)
+        pairs, size = self.order.batch(step), self.order.batch_size
+        return self.builder.batch(self._candidates(step, pairs[first:]) for first in range(micro * size, (micro + 1) * size))
 
-    def _from(self, step: int, rest: list[tuple[int, int]]) -> Iterator[Example]:
-        """The rest of a step's global batch, then the later steps."""
-        later = chain.from_iterable(map(self.order.step, count(step + 1)))
+    def _candidates(self, step: int, rest: list[tuple[int, int]]) -> Iterator[Example]:
+        """Examples for one row: the rest of the step's global batch, then those of the later steps."""
+        later = chain.from_iterable(map(self.order.batch, count(step + 1)))
         return (self.examples[index] for _, index in chain(rest, later))
 
 
 @dataclass(frozen=True)
 class StreamDataset(IterableDataset["Batch | str"]):
-    """Every worker walks the whole stream and reads the media of its share of batches: bytes are cheap, decoding is not."""
+    """Micro-batches of a stream. Every worker iterates over the whole stream and decodes the media of its share of batches
+    only, because reading bytes is cheap and decoding is not."""
 
-    writer: BatchBuilder
+    builder: BatchBuilder
     examples: StreamMixture
-    config: TrainConfig
+    seed: int
+    batch_size: int
     rank: int
     world: int
-    start: int  # micro-batches that were seen before
+    start: int  # micro-batches to skip: those before a resumed run
 
     def __iter__(self) -> Iterator[Batch | str]:
         worker = torch.utils.data.get_worker_info()
-        mine, workers = (worker.id, worker.num_workers) if worker is not None else (0, 1)
-        flow, size = self.examples.examples(self.config.seed, self.rank, self.world), self.config.batch_size
-        ahead: list[Example] = []
+        worker_id, workers = (worker.id, worker.num_workers) if worker is not None else (0, 1)
+        examples, size = self.examples.examples(self.seed, self.rank, self.world), self.batch_size
+        buffer: list[Example] = []
         try:
             for micro in count():
-                ahead += islice(flow, size - len(ahead))
-                if micro >= self.start and (micro - self.start) % workers == mine:
-                    yield self.writer.batch(_lookahead(flow, ahead, place) for place in range(size))
-                del ahead[:size]
-        except (ValueError, OSError) as error:  # of the stream itself: told as a sentence, not as a worker's trace
+                buffer += islice(examples, size - len(buffer))
+                if micro >= self.start and (micro - self.start) % workers == worker_id:
+                    yield self.builder.batch(_lookahead(examples, buffer, first) for first in range(size))
+                del buffer[:size]
+        except (ValueError, OSError) as error:  # an error of the stream itself is passed on as a sentence, without a traceback
             yield str(error)
 
 
-def _lookahead(flow: Iterator[Example], ahead: list[Example], place: int) -> Iterator[Example]:
-    """The examples from `place` on; what was only looked at stays in `ahead`."""
-    for later in count(place):
-        if later == len(ahead):
-            ahead.append(next(flow))
-        yield ahead[later]
+def _lookahead(examples: Iterator[Example], buffer: list[Example], first: int) -> Iterator[Example]:
+    """The examples from index `first` of `buffer` on; those read ahead are appended to it, so none is lost."""
+    for index in count(first):
+        if index == len(buffer):
+            buffer.append(next(examples))
+        yield buffer[index]
 
 
-def _steps(found: Iterator[Batch | str], accumulation: int) -> Iterator[list[Batch]]:
+def _steps(batches: Iterator[Batch | str], accumulation: int) -> Iterator[list[Batch]]:
     while True:
-        yield [_read(one) for one in islice(found, accumulation)]
+        yield [_checked(batch) for batch in islice(batches, accumulation)]
 
 
-def _read(found: Batch | str) -> Batch:
-    if isinstance(found, str):
-        raise ValueError(found)
-    return found
+def _checked(batch: Batch | str) -> Batch:
+    """The batch; ValueError for the error sentence that came in its place."""
+    if isinstance(batch, str):
+        raise ValueError(batch)
+    return batch
 
 
 def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and a scheduler reach all processes of a run at once, and the training ends its step before it goes: workers
-    read on for it till then. They leave when it tells them to, or when it is gone."""
+    """Workers ignore SIGINT and SIGTERM: the main process finishes its step and then stops them; they also end with it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _identity(found: Any) -> Any:
-    return found
+def _identity(batch: Any) -> Any:
+    """The collate function: samples are whole batches already."""
+    return batch

@@ -20,7 +20,7 @@ from llama.data.collate import Batch
 from llama.data.mixture import ExampleMixture, StreamMixture
 from llama.training.config import TrainConfig
 from llama.training.distributed import DistributedContext, run_on_main
-from llama.training.loader import train_batches, validation_batches
+from llama.training.loader import LoaderOptions, train_batches, validation_batches
 from llama.training.logger import RunLogger, write_examples
 from llama.training.module import TrainingBatch, TrainingModule, internal_name
 from llama.training.run_checkpoints import RunCheckpoint, RunCheckpoints
@@ -72,8 +72,9 @@ class Trainer:
             return start
         self.made = start
         batches = train_batches(
-            self.config, self.tokenizer, self.learned, self.updater.features.reader, self.team.rank, self.team.world, start
-        )
+            LoaderOptions.of(self.config), self.tokenizer, self.learned, self.updater.features.reader,
+            self.team.rank, self.team.world, start,
+        )  # fmt: skip
         with self.reports(start) as reports, graceful_interrupt() as asked:
             clock = Clock()
             for step, values in enumerate(clock.measure(islice(batches, self.total - start), self.update), start + 1):
@@ -112,7 +113,9 @@ class Trainer:
         config, features, read = self.config, self.updater.features, []
 
         def lessons() -> Iterator[TrainingBatch]:
-            found = validation_batches(config, self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world)
+            found = validation_batches(
+                LoaderOptions.of(config), self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world
+            )
             for batch in found:
                 read.append(dataclasses.replace(batch, media={}))  # its names alone are needed after
                 yield self.updater.lesson(batch)
@@ -127,7 +130,7 @@ class Trainer:
     def show(self, step: int) -> None:
         """Generated answers to a few held-out examples that can be read."""
         config, broken = self.config, tuple(self.updater.broken)
-        rows = self.held_out.some(config.validation_rows, 0)
+        rows = self.held_out.sample(config.validation_rows, 0)
         chosen = pick_examples([one for one in rows if not any(line.startswith(f"{one.source}: ") for line in broken)], config.examples)
         said = sample_answers(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
         if self.team.main:

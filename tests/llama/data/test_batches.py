@@ -1,4 +1,4 @@
-"""Examples to batches: what is learned of each, which comes when, and that nothing depends on who reads it."""
+"""Batches: tokens and labels of each example, the order of examples, and independence of workers and processes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ from llama.data.tokenization import tokenize_example
 from llama.dialogue import format_prompt
 from llama.modules.losses import IGNORE, answer_loss
 from llama.modules.tokenizer import Tokenizer
-from llama.training.config import TrainConfig
-from llama.training.loader import train_batches, validation_batches
-from recipes.nano.language.cached_data import Library, Writer
+from llama.training.loader import LoaderOptions, train_batches, validation_batches
+from recipes.nano.language.cached_data import ExampleSampler, Library
 
 LONG = "Naïve café music ♪ for a very long evening at the sea, slowly, with a piano and strings. " * 3
 
@@ -87,7 +86,7 @@ def test_a_caption_turned_into_music_has_no_space_before_the_tokens(golden: Path
 
 def test_rows_equal_what_the_embedded_default_was_trained_on() -> None:
     tokenizer = Tokenizer(Path(__file__).resolve().parents[3] / "ckpts/nano")
-    writer = Writer(tokenizer, Library(None, [], None, [], None, []), {"talk": 1, "wish": 1}, 0, held_out=True)
+    writer = ExampleSampler(tokenizer, Library(None, [], None, [], None, []), {"talk": 1, "wish": 1}, 0, held_out=True)
     rng, kinds = np.random.default_rng(3), Counter()
     for make in (dialogues.talk, dialogues.wish) * 40:
         one = make(rng, False)
@@ -200,12 +199,12 @@ def order_of(
 def epochs(order: BatchSampler, count: int) -> list[Counter[int]]:
     """How often each example is shown in the first epochs."""
     found = [Counter[int]() for _ in range(count + 1)]
-    for epoch, index in (pair for step in range(order.steps(count)) for pair in order.step(step)):
+    for epoch, index in (pair for step in range(order.steps(count)) for pair in order.batch(step)):
         found[min(epoch, count)][index] += 1
     return found[:count]
 
 
-def test_times_say_how_often_an_epoch_shows_a_source() -> None:
+def test_weights_say_how_often_an_epoch_shows_a_source() -> None:
     shown = epochs(order_of((10, 7, 30), (0.5, 1, 3)), 4)
     for epoch in shown:
         assert sum(epoch[one] for one in range(10)) == 5 and max(epoch[one] for one in range(10)) == 1
@@ -217,49 +216,50 @@ def test_times_say_how_often_an_epoch_shows_a_source() -> None:
 
 def test_no_epoch_repeats_another() -> None:
     order = order_of((64,), (1,), batch=8)
-    rows = [[index for step in range(8 * epoch, 8 * epoch + 8) for _, index in order.step(step)] for epoch in range(3)]
+    rows = [[index for step in range(8 * epoch, 8 * epoch + 8) for _, index in order.batch(step)] for epoch in range(3)]
     assert all(sorted(row) == list(range(64)) for row in rows)
     companies = [{frozenset(row[start : start + 8]) for start in range(0, 64, 8)} for row in rows]
     assert len(set.union(*companies)) > 20, f"{len(set.union(*companies))} of 24: not the same steps in another order"
     other = order_of((64,), (1,), batch=8, seed=1)
-    assert [order.step(step) for step in range(8)] != [other.step(step) for step in range(8)]
+    assert [order.batch(step) for step in range(8)] != [other.batch(step) for step in range(8)]
 
 
-def test_a_step_is_the_same_whoever_shares_it() -> None:
+def test_a_step_does_not_depend_on_how_it_is_divided() -> None:
     ways = ((4, 1, 2), (4, 2, 1), (8, 1, 1), (2, 2, 2))
     orders = [order_of((50,), (1,), *way) for way in ways]
     for step in range(20):
-        assert len({tuple(order.step(step)) for order in orders}) == 1
+        assert len({tuple(order.batch(step)) for order in orders}) == 1
 
 
 def test_an_incomplete_step_runs_on_into_the_next_epoch() -> None:
     order = order_of((10,), (1,), batch=4)
     assert order.steps(1) == 3 and order.steps(2) == 5 and order.steps(0.5) == 2
-    assert sorted(epoch for epoch, _ in order.step(2)) == [0, 0, 1, 1]
+    assert sorted(epoch for epoch, _ in order.batch(2)) == [0, 0, 1, 1]
     assert all(len(epoch) == 10 and set(epoch.values()) == {1} for epoch in epochs(order, 4))
     tiny = order_of((3,), (1,), batch=8)  # an epoch smaller than a step
-    assert Counter(index for step in range(3) for _, index in tiny.step(step)) == {0: 8, 1: 8, 2: 8}
+    assert Counter(index for step in range(3) for _, index in tiny.batch(step)) == {0: 8, 1: 8, 2: 8}
 
 
 def test_like_lengths_share_a_step() -> None:
     order = replace(order_of((1000,), (1,), batch=8), lengths=np.random.default_rng(0).integers(160, 1500, 1000))
-    spans = [np.ptp(order.lengths[[index for _, index in order.step(step)]]) for step in range(100)]
+    spans = [np.ptp(order.lengths[[index for _, index in order.batch(step)]]) for step in range(100)]
     assert np.mean(spans) < 0.25 * np.ptp(order.lengths)
-    middles = [np.mean(order.lengths[[index for _, index in order.step(step)]]) for step in range(32)]
+    middles = [np.mean(order.lengths[[index for _, index in order.batch(step)]]) for step in range(32)]
     assert abs(np.corrcoef(middles, range(32))[0, 1]) < 0.5, "short and long steps come mixed"
 
 
 # -- loaders ------------------------------------------------------------------------------------------------------
 
 
-def config_of(**changes: object) -> TrainConfig:
-    return replace(TrainConfig(batch_size=3, max_tokens=128), **changes)
+def options_of(**changes: int) -> LoaderOptions:
+    defaults = LoaderOptions(batch_size=3, accumulation=1, max_tokens=128, window=4, seed=0, workers=0, validation_rows=256)
+    return replace(defaults, **changes)
 
 
 def taken(
-    config: TrainConfig, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, steps: int, **where: int
+    options: LoaderOptions, tokenizer: Tokenizer, examples: ExampleMixture | StreamMixture, steps: int, **where: int
 ) -> list[list[Batch]]:
-    return list(islice(train_batches(config, tokenizer, examples, read, **where), steps))
+    return list(islice(train_batches(options, tokenizer, examples, read, **where), steps))
 
 
 def told(steps: list[list[Batch]]) -> list[object]:
@@ -268,25 +268,25 @@ def told(steps: list[list[Batch]]) -> list[object]:
 
 
 def test_workers_and_resuming_change_nothing(tokenizer: Tokenizer) -> None:
-    examples, config = ExampleMixture((numbered(20, broken=(4,)),), (1.0,)), config_of(accumulation=2)
+    examples, options = ExampleMixture((numbered(20, broken=(4,)),), (1.0,)), options_of(accumulation=2)
     state = torch.get_rng_state()
-    whole = taken(config, tokenizer, examples, 8)
+    whole = taken(options, tokenizer, examples, 8)
     assert all(len(step) == 2 and step[0].tokens.shape[0] == 3 for step in whole)
     assert all(one.media["audio"] == tuple(int(source[6:]) for source in one.sources) for step in whole for one in step)
-    assert told(taken(replace(config, workers=2), tokenizer, examples, 5)) == told(whole[:5])
-    assert told(taken(config, tokenizer, examples, 3, start_step=5)) == told(whole[5:])
+    assert told(taken(replace(options, workers=2), tokenizer, examples, 5)) == told(whole[:5])
+    assert told(taken(options, tokenizer, examples, 3, start_step=5)) == told(whole[5:])
     assert torch.equal(torch.get_rng_state(), state), "a training resumed must draw what it would have drawn"
 
 
 def test_two_processes_share_what_one_accumulates(tokenizer: Tokenizer) -> None:
     examples = ExampleMixture((numbered(20),), (1.0,))
-    both = [taken(config_of(), tokenizer, examples, 6, rank=rank, world=2) for rank in (0, 1)]
-    alone = taken(config_of(accumulation=2), tokenizer, examples, 6)
+    both = [taken(options_of(), tokenizer, examples, 6, rank=rank, world=2) for rank in (0, 1)]
+    alone = taken(options_of(accumulation=2), tokenizer, examples, 6)
     assert [told([step]) for step in alone] == [told([one]) + told([two]) for one, two in zip(*both, strict=True)]
 
 
 def test_broken_examples_are_named_and_replaced(tokenizer: Tokenizer) -> None:
-    steps = taken(config_of(), tokenizer, ExampleMixture((numbered(12, broken=(3, 7)),), (1.0,)), 8)
+    steps = taken(options_of(), tokenizer, ExampleMixture((numbered(12, broken=(3, 7)),), (1.0,)), 8)
     skipped = {one for step in steps for one in step[0].skipped}
     assert {(one.source, one.reason) for one in skipped} == {("list #3", "3.wav is damaged."), ("list #7", "7.wav is damaged.")}
     assert all(step[0].tokens.shape[0] == 3 for step in steps)
@@ -296,34 +296,34 @@ def test_broken_examples_are_named_and_replaced(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_only_broken_examples_are_an_error(tokenizer: Tokenizer, workers: int) -> None:
     with pytest.raises(ValueError, match=r"^None of 5 examples .* \(\d\.wav is damaged\.\); check the folder"):
-        taken(config_of(workers=workers), tokenizer, ExampleMixture((numbered(5, broken=range(5)),), (1.0,)), 1)
+        taken(options_of(workers=workers), tokenizer, ExampleMixture((numbered(5, broken=range(5)),), (1.0,)), 1)
 
 
-def test_what_cannot_start_is_refused_at_once(tokenizer: Tokenizer) -> None:
+def test_invalid_input_is_refused_before_the_first_step(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="max_tokens is 20"):
-        train_batches(config_of(max_tokens=20), tokenizer, ExampleMixture((numbered(5),), (1.0,)), read)
+        train_batches(options_of(max_tokens=20), tokenizer, ExampleMixture((numbered(5),), (1.0,)), read)
     with pytest.raises(ValueError, match="no examples to train on"):
-        train_batches(config_of(), tokenizer, ExampleMixture(([],), (1.0,)), read)
+        train_batches(options_of(), tokenizer, ExampleMixture(([],), (1.0,)), read)
     with pytest.raises(ValueError, match="Stage 2 has no data"):
         read_examples((), 2)
 
 
 @pytest.mark.parametrize(("size", "world"), [(20, 1), (20, 2), (2, 3), (7, 3)])
 def test_validation_reads_the_same_rows_each_time(tokenizer: Tokenizer, size: int, world: int) -> None:
-    examples, config = ExampleMixture((numbered(40),), (1.0,)), config_of(validation_rows=size)
-    found = [list(validation_batches(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
+    examples, options = ExampleMixture((numbered(40),), (1.0,)), options_of(validation_rows=size)
+    found = [list(validation_batches(options, tokenizer, examples, read, rank, world)) for rank in range(world)]
     assert len({len(batches) for batches in found}) == 1, "or processes would wait for each other"
     sources = [source for batches in found for batch in batches for source in batch.sources]
     assert len(set(sources)) == size and len(sources) <= max(size, world)
-    again = [list(validation_batches(config, tokenizer, examples, read, rank, world)) for rank in range(world)]
+    again = [list(validation_batches(options, tokenizer, examples, read, rank, world)) for rank in range(world)]
     assert [told([batches]) for batches in again] == [told([batches]) for batches in found]
 
 
-def test_a_part_is_held_out_for_good() -> None:
+def test_the_split_depends_on_the_example_alone() -> None:
     examples = ExampleMixture((numbered(500), [replace(one, instruction="?") for one in numbered(300)]), (2.0, 0.5))
     train, held = split(examples, 0.2)
     assert isinstance(train, ExampleMixture) and isinstance(held, ExampleMixture)
-    assert 0.15 < len(held) / 800 < 0.25 and train.times == held.times == examples.times
+    assert 0.15 < len(held) / 800 < 0.25 and train.weights == held.weights == examples.weights
     everything = [examples[one] for one in range(800)]
     assert sorted(map(repr, [*map(train.__getitem__, range(len(train))), *map(held.__getitem__, range(len(held)))])) == \
         sorted(map(repr, everything))
@@ -356,7 +356,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> StreamMixture:
     return found
 
 
-def test_streams_flow_by_their_times(streams: StreamMixture) -> None:
+def test_streams_are_mixed_by_their_weights(streams: StreamMixture) -> None:
     flow = [one.source[0] for one in islice(streams.examples(0), 500)]
     assert Counter(flow) == {"l": 100, "b": 300, "c": 100}
     firsts = [one.source for one in islice(streams.examples(0), 150) if one.source[0] == "l"]
@@ -366,13 +366,13 @@ def test_streams_flow_by_their_times(streams: StreamMixture) -> None:
 
 
 def test_streams_too_do_not_depend_on_workers_or_resuming(streams: StreamMixture, tokenizer: Tokenizer) -> None:
-    config = config_of(accumulation=2)
-    whole = taken(config, tokenizer, streams, 8)
+    options = options_of(accumulation=2)
+    whole = taken(options, tokenizer, streams, 8)
     assert all(one.tokens.shape[0] == 3 for step in whole for one in step)
     assert {one.source for step in whole for batch in step for one in batch.skipped} == {"list #2"}
-    assert told(taken(replace(config, workers=2), tokenizer, streams, 6)) == told(whole[:6])
-    assert told(taken(config, tokenizer, streams, 3, start_step=5)) == told(whole[5:])
-    ranks = [{source for step in taken(config, tokenizer, streams, 3, rank=rank, world=2) for one in step for source in one.sources}
+    assert told(taken(replace(options, workers=2), tokenizer, streams, 6)) == told(whole[:6])
+    assert told(taken(options, tokenizer, streams, 3, start_step=5)) == told(whole[5:])
+    ranks = [{source for step in taken(options, tokenizer, streams, 3, rank=rank, world=2) for one in step for source in one.sources}
              for rank in (0, 1)]
     assert not ranks[0] & ranks[1]
 
@@ -381,33 +381,33 @@ def test_streams_are_split_as_lists_are(streams: StreamMixture, tokenizer: Token
     train, held = split(streams, 0.3)
     sides = [{one.source for one in islice(side.examples(0), 300)} for side in (train, held)]
     assert sides[0] and sides[1] and not sides[0] & sides[1] and len(sides[0] | sides[1]) == 70
-    found = [source for batch in validation_batches(config_of(validation_rows=9), tokenizer, held, read) for source in batch.sources]
+    found = [source for batch in validation_batches(options_of(validation_rows=9), tokenizer, held, read) for source in batch.sources]
     assert len(found) == 9 and set(found) <= sides[1]
 
 
-def test_what_is_held_out_of_streams_is_read_once(
+def test_the_validation_sample_of_a_stream_is_read_once(
     streams: StreamMixture, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, config = split(streams, 0.3)[1], config_of(validation_rows=9)
-    first = list(validation_batches(config, tokenizer, held, read))
-    drawn = held.some(9, 0)
+    held, options = split(streams, 0.3)[1], options_of(validation_rows=9)
+    first = list(validation_batches(options, tokenizer, held, read))
+    drawn = held.sample(9, 0)
     monkeypatch.setattr(ordering, "stream", lambda *_: pytest.fail("it is read again"))
-    assert told([list(validation_batches(config, tokenizer, held, read))]) == told([first])
+    assert told([list(validation_batches(options, tokenizer, held, read))]) == told([first])
     drawn.clear()  # the caller's own list
-    assert len(held.some(9, 0)) == 9
+    assert len(held.sample(9, 0)) == 9
     with pytest.raises(pytest.fail.Exception):
-        split(streams, 0.3)[1].some(9, 0)  # another object, another reading
+        split(streams, 0.3)[1].sample(9, 0)  # another object, another reading
     with pytest.raises(pytest.fail.Exception):
-        held.some(8, 0)
+        held.sample(8, 0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_empty_or_broken_stream_is_told_in_a_sentence(
+def test_an_empty_or_broken_stream_raises_one_sentence(
     streams: StreamMixture, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(ordering, "stream", lambda *_: iter(()))
     with pytest.raises(ValueError, match="^b has no examples for process 0 of 1; add some.$"):
-        taken(config_of(workers=workers), tokenizer, streams, 2)
+        taken(options_of(workers=workers), tokenizer, streams, 2)
 
 
 @pytest.mark.parametrize("form", ["hub", "tar"])
@@ -423,6 +423,6 @@ def test_real_streams_do_not_depend_on_workers(tokenizer: Tokenizer, tmp_path: P
                     info.size = len(text)
                     tar.addfile(info, io.BytesIO(text.encode()))
     streams = read_examples((Source(form, str(tmp_path) if form == "hub" else str(tmp_path / "*.tar")),), 1)
-    whole = taken(config_of(), tokenizer, streams, 12)
+    whole = taken(options_of(), tokenizer, streams, 12)
     assert len({row for step in whole for row in map(tuple, step[0].tokens.tolist())}) > 15
-    assert told(taken(config_of(workers=2), tokenizer, streams, 12)) == told(whole)
+    assert told(taken(options_of(workers=2), tokenizer, streams, 12)) == told(whole)

@@ -183,7 +183,7 @@ def test_a_medium_is_missed_when_it_is_opened(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"MUCaps.json #1 names .*a.mp3, but no such file"):
             act()
     with pytest.raises(ValueError, match="^broken$"):
-        MediaRef("audio", "x", fault="broken").digest()
+        MediaRef("audio", "x", error="broken").digest()
 
 
 def test_a_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +196,8 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_an_entry_takes_few_bytes(tmp_path: Path) -> None:
-    entries = listed(tmp_path, {f"{number}.mp3": f"caption {number}" for number in range(1000)}, "captions", kind="audio").entries
-    own = (sys.getsizeof(entries[0]) + sys.getsizeof(entries[0].place) + sys.getsizeof(entries[0].file))
+    entries = listed(tmp_path, {f"{number}.mp3": f"caption {number}" for number in range(1000)}, "captions", kind="audio").records
+    own = (sys.getsizeof(entries[0]) + sys.getsizeof(entries[0].position) + sys.getsizeof(entries[0].file))
     assert own < 300 and not hasattr(entries[0], "__dict__")  # a million: under 300 MB beside their captions
 
 
@@ -226,7 +226,7 @@ def test_a_folder_of_songs(tmp_path: Path) -> None:
     told, asked = found[2:]
     assert told.answer == "A quiet guitar." and told.audio.path == tmp_path / "deep" / "a.wav" and told.caption is None
     assert told.instruction in songs.QUESTIONS and Waveform.read(told.audio.open()).seconds == 0.2
-    assert asked.caption == "A quiet guitar." and asked.caption in asked.instruction and asked.answer in songs.GIVEN
+    assert asked.caption == "A quiet guitar." and asked.caption in asked.instruction and asked.answer in songs.ANSWERS
     assert not media_of(asked)
     assert found[0].answer == 'Jazz music called "Blue Night" by Ann Lee from the album "Evening".'
     assert list(read_source(Source("songs", media=str(tmp_path)), 3)) == found

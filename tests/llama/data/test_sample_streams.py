@@ -76,7 +76,7 @@ def faults(examples: list[Example]) -> list[str]:
     found = []
     for one in examples:
         for medium in (one.audio, one.image, one.video):
-            if medium is not None and medium.fault is not None:
+            if medium is not None and medium.error is not None:
                 with pytest.raises(ValueError) as caught:
                     medium.open()
                 assert "\n" not in str(caught.value)
