@@ -31,7 +31,7 @@ pytest_plugins = ("tests.page_helpers",)
 def test_every_example_is_there_and_is_answered(page: Page, engine: Scripted) -> None:
     numbers = range(sum(len(row) for row in EXAMPLES.values()))
     for number in numbers:
-        assert list(page.example(PageState(), number, SHORT))[-1].cards[-1].state == "done"
+        assert list(page.submit_example(PageState(), number, SHORT))[-1].exchanges[-1].status == "done"
     kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.tickets]
     assert {*kinds} == {(), ("audio",), ("image",), ("video",)}
 
@@ -47,17 +47,17 @@ def test_every_example_is_there_and_is_answered(page: Page, engine: Scripted) ->
 )
 def test_the_words_are_offered_only_to_a_decoder_that_reads(page: Page, decoder: Any, choices: list[str]) -> None:
     model: Any = SimpleNamespace(music_decoder=decoder)
-    blocks = gradio_app.build_app(model, page.work).blocks.values()
+    blocks = gradio_app.build_app(model, page.service).blocks.values()
     radio = next(block for block in blocks if isinstance(block, gradio.Radio))
     assert [value for _, value in radio.choices] == choices and radio.visible == (len(choices) > 1)
 
 
 def test_a_launched_page_shows_its_media(page: Page, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
-    blocks = gradio_app.build_app(SimpleNamespace(), page.work)  # type: ignore[arg-type]
+    blocks = gradio_app.build_app(SimpleNamespace(), page.service)  # type: ignore[arg-type]
     _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
     try:
-        piece = asked(page, "play", [recording]).cards[-1].takes[0].sound.url
+        piece = asked(page, "play", [recording]).exchanges[-1].takes[0].audio.url
         assert urllib.request.urlopen(address + piece, timeout=30).read(4) == b"RIFF"
         assert ".takes" in urllib.request.urlopen(address, timeout=30).read().decode()
     finally:
@@ -87,11 +87,11 @@ import sys, types, pathlib
 import gradio_app
 from demo.server.app import serve
 from demo.service.sessions import Sessions
-from demo.service.service import Work
+from demo.service.service import ChatService
 from tests.scripted_engine import Scripted
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 try:
-    serve(gradio_app.application(types.SimpleNamespace(), Work(Scripted(), sessions)), "127.0.0.1", int(sys.argv[2]))
+    serve(gradio_app.application(types.SimpleNamespace(), ChatService(Scripted(), sessions)), "127.0.0.1", int(sys.argv[2]))
 except KeyboardInterrupt:
     print("interrupted")
 finally:
@@ -116,7 +116,7 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
 def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
     @contextmanager
     def working(model: Any, waiting: int) -> Iterator[ChatService]:
-        yield page.work
+        yield page.service
 
     monkeypatch.setattr(gradio_app, "working", working)
     monkeypatch.setattr(gradio_app, "load_model", lambda values: SimpleNamespace())

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[3]
 # Each thread takes a block and gives it back; glibc tells on the error stream how many heaps they took it from.
 SCRIPT = """
 import ctypes, threading
-from demo.server.malloc import few_arenas
-few_arenas()
+from demo.server.malloc import limit_malloc_arenas
+limit_malloc_arenas()
 
 library = ctypes.CDLL(None)
 library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

@@ -135,7 +135,7 @@ def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
     runs.save(snapshot(1))
     runs.save(snapshot(2))
     shutil.copytree(runs.folder / "step-000002", runs.folder / ".step-000003.partial-99999")
-    (runs.last / ".weights.safetensors.99999.partial").write_bytes(b"half")
+    (runs.last / ".partial-99999-weights.safetensors").write_bytes(b"half")
     origin = json.loads((runs.last / "origin.json").read_text())
     (runs.last / "origin.json").write_text(json.dumps(origin | {"step": 1}))  # killed before `last` was refreshed
     (runs.last / "weights.safetensors").write_bytes((runs.folder / "step-000001/weights.safetensors").read_bytes())
@@ -201,8 +201,8 @@ FULL = """
     import resource, signal, sys, torch
     sys.path.insert(0, "tests")
     from test_run_checkpoints import snapshot
-    from llama.training.run_checkpoints import Snapshots
-    runs = Snapshots(sys.argv[1])
+    from llama.training.run_checkpoints import RunCheckpoints
+    runs = RunCheckpoints(sys.argv[1])
     if sys.argv[2] == "limit":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
