@@ -1,7 +1,7 @@
-"""A take as the files that a musician asks for (wav, flac, mp3, MIDI), and as the bytes of a stream of known length.
+"""Audio files of a take (wav, flac, mp3, MIDI), and wav streams of known length.
 
-The wav file is `wav_header` followed by `pcm`, and so is the stream that plays while a piece is made: a player that
-began with the one goes on with the other. wav and flac hold the same samples, to the bit.
+The wav file is `wav_header` followed by `pcm`, and so is the stream played during generation, so a player can continue from
+one with the other. wav and flac have identical samples.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import mido
 import numpy as np
 import soundfile
 
+from llama.files import atomic_path
 from llama.media.audio import WRITE_BLOCK, Waveform
 from llama.media.midi import to_midi
 from llama.media.score import Score
 
 ARTIST = "MuMu-LLaMA"
 FORMATS = ("wav", "flac", "mp3", "mid")
-SAMPLE_BYTES = 2  # bytes of a sample
-MAX_TITLE = 200  # characters of a tag; a prompt may be a page
-MAX_WAV_BYTES = 2**32 - 4096  # bytes: the sizes in its header have 32 bits
-MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that the format knows
+SAMPLE_BYTES = 2
+MAX_TITLE = 200  # characters of a tag; a prompt may have thousands
+MAX_WAV_BYTES = 2**32 - 4096  # the sizes in its header have 32 bits
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz allowed by the format
 MP3_CHANNELS = 2
 
 
@@ -33,10 +34,9 @@ def write(
     music: Waveform, score: Score | None, folder: Path, stem: str, formats: Sequence[str] = FORMATS,
     *, title: str = "", seed: int | None = None,
 ) -> dict[str, Path]:
-    """The take as `folder/stem.KIND` for each kind: {kind: file}, each whole or not at all. MIDI only where there is a score.
+    """Writes the take as `folder/stem.FORMAT` for each format, atomically; returns {format: file}. MIDI requires a score.
 
-    title, seed: go into the tags, beside who made it. Raises ValueError for an unknown kind, FileNotFoundError without
-    the folder.
+    title, seed: written into the tags. Raises ValueError for an unknown format, FileNotFoundError for a missing folder.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
@@ -55,15 +55,15 @@ def write(
 
 
 def pcm(music: Waveform) -> bytes:
-    """The samples as they stand in a wav file: 16 bit, little endian, channels in turn, `N * C * 2` bytes."""
+    """Samples as in a wav file: 16 bit, little endian, interleaved channels, `N * C * 2` bytes."""
     return _to_int16(music).astype("<i2").tobytes()
 
 
 def wav_header(seconds: float, rate: int, channels: int, *, tags: dict[str, str] | None = None) -> bytes:
-    """What comes before the samples in a wav file of `seconds`, which need not have been made yet.
+    """Header of a wav file of `seconds`, whose samples may not exist yet.
 
-    tags: as `take_tags` gives them; they stand before the samples, so that a stream can carry them. Raises ValueError
-    for a length, rate or number of channels that the format cannot hold.
+    tags: from `take_tags`; they precede the samples, so a stream has them too. Raises ValueError for a length, rate or
+    number of channels that the format cannot represent.
     """
     size = pcm_bytes(seconds, rate, channels)
     info = _info_chunk(tags or {})
@@ -74,7 +74,7 @@ def wav_header(seconds: float, rate: int, channels: int, *, tags: dict[str, str]
 
 
 def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
-    """Bytes of the samples of `seconds`, rounded to the nearest sample; ValueError where a wav file cannot hold them."""
+    """Bytes of the samples of `seconds`, rounded to the nearest sample. Raises ValueError if a wav file cannot hold them."""
     size = round(seconds * rate) * channels * SAMPLE_BYTES if seconds > 0 else 0
     if not 0 < size < MAX_WAV_BYTES or not 0 < rate < 2**31 or not 0 < channels < 2**15:
         raise ValueError(
@@ -85,7 +85,7 @@ def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
 
 
 def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:
-    """What the files say about themselves, by the names that soundfile has for tags."""
+    """Tags of a take's files, by soundfile's tag names."""
     comment = f"made by {ARTIST}" if seed is None else f"made by {ARTIST}, seed {seed}"
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in title).split())
     title_tag = {"title": line[:MAX_TITLE]} if line else {}
@@ -93,10 +93,10 @@ def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:
 
 
 def _to_int16(music: Waveform) -> np.ndarray:
-    """[N, C] int16: full scale is 32768, as flac and every reader here have it."""
+    """Samples [N, C] as int16 with full scale 32768, as in flac."""
     samples = music.samples.detach().cpu().numpy()
     integers = np.empty(samples.shape[::-1], np.int16)
-    for channel, values in enumerate(samples):  # one after the other: several times as quick as turning floats round first
+    for channel, values in enumerate(samples):  # per channel: several times faster than transposing the floats first
         scaled = values * np.float32(32768.0)
         np.rint(scaled, out=scaled)
         integers[:, channel] = np.clip(scaled, -32768, 32767, out=scaled)
@@ -104,7 +104,7 @@ def _to_int16(music: Waveform) -> np.ndarray:
 
 
 def _info_chunk(tags: dict[str, str]) -> bytes:
-    """The LIST INFO chunk of a wav file; nothing without tags."""
+    """LIST INFO chunk of a wav file; empty without tags."""
     names = {"title": b"INAM", "artist": b"IART", "comment": b"ICMT"}
     fields = b""
     for name, value in tags.items():
@@ -118,7 +118,7 @@ def _encode_flac(music: Waveform, tags: dict[str, str]) -> bytes:
 
 
 def _encode_mp3(music: Waveform, tags: dict[str, str]) -> bytes:
-    """At the encoder's best variable rate; brought to the nearest rate above that the format knows, and to two channels."""
+    """mp3 at the encoder's best variable bit rate, resampled to the next allowed rate, with at most two channels."""
     rate = next((mp3_rate for mp3_rate in MP3_RATES if mp3_rate >= music.sample_rate), MP3_RATES[-1])
     mixed = music if len(music.samples) <= MP3_CHANNELS else music.mono()
     samples = mixed.resample(rate).samples.detach().cpu().clamp(-1.0, 1.0).T.numpy()
@@ -127,7 +127,7 @@ def _encode_mp3(music: Waveform, tags: dict[str, str]) -> bytes:
 
 
 def _id3_tag(tags: dict[str, str]) -> bytes:
-    """ID3 2.3 in UTF-16. The encoder's own tags are Latin-1 whatever it is given, which garbles most of the world's titles."""
+    """ID3 2.3 tag in UTF-16. The encoder's own tags are always Latin-1, which garbles titles in most languages."""
     names = {"title": b"TIT2", "artist": b"TPE1", "comment": b"COMM"}
     frames = b""
     for name, value in tags.items():
@@ -149,7 +149,7 @@ def _encode(samples: np.ndarray, rate: int, tags: dict[str, str], **options: obj
 
 
 def _encode_midi(score: Score, seconds: float, tags: dict[str, str]) -> bytes:
-    """The notes, with the tags as texts of the first track; its name stays the style and key of the piece."""
+    """MIDI file of the notes with the tags as text events of the first track; its name stays the style and key."""
     file = mido.MidiFile(file=io.BytesIO(to_midi(score, seconds)), charset="utf-8")
     texts = [tags[name] for name in ("title", "comment") if name in tags]
     file.tracks[0][1:1] = [mido.MetaMessage("text", text=text) for text in texts]
@@ -159,10 +159,6 @@ def _encode_midi(score: Score, seconds: float, tags: dict[str, str]) -> bytes:
 
 
 def _write_atomically(path: Path, content: bytes) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_path(path, fsync=False) as partial:
         partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

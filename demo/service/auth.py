@@ -1,4 +1,4 @@
-"""Who may enter: one reading of `--auth`, and of the headers that answer it, for the page and the API alike."""
+"""Login with user and password: parses `--auth` and checks Authorization headers, for the page and the API alike."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Login:
-    """A user and a password."""
+    """User and password."""
 
     user: str
     password: str
 
     @classmethod
     def parse(cls, text: str) -> Login:
-        """From "user:password"; ValueError where one of them is missing."""
+        """Parses "user:password". Raises ValueError if one of them is missing."""
         user, colon, password = text.partition(":")
         if not colon or not user or not password:
             raise ValueError(f"--auth {user!r} has no user or no password; give user:password.")
         return cls(user, password)
 
     def admits(self, header: str) -> bool:
-        """Whether an Authorization header, read as latin-1 as servers do, is theirs: Basic, as browsers send it, or Bearer
-        "user:password", as clients of an API send their key."""
+        """Whether an Authorization header, decoded as latin-1 as servers do, has this login: Basic, as browsers send it, or
+        Bearer "user:password", as API clients send their key."""
         return hmac.compare_digest(_digest(f"{self.user}:{self.password}".encode()), _digest(_credentials(header)))
 
 
@@ -41,5 +41,5 @@ def _credentials(header: str) -> bytes:
 
 
 def _digest(secret: bytes) -> bytes:
-    """Of one length, so that a comparison tells nothing of it."""
+    """Digest of fixed length, so that the comparison's time does not reveal the secret's length."""
     return hashlib.sha256(secret).digest()

@@ -1,4 +1,4 @@
-"""Identity of a caller: its address, and the key under which its requests are counted."""
+"""Identity of a caller: its client address, and the key under which its requests are counted."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _request() -> Any:
 
 
 def caller(request: Request, user: str) -> str:
-    """Who asks: the key and the address they come with, and the name that a client has for its user."""
+    """Key of the caller of a request: a hash of its API key, client address and user name. user: as the client sent it."""
     parts = (request.headers.get("authorization", ""), client_address(request), user)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def client_address(request: Request) -> str:
-    """The address that a request comes from: of what tells who asks, the part that a client cannot make up."""
+    """IP address that a request comes from; empty if unknown. The only part of a caller's identity it cannot choose."""
     return request.client.host if request.client is not None else ""

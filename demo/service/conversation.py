@@ -1,17 +1,17 @@
-"""What a user said and got, and what their next words refer to.
+"""Conversation history, and resolution of the references in a new message.
 
-The nano model reads 512 tokens and was trained on single turns: each turn stands by itself, so nothing of the history goes
-into the prompt but the medium that "it" is, in the slot where an upload would be. An edit of a piece that the model made
-passes through the model's ears like an edit of a recording that came from elsewhere.
+The nano model reads 512 tokens and was trained on single turns, so the prompt contains no history but the media that "it"
+refers to, in the slot of an upload. An edit of a generated piece is encoded by the model's audio encoder like an edit of an
+uploaded recording.
 
-What the words refer to, in this order (`resolve_turn`):
-  1. files of this message: to them, and to nothing else;
-  2. "again", "the first one again", "another take": to the request that made that piece (none named: to the last one that
-     made music), as it was put to the model;
-  3. "the picture", "the clip": to the last one sent, if one was;
-  4. "the second one", "take 2", "the previous one": to that piece;
-  5. words that lean on something heard before: to the last sound, or to a picture or clip sent since then.
-Anything else is a wish or a chat that refers to nothing. The rules of the words are in referring.py.
+A message refers to the first of these that applies (`resolve_turn`):
+  1. its own files;
+  2. "again", "the first one again", "another take": the request that made that piece (none named: the last one that made
+     music), with the same model input;
+  3. "the picture", "the clip": the last one sent, if any;
+  4. "the second one", "take 2", "the previous one": that piece;
+  5. wording that refers to earlier media: the last sound, or a picture or clip sent since.
+Any other message refers to nothing. The rules of the wording are in references.py.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from llama.media.score import Score
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that sounded: a take that was made. text: the model's words; sound: its file; score: its notes, if any.
+    """Generated music of one take. text: the model's answer; sound: the wav file; score: the notes, if any.
 
-    stopped_of: the seconds that were asked for of a piece that was stopped before; None for a whole one.
+    requested_seconds: requested length of a piece that was stopped early; None for a complete one.
     """
 
     text: str
@@ -51,7 +51,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One message and its answer. asked: the turn as it was put to the model, which "again" puts once more."""
+    """One user message and its answer. turn: the model's input, which "again" repeats."""
 
     message: str
     uploads: tuple[Upload, ...] = ()
@@ -62,6 +62,8 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Conversation:
+    """Immutable history of exchanges, oldest first."""
+
     exchanges: tuple[Exchange, ...] = ()
 
     def add_exchange(self, exchange: Exchange) -> Conversation:
@@ -69,25 +71,25 @@ class Conversation:
 
     @property
     def last_sound(self) -> Path | None:
-        """The piece made last, or the recording sent or asked about last, whichever is newer."""
+        """Newest of the generated pieces and the recordings sent or referred to."""
         return next((sound for exchange in reversed(self.exchanges) if (sound := _newest_sound(exchange))), None)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The takes made last if there were several, else every piece in order: what "the second one" counts."""
+        """Pieces that "the second one" counts: the last takes if there were several, else all pieces in order."""
         with_pieces = [exchange.pieces for exchange in self.exchanges if exchange.pieces]
         return with_pieces[-1] if with_pieces and len(with_pieces[-1]) > 1 else tuple(piece for pieces in with_pieces for piece in pieces)
 
     def last_upload(self, kind: Kind) -> Upload | None:
-        """The last upload of a kind."""
+        """Newest upload of a kind."""
         uploads = (upload for exchange in reversed(self.exchanges) for upload in reversed(exchange.uploads))
         return next((upload for upload in uploads if upload.kind == kind), None)
 
 
 def resolve_turn(conversation: Conversation, text: str, uploads: Sequence[Upload] = ()) -> tuple[Turn, str | None]:
-    """The turn that is put to the model, and a short phrase for what "it" was taken to be (None: nothing).
+    """Model input of a message, and a short phrase for what "it" was resolved to (None: nothing).
 
-    Raises `ValueError` for two files of a kind in a message, and for a take that there is not.
+    Raises ValueError for two files of one kind, and for a take that does not exist.
     """
     if uploads:
         return _turn_of_uploads(text, uploads), None
@@ -103,10 +105,10 @@ def resolve_turn(conversation: Conversation, text: str, uploads: Sequence[Upload
 
 
 def request_to_repeat(conversation: Conversation, text: str = "") -> Exchange | None:
-    """The request that is to be made once more, with the pieces that are meant alone; None before there was music.
+    """Exchange to repeat, reduced to the pieces named in the text; None before any music was made.
 
-    By their seeds it gives the same ("again"), by new ones others ("another take"). Raises `ValueError` for a take that
-    there is not.
+    The pieces' seeds reproduce them ("again"); new seeds give others ("another take"). Raises ValueError for a take that
+    does not exist.
     """
     with_pieces = [exchange for exchange in conversation.exchanges if exchange.pieces]
     if not with_pieces:
@@ -117,7 +119,7 @@ def request_to_repeat(conversation: Conversation, text: str = "") -> Exchange | 
     return replace(exchange, pieces=pieces, turn=exchange.turn or _rebuild_turn(conversation, exchange))
 
 
-# -- what it is -----------------------------------------------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------------------------------
 
 _VISUAL_PHRASES: dict[Kind, str] = {"image": "your picture", "video": "your clip"}
 _SLOT_NAMES: dict[Kind, str] = {"audio": "recording", "image": "picture", "video": "clip"}
@@ -145,7 +147,7 @@ def _turn_about(text: str, kind: Kind, path: Path) -> Turn:
 
 
 def _rebuild_turn(conversation: Conversation, exchange: Exchange) -> Turn:
-    """The turn of an exchange that did not keep it, from what was known at the time."""
+    """Model input of an exchange that has none stored (from the API), resolved with the history before it."""
     earlier = conversation.exchanges[: conversation.exchanges.index(exchange)]
     return resolve_turn(Conversation(earlier), exchange.message, exchange.uploads)[0]
 
@@ -159,7 +161,7 @@ def _piece_at(conversation: Conversation, index: int) -> tuple[Piece, str]:
 
 
 def _phrase_for(conversation: Conversation, sound: Path) -> str:
-    """What a sound is called to its user."""
+    """Phrase that names a sound to the user."""
     if any(upload.path == sound for exchange in conversation.exchanges for upload in exchange.uploads):
         return "your recording"
     several = any(len(exchange.pieces) > 1 and sound in {piece.sound for piece in exchange.pieces} for exchange in conversation.exchanges)
@@ -170,7 +172,7 @@ def _phrase_for(conversation: Conversation, sound: Path) -> str:
 
 
 def _turn_about_newest(conversation: Conversation, text: str) -> tuple[Turn, str | None]:
-    """On the newest thing: a picture or clip only where no sound has come since, or where music is asked for it."""
+    """Turn about the newest media: a picture or clip only if no sound is newer or the message asks for music for it."""
     for exchange in reversed(conversation.exchanges):
         visual = next((upload for upload in reversed(exchange.uploads) if upload.kind in _VISUAL_PHRASES), None)
         if visual and (not _newest_sound(exchange) or wants_music_for_it(text)):

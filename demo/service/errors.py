@@ -1,4 +1,4 @@
-"""How an error is told to the one who asked: one sentence, whose fault it is, and nothing of this server's folders."""
+"""Errors for users: one sentence and a category, without paths of this server."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from typing import Literal
 
 import torch
 
+from llama.files import WriteError
 from llama.serving.request import EngineDeadError, QueueFullError
 
 OUT_OF_MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
 SERVER_ERROR = "The server made a mistake over this request and has noted it; try again, or ask in another way."
-# A path from the root, up to the last of its names; not the slashes of an address or of "4/4".
+# The folders of an absolute path, without its last name; does not match the slashes of a URL or of "4/4".
 FOLDER_PATTERN = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
 
 ErrorCategory = Literal["user", "busy", "server"]
 
 
 class UserFacingError(ValueError):
-    """One sentence for the user. fault: "user" (mend the request), "busy" (come back later) or "server" (not theirs)."""
+    """Error with one sentence for the user.
+
+    category: "user" (the request must change), "busy" (try again later) or "server" (a fault of the server).
+    """
 
     def __init__(self, sentence: str, category: ErrorCategory = "user") -> None:
         super().__init__(sentence)
@@ -31,9 +35,9 @@ class UserFacingError(ValueError):
 
 @contextmanager
 def user_errors(names: Mapping[Path, str] | None = None) -> Iterator[None]:
-    """Whatever goes wrong inside leaves as `UserFacingError`; what is not the user's fault is logged with its traceback first.
+    """Context manager that converts every exception into a `UserFacingError`; server errors are logged with their traceback.
 
-    names: what the user calls the files that a sentence may mention, as {path: "The recording"}.
+    names: user-visible names of files that a message may contain, as {path: "The recording"}.
     """
     try:
         yield
@@ -44,9 +48,11 @@ def user_errors(names: Mapping[Path, str] | None = None) -> Iterator[None]:
 
 
 def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingError:
-    """The error as the user is told it."""
+    """Converts an exception into an error for the user. Logs it unless the request or a full queue caused it."""
     if isinstance(error, QueueFullError):
         return UserFacingError(_one_line(error), "busy")
+    if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # the server's disk, not the user's file
     if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _is_out_of_memory(error):
         return UserFacingError(_without_folders(_one_line(error), names))
     logging.error("a request failed", exc_info=error)
@@ -54,13 +60,13 @@ def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingErro
         return UserFacingError(_one_line(error), "server")
     if _is_out_of_memory(error):
         return UserFacingError(OUT_OF_MEMORY, "server")
-    if isinstance(error, OSError):  # of this machine, not of the user's: a full disk, a lost connection
+    if isinstance(error, OSError):  # of this machine, such as a full disk
         return UserFacingError(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
     return UserFacingError(SERVER_ERROR, "server")
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class of its own for the GPU's memory, and a plain RuntimeError for the processor's."""
+    """Torch raises its own class for GPU memory, and a plain RuntimeError for CPU memory."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
@@ -71,6 +77,6 @@ def _one_line(error: Exception) -> str:
 def _without_folders(sentence: str, names: Mapping[Path, str]) -> str:
     for path, name in names.items():
         sentence = sentence.replace(str(path), name).replace(str(path.resolve()), name)
-    for folder in sorted({str(path.parent) for path in names}, key=len, reverse=True):  # folders may have spaces
+    for folder in sorted({str(path.parent) for path in names}, key=len, reverse=True):  # folders may contain spaces
         sentence = sentence.replace(folder + "/", "")
     return FOLDER_PATTERN.sub("", sentence)

@@ -1,7 +1,7 @@
-"""A piece as a wav file that grows while the piece is made, at the address where it will lie when it is whole.
+"""Wav file that grows while its music is generated, at the path and URL of the finished piece.
 
-Its header tells the final length from the start, so that a player begins at once; a file that has not that length yet is
-under way, and one that is gone was given up.
+The header states the final length from the start, so players begin at once. A file shorter than its header states is still
+growing; a deleted one was abandoned.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class GrowingWav:
-    """One take on its way into the session's folder."""
+    """Growing wav file of one take in the session's folder. seconds: length written so far; url: where it is served."""
 
     def __init__(self, sessions: Sessions, session: Session, total_seconds: float, title: str, seed: int) -> None:
         self._path = sessions.new_file(session, ".wav")
         self._total_seconds, self._title, self._seed = total_seconds, title, seed
         self.url = f"/media/{session.token}/{self._path.name}"
-        self.seconds = 0.0  # made so far
+        self.seconds = 0.0
 
     def add(self, music: Waveform) -> None:
-        """The next stretch of sound."""
+        """Appends the next chunk of music; the first call writes the header."""
         head = b"" if self.seconds else self._header(music)
         with self._path.open("ab") as file:
             file.write(head + pcm(music))
@@ -38,14 +38,14 @@ class GrowingWav:
         return wav_header(self._total_seconds, music.sample_rate, len(music.samples), tags=tags)
 
     def finish(self, music: Waveform, score: Score | None) -> Path:
-        """All files of the whole piece; the wav file takes the place of the one that grew, with the same bytes."""
+        """Writes all formats of the finished piece and returns the wav file, which replaces the growing one byte for byte."""
         files = write(music, score, self._path.parent, self._path.stem, title=self._title, seed=self._seed)
         return files["wav"]
 
     def truncate(self) -> tuple[Path, Waveform]:
-        """All files of what there is of a piece that was stopped, and the sound.
+        """Writes all formats of a stopped piece; returns its wav file and music.
 
-        At an address of its own: whoever listens at the first one was promised more, and hears silence there.
+        The file gets a new name: players of the growing file were announced a longer one, and receive silence to its end.
         """
         music = Waveform.read(self._path)
         files = write(music, None, self._path.parent, f"{self._path.stem}cut", title=self._title, seed=self._seed)
@@ -53,5 +53,5 @@ class GrowingWav:
         return files["wav"], music
 
     def discard(self) -> None:
-        """No file stays of a piece that was given up."""
+        """Deletes the growing file."""
         self._path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""What a file holds, whatever its name says, and whether it is small enough to be taken.
+"""Detects the kind and length of a media file from its content, whatever its name, and checks the limits.
 
-A file is a picture, or else a recording, or else a clip. Lengths come from headers and from the lengths of packets, of
-which the longer counts, so that a header that lies hides nothing; only one block of sound or one frame is decoded, to see
-that it can be. Every refusal is one sentence: what was given, what is allowed, what to do.
+A file is tried as a picture, then as a recording, then as a clip. Its length is the longer of the header's and the packets',
+so a wrong header cannot bypass a limit; only one block of audio or one frame is decoded, to check that it is readable. Every
+error is one sentence: what was given, what is allowed, what to do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from llama.media.containers import Encoded, decoded, describe_file, open_contain
 from llama.media.image import PICTURES, load_image
 
 MEGABYTE = 1_000_000
-MAX_FRAME_RATE = 60  # frames a second of an animated picture, whose length is not in its header
-PROBE_SAMPLES = 4096  # samples decoded to see that a recording can be
-NEGATIVE_DURATION = 1 << 31  # the library tells a negative length, as of what an Ogg cuts off at its end, as a huge one
+MAX_FRAME_RATE = 60  # frames per second assumed for an animated picture, whose header has no length
+PROBE_SAMPLES = 4096  # samples decoded to check that a recording is readable
+NEGATIVE_DURATION = 1 << 31  # PyAV returns negative packet durations (such as Ogg's end trimming) as numbers from here on
 ACCEPTED_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, webp, gif) or a clip (mp4, webm, mov)"
-SUFFIXES = {  # by what the libraries call a format: browsers choose a player by it
+SUFFIXES = {  # format name of the libraries -> suffix, by which browsers choose a player
     "WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MPEG": ".mp3", "MP3": ".mp3", "AIFF": ".aiff",
     "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tiff", "AVIF": ".avif",
     "mov": ".mp4", "matroska": ".webm", "avi": ".avi", "aac": ".aac", "mpegts": ".ts", "mpeg": ".mpg", "flv": ".flv",
@@ -33,10 +33,10 @@ Kind = Literal["audio", "image", "video"]
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest upload taken: bytes of the file, seconds of sound and of a clip, pixels of a picture or frame.
+    """Limits on uploads. bytes: of the file; seconds: of a recording; video_seconds: of a clip; pixels: of a picture or frame.
 
-    samples: of all channels together, once decoded (minutes of silence at a high rate are a small file). session_bytes:
-    of all files of a session, sent and made: both lie on one disk, and a minute made takes more of it than one sent.
+    samples: decoded, of all channels together (minutes of silence at a high rate are a small file). session_bytes: of all
+    files of a session, uploaded and generated, since both are on one disk and generated audio takes more of it.
     """
 
     bytes: int = 50 * MEGABYTE
@@ -48,7 +48,7 @@ class Limits:
 
 
 def probe(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:
-    """(kind, seconds or None, suffix) of a file. Raises `ValueError` where it is no medium, damaged, too long, too large."""
+    """(kind, seconds or None, suffix) of a file. Raises ValueError if it is not media, damaged, too long or too large."""
     for probe_format in (_probe_picture, _probe_recording, _probe_container):
         result = probe_format(content, limits)
         if result is not None:
@@ -69,7 +69,7 @@ def _probe_picture(content: Encoded, limits: Limits) -> tuple[Kind, float | None
             return None
         raise ValueError(f"{content} begins as {description} and is damaged; give a picture that opens elsewhere.") from error
     _check_pixels(content, *size, limits)
-    _check_pixels(content, *load_image(content).size, limits)  # its header may lie; damage is said here
+    _check_pixels(content, *load_image(content).size, limits)  # decoded: the header may be wrong or the data damaged
     if frames == 1:
         return "image", None, SUFFIXES.get(kind, ".img")
     if kind == "GIF":
@@ -85,14 +85,14 @@ def _pillow_formats() -> list[str]:
 
 
 def _frame_count(picture: Image.Image) -> int:
-    """Of a GIF only whether there are several: counting them would read it all."""
+    """Number of frames; 2 for any animated GIF, since counting its frames reads the whole file."""
     if picture.format == "GIF":
         return 2 if getattr(picture, "is_animated", False) else 1
     return getattr(picture, "n_frames", 1) if picture.format in ("WEBP", "PNG") else 1
 
 
 def _probe_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    """Sound that the sound library reads: the length in its header, or that of its packets if that is more."""
+    """Recording that soundfile can read; its length is the longer of the header's and the packets'."""
     try:
         with soundfile.SoundFile(content.open()) as file:
             frames, rate, channels, format_name = file.frames, file.samplerate, file.channels, file.format
@@ -108,18 +108,18 @@ def _probe_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | No
     return "audio", seconds, SUFFIXES.get(format_name, ".audio")
 
 
-_PACKET_FORMATS = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header only claims a length; of others the file's size tells it
+_PACKET_FORMATS = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header may state a wrong length; for others the file size determines it
 
 
 def _probe_container(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    """Whatever plays: a clip if pictures move in it (the cover of an album does not), else a recording."""
+    """Any other media: a clip if it has a video stream (album covers do not count), else a recording."""
     import av
 
     try:
         with open_container(content) as container:
             kind: Kind = "video" if _video_streams(container) else "audio"
             stream = next(iter(_video_streams(container) or container.streams.audio), None)
-            if stream is None or stream.codec_context is None:  # None: nobody here can decode it
+            if stream is None or stream.codec_context is None:  # None: no decoder for it
                 raise ValueError(f"{content} holds neither sound nor pictures that can be decoded; {ACCEPTED_MEDIA}.")
             format_name, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
             shape = _stream_shape(stream, kind)
@@ -141,12 +141,12 @@ def _video_streams(container: Any) -> list[Any]:
 
 
 def _stream_shape(stream: Any, kind: Kind) -> tuple[int, int]:
-    """(width, height) of frames, or (rate, channels) of sound."""
+    """(width, height) of a clip's frames, or (rate, channels) of a recording."""
     return (stream.codec_context.width, stream.codec_context.height) if kind == "video" else (stream.rate, stream.channels)
 
 
 def _packet_seconds(content: Encoded, kind: Kind, limit: float) -> float:
-    """Seconds that the packets of the first stream last, counted until they are more than enough; nothing is decoded."""
+    """Duration of the first stream's packets in seconds, without decoding; stops counting beyond `limit`."""
     with open_container(content) as container:
         stream = (_video_streams(container) if kind == "video" else container.streams.audio)[0]
         first, last, total = None, 0.0, 0.0

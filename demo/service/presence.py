@@ -1,22 +1,22 @@
-"""Whether a browser page is still there. One that says goodbye goes at once; one whose connection was lost has a while to come back."""
+"""Presence of browser pages: a page whose connection was lost has a grace period to reconnect before its session ends."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-GRACE_SECONDS = 90.0  # seconds; a page that is there says so every 30, and browsers let hidden ones speak once a minute
+GRACE_SECONDS = 90.0  # pages send a heartbeat every 30 seconds, and browsers throttle hidden pages to one a minute
 
 
 class Presence:
-    """Who may be leaving. Its methods may be called from any thread."""
+    """Timers of the pages that are disconnected. Thread-safe. grace: seconds to reconnect."""
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self._grace, self._guard = grace, threading.Lock()
         self._leaving: dict[str, threading.Timer] = {}
 
     def connection_lost(self, token: str, on_leave: Callable[[], None]) -> None:
-        """The connection of that session's page has ended: `leave` is called unless it comes back."""
+        """Starts the grace period of a session's page; `on_leave` is called at its end unless `connected` is called before."""
         timer = threading.Timer(self._grace, self._expire, (token, on_leave))
         timer.daemon = True
         with self._guard:
@@ -26,7 +26,7 @@ class Presence:
         timer.start()
 
     def connected(self, token: str) -> None:
-        """It is there, or need not be waited for any more."""
+        """Cancels the grace period."""
         with self._guard:
             timer = self._leaving.pop(token, None)
         if timer is not None:

@@ -1,4 +1,4 @@
-"""How much of the engine's queue is one caller's and one address's, so that nobody fills it alone and shuts the others out."""
+"""Limits on concurrent requests per caller and per client address, so that no client fills the engine's queue alone."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from demo.service.take_events import cancel_all
 if TYPE_CHECKING:
     from llama.serving.request import Request
 
-MAX_PER_CALLER = 16  # answers of one caller that are worked at or wait; the engine holds 80 of all callers
-MAX_PER_ADDRESS = 48  # of all callers at one address, which may be those behind a proxy, or one who takes a new name for each request
+MAX_PER_CALLER = 16  # running or queued answers of one caller; the engine holds 80 of all callers
+MAX_PER_ADDRESS = 48  # of all callers at one address: users behind one proxy, or a client that sends a new user name with each request
 
 
 class ConcurrencyLimiter:
-    """The tickets under way, by caller and by address. May be used from any thread."""
+    """Counts unfinished requests by caller and by client address. Thread-safe."""
 
     def __init__(self, max_per_caller: int = MAX_PER_CALLER, max_per_address: int = MAX_PER_ADDRESS) -> None:
         self._max_per_caller, self._max_per_address, self._guard = max_per_caller, max_per_address, threading.Lock()
         self._open: list[tuple[str, str, Request]] = []
 
     def acquire(self, caller: str, client_address: str, submissions: Sequence[Callable[[], Request]]) -> tuple[Request, ...]:
-        """Submits all that is wanted, or nothing. Raises `UserFacingError` where that is more than one share.
+        """Submits all requests or none. Raises `UserFacingError` if they would exceed a limit.
 
-        caller: who asks, by names that a client may choose. payer: the address they come from, which it may not (empty: none).
+        caller: key of the caller, which a client can choose freely. client_address: IP address, which it cannot choose
+        (empty: unknown, not limited). submissions: each submits one request to the engine.
         """
         with self._guard:
             self._open = [entry for entry in self._open if not entry[-1].over]

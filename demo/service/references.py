@@ -1,8 +1,8 @@
-"""Whether words lean on something that was heard or seen before: a list of rules, of which the first that fits decides.
+"""Rules that decide whether a message refers to earlier media (coreference); the first rule that matches decides.
 
-Each rule is a verdict, a pattern on lower-case text, and a sentence that it is there for. Before them, what is only polite
-("great, ...") and what only looks like a reference ("what time is it") is taken out. Patterns name vocabulary in braces.
-Where a wish and a change are worded alike ("a waltz", "violin"), it is a wish: a new piece never spoils the last one.
+A rule has a verdict, patterns on lower-case text, and an example sentence. Before matching, politeness ("great, ...") and
+phrases that only look like references ("what time is it") are removed. Patterns name vocabulary in braces. Where a request
+for new music and a change are worded alike ("a waltz", "violin"), it is new music, which leaves the last piece intact.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llama.media.score import LEADS
 
 INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
                "banjo", "trombone", "ukulele")  # fmt: skip
-VOCABULARY = {  # as in a pattern: "|" stands between words
+VOCABULARY = {  # name -> alternatives of a pattern
     "instrument": "|".join(INSTRUMENTS),
     "whole": "piece|song|tune|track|music|recording|melody|theme|result",
     "part": "{whole}|{property}|sound|harmony|background|drum kit|drum beat|volume|ending",
@@ -45,18 +45,18 @@ VOCABULARY = {  # as in a pattern: "|" stands between words
     "onward": "and|now|then|or|next|maybe|perhaps|this time|try|how about|what about|what if|just|also",
     "pointing": "it|its|this|that|these|they|the|same|with|without|as|into|is|are|does",
 }  # fmt: skip
-MAX_READ_CHARACTERS = 400  # characters that the rules look at: who refers to something does so early, and patterns on pages take seconds
+MAX_READ_CHARACTERS = 400  # read by the rules: references come early, and the patterns take seconds on long texts
 
 
 @dataclass(frozen=True)
 class Rule:
     refers_to_earlier: bool
-    example: str  # a sentence that this rule decides
-    patterns: tuple[str, ...]  # one of them is found in the message
+    example: str  # a sentence decided by this rule
+    patterns: tuple[str, ...]  # any of them matches
 
 
 RULES = (
-    # Questions about the world, about music in general and about what the model can do.
+    # Questions about the world, about music in general and about the model's abilities.
     Rule(False, "How do I tune a guitar?", tuple(r"^(?!.*\b(?:it|this|that|they|here|there)\b)" + clause for clause in (
         r"(?:how (?:do|can|would|should|does) (?:i|you|one|we|people|a|an)|why|when|where|explain|define|have you)\b",
         r"(?:who (?:was|wrote|invented|composed|sang)|tell me (?:more )?about (?!the)|do you (?:know|like|believe|speak))\b",
@@ -68,7 +68,7 @@ RULES = (
         r"^(?:which|what) .*\b(?:can|could|do|would) you (?:know|play|make|do|offer|support|speak|have|use)\W*$",)),
     Rule(False, "What tempo is a waltz?", (
         r"^(?:which|what|how) .*\b(?:is|are|does|do|has|have|in|of|on) (?:a|an) (?!minor|major|sharp|flat)\w+(?: have| use)?\W*$",)),
-    # What only an earlier piece can be meant by, whatever else is said.
+    # Wording that can only mean an earlier piece.
     Rule(True, "A waltz like that one", (
         r"\b(?:the same|(?:like|of|than) (?:it|this|that|these)|instead|again|another (?:one|take)|more of|go on from)\b",
         r"\b(?:(?:version|cover|variation|remix)s?|similar|that kind|play along)\b|^but\b|^same\b")),
@@ -80,7 +80,7 @@ RULES = (
         r"^(?:{please} )*{change} (?!\d+ (?!bpm|beats)|me\b|us\b)",
         r"^(?:{please} )*(?:let|have) (?:a|an|the) (?:\w+ )?{instrument} (?:play|take|carry|lead|sing|join)",
         r"^(?:{please} )*(?:continue|go on|carry on|keep going|once more|encore)\b")),
-    # Something new: "a sad waltz", with or without a verb before it, the noun before any word that points back.
+    # New music: "a sad waltz", with or without a verb, its noun before any word that points back.
     Rule(False, "Something calm for harp", (r"\b(?:something|anything|sth|smth)\b",)),
     Rule(False, "Soft evening music", (
         r"^(?:(?!(?:{pointing}|my|your|in|on|at|for|no|was|did|which|what|how|too|more|less|{compared})\b)[\w'/-]+:? )*?"
@@ -101,7 +101,7 @@ RULES = (
         r"\b{compared}\b(?! than)|\b(?:speed|slow) (?:up|down)\b|\b(?:up|down) (?:a|an|one|two|by) ",
         r"\b(?:more|less) (?!about|info|music|songs|pieces|than|please|help|examples|often)\w+",
         r"^{much}?(?:too|not so|not that|not as) (?!bad\b|sure\b)\w+")),
-    # What begins where another sentence ended.
+    # Fragments that continue an earlier sentence.
     Rule(True, "Now with violin", tuple(r"^(?:{onward}[\s,]+)*" + clause for clause in (
         r"(?:with|without|w/|w/o|minus|plus|over|featuring)\b", r"no (?:{part}|{instrument})\b", r"as an?\b", r"as \w+\W*$",
         r"(?:in|into|to) (?:a |the key of )?(?:[a-g]\b|[a-g][ -](?:sharp|flat)|major|minor|three|four|common|\d|another key)",
@@ -126,7 +126,7 @@ _POLITE_WORDS = (
     r"(?:i|we) (?:really |quite |do |don't )*(?:like|love|enjoy|adore)(?:d|ed)? (?:it|this|that|(?:the|this|that|your) {whole})(?: one)?"
     r"(?: a lot| very much)?",
     r"(?:this|that|it)(?:'s| is| was| sounds?| sounded) (?:so |very |really |quite |pretty |just )*{praise}")
-_POLITE = (  # at the beginning, with the comma or the word that sets it off
+_POLITE = (  # at the beginning, with the comma or word that separates it
     rf"(?:(?:{'|'.join(_POLITE_WORDS)})(?:\s*[,.!;:-]+\s*| (?=and|but|now|thank|can|could|make|then|let)|\W*$))+")
 _DUMMY = "|".join((
     r"what time is it|how does (?:this|it) work|what can (?:this|it) do|how(?:'s| is) it going|\bwill it be\b",
@@ -136,7 +136,7 @@ _DUMMY = "|".join((
 _LEAD_IN = r"(?:(?:and|please|now|so|{please}|(?:can|could|may) i|let me|let us|i want to|i'd like to|i would like to|i want) )*"
 _ONCE_MORE = r"(?:(?:once )?again|once more|one more time|another time|from the (?:top|beginning|start))"
 _SAME = r"(?:it|(?:this|that)(?: one)?|(?:the )?same(?: (?:one|thing|{whole}))?|(?:the|this|that) {whole})"
-_AGAIN = (  # of words in which a choice of pieces has become "it"
+_AGAIN = (  # matched after a named piece was replaced by "it"
     rf"{_LEAD_IN}(?:(?:(?:play|hear|listen to|do|make|give|have|repeat|replay)(?: me| us)? )?"
     rf"(?:{_SAME} )?{_ONCE_MORE}(?: {_ONCE_MORE}| {_SAME})?"
     rf"|(?:repeat|replay)(?: {_SAME})?|go back to {_SAME}(?: and play (?:it|that))?(?: {_ONCE_MORE})?|encore)(?: please)?")
@@ -153,7 +153,7 @@ _TAKE = (r"\bthe (?P<ordinal>{ordinal}) (?:one|take|version|piece|variant|result
 _INDICES = {"first": 0, "1st": 0, "one": 0, "second": 1, "2nd": 1, "two": 1, "third": 2, "3rd": 2, "three": 2, "fourth": 3, "4th": 3,
            "four": 3, "last": -1, "previous": -2, "before": -2}  # fmt: skip
 
-# What people say, in words of the training texts: moods as modes and speeds, and what sounds like a question as a wish.
+# Users' wording -> wording of the training texts: moods as modes and tempos, questions as instructions.
 REPLACEMENTS = (
     (r"{much}?(?:sadder|gloomier|darker|moodier|less (?:happy|cheerful|merry)|more (?:sad|gloomy|melancholic|tragic))", "in minor"),
     (r"{much}?(?:happier|brighter|merrier|sunnier|less (?:sad|gloomy|dark)|more (?:happy|cheerful|joyful|sunny|bright))", "in major"),
@@ -167,30 +167,30 @@ REPLACEMENTS = (
 
 
 def refers_to_earlier(text: str) -> bool:
-    """Whether the words refer to something heard (or, where only that was given, seen) before."""
+    """Whether the message refers to earlier media: a sound, or a picture or clip if there is no sound."""
     rule = matching_rule(text)
     return rule is not None and rule.refers_to_earlier
 
 
 def matching_rule(text: str) -> Rule | None:
-    """The rule that decides about a message; None where none fits, and then it leans on nothing."""
+    """First rule that matches a message; None if none does, and then it refers to nothing."""
     line = _pattern(_DUMMY).sub("...", _without_politeness(normalize(text)))
     return next((rule for rule in RULES if any(_pattern(pattern).search(line) for pattern in rule.patterns)), None)
 
 
 def mentions(text: str, kind: str) -> bool:
-    """Whether the words name a picture ("image") or a clip ("video") that is known, and mean it, not its music."""
+    """Whether the message names the earlier picture (kind "image") or clip ("video") itself, not the music made for it."""
     line = normalize(text)
     return bool(_pattern(_VISUAL % f"{{{kind}}}").search(line)) and not _pattern(_MUSIC_OF_VISUAL).search(line)
 
 
 def wants_music_for_it(text: str) -> bool:
-    """Whether something is wanted for "it": music for a picture, not for music."""
+    """Whether the message asks for music for "it": for a picture or clip."""
     return bool(_pattern(_FOR_IT).search(normalize(text)))
 
 
 def piece_index(text: str) -> int | None:
-    """Which piece is named, from 0; -1 is the last, -2 the one before it; None: none is."""
+    """Index of the named piece from 0; -1 is the last, -2 the one before it; None if none is named."""
     match = _pattern(_TAKE).search(normalize(text))
     if match is None:
         return None
@@ -199,14 +199,14 @@ def piece_index(text: str) -> int | None:
 
 
 def repeat_kind(text: str) -> Literal["same", "another"] | None:
-    """Whether a message asks for a piece once more and nothing else: the same one, or another by the same request."""
+    """"same" or "another" if the message only asks to repeat a piece or for another take of it, else None."""
     line = _pattern(_TAKE).sub("it", _without_politeness(normalize(text)))
     line = " ".join(re.sub(r"[^\w' ]", " ", line).split())
     return "same" if _pattern(_AGAIN).fullmatch(line) else "another" if _pattern(_ANOTHER).fullmatch(line) else None
 
 
 def rewrite_instruction(text: str) -> str:
-    """The instruction without what was only polite, a choice of pieces as "it", and moods in words of the training texts."""
+    """The instruction without politeness, with a named piece as "it" and moods in the wording of the training texts."""
     instruction = text.strip().replace("’", "'")
     instruction = instruction[len(instruction) - len(_without_politeness(instruction)) :] or instruction
     instruction = _pattern(_TAKE).sub("it", instruction)
@@ -216,7 +216,7 @@ def rewrite_instruction(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """The beginning of a message in one line of lower case, with straight apostrophes."""
+    """Beginning of a message as one lower-case line with straight apostrophes."""
     return " ".join(text[:MAX_READ_CHARACTERS].replace("’", "'").lower().split())
 
 
@@ -228,5 +228,5 @@ def _without_politeness(line: str) -> str:
 @cache
 def _pattern(pattern: str) -> re.Pattern[str]:
     while (expanded := re.sub(r"\{([a-z]+)\}", lambda name: f"(?:{VOCABULARY[name[1]]})", pattern)) != pattern:
-        pattern = expanded  # a vocabulary may hold another
+        pattern = expanded  # vocabulary may contain vocabulary
     return re.compile(pattern, re.IGNORECASE)

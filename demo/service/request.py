@@ -1,4 +1,4 @@
-"""A request as values: how it is to be answered, what the engine took of it, and how it goes."""
+"""Values of a chat request: its settings, the submitted request, and the updates while it runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from llama.dialogue import Turn
     from llama.serving.request import Request
 
-MAX_TAKES = 8  # of one request at most
-MAX_TEXT = 8000  # characters of a message, with what stands above it; the model reads far fewer
+MAX_TAKES = 8  # per request
+MAX_TEXT = 8000  # characters of a message and its system prompt; the model's context is far shorter
 SEED_RANGE = 2**31
 STOPPED = "The server stopped before this answer was whole; ask again."
 MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}
@@ -26,10 +26,10 @@ MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The c
 
 @dataclass(frozen=True)
 class Settings:
-    """How to answer. A setting that is None has the value of `GenerationOptions`; a seed that is None is drawn.
+    """Settings of an answer. None means the default of `GenerationOptions`; a seed of None is drawn at random.
 
-    takes: answers with the seeds seed, seed + 1, ...; music: False for words only; fit: as long as the clip, where there
-    is one, whatever `seconds` says. ValueError in one sentence.
+    takes: number of answers, with the seeds seed, seed + 1, ...; music: False for text only; fit: music as long as the clip
+    in the request, if there is one, whatever `seconds` is. Raises ValueError for values out of range.
     """
 
     seconds: float | None = None
@@ -48,7 +48,7 @@ class Settings:
             raise ValueError(f"takes {self.takes!r} is out of range; give a whole number from 1 to {MAX_TAKES}.")
 
     def options(self) -> tuple[GenerationOptions, ...]:
-        """One a take."""
+        """Options of each take. Raises ValueError for values out of range."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
         integers = {name: _as_integer(value) for name, value in values.items() if value is not None}
         first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | integers))
@@ -56,13 +56,13 @@ class Settings:
 
 
 def _as_integer(value: Any) -> Any:
-    """Sliders give floats where whole numbers are meant."""
+    """A whole float as int, since sliders return floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True)
 class MusicProgress:
-    """A sound under way: the seed of its take, and its address, at which it grows."""
+    """Music that is being generated: the seed of its take, and the URL of its growing wav file."""
 
     seed: int
     url: str
@@ -70,12 +70,13 @@ class MusicProgress:
 
 @dataclass(frozen=True)
 class Update:
-    """How a request goes. words: of the first take, so far; answers: of every take.
+    """State of a running request. text: of the first take so far; texts: of every take.
 
-    progress: (made, total) seconds of music, all takes together; left: seconds of work left, estimated; ahead: requests
-    that begin before this one; pieces: of the takes that are ready; stream: sounds under way; seeds: of every take, in
-    their order; conversation: with this exchange, on the last update; stopped: by its user, so that pieces are as long as
-    they had become, and the conversation is as it was (None) where nothing had sounded.
+    progress: (made, total) seconds of music over all takes; seconds_left: estimated time to the end; queue_position:
+    requests that start before this one; pieces: of the finished takes; reference: what "it" was resolved to; streams: music
+    being generated; seeds: of every take, in order; conversation: includes this exchange, set on the last update only;
+    stopped: the user stopped the request, so pieces are as long as they had become, and conversation is None if there was
+    no music yet.
     """
 
     text: str
@@ -93,7 +94,10 @@ class Update:
 
 @dataclass(frozen=True)
 class SubmittedRequest:
-    """A request that the engine has taken: one ticket and one options a take."""
+    """Request submitted to the engine, with one engine request and one set of options per take.
+
+    message: the user's text; turn: the model's input; reference: what "it" was resolved to.
+    """
 
     message: str
     uploads: tuple[Upload, ...]
@@ -104,8 +108,9 @@ class SubmittedRequest:
 
     @property
     def names(self) -> Mapping[Path, str]:
+        """Names of the uploads in error messages, instead of their paths."""
         return {upload.path: upload.name or MEDIA_NAMES[upload.kind] for upload in self.uploads}
 
     def cancel(self) -> None:
-        """Stops the work of every take; what has ended stays as it is."""
+        """Cancels every unfinished take."""
         cancel_all(self.requests)

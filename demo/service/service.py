@@ -1,9 +1,9 @@
-"""What the page and the API do with a request: check its files, ask the engine, tell how it goes, keep what was made.
+"""Chat service behind the page and the API: checks files, submits requests to the engine, reports progress, saves the music.
 
-    work = Work(Engine(model), Sessions(), Limits())
-    for update in work.answer(session, conversation, "a slow waltz", [], Settings(takes=2)):
-        ...                                      # update.words grow, update.progress moves, update.pieces come
-    conversation = update.conversation           # with this exchange; closing the iterator before stops the work
+    service = ChatService(Engine(model), Sessions(), Limits())
+    for update in service.answer(session, conversation, "a slow waltz", [], Settings(takes=2)):
+        ...                                      # update.text grows, update.progress advances, update.pieces are added
+    conversation = update.conversation           # includes this exchange; closing the iterator earlier cancels the request
 """
 
 from __future__ import annotations
@@ -37,22 +37,25 @@ if TYPE_CHECKING:
 
 __all__ = ["STOPPED", "MAX_TAKES", "ResponseStream", "SubmittedRequest", "Settings", "MusicProgress", "Update", "ChatService"]
 
-QUEUE_POLL_SECONDS = 0.5  # seconds without an event, after which the place in the queue is looked at again
-MIN_SECONDS = 1.0  # seconds of music for a clip, however short it is
+QUEUE_POLL_SECONDS = 0.5  # without an event for this long, an update reports the queue position again
+MIN_SECONDS = 1.0  # shortest music for a clip
 EMPTY_REQUEST = "There is nothing to answer; write a message or add a recording, a picture or a clip."
 
-EventQueue = queue.SimpleQueue  # of what is heard, and of what whoever listens has to say
+EventQueue = queue.SimpleQueue  # of `TakeEvent` from the engine and `Signal` from the reader
 
 
 class Signal(Enum):
-    """stop: no more, and what was made is kept; close: nobody listens any more."""
+    """Message of the reader to the generator of updates. stop: end, and keep the music made so far; close: end, keep nothing."""
 
     stop = 1
     close = 2
 
 
 class ChatService:
-    """Requests of users, each in the session it came from."""
+    """Answers requests of the page and the API with one engine. Each request belongs to a session.
+
+    clock: monotonic time in seconds, for the estimate of the time left.
+    """
 
     def __init__(
         self, engine: Engine, sessions: Sessions, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
@@ -64,10 +67,10 @@ class ChatService:
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings,
         *, caller: str = "", client_address: str = "",
     ) -> ResponseStream:
-        """The updates of a request, the last one with the new conversation. Closing them stops the work at once.
+        """Updates of a request; the last one has the new conversation. Closing the stream cancels the request at once.
 
-        caller, payer: as in `begin`. Reading them raises `UserFacingError`, a ValueError of one sentence: first for a bad request or a
-        full queue, later for what shows when the files are read or the piece is made.
+        caller, client_address: as in `begin`. Iteration raises `UserFacingError` (a ValueError of one sentence): at the first
+        step for an invalid request or a full queue, later for errors of reading the media or of generation.
         """
         event_queue: EventQueue = queue.SimpleQueue()
         requests: list[Request] = []
@@ -83,18 +86,18 @@ class ChatService:
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload],
         settings: Settings, *, system: str = "", caller: str = "", client_address: str = "",
     ) -> SubmittedRequest:
-        """Takes the files into the session and hands the request to the engine, once a take. Raises `UserFacingError`.
+        """Saves the files in the session and submits the request to the engine, once per take. Raises `UserFacingError`.
 
-        system: instructions of whoever runs the client; they stand before what the user said, and "it" is not sought there.
-        caller: who asks, of whom only so much is answered at once (empty: whoever has the session).
-        payer: the address that they ask from, for which all its callers pay together (empty: none is known).
+        system: system prompt, prepended to the message; references ("it") are not searched in it.
+        caller: key of the limit on concurrent requests per caller (empty: the session's token).
+        client_address: IP address, key of the limit shared by all callers at one address (empty: unknown, no limit).
         """
         with user_errors():
             message_text, system_text = encodable(text), encodable(system)
             check_text_length(len(message_text) + len(system_text))
             check_session_size(session.folder, 0, self.limits)
             settings = _with_repeated_seed(settings, conversation, message_text)
-            settings.options()  # refuses what is out of range before a file is taken
+            settings.options()  # raises for values out of range before a file is saved
             uploads = tuple(self.receive(session, file) for file in files)
             if not message_text.strip() and not uploads:
                 raise UserFacingError(EMPTY_REQUEST)
@@ -106,7 +109,7 @@ class ChatService:
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
-        """A file of the user's in the session's folder; ValueError for one that is not welcome or finds no room there."""
+        """Saves a user's file in the session's folder. Raises `UserFacingError` for an unsupported, damaged or too large one."""
         if isinstance(file, Upload):
             return file
         names = {file: "The file"} if isinstance(file, Path) else {}
@@ -114,12 +117,12 @@ class ChatService:
             return receive(session.folder, file, self.limits)
 
     def prompt_tokens(self, submitted: SubmittedRequest) -> int:
-        """Of the text that the model reads, with the form that is put around it."""
+        """Number of prompt tokens, including the dialogue template."""
         return len(tokenize(self.engine.model, [submitted.turn])[0])
 
     @property
     def audio_tokens(self) -> tuple[int, ...]:
-        """The ids that stand for music among the tokens of an answer."""
+        """Token ids of the tokenizer that stand for music."""
         return self.engine.model.tokenizer.audio_tokens
 
     def _updates(
@@ -138,7 +141,7 @@ class ChatService:
                     if Signal.stop in events and not progress.complete:
                         yield progress.stopped_update(conversation)
                         return
-                    self.sessions.get(session.token)  # whose work goes on is not away
+                    self.sessions.get(session.token)  # a running request keeps its session alive
                     yield progress.snapshot()
                 yield progress.final_update(conversation)
         finally:
@@ -147,35 +150,35 @@ class ChatService:
 
 
 def _with_repeated_seed(settings: Settings, conversation: Conversation, text: str) -> Settings:
-    """Whoever says "again", and names no seed, wants what they had, as long as it was: "another take" is another wish."""
+    """For "again" without a seed: the seed and length of the repeated piece. "Another take" gets a new seed."""
     repeated = request_to_repeat(conversation, text) if settings.seed is None and repeat_kind(text) == "same" else None
     if repeated is None:
         return settings
     first, *_ = pieces = sorted(repeated.pieces, key=lambda piece: piece.seed)
-    takes = pieces[-1].seed - first.seed + 1  # those between that had not sounded when they were stopped come again, too
+    takes = pieces[-1].seed - first.seed + 1  # includes takes in between that were stopped before their music began
     return replace(settings, seed=first.seed, seconds=first.requested_seconds or first.seconds, takes=takes)
 
 
 def _with_clip_length(settings: Settings, conversation: Conversation, uploads: Sequence[Upload], model_turn: Turn) -> Settings:
-    """As long as the clip that the request is about, if that is wanted."""
+    """With `settings.fit`: the music as long as the clip in the request."""
     uploads_so_far = [*uploads, *(upload for exchange in conversation.exchanges for upload in exchange.uploads)]
     seconds = next((upload.seconds for upload in uploads_so_far if str(upload.path) == str(model_turn.video)), None)
     return replace(settings, seconds=max(seconds, MIN_SECONDS)) if settings.fit and seconds else settings
 
 
 def check_text_length(length: int) -> None:
-    """Whoever asks: the page, a program, a client of the API. Raises `UserFacingError`."""
+    """Raises `UserFacingError` for text of more than `MAX_TEXT` characters. The same limit for the page and the API."""
     if length > MAX_TEXT:
         raise UserFacingError(f"The message has {length} characters, at most {MAX_TEXT} are taken; shorten it.")
 
 
 def encodable(text: str | None) -> str:
-    """The text as it can be written down; half a character, which JSON can hold, would stop the tokenizer."""
+    """The text with lone surrogates replaced: JSON may contain them, and the tokenizer fails on them."""
     return (text or "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _drain(event_queue: EventQueue) -> list[TakeEvent | Signal]:
-    """Everything that is there, or the next thing that comes within a tick."""
+    """All queued events; if there are none, waits up to `QUEUE_POLL_SECONDS` for the next one."""
     events: list[TakeEvent | Signal] = []
     try:
         events.append(event_queue.get(timeout=QUEUE_POLL_SECONDS))
@@ -186,7 +189,7 @@ def _drain(event_queue: EventQueue) -> list[TakeEvent | Signal]:
 
 
 class ResponseStream(Iterator[Update]):
-    """The updates of one request. `stop` and `close` end its work, from any thread, also while another waits for the next one."""
+    """Iterator over the updates of one request. `stop` and `close` may be called from any thread, even during a blocking `next`."""
 
     def __init__(
         self, requests: Sequence[Request], event_queue: EventQueue, updates: Generator[Update, None, None]
@@ -203,15 +206,16 @@ class ResponseStream(Iterator[Update]):
             raise StopIteration
 
     def stop(self) -> None:
-        """One more update comes, with what was made until now."""
-        self._event_queue.put(Signal.stop)  # before the tickets tell of their end
+        """Ends the request; one last update has the music made so far."""
+        self._event_queue.put(Signal.stop)  # before the requests report their end
         cancel_all(list(self._requests))
 
     def close(self) -> None:
+        """Cancels the request; no further update follows. Safe to call again."""
         self._closed = True
         cancel_all(list(self._requests))
-        self._event_queue.put(Signal.close)  # wakes who waits
-        if self._reading.acquire(blocking=False):  # else the one who reads closes them
+        self._event_queue.put(Signal.close)  # wakes a blocked reader
+        if self._reading.acquire(blocking=False):  # otherwise the reading thread closes the generator
             self._updates.close()
             self._reading.release()
 

@@ -1,10 +1,10 @@
-"""A folder for each user, and its end: closed, left alone for an hour, or left over by a server that was killed.
+"""Sessions: one private folder per user, deleted when closed, unused for an hour, or left behind by a killed server.
 
-    parent/                      one for all servers of this account on this machine, 0700
-      start.lock                 held while a server makes or clears folders here, so that two starts do not cross
-      mumu-sessions-x1y2.lock    held as long as the server lives: the system lets go of it however the process ends
-      mumu-sessions-x1y2/        one a server, 0700
-        3f9c.../                 one a session, 0700; its name is not the token, for paths are shown to browsers
+    parent/                      shared by all servers of this account on this machine, 0700
+      start.lock                 held while a server creates or deletes folders here, so that two starts do not interfere
+      mumu-sessions-x1y2.lock    held while the server runs: the system releases it however the process ends
+      mumu-sessions-x1y2/        one per server, 0700
+        3f9c.../                 one per session, 0700; its name is not the token, since browsers see paths
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-LIFETIME = 3600.0  # seconds after the last touch
+LIFETIME = 3600.0  # seconds after the last use
 PREFIX = "mumu-sessions-"
 PRIVATE_MODE = 0o700
-TOKEN_BYTES = 32  # 256 bits: nobody guesses one
+TOKEN_BYTES = 32  # 256 bits: cannot be guessed
 NAME_BYTES = 16
-START_LOCK_TIMEOUT = 60.0  # seconds that a start waits for another one to clear up
+START_LOCK_TIMEOUT = 60.0  # seconds to wait for another server that is starting
 
 
 @dataclass(frozen=True)
 class Session:
-    """token: what its user shows to be let in, url-safe, told to nobody else; folder: where their files lie."""
+    """Session of one user. token: URL-safe secret that grants access; folder: its files."""
 
     token: str
     folder: Path
 
 
 class Sessions:
-    """The sessions of one server; every method may be called from any thread.
+    """Sessions of one server. Thread-safe.
 
-    root: the folder above (None: one of this account in the system's folder for temporary files). lifetime: seconds
-    after the last `get`. clock: seconds that only grow. sweep_every: seconds between sweeps by a thread of its own
-    (None: the caller sweeps). Raises `ValueError` where `root` is no folder of this account's own.
+    root: parent folder (None: one per account in the system's temporary folder). lifetime: seconds after the last `get`.
+    clock: monotonic time in seconds. sweep_every: seconds between sweeps by a background thread (None: the caller sweeps).
+    Raises ValueError if `root` belongs to another account or is writable by others.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Sessions:
     ) -> None:
         self.lifetime, self._clock = lifetime, clock
         self._guard = threading.Lock()
-        self._open: dict[str, tuple[Session, float]] = {}  # token -> the session, and when it was touched last
+        self._open: dict[str, tuple[Session, float]] = {}  # token -> (session, time of last use)
         self._closed = threading.Event()
         self._process = os.getpid()
         parent = _private_folder(root or Path(tempfile.gettempdir()) / f"mumu-llama-{_account_name()}")
@@ -67,7 +67,7 @@ class Sessions:
         self._sweeper = self._start(sweep_every)
 
     def open(self) -> Session:
-        """A new session with an empty folder. Raises `ValueError` once `close_all` was called."""
+        """Creates a session with an empty folder. Raises ValueError after `close_all`."""
         session = Session(secrets.token_urlsafe(TOKEN_BYTES), self.root / secrets.token_hex(NAME_BYTES))
         with self._guard:
             if self._closed.is_set():
@@ -77,7 +77,7 @@ class Sessions:
         return session
 
     def get(self, token: str) -> Session | None:
-        """The session of a token, which lives on for `lifetime` from now; None when it has ended or never was."""
+        """Session of a token, whose lifetime starts anew; None if it has ended or never existed."""
         with self._guard:
             entry = self._open.get(token)
             if entry is not None and self._clock() - entry[1] < self.lifetime:
@@ -87,14 +87,14 @@ class Sessions:
         return None
 
     def close(self, token: str) -> None:
-        """Ends a session and deletes its files; an unknown token is none of its business."""
+        """Ends a session and deletes its files. Ignores unknown tokens."""
         with self._guard:
             entry = self._open.pop(token, None)
         if entry is not None:
             _delete(entry[0].folder)
 
     def sweep(self) -> int:
-        """Ends the sessions whose time is over; how many they were."""
+        """Ends the sessions whose lifetime is over; returns their number."""
         with self._guard:
             now = self._clock()
             expired = [token for token, (_, last_used) in self._open.items() if now - last_used >= self.lifetime]
@@ -102,14 +102,14 @@ class Sessions:
         for session in sessions:
             try:
                 _delete(session.folder)
-            except OSError:  # the others' hour is over all the same; what is left goes with the server's folder
+            except OSError:  # continue with the other sessions; the rest is deleted with the server's folder
                 logging.exception("the files of a session that is over could not be deleted")
         return len(sessions)
 
     def close_all(self) -> None:
-        """Ends every session and the sweeping, and deletes the folder of this server. Twice is once."""
+        """Ends all sessions and the sweeper, and deletes this server's folder. Safe to call again."""
         if os.getpid() != self._process:
-            return  # a forked child ends: the folder is its parent's
+            return  # called at the exit of a forked child: the folder belongs to the parent
         atexit.unregister(self.close_all)
         with self._guard:
             self._closed.set()
@@ -122,7 +122,7 @@ class Sessions:
             _lock_path(self.root).unlink(missing_ok=True)
 
     def new_file(self, session: Session, suffix: str) -> Path:
-        """A name in the session's folder that nobody guesses, such as "9d2e...c1.wav"; nothing is written."""
+        """Path of a new file in the session's folder with a random name, such as "9d2e...c1.wav"; nothing is written."""
         return new_name(session.folder, suffix)
 
     def _start(self, interval: float | None) -> threading.Thread | None:
@@ -139,7 +139,7 @@ class Sessions:
 
 
 def new_name(folder: Path, suffix: str) -> Path:
-    """Letters and digits from the system's own randomness, so that no name can be a path, an option or a guess."""
+    """Path with a random hexadecimal name, which is unguessable and needs no escaping."""
     return folder / f"{secrets.token_hex(NAME_BYTES)}{suffix}"
 
 
@@ -148,7 +148,7 @@ def _account_name() -> str:
 
 
 def _private_folder(path: Path) -> Path:
-    """`path`, made if it is not there. A folder or link that another account put there could be read by them."""
+    """Creates `path` if it is missing. Raises ValueError for a link, or for a folder that other accounts own or may write."""
     path.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
@@ -167,26 +167,26 @@ def _lock_path(root: Path) -> Path:
 
 
 def _delete_stale(parent: Path) -> None:
-    """Deletes the folders of servers that are no more: those whose lock nobody holds."""
+    """Deletes the folders of servers that have ended, whose locks are free."""
     names = {entry.name.removesuffix(".lock") for entry in parent.iterdir() if entry.name.startswith(PREFIX)}
     for root in (parent / name for name in names):
         lock = FileLock(_lock_path(root), timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            continue  # alive
+            continue  # the server is running
         _delete(root)
         lock.release()
         _lock_path(root).unlink(missing_ok=True)
 
 
 def _delete(folder: Path) -> None:
-    """Renamed first, so that what still writes there by name finds no folder; a link is removed, never followed."""
+    """Deletes a folder; renames it first, so that writers that still use its name fail. Links are removed, not followed."""
     trash = folder.with_name(f"{PREFIX}{secrets.token_hex(NAME_BYTES)}")
     try:
         folder.rename(trash)
     except FileNotFoundError:
-        return  # somebody else has deleted it
+        return  # already deleted
     if trash.is_symlink() or not trash.is_dir():
         trash.unlink()
     else:

@@ -1,4 +1,4 @@
-"""Several tickets of the engine heard as one."""
+"""Merges the events of several engine requests, the takes of one chat request, into one stream."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TakeEvent:
-    """What take number `take` has to tell: an event, the error that ended it, or None at its end."""
+    """Event of take number `take`: an engine event, the error that ended the take, or None at its end."""
 
     take: int
     event: Event | Exception | None
 
 
 def add_listeners(requests: Sequence[Request], callback: Callable[[TakeEvent], None]) -> None:
-    """Hands on every event of every ticket as it comes; the last of each is an error, or None.
+    """Forwards every event of every request to `callback`; the last event of each is an error or None.
 
-    put: takes one `TakeEvent`, from any thread, and neither waits nor raises: the engine's own threads call it.
+    callback: called by the engine's threads, so it must neither block nor raise.
     """
     for take, request in enumerate(requests):
         request.follow(partial(_forward, callback, take))
@@ -38,6 +38,6 @@ def _forward(callback: Callable[[TakeEvent], None], take: int, event: Event | Ex
 
 
 def cancel_all(requests: Sequence[Request]) -> None:
-    """Stops the work of all of them; what has ended stays as it is."""
+    """Cancels every unfinished request."""
     for request in requests:
         request.cancel()

@@ -1,4 +1,4 @@
-"""The takes of one request while they are made: events of the engine in, updates out, files where a piece is whole."""
+"""Progress of the takes of one request: consumes engine events, returns updates, writes the files of finished pieces."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ if TYPE_CHECKING:
 
 @dataclass
 class Take:
-    """One answer as far as it has come."""
+    """State of one take. text: so far; started: whether music generation has begun; wav: the growing file."""
 
     seed: int
-    total_seconds: float  # seconds of music asked for
+    total_seconds: float  # requested length of the music
     text: str = ""
     seconds_made: float = 0.0
-    started: bool = False  # the music
+    started: bool = False
     wav: GrowingWav | None = None
     reply: Reply | None = None
     piece: Piece | None = None
 
 
 class TakeProgress:
-    """All takes of one request, in the session it came from. clock: seconds that only grow."""
+    """Progress of all takes of one request in its session. clock: monotonic time in seconds."""
 
     def __init__(self, submitted: SubmittedRequest, session: Session, sessions: Sessions, clock: Callable[[], float]) -> None:
         self._submitted, self._session, self._sessions, self._clock = submitted, session, sessions, clock
         self._takes = [Take(options.seed, options.seconds) for options in submitted.options]
         self._running_takes = len(self._takes)
-        self._music_start: tuple[float, float] | None = None  # the clock, and what was made, when the first music began
+        self._music_start: tuple[float, float] | None = None  # (clock, seconds made) when the first music began
 
     @property
     def running(self) -> bool:
+        """Whether a take has not ended yet."""
         return self._running_takes > 0
 
     @property
     def complete(self) -> bool:
+        """Whether every take has its reply."""
         return all(take.reply is not None for take in self._takes)
 
     def handle(self, events: Sequence[TakeEvent]) -> None:
+        """Applies events. Raises the error of a failed take."""
         for take_event in events:
             if isinstance(take_event.event, Exception):
                 raise take_event.event
@@ -86,6 +89,7 @@ class TakeProgress:
         return GrowingWav(self._sessions, self._session, take.total_seconds, self._submitted.message, take.seed)
 
     def snapshot(self) -> Update:
+        """Current state as an update."""
         takes = self._takes
         started = [take for take in takes if take.started]
         seconds_made, total_seconds = sum(take.seconds_made for take in takes), sum(take.total_seconds for take in takes)
@@ -102,20 +106,21 @@ class TakeProgress:
         )
 
     def _seconds_left(self, seconds_made: float, total_seconds: float) -> float | None:
-        """At the pace so far; nobody knows before something was made."""
+        """Estimate from the pace so far; None before any music was made."""
         if self._music_start is None or seconds_made <= self._music_start[1]:
             return None
         start_time, seconds_then = self._music_start
         return max(0.0, (self._clock() - start_time) * (total_seconds - seconds_made) / (seconds_made - seconds_then))
 
     def final_update(self, conversation: Conversation) -> Update:
+        """Last update of a finished request. Raises `UserFacingError` if a take has no reply because the server stopped."""
         if not self.complete:
             raise UserFacingError(STOPPED, "server")
         update = self.snapshot()
         return replace(update, seconds_left=None, conversation=conversation.add_exchange(self._exchange(update)))
 
     def stopped_update(self, conversation: Conversation) -> Update:
-        """The last update of a request that its user stopped: what sounded until then stays."""
+        """Last update of a request stopped by the user; music made so far becomes shorter pieces."""
         for take in self._takes:
             if take.wav is not None and take.piece is None:
                 sound, music = take.wav.truncate()
@@ -127,7 +132,7 @@ class TakeProgress:
         return Exchange(self._submitted.message, self._submitted.uploads, update.text, update.pieces, self._submitted.turn)
 
     def close(self) -> None:
-        """What was not finished leaves no file."""
+        """Deletes the files of unfinished takes."""
         for take in self._takes:
             if take.wav is not None and take.piece is None:
                 take.wav.discard()

@@ -1,7 +1,7 @@
-"""What users send: checked, and kept under a name of our own.
+"""Uploads: checks a user's file and copies it into the session's folder under a random name.
 
-The file that came is copied, never moved or linked, and what is said about it never holds a path of the server. What may
-come in, and how that is found out: contents.py.
+The original is never moved or linked, and error messages never contain a path of the server. media_probe.py decides which
+content is accepted.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from llama.files import atomic_path
 from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, check_bytes, probe
 from demo.service.sessions import new_name
 from llama.media.containers import Encoded, media_file
 
 __all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "receive", "without_paths"]
 
-MAX_NAME = 80  # characters of a name that is shown
-HEADER_BYTES = 8  # bytes of a wav file: "RIFF", and how many come after these
+MAX_NAME = 80  # characters of a displayed name
+HEADER_BYTES = 8  # of a wav file: "RIFF", and the number of bytes after these
 
 
 @dataclass(frozen=True)
 class Upload:
-    """kind: what it holds; path: our copy; seconds: how long it lasts (None: a picture); name: to show, not to open."""
+    """Checked file of a user. path: the copy in the session; seconds: None for a picture; name: for display only."""
 
     kind: Kind
     path: Path
@@ -36,22 +37,22 @@ class Upload:
 
 
 def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = None, *, name: str | None = None) -> Upload:
-    """Checks a file and copies it into the session's folder. `name`: what its user calls it (None: as the file is called).
+    """Checks a file and copies it into the session's folder. name: the user's name for it (None: the file's own).
 
-    Raises `ValueError` or `FileNotFoundError`, one sentence that says what was given, what is allowed, what to do.
+    Raises ValueError for an unsupported, damaged or too large file and FileNotFoundError for a missing one, in one sentence.
     """
     limits = limits or Limits()
     label = display_name(name if name is not None else file.name if isinstance(file, Path) else "")
     content = Encoded(file if isinstance(file, bytes) else _read_limited(file, label, limits), label)
     check_bytes(label, len(content.content), limits)
     check_session_size(session_folder, len(content.content), limits)
-    media_file(content)  # refuses what is empty or text
+    media_file(content)  # raises for empty files and text
     kind, seconds, suffix = probe(content, limits)
     return Upload(kind, _save(session_folder, content.content, suffix), seconds, label)
 
 
 def display_name(name: str) -> str:
-    """The last part of a name in one harmless line, to be shown (escaped, as all text of users) and never opened."""
+    """Last part of a file name as one printable line of at most `MAX_NAME` characters, for display (escaped) only."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     printable = "".join(letter if unicodedata.category(letter)[0] not in "CZ" else " " for letter in last)
     line = " ".join(printable.split()).lstrip(". ")
@@ -62,7 +63,7 @@ def display_name(name: str) -> str:
 
 
 def without_paths(sentence: str, uploads: Iterable[Upload]) -> str:
-    """An error's sentence with the names that users gave in place of our paths."""
+    """Error message with the paths of uploads replaced by their display names."""
     for upload in uploads:
         sentence = sentence.replace(str(upload.path), upload.name or "the file")
     return sentence
@@ -72,7 +73,8 @@ def without_paths(sentence: str, uploads: Iterable[Upload]) -> str:
 
 
 def _read_limited(file: Path, label: str, limits: Limits) -> bytes:
-    """At most one byte more than allowed. What is checked is what was opened: no link, pipe or device, nothing swapped."""
+    """Reads a regular file, at most one byte more than allowed. Checks the open descriptor, so the file cannot be swapped
+    after the check for a link, pipe or device."""
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError as error:
@@ -89,7 +91,7 @@ def _read_limited(file: Path, label: str, limits: Limits) -> bytes:
 
 
 def check_session_size(folder: Path, additional: int, limits: Limits) -> None:
-    """Raises ValueError where a session's files, and so many bytes more, are more than one session may keep."""
+    """Raises ValueError if the session's files and `additional` bytes exceed `limits.session_bytes`."""
     size = folder_size(folder)
     if size + additional > limits.session_bytes:
         total_mb, limit_mb = (size + additional) / MEGABYTE, limits.session_bytes / MEGABYTE
@@ -97,7 +99,7 @@ def check_session_size(folder: Path, additional: int, limits: Limits) -> None:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of what lies in a folder. Others may delete it meanwhile: what is gone takes no room."""
+    """Bytes of the files in a folder; files deleted meanwhile count 0."""
     total = 0
     with suppress(FileNotFoundError):
         for entry in list(os.scandir(folder)):
@@ -107,7 +109,8 @@ def folder_size(folder: Path) -> int:
 
 
 def _corrected_header(content: bytes) -> bytes:
-    """The first bytes. A wav file that is shorter than it says gets its true length: it would pass for a piece under way (chunks.py)."""
+    """First `HEADER_BYTES` bytes. A wav file shorter than its header states gets its true length: it would otherwise be
+    served as one that is still growing (demo/server/file_stream.py)."""
     head = content[:HEADER_BYTES]
     if head[:4] + content[HEADER_BYTES:12] != b"RIFFWAVE" or struct.unpack("<I", head[4:])[0] + HEADER_BYTES <= len(content):
         return head
@@ -115,14 +118,10 @@ def _corrected_header(content: bytes) -> bytes:
 
 
 def _save(folder: Path, content: bytes, suffix: str) -> Path:
-    """Whole under its name, or not there at all."""
+    """Writes the file atomically under a random name."""
     path = new_name(folder, suffix)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with atomic_path(path, fsync=False) as partial:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(_corrected_header(content))
             file.write(memoryview(content)[HEADER_BYTES:])
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
