@@ -1,4 +1,4 @@
-"""Who may speak to the API, who is who, and how much they may say."""
+"""Access to the API: authentication, and limits on the size, time and memory of request bodies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fastapi import Request
 from demo.api.protocol import RATE_LIMITED, ApiError
 from demo.service.auth import Login
 
-BODY_TIMEOUT = 120.0  # seconds in which a body has to arrive: the largest at 5 Mbit/s
+BODY_TIMEOUT = 120.0  # seconds for a body to arrive: the largest one at 5 Mbit/s
 
 
 def authentication(auth: str | None) -> Callable[[Request], None]:
-    """A dependency that lets in who knows `auth`, "user:password", by HTTP Basic or as a Bearer token; None: everybody.
+    """FastAPI dependency that checks `auth`, "user:password", sent by HTTP Basic or as a Bearer token; None: no login.
 
-    Raises ValueError for an `auth` that nobody could give.
+    Raises ValueError for an `auth` without user or password.
     """
     login = None if auth is None else Login.parse(auth)
 
@@ -29,20 +29,23 @@ def authentication(auth: str | None) -> Callable[[Request], None]:
 
 
 def unauthorized() -> ApiError:
-    """Whoever does not know the login."""
+    """401 error of a request without the login."""
     message = "The user or password is wrong or missing; send user:password as the API key or by HTTP Basic."
     return ApiError(message, status=401, code="invalid_api_key", headers={"WWW-Authenticate": 'Basic realm="MuMu-LLaMA", charset="UTF-8"'})
 
 
 class BodyMemoryBudget:
-    """What the bodies of all requests hold together, in bytes, until they are read. Used in the server's event loop only."""
+    """Global limit on the memory used by request bodies that are being received. Used in the server's event loop only."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0
 
     @contextmanager
     def reserve(self) -> Iterator[Callable[[int], None]]:
-        """Inside, room can be taken, in bytes; it is given back at the end. Raises `ApiError` where there is none left."""
+        """Context manager that yields `acquire(bytes)`; everything acquired is released at its end.
+
+        `acquire` raises `ApiError` (429) if the limit would be exceeded.
+        """
         own = 0
 
         def acquire(size: int) -> None:
@@ -62,10 +65,10 @@ class BodyMemoryBudget:
 async def read_body(
     request: Request, limit: int, acquire: Callable[[int], None] = lambda size: None, within: float = BODY_TIMEOUT
 ) -> bytes:
-    """The body, at most `limit` bytes of it; whoever announces or sends more is told so before it is held.
+    """Receives the body of a request. A larger one than `limit` bytes, announced or sent, is rejected before it is stored.
 
-    Another type than JSON is refused, too: a page of somebody else's could have a browser send those to this machine.
-    take: is told of all bytes before they are kept; within: seconds that the whole may take.
+    Content types other than JSON are rejected: browsers send those across origins without asking the server first.
+    acquire: called with the size of each chunk before it is stored; within: seconds for the whole body.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError("The content type is not application/json; send JSON, and say so in the header Content-Type.")

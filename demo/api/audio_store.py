@@ -1,4 +1,4 @@
-"""The pieces that the API gave out, kept for an hour so that a client can speak of them by their ids."""
+"""Store of the audio returned by the API, kept for an hour so that clients can refer to it by id."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
 
 LIFETIME = 3600.0  # seconds
-MAX_PIECES = 1000  # pieces of all callers; the oldest goes before its hour is over, so that the disk does not fill
-MAX_BYTES = 4_000_000_000  # of their sound together, for the same reason
+MAX_PIECES = 1000  # of all callers; beyond it the oldest are evicted early, so that the disk does not fill
+MAX_BYTES = 4_000_000_000  # of audio in total, for the same reason
 ID_BYTES = 24
 
 
 @dataclass(frozen=True)
 class StoredAudio:
+    """Piece in the store. expires_at: seconds since 1970; size: bytes of its audio file."""
+
     caller: str
     session: Session
     piece: Piece
     expires_at: float
-    size: int  # bytes of its sound
+    size: int
 
 
 class AudioStore:
-    """id -> piece, for the caller who got it. clock: seconds since 1970, as `expires_at` is told."""
+    """Pieces by id, each available only to the caller it was returned to. Thread-safe. clock: seconds since 1970."""
 
     def __init__(
         self, sessions: Sessions, clock: Callable[[], float] = time.time, max_pieces: int = MAX_PIECES, max_bytes: int = MAX_BYTES
     ) -> None:
         self._sessions, self._clock, self._max_pieces, self._max_bytes = sessions, clock, max_pieces, max_bytes
-        self._entries: dict[str, StoredAudio] = {}  # in the order they came, which is the order they go
+        self._entries: dict[str, StoredAudio] = {}  # oldest first
         self._guard = threading.Lock()
 
     def new_id(self) -> str:
-        """Nobody guesses it."""
+        """Random id that cannot be guessed."""
         return f"audio_{secrets.token_urlsafe(ID_BYTES)}"
 
     def add(self, audio_id: str, caller: str, session: Session, piece: Piece) -> int:
-        """Keeps a piece of that session; when it expires, in whole seconds since 1970."""
+        """Stores a piece of that session; returns its expiry in whole seconds since 1970."""
         expires_at = self._clock() + LIFETIME
-        self._sessions.get(session.token)  # its hour begins now
+        self._sessions.get(session.token)  # renews the session's lifetime
         with self._guard:
             self._entries[audio_id] = StoredAudio(caller, session, piece, expires_at, piece.sound.stat().st_size)
             evicted = self._evict()
@@ -56,7 +58,10 @@ class AudioStore:
         return int(expires_at)
 
     def get(self, audio_id: str, caller: str, field: str) -> Piece:
-        """The piece of an id. Raises `ApiError`, the same for an id of somebody else's as for one that never was."""
+        """Piece of an id. Raises the same `ApiError` (404) for an id of another caller as for an unknown one.
+
+        field: path of the id in the request, for the error.
+        """
         with self._guard:
             evicted = self._evict()
             entry = self._entries.get(audio_id)
@@ -67,12 +72,12 @@ class AudioStore:
         return entry.piece
 
     def files(self, session: Session) -> set[Path]:
-        """The files of that session's kept pieces."""
+        """Audio files of the session's stored pieces."""
         with self._guard:
             return {entry.piece.sound for entry in self._entries.values() if entry.session == session}
 
     def _evict(self) -> list[StoredAudio]:
-        """Those whose time is over, and the oldest of too many."""
+        """Removes and returns expired entries, and the oldest ones beyond the limits."""
         evicted = []
         total_bytes = sum(entry.size for entry in self._entries.values())
         for audio_id, entry in list(self._entries.items()):

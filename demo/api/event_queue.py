@@ -1,4 +1,4 @@
-"""The events of a request, waited for without holding a thread of the server, until they end or the client leaves."""
+"""Asynchronous queue of a request's events, which also ends when the client disconnects. Waiting uses no server thread."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from demo.service.take_events import TakeEvent, add_listeners
 
 
 class EventQueue:
-    """The events of all takes in the order they come. Made and used in the server's event loop."""
+    """Events of all takes in order of arrival. Created and used in the server's event loop."""
 
     def __init__(self, submitted: SubmittedRequest) -> None:
         self._submitted = submitted
-        self._queue: asyncio.Queue[TakeEvent | None] = asyncio.Queue()  # None: the client has left
+        self._queue: asyncio.Queue[TakeEvent | None] = asyncio.Queue()  # None: the client disconnected
         self._running_takes = len(submitted.requests)
-        self._buffered: TakeEvent | None = None  # heard already, by `wait`
-        self.disconnected = False  # the client
+        self._buffered: TakeEvent | None = None  # received by `wait`
+        self.disconnected = False
         add_listeners(submitted.requests, partial(_put_threadsafe, asyncio.get_running_loop(), self._queue))
 
     async def next(self) -> TakeEvent | None:
-        """The next event; None after the last one and when the client has left. Raises `Refused` for a take that failed."""
+        """Next event; None after the last one and when the client disconnects. Raises `UserFacingError` for a failed take."""
         event, self._buffered = self._buffered, None
         while event is None and self._running_takes and not self.disconnected:
             event = self._process(await self._queue.get())
         return event
 
     async def wait(self, seconds: float) -> bool:
-        """Whether there is something for `next` within so many seconds, be it the end."""
+        """Whether `next` has a result, the end included, within so many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 self._buffered = await self.next()
@@ -54,12 +54,12 @@ class EventQueue:
         return None
 
     def close(self) -> None:
-        """Stops the work; what has ended stays as it is."""
+        """Cancels every unfinished take."""
         self._submitted.cancel()
 
     @asynccontextmanager
     async def cancel_on_disconnect(self, request: Request) -> AsyncIterator[None]:
-        """Inside, the work is stopped as soon as the client of `request` is gone."""
+        """Context manager that cancels the takes as soon as the client of `request` disconnects."""
 
         async def watch() -> None:
             while (await request.receive())["type"] != "http.disconnect":
@@ -78,5 +78,5 @@ def _put_threadsafe(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[TakeEv
     try:
         loop.call_soon_threadsafe(queue.put_nowait, take_event)
     except RuntimeError:
-        if not loop.is_closed():  # a server that has stopped listens to nothing
+        if not loop.is_closed():  # events after the end of the server are dropped
             raise

@@ -1,4 +1,4 @@
-"""One request to the API: its messages become a conversation, its music is kept_files under an id, its end leaves no file."""
+"""Chat completion jobs: convert the messages into a conversation, store the music under ids, delete all other files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UserMessage = tuple[Message, tuple["Upload", ...]]
 
 @dataclass
 class ChatJob:
-    """A request that the engine has taken. prompt: its tokens; created: seconds since 1970; replies: of finished takes."""
+    """Submitted chat request. prompt_tokens: their number; created: seconds since 1970; replies: of finished takes."""
 
     chat_request: ChatRequest
     caller: str
@@ -41,21 +41,24 @@ class ChatJob:
     replies: dict[int, Reply] = field(default_factory=dict)
 
     def answers(self) -> list[Reply]:
-        """The replies of all takes, in order. Raises `UserFacingError` where one was never made."""
+        """Replies of all takes in order. Raises `UserFacingError` if one is missing because the server stopped."""
         if len(self.replies) < len(self.submitted.requests):
             raise UserFacingError(STOPPED, "server")
         return [self.replies[take] for take in sorted(self.replies)]
 
 
 class ChatHandler:
-    """Begins and ends the jobs. Its methods read and write files: call them from a thread that may wait."""
+    """Starts and ends jobs. Its methods read and write files, so call them from a worker thread. clock: seconds since 1970."""
 
     def __init__(self, service: ChatService, clock: Callable[[], float] = time.time) -> None:
         self._service, self._clock = service, clock
         self._store = AudioStore(service.sessions, clock)
 
     def begin(self, chat_request: ChatRequest, caller: str, client_address: str) -> ChatJob:
-        """Raises `ApiError` or `UserFacingError`, and leaves nothing behind then. caller, payer: as `ChatService.begin` has them."""
+        """Submits a request. Raises `ApiError` or `UserFacingError`, and deletes its session then.
+
+        caller, client_address: as in `ChatService.begin`.
+        """
         session = self._service.sessions.open()
         try:
             *earlier, (last_message, files) = [(message, self._uploads(session, message)) for message in chat_request.messages]
@@ -76,19 +79,19 @@ class ChatHandler:
 
     def _uploads(self, session: Session, message: Message) -> tuple[Upload, ...]:
         uploads = []
-        for medium in message.media:
+        for part in message.media:
             try:
-                upload = self._service.receive(session, medium.content)
+                upload = self._service.receive(session, part.content)
             except UserFacingError as error:
-                raise as_api_error(error, medium.where) from error
-            if upload.kind != medium.kind:
-                sentence = f"{medium.where} holds {KIND_NAMES[upload.kind]}, not {KIND_NAMES[medium.kind]}; send it as what it is."
-                raise ApiError(sentence, param=medium.where)
+                raise as_api_error(error, part.where) from error
+            if upload.kind != part.kind:
+                sentence = f"{part.where} holds {KIND_NAMES[upload.kind]}, not {KIND_NAMES[part.kind]}; send it as what it is."
+                raise ApiError(sentence, param=part.where)
             uploads.append(upload)
         return tuple(uploads)
 
     def _conversation(self, earlier: Sequence[UserMessage], caller: str) -> Conversation:
-        """What the earlier messages say: each of the user's with the answer that follows it."""
+        """Conversation of the earlier messages: each user message with the assistant message after it."""
         conversation, user_message = Conversation(), None
         for index, (message, uploads) in enumerate(earlier):
             if message.role == "user":
@@ -103,7 +106,7 @@ class ChatHandler:
         return () if message.audio is None else (self._store.get(message.audio, caller, field),)
 
     def completion(self, job: ChatJob, envelope: Json) -> Json:
-        """The whole answer."""
+        """Body of the complete response."""
         with user_errors(job.submitted.names):
             choices = [api_reply.choice(take, reply, job.submitted.options[take].seed, self._audio(job, take, reply))
                        for take, reply in enumerate(job.answers())]
@@ -119,11 +122,11 @@ class ChatHandler:
         return {"id": audio_id, "data": data, **self.keep(job, take, reply, audio_id), **fields}
 
     def new_id(self) -> str:
-        """For a piece that is to be kept_files when it is whole."""
+        """Audio id for a piece that is still being generated."""
         return self._store.new_id()
 
     def keep(self, job: ChatJob, take: int, reply: Reply, audio_id: str) -> Json:
-        """Keeps the piece under that id; what is told of it beside its sound."""
+        """Stores a take's piece under that id; returns the fields of `audio` beside id and data."""
         seed, music = job.submitted.options[take].seed, reply.music
         sound = write(music, None, job.session.folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
         piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
@@ -132,11 +135,11 @@ class ChatHandler:
         return {**fields, "score": api_reply.midi_base64(reply.score, music.seconds)} if job.chat_request.score else fields
 
     def usage(self, job: ChatJob) -> Json:
-        """The tokens that were read and written."""
+        """The `usage` field of the response."""
         return api_reply.usage(job.prompt_tokens, job.answers(), self._service.audio_tokens)
 
     def end(self, job: ChatJob) -> None:
-        """Deletes what nobody can ask for any more: all but the pieces that are kept_files."""
+        """Deletes the session's files except those of stored pieces, and the session if there are none."""
         kept_files = self._store.files(job.session)
         if not kept_files:
             self._service.sessions.close(job.session.token)

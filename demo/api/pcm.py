@@ -1,7 +1,7 @@
-"""Bare samples as clients of OpenAI's expect them, who are told no rate: 24 kHz, one channel, 16 bit, little endian.
+"""The pcm16 format of OpenAI's API: raw samples at 24 kHz, one channel, 16 bit, little endian, without a header.
 
-A stretch is brought to that rate as soon as the resampler's filter has all that it looks at, so that the parts of a stream
-joined are the whole resampled at once.
+Samples are resampled as soon as the whole support of the resampling filter has arrived, so that the concatenated chunks of a
+stream equal the piece resampled at once.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from demo.service.audio_files import pcm
 from llama.media.audio import Waveform
 
 PCM16_RATE = 24_000  # Hz
-FILTER_REACH = 8  # samples of the slower rate that the filter looks to each side, and some more
+FILTER_REACH = 8  # half width of the resampling filter in samples of the slower rate, with a margin
 
 
 class Pcm16Stream:
-    """The stream of one piece: stretches in, bytes out."""
+    """Streaming encoder of one piece: chunks of music in, bytes out."""
 
     def __init__(self) -> None:
-        self._samples = torch.zeros(1, 0)  # [1, N]: from `_first` on
-        self._start = 0  # which sample of the piece `_heard` begins with
-        self._sent = 0  # samples of the piece whose sound has gone out
+        self._samples = torch.zeros(1, 0)  # [1, N]: samples of the piece that the filter still needs
+        self._start = 0  # index in the piece of the first of `_samples`
+        self._sent = 0  # samples of the piece that were encoded
         self._rate = PCM16_RATE
 
     def add(self, music: Waveform) -> bytes:
-        """What the next stretch makes certain."""
+        """Adds a chunk; returns the bytes that no later chunk can change."""
         self._rate = music.sample_rate
         self._samples = torch.cat([self._samples, music.mono().samples.detach().cpu().float()], dim=1)
         received = self._start + self._samples.shape[1]
@@ -37,20 +37,21 @@ class Pcm16Stream:
         return self._up_to((received - self._margin) // self._step * self._step)
 
     def end(self) -> bytes:
-        """The rest, once there is no more to come."""
+        """Returns the remaining bytes after the last chunk."""
         return self._up_to(self._start + self._samples.shape[1])
 
     @property
     def _step(self) -> int:
-        """Samples after which the grids of both rates meet again."""
+        """Samples after which both rates' sample grids coincide again."""
         return Fraction(self._rate, PCM16_RATE).numerator
 
     @property
     def _margin(self) -> int:
+        """Samples at the end of the received ones that the filter cannot resample yet, a multiple of `_step`."""
         return self._step * ceil(FILTER_REACH * max(self._rate / PCM16_RATE, 1) / self._step)
 
     def _up_to(self, end: int) -> bytes:
-        """The sound of the samples from `_sent` to `end`; what no later one looks at is forgotten."""
+        """Encodes the samples from `_sent` to `end`; drops those outside the filter's reach of later ones."""
         if end <= self._sent:
             return b""
         resampled = Waveform(self._samples, self._rate).resample(PCM16_RATE).samples
@@ -60,11 +61,11 @@ class Pcm16Stream:
         return pcm(Waveform(resampled[:, start:stop].contiguous(), PCM16_RATE))
 
     def _at(self, sample: int) -> int:
-        """Where that sample's sound begins at the new rate."""
+        """Index at the new rate of that sample's position."""
         return -(-sample * PCM16_RATE // self._rate)
 
 
 def pcm16(music: Waveform) -> bytes:
-    """A whole piece."""
+    """Encodes a whole piece."""
     samples = Pcm16Stream()
     return samples.add(music) + samples.end()

@@ -12,12 +12,12 @@ Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
 
 INVALID_REQUEST, SERVER_ERROR_TYPE, RATE_LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
-STATUS = {"user": 400, "busy": 429, "server": 500}  # of a `UserFacingError`
+STATUS = {"user": 400, "busy": 429, "server": 500}  # category of a `UserFacingError` -> status
 SETTING_NAMES = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
 
 
 class ApiError(Exception):
-    """What a client is told instead of an answer: `status` and {"error": {message, type, param, code}}."""
+    """Error response: `status` and {"error": {message, type, param, code}}, as in OpenAI's API. param: path of the field."""
 
     def __init__(
         self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None, kind: str = INVALID_REQUEST,
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
 
 def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
-    """A refused request; the setting that its sentence begins with is the `param`."""
+    """Converts an error of the service; `param` is the setting its sentence begins with, if any."""
     if error.category == "busy":
         return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=RATE_LIMITED, headers={"Retry-After": "5"})
     if error.category == "server":
@@ -41,13 +41,13 @@ def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
 
 
 def unknown_model(name: str, known: str) -> ApiError:
-    """A client asks for a model that is not here."""
+    """404 error of a request for another model."""
     return ApiError(f"The model {name[:100]!r} does not exist here; use {known!r}.", status=404, param="model", code="model_not_found")
 
 
 @dataclass(frozen=True)
 class MediaPart:
-    """A file in a message. where: its place, as in "messages[0].content[1]"."""
+    """File in a message. where: path of the field, such as "messages[0].content[1]"."""
 
     kind: Literal["audio", "image", "video"]
     content: bytes
@@ -56,7 +56,7 @@ class MediaPart:
 
 @dataclass(frozen=True)
 class Message:
-    """One message. audio: the id of a piece that an answer of ours gave."""
+    """One message. audio: id of a piece returned by an earlier response."""
 
     role: Role
     text: str

@@ -1,4 +1,4 @@
-"""What the API sends back, in the form that clients of OpenAI's read: a whole answer, or its chunks."""
+"""Response bodies of the API in OpenAI's format: chat completions and their chunks."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 Json = dict[str, Any]
-FINISH_REASONS = {"stop": "stop", "music": "stop", "length": "length"}  # of a Reply -> as clients know it
+FINISH_REASONS = {"stop": "stop", "music": "stop", "length": "length"}  # finish of a Reply -> finish_reason of the API
 DONE_EVENT = b"data: [DONE]\n\n"
-KEEPALIVE_COMMENT = b": still at work\n\n"  # a comment, so that nothing between here and the client takes silence for the end
+KEEPALIVE_COMMENT = b": still at work\n\n"  # a comment, so that proxies do not close an idle connection
 
 
 def envelope(name: str, created: int, model: str, *, chunk: bool) -> Json:
-    """What all parts of one answer say of it."""
+    """Fields shared by all chunks of one response."""
     object_type = "chat.completion.chunk" if chunk else "chat.completion"
     return {"id": name, "object": object_type, "created": created, "model": model, "system_fingerprint": None}
 
 
 def choice(index: int, reply: Reply, seed: int, audio: Json | None) -> Json:
-    """One take of a whole answer."""
+    """Choice of a complete response: one take."""
     message: Json = {"role": "assistant", "content": reply.text, "refusal": None}
     if audio is not None:
         message["audio"] = audio
@@ -39,19 +39,19 @@ def choice(index: int, reply: Reply, seed: int, audio: Json | None) -> Json:
 
 
 def delta(index: int, part: Json, finish: str | None = None) -> Json:
-    """One step of a take that streams."""
+    """Choice of a chunk: one step of a take."""
     return {"index": index, "delta": part, "logprobs": None, "finish_reason": finish}
 
 
 def audio_format_fields(music: Waveform, audio_format: AudioFormat) -> Json:
-    """What a player of bare samples must know."""
+    """Fields of `audio` needed to play raw samples."""
     if audio_format == "pcm16":
         return {"sample_rate": PCM16_RATE, "channels": 1}
     return {"sample_rate": music.sample_rate, "channels": len(music.samples)}
 
 
 def usage(prompt_tokens: int, replies: Sequence[Reply], audio_tokens: Sequence[int]) -> Json:
-    """Tokens that were read, once, and written, by all takes."""
+    """The `usage` field: prompt tokens, counted once, and completion tokens of all takes."""
     completion_tokens = sum(len(reply.tokens) for reply in replies)
     music_tokens = sum(token in audio_tokens for reply in replies for token in reply.tokens)
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens,
@@ -59,10 +59,10 @@ def usage(prompt_tokens: int, replies: Sequence[Reply], audio_tokens: Sequence[i
 
 
 def encode_audio(music: Waveform, audio_format: AudioFormat, folder: Path, stem: str) -> str:
-    """The piece as a file of that kind, in base64."""
+    """The piece in that format, in base64. folder, stem: of the temporary file."""
     if audio_format == "pcm16":
         return to_base64(pcm16(music))
-    if audio_format == "wav":  # as it is streamed: the header, then the samples
+    if audio_format == "wav":  # as in a stream: the header, then the samples
         return to_base64(wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music))
     file = write(music, None, folder, stem, (audio_format,))[audio_format]
     try:
@@ -72,14 +72,14 @@ def encode_audio(music: Waveform, audio_format: AudioFormat, folder: Path, stem:
 
 
 class AudioChunkEncoder:
-    """The sound of one take as it streams, as wav or pcm16. seconds: how long it will be."""
+    """Encodes the audio of one streamed take as wav or pcm16. seconds: its final length, for the wav header."""
 
     def __init__(self, audio_format: AudioFormat, seconds: float) -> None:
         self._samples = Pcm16Stream() if audio_format == "pcm16" else None
         self._seconds, self._started = seconds, False
 
     def add(self, music: Waveform) -> str:
-        """The next bytes in base64; there may be none yet."""
+        """The bytes available after this chunk, in base64; possibly none."""
         if self._samples is not None:
             return to_base64(self._samples.add(music))
         header = b"" if self._started else wav_header(self._seconds, music.sample_rate, len(music.samples))
@@ -87,12 +87,12 @@ class AudioChunkEncoder:
         return to_base64(header + pcm(music))
 
     def end(self) -> str:
-        """The last of them."""
+        """The remaining bytes, in base64."""
         return to_base64(self._samples.end() if self._samples is not None else b"")
 
 
 def midi_base64(score: Score | None, seconds: float) -> str | None:
-    """The notes as a MIDI file in base64; None where the decoder has none."""
+    """The notes as a MIDI file in base64; None without a score."""
     return None if score is None else to_base64(to_midi(score, seconds))
 
 

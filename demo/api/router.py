@@ -1,9 +1,9 @@
-"""`/v1/chat/completions` and `/v1/models` in OpenAI's form, so that existing clients work: words and music in and out.
+"""FastAPI router of `/v1/chat/completions` and `/v1/models` in OpenAI's format, so that existing clients work.
 
-    app.include_router(build_router(work, "mumu-llama", auth="user:password"))
+    app.include_router(build_router(service, "mumu-llama", auth="user:password"))
 
-A request is answered by itself: its messages are the conversation. Only the pieces that were given out are kept, for an
-hour, so that `{"role": "assistant", "audio": {"id": ...}}` means something.
+Requests are stateless: the messages are the conversation. Only returned audio is stored, for an hour, so that a later
+request can refer to it as `{"role": "assistant", "audio": {"id": ...}}`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from demo.service.service import ChatService
 from llama.generation import Done
 
 Json = dict[str, Any]
-FIRST_EVENT_TIMEOUT = 5.0  # seconds that a stream waits for its first event, so that a refusal has a status of its own
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it: the client has left
-MAX_JSON_BYTES = 1 << 20  # bytes of a request beside its files
-MAX_PENDING_BODIES = 8  # of the largest requests that are held before the engine has said whether it takes them
+FIRST_EVENT_TIMEOUT = 5.0  # seconds to wait for the first event before the status is sent, so that early errors have their own
+CLIENT_CLOSED_REQUEST = 499  # for the log; the client has disconnected
+MAX_JSON_BYTES = 1 << 20  # of a request without its files
+MAX_PENDING_BODIES = 8  # largest requests that may be in memory before the engine accepts or rejects them
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -44,11 +44,11 @@ def build_router(
     service: ChatService, model: str = "mumu-llama", auth: str | None = None, limit: int | None = None,
     clock: Callable[[], float] = time.time, dependencies: Sequence[Callable[..., Any]] = (),
 ) -> APIRouter:
-    """The routes under /v1.
+    """Routes under /v1.
 
-    model: the name it goes by. auth: "user:password", if it is needed. limit: bytes of a request (None: room for one of
-    the largest files in base64). clock: seconds since 1970. dependencies: what each request has to pass as well, such as
-    a lock that the page has too. Raises ValueError for an `auth` without a colon.
+    model: name of the model. auth: "user:password", None for no login. limit: bytes of a request (None: enough for one of
+    the largest files in base64). clock: seconds since 1970. dependencies: further FastAPI dependencies of every route, such
+    as the page's login. Raises ValueError for an `auth` without user or password.
     """
     api = ApiEndpoints(ChatHandler(service, clock), model, limit or service.limits.bytes * 4 // 3 + MAX_JSON_BYTES, int(clock()))
     access_checks = [Depends(each) for each in (authentication(auth), *dependencies)]
@@ -62,7 +62,7 @@ def build_router(
 
 
 class ApiRoute(APIRoute):
-    """Errors in the form that clients read."""
+    """Route that converts exceptions into error responses of OpenAI's format."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -80,12 +80,12 @@ class ApiRoute(APIRoute):
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """What a client is told of an error; a fault of the program is logged."""
+    """Error response of an exception; unexpected exceptions are logged."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UserFacingError):
         return as_api_error(error)
-    if isinstance(error, HTTPException):  # of a dependency
+    if isinstance(error, HTTPException):  # raised by a dependency
         code = "invalid_api_key" if error.status_code == 401 else None
         return ApiError(str(error.detail), status=error.status_code, code=code, headers=dict(error.headers or {}))
     logging.error("a request to the API failed", exc_info=error)
@@ -93,29 +93,29 @@ def to_api_error(error: Exception) -> ApiError:
 
 
 class ApiEndpoints:
-    """What the routes do. limit: bytes of a request; started: seconds since 1970."""
+    """Endpoints of the router. limit: bytes of a request; created: seconds since 1970."""
 
     def __init__(self, handler: ChatHandler, model: str, limit: int, created: int) -> None:
         self._handler, self._model, self._limit, self._body_budget = handler, model, limit, BodyMemoryBudget(MAX_PENDING_BODIES * limit)
         self._model_info = {"id": model, "object": "model", "created": created, "owned_by": "mumu-llama"}
 
     async def list_models(self) -> Json:
-        """The one model."""
+        """List of models, which has one entry."""
         return {"object": "list", "data": [self._model_info]}
 
     async def model_info(self, name: str) -> Json:
-        """The model of that name."""
+        """Model of that name. Raises `ApiError` (404) for another name."""
         if name != self._model:
             raise unknown_model(name, self._model)
         return self._model_info
 
     async def unknown_route(self, request: Request) -> None:
-        """Whatever else a client may look for."""
+        """404 error for every other path."""
         route = f"{request.method} {request.url.path[:200]}"
         raise ApiError(f"There is no {route} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
 
     async def chat(self, request: Request) -> Response:
-        """The answer to the last message, whole or as a stream."""
+        """Chat completion, complete or as a stream of server-sent events."""
         job = await self._begin(request)
         try:
             event_queue = EventQueue(job.submitted)
@@ -132,7 +132,7 @@ class ApiEndpoints:
         with self._body_budget.reserve() as acquire:
             content = await read_body(request, self._limit, acquire)
             chat_request = await run_in_threadpool(api_request.parse_request, content, self._model)
-            del content  # its files are in `wanted`
+            del content  # the decoded files are in `chat_request`
             return await run_in_threadpool(self._handler.begin, chat_request, caller(request, chat_request.user), client_address(request))
 
     async def _respond(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
@@ -146,20 +146,20 @@ class ApiEndpoints:
 
     async def _stream(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
         async with event_queue.cancel_on_disconnect(request):
-            await event_queue.wait(FIRST_EVENT_TIMEOUT)  # an error that comes at once is raised here, before a status is sent
+            await event_queue.wait(FIRST_EVENT_TIMEOUT)  # raises an early error before the status is sent
         return ClosingResponse(self._lines(job, event_queue), lambda: self._end(job))
 
     async def _lines(self, job: ChatJob, event_queue: EventQueue) -> AsyncIterator[bytes]:
         try:
             async for line in ChunkStream(self._handler, job, event_queue, self._envelope(job)).lines():
                 yield line
-        except Exception as error:  # too late for a status: told as the last event
+        except Exception as error:  # the status was sent already: the error becomes the last event
             yield api_reply.sse_event(to_api_error(error).body())
 
     def _envelope(self, job: ChatJob) -> Json:
         return api_reply.envelope(job.name, job.created, self._model, chunk=job.chat_request.stream)
 
     async def _end(self, job: ChatJob) -> None:
-        """The files are deleted in a thread, for others' streams go on meanwhile, and to their end, should this one be cancelled."""
+        """Deletes the job's files in a thread, so that other streams continue, and completely even if this task is cancelled."""
         job.submitted.cancel()
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._handler.end, job))

@@ -1,4 +1,4 @@
-"""An answer as server-sent events: words and sound as they are made, each take a choice of its own."""
+"""Server-sent events of a streamed response: text and audio as they are generated, each take as its own choice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from llama.generation import Done, MusicChunk, TextDelta
 from llama.media.audio import Waveform
 
 Json = dict[str, Any]
-KEEPALIVE_SECONDS = 10.0  # seconds without an event, after which a comment says that the server is still there
+KEEPALIVE_SECONDS = 10.0  # without an event for this long, a comment keeps the connection open
 
 
 class ClosingResponse(StreamingResponse):
-    """A stream of events that closes what it came from, however it ends, and also if it never began."""
+    """Event stream that calls `close` at its end, after errors and disconnects, and also if it never began."""
 
     def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], Awaitable[None]]) -> None:
         super().__init__(lines, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
@@ -37,16 +37,16 @@ class ClosingResponse(StreamingResponse):
 
 
 class ChunkStream:
-    """The events of one job. head: what every chunk says of the answer."""
+    """Stream of one job's chunks. envelope: fields shared by all of them."""
 
     def __init__(self, handler: ChatHandler, job: ChatJob, event_queue: EventQueue, envelope: Json) -> None:
         self._handler, self._job, self._event_queue = handler, job, event_queue
         self._envelope = {**envelope, "usage": None} if job.chat_request.include_usage else envelope
-        self._audio_ids: dict[int, str] = {}  # take -> the id of its piece, once its sound has begun
+        self._audio_ids: dict[int, str] = {}  # take -> audio id, set by its first audio chunk
         self._encoders: dict[int, api_reply.AudioChunkEncoder] = {}
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Until all takes are done. Raises `Refused`."""
+        """Event lines until all takes have ended. Raises `UserFacingError` for a failed take."""
         for take in range(len(self._job.submitted.requests)):
             yield self._line(take, {"role": "assistant", "content": ""})
         while True:
@@ -72,7 +72,7 @@ class ChunkStream:
         return api_reply.sse_event({**self._envelope, "choices": [api_reply.delta(take, fields, finish_reason)]})
 
     def _audio_fields(self, take: int, music: Waveform) -> Json:
-        """The next samples; with the first of them what a player must know."""
+        """The `audio` field of a chunk; the first one of a take has the id and the sample format too."""
         audio_format = self._job.chat_request.audio_format or "wav"
         if take in self._audio_ids:
             return {"data": self._encoders[take].add(music)}
