@@ -57,7 +57,9 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[ChatService]:
     use_single_thread(model)
     sessions = Sessions(sweep_every=60)
     try:
-        with Engine(model, waiting=waiting, apart=should_use_worker(model), failed=interrupt) as engine:
+        with Engine(
+            model, max_queued_requests=waiting, use_worker=should_use_worker(model), on_failure=interrupt
+        ) as engine:
             try:
                 yield ChatService(engine, sessions)
             except KeyboardInterrupt:
@@ -90,7 +92,7 @@ def build_app(model: MuMuLLaMA, work: ChatService | None = None, name: str = "")
 def _blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
     from demo.page.layout import About, build
 
-    os.environ["GRADIO_TEMP_DIR"] = str(page.arrivals)  # read when gradio makes a page and a server
+    os.environ["GRADIO_TEMP_DIR"] = str(page.upload_dir)  # read when gradio makes a page and a server
     return build(page, About(name or "mumu-llama", device_words(model), reads_captions(model)))
 
 

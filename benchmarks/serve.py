@@ -74,7 +74,7 @@ def throughput(model: MuMuLLaMA, clients: int, seconds: float = SECONDS, *, anew
     wishes = mixture()
     expected = [model.respond(turn, options) for turn, options in wishes]
     counts: list[bool] = []
-    with Engine(model, remembered=0 if anew else MAX_ENTRIES, apart=should_use_worker(model)) as engine:
+    with Engine(model, encoder_cache_size=0 if anew else MAX_ENTRIES, use_worker=should_use_worker(model)) as engine:
         list(engine.submit(*wishes[0]))  # the process that makes the music has begun
         begun, used = time.perf_counter(), time.process_time()
 

@@ -1,5 +1,6 @@
-"""From turns to replies: prefill and decode over one cache, text and sound as events, the simple call a fold over them.
+"""Generation: from turns to replies. Prefill and decoding over one cache, then the music; text and music stream as events.
 
+`stream` yields the events of one turn; `respond` collects those of a batch into replies.
 Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
 """
 
@@ -29,11 +30,12 @@ MAX_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How to answer. Contradictions are refused here, once, each in one sentence (ValueError).
+    """Sampling parameters of a reply. Values out of range raise ValueError with one sentence that names them.
 
-    max_tokens: words and audio tokens together. temperature 0 is greedy. seconds: length of a piece, exact.
-    guidance: how strictly the decoder follows its condition (None: the decoder's own). seed: of words and sound.
-    conditioning: "hidden" drives the decoder by the projected hidden states, "caption" by the answer's words.
+    max_tokens: limit on text and audio tokens together. temperature: 0 is greedy. top_p: nucleus of sampling.
+    seconds: exact length of the music. guidance: scale of classifier-free guidance (None: the decoder's default).
+    seed: of the text and the music. conditioning: "hidden" conditions the decoder on the projected hidden states,
+    "caption" on the text of the answer.
     """
 
     max_tokens: int = 256
@@ -43,7 +45,7 @@ class GenerationOptions:
     guidance: float | None = None
     seed: int = 0
     conditioning: Literal["hidden", "caption"] = "hidden"
-    music: bool = True  # False: words only, a piece is not rendered
+    music: bool = True  # False: text only, no music is made
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1, 100_000)
@@ -69,24 +71,30 @@ def _check_integer(name: str, value: int, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class TextDelta:
+    """New text of the answer, to be appended to the text so far."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class MusicChunk:
+    """New sound, to be appended to the sound so far."""
+
     music: Waveform
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a piece is made, both in its seconds; told by `llama.serving.engine`."""
+    """Progress of the music, in seconds of its playing time. Only `llama.serving.engine` sends it."""
 
-    made: float
-    total: float
+    seconds: float  # made so far
+    total_seconds: float
 
 
 @dataclass(frozen=True)
 class Done:
+    """Last event: the complete reply."""
+
     reply: Reply
 
 
@@ -97,21 +105,21 @@ Event = TextDelta | MusicChunk | Progress | Done
 
 
 def sample_top_p(probabilities: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
-    """[B, V] -> [B, 1]: nucleus sampling (arXiv 1904.09751); drops tokens whose more likely ones already exceed p."""
-    kept, order = top_p_filter(probabilities, p)
-    return order.gather(-1, torch.multinomial(kept, 1, generator=generator))
+    """Nucleus sampling (arXiv 1904.09751), [B, V] -> [B, 1]: drops tokens whose more likely ones already exceed p."""
+    filtered, order = top_p_filter(probabilities, p)
+    return order.gather(-1, torch.multinomial(filtered, 1, generator=generator))
 
 
 def top_p_filter(probabilities: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """Sorted, filtered and renormalised probabilities [B, V], and the order that sorted them."""
-    ranked, order = probabilities.sort(dim=-1, descending=True)
-    ranked = ranked.masked_fill(ranked.cumsum(dim=-1) - ranked > p, 0.0)
-    return ranked / ranked.sum(dim=-1, keepdim=True), order
+    descending, order = probabilities.sort(dim=-1, descending=True)
+    nucleus = descending.masked_fill(descending.cumsum(dim=-1) - descending > p, 0.0)
+    return nucleus / nucleus.sum(dim=-1, keepdim=True), order
 
 
 @dataclass(frozen=True)
 class Step:
-    """One decoded column: tokens [B], the state that predicted each [B, D] (before the final norm), logits [B, V]."""
+    """One decoding step: tokens [B], the hidden states that predicted them [B, D] (before the final norm), logits [B, V]."""
 
     tokens: Tensor
     hidden: Tensor
@@ -121,11 +129,11 @@ class Step:
 def decode(
     model: MuMuModel, prompts: Sequence[Sequence[int]], features: ModalityFeatures | None, limit: int, options: GenerationOptions
 ) -> Iterator[Step]:
-    """Prefill all rows, left-padded and masked, then one token a row and step, up to `limit` steps."""
+    """Prefills all rows, left-padded and masked, then decodes one token of each row a step, for up to `limit` steps."""
     tokens, start = pad_left(prompts, model.device)
     capacity = tokens.shape[1] + limit
     cache = KVCache.empty(model.config.llama, len(prompts), capacity, device=model.device, dtype=model.dtype, start=start)
-    # Each row draws from its own generator, so that its answer does not depend on its neighbours.
+    # One generator a row, so that its answer does not depend on the other rows.
     generators = [torch.Generator().manual_seed(options.seed) for _ in prompts]
     for _ in range(limit):
         with torch.no_grad():
@@ -136,12 +144,12 @@ def decode(
 
 
 def sample_next_token(logits: Tensor, options: GenerationOptions, generators: Sequence[torch.Generator]) -> Tensor:
-    """The next token of each row, [B, 1]."""
+    """Logits [B, V] -> the next token of each row, [B, 1]; greedy at temperature 0, otherwise by nucleus sampling."""
     if options.temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
     probabilities = (logits / options.temperature).softmax(dim=-1).cpu()
-    drawn = [sample_top_p(row[None], options.top_p, one) for row, one in zip(probabilities, generators, strict=True)]
-    return torch.cat(drawn).to(logits.device)
+    tokens = [sample_top_p(row[None], options.top_p, generator) for row, generator in zip(probabilities, generators, strict=True)]
+    return torch.cat(tokens).to(logits.device)
 
 
 def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -151,57 +159,63 @@ def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     return tokens, torch.tensor([width - len(prompt) for prompt in prompts], device=device)
 
 
-# -- words ------------------------------------------------------------------------------------------------------
+# -- text -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class RowState:
-    """What one row has said so far, and whether and why it has ended."""
+    """State of one row while its text is decoded: the tokens so far, and whether and why it has ended."""
 
     model: MuMuModel
-    limit: int  # tokens at most
+    limit: int  # maximum number of tokens
     tokens: list[int] = field(default_factory=list)
-    states: list[Tensor] = field(default_factory=list)  # of the audio tokens in an unbroken row
+    states: list[Tensor] = field(default_factory=list)  # hidden states [D] of the consecutive audio tokens so far
     finish: Literal["stop", "length", "music"] | None = None
-    words: str = ""  # the text so far, without audio marks
-    sent: int = 0  # characters already handed out
+    decoded: str = ""  # the text of all tokens so far, without audio tokens
+    emitted: int = 0  # number of characters that `delta` has returned
 
-    def take(self, token: int, hidden: Tensor) -> None:
-        """Takes the next token and the state [D] that predicted it."""
+    def append(self, token: int, hidden: Tensor) -> None:
+        """Appends the next token. hidden [D]: the state that predicted it."""
         if token == self.model.tokenizer.eos:
             self.finish = "stop"
             return
         self.tokens.append(token)
-        self.words = self.model.tokenizer.decode(self.tokens, skip_special=True)
-        self._follow_audio(token, hidden)
+        self.decoded = self.model.tokenizer.decode(self.tokens, skip_special=True)
+        self._track_audio_tokens(token, hidden)
         if len(self.states) == AUDIO_TOKENS:
             self.finish = "music"
-        elif STOP_MARK in self.words:
+        elif STOP_MARK in self.decoded:
             self.finish = "stop"
         elif len(self.tokens) == self.limit:
             self.finish = "length"
 
-    def _follow_audio(self, token: int, hidden: Tensor) -> None:
-        marks = self.model.tokenizer.audio_tokens
-        if token == marks[len(self.states)]:
+    def _track_audio_tokens(self, token: int, hidden: Tensor) -> None:
+        audio_tokens = self.model.tokenizer.audio_tokens
+        if token == audio_tokens[len(self.states)]:
             self.states.append(hidden)
-        else:  # the row is broken; a first mark begins a new one
-            self.states = [hidden] if token == marks[0] else []
+        else:  # out of order: start over, at this token if it is the first audio token
+            self.states = [hidden] if token == audio_tokens[0] else []
 
     def text(self) -> str:
-        return self.words.split(STOP_MARK)[0].strip()
+        """The answer so far, up to a stop mark."""
+        return self.decoded.split(STOP_MARK)[0].strip()
 
     def delta(self) -> str:
-        """Text not handed out yet. Held back until the end: what may grow into a stop mark or a whole character."""
+        """The text that was not returned yet. What may be the start of a stop mark or of a character waits for later tokens."""
         text = self.text()
         if self.finish is None:
-            text = self.words.lstrip().rstrip("\ufffd").rstrip("#").rstrip()
-        new, self.sent = text[self.sent :], max(self.sent, len(text))
-        return new
+            text = self.decoded.lstrip().rstrip("\ufffd").rstrip("#").rstrip()
+        delta, self.emitted = text[self.emitted :], max(self.emitted, len(text))
+        return delta
+
+    def reply(self, music: Waveform | None, score: Score | None) -> Reply:
+        """The complete reply of a row that has ended."""
+        assert self.finish is not None, "the row has not ended"
+        return Reply(self.text(), tuple(self.tokens), music, self.finish, score)
 
 
 def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
-    """Each turn's prompt as ids. Raises ValueError where a prompt leaves no room in the context, or nothing can read it."""
+    """The prompt of each turn as token ids. Raises ValueError if one fills the context, or the model has no tokenizer."""
     if model.tokenizer is None:
         raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
     limit = model.config.llama.max_seq_len
@@ -215,21 +229,21 @@ def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
 def generate_text(
     model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, features: ModalityFeatures | None = None
 ) -> Iterator[tuple[list[RowState], list[int]]]:
-    """Decodes until every row has ended; yields all rows, and which of them were still writing in this step.
+    """Decodes until every row has ended; after each step yields all rows and the indices of those that got a token.
 
-    `features`: of the turns' media, where they are known already, as when several questions are asked about one recording.
+    features: of the turns' media, if they are encoded already, as for several questions about one recording.
     """
     prompts = tokenize(model, turns)
     if features is None:
         with torch.no_grad():
             features = model.encode(turns)
-    room = model.config.llama.max_seq_len
-    rows = [RowState(model, min(options.max_tokens, room - len(prompt))) for prompt in prompts]
+    context = model.config.llama.max_seq_len
+    rows = [RowState(model, min(options.max_tokens, context - len(prompt))) for prompt in prompts]
     for step in decode(model, prompts, features, max(row.limit for row in rows), options):
-        writing = [index for index, row in enumerate(rows) if row.finish is None]
-        for index in writing:
-            rows[index].take(int(step.tokens[index]), step.hidden[index])
-        yield rows, writing
+        active = [index for index, row in enumerate(rows) if row.finish is None]
+        for index in active:
+            rows[index].append(int(step.tokens[index]), step.hidden[index])
+        yield rows, active
         if all(row.finish is not None for row in rows):
             return
 
@@ -240,7 +254,10 @@ def generate_text(
 def condition_for(
     model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions
 ) -> tuple[Tensor, Tensor | None]:
-    """The decoder's condition [B, tokens, width] on its own scale, and its mask or None."""
+    """The music decoder's condition [B, tokens, width] on the scale of its text encoder, and its mask [B, tokens] or None.
+
+    Raises ValueError if the model has no music decoder.
+    """
     if model.music_decoder is None:
         raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
     if options.conditioning == "caption":
@@ -252,60 +269,61 @@ def condition_for(
 
 
 def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions) -> AudioGenerator:
-    """Sound for rows that ended in music, in chunks [B, channels, n]; returns their scores if the decoder has notes."""
+    """Music of rows that ended in audio tokens, in chunks [B, channels, n]; returns a score a row if the decoder has notes."""
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
-    sound = model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
-    return (yield from sound)
+    chunks = model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    return (yield from chunks)
 
 
 # -- events -----------------------------------------------------------------------------------------------------
 
 
 def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
-    """(row, event): every row's words as they are written, then the sound of all that end in music, then each `Done`."""
+    """(row index, event): the text of all rows as it is decoded, then the music of those that end in music, then each `Done`."""
     options = options or GenerationOptions()
-    for rows, writing in generate_text(model, turns, options):
-        for index in writing:
+    for rows, active in generate_text(model, turns, options):
+        for index in active:
             if delta := rows[index].delta():
                 yield index, TextDelta(delta)
-    playing = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
-    made = yield from stream_music(model, rows, turns, playing, options) if playing else ()
+    musical = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
+    results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
     for index, row in enumerate(rows):
-        music, score = (made or {}).get(index, (None, None))
-        yield index, Done(Reply(row.text(), tuple(row.tokens), music, row.finish, score))
+        yield index, Done(row.reply(*results.get(index, (None, None))))
 
 
 def stream_music(
-    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], playing: Sequence[int], options: GenerationOptions
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], indices: Sequence[int], options: GenerationOptions
 ) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
-    """The sound of the rows in `playing`, chunk by chunk; returns the whole of each, and its notes if there are any."""
-    sound = decode_music(model, [rows[index] for index in playing], [turns[index] for index in playing], options)
+    """Yields the music of the rows at `indices`, chunk by chunk; returns the complete music of each, and its score or None."""
+    music = decode_music(model, [rows[index] for index in indices], [turns[index] for index in indices], options)
     chunks: list[Tensor] = []
-    scores: list[Score] | None = None
     while True:
         try:
-            chunk = next(sound)
+            chunk = next(music)
         except StopIteration as end:
-            scores = end.value
+            scores: list[Score] | None = end.value
             break
         chunks.append(chunk)
-        for place, index in enumerate(playing):
-            yield index, MusicChunk(Waveform(chunk[place].float().cpu(), model.music_decoder.sample_rate))
-    whole = torch.cat(chunks, dim=-1).float().cpu()
-    rate = model.music_decoder.sample_rate
-    return {index: (Waveform(whole[place], rate), scores[place] if scores else None) for place, index in enumerate(playing)}
+        for position, index in enumerate(indices):
+            yield index, MusicChunk(Waveform(chunk[position].float().cpu(), model.music_decoder.sample_rate))
+    sound = torch.cat(chunks, dim=-1).float().cpu()
+    sample_rate = model.music_decoder.sample_rate
+    return {
+        index: (Waveform(sound[position], sample_rate), scores[position] if scores else None)
+        for position, index in enumerate(indices)
+    }
 
 
 def stream(model: MuMuModel, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
-    """`TextDelta`s, then `MusicChunk`s, then one `Done`."""
+    """The events of one turn: `TextDelta`s, then `MusicChunk`s, then one `Done`."""
     for _, event in events(model, [turn], options):
         yield event
 
 
 def respond(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
-    """One reply a turn, in order: the fold of their events."""
+    """The reply to each turn, in order; [] without turns."""
     if not turns:
         return []
-    done = {row: event.reply for row, event in events(model, turns, options) if isinstance(event, Done)}
-    return [done[row] for row in range(len(turns))]
+    replies = {index: event.reply for index, event in events(model, turns, options) if isinstance(event, Done)}
+    return [replies[index] for index in range(len(turns))]

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from fastapi import FastAPI
 from PIL import Image
-from scripted_engine import RATE, Scripted
+from scripted_engine import RATE, ScriptedEngine
 
 from demo.api.router import build_router
 from demo.service.media_probe import Limits
@@ -30,7 +30,7 @@ class Server:
     """The API around a scripted engine, spoken to without a network."""
 
     def __init__(self, folder: Path, engine: Any = None, **options: Any) -> None:
-        self.engine, self.sessions, self.now = engine or Scripted(), Sessions(folder), 1000.0
+        self.engine, self.sessions, self.now = engine or ScriptedEngine(), Sessions(folder), 1000.0
         self.app = FastAPI()
         work = ChatService(self.engine, self.sessions, Limits())
         self.app.include_router(build_router(work, MODEL, clock=lambda: self.now, **options))

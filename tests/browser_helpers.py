@@ -17,7 +17,7 @@ from demo.service.media_probe import Limits
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import serving
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 PATIENCE = 60_000  # milliseconds
 QUIET = "!document.querySelector('#log [aria-busy]')"
@@ -26,7 +26,7 @@ QUIET = "!document.querySelector('#log [aria-busy]')"
 @dataclass(frozen=True)
 class Site:
     address: str
-    engine: Scripted
+    engine: ScriptedEngine
     sessions: Sessions
 
 
@@ -55,7 +55,7 @@ def browser(driver: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    engine, sessions = Scripted(), Sessions(tmp_path_factory.mktemp("sessions") / "all")
+    engine, sessions = ScriptedEngine(), Sessions(tmp_path_factory.mktemp("sessions") / "all")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
         with serving(ChatService(engine, sessions, Limits())) as address:  # type: ignore[arg-type]

@@ -19,14 +19,14 @@ from demo.service.request import Settings
 from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
 from llama import Waveform
-from tests.scripted_engine import RATE, Scripted
+from tests.scripted_engine import RATE, ScriptedEngine
 
 SHORT = Settings(seconds=2.0, seed=5)
 
 
 @pytest.fixture
-def engine() -> Scripted:
-    return Scripted()
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def sessions(tmp_path: Path) -> Iterator[Sessions]:
 
 
 @pytest.fixture
-def work(engine: Scripted, sessions: Sessions) -> ChatService:
+def work(engine: ScriptedEngine, sessions: Sessions) -> ChatService:
     return ChatService(engine, sessions, Limits())  # type: ignore[arg-type]
 
 
@@ -62,7 +62,7 @@ def record(file: Path) -> Path:
 
 
 def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: PageState | None = None) -> PageState:
-    return list(page.ask(state or PageState(), text, files, settings))[-1]
+    return list(page.submit(state or PageState(), text, files, settings))[-1]
 
 
 def files_of(page: Page, state: PageState) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A double of the engine that does what a message's words say, so that a test can hold a request where it wants it."""
+"""Test double of the engine whose requests are controlled by words in the text, such as "wait", "play" or the keys of ERRORS."""
 
 from __future__ import annotations
 
@@ -28,43 +28,43 @@ ERRORS: dict[str, Callable[[Turn], BaseException]] = {
 
 
 def piece(options: GenerationOptions) -> torch.Tensor:
-    """[2, N]: another one for each seed."""
+    """[2, N] noise, different for each seed."""
     noise = torch.rand(2, round(options.seconds * RATE), generator=torch.Generator().manual_seed(options.seed))
     return noise - 0.5
 
 
-class Told(threading.Event):
-    """True once it was set, as the engine's own tickets say it."""
+class Flag(threading.Event):
+    """Event that is truthy once it is set, like the boolean attributes of `Request`."""
 
     def __bool__(self) -> bool:
         return self.is_set()
 
 
-class ScriptedTicket:
-    """"wait" in the text: every event needs a leave, which `Scripted.leaves` holds, unless it is cancelled."""
+class ScriptedRequest:
+    """With "wait" in the text, every event takes one of `ScriptedEngine.leaves` first, unless the request is cancelled."""
 
     def __init__(self, turn: Turn, options: GenerationOptions, leaves: threading.Semaphore) -> None:
         self.turn, self.options, self._leaves = turn, options, leaves
-        self.ahead = 3
-        self.cancelled, self.over = Told(), Told()
+        self.queue_position = 3
+        self.cancelled, self.finished = Flag(), Flag()
 
     def cancel(self) -> None:
         self.cancelled.set()
 
-    def follow(self, put: Callable[[Event | Exception | None], None]) -> None:
+    def add_listener(self, callback: Callable[[Event | Exception | None], None]) -> None:
         def pump() -> None:
             last = None
             try:
                 for event in self:
                     last = event
-                    put(event)
+                    callback(event)
             except Exception as error:
-                put(error)
+                callback(error)
             else:
                 if not isinstance(last, Done):
-                    put(None)
+                    callback(None)
 
-        threading.Thread(target=pump, name="take-told", daemon=True).start()
+        threading.Thread(target=pump, name="scripted-events", daemon=True).start()
 
     def __iter__(self) -> Iterator[Event]:
         try:
@@ -75,7 +75,7 @@ class ScriptedTicket:
                     return
                 yield event
         finally:
-            self.over.set()
+            self.finished.set()
 
     def _events(self, words: list[str]) -> Iterator[Event]:
         heard = f" {Waveform.read(self.turn.audio).seconds:.2f}" if self.turn.audio is not None else ""
@@ -96,17 +96,17 @@ class ScriptedTicket:
         yield Done(Reply(" ".join(words) + heard, tokens, music, finish, SCORE if music and "notes" in words else None))
 
 
-class Scripted:
-    """Takes requests as `llama.serving.engine.Engine` does; `tickets` are all it took."""
+class ScriptedEngine:
+    """Accepts requests like `llama.serving.engine.Engine`, and keeps them in `requests`."""
 
     def __init__(self) -> None:
-        self.tickets: list[ScriptedTicket] = []
+        self.requests: list[ScriptedRequest] = []
         self.leaves = threading.Semaphore(0)
         tokenizer = SimpleNamespace(encode=lambda text: [1, *range(len(text.split()))], audio_tokens=AUDIO)
         self.model: Any = SimpleNamespace(tokenizer=tokenizer, config=SimpleNamespace(llama=SimpleNamespace(max_seq_len=10_000)))
 
-    def submit(self, turn: Turn, options: GenerationOptions | None = None) -> ScriptedTicket:
-        if "busy" in turn.text and len(self.tickets) >= 1:
+    def submit(self, turn: Turn, options: GenerationOptions | None = None) -> ScriptedRequest:
+        if "busy" in turn.text and len(self.requests) >= 1:
             raise QueueFullError("64 requests are waiting already; come back in a minute.")
-        self.tickets.append(ScriptedTicket(turn, options or GenerationOptions(), self.leaves))
-        return self.tickets[-1]
+        self.requests.append(ScriptedRequest(turn, options or GenerationOptions(), self.leaves))
+        return self.requests[-1]

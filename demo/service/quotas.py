@@ -30,7 +30,7 @@ class ConcurrencyLimiter:
         (empty: unknown, not limited). submissions: each submits one request to the engine.
         """
         with self._guard:
-            self._open = [entry for entry in self._open if not entry[-1].over]
+            self._open = [entry for entry in self._open if not entry[-1].finished]
             of_caller = sum(entry_caller == caller for entry_caller, _, _ in self._open)
             _check_quota(of_caller, len(submissions), self._max_per_caller, "of your answers")
             if client_address:

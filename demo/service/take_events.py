@@ -28,7 +28,7 @@ def add_listeners(requests: Sequence[Request], callback: Callable[[TakeEvent], N
     callback: called by the engine's threads, so it must neither block nor raise.
     """
     for take, request in enumerate(requests):
-        request.follow(partial(_forward, callback, take))
+        request.add_listener(partial(_forward, callback, take))
 
 
 def _forward(callback: Callable[[TakeEvent], None], take: int, event: Event | Exception | None) -> None:

@@ -68,7 +68,7 @@ class TakeProgress:
         if isinstance(event, TextDelta):
             take.text += event.text
         elif isinstance(event, Progress):
-            take.started, take.seconds_made, take.total_seconds = True, max(take.seconds_made, event.made), event.total
+            take.started, take.seconds_made, take.total_seconds = True, max(take.seconds_made, event.seconds), event.total_seconds
         elif isinstance(event, MusicChunk):
             take.wav = take.wav or self._new_wav(take)
             take.wav.add(event.music)
@@ -97,7 +97,7 @@ class TakeProgress:
             takes[0].text,
             (min(seconds_made, total_seconds), total_seconds) if started else None,
             self._seconds_left(seconds_made, total_seconds),
-            0 if any(take.text or take.started for take in takes) else min(request.ahead for request in self._submitted.requests),
+            0 if any(take.text or take.started for take in takes) else min(request.queue_position for request in self._submitted.requests),
             tuple(take.piece for take in takes if take.piece is not None),
             self._submitted.reference,
             tuple(MusicProgress(take.seed, take.wav.url) for take in takes if take.wav is not None and take.reply is None),

@@ -23,11 +23,11 @@ from llama.decoders.base import (
     AudioGenerator,
     SynthesisRequest,
     check_folder,
-    draft_folder,
     pad_or_trim,
     read_json,
     reading,
 )
+from llama.files import atomic_files
 from llama.hf import check_report, suppress_hf_logging
 from llama.media.audio import Waveform
 
@@ -48,7 +48,6 @@ class AudioLDM2Decoder(nn.Module):
         """`pipeline`: a diffusers.AudioLDM2Pipeline, with or without what reads captions."""
         super().__init__()
         self.pipeline, self.num_inference_steps = pipeline, num_inference_steps
-        self.told: Callable[[float], None] | None = None  # told the share that is made; what it raises ends the work
         pipeline.set_progress_bar_config(disable=True)
         modules = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
         self.parts = nn.ModuleDict(modules).eval().requires_grad_(False)  # so that .to() moves the pipeline
@@ -91,7 +90,7 @@ class AudioLDM2Decoder(nn.Module):
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write a diffusers folder, each file whole or not at all."""
-        with draft_folder(folder) as draft, suppress_hf_logging():
+        with atomic_files(folder) as draft, suppress_hf_logging():
             if dtype is None:
                 self.pipeline.save_pretrained(draft)
                 return
@@ -139,6 +138,7 @@ class AudioLDM2Decoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> AudioGenerator:
         """Condition [B, 1, width] -> one chunk [B, 1, n] float32 of exactly `seconds`.
 
@@ -155,27 +155,30 @@ class AudioLDM2Decoder(nn.Module):
         )
         if prompt is not None:
             raise ValueError("AudioLDM2 cannot continue a recording; leave the prompt out or choose music_decoder musicgen.")
-        return iter_once(self, request)
+        return iter_once(self, request, progress)
 
     @torch.no_grad()
-    def render(self, request: SynthesisRequest) -> Tensor:
+    def render(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> Tensor:
         """The whole sound [B, 1, n]; longer music is made of overlapping parts, faded into each other at equal power."""
         samples = request.samples(self.sample_rate)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]  # on the CPU: the same on any device
         fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
         count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
         part = math.ceil((samples + (count - 1) * fade) / count)
-        sound = self._diffuse(request, part, generators, (0, count))
+        sound = self._diffuse(request, part, generators, (0, count), progress)
         for number in range(1, count):
-            sound = crossfade(sound, self._diffuse(request, part, generators, (number, count)), fade)
+            sound = crossfade(sound, self._diffuse(request, part, generators, (number, count), progress), fade)
         return pad_or_trim(sound, samples)[:, None]
 
-    def _diffuse(self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], place: tuple[int, int]) -> Tensor:
+    def _diffuse(
+        self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], place: tuple[int, int],
+        progress: Callable[[float], None] | None,
+    ) -> Tensor:
         """One pass of the pipeline, at its place among so many: [B, samples]."""
 
         def step(index: int, *_: object) -> None:
-            if self.told is not None:
-                self.told((place[0] + (index + 1) / self.num_inference_steps) / place[1])
+            if progress is not None:
+                progress((place[0] + (index + 1) / self.num_inference_steps) / place[1])
 
         prompt, keep, generated = self.split(request.condition)
         frames = max(self.pipeline.vae_scale_factor, math.ceil(samples / self.hop)) + 1  # the pipeline rounds down
@@ -219,9 +222,11 @@ def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) ->
     return model
 
 
-def iter_once(decoder: AudioLDM2Decoder, request: SynthesisRequest) -> AudioGenerator:
+def iter_once(
+    decoder: AudioLDM2Decoder, request: SynthesisRequest, progress: Callable[[float], None] | None = None
+) -> AudioGenerator:
     """Renders when the first chunk is asked for, as the streaming decoders do."""
-    yield decoder.render(request)
+    yield decoder.render(request, progress)
     return None
 
 

@@ -1,18 +1,17 @@
-"""What every music decoder has in common: the protocol, the checks of a request, and its folder on disk."""
+"""Common parts of the music decoders: protocols, the synthesis request and its checks, and folders on disk."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
@@ -20,24 +19,30 @@ from torch.nn import functional
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
+    from llama.decoders.musicgen.audio_stream import AudioStreamer
+    from llama.decoders.musicgen.continuous_batch import CodeBatch
+    from llama.decoders.musicgen.sampling import Grammar
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "MAX_SECONDS", "MusicDecoder", "SynthesisRequest", "AudioGenerator", "check_folder",
-    "draft_folder", "pad_or_trim", "read_json",
+    "MAX_GUIDANCE", "MAX_SECONDS", "BatchableDecoder", "MusicDecoder", "SymbolicCodec", "SynthesisRequest", "AudioGenerator", "check_folder",
+    "pad_or_trim", "read_json",
     "reading",
 ]  # fmt: skip
 
-MAX_SECONDS = 600.0  # ten minutes: past this the attention windows have forgotten the beginning many times over
+MAX_SECONDS = 600.0  # ten minutes; a context window of 30 s has then lost the beginning many times over
 MAX_GUIDANCE = 50.0
 
-
-AudioGenerator: TypeAlias = "Generator[Tensor, None, list[Score] | None]"
+AudioGenerator: TypeAlias = "Generator[Tensor, None, list[Score] | None]"  # chunks; then the scores of a symbolic codec
 
 
 @runtime_checkable
 class MusicDecoder(Protocol):
-    """Turns a condition into sound. `condition_shape` is (tokens, width), on the scale of the decoder's text encoder."""
+    """Generates music from a condition.
+
+    `condition_shape` is (tokens, width) of the condition, on the scale of the decoder's text encoder. `streams`: chunks
+    come while the music is generated.
+    """
 
     sample_rate: int
     channels: int
@@ -45,7 +50,7 @@ class MusicDecoder(Protocol):
     streams: bool
 
     def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Text states [B, tokens, width] and their mask [B, tokens]: the regression target of training."""
+        """Text states [B, tokens, width] of captions and their mask [B, tokens]: the regression target of training."""
         ...
 
     def synthesize(
@@ -58,17 +63,69 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> AudioGenerator:
         """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all.
 
-        A decoder whose codes are notes returns a score a row when the last chunk is out.
+        A decoder with a symbolic codec returns a score for each row after the last chunk.
+        progress: called with the finished share, 0 to 1, by a decoder that makes the whole at once; what it raises ends the work.
         """
+        ...
+
+
+@runtime_checkable
+class BatchableDecoder(MusicDecoder, Protocol):
+    """A music decoder with continuous batching: requests are added to and removed from its batch between two steps."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def request(
+        self,
+        condition: Tensor,
+        seconds: float,
+        *,
+        mask: Tensor | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        seeds: Sequence[int],
+    ) -> SynthesisRequest:
+        """The checked request, with the decoder's own guidance and temperature where none is given."""
+        ...
+
+    def frames(self, request: SynthesisRequest) -> int:
+        """Frames of codes that the request needs."""
+        ...
+
+    def grammar(self, frames: int) -> Grammar | None:
+        """The rules of a symbolic codec for so many frames; None for a codec of sound."""
+        ...
+
+    def code_batch(self) -> CodeBatch:
+        """An empty batch of code sequences."""
+        ...
+
+    def audio_streamer(self, request: SynthesisRequest) -> AudioStreamer:
+        """The decoder of the request's codes to sound."""
+        ...
+
+
+@runtime_checkable
+class SymbolicCodec(Protocol):
+    """A codec whose codes are notes: it knows which codes may follow, and can return the notes themselves."""
+
+    def grammar(self, frames: int) -> Grammar:
+        """The rules for a piece of so many frames."""
+        ...
+
+    def notes(self, audio_codes: Tensor) -> list[Score]:
+        """A score for each row of codes [B, K, F]."""
         ...
 
 
 @dataclass(frozen=True)
 class SynthesisRequest:
-    """One call of `synthesize`, checked once: ValueError sentences name what was given and what is allowed."""
+    """The checked arguments of `synthesize`. Raises ValueError that names the value and what is allowed."""
 
     condition: Tensor  # [B, tokens, width]
     seconds: float
@@ -103,20 +160,21 @@ class SynthesisRequest:
 
     @property
     def guided(self) -> bool:
+        """Whether classifier-free guidance is on."""
         return self.guidance > 1
 
     def samples(self, sample_rate: int) -> int:
-        """The exact length of the answer, in samples; at least one."""
+        """Exact length of the sound in samples; at least one."""
         return max(1, round(self.seconds * sample_rate))
 
 
 def pad_or_trim(sound: Tensor, samples: int) -> Tensor:
-    """`sound` [..., n] cut, or padded with silence, to exactly `samples`."""
+    """Cut `sound` [..., n] to exactly `samples`, or pad it with silence."""
     return functional.pad(sound, (0, max(0, samples - sound.shape[-1])))[..., :samples]
 
 
 def check_folder(path: str | Path, needed: str = "") -> Path | None:
-    """The local folder `path`, None if it is a name on the hub; FileNotFoundError if it can be neither or lacks `needed`."""
+    """`path` as a local folder, or None if it is a hub name. FileNotFoundError if it is neither or lacks the file `needed`."""
     folder = Path(path)
     if folder.is_dir():
         if needed and not (folder / needed).is_file():
@@ -128,36 +186,22 @@ def check_folder(path: str | Path, needed: str = "") -> Path | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A configuration file; ValueError if it is none."""
+    """Read a JSON object from a file; ValueError if it is not one."""
     try:
-        found = json.loads(path.read_text())
-    except ValueError as error:  # also bytes that are no text
+        values = json.loads(path.read_text())
+    except ValueError as error:  # also for bytes that are not text
         raise ValueError(f"{path} is not a configuration in JSON ({error}); copy the folder again.") from error
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise ValueError(f"{path} is not a configuration in JSON (no names in it); copy the folder again.")
-    return found
+    return values
 
 
 @contextmanager
 def reading(kind: str, path: str | Path) -> Iterator[None]:
-    """Errors of the libraries within become one sentence about `path`."""
+    """Turn errors of the libraries into FileNotFoundError or ValueError with one sentence about `path`."""
     try:
         yield
     except OSError as error:
         raise FileNotFoundError(f"No {kind} could be read from {path}: {str(error).splitlines()[0]}") from error
     except SafetensorError as error:
         raise ValueError(f"The weights in {path} are damaged ({error}); copy the folder again.") from error
-
-
-@contextmanager
-def draft_folder(folder: str | Path) -> Iterator[Path]:
-    """A temporary folder to write into; its files move into `folder` when all of them are there, each by one rename."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        draft = Path(name)
-        yield draft
-        for file in sorted(path for path in draft.rglob("*") if path.is_file()):
-            target = folder / file.relative_to(draft)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(file, target)

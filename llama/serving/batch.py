@@ -1,4 +1,4 @@
-"""Protocol of a continuous batch, and the isolation of the requests that fail in it."""
+"""Protocol of a continuous batch, and the isolation of the members that fail in it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,45 @@ from typing import Protocol, TypeVar
 
 from llama.serving.request import OUT_OF_MEMORY
 
-One = TypeVar("One")
+SequenceT = TypeVar("SequenceT")
 
 
-class Batch(Protocol[One]):
-    """Members that take steps together, as in `Words` and `Band`."""
+class Batch(Protocol[SequenceT]):
+    """Sequences that are decoded together, one position a step, such as a `TextBatch` or a decoder's `CodeBatch`."""
 
-    @property
-    def members(self) -> list[One]: ...
+    members: list[SequenceT]
 
-    def step(self) -> dict[One, Exception]: ...
+    def step(self) -> dict[SequenceT, Exception]:
+        """One step of all members; returns the errors of single members. Raises where the whole step failed and nothing changed."""
+        ...
 
-    def attempt(self, member: One) -> None: ...
+    def probe_step(self, member: SequenceT) -> None:
+        """The next step of one member alone, without its effect: raises what that member would raise."""
+        ...
 
 
-def step_and_isolate(group: Batch[One]) -> dict[One, Exception]:
-    """One step of a group, if anybody is in it: who fails by it, and is to leave."""
-    if not group.members:
+def step_and_isolate(batch: Batch[SequenceT]) -> dict[SequenceT, Exception]:
+    """One step of a batch, if it has members. Returns the members that failed, which the caller must remove."""
+    if not batch.members:
         return {}
     try:
-        return group.step()
+        return batch.step()
     except Exception as error:
-        return find_failing(group.members, group.attempt, error)
+        return find_failing(batch.members, batch.probe_step, error)
 
 
-def find_failing(rows: Sequence[One], attempt: Callable[[One], None], error: Exception) -> dict[One, Exception]:
-    """Who is to blame for an error of a step of all: those who fail alone, too; if none does, who came last.
+def find_failing(
+    members: Sequence[SequenceT], probe_step: Callable[[SequenceT], None], error: Exception
+) -> dict[SequenceT, Exception]:
+    """After a failed batch step, finds the members that also fail alone; if none does, blames the newest one.
 
-    Memory that does not suffice for all would suffice for each, so the last to come has asked for too much.
+    Out of memory is always blamed on the newest: memory that is too small for all is large enough for each alone.
     """
-    found: dict[One, Exception] = {}
+    failed: dict[SequenceT, Exception] = {}
     if not isinstance(error, OUT_OF_MEMORY):
-        for row in rows:
+        for member in members:
             try:
-                attempt(row)
-            except Exception as own:  # handed to the request that it belongs to
-                found[row] = own
-    return found or {rows[-1]: error}
+                probe_step(member)
+            except Exception as member_error:  # fail only this member
+                failed[member] = member_error
+    return failed or {members[-1]: error}

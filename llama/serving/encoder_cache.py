@@ -1,6 +1,7 @@
-"""What media became, kept for a while: the same recording is asked about again and again, and is listened to once.
+"""LRU cache of encoder features, keyed by the SHA-256 of the media's content.
 
-Kept by content, never by name: a file that has changed is read anew, and one that is uploaded twice is known.
+Questions about the same recording then encode it once. Names are not part of the key: a changed file is encoded again, and
+the same file under another name is not.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -21,59 +22,61 @@ from llama.media.audio import Waveform
 if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures
 
-MAX_ENTRIES = 256  # media; what is kept of each is a few prompt positions, kilobytes
+MAX_ENTRIES = 256  # an entry holds a few prompt positions: kilobytes
 
 Key = tuple[bytes | None, ...]
 
 
 class EncoderCache:
-    """Features of the media that came last, for any thread. most: how many are kept; 0 keeps none."""
+    """LRU cache of the features of turns. Thread-safe. max_entries: 0 caches nothing."""
 
-    def __init__(self, most: int = MAX_ENTRIES) -> None:
-        self._most, self._guard = most, threading.Lock()
-        self._kept: OrderedDict[Key, ModalityFeatures] = OrderedDict()  # the newest last
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_entries, self._lock = max_entries, threading.Lock()
+        self._entries: OrderedDict[Key, ModalityFeatures] = OrderedDict()  # the most recently used last
 
     def features(self, turn: Turn, encode: Callable[[Turn], ModalityFeatures]) -> ModalityFeatures:
-        """What `encode` makes of the turn's media, or made of the same ones before. Raises what it raises, and keeps that not."""
-        key = _key(turn) if self._most else None
-        with self._guard:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = encode(turn)
-        if key is not None and key == _key(turn):  # else a file has changed meanwhile
-            self._keep(key, found)
-        return found
+        """The features of the turn's media, from the cache or from `encode`, whose errors are raised and not cached."""
+        key = _key(turn) if self._max_entries else None
+        if key is None:
+            return encode(turn)
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        features = encode(turn)
+        if key == _key(turn):  # otherwise a file changed meanwhile
+            self._put(key, features)
+        return features
 
-    def _keep(self, key: Key, found: ModalityFeatures) -> None:
-        with self._guard:
-            self._kept[key] = found
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+    def _put(self, key: Key, features: ModalityFeatures) -> None:
+        with self._lock:
+            self._entries[key] = features
+            while len(self._entries) > self._max_entries:
+                self._entries.popitem(last=False)
 
 
 def _key(turn: Turn) -> Key | None:
-    """Digests of a turn's media, None where one cannot be told apart from others by its bytes."""
+    """Digests of a turn's media; None where the bytes of one do not identify it, so that it cannot be cached."""
     media = [getattr(turn, name) for name in MEDIA]
-    digests = tuple(None if one is None else _digest(one) for one in media)
-    return None if any(one is not None and not digest for one, digest in zip(media, digests, strict=True)) else digests
+    digests = tuple(None if medium is None else _digest(medium) for medium in media)
+    return None if b"" in digests else digests
 
 
-def _digest(medium: Any) -> bytes:
-    """Of the content and its kind; empty for what has none that is known, such as an opened picture, or is not there."""
+def _digest(medium: object) -> bytes:
+    """SHA-256 of a medium's kind and content; b"" for one without a known content, such as an open PIL image."""
     if isinstance(medium, (str, Path)):
         try:
             with Path(medium).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError:
-            return b""  # whoever reads it says what is wrong with it
+            return b""  # the encoder's reader reports what is wrong with the file
     if isinstance(medium, Waveform):
-        return _digest_numbers(medium.samples, f"sound at {medium.sample_rate}")
-    return _digest_numbers(medium, "frames") if isinstance(medium, (np.ndarray, Tensor)) else b""
+        return _array_digest(medium.samples, f"sound at {medium.sample_rate}")
+    return _array_digest(medium, "frames") if isinstance(medium, (np.ndarray, Tensor)) else b""
 
 
-def _digest_numbers(numbers: np.ndarray | Tensor, kind: str) -> bytes:
-    values = numbers.detach().cpu().numpy() if isinstance(numbers, Tensor) else numbers
-    made = hashlib.sha256(f"{kind} {values.dtype} {values.shape} ".encode())
-    made.update(np.ascontiguousarray(values).data)
-    return made.digest()
+def _array_digest(array: np.ndarray | Tensor, kind: str) -> bytes:
+    values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+    digest = hashlib.sha256(f"{kind} {values.dtype} {values.shape} ".encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()

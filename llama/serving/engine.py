@@ -1,7 +1,8 @@
-"""Many requests, one model: a thread that decodes for all, threads that read media, others, or a process, that make music.
+"""Serving engine: many requests, one model, with continuous batching.
 
-What a ticket's client does or fails to do reaches nobody else: events wait in the ticket, errors go to the ticket that
-they belong to, and every answer equals `model.respond(turn, options)` alone.
+One thread decodes text for all requests; other threads encode media; the music is made on the decoding thread or by a
+`MusicBackend` with its own thread or process. Requests are isolated: events wait in the request, errors go to the request that
+caused them, and every answer equals `model.respond(turn, options)` alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from llama.decoders.base import BatchableDecoder
+from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
 from llama.generation import GenerationOptions, RowState, TextDelta, condition_for, tokenize
@@ -27,81 +30,88 @@ from llama.serving.text_batch import TextBatch, TextSequence
 from llama.serving.worker_client import MusicWorkerClient
 
 if TYPE_CHECKING:
-    from llama.mumu_llama import MuMuLLaMA
+    from llama.mumu_model import MuMuModel
+    from llama.serving.music_backend import MusicBackend
 
-TEXT_EVENT_INTERVAL = 0.05  # between two tellings of words, the first at once: each costs a wake and a packet, and nobody reads faster
+TEXT_EVENT_INTERVAL = 0.05  # seconds between two text events of a request, the first sent at once: each costs a wake-up and a packet
 
 __all__ = ["QueueFullError", "Engine", "EngineDeadError", "Request"]
 
 
 class Engine:
-    """Owns the model, which nobody else may use meanwhile; `close()` it, or use it as a context manager.
+    """Answers many requests with one model, which it owns until `close()`; also a context manager.
 
-    rows: requests answered together; waiting: requests that may wait beside them; readers: threads that read media;
-    remembered: media whose features are kept for who asks about them again; apart: music is made in a process of its own,
-    where `apart.worth_it` (the main module is imported there again, so it must not start an engine by being imported);
-    failed: called, from the engine's thread, when that ends by a mistake of the engine's, after which nothing is answered.
+    max_running_requests: requests decoded together. max_queued_requests: requests that may wait beside them.
+    encoder_threads: threads that read and encode media. encoder_cache_size: media whose features are cached; 0 caches none.
+    use_worker: makes the music in a process of its own, for models where `worker_client.should_use_worker` is true. The main
+    module is imported there again, so importing it must not start an engine.
+    on_failure: called on the engine's thread when that ends by an error of its own, after which no request is answered.
     """
 
     def __init__(
-        self, model: MuMuLLaMA, *, rows: int = 16, waiting: int = 64, readers: int = 2, remembered: int = MAX_ENTRIES,
-        apart: bool = False, failed: Callable[[], None] = lambda: None,
+        self, model: MuMuModel, *, max_running_requests: int = 16, max_queued_requests: int = 64, encoder_threads: int = 2,
+        encoder_cache_size: int = MAX_ENTRIES, use_worker: bool = False, on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        least_of = (("rows", rows, 1), ("waiting", waiting, 0), ("readers", readers, 1), ("remembered", remembered, 0))
-        for name, value, least in least_of:
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} {value!r} is out of range; give a whole number from {least}.")
-        self.model, self.rows, self.waiting = model, rows, waiting
-        self._news = threading.Condition()
+        _check_at_least("max_running_requests", max_running_requests, 1)
+        _check_at_least("max_queued_requests", max_queued_requests, 0)
+        _check_at_least("encoder_threads", encoder_threads, 1)
+        _check_at_least("encoder_cache_size", encoder_cache_size, 0)
+        self.model, self.max_running_requests, self.max_queued_requests = model, max_running_requests, max_queued_requests
+        self._changed = threading.Condition()  # guards the two lists of requests, and wakes the engine's thread
         self._waiting: list[Request] = []
-        self._working: list[Request] = []  # until their last event is told
-        self._lines: dict[Request, TextSequence] = {}
+        self._running: list[Request] = []  # until their last event is delivered
+        self._sequences: dict[Request, TextSequence] = {}
         self._owners: dict[TextSequence, Request] = {}
-        self._words = TextBatch(model)
-        self._heard = EncoderCache(remembered)
-        self._readers = ThreadPoolExecutor(readers, "reader")
-        self._renderers = ThreadPoolExecutor(RENDER_THREADS, "renderer")
-        self._music = self._players(apart)
-        self.closed: str | None = None  # why nothing is answered any more
-        self._failed = failed
+        self._text_batch = TextBatch(model)
+        self._encoder_cache = EncoderCache(encoder_cache_size)
+        self._encoder_pool = ThreadPoolExecutor(encoder_threads, "encoder")
+        self._render_pool = ThreadPoolExecutor(RENDER_THREADS, "renderer")
+        self._music = self._music_backend(use_worker)
+        self.closed: str | None = None  # why no request is answered any more
+        self._on_failure = on_failure
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def _players(self, apart: bool) -> MusicWorkerClient | MusicBatch[Request] | StaticBatcher:
+    def _music_backend(self, use_worker: bool) -> MusicBackend[Request]:
         decoder = self.model.music_decoder
-        if not hasattr(decoder, "code_batch"):
-            return StaticBatcher(decoder, self.rows)
-        return MusicWorkerClient(decoder) if apart else MusicBatch(decoder, self._renderers)
+        if use_worker and isinstance(decoder, MusicGenDecoder):
+            return MusicWorkerClient(decoder)
+        if isinstance(decoder, BatchableDecoder):
+            return MusicBatch(decoder, self._render_pool)
+        return StaticBatcher(decoder, self.max_running_requests)
 
     def submit(self, turn: Turn, options: GenerationOptions | None = None) -> Request:
-        """Queues a request. Raises Busy where too many wait, ValueError where it cannot be answered, Stopped after the end."""
+        """Queues a request and returns its handle.
+
+        Raises QueueFullError if too many wait, ValueError if the turn cannot be answered, EngineDeadError after the end.
+        """
         options = options or GenerationOptions()
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
-        ticket = Request(turn, options, RowState(self.model, limit), self._ahead, self._wake)
-        ticket.prompt = prompt
-        media = any(getattr(turn, name) is not None for name in MEDIA)
-        ticket.ready = not media
-        with self._news:
-            self._check_room()
-            if media:  # first: a ticket whose medium nobody reads would wait for ever
-                self._readers.submit(self._read, ticket)
-            self._waiting.append(ticket)
-            self._news.notify()
-        return ticket
+        request = Request(turn, options, RowState(self.model, limit), self._queue_position, self._wake)
+        request.prompt = prompt
+        has_media = any(getattr(turn, name) is not None for name in MEDIA)
+        request.ready = not has_media
+        with self._changed:
+            self._check_capacity()
+            if has_media:  # first: if the pool refuses, the request must not wait for features that never come
+                self._encoder_pool.submit(self._encode, request)
+            self._waiting.append(request)
+            self._changed.notify()
+        return request
 
-    def _check_room(self) -> None:
+    def _check_capacity(self) -> None:
         if self.closed is not None:
             raise EngineDeadError(self.closed)
-        queued = sum(not one.over for one in [*self._waiting, *self._working])
-        if queued >= self.rows + self.waiting:
-            raise QueueFullError(f"{queued} requests are being answered or wait already, which is the most; try again in a moment.")
+        count = sum(not request.finished for request in [*self._waiting, *self._running])
+        if count >= self.max_running_requests + self.max_queued_requests:
+            raise QueueFullError(f"{count} requests are being answered or wait already, which is the most; try again in a moment.")
 
     def close(self) -> None:
-        """Ends all work; tickets under way are told. Again does no harm."""
-        self._end("The engine was closed before the answer was ready; start it again and ask once more.")
+        """Ends all threads and fails the requests under way with EngineDeadError. Idempotent."""
+        self._stop("The engine was closed before the answer was ready; start it again and ask once more.")
         self._thread.join()
-        for pool in (self._readers, self._renderers):
+        for pool in (self._encoder_pool, self._render_pool):
             pool.shutdown(cancel_futures=True)
         self._music.close()
 
@@ -111,134 +121,143 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    # -- from any thread ----------------------------------------------------------------------------------------
+    # -- on any thread ------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        with self._news:
-            self._news.notify()
+        with self._changed:
+            self._changed.notify()
 
-    def _ahead(self, ticket: Request) -> int:
-        with self._news:
-            waiting = [one for one in self._waiting if not one.over]
-            if ticket not in waiting:
+    def _queue_position(self, request: Request) -> int:
+        with self._changed:
+            waiting = [other for other in self._waiting if not other.finished]
+            if request not in waiting:
                 return 0
-            return waiting.index(ticket) + int(sum(not one.over for one in self._working) >= self.rows)
+            running = sum(not other.finished for other in self._running)
+            return waiting.index(request) + int(running >= self.max_running_requests)
 
-    def _end(self, why: str, cause: BaseException | None = None) -> None:
-        with self._news:
-            self.closed = self.closed or why
-            left = [*self._waiting, *self._working]
-            self._news.notify()
-        for ticket in left:
-            error = EngineDeadError(why)
+    def _stop(self, reason: str, cause: BaseException | None = None) -> None:
+        with self._changed:
+            self.closed = self.closed or reason
+            unanswered = [*self._waiting, *self._running]
+            self._changed.notify()
+        for request in unanswered:
+            error = EngineDeadError(reason)
             error.__cause__ = cause
-            ticket.fail(error)
+            request.fail(error)
 
     @torch.no_grad()
-    def _read(self, ticket: Request) -> None:
-        """The media of one request, on a reader's thread: neither a long nor a broken one holds the others."""
-        if ticket.over:
+    def _encode(self, request: Request) -> None:
+        """Encodes the media of one request on an encoder thread, so that a long or broken file does not block the others."""
+        if request.finished:
             return
         try:
-            ticket.features = self._heard.features(ticket.turn, lambda turn: self.model.encode([turn]))
-            ticket.ready = True
-        except Exception as error:  # handed to the request that it belongs to
-            ticket.fail(error)
+            request.features = self._encoder_cache.features(request.turn, lambda turn: self.model.encode([turn]))
+            request.ready = True
+        except Exception as error:  # fail only this request
+            request.fail(error)
         self._wake()
 
-    # -- the decoding thread ------------------------------------------------------------------------------------
+    # -- on the engine's thread ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
         use_single_thread(self.model)
         try:
-            while self._round():
+            while self._step():
                 pass
         except BaseException as error:
-            self._end("The engine stopped by a mistake of its own, which is noted in its log; start it again.", error)
-            self._failed()
+            self._stop("The engine stopped by a mistake of its own, which is noted in its log; start it again.", error)
+            self._on_failure()
             raise
 
-    def _round(self) -> bool:
-        """Waits for something to do; lets go who has gone, begins who is ready, then one token and one frame for all."""
-        with self._news:
-            self._news.wait_for(self._called)
+    def _step(self) -> bool:
+        """Waits for work, then aborts ended requests, prefills ready ones, and decodes one token and one frame of all.
+
+        Returns False once the engine is closed.
+        """
+        with self._changed:
+            self._changed.wait_for(self._has_work)
             if self.closed is not None:
                 return False
-            gone = [ticket for ticket in self._working if ticket.over]
-            self._working = [ticket for ticket in self._working if not ticket.over]
-            self._waiting = [ticket for ticket in self._waiting if not ticket.over]
-            newcomers = self._ready()[: self.rows - len(self._working)]
-            self._waiting = [ticket for ticket in self._waiting if ticket not in newcomers]
-            self._working += newcomers
-        for ticket in gone:
-            self._let_go(ticket)
-        for ticket in newcomers:
-            self._guarded(ticket, self._begin)
-        failed = {self._owners[line]: error for line, error in step_and_isolate(self._words).items()}
-        for line in [line for line in self._words.members if self._owners[line] not in failed]:
-            self._guarded(self._owners[line], self._wrote)
-        if isinstance(self._music, MusicBatch):
-            failed |= step_and_isolate(self._music)
-        for ticket, error in failed.items():
-            self._let_go(ticket)
-            ticket.fail(error)
+            ended = [request for request in self._running if request.finished]
+            self._running = [request for request in self._running if not request.finished]
+            self._waiting = [request for request in self._waiting if not request.finished]
+            admitted = self._ready()[: self.max_running_requests - len(self._running)]
+            self._waiting = [request for request in self._waiting if request not in admitted]
+            self._running += admitted
+        for request in ended:
+            self._abort(request)
+        for request in admitted:
+            self._run_isolated(request, self._prefill)
+        failed = {self._owners[sequence]: error for sequence, error in step_and_isolate(self._text_batch).items()}
+        for request in [self._owners[sequence] for sequence in self._text_batch.members]:
+            if request not in failed:
+                self._run_isolated(request, self._emit_text)
+        failed |= self._music.step()
+        for request, error in failed.items():
+            self._abort(request)
+            request.fail(error)
         return True
 
-    def _called(self) -> bool:
-        if self.closed is not None or self._words.members or self._music.members:
+    def _has_work(self) -> bool:
+        if self.closed is not None or self._text_batch.members or self._music.needs_step:
             return True
-        over = any(ticket.over for ticket in (*self._working, *self._waiting))
-        return over or bool(self._ready()) and len(self._working) < self.rows
+        ended = any(request.finished for request in (*self._running, *self._waiting))
+        return ended or bool(self._ready()) and len(self._running) < self.max_running_requests
 
     def _ready(self) -> list[Request]:
-        return [ticket for ticket in self._waiting if ticket.ready]
+        return [request for request in self._waiting if request.ready]
 
-    def _let_go(self, ticket: Request) -> None:
-        if ticket in self._lines:
-            self._drop_line(ticket)
-        self._music.leave(ticket)
+    def _abort(self, request: Request) -> None:
+        """Removes a request from the batches."""
+        if request in self._sequences:
+            self._remove_sequence(request)
+        self._music.remove(request)
 
-    def _drop_line(self, ticket: Request) -> None:
-        line = self._lines.pop(ticket)
-        del self._owners[line]
-        if line in self._words.members:
-            self._words.leave(line)
+    def _remove_sequence(self, request: Request) -> None:
+        sequence = self._sequences.pop(request)
+        del self._owners[sequence]
+        if sequence in self._text_batch.members:
+            self._text_batch.remove(sequence)
 
-    def _guarded(self, ticket: Request, work: Callable[[Request], None]) -> None:
-        """An error in what concerns one request alone is its own."""
+    def _run_isolated(self, request: Request, work: Callable[[Request], None]) -> None:
+        """Runs work that concerns one request alone: an error aborts and fails that request only."""
         try:
-            work(ticket)
-        except Exception as error:  # handed to the request that it belongs to
-            self._let_go(ticket)
-            ticket.fail(error)
+            work(request)
+        except Exception as error:  # fail only this request
+            self._abort(request)
+            request.fail(error)
 
-    def _begin(self, ticket: Request) -> None:
-        line = TextSequence(ticket.row, ticket.options)
-        self._lines[ticket], self._owners[line] = line, ticket
-        self._words.join(line, ticket.prompt, ticket.features)
-        self._wrote(ticket)
+    def _prefill(self, request: Request) -> None:
+        sequence = TextSequence(request.row, request.options)
+        self._sequences[request], self._owners[sequence] = sequence, request
+        self._text_batch.add(sequence, request.prompt, request.features)
+        self._emit_text(request)
 
-    def _wrote(self, ticket: Request) -> None:
-        """Tells the words that are due; the last goes on to the music, if it ends in music."""
-        line, now = self._lines[ticket], time.monotonic()
-        due = ticket.row.finish is not None or now - line.told >= TEXT_EVENT_INTERVAL
-        if due and (delta := ticket.row.delta()):
-            ticket.tell(TextDelta(delta))
-            line.told = now
-        if ticket.row.finish is None:
+    def _emit_text(self, request: Request) -> None:
+        """Sends new text if the interval has passed. A row that has ended moves on to the music, or finishes its request."""
+        sequence, now = self._sequences[request], time.monotonic()
+        due = request.row.finish is not None or now - sequence.last_emit >= TEXT_EVENT_INTERVAL
+        if due and (delta := request.row.delta()):
+            request.emit(TextDelta(delta))
+            sequence.last_emit = now
+        if request.row.finish is None:
             return
-        self._drop_line(ticket)
-        if ticket.row.finish == "music" and ticket.options.music:
-            self._music.join(ticket, lambda: condition_for(self.model, [ticket.row], [ticket.turn], ticket.options))
+        self._remove_sequence(request)
+        if request.row.finish == "music" and request.options.music:
+            self._music.add(request, lambda: condition_for(self.model, [request.row], [request.turn], request.options))
         else:
-            ticket.finish()
+            request.finish()
 
 
-def use_single_thread(model: MuMuLLaMA) -> None:
-    """Has the work of a small model on a CPU done by the thread that asks for it, this one or one that begins later.
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} {value!r} is out of range; give a whole number from {least}.")
 
-    Its steps are so short that splitting them over threads takes 1.5 to 3 times as long, as measured on a thread that is not
-    the main one, and other requests have work for the other cores.
+
+def use_single_thread(model: MuMuModel) -> None:
+    """Limits torch to one thread for small CPU models: on a thread other than the main one, more measured 1.5 to 3 times slower.
+
+    Applies to the calling thread and to threads that start later. The other cores are left to other requests.
     """
     if model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= SMALL_MODEL_PARAMS:
         torch.set_num_threads(1)

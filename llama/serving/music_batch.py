@@ -1,4 +1,4 @@
-"""Pieces played together, a frame of each at a time; sound is made of their codes on other threads, as it falls due."""
+"""Continuous batching of music: one frame of codes of every request a step; a thread pool decodes the codes to sound."""
 
 from __future__ import annotations
 
@@ -8,166 +8,146 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 import torch
 from torch import Tensor
 
-from llama.generation import Event, GenerationOptions, MusicChunk, Progress
+from llama.generation import MusicChunk, Progress
 from llama.media.audio import Waveform
+from llama.serving.batch import step_and_isolate
+from llama.serving.music_backend import Conditioning, EventSink, RequestT
 
 if TYPE_CHECKING:
+    from llama.decoders.base import BatchableDecoder
     from llama.decoders.musicgen.continuous_batch import CodeSequence
-    from llama.media.score import Score
 
-PROGRESS_SECONDS = 0.1  # between two reports: each wakes a thread, which takes its time from the decoding
-RENDER_THREADS = 2  # threads that make sound of codes: a long piece does not hold the next
-
-
-Conditioning = Callable[[], tuple[Tensor, Tensor | None]]  # what a piece is made of [1, tokens, width], its mask [1, tokens]
-
-
-class EventSink(Protocol):
-    """Who waits for a piece: a ticket of the engine, or whoever stands for one in another process. over: it waits no more."""
-
-    options: GenerationOptions
-    over: bool
-
-    def tell(self, event: Event) -> None: ...
-
-    def finish(self, music: Waveform | None = None, score: Score | None = None) -> None: ...
-
-    def fail(self, error: Exception) -> None: ...
-
-
-Waits = TypeVar("Waits", bound=EventSink)
+PROGRESS_SECONDS = 0.1  # between two progress events: each wakes a thread, which takes its time from the decoding
+RENDER_THREADS = 2  # threads that decode codes to sound: a long piece does not block the next
 
 
 class SerialExecutor:
-    """Work of one piece on a pool of threads: one thing at a time, in the order in which it was given."""
+    """Runs the tasks of one piece on a shared thread pool, one at a time and in the order of submission."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool, self._lock = pool, threading.Lock()
-        self._work: deque[Callable[[], None]] = deque()
+        self._tasks: deque[Callable[[], None]] = deque()
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, task: Callable[[], None]) -> None:
         with self._lock:
-            self._work.append(work)
-            first = len(self._work) == 1
+            self._tasks.append(task)
+            first = len(self._tasks) == 1
         if first:
-            self._pool.submit(self._next)
+            self._pool.submit(self._run_next)
 
-    def _next(self) -> None:
-        self._work[0]()
+    def _run_next(self) -> None:
+        self._tasks[0]()
         with self._lock:
-            self._work.popleft()
-            more = bool(self._work)
-        if more:
-            self._pool.submit(self._next)
+            self._tasks.popleft()
+            pending = bool(self._tasks)
+        if pending:
+            self._pool.submit(self._run_next)
 
 
 class MusicJob:
-    """One piece on its way from codes to sound."""
+    """The music of one request: the codes decoded so far, and the stream that turns them into sound."""
 
-    def __init__(self, listener: EventSink, part: CodeSequence, decoder: Any, pool: ThreadPoolExecutor) -> None:
-        self.listener, self.part, self.decoder = listener, part, decoder
-        self.streamer = decoder.audio_streamer(part.request)
+    def __init__(self, sink: EventSink, sequence: CodeSequence, decoder: BatchableDecoder, pool: ThreadPoolExecutor) -> None:
+        self.sink, self.sequence, self.decoder = sink, sequence, decoder
+        self.streamer = decoder.audio_streamer(sequence.request)
         self.chunks: list[Tensor] = []
-        self.work = SerialExecutor(pool)
-        self.reported = 0.0
-        self._report()
+        self.executor = SerialExecutor(pool)
+        self.last_progress = 0.0
+        self._emit_progress()
 
-    def follow(self) -> None:
-        """To be called after every frame: sound that is due is made elsewhere, from a copy of the codes."""
-        complete, frames = self.part.complete, self.part.frames
-        if self.part.done:
-            self._report()
-            self.work.submit(partial(self._guarded, self._rest, self._codes(frames)))
+    def on_step(self) -> None:
+        """Called after every frame: emits progress, and submits a copy of the codes to the pool when a chunk is ready."""
+        complete, frames = self.sequence.complete, self.sequence.frames
+        if self.sequence.done:
+            self._emit_progress()
+            self.executor.submit(partial(self._run_task, self._render_last, self._codes(frames)))
             return
-        if time.monotonic() - self.reported > PROGRESS_SECONDS:
-            self._report()
+        if time.monotonic() - self.last_progress > PROGRESS_SECONDS:
+            self._emit_progress()
         if complete < frames and self.streamer.chunk_ready(complete):
-            self.work.submit(partial(self._guarded, self._more, self._codes(complete)))
+            self.executor.submit(partial(self._run_task, self._render_chunk, self._codes(complete)))
 
     def _codes(self, frames: int) -> Tensor:
         """[1, K, frames]."""
-        return torch.from_numpy(self.part.codes[None, :, :frames].copy())
+        return torch.from_numpy(self.sequence.codes[None, :, :frames].copy())
 
-    def _report(self) -> None:
-        self.reported = time.monotonic()
-        seconds = self.part.request.seconds
-        self.listener.tell(Progress(seconds * self.part.complete / self.part.frames, seconds))
+    def _emit_progress(self) -> None:
+        self.last_progress = time.monotonic()
+        seconds = self.sequence.request.seconds
+        self.sink.emit(Progress(seconds * self.sequence.complete / self.sequence.frames, seconds))
 
-    def _guarded(self, work: Callable[[Tensor], None], codes: Tensor) -> None:
-        """Work on a thread of the pool: an error is the request's own, and who has gone is not worked for."""
-        if self.listener.over:
+    def _run_task(self, task: Callable[[Tensor], None], codes: Tensor) -> None:
+        """Runs a task on a thread of the pool, unless the request has ended."""
+        if self.sink.finished:
             return
         try:
-            work(codes.to(self.decoder.device))
-        except Exception as error:  # handed to the request that it belongs to
-            self.listener.fail(error)
+            task(codes.to(self.decoder.device))
+        except Exception as error:  # fail only this request
+            self.sink.fail(error)
 
-    def _more(self, codes: Tensor) -> None:
-        self._heard(self.streamer.next_chunk(codes))
+    def _render_chunk(self, codes: Tensor) -> None:
+        self._emit_chunk(self.streamer.next_chunk(codes))
 
-    def _rest(self, codes: Tensor) -> None:
+    def _render_last(self, codes: Tensor) -> None:
         sound, scores = self.streamer.finish(codes)
-        self._heard(sound)
-        whole = torch.cat(self.chunks, -1)
-        self.listener.finish(Waveform(whole, self.decoder.sample_rate), scores[0] if scores else None)
+        self._emit_chunk(sound)
+        music = torch.cat(self.chunks, -1)
+        self.sink.finish(Waveform(music, self.decoder.sample_rate), scores[0] if scores else None)
 
-    def _heard(self, sound: Tensor) -> None:
-        """A chunk [1, channels, n]."""
+    def _emit_chunk(self, sound: Tensor) -> None:
+        """`sound` [1, channels, n]; n may be 0."""
         if sound.shape[-1]:
             self.chunks.append(sound[0].float().cpu())
-            self.listener.tell(MusicChunk(Waveform(self.chunks[-1], self.decoder.sample_rate)))
+            self.sink.emit(MusicChunk(Waveform(self.chunks[-1], self.decoder.sample_rate)))
 
 
-class MusicBatch(Generic[Waits]):
-    """Performances that take their frames together, for decoders whose pieces may join between frames."""
+class MusicBatch(Generic[RequestT]):
+    """`MusicBackend` with continuous batching: requests are added and removed between two frames of the decoder."""
 
-    def __init__(self, decoder: Any, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, decoder: BatchableDecoder, pool: ThreadPoolExecutor) -> None:
         self.decoder, self.pool = decoder, pool
-        self.code_batch = decoder.code_batch()
-        self.playing: dict[Waits, MusicJob] = {}
+        self._code_batch = decoder.code_batch()
+        self._jobs: dict[RequestT, MusicJob] = {}
 
     @property
-    def members(self) -> list[Waits]:
-        return list(self.playing)
+    def needs_step(self) -> bool:
+        return bool(self._jobs)
 
-    def join(self, listener: Waits, conditioning: Conditioning) -> None:
-        options, decoder = listener.options, self.decoder
+    def add(self, request: RequestT, conditioning: Conditioning) -> None:
+        options, decoder = request.options, self.decoder
         condition, mask = conditioning()
-        request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed])
-        frames = decoder.frames(request)
-        part = self.code_batch.add(request, frames, decoder.grammar(frames))
+        synthesis = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed])
+        frames = decoder.frames(synthesis)
+        sequence = self._code_batch.add(synthesis, frames, decoder.grammar(frames))
         try:
-            self.playing[listener] = MusicJob(listener, part, decoder, self.pool)
+            self._jobs[request] = MusicJob(request, sequence, decoder, self.pool)
         except BaseException:
-            self.code_batch.remove(part)
+            self._code_batch.remove(sequence)
             raise
 
-    def leave(self, listener: Waits) -> None:
-        if listener in self.playing:
-            self.code_batch.remove(self.playing.pop(listener).part)
+    def remove(self, request: RequestT) -> None:
+        if request in self._jobs:
+            self._code_batch.remove(self._jobs.pop(request).sequence)
 
-    def step(self) -> dict[Waits, Exception]:
-        """A frame of every piece; whose codes are done leaves, and is heard of when its sound is made."""
-        owners = {performance.part: listener for listener, performance in self.playing.items()}
-        failed = {owners[part]: error for part, error in self.code_batch.step().items()}
-        for listener, performance in list(self.playing.items()):
-            if listener not in failed:
+    def step(self) -> dict[RequestT, Exception]:
+        """One frame of every request; returns those that failed. A request whose codes are complete leaves the batch."""
+        owners = {job.sequence: request for request, job in self._jobs.items()}
+        failed = {owners[sequence]: error for sequence, error in step_and_isolate(self._code_batch).items()}
+        for request, job in list(self._jobs.items()):
+            if request not in failed:
                 try:
-                    performance.follow()
-                except Exception as error:  # handed to the request that it belongs to
-                    failed[listener] = error
+                    job.on_step()
+                except Exception as error:  # fail only this request
+                    failed[request] = error
                     continue
-                if performance.part.done:
-                    self.leave(listener)
+                if job.sequence.done:
+                    self.remove(request)
         return failed
 
-    def attempt(self, listener: Waits) -> None:
-        self.code_batch.probe_step(self.playing[listener].part)
-
     def close(self) -> None:
-        """Nothing of it goes on by itself."""
+        """Does nothing: the batch has no thread, and the pool belongs to the engine."""

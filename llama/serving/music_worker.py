@@ -1,4 +1,8 @@
-"""The other side of music that is made in a process of its own: what is started there, and the pieces that it plays."""
+"""The music worker: a process of its own that holds a copy of the decoder and makes the music of the engine's requests.
+
+`worker_client` is the engine's side. Values and NumPy arrays cross the pipe, never tensors: those would go through shared
+memory, of which containers have little.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,6 @@ from numpy.typing import NDArray
 from llama.generation import Event, GenerationOptions, MusicChunk
 from llama.hf import suppress_hf_logging
 from llama.media.audio import Waveform
-from llama.serving.batch import step_and_isolate
 from llama.serving.music_batch import RENDER_THREADS, MusicBatch
 from llama.serving.request import OUT_OF_MEMORY
 
@@ -28,14 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """A decoder as values that any process can make one of: its configuration, its weights, and what was set by hand."""
+    """A picklable description of a decoder, from which another process builds an equal one.
+
+    config: of transformers' model; state: weights under their published names; settings: attributes that a user may have set.
+    """
 
     config: Mapping[str, Any]
     state: Mapping[str, NDArray[Any]]
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, decoder: Any) -> DecoderSpec:
+    def of(cls, decoder: MusicGenDecoder) -> DecoderSpec:
         state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
         settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "span")}
         return cls(decoder.model.config.to_dict(), state, settings)
@@ -46,89 +52,92 @@ class DecoderSpec:
 
         note_codec.register()
         with suppress_hf_logging():
-            made = MusicGenDecoder.from_state(self.config, {name: torch.from_numpy(value) for name, value in self.state.items()})
+            decoder = MusicGenDecoder.from_state(self.config, {name: torch.from_numpy(value) for name, value in self.state.items()})
         for name, value in self.settings.items():
-            setattr(made, name, value)
-        return made
+            setattr(decoder, name, value)
+        return decoder
 
 
 class RemoteSink:
-    """Stands for a listener in the process that plays."""
+    """`EventSink` in the worker: sends the events of one request through the pipe to the engine's process."""
 
-    def __init__(self, number: int, options: GenerationOptions, send: Callable[..., None]) -> None:
-        self.number, self.options, self._send = number, options, send
-        self.over = False
+    def __init__(self, request_id: int, options: GenerationOptions, send: Callable[..., None]) -> None:
+        self.request_id, self.options, self._send = request_id, options, send
+        self.finished = False
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if isinstance(event, MusicChunk):
-            self._say("sound", event.music.samples.numpy(), event.music.sample_rate)
+            self._send_message("chunk", event.music.samples.numpy(), event.music.sample_rate)
         else:
-            self._say("tell", event)
+            self._send_message("event", event)
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
-        self._say("finish", score)
-        self.over = True
+        self._send_message("finish", score)
+        self.finished = True
 
     def fail(self, error: Exception) -> None:
-        self._say("fail", _sendable(error))
-        self.over = True
+        self._send_message("fail", _picklable(error))
+        self.finished = True
 
-    def _say(self, kind: str, *values: object) -> None:
-        if not self.over:
-            self._send(kind, self.number, *values)
+    def _send_message(self, kind: str, *values: object) -> None:
+        if not self.finished:
+            self._send(kind, self.request_id, *values)
 
 
-def _sendable(error: Exception) -> Exception:
-    """The error as users may meet it; any other as one that says the same, for it might not survive the way."""
+def _picklable(error: Exception) -> Exception:
+    """The error itself where users may see it; otherwise a built-in one with the same text, since it may not pickle."""
     if type(error) in (ValueError, MemoryError):
         return error
     return MemoryError(str(error)) if isinstance(error, OUT_OF_MEMORY) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def run_worker(pipe: Connection, copy: DecoderSpec) -> None:
-    """The main function of the process: plays what it is told to until it is told to end, or who told it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; whoever started this ends it
+def run_worker(pipe: Connection, spec: DecoderSpec) -> None:
+    """Main function of the worker process: runs until it is told to end or the engine's process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the engine ends this one
     torch.set_num_threads(1)
-    decoder = copy.decoder()
+    decoder = spec.decoder()
     with ThreadPoolExecutor(RENDER_THREADS, "renderer") as pool:
         try:
             WorkerLoop(pipe, MusicBatch(decoder, pool)).run()
-        except (EOFError, OSError):  # nobody is there any more
-            os._exit(0)  # nor waits for what is still being rendered, as the pool would
+        except (EOFError, OSError):  # the engine's process is gone
+            os._exit(0)  # without waiting for tasks still in the pool
 
 
 class WorkerLoop:
-    """The pieces that are played in this process, and the pipe on which they are asked for and heard."""
+    """Main loop of the worker: takes commands from the pipe and steps the batch."""
 
-    def __init__(self, pipe: Connection, band: MusicBatch[RemoteSink]) -> None:
-        self._pipe, self._band, self._guard = pipe, band, threading.Lock()
-        self._listeners: dict[int, RemoteSink] = {}
+    def __init__(self, pipe: Connection, batch: MusicBatch[RemoteSink]) -> None:
+        self._pipe, self._batch, self._send_lock = pipe, batch, threading.Lock()
+        self._sinks: dict[int, RemoteSink] = {}
 
     def run(self) -> None:
+        """Returns after the command "end"; raises EOFError or OSError when the other end of the pipe is closed."""
         while True:
-            while self._pipe.poll(0 if self._band.members else None):
+            while self._pipe.poll(0 if self._batch.needs_step else None):
                 kind, *values = self._pipe.recv()
                 if kind == "end":
                     return
-                self._join(*values) if kind == "join" else self._leave(*values)
-            for listener, error in step_and_isolate(self._band).items():
-                self._band.leave(listener)
-                listener.fail(error)
+                self._add(*values) if kind == "add" else self._remove(*values)
+            for sink, error in self._batch.step().items():
+                self._batch.remove(sink)
+                sink.fail(error)
 
-    def _join(self, number: int, condition: Any, mask: Any, options: GenerationOptions) -> None:
-        listener = self._listeners[number] = RemoteSink(number, options, self._send)
+    def _add(
+        self, request_id: int, condition: NDArray[Any], mask: NDArray[Any] | None, options: GenerationOptions
+    ) -> None:
+        sink = self._sinks[request_id] = RemoteSink(request_id, options, self._send)
         try:
-            self._band.join(listener, lambda: (torch.from_numpy(condition), None if mask is None else torch.from_numpy(mask)))
-        except Exception as error:  # handed to the request that it belongs to
-            listener.fail(error)
-        self._listeners = {number: one for number, one in self._listeners.items() if not one.over}
+            self._batch.add(sink, lambda: (torch.from_numpy(condition), None if mask is None else torch.from_numpy(mask)))
+        except Exception as error:  # fail only this request
+            sink.fail(error)
+        self._sinks = {number: sink for number, sink in self._sinks.items() if not sink.finished}
 
-    def _leave(self, number: int) -> None:
-        if number in self._listeners:
-            listener = self._listeners.pop(number)
-            listener.over = True
-            self._band.leave(listener)
+    def _remove(self, request_id: int) -> None:
+        if request_id in self._sinks:
+            sink = self._sinks.pop(request_id)
+            sink.finished = True
+            self._batch.remove(sink)
 
     def _send(self, *message: object) -> None:
-        with self._guard:
+        with self._send_lock:
             self._pipe.send(message)

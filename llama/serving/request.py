@@ -1,4 +1,4 @@
-"""A request on its way through the engine: what its client sees of it, and what the engine keeps beside it."""
+"""A request to the engine: its events as the client sees them, and the state that the engine keeps for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from llama.dialogue import Reply, Turn
+from llama.dialogue import Turn
 from llama.generation import Done, Event, GenerationOptions, RowState
 
 if TYPE_CHECKING:
@@ -21,84 +21,93 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 class QueueFullError(ValueError):
-    """The queue is full; nothing was taken."""
+    """The engine's queue is full; the request was not accepted."""
 
 
 class EngineDeadError(RuntimeError):
-    """What answers has ended, through no fault of the request's."""
+    """The engine or its music worker ended; the request is not at fault."""
 
 
 class Request:
-    """One request. Its events are told once, to who iterates over it or to who `follow`s it; to who iterates slowly they wait
-    here, so that nobody else is held.
+    """Handle of one submitted request: an iterator over its events, which can also be cancelled.
+
+    Each event is delivered once, to the iterator or to the callback given to `add_listener`. Events are queued, so a slow
+    reader does not block the engine.
     """
 
-    def __init__(self, turn: Turn, options: GenerationOptions, row: RowState, ahead: Callable[[Request], int], wake: Callable[[], None]):
+    def __init__(
+        self, turn: Turn, options: GenerationOptions, row: RowState, queue_position: Callable[[Request], int],
+        wake_engine: Callable[[], None],
+    ) -> None:
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None
-        self.ready = False  # its media have been read
-        self.cancelled = self.over = False
+        self.ready = False  # its media are encoded, so decoding may begin
+        self.cancelled = self.finished = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
-        self._hand: Callable[[Event | Exception | None], object] = self._events.put
-        self._ahead, self._wake, self._told_all = ahead, wake, False
-        self._lock = threading.RLock()  # telling makes objects, which may collect an answer that nobody holds, which cancels
+        self._deliver: Callable[[Event | Exception | None], object] = self._events.put
+        self._queue_position, self._wake_engine, self._exhausted = queue_position, wake_engine, False
+        # Reentrant: `emit` allocates, which may run the garbage collector, which may collect a dropped answer and cancel it.
+        self._lock = threading.RLock()
 
     def __iter__(self) -> Iterator[Event]:
-        """Blocks until the next event; ends after `Done`, raises the request's own error, ends quietly after `cancel()`."""
-        while not self._told_all:
+        """Blocks until the next event. Ends after `Done` or `cancel()`; raises the request's own error."""
+        while not self._exhausted:
             event = self._events.get()
-            self._told_all = self.cancelled or event is None or isinstance(event, (Done, Exception))
+            self._exhausted = self.cancelled or event is None or isinstance(event, (Done, Exception))
             if self.cancelled or event is None:
                 return
             if isinstance(event, Exception):
                 raise event
             yield event
 
-    def follow(self, put: Callable[[Event | Exception | None], None]) -> None:
-        """Has every event put there as it comes, those that wait here first: `Done`, the request's own error, or None after
-        `cancel()` is the last. put: called by the threads that do the work, so it neither waits nor raises.
+    def add_listener(self, callback: Callable[[Event | Exception | None], None]) -> None:
+        """Sends every event to `callback` instead of the iterator, those already queued first.
+
+        The last call is a `Done`, the request's own error, or None after `cancel()`. The engine's threads call it, so it
+        must neither wait nor raise.
         """
         with self._lock:
             while not self._events.empty():
-                put(self._events.get())
-            self._hand = put
+                callback(self._events.get())
+            self._deliver = callback
 
     def cancel(self) -> None:
-        """Its rows leave at the next token or frame. Safe from any thread, and again."""
+        """Ends the request; its rows leave the batches at the next token or frame. Thread-safe and idempotent."""
         self.cancelled = True
         self._end(None)
 
     @property
-    def ahead(self) -> int:
-        """Requests that must begin, or end, before this one begins; 0 once it is being answered."""
-        return self._ahead(self)
+    def queue_position(self) -> int:
+        """Number of requests that must start or end before this one starts; 0 once it has started."""
+        return self._queue_position(self)
 
-    # -- the engine's side --------------------------------------------------------------------------------------
+    # -- called by the engine -----------------------------------------------------------------------------------
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Delivers an event; does nothing once the request has ended."""
         with self._lock:
-            if not self.over:
-                self._hand(event)
+            if not self.finished:
+                self._deliver(event)
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
-        """The last event: the whole reply."""
-        self._end(Done(Reply(self.row.text(), tuple(self.row.tokens), music, self.row.finish, score)))
+        """Delivers the last event, `Done` with the complete reply."""
+        self._end(Done(self.row.reply(music, score)))
 
     def fail(self, error: Exception) -> None:
-        """Tells the client, in a sentence where memory ran out; after the end nothing is told any more."""
-        self._end(_out_of_memory(error) if isinstance(error, OUT_OF_MEMORY) else error)
+        """Delivers an error as the last event; out of memory becomes a sentence for the user."""
+        self._end(_user_error(error) if isinstance(error, OUT_OF_MEMORY) else error)
 
     def _end(self, last: Event | Exception | None) -> None:
         with self._lock:
-            if self.over:
+            if self.finished:
                 return
-            self.over = True
-            self._hand(last)
-        self._wake()
+            self.finished = True
+            self._deliver(last)
+        self._wake_engine()
 
 
-def _out_of_memory(error: Exception) -> MemoryError:
-    told = MemoryError("There was not enough memory for this request; ask for a shorter piece or give a shorter file, or try again later.")
-    told.__cause__ = error
-    return told
+def _user_error(cause: Exception) -> MemoryError:
+    error = MemoryError("There was not enough memory for this request; ask for a shorter piece or give a shorter file, or try again later.")
+    error.__cause__ = cause
+    return error

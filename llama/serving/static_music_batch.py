@@ -1,136 +1,134 @@
-"""Pieces of decoders that make them as a whole, on a thread of their own."""
+"""Static batching of music, for decoders that make a whole piece at once and cannot take a request in between."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic
 
 import torch
 from torch import Tensor
 
 from llama.generation import MusicChunk, Progress
 from llama.media.audio import Waveform
-from llama.serving.music_batch import Conditioning, EventSink
+from llama.serving.music_backend import Conditioning, EventSink, RequestT
 
 if TYPE_CHECKING:
-    from llama.decoders.base import AudioGenerator
+    from llama.decoders.base import AudioGenerator, MusicDecoder
     from llama.media.score import Score
 
 
-class StaticBatcher:
-    """For decoders whose pieces are made as a whole: those that wait and are alike in length and guidance are made together."""
+class StaticBatcher(Generic[RequestT]):
+    """`MusicBackend` on a thread of its own: waiting requests with equal length, guidance and conditioning form one batch."""
 
-    def __init__(self, decoder: Any, together: int) -> None:
-        self.decoder, self.together = decoder, together
-        self.members: list[EventSink] = []  # the engine's thread has nothing to do for them
-        self._news = threading.Condition()
-        self._waiting: list[EventSink] = []
-        self._conditions: dict[EventSink, Conditioning] = {}  # of those that wait or are played
+    needs_step = False
+
+    def __init__(self, decoder: MusicDecoder | None, max_batch_size: int) -> None:
+        """decoder: None for a model without one; computing the condition of a request then raises."""
+        self.decoder, self.max_batch_size = decoder, max_batch_size
+        self._changed = threading.Condition()
+        self._waiting: list[RequestT] = []
+        self._conditionings: dict[RequestT, Conditioning] = {}  # of the requests that wait or are in the running batch
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="studio", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="static-music", daemon=True)
         self._thread.start()
 
-    def join(self, listener: EventSink, conditioning: Conditioning) -> None:
-        listener.tell(Progress(0.0, listener.options.seconds))
-        with self._news:
-            self._conditions[listener] = conditioning
-            self._waiting.append(listener)
-            self._news.notify()
+    def add(self, request: RequestT, conditioning: Conditioning) -> None:
+        request.emit(Progress(0.0, request.options.seconds))
+        with self._changed:
+            self._conditionings[request] = conditioning
+            self._waiting.append(request)
+            self._changed.notify()
 
-    def leave(self, listener: EventSink) -> None:
-        with self._news:
-            if listener in self._waiting:
-                self._waiting.remove(listener)
-                del self._conditions[listener]
+    def remove(self, request: RequestT) -> None:
+        with self._changed:
+            if request in self._waiting:
+                self._waiting.remove(request)
+                del self._conditionings[request]
+
+    def step(self) -> dict[RequestT, Exception]:
+        """Does nothing: the thread makes the music."""
+        return {}
 
     def close(self) -> None:
-        with self._news:
+        with self._changed:
             self._closed = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        while (group := self._group()) is not None:
-            self._play(group)
-            for listener in group:
-                del self._conditions[listener]
+        while (batch := self._next_batch()) is not None:
+            self._synthesize_or_split(batch)
+            for request in batch:
+                del self._conditionings[request]
 
-    def _group(self) -> list[EventSink] | None:
-        """The first that waits and its equals; None at the end."""
-        with self._news:
-            self._news.wait_for(lambda: self._waiting or self._closed)
+    def _next_batch(self) -> list[RequestT] | None:
+        """The request that has waited longest and those with an equal `_batch_key`; None after `close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
                 return None
-            alike = [one for one in self._waiting if _kind(one) == _kind(self._waiting[0])][: self.together]
-            self._waiting = [one for one in self._waiting if one not in alike]
-        return alike
+            key = _batch_key(self._waiting[0])
+            batch = [request for request in self._waiting if _batch_key(request) == key][: self.max_batch_size]
+            self._waiting = [request for request in self._waiting if request not in batch]
+        return batch
 
-    def _play(self, group: Sequence[EventSink]) -> None:
-        """Fails together, then each is tried alone: the error is that of the one who causes it."""
-        group = [one for one in group if not one.over]
-        if not group:
+    def _synthesize_or_split(self, batch: Sequence[RequestT]) -> None:
+        """Makes the music of a batch; if that fails, of each request alone, so that an error reaches only its cause."""
+        batch = [request for request in batch if not request.finished]
+        if not batch:
             return
         try:
-            self._render(group)
-        except Exception as error:  # handed to the request that it belongs to
-            if len(group) == 1:
-                group[0].fail(error)
+            self._synthesize(batch)
+        except Exception as error:  # fail only this request
+            if len(batch) == 1:
+                batch[0].fail(error)
             else:
-                for listener in group:
-                    self._play([listener])
+                for request in batch:
+                    self._synthesize_or_split([request])
 
-    def _render(self, group: Sequence[EventSink]) -> None:
-        options, decoder = group[0].options, self.decoder
-        pairs = [self._conditions[one]() for one in group]
+    def _synthesize(self, batch: Sequence[RequestT]) -> None:
+        options = batch[0].options
+        pairs = [self._conditionings[request]() for request in batch]
         condition = torch.cat([condition for condition, _ in pairs])
-        mask = None if pairs[0][1] is None else torch.cat([mask for _, mask in pairs])
-        seeds = [one.options.seed for one in group]
-        sound = decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
-        with _watched(decoder, group):
-            whole, scores = _gathered(sound)
-        _report(group, 1.0)
-        for place, one in enumerate(group):
-            music = Waveform(whole[place], decoder.sample_rate)
-            one.tell(MusicChunk(music))
-            one.finish(music, scores[place] if scores else None)
+        masks = [mask for _, mask in pairs if mask is not None]
+        decoder = self.decoder
+        assert decoder is not None, "conditioning raises without a decoder"
+        chunks = decoder.synthesize(
+            condition, options.seconds, mask=torch.cat(masks) if masks else None, guidance=options.guidance,
+            seeds=[request.options.seed for request in batch], progress=partial(_emit_progress, batch),
+        )
+        sound, scores = _collect(chunks)
+        _emit_progress(batch, 1.0)
+        for row, request in enumerate(batch):
+            music = Waveform(sound[row], decoder.sample_rate)
+            request.emit(MusicChunk(music))
+            request.finish(music, scores[row] if scores else None)
 
 
 class AllCancelled(Exception):
-    """Nobody waits for what is being made."""
+    """Ends the synthesis of a batch all of whose requests have ended."""
 
 
-def _report(group: Sequence[EventSink], share: float) -> None:
-    if all(one.over for one in group):
+def _emit_progress(batch: Sequence[EventSink], share: float) -> None:
+    """share: finished part of the music, 0 to 1. Raises `AllCancelled` if no request of the batch still wants it."""
+    if all(request.finished for request in batch):
         raise AllCancelled
-    for one in group:
-        one.tell(Progress(share * one.options.seconds, one.options.seconds))
+    for request in batch:
+        request.emit(Progress(share * request.options.seconds, request.options.seconds))
 
 
-@contextmanager
-def _watched(decoder: Any, group: Sequence[EventSink]) -> Iterator[None]:
-    """A decoder that tells how far it is tells the group, and ends when all of it have gone."""
-    if not hasattr(decoder, "told"):
-        yield
-        return
-    decoder.told = partial(_report, group)
-    try:
-        yield
-    finally:
-        decoder.told = None
-
-
-def _gathered(sound: AudioGenerator) -> tuple[Tensor, list[Score] | None]:
-    """All chunks as one, and what comes after the last."""
-    chunks: list[Tensor] = []
+def _collect(chunks: AudioGenerator) -> tuple[Tensor, list[Score] | None]:
+    """All chunks joined, [B, channels, n], and the scores that the generator returns."""
+    parts: list[Tensor] = []
     while True:
         try:
-            chunks.append(next(sound).float().cpu())
+            parts.append(next(chunks).float().cpu())
         except StopIteration as end:
-            return torch.cat(chunks, -1), end.value
+            return torch.cat(parts, -1), end.value
 
 
-def _kind(listener: EventSink) -> tuple[object, ...]:
-    return listener.options.seconds, listener.options.guidance, listener.options.conditioning
+def _batch_key(request: EventSink) -> tuple[object, ...]:
+    """What the requests of one batch have in common."""
+    return request.options.seconds, request.options.guidance, request.options.conditioning

@@ -1,8 +1,7 @@
-"""The music of an engine made in a process of its own, so that words and music do not wait for one Python.
+"""Client of the music worker process, so that text and music do not share one Python interpreter.
 
-Meant for a small decoder on a CPU: its steps are short, and most of their time is Python's, which one process spends on one
-core at a time. The other process (`player`) has a copy of the decoder. What goes between the two is values and arrays: a tensor
-would go through shared memory, of which containers have little.
+Meant for a small decoder on a CPU: its steps are short and most of their time is Python's, which one process spends on one core
+at a time. The worker (`music_worker`) has a copy of the decoder.
 """
 
 from __future__ import annotations
@@ -14,129 +13,135 @@ import os
 import threading
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 
+from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.generation import MusicChunk
 from llama.media.audio import Waveform
-from llama.serving.music_batch import Conditioning, EventSink
+from llama.serving.music_backend import Conditioning, EventSink, RequestT
 from llama.serving.music_worker import DecoderSpec, run_worker
 from llama.serving.request import EngineDeadError
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from llama.mumu_llama import MuMuLLaMA
+    from llama.mumu_model import MuMuModel
 
 WORKER_DIED = "The process that makes the music ended before the piece was ready; ask again."
-SHUTDOWN_TIMEOUT = 5.0  # seconds in which it ends by itself
+SHUTDOWN_TIMEOUT = 5.0  # seconds for the worker to end by itself before it is killed
 
 Message = tuple[Any, ...]
 
 
-def should_use_worker(model: MuMuLLaMA) -> bool:
-    """Whether a process for its music makes a model quicker: several cores, a decoder of small steps, and no accelerator."""
-    decoder: Any = model.music_decoder
-    if decoder is None or not hasattr(decoder, "code_batch") or torch.device(decoder.device).type != "cpu" or cpu_count() < 2:
+def should_use_worker(model: MuMuModel) -> bool:
+    """Whether a music worker makes this model faster: several cores, a small float32 MusicGen, and no accelerator."""
+    decoder = model.music_decoder
+    if not isinstance(decoder, MusicGenDecoder) or decoder.device.type != "cpu" or cpu_count() < 2:
         return False
     weights = list(decoder.model.parameters())
     return sum(weight.numel() for weight in weights) <= SMALL_MODEL_PARAMS and all(weight.dtype == torch.float32 for weight in weights)
 
 
 def cpu_count() -> int:
-    """That this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class MusicWorkerClient:
-    """The pieces that the other process plays, from this side. Nobody who asks waits for it: a thread starts the process, and
-    another one when that has died; a second thread sends it what is asked.
-    """
+class MusicWorkerClient(Generic[RequestT]):
+    """`MusicBackend` in a worker process. Calls never block: one thread starts and restarts the worker, one sends to it."""
 
-    def __init__(self, decoder: Any) -> None:
+    needs_step = False
+
+    def __init__(self, decoder: MusicGenDecoder) -> None:
         self.decoder = decoder
-        self.members: list[EventSink] = []  # the engine's thread has nothing to do for them
         self.process: SpawnProcess | None = None
-        self._guard, self._wanted, self._closed = threading.Lock(), threading.Event(), False
-        self._number = itertools.count()
-        self._playing: dict[int, PendingMusic] = {}  # by the process of now, or of soon
+        self._lock, self._needed, self._closed = threading.Lock(), threading.Event(), False
+        self._request_ids = itertools.count()
+        self._pending: dict[int, PendingMusic] = {}  # of the running worker, or of the next one
         self._outbox: SimpleQueue[Message | None] = SimpleQueue()
-        self._keeper = threading.Thread(target=self._keep, name="music", daemon=True)
-        self._keeper.start()
+        self._supervisor = threading.Thread(target=self._supervise, name="music-worker", daemon=True)
+        self._supervisor.start()
 
-    def join(self, listener: EventSink, conditioning: Conditioning) -> None:
-        condition, mask = (None if one is None else one.cpu().numpy() for one in conditioning())
-        with self._guard:
-            number = next(self._number)
-            self._playing[number] = PendingMusic(listener)
-            self._outbox.put(("join", number, condition, mask, listener.options))
-        self._wanted.set()
+    def add(self, request: RequestT, conditioning: Conditioning) -> None:
+        condition, mask = (None if tensor is None else tensor.cpu().numpy() for tensor in conditioning())
+        with self._lock:
+            request_id = next(self._request_ids)
+            self._pending[request_id] = PendingMusic(request)
+            self._outbox.put(("add", request_id, condition, mask, request.options))
+        self._needed.set()
 
-    def leave(self, listener: EventSink) -> None:
-        with self._guard:
-            for number in [number for number, piece in self._playing.copy().items() if piece.listener is listener]:
-                self._playing.pop(number, None)
-                self._outbox.put(("leave", number))
+    def remove(self, request: RequestT) -> None:
+        with self._lock:
+            for request_id in [number for number, music in self._pending.copy().items() if music.sink is request]:
+                self._pending.pop(request_id, None)
+                self._outbox.put(("remove", request_id))
+
+    def step(self) -> dict[RequestT, Exception]:
+        """Does nothing: the worker takes its own steps."""
+        return {}
 
     def close(self) -> None:
-        with self._guard:
+        """Ends the worker; kills it if it does not end within SHUTDOWN_TIMEOUT."""
+        with self._lock:
             self._closed = True
             self._outbox.put(("end",))
-        self._wanted.set()
-        self._keeper.join(2 * SHUTDOWN_TIMEOUT)
-        if self._keeper.is_alive() and self.process is not None:
+        self._needed.set()
+        self._supervisor.join(2 * SHUTDOWN_TIMEOUT)
+        if self._supervisor.is_alive() and self.process is not None:
             self.process.kill()
-            self._keeper.join()
+            self._supervisor.join()
 
-    # -- the thread that keeps it going -----------------------------------------------------------------------------
+    # -- the supervising thread -----------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
+        """Starts the worker, and another one whenever it has ended, until the client is closed."""
         while not self._closed:
-            self._wanted.clear()
-            spoke = self._run(self._playing, self._outbox)
-            with self._guard:  # who joins now is either told here, or is of the next process
-                self._fail_all()
-                self._playing, self._outbox = {}, SimpleQueue()
-            if not (spoke or self._closed):
-                self._wanted.wait()  # one that dies at once is started again when it is needed, not for ever
+            self._needed.clear()
+            received = self._run_process(self._pending, self._outbox)
+            with self._lock:  # a request added now either fails here or belongs to the next worker
+                self._fail_pending()
+                self._pending, self._outbox = {}, SimpleQueue()
+            if not (received or self._closed):
+                self._needed.wait()  # a worker that dies at once is not restarted in a loop, only for the next request
 
-    def _run(self, playing: dict[int, PendingMusic], outbox: SimpleQueue[Message | None]) -> bool:
-        """One process from its start to its end; whether anything was heard of it."""
+    def _run_process(self, pending: dict[int, PendingMusic], outbox: SimpleQueue[Message | None]) -> bool:
+        """Runs one worker from its start to its end; returns whether it sent anything."""
         try:
-            process, pipe = self._started()
+            process, pipe = self._start_process()
         except OSError:
-            logging.exception("the process that makes the music could not be started")
+            logging.exception("the music worker could not be started")
             return False
-        sender = threading.Thread(target=_send, args=(outbox, pipe), name="music-asked", daemon=True)
+        sender = threading.Thread(target=_send, args=(outbox, pipe), name="music-sender", daemon=True)
         sender.start()
-        spoke = _read_events(pipe, playing)
+        received = _read_events(pipe, pending)
         process.join(SHUTDOWN_TIMEOUT)
-        process.kill()  # does nothing to one that has ended
+        process.kill()  # does nothing to a process that has ended
         process.join()
         outbox.put(None)
         sender.join()
         pipe.close()
-        return spoke
+        return received
 
-    def _started(self) -> tuple[Any, Connection]:
-        # spawned: a fork would copy locks that threads of this process hold
-        pipe, theirs = multiprocessing.Pipe()
+    def _start_process(self) -> tuple[SpawnProcess, Connection]:
+        # spawn: a fork would copy locks that threads of this process hold
+        pipe, worker_pipe = multiprocessing.Pipe()
         spec = DecoderSpec.of(self.decoder)
-        process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(theirs, spec), name="music", daemon=True)
+        process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(worker_pipe, spec), name="music", daemon=True)
         process.start()
         self.process = process
-        theirs.close()
+        worker_pipe.close()
         return process, pipe
 
-    def _fail_all(self) -> None:
-        for piece in list(self._playing.values()):
-            piece.listener.fail(EngineDeadError(WORKER_DIED))
+    def _fail_pending(self) -> None:
+        for music in list(self._pending.values()):
+            music.sink.fail(EngineDeadError(WORKER_DIED))
 
 
 def _send(outbox: SimpleQueue[Message | None], pipe: Connection) -> None:
-    """Until None is to be sent, or nobody hears it: whoever hears the other end knows that, too."""
+    """Sends the messages of the outbox until None. Ends quietly if the pipe is closed: the reading thread notices that, too."""
     while (message := outbox.get()) is not None:
         try:
             pipe.send(message)
@@ -144,43 +149,44 @@ def _send(outbox: SimpleQueue[Message | None], pipe: Connection) -> None:
             return
 
 
-def _read_events(pipe: Connection, playing: dict[int, PendingMusic]) -> bool:
-    """Until the other end is closed, by whatever ended its process; whether it said anything."""
-    spoke = False
+def _read_events(pipe: Connection, pending: dict[int, PendingMusic]) -> bool:
+    """Handles the worker's messages until the pipe is closed by the end of the worker; returns whether there was any."""
+    received = False
     while True:
         try:
-            kind, number, *values = pipe.recv()
+            kind, request_id, *values = pipe.recv()
         except (EOFError, OSError):
-            return spoke
-        except Exception:  # what came is no message: this process cannot be talked to any more
-            logging.exception("the process that makes the music was not understood")
-            return spoke
-        spoke = True
-        piece = playing.get(number)
-        if piece is not None:
+            return received
+        except Exception:  # not a message: the stream is corrupt, so this worker cannot be used any more
+            logging.exception("a message of the music worker could not be read")
+            return received
+        received = True
+        music = pending.get(request_id)
+        if music is not None:
             try:
-                piece.hear(kind, *values)
-            except Exception as error:  # handed to the request that it belongs to; the others are still to be heard
-                piece.listener.fail(error)
-            if piece.listener.over:
-                playing.pop(number, None)
+                music.handle(kind, *values)
+            except Exception as error:  # fail only this request
+                music.sink.fail(error)
+            if music.sink.finished:
+                pending.pop(request_id, None)
 
 
 class PendingMusic:
-    """One of the pieces that are made elsewhere, put together for its listener."""
+    """The music of one request in the worker: collects its chunks for the complete reply."""
 
-    def __init__(self, listener: EventSink) -> None:
-        self.listener, self._chunks = listener, list[Waveform]()
+    def __init__(self, sink: EventSink) -> None:
+        self.sink, self._chunks = sink, list[Waveform]()
 
-    def hear(self, kind: str, *values: Any) -> None:
-        if kind == "tell":
-            self.listener.tell(values[0])
-        elif kind == "sound":
-            samples, rate = values
-            self._chunks.append(Waveform(torch.from_numpy(samples), rate))
-            self.listener.tell(MusicChunk(self._chunks[-1]))
+    def handle(self, kind: str, *values: Any) -> None:
+        """One message of `RemoteSink`."""
+        if kind == "event":
+            self.sink.emit(values[0])
+        elif kind == "chunk":
+            samples, sample_rate = values
+            self._chunks.append(Waveform(torch.from_numpy(samples), sample_rate))
+            self.sink.emit(MusicChunk(self._chunks[-1]))
         elif kind == "finish":
-            whole = torch.cat([chunk.samples for chunk in self._chunks], -1)
-            self.listener.finish(Waveform(whole, self._chunks[-1].sample_rate), values[0])
+            music = torch.cat([chunk.samples for chunk in self._chunks], -1)
+            self.sink.finish(Waveform(music, self._chunks[-1].sample_rate), values[0])
         else:
-            self.listener.fail(values[0])
+            self.sink.fail(values[0])

@@ -134,7 +134,7 @@ class Script:
     def write(self, tokens: list[int]) -> RowState:
         for index, token in enumerate(tokens):
             if self.row.finish is None:
-                self.row.take(token, torch.tensor([float(index)]))
+                self.row.append(token, torch.tensor([float(index)]))
         return self.row
 
 
@@ -169,7 +169,7 @@ def test_whole_characters_are_streamed(published: llama.MuMuLLaMA) -> None:
     """A character of several byte pieces is handed out when it is whole."""
     wanted, row, sent = "日本 🎵 é", RowState(published, 1000), ""
     for token in published.tokenizer.encode(wanted, bos=False):
-        row.take(token, torch.zeros(1))
+        row.append(token, torch.zeros(1))
         sent += row.delta()
     row.finish = "stop"
     assert sent + row.delta() == wanted

@@ -1,8 +1,9 @@
-"""Several pieces of music made together, each at a frame of its own: a newcomer joins between two frames, who is done leaves.
+"""Continuous batching of music codes: sequences are added and removed between decoding steps, each at its own frame.
 
-Legend: n parts (one piece each), N lanes (a part's conditional half, and behind all of those the unconditional halves of
-the guided parts), K codebooks, F frames, P columns of the cache. All lanes share the newest column of the cache; a lane
-begins at a column of its own, counts its positions from there, and is blind to what lies before it.
+Shapes: n sequences (one request each), N batch rows (the conditional rows of all sequences, then the unconditional rows of
+those with guidance), K codebooks, F frames, P columns of the cache, S condition tokens, V codes of a codebook. All rows
+share the newest column of the cache. A row starts at its own column, counts positions from there, and masks the columns
+before it as padding.
 """
 
 from __future__ import annotations
@@ -26,218 +27,233 @@ from llama.decoders.musicgen.sampling import (
     uniform_noise,
 )
 
-CACHE_GROWTH = 64  # columns by which a cache that is full grows: a copy of all keys and values, so not at every step
+CACHE_GROWTH = 64  # columns that a full cache grows by; growing copies all keys and values, so it is not done at every step
 
 
 class CodeSequence:
-    """One piece on its way: its codes [K, F], of which `complete` frames are final, and the column that is next.
+    """One sequence of the batch: its codes [K, F], of which `complete` frames are final, and the next column to sample.
 
-    The first column is written by a step on padding alone, so that a newcomer needs nothing computed before it joins.
+    The first column is sampled from a step on padding alone, so a sequence needs no prefill before it is added.
     """
 
     def __init__(
-        self, request: SynthesisRequest, frames: int, own: CodeLM, delays: Sequence[int], span: ContextWindow, grammar: Grammar | None
+        self, request: SynthesisRequest, frames: int, code_lm: CodeLM, delays: Sequence[int], context: ContextWindow,
+        grammar: Grammar | None,
     ):
-        self.request, self.frames, self.own, self.span, self.grammar = request, frames, own, span, grammar
+        """`code_lm`: the condition's keys and values; `delays`: of every codebook, in columns."""
+        self.request, self.frames, self.code_lm, self.context, self.grammar = request, frames, code_lm, context, grammar
         self.delays = list(delays)
         self.codes = np.zeros((len(self.delays), frames), np.int64)
-        self.column = self.begin = 0  # the next column; the one that the decoder's view begins with
-        self.width = frames + self.delays[-1]
-        self.capacity = min(self.width, span.window + self.delays[-1])
-        self.uniform = uniform_noise((self.width, len(self.delays)), request.seeds[0])
-        self.heats = torch.tensor(codebook_temperatures(len(self.delays), request.temperature, grammar)).clamp_min(MIN_TEMPERATURE)
+        self.column = self.context_start = 0  # the next column; the first one of the decoder's context
+        self.columns = frames + self.delays[-1]
+        self.capacity = min(self.columns, context.size + self.delays[-1])
+        self.noise = uniform_noise((self.columns, len(self.delays)), request.seeds[0])
+        self.temperatures = torch.tensor(codebook_temperatures(len(self.delays), request.temperature, grammar)).clamp_min(MIN_TEMPERATURE)
 
     @property
     def complete(self) -> int:
+        """Frames whose codes are all final."""
         return max(0, self.column - self.delays[-1])
 
     @property
     def done(self) -> bool:
-        return self.column == self.width
+        """Whether all columns are sampled."""
+        return self.column == self.columns
 
     @property
     def full(self) -> bool:
-        """Whether the decoder sees as much as it can: it must go on from the newest frames alone."""
-        return self.column - self.begin == self.capacity
+        """Whether the context window is full: decoding must continue from its newest frames alone."""
+        return self.column - self.context_start == self.capacity
 
-    def written(self, column: int, begin: int) -> list[int]:
-        """What stands in a column: padding where no frame is, or one from before the view."""
+    def column_codes(self, column: int, context_start: int) -> list[int]:
+        """Codes [K] of a column; padding where there is no frame or where it lies before the context."""
         frames = [column - delay for delay in self.delays]
-        seen = (begin <= frame < self.frames for frame in frames)
-        return [int(self.codes[k, frame]) if real else self.own.pad for k, (frame, real) in enumerate(zip(frames, seen, strict=True))]
+        pad = self.code_lm.pad
+        return [int(self.codes[k, frame]) if context_start <= frame < self.frames else pad for k, frame in enumerate(frames)]
 
-    def newest(self) -> list[int]:
-        return self.written(self.column - 1, self.begin)
+    def last_column(self) -> list[int]:
+        """Codes [K] of the newest column, the input of the next step."""
+        return self.column_codes(self.column - 1, self.context_start)
 
-    def view(self, begin: int) -> list[list[int]]:
-        """The columns of a view that begins anew, all but the newest: padding, then the frames from `begin` on."""
-        return [self.written(column, begin) for column in range(begin - 1, self.column - 1)]
+    def context_columns(self, context_start: int) -> list[list[int]]:
+        """Columns of a context that starts at `context_start`, without the newest: one of padding, then the frames."""
+        return [self.column_codes(column, context_start) for column in range(context_start - 1, self.column - 1)]
 
-    def take(self, codes: Sequence[int]) -> None:
-        """The codes chosen for the next column; the grammar's stand where it has an opinion."""
-        for book, delay in enumerate(self.delays):
+    def append_codes(self, codes: Sequence[int]) -> None:
+        """Write the sampled codes [K] into the next column; codes that the grammar computes replace them."""
+        for codebook, delay in enumerate(self.delays):
             frame = self.column - delay
             if 0 <= frame < self.frames:
-                ruled = self.grammar.code(self.codes, book, frame) if self.grammar else -1
-                self.codes[book, frame] = ruled if ruled >= 0 else codes[book]
+                forced = self.grammar.forced_code(self.codes, codebook, frame) if self.grammar else -1
+                self.codes[codebook, frame] = forced if forced >= 0 else codes[codebook]
         self.column += 1
 
 
 class BatchState(CodeLM):
-    """The keys and values of several parts, all at the same newest column of one cache."""
+    """Batch state: one cache with the keys and values of several sequences, aligned at the newest column."""
 
-    def __init__(self, weights: DecoderWeights, parts: Sequence[CodeSequence], cache: Tensor, filled: int, starts: Sequence[int]):
-        """`cache` [layers, 2, N, heads, P, w]; `starts`: the column at which each part begins."""
-        self.weights, self.parts, self.cache, self.filled, self.starts = weights, list(parts), cache, filled, list(starts)
-        self.guided = [place for place, part in enumerate(self.parts) if part.request.guided]
+    def __init__(self, weights: DecoderWeights, sequences: Sequence[CodeSequence], cache: Tensor, filled: int, starts: Sequence[int]):
+        """`cache` [layers, 2, N, heads, P, w]; `starts`: the column at which each sequence begins."""
+        self.weights, self.sequences, self.cache, self.filled, self.starts = weights, list(sequences), cache, filled, list(starts)
+        self.guided_indices = [index for index, sequence in enumerate(self.sequences) if sequence.request.guided]
         device = weights.embeddings.device
-        self.copied = torch.tensor([*range(len(self.parts)), *self.guided], device=device)
-        self.lane_starts = torch.tensor(self.starts, device=device)
-        self.cross = [tuple(map(torch.cat, zip(*layer, strict=True))) for layer in zip(*(one.own.cross for one in parts), strict=True)]
-        masks = [one.own.mask for one in parts]
-        self.mask = None if all(mask is None for mask in masks) else torch.cat([self._whole(mask) for mask in masks])
-        self.blind: Tensor | None = None
+        self.row_sources = torch.tensor([*range(len(self.sequences)), *self.guided_indices], device=device)
+        self.start_columns = torch.tensor(self.starts, device=device)
+        cross = zip(*(sequence.code_lm.cross for sequence in sequences), strict=True)
+        self.cross = [tuple(map(torch.cat, zip(*layer, strict=True))) for layer in cross]
+        masks = [sequence.code_lm.mask for sequence in sequences]
+        self.mask = None if all(mask is None for mask in masks) else torch.cat([self._mask_or_ones(mask) for mask in masks])
+        self.padding_mask: Tensor | None = None
 
-    def _whole(self, mask: Tensor | None) -> Tensor:
-        """[1, 1, 1, S] a part's mask of its condition, ones where it has none."""
+    def _mask_or_ones(self, mask: Tensor | None) -> Tensor:
+        """Condition mask [1, 1, 1, S] of a sequence; ones if it has none."""
         condition = self.cross[0][0]
         return mask if mask is not None else torch.ones(1, 1, 1, condition.shape[2], dtype=torch.bool, device=condition.device)
 
     @classmethod
-    def nobody(cls, weights: DecoderWeights) -> BatchState:
-        heads = cast(int, weights.layers[0].heads)  # transformers' modules do not say what their numbers are
+    def empty(cls, weights: DecoderWeights) -> BatchState:
+        """A state without sequences."""
+        heads = cast(int, weights.layers[0].heads)  # transformers does not type the numbers of its modules
         shape = (len(weights.layers), 2, 0, heads, 0, weights.head_width)
         return cls(weights, [], weights.embeddings.new_empty(shape), 0, [])
 
-    def of(self, parts: Sequence[CodeSequence]) -> BatchState:
-        """Lanes of these parts: those known go on, the others begin at the newest column. Columns that nobody sees are dropped."""
-        known = {part: self.starts[place] for place, part in enumerate(self.parts)}
-        low = min((known[part] for part in parts if part in known), default=self.filled)
-        used = self.filled - low
-        starts = [known.get(part, self.filled) - low for part in parts]
+    def rebuild(self, sequences: Sequence[CodeSequence]) -> BatchState:
+        """State of these sequences: keeps the rows of known ones, starts new ones at the newest column, drops unused columns."""
+        known_starts = {sequence: self.starts[index] for index, sequence in enumerate(self.sequences)}
+        first_column = min((known_starts[sequence] for sequence in sequences if sequence in known_starts), default=self.filled)
+        used = self.filled - first_column
+        starts = [known_starts.get(sequence, self.filled) - first_column for sequence in sequences]
         layers, two, _, heads, _, width = self.cache.shape
-        places = self._places_of(parts)
-        cache = self.cache.new_empty((layers, two, len(places), heads, used + CACHE_GROWTH, width))
+        source_rows = self._source_rows(sequences)
+        cache = self.cache.new_empty((layers, two, len(source_rows), heads, used + CACHE_GROWTH, width))
         cache[..., used:, :] = float("nan")
-        for new, old in enumerate(places):
-            # Columns before a newcomer's first are read with weight zero, so they must be numbers.
-            cache[:, :, new, :, :used] = 0 if old is None else self.cache[:, :, old, :, low : self.filled]
-        return BatchState(self.weights, parts, cache, used, starts)
+        for row, source in enumerate(source_rows):
+            # Columns before a new row's start have attention weight 0; NaN would still spread.
+            cache[:, :, row, :, :used] = 0 if source is None else self.cache[:, :, source, :, first_column : self.filled]
+        return BatchState(self.weights, sequences, cache, used, starts)
 
-    def _places_of(self, parts: Sequence[CodeSequence]) -> list[int | None]:
-        """Where the lanes of `parts` are here, None for those of newcomers."""
-        here = {part: place for place, part in enumerate(self.parts)}
-        free = {self.parts[place]: len(self.parts) + number for number, place in enumerate(self.guided)}
-        return [here.get(part) for part in parts] + [free.get(part) for part in parts if part.request.guided]
+    def _source_rows(self, sequences: Sequence[CodeSequence]) -> list[int | None]:
+        """Rows of this state that hold the rows of `sequences`: conditional, then unconditional; None for new ones."""
+        conditional = {sequence: row for row, sequence in enumerate(self.sequences)}
+        unconditional = {self.sequences[index]: row for row, index in enumerate(self.guided_indices, len(self.sequences))}
+        guided = [sequence for sequence in sequences if sequence.request.guided]
+        return [conditional.get(sequence) for sequence in sequences] + [unconditional.get(sequence) for sequence in guided]
 
-    def begin_anew(self, part: CodeSequence) -> None:
-        """Fills a part's columns as if the music began with the frames that it keeps."""
-        place, begin = self.parts.index(part), max(0, part.column - part.span.keep - part.delays[-1])
-        columns = torch.tensor(part.view(begin), device=self.cache.device).T[None]
+    def restart_context(self, sequence: CodeSequence) -> None:
+        """Recompute the keys and values of a full sequence as if music began with the newest `overlap` frames."""
+        index = self.sequences.index(sequence)
+        context_start = max(0, sequence.column - sequence.context.overlap - sequence.delays[-1])
+        columns = torch.tensor(sequence.context_columns(context_start), device=self.cache.device).T[None]
         count = columns.shape[-1]
-        part.own.allocate(count)
-        part.own.filled = 0
-        part.own.step(columns)
-        lanes = [place] + ([len(self.parts) + self.guided.index(place)] if part.request.guided else [])
-        self.cache[:, :, lanes, :, self.filled - count : self.filled] = part.own.cache
-        self.starts[place] = self.filled - count
-        self.lane_starts[place] = self.filled - count
-        part.begin = begin
-        del part.own.cache
+        sequence.code_lm.allocate(count)
+        sequence.code_lm.filled = 0
+        sequence.code_lm.step(columns)
+        rows = [index] + ([len(self.sequences) + self.guided_indices.index(index)] if sequence.request.guided else [])
+        self.cache[:, :, rows, :, self.filled - count : self.filled] = sequence.code_lm.cache
+        self.starts[index] = self.filled - count
+        self.start_columns[index] = self.filled - count
+        sequence.context_start = context_start
+        del sequence.code_lm.cache
 
     def next_logits(self) -> Tensor:
-        """One step of all parts -> logits [n, K, V], guided. The parts do not move on: failed, it may be asked again."""
+        """Logits [n, K, V] of the next column of every sequence, with guidance applied.
+
+        Does not advance the sequences; after an exception it may be called again.
+        """
         if self.full:
-            raise AssertionError("lanes without room were asked to step")
-        columns = [part.newest() for part in self.parts]
+            raise AssertionError("the cache of the batch is full; rebuild it before the next step")
+        columns = [sequence.last_column() for sequence in self.sequences]
         filled = self.filled
         try:
-            self.blind = self._blindness()
+            self.padding_mask = self._padding_mask()
             logits = self.step(torch.tensor(columns, device=self.cache.device)[..., None])
         except BaseException:
             self.filled = filled
             raise
-        if not self.guided:
+        if not self.guided_indices:
             return logits
-        conditional, free = logits.split([len(self.parts), len(self.guided)])
-        scale = torch.tensor([self.parts[place].request.guidance for place in self.guided], device=logits.device)
-        chosen = free + scale[:, None, None] * (conditional[self.guided] - free)
-        return conditional.index_copy(0, torch.tensor(self.guided, device=logits.device), chosen)
+        conditional, unconditional = logits.split([len(self.sequences), len(self.guided_indices)])
+        scale = torch.tensor([self.sequences[index].request.guidance for index in self.guided_indices], device=logits.device)
+        guided = unconditional + scale[:, None, None] * (conditional[self.guided_indices] - unconditional)
+        return conditional.index_copy(0, torch.tensor(self.guided_indices, device=logits.device), guided)
 
-    def _blindness(self) -> Tensor | None:
-        """[N, 1, 1, P] minus infinity at the columns before a lane's own, None if there are none."""
+    def _padding_mask(self) -> Tensor | None:
+        """Additive mask [N, 1, 1, P]: minus infinity at the columns before a row's start; None if there are none."""
         if max(self.starts) == 0:
             return None
-        hidden = torch.arange(self.filled + 1, device=self.cache.device) < self.lane_starts[self.copied][:, None]
+        hidden = torch.arange(self.filled + 1, device=self.cache.device) < self.start_columns[self.row_sources][:, None]
         mask = torch.zeros(hidden.shape, dtype=self.cache.dtype, device=self.cache.device)
         return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
 
-    def _places(self, start: int, steps: int) -> Tensor:
-        return self.weights.positions[start - self.lane_starts][:, None]
+    def _position_embeddings(self, start: int, steps: int) -> Tensor:
+        return self.weights.positions[start - self.start_columns][:, None]
 
-    def _lanes(self, hidden: Tensor) -> Tensor:
-        return hidden[self.copied] if self.guided else hidden
+    def _repeat_for_guidance(self, hidden: Tensor) -> Tensor:
+        return hidden[self.row_sources] if self.guided_indices else hidden
 
-    def _attend(self, query: Tensor, seen: Tensor) -> Tensor:
-        return functional.scaled_dot_product_attention(query, seen[0], seen[1], attn_mask=self.blind)
+    def _attend(self, query: Tensor, keys_values: Tensor) -> Tensor:
+        return functional.scaled_dot_product_attention(query, keys_values[0], keys_values[1], attn_mask=self.padding_mask)
 
 
 class CodeBatch:
-    """Parts that are played together; `step` adds one column to each. Not safe to be used by two threads at once."""
+    """Continuous batch of code sequences; `step` samples one column of each. Not thread-safe."""
 
-    def __init__(self, lay_out: Callable[[], DecoderWeights], span: ContextWindow, top_k: int, delays: Sequence[int]):
-        """lay_out: gives the decoder's weights; the ensemble holds them while it plays. delays: of every codebook, in columns."""
-        self.lay_out, self.span, self.top_k, self.delays = lay_out, span, top_k, delays
-        self.parts: list[CodeSequence] = []
+    def __init__(self, get_weights: Callable[[], DecoderWeights], context: ContextWindow, top_k: int, delays: Sequence[int]):
+        """`get_weights` returns the decoder's weights, held while the batch has sequences; `delays`: of every codebook, in columns."""
+        self.get_weights, self.context, self.top_k, self.delays = get_weights, context, top_k, delays
+        self.members: list[CodeSequence] = []
         self._weights: DecoderWeights | None = None
-        self._lanes: BatchState | None = None
+        self._state: BatchState | None = None
 
     @torch.inference_mode()
     def add(self, request: SynthesisRequest, frames: int, grammar: Grammar | None) -> CodeSequence:
-        """A new part of one row; it plays from the next step on."""
+        """Add the sequence of a request of one row; it takes part from the next step on."""
         if self._weights is None:
-            self._weights = self.lay_out()
+            self._weights = self.get_weights()
         device = self._weights.embeddings.device
-        own = CodeLM(self._weights, request.condition.to(device), request.mask, request.guided)
-        self.parts.append(part := CodeSequence(request, frames, own, self.delays, self.span, grammar))
-        return part
+        code_lm = CodeLM(self._weights, request.condition.to(device), request.mask, request.guided)
+        self.members.append(sequence := CodeSequence(request, frames, code_lm, self.delays, self.context, grammar))
+        return sequence
 
-    def remove(self, part: CodeSequence) -> None:
-        """Whether it is done or not; without parts nothing is held."""
-        self.parts.remove(part)
-        if not self.parts:
-            self._lanes = self._weights = None
+    def remove(self, sequence: CodeSequence) -> None:
+        """Remove a sequence, finished or not. An empty batch releases weights and cache."""
+        self.members.remove(sequence)
+        if not self.members:
+            self._state = self._weights = None
 
     @torch.inference_mode()
     def step(self) -> dict[CodeSequence, Exception]:
-        """One column of every part; returns the parts that failed by themselves. An error of all is raised, and nothing moves."""
-        if self._lanes is None or self._lanes.parts != self.parts or self._lanes.full:
-            self._lanes = (self._lanes or BatchState.nobody(self._weights)).of(self.parts)
-        failed = self._each(self._lanes.begin_anew, [part for part in self.parts if part.full])
-        if failed:  # their lanes are not fit to be read
+        """Sample one column of every sequence; return the sequences that failed, with their errors.
+
+        Raises an error of the whole batch; no sequence has advanced then.
+        """
+        if self._state is None or self._state.sequences != self.members or self._state.full:
+            self._state = (self._state or BatchState.empty(self._weights)).rebuild(self.members)
+        failed = self._isolate(self._state.restart_context, [sequence for sequence in self.members if sequence.full])
+        if failed:  # their rows are incomplete, so no step is possible
             return failed
-        chosen = dict(zip(self.parts, self._choose(self._lanes.next_logits()).tolist(), strict=True))
-        return self._each(lambda part: part.take(chosen[part]), self.parts)
+        codes = dict(zip(self.members, self._sample(self._state.next_logits()).tolist(), strict=True))
+        return self._isolate(lambda sequence: sequence.append_codes(codes[sequence]), self.members)
 
     @torch.inference_mode()
-    def probe_step(self, part: CodeSequence) -> None:
-        """The next step of one part alone, its result thrown away: raises what that part would raise."""
-        (self._lanes or BatchState.nobody(self._weights)).of([part]).next_logits()
+    def probe_step(self, sequence: CodeSequence) -> None:
+        """Compute the next step of one sequence alone and discard it: raises the error that this sequence causes."""
+        (self._state or BatchState.empty(self._weights)).rebuild([sequence]).next_logits()
 
-    def _each(self, work: Callable[[CodeSequence], None], parts: Sequence[CodeSequence]) -> dict[CodeSequence, Exception]:
-        """Who failed, and by what."""
+    def _isolate(self, work: Callable[[CodeSequence], None], sequences: Sequence[CodeSequence]) -> dict[CodeSequence, Exception]:
+        """Call `work` for each sequence; return those that raised, with their errors."""
         failed: dict[CodeSequence, Exception] = {}
-        for part in parts:
+        for sequence in sequences:
             try:
-                work(part)
-            except Exception as error:  # handed to the piece that it belongs to
-                failed[part] = error
+                work(sequence)
+            except Exception as error:  # fail only this sequence
+                failed[sequence] = error
         return failed
 
-    def _choose(self, logits: Tensor) -> Tensor:
-        """Logits [n, K, V] -> codes [n, K]: each part by its own numbers and temperatures, the likeliest at temperature 0."""
-        uniform = torch.stack([part.uniform[part.column] for part in self.parts]).to(logits.device)
-        temperatures = torch.stack([part.heats for part in self.parts]).to(logits.device)
-        codes = sample(logits, uniform, temperatures, self.top_k)
-        greedy = [part.request.temperature == 0 for part in self.parts]
+    def _sample(self, logits: Tensor) -> Tensor:
+        """Codes [n, K] from logits [n, K, V], with each sequence's own noise and temperatures; at temperature 0 the likeliest."""
+        noise = torch.stack([sequence.noise[sequence.column] for sequence in self.members]).to(logits.device)
+        temperatures = torch.stack([sequence.temperatures for sequence in self.members]).to(logits.device)
+        codes = sample(logits, noise, temperatures, self.top_k)
+        greedy = [sequence.request.temperature == 0 for sequence in self.members]
         return torch.where(torch.tensor(greedy, device=logits.device)[:, None], logits.argmax(-1), codes) if any(greedy) else codes

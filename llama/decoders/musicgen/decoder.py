@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from llama.decoders.base import (
     MusicDecoder,
     SynthesisRequest,
     check_folder,
-    draft_folder,
     read_json,
     reading,
 )
@@ -28,6 +27,7 @@ from llama.decoders.musicgen.continuous_batch import CodeBatch
 from llama.decoders.musicgen.encodec_stream import can_stream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Sampling
+from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, suppress_hf_logging
 from llama.media.audio import Waveform
 
@@ -169,7 +169,7 @@ class MusicGenDecoder(nn.Module):
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write a save_pretrained folder (with the tokenizer, if there is one), each file whole or not at all."""
         model = self.model if dtype is None else copy.deepcopy(self.model).to(dtype)
-        with draft_folder(folder) as draft:
+        with atomic_files(folder) as draft:
             with suppress_hf_logging():
                 model.save_pretrained(draft)
             if self.tokenizer is not None:
@@ -203,12 +203,13 @@ class MusicGenDecoder(nn.Module):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> AudioGenerator:
         """Condition [B, tokens, width] -> chunks [B, channels, n] float32 of exactly `seconds` in all.
 
         Music that follows `prompt`, if given (not the prompt itself). `temperature` multiplies a symbolic codec's own;
-        0 takes the likeliest code. A symbolic codec's notes are returned at the end, a score a row. Raises ValueError
-        before any work is done.
+        0 takes the likeliest code. A symbolic codec's notes are returned at the end, a score a row. `progress` has no
+        effect: the chunks show how far the music is. Raises ValueError before any work is done.
         """
         request = self.request(condition, seconds, mask=mask, guidance=guidance, temperature=temperature, seeds=seeds)
         known = self._encode(prompt, len(request.seeds))

@@ -76,7 +76,7 @@ def test_a_full_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(api, "MAX_PENDING_BODIES", 0)
     server = Server(tmp_path)
     refused(server.ask(), 429, code="rate_limit_exceeded")
-    assert not server.engine.tickets and server.folders == 0
+    assert not server.engine.requests and server.folders == 0
 
 
 # -- who is who ---------------------------------------------------------------------------------------------------------

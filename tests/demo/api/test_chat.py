@@ -75,7 +75,7 @@ def test_music_comes_in_the_format_that_was_asked_for(server: Server, form: str)
 
 def test_words_only_unless_music_is_asked_for(server: Server) -> None:
     assert "audio" not in message(server.ask("play"))
-    assert server.engine.tickets[0].options.music is False
+    assert server.engine.requests[0].options.music is False
     assert "audio" in message(server.ask("play", audio={"format": "wav"}))
 
 
@@ -96,7 +96,7 @@ def test_several_takes_are_choices(server: Server) -> None:
 
 def test_settings_reach_the_engine(server: Server) -> None:
     server.ask(temperature=0.5, top_p=0.9, max_completion_tokens=40, extra_body={"guidance": 2, "conditioning": "caption"})
-    assert server.engine.tickets[0].options == GenerationOptions(
+    assert server.engine.requests[0].options == GenerationOptions(
         max_tokens=40, temperature=0.5, top_p=0.9, seconds=2, guidance=2, seed=5, conditioning="caption", music=False
     )
 
@@ -113,14 +113,14 @@ def test_the_model_may_be_left_out(server: Server) -> None:
 def test_media_go_into_their_slots(server: Server) -> None:
     url = f"data:image/png;base64,{text64(picture())}"
     assert message(server.ask([{"type": "text", "text": "look"}, *image(url), recording(1.5)]))["content"] == "look 1.50"
-    turn = server.engine.tickets[0].turn
+    turn = server.engine.requests[0].turn
     assert turn.image is not None and turn.audio is not None and turn.video is None
 
 
 def test_system_messages_stand_before_the_text(server: Server) -> None:
     said = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
     server.ask(said)
-    assert server.engine.tickets[0].turn.text == "Be kind.\nHello"
+    assert server.engine.requests[0].turn.text == "Be kind.\nHello"
 
 
 def test_system_messages_do_not_change_what_it_is(server: Server) -> None:

@@ -42,7 +42,7 @@ def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: s
     body = json.dumps(request("hi", **fields)).encode()
     response = asyncio.run(server.send(body, headers={"Content-Type": "application/json"}))
     refused(response, 404 if code == "model_not_found" else 400, param, code)
-    assert not server.engine.tickets and server.folders == 0
+    assert not server.engine.requests and server.folders == 0
 
 
 @pytest.mark.parametrize("messages", [
@@ -56,7 +56,7 @@ def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: s
 def test_messages_that_are_wrong(server: Server, messages: Any) -> None:
     response = asyncio.run(server.send({"model": MODEL, "messages": messages}))
     assert response.status_code == 400 and response.json()["error"]["message"]
-    assert not server.engine.tickets and server.folders == 0
+    assert not server.engine.requests and server.folders == 0
 
 
 @pytest.mark.parametrize("content, words", [
@@ -71,7 +71,7 @@ def test_files_that_are_wrong(server: Server, content: list[Json], words: str) -
     response = server.ask(content)
     error = response.json()["error"]
     assert response.status_code == 400 and words in error["message"] and error["param"].startswith("messages[0].content[0]")
-    assert not server.engine.tickets and server.folders == 0
+    assert not server.engine.requests and server.folders == 0
 
 
 @pytest.mark.parametrize("text, status", [("stumble", 400), ("memory", 500), ("disk", 500), ("bug", 500)])
@@ -91,7 +91,7 @@ def test_a_full_queue_says_come_back(server: Server) -> None:
 def test_one_caller_leaves_places_for_others(server: Server, stranger: Json) -> None:
     async def many() -> list[httpx.Response]:
         first = [asyncio.create_task(server.send(request("wait", n=8))) for _ in range(2)]
-        while len(server.engine.tickets) < 16:
+        while len(server.engine.requests) < 16:
             await asyncio.sleep(0.01)
         options = {name: stranger[name] for name in ("host", "key") if name in stranger}
         told = await server.send(request("hello"))
@@ -113,10 +113,10 @@ def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tupl
             return await server.send(request(text, n=8, **fields), key=key, **options)
 
         first = [asyncio.create_task(ask(number)) for number in range(MAX_PER_ADDRESS // 8)]
-        while len(server.engine.tickets) < MAX_PER_ADDRESS:
+        while len(server.engine.requests) < MAX_PER_ADDRESS:
             await asyncio.sleep(0.01)
         told, other = await ask(99, "hello"), await ask(99, "hello", host="10.0.0.2")
-        for ticket in server.engine.tickets:
+        for ticket in server.engine.requests:
             ticket.cancel()
         await asyncio.gather(*first)
         return told, other
@@ -134,7 +134,7 @@ def test_new_names_are_no_new_places(server: Server, fresh: Callable[[int], tupl
 def test_what_would_take_hours_or_all_memory_is_refused(server: Server, content: list[Json], param: str | None) -> None:
     response = asyncio.run(server.send({"model": MODEL, "messages": content}))
     assert response.status_code == 400 and response.json()["error"]["param"] == param
-    assert not server.engine.tickets and server.folders == 0
+    assert not server.engine.requests and server.folders == 0
 
 
 def test_a_request_that_fails_once_it_was_taken_is_not_worked_at(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,4 +143,4 @@ def test_a_request_that_fails_once_it_was_taken_is_not_worked_at(server: Server,
 
     monkeypatch.setattr(ChatService, "prompt_tokens", fails)
     assert server.ask("play").status_code == 500
-    assert [ticket.cancelled.is_set() for ticket in server.engine.tickets] == [True] and server.folders == 0
+    assert [ticket.cancelled.is_set() for ticket in server.engine.requests] == [True] and server.folders == 0

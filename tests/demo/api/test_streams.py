@@ -92,8 +92,8 @@ async def leave(server: Server, body: Json, until: Callable[[list[Json]], bool])
 
 def test_leaving_cancels_a_whole_answer(server: Server) -> None:
     body = request("wait play", n=2, **SPEAKS)
-    asyncio.run(leave(server, body, lambda sent: len(server.engine.tickets) == 2))
-    assert all(ticket.cancelled.is_set() and ticket.over.wait(10) for ticket in server.engine.tickets)
+    asyncio.run(leave(server, body, lambda sent: len(server.engine.requests) == 2))
+    assert all(ticket.cancelled.is_set() and ticket.finished.wait(10) for ticket in server.engine.requests)
     assert server.folders == 0
 
 
@@ -126,14 +126,14 @@ def test_a_stream_that_is_cut_short_still_deletes_its_files(server: Server) -> N
     """As at the end of the server, which cancels what is under way."""
     async def cut() -> None:
         running = asyncio.create_task(server.send(request("wait play", stream=True)))
-        while not server.engine.tickets:
+        while not server.engine.requests:
             await asyncio.sleep(0.01)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
 
     asyncio.run(cut())
-    assert server.engine.tickets[0].cancelled.is_set() and server.folders == 0
+    assert server.engine.requests[0].cancelled.is_set() and server.folders == 0
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -141,8 +141,8 @@ def test_leaving_cancels_a_stream(server: Server, begun: bool) -> None:
     def until(sent: list[Json]) -> bool:
         if begun and not sent:
             server.engine.leaves.release()
-        return bool(server.engine.tickets) and (bool(sent) or not begun)
+        return bool(server.engine.requests) and (bool(sent) or not begun)
 
     asyncio.run(leave(server, request("wait play", stream=True, **SPEAKS), until))
-    [ticket] = server.engine.tickets
-    assert ticket.cancelled.is_set() and ticket.over.wait(10) and server.folders == 0
+    [ticket] = server.engine.requests
+    assert ticket.cancelled.is_set() and ticket.finished.wait(10) and server.folders == 0

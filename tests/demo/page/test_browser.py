@@ -47,7 +47,7 @@ def test_stop_stops_the_work(tab: Any, site: Site) -> None:
     tab.wait_for_selector("#log [aria-busy]")
     tab.locator("#box .stop-button").click()
     tab.wait_for_selector("#log .stopped")
-    assert site.engine.tickets[-1].over.wait(30)
+    assert site.engine.requests[-1].finished.wait(30)
     say(tab, "next")
     settled(tab, 2)
     assert tab.locator("#log .words").last.inner_text() == "next"

@@ -25,7 +25,7 @@ from demo.service.sessions import Sessions
 from llama import Waveform
 from tests.page_helpers import asked
 from tests.page_server import serving
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 pytest.importorskip("gradio")
 pytest_plugins = ("tests.page_helpers",)
@@ -34,7 +34,7 @@ pytest_plugins = ("tests.page_helpers",)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ChatService]]:
     sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
-    work = ChatService(Scripted(), sessions, Limits())  # type: ignore[arg-type]
+    work = ChatService(ScriptedEngine(), sessions, Limits())  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(sessions.root))
         with serving(work) as address:
@@ -172,8 +172,8 @@ def test_a_login_guards_everything(page: Page, recording: Path) -> None:
 
     good = "Basic " + base64.b64encode(b"me:secret:x").decode()
     state = asked(page, "play", [recording])
-    piece = state.cards[-1].takes[0].sound.url
-    with serving(page.work, Login.parse("me:secret:x")) as address:
+    piece = state.exchanges[-1].takes[0].audio.url
+    with serving(page.service, Login.parse("me:secret:x")) as address:
         for path in ("", "config", "gradio_api/info", "theme.css", piece, "v1/models"):
             wrong = "Basic " + base64.b64encode(b"me:secret").decode()
             assert [status(address + path), status(address + path, wrong), status(address + path, "Basic é")] == [401] * 3, path

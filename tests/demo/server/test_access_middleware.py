@@ -20,7 +20,7 @@ from demo.service.auth import Login
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import running
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 FILE = 100_000  # bytes of the largest one
 MOST = 4 * FILE + MAX_BODY_BYTES
@@ -166,7 +166,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
         patch.setattr(door, "WRONG_LOGIN_DELAY", 0)
-        yield gradio_app.application(SimpleNamespace(), ChatService(Scripted(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
+        yield gradio_app.application(SimpleNamespace(), ChatService(ScriptedEngine(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
     sessions.close_all()
 
 

@@ -22,17 +22,17 @@ from demo.page.state import PageState
 from demo.page.theme import EXAMPLES
 from demo.service.service import ChatService
 from tests.page_helpers import SHORT, asked
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 gradio = pytest.importorskip("gradio")
 pytest_plugins = ("tests.page_helpers",)
 
 
-def test_every_example_is_there_and_is_answered(page: Page, engine: Scripted) -> None:
+def test_every_example_is_there_and_is_answered(page: Page, engine: ScriptedEngine) -> None:
     numbers = range(sum(len(row) for row in EXAMPLES.values()))
     for number in numbers:
         assert list(page.submit_example(PageState(), number, SHORT))[-1].exchanges[-1].status == "done"
-    kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.tickets]
+    kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.requests]
     assert {*kinds} == {(), ("audio",), ("image",), ("video",)}
 
 
@@ -88,10 +88,10 @@ import gradio_app
 from demo.server.app import serve
 from demo.service.sessions import Sessions
 from demo.service.service import ChatService
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 try:
-    serve(gradio_app.application(types.SimpleNamespace(), ChatService(Scripted(), sessions)), "127.0.0.1", int(sys.argv[2]))
+    serve(gradio_app.application(types.SimpleNamespace(), ChatService(ScriptedEngine(), sessions)), "127.0.0.1", int(sys.argv[2]))
 except KeyboardInterrupt:
     print("interrupted")
 finally:

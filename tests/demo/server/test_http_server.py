@@ -19,7 +19,7 @@ from demo.server import http_server as limits
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import running, serving
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 BLOCK = 1 << 16  # bytes
 MOMENT = 0.4  # seconds after which a client has stalled, here
@@ -157,16 +157,16 @@ def test_a_full_server_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_works_for_who_reads_nothing(impatient: None, tmp_path: Path) -> None:
     """A piece too large for the buffers on the way, of which more is to come when its client is cut."""
-    engine, sessions = Scripted(), Sessions(tmp_path)
+    engine, sessions = ScriptedEngine(), Sessions(tmp_path)
     with serving(ChatService(engine, sessions)) as address:  # type: ignore[arg-type]
         said = {"messages": [{"role": "user", "content": "wait play"}], "modalities": ["text", "audio"], "stream": True, "seconds": 600}
         body = json.dumps(said).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: server\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         with connected(address, f"{head}\r\n\r\n".encode() + body):
-            wait_for(lambda: engine.tickets)
+            wait_for(lambda: engine.requests)
             for _ in range(6):  # two words, that it begins, a quarter, how far it is, another one
                 engine.leaves.release()
-            [ticket] = engine.tickets
-            assert ticket.cancelled.wait(20) and ticket.over.wait(20)
+            [ticket] = engine.requests
+            assert ticket.cancelled.wait(20) and ticket.finished.wait(20)
             wait_for(lambda: not [one for one in sessions.root.iterdir() if one.name != "arrived"])
     sessions.close_all()

@@ -205,7 +205,7 @@ def test_the_server_ends_with_its_engine(
     monkeypatch.setattr(gradio_app, "load_model", lambda values: nano)
     monkeypatch.setattr(gradio_app, "application", kept)
     monkeypatch.setattr("demo.server.app.serve", serve_and_ask)
-    monkeypatch.setattr(TextBatch, "_read", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
+    monkeypatch.setattr(TextBatch, "_forward", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
     assert gradio_app.main(["--port", "0"]) == 1
     asking.join(60)
     assert [one.category for one in told] == ["server"] and "The engine stopped by a mistake of its own" in str(told[0])

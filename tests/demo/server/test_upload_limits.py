@@ -16,7 +16,7 @@ from demo.service.media_probe import Limits
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import serving
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 FILE = 100_000  # bytes of the largest one
 
@@ -25,7 +25,7 @@ FILE = 100_000  # bytes of the largest one
 def uploading(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[Path]]]]:
     """The page, and the files that have arrived there."""
     sessions = Sessions(tmp_path)
-    work = ChatService(Scripted(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
+    work = ChatService(ScriptedEngine(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
     with serving(work) as address:
         yield f"{address}gradio_api/upload", lambda: [one for one in (sessions.root / "arrived").rglob("*") if one.is_file()]
     sessions.close_all()

@@ -21,7 +21,7 @@ from demo.service.request import MAX_TEXT, Settings, Update
 from demo.service.service import ChatService, ResponseStream
 from demo.service.sessions import Session, Sessions
 from tests.page_server import serving
-from tests.scripted_engine import Scripted
+from tests.scripted_engine import ScriptedEngine
 
 pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
@@ -50,24 +50,24 @@ def open_at_once(work: ChatService, session: Session, count: int, caller: str = 
 
 
 @pytest.mark.parametrize("caller", ["", "anna"])
-def test_nobody_fills_the_queue_alone(work: ChatService, sessions: Sessions, engine: Scripted, caller: str) -> None:
+def test_nobody_fills_the_queue_alone(work: ChatService, sessions: Sessions, engine: ScriptedEngine, caller: str) -> None:
     """A caller is the session, or whoever is named, in however many sessions they ask."""
     mine = sessions.open()
     under_way = open_at_once(work, mine, MAX_PER_CALLER - 1, caller)
     again = sessions.open() if caller else mine
     with pytest.raises(UserFacingError, match=f"{MAX_PER_CALLER - 1} of your answers are under way") as told:
         next(work.answer(again, Conversation(), "two takes", [], replace(PLAIN, takes=2), caller=caller))
-    assert told.value.category == "busy" and len(engine.tickets) == MAX_PER_CALLER - 1, "all takes or none"
+    assert told.value.category == "busy" and len(engine.requests) == MAX_PER_CALLER - 1, "all takes or none"
     under_way += open_at_once(work, again, 1, caller)
     with pytest.raises(UserFacingError):
         open_at_once(work, again, 1, caller)
     assert answer(work, sessions.open(), "somebody else")[-1].text == "somebody else"
     under_way[0].close()
-    assert engine.tickets[0].over.wait(10)
+    assert engine.requests[0].finished.wait(10)
     open_at_once(work, again, 1, caller)
 
 
-def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessions, engine: Scripted) -> None:
+def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessions, engine: ScriptedEngine) -> None:
     """Whatever names and sessions it asks with."""
     def begin(client_address: str, caller: str, takes: int = 1) -> None:
         work.begin(sessions.open(), Conversation(), "wait", [], replace(PLAIN, takes=takes), caller=caller, client_address=client_address)
@@ -76,13 +76,13 @@ def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessi
         begin("192.0.2.1", f"name {number}")
     with pytest.raises(UserFacingError, match=f"{MAX_PER_ADDRESS - 1} answers for your address are under way and 2 more") as told:
         begin("192.0.2.1", "", takes=2)
-    assert told.value.category == "busy" and len(engine.tickets) == MAX_PER_ADDRESS - 1
+    assert told.value.category == "busy" and len(engine.requests) == MAX_PER_ADDRESS - 1
     begin("192.0.2.1", "")
     with pytest.raises(UserFacingError, match=f"the most is {MAX_PER_ADDRESS}"):
         begin("192.0.2.1", "another name")
     begin("192.0.2.2", "name 1")
     begin("", "a program of this process's own")
-    engine.tickets[0].over.set()
+    engine.requests[0].finished.set()
     begin("192.0.2.1", "another name")
 
 
@@ -92,15 +92,15 @@ def test_the_pages_of_one_address_share(work: ChatService, monkeypatch: pytest.M
     monkeypatch.setattr("gradio.context.LocalContext.request", SimpleNamespace(get=lambda default: Asking(here[0])))
 
     def opened() -> Iterator[PageState]:
-        states = page.ask(PageState(), "wait", [], PLAIN)
+        states = page.submit(PageState(), "wait", [], PLAIN)
         next(states)
         return states
 
     under_way = [opened(), opened()]
-    assert all(next(states).cards[-1].state != "failed" for states in under_way)
-    assert "2 answers for your address" in next(opened()).cards[-1].trouble
+    assert all(next(states).exchanges[-1].status != "failed" for states in under_way)
+    assert "2 answers for your address" in next(opened()).exchanges[-1].error
     here[0] = "192.0.2.2"
-    assert next(opened()).cards[-1].state != "failed"
+    assert next(opened()).exchanges[-1].status != "failed"
 
 
 class Asking:
@@ -110,7 +110,7 @@ class Asking:
         self.client, self.headers = SimpleNamespace(host=host), dict[str, str]()
 
 
-def test_a_share_of_refused_takes_is_free_again(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_a_share_of_refused_takes_is_free_again(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     open_at_once(work, session, 1)
     for _ in range(MAX_PER_CALLER):
         assert refusal(work, session, "busy").category == "busy"
@@ -118,14 +118,14 @@ def test_a_share_of_refused_takes_is_free_again(work: ChatService, engine: Scrip
 
 
 @pytest.mark.parametrize("text, system", [("x" * (MAX_TEXT + 1), ""), ("x" * MAX_TEXT, "y")])
-def test_the_longest_text_is_one_for_all(work: ChatService, engine: Scripted, session: Session, text: str, system: str) -> None:
+def test_the_longest_text_is_one_for_all(work: ChatService, engine: ScriptedEngine, session: Session, text: str, system: str) -> None:
     with pytest.raises(UserFacingError, match=f"{MAX_TEXT + 1} characters, at most {MAX_TEXT}") as told:
         work.begin(session, Conversation(), text, [b"no sound"], PLAIN, system=system)
-    assert told.value.category == "user" and not engine.tickets
+    assert told.value.category == "user" and not engine.requests
     assert work.begin(session, Conversation(), text[1:], [], PLAIN, system=system).requests
 
 
-def test_a_session_keeps_only_so_much(engine: Scripted, sessions: Sessions, session: Session, recording: Path) -> None:
+def test_a_session_keeps_only_so_much(engine: ScriptedEngine, sessions: Sessions, session: Session, recording: Path) -> None:
     """What is made counts as what is sent does; another session has room of its own."""
     size = recording.stat().st_size
     work = ChatService(engine, sessions, Limits(session_bytes=3 * size))
@@ -152,15 +152,15 @@ def told(address: str, text: str, host: str = "") -> str:
     return httpx.get(f"{address}gradio_api/call/respond/{called}", headers=headers, timeout=30).text
 
 
-def test_programs_share_by_their_address_and_their_texts_end(work: ChatService, engine: Scripted) -> None:
+def test_programs_share_by_their_address_and_their_texts_end(work: ChatService, engine: ScriptedEngine) -> None:
     work._limiter = ConcurrencyLimiter(1)
     with serving(work) as address:
         said = json.dumps({"data": ["wait", None, None, None, 1, 0]})
         httpx.post(f"{address}gradio_api/call/respond", content=said, headers={"Content-Type": "application/json"}).raise_for_status()
-        while not engine.tickets:
+        while not engine.requests:
             continue
         assert "1 of your answers are under way" in told(address, "hello")
         assert "event: complete" in told(address, "hello", "192.0.2.1")
-        engine.tickets[0].cancel()
-        assert engine.tickets[0].over.wait(10) and "event: complete" in told(address, "hello")
+        engine.requests[0].cancel()
+        assert engine.requests[0].finished.wait(10) and "event: complete" in told(address, "hello")
         assert f"at most {MAX_TEXT} are taken" in told(address, "x" * (MAX_TEXT + 1))

@@ -16,7 +16,7 @@ from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
 from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
-from tests.scripted_engine import Scripted, piece
+from tests.scripted_engine import ScriptedEngine, piece
 
 pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
 PLAIN = Settings(seconds=2.0, seed=5)
@@ -77,7 +77,7 @@ def test_every_take_becomes_files(work: ChatService, session: Session) -> None:
     assert files_of(session) == sorted([".wav", ".flac", ".mp3", ".mid"] * 2)
 
 
-def test_sound_grows_at_the_address_of_the_piece(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_sound_grows_at_the_address_of_the_piece(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     grown: list[tuple[str, bytes]] = []
     for update in work.answer(session, Conversation(), "wait play", [], PLAIN):
         grown += [(one.url, (session.folder / Path(one.url).name).read_bytes()) for one in update.streams]
@@ -94,7 +94,7 @@ def test_progress_ends_at_the_whole(work: ChatService, session: Session) -> None
     assert updates[0].progress is None and made == sorted(made) and updates[-1].progress == (6.0, 6.0)
 
 
-def test_time_left_is_the_pace_so_far(engine: Scripted, sessions: Sessions, session: Session) -> None:
+def test_time_left_is_the_pace_so_far(engine: ScriptedEngine, sessions: Sessions, session: Session) -> None:
     from demo.service.take_events import TakeEvent
     from demo.service.take_progress import TakeProgress
     from llama.generation import Progress
@@ -131,32 +131,32 @@ def test_again_has_the_same_seed_and_another_take_has_not(work: ChatService, ses
 # -- stopping -----------------------------------------------------------------------------------------------------------
 
 
-def test_closing_cancels_every_take(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_closing_cancels_every_take(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait play", [], replace(PLAIN, takes=2))
     next(updates)
     updates.close()
-    assert [ticket.cancelled.is_set() for ticket in engine.tickets] == [True, True]
-    assert all(ticket.over.wait(10) for ticket in engine.tickets) and list(updates) == []
+    assert [ticket.cancelled.is_set() for ticket in engine.requests] == [True, True]
+    assert all(ticket.finished.wait(10) for ticket in engine.requests) and list(updates) == []
 
 
-def test_closing_wakes_who_waits(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_closing_wakes_who_waits(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait", [], PLAIN)
     next(updates)
     reader = threading.Thread(target=lambda: list(updates))
     reader.start()
     updates.close()
     reader.join(10)
-    assert not reader.is_alive() and engine.tickets[0].cancelled.is_set()
+    assert not reader.is_alive() and engine.requests[0].cancelled.is_set()
 
 
-def test_letting_go_is_closing(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_letting_go_is_closing(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait", [], PLAIN)
     next(updates)
     del updates
-    assert engine.tickets[0].cancelled.is_set()
+    assert engine.requests[0].cancelled.is_set()
 
 
-def test_a_piece_given_up_leaves_no_file(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_a_piece_given_up_leaves_no_file(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     updates = work.answer(session, Conversation(), "wait play", [], PLAIN)
     for update in updates:
         engine.leaves.release()
@@ -184,19 +184,19 @@ def test_nothing_to_answer(work: ChatService, session: Session, text: str) -> No
 @pytest.mark.parametrize(
     "settings", [{"seconds": 9999.0}, {"temperature": -1}, {"conditioning": "mood"}, {"seed": -1}, {"max_tokens": 1.5}]
 )
-def test_settings_out_of_range(work: ChatService, engine: Scripted, session: Session, settings: dict) -> None:
+def test_settings_out_of_range(work: ChatService, engine: ScriptedEngine, session: Session, settings: dict) -> None:
     told = refusal(work, session, "hello", settings=Settings(**settings))
-    assert next(iter(settings)) in str(told) and told.category == "user" and not engine.tickets
+    assert next(iter(settings)) in str(told) and told.category == "user" and not engine.requests
 
 
-def test_a_bad_file(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_a_bad_file(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     told = refusal(work, session, "hello", [b"this is a text"])
-    assert told.category == "user" and not engine.tickets and files_of(session) == []
+    assert told.category == "user" and not engine.requests and files_of(session) == []
 
 
-def test_all_takes_or_none(work: ChatService, engine: Scripted, session: Session) -> None:
+def test_all_takes_or_none(work: ChatService, engine: ScriptedEngine, session: Session) -> None:
     told = refusal(work, session, "busy", settings=replace(PLAIN, takes=2))
-    assert told.category == "busy" and [ticket.cancelled.is_set() for ticket in engine.tickets] == [True]
+    assert told.category == "busy" and [ticket.cancelled.is_set() for ticket in engine.requests] == [True]
 
 
 def test_a_sentence_names_no_folder_of_the_server(work: ChatService, session: Session, recording: Path) -> None:

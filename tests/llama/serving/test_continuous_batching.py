@@ -42,7 +42,7 @@ class Writers:
         with torch.no_grad():
             features = self.model.encode([turn])
         self.lines[index] = TextSequence(row, options)
-        self.words.join(self.lines[index], prompt, features)
+        self.words.add(self.lines[index], prompt, features)
         self._leave()
 
     def run(self) -> list[RowState]:
@@ -59,7 +59,7 @@ class Writers:
 
     def _leave(self) -> None:
         for line in [line for line in self.words.members if line.row.finish]:
-            self.words.leave(line)
+            self.words.remove(line)
 
 
 def options(count: int, tokens: int = 12) -> list[GenerationOptions]:
@@ -134,8 +134,8 @@ def test_a_line_that_cannot_be_read_is_named_and_the_others_go_on(published: lla
     bad.row.tokens[-1] = 10**6  # no such word
     with pytest.raises(IndexError) as told:
         writers.words.step()
-    assert list(find_failing(writers.words.members, writers.words.attempt, told.value)) == [bad]
-    writers.words.leave(bad)
+    assert list(find_failing(writers.words.members, writers.words.probe_step, told.value)) == [bad]
+    writers.words.remove(bad)
     while writers.words.members:
         writers.words.step()
         writers._leave()
@@ -166,13 +166,13 @@ def alone(decoder: MusicGenDecoder, request: SynthesisRequest) -> Tensor:
 def in_company(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], every: int, leaving: int | None = None) -> list[np.ndarray]:
     """The codes of pieces of which another joins after so many steps; one may leave soon after it has joined."""
     batch, parts, step = decoder.code_batch(), list[CodeSequence](), 0
-    while len(parts) < len(wanted) or batch.parts:
+    while len(parts) < len(wanted) or batch.members:
         if step % every == 0 and len(parts) < len(wanted):
             frames = decoder.frames(wanted[len(parts)])
             parts.append(batch.add(wanted[len(parts)], frames, decoder.grammar(frames)))
-        if batch.parts:
+        if batch.members:
             assert not batch.step()
-        for part in list(batch.parts):
+        for part in list(batch.members):
             if part.done or (parts.index(part) == leaving and part.column == 5):
                 batch.remove(part)
         if batch._lanes is not None:
@@ -218,11 +218,11 @@ def test_a_piece_that_cannot_be_written_is_named_and_the_others_go_on(monkeypatc
     monkeypatch.setattr(CodeSequence, "newest", lambda part: [10**6] * 4 if part is bad else newest(part))
     with pytest.raises((IndexError, RuntimeError)) as told:
         batch.step()
-    assert list(find_failing(batch.parts, batch.probe_step, told.value)) == [bad]
+    assert list(find_failing(batch.members, batch.probe_step, told.value)) == [bad]
     batch.remove(bad)
-    while batch.parts:
+    while batch.members:
         batch.step()
-        for part in [part for part in batch.parts if part.done]:
+        for part in [part for part in batch.members if part.done]:
             batch.remove(part)
     for index in (0, 2):
         assert torch.equal(torch.from_numpy(parts[index].codes), alone(decoder, wanted[index]))

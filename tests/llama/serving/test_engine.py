@@ -111,9 +111,9 @@ def test_sound_streams_in_company(scripted: llama.MuMuLLaMA, golden: Path) -> No
 def test_progress_is_told_to_its_end(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano) as engine:
         events = list(engine.submit(Turn("A slow, sad piano piece"), GenerationOptions(seconds=30.0)))
-    made = [event.made for event in events if isinstance(event, Progress)]
+    made = [event.seconds for event in events if isinstance(event, Progress)]
     assert made[0] == 0.0 and made[-1] == 30.0 and made == sorted(made)
-    assert {event.total for event in events if isinstance(event, Progress)} == {30.0}
+    assert {event.total_seconds for event in events if isinstance(event, Progress)} == {30.0}
 
 
 def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> None:
@@ -130,12 +130,12 @@ def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> 
             if event is None or isinstance(event, (Done, Exception)):
                 ended[name].set()
 
-        early.follow(partial(put, "early"))
+        early.add_listener(partial(put, "early"))
         assert ended["early"].wait(60)
-        late.follow(partial(put, "late"))
-        bad.follow(partial(put, "bad"))
+        late.add_listener(partial(put, "late"))
+        bad.add_listener(partial(put, "bad"))
         left = engine.submit(Turn("A slow, sad piano piece"), LONG)
-        left.follow(partial(put, "left"))
+        left.add_listener(partial(put, "left"))
         left.cancel()
         assert all(one.wait(60) for one in ended.values())
     for name in ("early", "late"):
@@ -148,7 +148,7 @@ def test_who_is_told_may_leave_at_once(nano: llama.MuMuLLaMA) -> None:
     """As when what is told collects an answer that nobody holds any more."""
     with Engine(nano) as engine:
         ticket, over = engine.submit(Turn("A slow, sad piano piece"), LONG), threading.Event()
-        ticket.follow(lambda event: ticket.cancel() if event is not None else over.set())
+        ticket.add_listener(lambda event: ticket.cancel() if event is not None else over.set())
         assert over.wait(60)
         assert reply(list(engine.submit(Turn("Hm"), SHORT))).text
 
@@ -165,13 +165,13 @@ def test_a_newcomer_is_answered_while_a_long_piece_is_made(nano: llama.MuMuLLaMA
         long = engine.submit(Turn("A slow, sad piano piece"), LONG)
         under_way(long)
         short = list(engine.submit(Turn("A waltz for violin"), SHORT))
-        assert not long.over
+        assert not long.finished
         long.cancel()
     assert same(reply(short), nano.respond(Turn("A waltz for violin"), SHORT))
 
 
 def test_who_cancels_ends_quietly_and_frees_a_row(nano: llama.MuMuLLaMA) -> None:
-    with Engine(nano, rows=2) as engine:
+    with Engine(nano, max_running_requests=2) as engine:
         stays = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=20.0))
         goes = engine.submit(Turn("A slow, sad piano piece"), LONG)
         left = under_way(goes)
@@ -185,19 +185,19 @@ def test_who_cancels_ends_quietly_and_frees_a_row(nano: llama.MuMuLLaMA) -> None
 
 
 def test_who_cancels_while_it_waits_is_never_begun(nano: llama.MuMuLLaMA) -> None:
-    with Engine(nano, rows=1) as engine:
+    with Engine(nano, max_running_requests=1) as engine:
         first = engine.submit(Turn("A slow, sad piano piece"), LONG)
         under_way(first)
         second, third = engine.submit(Turn("Hm"), SHORT), engine.submit(Turn("A waltz for violin"), SHORT)
-        assert (first.ahead, second.ahead, third.ahead) == (0, 1, 2)
+        assert (first.queue_position, second.queue_position, third.queue_position) == (0, 1, 2)
         second.cancel()
-        assert third.ahead == 1 and list(second) == [] and not second.row.tokens
+        assert third.queue_position == 1 and list(second) == [] and not second.row.tokens
         first.cancel()
-        assert reply(list(third)).music is not None and third.ahead == 0
+        assert reply(list(third)).music is not None and third.queue_position == 0
 
 
 def test_a_full_queue_is_told_at_once(nano: llama.MuMuLLaMA) -> None:
-    with Engine(nano, rows=1, waiting=1) as engine:
+    with Engine(nano, max_running_requests=1, max_queued_requests=1) as engine:
         tickets = [engine.submit(Turn("A slow, sad piano piece"), LONG) for _ in range(2)]
         with pytest.raises(QueueFullError, match="try again in a moment"):
             engine.submit(Turn("Hm"))
@@ -217,10 +217,10 @@ def test_a_slow_client_holds_nobody(nano: llama.MuMuLLaMA) -> None:
 def test_a_slow_upload_holds_nobody(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     encode, gate = nano.encode, threading.Event()
     monkeypatch.setattr(nano, "encode", lambda turns: (gate.wait(60), encode(turns))[1])
-    with Engine(nano, readers=1) as engine:
+    with Engine(nano, encoder_threads=1) as engine:
         slow = engine.submit(Turn("How fast is it?", audio=EXAMPLES / "violin_swing.flac"))
         assert reply(list(engine.submit(Turn("A waltz for violin"), SHORT))).music is not None
-        assert not slow.over
+        assert not slow.finished
         gate.set()
         assert "132" in reply(list(slow)).text
 
@@ -248,7 +248,7 @@ def test_bad_requests_are_refused_at_once(nano: llama.MuMuLLaMA, published: llam
         engine.submit(Turn("piano " * 2000))
     with Engine(llama.MuMuLLaMA(published.config).eval()) as engine, pytest.raises(ValueError, match="without a tokenizer"):
         engine.submit(Turn("Hm"))
-    for name in ("rows", "waiting", "readers"):
+    for name in ("max_running_requests", "max_queued_requests", "encoder_threads", "encoder_cache_size"):
         with pytest.raises(ValueError, match=name):
             Engine(nano, **{name: -1})
 
@@ -272,7 +272,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: BaseExc
 
 def submit_all(engine: Engine) -> list[Request]:
     """All begin in the same round, so that they share their steps."""
-    with engine._news:
+    with engine._changed:
         return [engine.submit(turn, options) for turn, options in WISHES]
 
 
@@ -288,9 +288,9 @@ def writes_victim(part: CodeSequence, codes: object = None) -> bool:
     return part.request.seeds[0] == VICTIM and part.column > 3
 
 
-SPOTS = {"words": (TextBatch, "_read", reads_victim), "music": (BatchState, "next_logits", plays_victim),
+SPOTS = {"words": (TextBatch, "_forward", reads_victim), "music": (BatchState, "next_logits", plays_victim),
          "rules": (CodeSequence, "take", writes_victim)}
-SPOTS["sound that is due"] = MusicJob, "follow", lambda performance: writes_victim(performance.part)
+SPOTS["sound that is due"] = MusicJob, "on_step", lambda job: writes_victim(job.sequence)
 
 
 @pytest.mark.parametrize("spot", SPOTS)
@@ -339,8 +339,8 @@ def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypa
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    with Engine(nano, rows=2, failed=over.set) as engine:
-        spoil(monkeypatch, TextBatch, "_read", KeyboardInterrupt(), reads_victim)
+    with Engine(nano, max_running_requests=2, on_failure=over.set) as engine:
+        spoil(monkeypatch, TextBatch, "_forward", KeyboardInterrupt(), reads_victim)
         for ticket in submit_all(engine):
             with pytest.raises(EngineDeadError, match="The engine stopped"):
                 list(ticket)
@@ -351,7 +351,7 @@ def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch
 
 def test_close_ends_work_under_way(nano: llama.MuMuLLaMA) -> None:
     before = threading.active_count()
-    engine = Engine(nano, rows=1)
+    engine = Engine(nano, max_running_requests=1)
     made = engine.submit(Turn("A slow, sad piano piece"), LONG)
     events = under_way(made)
     waits = engine.submit(Turn("Hm"), SHORT)
@@ -408,7 +408,7 @@ def test_a_file_that_has_changed_is_listened_to_anew(nano: llama.MuMuLLaMA, list
 @pytest.mark.parametrize("most", [0, 1])
 def test_no_more_media_are_remembered_than_asked_for(nano: llama.MuMuLLaMA, listened: list[Turn], most: int) -> None:
     names = ("violin_swing", "violin_swing", "piano_waltz", "violin_swing")
-    with Engine(nano, remembered=most) as engine:
+    with Engine(nano, encoder_cache_size=most) as engine:
         for name in names:
             list(engine.submit(Turn("How fast is it?", audio=EXAMPLES / f"{name}.flac"), GenerationOptions(max_tokens=2)))
     assert len(listened) == (3 if most else 4)

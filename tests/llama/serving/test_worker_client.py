@@ -43,7 +43,7 @@ def nano() -> llama.MuMuLLaMA:
 
 @pytest.fixture(scope="module")
 def engine(nano: llama.MuMuLLaMA) -> Iterator[Engine]:
-    with Engine(nano, apart=True) as made:
+    with Engine(nano, use_worker=True) as made:
         yield made
 
 
@@ -71,7 +71,7 @@ def test_answers_are_those_given_here(nano: llama.MuMuLLaMA, engine: Engine) -> 
     for (turn, options), ticket in zip(mixture(), tickets, strict=True):
         events = list(ticket)
         assert same(reply(events), nano.respond(turn, options))
-        made = [event.made for event in events if isinstance(event, Progress)]
+        made = [event.seconds for event in events if isinstance(event, Progress)]
         assert made == sorted(made) and bool(made) == any(isinstance(event, MusicChunk) for event in events)
 
 
@@ -89,7 +89,7 @@ def test_who_leaves_is_not_played_for(engine: Engine) -> None:
     under_way(ticket)
     ticket.cancel()
     assert reply(list(engine.submit(*WISH))).music is not None
-    assert isinstance(engine._music, MusicWorkerClient) and not engine._music._playing
+    assert isinstance(engine._music, MusicWorkerClient) and not engine._music._pending
 
 
 def test_a_process_that_dies_is_told_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
@@ -102,7 +102,7 @@ def test_a_process_that_dies_is_told_and_replaced(nano: llama.MuMuLLaMA, engine:
 
 def test_the_end_of_the_engine_is_the_end_of_its_process(nano: llama.MuMuLLaMA) -> None:
     before = threading.active_count()
-    engine = Engine(nano, apart=True)
+    engine = Engine(nano, use_worker=True)
     events, process = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine).pid
     engine.close()
     engine.close()
@@ -118,7 +118,7 @@ from llama.serving.engine import Engine
 from llama.generation import GenerationOptions, Progress
 
 if __name__ == "__main__":
-    engine = Engine(llama.load(sys.argv[1]), apart=True)
+    engine = Engine(llama.load(sys.argv[1]), use_worker=True)
     events = iter(engine.submit(Turn("A slow, sad piano piece"), GenerationOptions(max_tokens=40, seconds=600.0)))
     assert any(isinstance(event, Progress) for event in events)
     print(engine._music.process.pid, flush=True)
@@ -145,7 +145,7 @@ def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
 class Near(MusicWorkerClient):
     """The other side on a thread, so that a test may spoil it."""
 
-    def _started(self) -> tuple[Any, Connection]:
+    def _start_process(self) -> tuple[Any, Connection]:
         pipe, theirs = multiprocessing.Pipe()
         stage = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
         thread = threading.Thread(target=lambda: (stage.run(), theirs.close()), daemon=True)
@@ -154,9 +154,9 @@ class Near(MusicWorkerClient):
 
 
 SPOTS = {
-    "joining": (MusicBatch, "join", lambda band, listener, conditioning: listener.options.seed == 7),
+    "joining": (MusicBatch, "add", lambda batch, request, conditioning: request.options.seed == 7),
     "a step": (CodeSequence, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
-    "sound": (AudioStreamer, "finish", lambda listening, codes: listening.left == 3 * 32_000),
+    "sound": (AudioStreamer, "finish", lambda streamer, codes: streamer.left == 3 * 32_000),
 }
 TOLD = [
     (ValueError("too much of it"), ValueError, "^too much of it$"),
@@ -172,7 +172,7 @@ def test_an_error_over_there_is_the_guilty_ones(
 ) -> None:
     expected = nano.respond(*WISH)
     monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    with Engine(nano, apart=True) as engine:
+    with Engine(nano, use_worker=True) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], error, SPOTS[spot][2])
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
         good = engine.submit(*WISH)
@@ -184,9 +184,9 @@ def test_an_error_over_there_is_the_guilty_ones(
 def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = nano.respond(*WISH)
     monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    with Engine(nano, apart=True) as engine:
-        last = lambda piece, kind, *_: kind == "finish" and piece.listener.options.seed == 7  # noqa: E731
-        spoil(monkeypatch, PendingMusic, "hear", MemoryError(), last)
+    with Engine(nano, use_worker=True) as engine:
+        last = lambda piece, kind, *_: kind == "finish" and piece.sink.options.seed == 7  # noqa: E731
+        spoil(monkeypatch, PendingMusic, "handle", MemoryError(), last)
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
         with pytest.raises(MemoryError, match="not enough memory for this request"):
             list(bad)
@@ -195,10 +195,10 @@ def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypa
 
 def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words are told, and a piece that was asked for meanwhile is played when it is there."""
-    allowed, start = threading.Event(), Near._started
+    allowed, start = threading.Event(), Near._start_process
     monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    monkeypatch.setattr(Near, "_started", lambda self: start(self) if allowed.wait(PATIENCE) else None)
-    with Engine(nano, apart=True) as engine:
+    monkeypatch.setattr(Near, "_start_process", lambda self: start(self) if allowed.wait(PATIENCE) else None)
+    with Engine(nano, use_worker=True) as engine:
         music = engine.submit(*WISH)
         assert reply(list(engine.submit(Turn("A waltz for violin"), GenerationOptions(music=False)))).text
         allowed.set()
@@ -208,7 +208,7 @@ def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypat
 def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried, start = list[int](), Near._started
+    tried, start = list[int](), Near._start_process
 
     def started(self: Near) -> tuple[Any, Connection]:
         tried.append(1)
@@ -217,8 +217,8 @@ def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
         return start(self)
 
     monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    monkeypatch.setattr(Near, "_started", started)
-    with Engine(nano, apart=True) as engine:
+    monkeypatch.setattr(Near, "_start_process", started)
+    with Engine(nano, use_worker=True) as engine:
         answers = []
         while len(answers) < 10 and not (answers and answers[-1] is None):
             try:
