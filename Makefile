@@ -2,6 +2,7 @@
 # make test    all tests
 # make check   ruff, mypy, all tests
 # make bench   the comparison with the reference values, then the benchmarks, one after another
+# make docs    the documentation as a site in build/docs; a dead link is an error
 # make nano    the embedded model from nothing (recipes/nano/README.md); it takes hours, and goes on where it was stopped
 # make lock    writes requirements*.txt from pyproject.toml and keeps the versions they hold; UPGRADE=--upgrade moves them
 # make latest  all tests on the newest versions that pyproject.toml allows, in .venv-latest
@@ -32,7 +33,7 @@ COMPILE = "$(UV)" pip compile --quiet --universal --python-version 3.11 --fork-s
 	--no-header --annotation-style line $(UPGRADE)
 BENCHMARKS = $(filter-out __init__ parity%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: demo test check lint bench nano lock latest newest clean
+.PHONY: demo test check lint bench docs nano lock latest newest clean
 .DEFAULT_GOAL := demo
 
 demo: $(USER_STAMP)
@@ -50,6 +51,9 @@ check: lint test
 bench: $(DEV_STAMP)
 	@echo "== parity"; $(BIN)/python -m benchmarks.parity tests/golden
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+docs: $(DEV_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 nano: $(DEV_STAMP)
 	$(BIN)/python -m recipes.nano.all $(ARGS)
