@@ -1,29 +1,115 @@
-"""Writing files whole or not at all."""
+"""Atomic writes: a file or folder appears under its name complete, or not at all.
+
+Each helper gives a temporary path beside the target, which is moved into place when its block ends without an error.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
+PARTIAL = ".partial-"  # prefix of temporary names: hidden, and what a killed process may leave behind
+
+
+class WriteError(OSError):
+    """A file or folder could not be written; the message is one sentence, the system's error is the cause."""
+
+    @property
+    def reason(self) -> str:
+        """The system's words alone, such as "No space left on device"."""
+        return getattr(self.__cause__, "strerror", None) or str(self.__cause__ or self)
+
+
+@contextmanager
+def atomic_path(path: str | Path, *, fsync: bool = True) -> Iterator[Path]:
+    """Yields a temporary path with the target's suffix; its file replaces `path` if the block succeeds.
+
+    fsync: wait until the bytes are on the disk, so that a power cut cannot leave the name with lost content; without it
+    for many small files that can be made again. Raises WriteError where the system does not take the file.
+    """
+    target = Path(path)
+    partial = _partial(target)
+    try:
+        yield partial
+        if fsync:
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+        os.replace(partial, target)
+    except WriteError:
+        raise
+    except (SafetensorError, OSError) as error:
+        raise _write_error(target, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a new, empty folder; it replaces `path`, with all that was in it, if the block succeeds.
+
+    The former folder goes back to its name where the new one cannot take it. Raises WriteError as `atomic_path` does.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=PARTIAL) as partial:
+            draft, former = Path(partial, "new"), Path(partial, "old")
+            draft.mkdir()
+            yield draft
+            if target.exists():
+                os.rename(target, former)
+            try:
+                os.rename(draft, target)
+            finally:
+                if former.exists() and not target.exists():
+                    os.rename(former, target)
+    except WriteError:
+        raise
+    except (SafetensorError, OSError) as error:
+        raise _write_error(target, error) from error
+
+
+@contextmanager
+def atomic_files(folder: str | Path) -> Iterator[Path]:
+    """Yields a temporary folder; if the block succeeds, its files replace those of the same names in `folder`, one by one.
+
+    Other files in `folder` stay, and it is made if it is missing.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=PARTIAL) as name:
+        partial = Path(name)
+        yield partial
+        for file in sorted(path for path in partial.rglob("*") if path.is_file()):
+            destination = target / file.relative_to(partial)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, destination)
+
+
+def _partial(target: Path) -> Path:
+    """A name beside `target` that no other thread or process uses, with its suffix: libraries choose a format by it."""
+    return target.with_name(f"{PARTIAL}{uuid.uuid4().hex[:12]}-{target.name}")
+
+
+def _write_error(target: Path, error: Exception) -> WriteError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return WriteError(f"{target} could not be written ({reason}); make room, or give another place.")
+
 
 def write_text(file: Path, text: str) -> None:
-    """A text file, whole or not at all."""
-    _replace(file, lambda partial: partial.write_text(text, encoding="utf-8"))
+    """Writes a UTF-8 text file atomically."""
+    with atomic_path(file) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
-def _replace(file: Path, write: Callable[[Path], Any]) -> None:
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())  # a name must never stand for bytes that a power cut would lose
-        os.replace(partial, file)
-    except (SafetensorError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OSError(f"{file} could not be written ({reason}); make room, or give another place.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
+    """Writes a JSON file atomically."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")

@@ -1,0 +1,93 @@
+"""Atomic writes: complete or absent, one sentence on failure, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llama import files
+from llama.files import WriteError, atomic_files, atomic_folder, atomic_path, write_json
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_file_replaces_the_former_one(tmp_path: Path) -> None:
+    target = tmp_path / "clip.mp4"
+    target.write_bytes(b"old")
+    with atomic_path(target) as partial:
+        assert partial.parent == tmp_path and partial.suffix == ".mp4" and partial.name.startswith(".")
+        partial.write_bytes(b"new")
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new" and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
+def test_an_error_inside_leaves_the_former_file(error: BaseException, tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(type(error)), atomic_path(target) as partial:
+        partial.write_text("half")
+        raise error
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteError, match=r"a\.json could not be written \(No space left on device\); make room") as caught:
+        write_json(tmp_path / "a.json", {})
+    assert caught.value.reason == "No space left on device" and not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="No such file"), atomic_path(tmp_path / "none" / "a.txt") as partial:
+        partial.write_text("x")
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_the_bytes_are_on_the_disk_before_the_name(fsync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda stream: (events.append("fsync"), sync(stream)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
+    with atomic_path(tmp_path / "a", fsync=fsync) as partial:
+        partial.write_bytes(b"x")
+    assert events == (["fsync", "replace"] if fsync else ["replace"])
+
+
+def test_a_folder_replaces_the_former_one(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "set"
+    for name in ("a", "b"):
+        with atomic_folder(target) as draft:
+            (draft / name).write_text(name)
+        assert [path.name for path in target.iterdir()] == [name]
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_folder_that_fails_leaves_the_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "set"
+    with atomic_folder(target) as draft:
+        (draft / "a").write_text("a")
+    with pytest.raises(ValueError, match="x"), atomic_folder(target) as draft:
+        (draft / "b").write_text("b")
+        raise ValueError("x")
+    assert [path.name for path in target.iterdir()] == ["a"] and list(tmp_path.iterdir()) == [target]
+    rename = os.rename
+    monkeypatch.setattr(files.os, "rename", lambda old, new: full() if Path(old).name == "new" else rename(old, new))
+    with pytest.raises(WriteError, match=r"set could not be written \(No space"), atomic_folder(target):
+        pass
+    assert [path.name for path in target.iterdir()] == ["a"] and list(tmp_path.iterdir()) == [target]
+
+
+def test_files_replace_their_namesakes_alone(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    with atomic_files(tmp_path) as draft:
+        (draft / "sub").mkdir()
+        (draft / "a").write_text("new")
+        (draft / "sub" / "c").write_text("new")
+    texts = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert texts == {"a": "new", "b": "old", "sub/c": "new"} and not list(tmp_path.glob(".*"))
