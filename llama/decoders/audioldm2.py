@@ -1,7 +1,7 @@
 """AudioLDM2 (Liu et al. 2023, "AudioLDM 2: Learning Holistic Audio Generation with Self-supervised Pretraining").
 
-Stock diffusers; the condition is what the published projector gives: one vector that holds the states of the T5 text
-encoder and, behind them, those that the pipeline's language model generates.
+Stock diffusers pipeline. The condition is the output of the published projector: one vector that contains the states of
+the T5 text encoder, followed by those that the pipeline's language model generates.
 """
 
 from __future__ import annotations
@@ -33,85 +33,85 @@ from llama.media.audio import Waveform
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
-LONGEST_WINDOWS = 3  # diffused in one pass up to three times the length of the training clips (10.24 s)
+LONGEST_WINDOWS = 3  # one diffusion pass covers up to three times the length of the training clips (10.24 s)
 FADE_SECONDS = 2.0
-UNUSED = re.compile(r"\.(position_ids|relative_position_index|num_batches_tracked)$")  # computed, or counted in training
+UNUSED = re.compile(r"\.(position_ids|relative_position_index|num_batches_tracked)$")  # computed tables and training counters
 
 
 class AudioLDM2Decoder(nn.Module):
-    """AudioLDM2 behind the MusicDecoder protocol; frozen. `num_inference_steps` may be lowered for speed."""
+    """AudioLDM2 as a MusicDecoder; frozen, always in eval mode. Fewer `num_inference_steps` are faster."""
 
     streams = False
     channels = 1
 
     def __init__(self, pipeline: Any, num_inference_steps: int = 200):
-        """`pipeline`: a diffusers.AudioLDM2Pipeline, with or without what reads captions."""
+        """`pipeline`: a diffusers.AudioLDM2Pipeline; its tokenizers may be None if no captions are embedded."""
         super().__init__()
         self.pipeline, self.num_inference_steps = pipeline, num_inference_steps
         pipeline.set_progress_bar_config(disable=True)
-        modules = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+        modules = {name: component for name, component in pipeline.components.items() if isinstance(component, nn.Module)}
         self.parts = nn.ModuleDict(modules).eval().requires_grad_(False)  # so that .to() moves the pipeline
         if pipeline.tokenizer_2 is not None:
             pipeline.tokenizer_2.model_max_length = PROMPT_TOKENS
-        text, language = pipeline.text_encoder_2.config, pipeline.language_model.config
-        if text.model_type != "t5":
-            raise ValueError(f"This AudioLDM2 reads with {text.model_type} (speech); take one for sound or music, with T5.")
-        self.prompt_width, self.generated_width = int(text.d_model), int(language.n_embd)
-        self.generated_tokens = int(getattr(language, "max_new_tokens", None) or 8)
+        text_config, language_config = pipeline.text_encoder_2.config, pipeline.language_model.config
+        if text_config.model_type != "t5":
+            raise ValueError(f"This AudioLDM2 reads with {text_config.model_type} (speech); take one for sound or music, with T5.")
+        self.prompt_width, self.generated_width = int(text_config.d_model), int(language_config.n_embd)
+        self.generated_tokens = int(getattr(language_config, "max_new_tokens", None) or 8)
         width = PROMPT_TOKENS * self.prompt_width + self.generated_tokens * self.generated_width
         self.condition_shape = (1, width)
         vocoder = pipeline.vocoder.config
         self.sample_rate = int(vocoder.sampling_rate)
-        self.hop = math.prod(vocoder.upsample_rates)  # samples a spectrogram frame
+        self.hop = math.prod(vocoder.upsample_rates)  # samples of a spectrogram frame
         frames = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
         self.longest_seconds = LONGEST_WINDOWS * frames * self.hop / self.sample_rate
 
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> AudioLDM2Decoder:
-        """A diffusers folder, or a name on the hub such as cvssp/audioldm2."""
+        """Load a diffusers folder, or a hub name such as cvssp/audioldm2."""
         if check_folder(path, "model_index.json") is not None:
-            kind = read_json(Path(path) / "model_index.json").get("_class_name")
-            if kind != "AudioLDM2Pipeline":
-                raise ValueError(f"{path} holds a {kind}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
-        from diffusers import AudioLDM2Pipeline  # slow to import, and only who uses it needs to have it
+            class_name = read_json(Path(path) / "model_index.json").get("_class_name")
+            if class_name != "AudioLDM2Pipeline":
+                raise ValueError(f"{path} holds a {class_name}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
+        from diffusers import AudioLDM2Pipeline  # optional and slow to import
 
         with suppress_hf_logging(), reading("AudioLDM2", path):
-            parts = {name: _load_checked(path, name, kind, dtype) for name, kind in _networks(path).items()}
-            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), **parts, torch_dtype=dtype)
+            networks = {name: _load_checked(path, name, network, dtype) for name, network in _network_classes(path).items()}
+            pipeline = AudioLDM2Pipeline.from_pretrained(str(path), **networks, torch_dtype=dtype)
         return cls(pipeline)
 
     def train(self, mode: bool = True) -> AudioLDM2Decoder:
-        """Stays in eval mode."""
+        """Stay in eval mode."""
         return super().train(False)
 
     def export_state(self) -> dict[str, Tensor]:
-        """Nothing: a published checkpoint never holds AudioLDM2, whose pipeline is no module."""
+        """No weights: published checkpoints never contain AudioLDM2, because its pipeline is not a module."""
         return {}
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write a diffusers folder, each file whole or not at all."""
+        """Write a diffusers folder; files are replaced atomically."""
         with atomic_files(folder) as draft, suppress_hf_logging():
             if dtype is None:
                 self.pipeline.save_pretrained(draft)
                 return
-            small = {name: copy.deepcopy(part).to(dtype) for name, part in self.parts.items()}
-            type(self.pipeline)(**{**self.pipeline.components, **small}).save_pretrained(draft)
+            converted = {name: copy.deepcopy(part).to(dtype) for name, part in self.parts.items()}
+            type(self.pipeline)(**{**self.pipeline.components, **converted}).save_pretrained(draft)
 
     @torch.no_grad()
     def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Captions -> [B, 1, width] and a mask of ones [B, 1]; a caption's padding is zeros within the vector."""
+        """Condition [B, 1, width] of captions and a mask of ones [B, 1]; padding is zeros inside the vector."""
         if self.pipeline.tokenizer is None or self.pipeline.tokenizer_2 is None:
             raise ValueError("This AudioLDM2 folder has no tokenizers, so it cannot read captions; give the complete folder.")
-        # One at a time: beside a longer caption the language model would read this one's padding as words.
+        # One by one: in a batch the language model would read the padding of shorter captions as words.
         condition = torch.stack([self._embed(caption) for caption in captions])[:, None]
         return condition, torch.ones(condition.shape[:2], dtype=torch.long, device=condition.device)
 
     def _embed(self, caption: str) -> Tensor:
-        """One caption -> [width]."""
-        states, keep, generated = self.pipeline.encode_prompt(
+        """Condition [width] of one caption."""
+        states, mask, generated = self.pipeline.encode_prompt(
             [caption], self.device, 1, False, max_new_tokens=self.generated_tokens
         )
-        states = functional.pad(states * keep[..., None], (0, 0, 0, PROMPT_TOKENS - states.shape[1]))
+        states = functional.pad(states * mask[..., None], (0, 0, 0, PROMPT_TOKENS - states.shape[1]))
         return torch.cat([states.flatten(), generated.flatten()]).float()
 
     @property
@@ -119,9 +119,9 @@ class AudioLDM2Decoder(nn.Module):
         return self.pipeline.unet.device
 
     def split(self, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, 1, width] -> T5 states [B, 128, w1], their mask [B, 128], generated states [B, 8, w2].
+        """Split a condition [B, 1, width] into T5 states [B, 128, w1], their mask [B, 128] and generated states [B, 8, w2].
 
-        The mask leaves out exact zeros, the padding that `embed` writes; projected states are never exactly zero.
+        The mask excludes exact zeros, which are the padding of `embed`; projected states are never exactly zero.
         """
         condition = condition.to(self.device, self.pipeline.unet.dtype).flatten(1)
         prompt, generated = condition.split([PROMPT_TOKENS * self.prompt_width, self.generated_tokens * self.generated_width], 1)
@@ -140,9 +140,10 @@ class AudioLDM2Decoder(nn.Module):
         prompt: Waveform | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> AudioGenerator:
-        """Condition [B, 1, width] -> one chunk [B, 1, n] float32 of exactly `seconds`.
+        """Generate sound from a condition [B, 1, width]: one chunk [B, 1, n] float32 of exactly `seconds`.
 
-        Diffusion has no temperature: it is checked and has no effect. ValueError before any work is done.
+        `temperature` is checked but has no effect on diffusion. `progress` is called with the finished share after every
+        step; an exception that it raises ends the work. Raises ValueError before any work is done.
         """
         request = SynthesisRequest(
             condition=condition,
@@ -159,35 +160,35 @@ class AudioLDM2Decoder(nn.Module):
 
     @torch.no_grad()
     def render(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> Tensor:
-        """The whole sound [B, 1, n]; longer music is made of overlapping parts, faded into each other at equal power."""
+        """The complete sound [B, 1, n]. Long music consists of overlapping segments, crossfaded at equal power."""
         samples = request.samples(self.sample_rate)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]  # on the CPU: the same on any device
         fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
         count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
-        part = math.ceil((samples + (count - 1) * fade) / count)
-        sound = self._diffuse(request, part, generators, (0, count), progress)
+        segment = math.ceil((samples + (count - 1) * fade) / count)
+        sound = self._diffuse(request, segment, generators, (0, count), progress)
         for number in range(1, count):
-            sound = crossfade(sound, self._diffuse(request, part, generators, (number, count), progress), fade)
+            sound = crossfade(sound, self._diffuse(request, segment, generators, (number, count), progress), fade)
         return pad_or_trim(sound, samples)[:, None]
 
     def _diffuse(
-        self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], place: tuple[int, int],
+        self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], position: tuple[int, int],
         progress: Callable[[float], None] | None,
     ) -> Tensor:
-        """One pass of the pipeline, at its place among so many: [B, samples]."""
+        """One pass of the pipeline, [B, samples]; `position`: (index, count) of the segment, for the progress."""
 
         def step(index: int, *_: object) -> None:
             if progress is not None:
-                progress((place[0] + (index + 1) / self.num_inference_steps) / place[1])
+                progress((position[0] + (index + 1) / self.num_inference_steps) / position[1])
 
-        prompt, keep, generated = self.split(request.condition)
+        prompt, mask, generated = self.split(request.condition)
         frames = max(self.pipeline.vae_scale_factor, math.ceil(samples / self.hop)) + 1  # the pipeline rounds down
         audio = self.pipeline(
             prompt_embeds=prompt,
-            attention_mask=keep,
+            attention_mask=mask,
             generated_prompt_embeds=generated,
             negative_prompt_embeds=torch.zeros_like(prompt),
-            negative_attention_mask=torch.zeros_like(keep),
+            negative_attention_mask=torch.zeros_like(mask),
             negative_generated_prompt_embeds=torch.zeros_like(generated),
             guidance_scale=request.guidance,
             num_inference_steps=self.num_inference_steps,
@@ -199,39 +200,39 @@ class AudioLDM2Decoder(nn.Module):
         return pad_or_trim(audio.float().reshape(len(generators), -1), samples)
 
 
-def _networks(path: str | Path) -> dict[str, Any]:
-    """Sub-folder -> class, of the parts that have weights."""
+def _network_classes(path: str | Path) -> dict[str, Any]:
+    """The class of each sub-folder that contains weights."""
     import diffusers
     import transformers
 
     index = diffusers.AudioLDM2Pipeline.load_config(str(path))
-    names = {part: entry[1] for part, entry in index.items() if isinstance(entry, (list, tuple)) and entry[1]}
-    kinds = {part: getattr(transformers, name, None) or getattr(diffusers, name, None) for part, name in names.items()}
-    found = {part: kind for part, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
-    # The released folders name a GPT2Model, on which the text path fails: it needs the one that generates.
-    return {**found, "language_model": GPT2LMHeadModel}
+    names = {folder: entry[1] for folder, entry in index.items() if isinstance(entry, (list, tuple)) and entry[1]}
+    classes = {folder: getattr(transformers, name, None) or getattr(diffusers, name, None) for folder, name in names.items()}
+    networks = {folder: cls for folder, cls in classes.items() if isinstance(cls, type) and issubclass(cls, nn.Module)}
+    # The released folders name GPT2Model, but the text path needs the class that generates.
+    return {**networks, "language_model": GPT2LMHeadModel}
 
 
-def _load_checked(path: str | Path, part: str, kind: Any, dtype: torch.dtype) -> nn.Module:
-    """One part. The libraries fill what is missing at random and say so in a log: here it is refused."""
-    ours = issubclass(kind, PreTrainedModel)
-    options = {"dtype": dtype} if ours else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-    load = partial(kind.from_pretrained, str(path), subfolder=part, output_loading_info=True, ignore_mismatched_sizes=True)
+def _load_checked(path: str | Path, folder: str, network: Any, dtype: torch.dtype) -> nn.Module:
+    """Load one network, and raise ValueError where the libraries would only log missing weights and fill them at random."""
+    of_transformers = issubclass(network, PreTrainedModel)
+    options = {"dtype": dtype} if of_transformers else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    load = partial(network.from_pretrained, str(path), subfolder=folder, output_loading_info=True, ignore_mismatched_sizes=True)
     model, report = load(**options)
-    check_report(f"AudioLDM2 {part}", "music_decoder_path", report, UNUSED)
+    check_report(f"AudioLDM2 {folder}", "music_decoder_path", report, UNUSED)
     return model
 
 
 def iter_once(
     decoder: AudioLDM2Decoder, request: SynthesisRequest, progress: Callable[[float], None] | None = None
 ) -> AudioGenerator:
-    """Renders when the first chunk is asked for, as the streaming decoders do."""
+    """Generator of the one chunk; renders at the first `next`, as streaming decoders do."""
     yield decoder.render(request, progress)
     return None
 
 
 def crossfade(first: Tensor, second: Tensor, overlap: int) -> Tensor:
-    """[B, n], [B, m] -> [B, n + m - overlap]; equal power, because the two are not alike."""
+    """Join [B, n] and [B, m] to [B, n + m - overlap], faded at equal power because the two are uncorrelated."""
     angle = torch.linspace(0, math.pi / 2, overlap, device=first.device)
     middle = first[:, -overlap:] * angle.cos() + second[:, :overlap] * angle.sin()
     return torch.cat([first[:, :-overlap], middle, second[:, overlap:]], 1)

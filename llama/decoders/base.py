@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
+from llama.config import MAX_MUSIC_SECONDS
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "MAX_SECONDS", "BatchableDecoder", "MusicDecoder", "SymbolicCodec", "SynthesisRequest", "AudioGenerator", "check_folder",
+    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "SymbolicCodec", "SynthesisRequest",
+    "check_folder",
     "pad_or_trim", "read_json",
     "reading",
 ]  # fmt: skip
 
-MAX_SECONDS = 600.0  # ten minutes; a context window of 30 s has then lost the beginning many times over
 MAX_GUIDANCE = 50.0
 
 AudioGenerator: TypeAlias = "Generator[Tensor, None, list[Score] | None]"  # chunks; then the scores of a symbolic codec
@@ -151,8 +152,8 @@ class SynthesisRequest:
             raise ValueError(f"{len(self.seeds)} seeds were given for {rows[0]} rows; give one seed a row.")
 
     def _check_numbers(self) -> None:
-        if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_SECONDS:
-            raise ValueError(f"seconds is {self.seconds}; ask for more than 0 and at most {MAX_SECONDS:g} seconds.")
+        if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_MUSIC_SECONDS:
+            raise ValueError(f"seconds is {self.seconds}; ask for more than 0 and at most {MAX_MUSIC_SECONDS:g} seconds.")
         if not math.isfinite(self.guidance) or not 0 <= self.guidance <= MAX_GUIDANCE:
             raise ValueError(f"guidance is {self.guidance}; give 0 to {MAX_GUIDANCE:g} (up to 1 turns it off).")
         if not math.isfinite(self.temperature) or not 0 <= self.temperature <= 10:

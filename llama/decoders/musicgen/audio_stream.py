@@ -1,6 +1,7 @@
-"""Codes that grow become sound, cut to the exact length of what was asked for: chunk by chunk, if the codec streams.
+"""Audio stream: decodes music codes to sound of the exact requested length, in chunks while the codes grow.
 
-Legend: B rows, K codebooks, f frames known so far of F.
+Shapes: B rows, K codebooks, f complete frames of F, n samples. Only codecs that can be decoded in pieces stream; others
+decode all codes at the end.
 """
 
 from __future__ import annotations
@@ -8,65 +9,75 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from llama.decoders.base import SynthesisRequest, pad_or_trim
-from llama.decoders.musicgen.encodec_stream import EncodecStream
+from llama.decoders.base import SymbolicCodec, SynthesisRequest, pad_or_trim
+from llama.decoders.musicgen.encodec_stream import EncodecStream, can_stream
 
 if TYPE_CHECKING:
-    from llama.decoders.musicgen.decoder import MusicGenDecoder
     from llama.media.score import Score
 
 FIRST_CHUNK_SECONDS, CHUNK_SECONDS = 1.0, 2.0
 
 
 class AudioStreamer:
-    """The sound of one request, whose codes may be made elsewhere."""
+    """Decodes the codes of one request to sound. The codes may be computed in another thread or process."""
 
-    def __init__(self, decoder: MusicGenDecoder, request: SynthesisRequest, known: int = 0):
-        """`known`: frames at the beginning of the codes that are not to be heard."""
-        self.codec, self.voices, self.rate = decoder.model.audio_encoder, decoder.voices, decoder.sample_rate / decoder.hop
-        self.streams = [EncodecStream(self.codec) for _ in range(self.voices)] if decoder.streams else []
-        self.skip, self.left = round(known * decoder.hop), request.samples(decoder.sample_rate)
-        self.next = known + FIRST_CHUNK_SECONDS * self.rate
+    def __init__(
+        self, codec: nn.Module, request: SynthesisRequest, *, audio_channels: int, sample_rate: int, hop: float,
+        prompt_frames: int = 0,
+    ):
+        """
+        Args:
+            codec: decodes codes [1, B, K, F] to `audio_values`, as transformers' codecs do.
+            audio_channels: channels that are coded as separate recordings, with interleaved codebooks.
+            sample_rate, hop: samples of a second and of a frame; the frame rate is sample_rate / hop.
+            prompt_frames: frames at the beginning of the codes whose sound is not returned.
+        """
+        self.codec, self.audio_channels, self.frame_rate = codec, audio_channels, sample_rate / hop
+        self.streams = [EncodecStream(codec) for _ in range(audio_channels)] if can_stream(codec) else []
+        self.samples_to_skip, self.samples_left = round(prompt_frames * hop), request.samples(sample_rate)
+        self.next_chunk_frame = prompt_frames + FIRST_CHUNK_SECONDS * self.frame_rate
 
     def chunk_ready(self, complete: int) -> bool:
-        """Whether so many complete frames are enough for a chunk; told once."""
-        if not self.streams or complete < self.next:
+        """Whether `complete` frames are enough for the next chunk. True only once for each chunk."""
+        if not self.streams or complete < self.next_chunk_frame:
             return False
-        self.next = complete + CHUNK_SECONDS * self.rate
+        self.next_chunk_frame = complete + CHUNK_SECONDS * self.frame_rate
         return True
 
     @torch.inference_mode()
     def next_chunk(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, f] from the beginning -> the sound [B, channels, n] that became final by them; n may be 0."""
-        return self._cut(self._feed(codes, last=False))
+        """Sound [B, channels, n] that became final since the last call, of all codes [B, K, f] so far; n may be 0."""
+        return self._trim(self._feed(codes, last=False))
 
     @torch.inference_mode()
     def finish(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
-        """All codes [B, K, F] -> the sound that is left, and the notes of each row, if the codec has notes."""
-        codec = self.codec
+        """The remaining sound [B, channels, n] of all codes [B, K, F], and a score for each row if the codec is symbolic."""
         sound = self._feed(codes, last=True) if self.streams else self._decode(codes)
-        notes = codec.notes(codes) if hasattr(codec, "notes") else None
-        return self._cut(pad_or_trim(sound, self.skip + self.left)), notes
+        scores = self.codec.notes(codes) if isinstance(self.codec, SymbolicCodec) else None
+        return self._trim(pad_or_trim(sound, self.samples_to_skip + self.samples_left)), scores
 
     def _feed(self, codes: Tensor, last: bool) -> Tensor:
-        parts = [stream.feed(codes[:, voice :: self.voices], last) for voice, stream in enumerate(self.streams)]
-        return torch.cat(parts, 1).float()
+        """Feed codes [B, K, f] to the stream of each audio channel; sound [B, channels, n]."""
+        channels = [stream.feed(codes[:, index :: self.audio_channels], last) for index, stream in enumerate(self.streams)]
+        return torch.cat(channels, 1).float()
 
     def _decode(self, codes: Tensor) -> Tensor:
-        """The whole at once, [B, channels, n]."""
+        """Decode all codes at once, [B, channels, n]."""
         scales = [None] * codes.shape[0]
-        voices = [codes[None, :, voice :: self.voices] for voice in range(self.voices)]
-        return torch.cat([self.codec.decode(voice, audio_scales=scales).audio_values for voice in voices], 1).float()
+        channels = [codes[None, :, index :: self.audio_channels] for index in range(self.audio_channels)]
+        return torch.cat([self.codec.decode(channel, audio_scales=scales).audio_values for channel in channels], 1).float()
 
-    def _cut(self, sound: Tensor) -> Tensor:
-        self.skip, fresh = max(0, self.skip - sound.shape[-1]), sound[..., self.skip :][..., : self.left]
-        self.left -= fresh.shape[-1]
-        return _outside(fresh)
+    def _trim(self, sound: Tensor) -> Tensor:
+        """The part of new sound that lies behind the prompt and within the requested length."""
+        new = sound[..., self.samples_to_skip :][..., : self.samples_left]
+        self.samples_to_skip = max(0, self.samples_to_skip - sound.shape[-1])
+        self.samples_left -= new.shape[-1]
+        return _copy_outside_inference_mode(new)
 
 
-def _outside(sound: Tensor) -> Tensor:
-    """A copy that may be worked on: what is made in inference mode may not."""
+def _copy_outside_inference_mode(sound: Tensor) -> Tensor:
+    """A copy that callers may modify in place; tensors of inference mode do not allow that."""
     with torch.inference_mode(False):
         return sound.clone()

@@ -1,8 +1,9 @@
-"""A tight decoding loop over a stock transformers MusicGen: preallocated keys and values, both guidance halves in one batch.
+"""Language model of music codes: decoding loop for a stock transformers MusicGen, with a preallocated key-value cache.
 
-Shapes: B rows, N = 2B rows with guidance (conditional first), K codebooks, F frames, V codes a codebook, D the delay of the
-last codebook, S condition tokens. Column s of the delayed grid holds, for codebook k, frame s - delay[k]; that is the
-pattern of Copet et al. 2023, "Simple and Controllable Music Generation".
+The conditional and unconditional rows of classifier-free guidance are one batch. Shapes: B rows, N = 2B rows with guidance
+(conditional first), K codebooks, F frames, V codes of a codebook, S condition tokens, T new positions, P positions of the
+cache, d model width, w head width. Column s of the delay pattern holds frame s - delay[k] of codebook k (Copet et al. 2023,
+"Simple and Controllable Music Generation").
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from transformers import MusicgenForConditionalGeneration
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern
 from llama.modules.packed_linear import PackedLinear
 
-SMALL_MODEL_PARAMS = 2**25  # weights of which another copy, 128 MB at most, is worth its memory
+SMALL_MODEL_PARAMS = 2**25  # up to here a packed copy of the weights (128 MB at most) is worth its memory
 
 
 class DecoderLayer:
-    """One decoder layer's maps, the three self-attention projections side by side in one."""
+    """Weights of one decoder layer; the three self-attention projections are one matrix."""
 
-    def __init__(self, layer: nn.Module, copied: bool):
+    def __init__(self, layer: nn.Module, allow_copy: bool):
         attention, cross = layer.self_attn, layer.encoder_attn
-        joined = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
+        qkv_weight = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
         self.qkv, self.out, self.cross_q, self.cross_out, self.up, self.down = (
-            PackedLinear(weight, copied)
+            PackedLinear(weight, allow_copy)
             for weight in (
-                joined, attention.out_proj.weight, cross.q_proj.weight, cross.out_proj.weight, layer.fc1.weight, layer.fc2.weight
+                qkv_weight, attention.out_proj.weight, cross.q_proj.weight, cross.out_proj.weight, layer.fc1.weight, layer.fc2.weight
             )
         )  # fmt: skip
         self.cross_k, self.cross_v, self.activation = cross.k_proj.weight, cross.v_proj.weight, layer.activation_fn
@@ -38,84 +39,91 @@ class DecoderLayer:
 
 
 class DecoderWeights:
-    """The decoder's weights laid out for stepping; several pieces may share them. light: they may be held for the next piece."""
+    """The decoder's weights in the form that decoding needs; shared by several requests.
+
+    `is_small`: small enough to pack and to keep between requests.
+    """
 
     def __init__(self, model: MusicgenForConditionalGeneration):
         decoder = model.decoder.model.decoder
-        self.light = sum(weight.numel() for weight in decoder.parameters()) <= SMALL_MODEL_PARAMS
-        self.books, self.pad = decoder.num_codebooks, model.decoder.config.vocab_size
-        self.layers = [DecoderLayer(layer, self.light) for layer in decoder.layers]
-        self.embeddings = torch.cat([book.weight for book in decoder.embed_tokens])
-        self.offsets = torch.arange(self.books, device=self.embeddings.device) * decoder.embed_tokens[0].num_embeddings
+        self.is_small = sum(weight.numel() for weight in decoder.parameters()) <= SMALL_MODEL_PARAMS
+        self.n_q, self.pad = decoder.num_codebooks, model.decoder.config.vocab_size
+        self.layers = [DecoderLayer(layer, self.is_small) for layer in decoder.layers]
+        self.embeddings = torch.cat([codebook.weight for codebook in decoder.embed_tokens])
+        self.offsets = torch.arange(self.n_q, device=self.embeddings.device) * decoder.embed_tokens[0].num_embeddings
         self.positions, self.norm = decoder.embed_positions.weights, decoder.layer_norm
-        self.head = PackedLinear(torch.cat([head.weight for head in model.decoder.lm_heads]), self.light)
+        self.head = PackedLinear(torch.cat([head.weight for head in model.decoder.lm_heads]), self.is_small)
         self.head_width = self.embeddings.shape[1] // self.layers[0].heads
-        self.bridge: nn.Module = getattr(model, "enc_to_dec_proj", nn.Identity())  # condition -> the decoder's width
+        self.condition_projection: nn.Module = getattr(model, "enc_to_dec_proj", nn.Identity())  # condition width -> decoder width
 
 
 class CodeLM:
-    """The keys and values of one piece of music, or of several at the same frame, and the step that adds to them."""
+    """Decoding state of music codes: keys and values of rows that are at the same frame, and the step that extends them."""
 
     def __init__(self, weights: DecoderWeights, condition: Tensor, mask: Tensor | None, guided: bool):
         self.weights, self.pad = weights, weights.pad
         self.rows, self.halves = condition.shape[0], 2 if guided else 1
         self.filled = 0
-        self._read_condition(condition.to(weights.embeddings.dtype), mask)
+        self._encode_condition(condition.to(weights.embeddings.dtype), mask)
 
-    def _read_condition(self, condition: Tensor, mask: Tensor | None) -> None:
-        """Cross-attention keys and values of the conditional rows. The unconditional half attends to zeros and its
-        projections have no bias, so its cross-attention is exactly zero and is never computed."""
-        weights, states = self.weights, self.weights.bridge(condition)
+    def _encode_condition(self, condition: Tensor, mask: Tensor | None) -> None:
+        """Compute the cross-attention keys and values of the conditional rows.
+
+        The unconditional rows attend to zeros through projections without bias, so their cross-attention is exactly zero
+        and is never computed.
+        """
+        weights, states = self.weights, self.weights.condition_projection(condition)
         self.mask: Tensor | None = None
         if mask is not None and not bool(mask.bool().all()):
             keep = mask.to(states.device).bool()
             states = states * keep[..., None]
-            # A row with nothing to attend to sees only zeros: attending to all of them is the same, and never NaN.
+            # A row without condition has only zeros: attending to all of them gives the same, and never NaN.
             self.mask = (keep | ~keep.any(-1, keepdim=True))[:, None, None]
         split = (*states.shape[:2], weights.layers[0].heads, -1)
         self.cross = [
-            tuple(functional.linear(states, w).view(split).transpose(1, 2).contiguous() for w in (x.cross_k, x.cross_v))
-            for x in weights.layers
+            tuple(functional.linear(states, w).view(split).transpose(1, 2).contiguous() for w in (layer.cross_k, layer.cross_v))
+            for layer in weights.layers
         ]
 
     def allocate(self, positions: int) -> None:
-        """Room for `positions` of self-attention; NaN where nothing is written yet, so that reading ahead would show."""
+        """Allocate the self-attention cache for `positions`; filled with NaN, so that reading ahead is noticed."""
         layers, width = self.weights.layers, self.weights.head_width
         shape = (len(layers), 2, self.rows * self.halves, layers[0].heads, positions, width)
         self.cache = self.weights.embeddings.new_full(shape, float("nan"))
 
     @property
     def full(self) -> bool:
+        """Whether the cache has no free position."""
         return self.filled == self.cache.shape[-2]
 
     def step(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, T] at the next T positions -> logits [N, K, V] (float32) of the last of them."""
+        """Append codes [B, K, T]; return the logits [N, K, V] (float32) of the last position."""
         weights, (rows, _, steps) = self.weights, codes.shape
         start, self.filled = self.filled, self.filled + steps
-        tokens = (codes.transpose(1, 2) + weights.offsets).reshape(rows * steps, weights.books)
+        tokens = (codes.transpose(1, 2) + weights.offsets).reshape(rows * steps, weights.n_q)
         hidden = functional.embedding_bag(tokens, weights.embeddings, mode="sum").view(rows, steps, -1)
-        hidden = self._lanes(hidden + self._places(start, steps)).flatten(0, 1)
+        hidden = self._repeat_for_guidance(hidden + self._position_embeddings(start, steps)).flatten(0, 1)
         for layer, cache, cross in zip(weights.layers, self.cache, self.cross, strict=True):
             hidden += self._self_attention(layer, hidden, cache, start, steps)
             hidden[: rows * steps] += self._cross_attention(layer, hidden[: rows * steps], cross, steps)
             hidden += layer.down(layer.activation(layer.up(layer.final_norm(hidden))))
         last = weights.norm(hidden[steps - 1 :: steps])
-        return weights.head(last).unflatten(-1, (weights.books, -1)).float()
+        return weights.head(last).unflatten(-1, (weights.n_q, -1)).float()
 
-    def _places(self, start: int, steps: int) -> Tensor:
-        """What is added for the positions of the fresh columns, [T, d] or [B, T, d]."""
+    def _position_embeddings(self, start: int, steps: int) -> Tensor:
+        """Position embeddings of the new positions, [T, d] or [B, T, d]."""
         return self.weights.positions[start : start + steps]
 
-    def _lanes(self, hidden: Tensor) -> Tensor:
-        """[B, T, d] -> [N, T, d]: what is computed for each row, and again for its unconditional half."""
+    def _repeat_for_guidance(self, hidden: Tensor) -> Tensor:
+        """[B, T, d] -> [N, T, d]: append a copy of each row for its unconditional half."""
         return hidden.repeat(self.halves, 1, 1)
 
-    def _attend(self, query: Tensor, seen: Tensor) -> Tensor:
-        """Queries [N, heads, T, w] to the keys and values [2, N, heads, P, w] of all columns so far."""
-        return functional.scaled_dot_product_attention(query, seen[0], seen[1], is_causal=query.shape[2] > 1)
+    def _attend(self, query: Tensor, keys_values: Tensor) -> Tensor:
+        """Attention of queries [N, heads, T, w] to keys and values [2, N, heads, P, w] of all positions so far."""
+        return functional.scaled_dot_product_attention(query, keys_values[0], keys_values[1], is_causal=query.shape[2] > 1)
 
     def _self_attention(self, layer: DecoderLayer, hidden: Tensor, cache: Tensor, start: int, steps: int) -> Tensor:
-        """hidden [N * T, d] -> its update; writes the T fresh keys and values into `cache` [2, N, heads, P, d / heads]."""
+        """Self-attention output for hidden [N * T, d]; writes the T new keys and values into `cache` [2, N, heads, P, w]."""
         qkv = layer.qkv(layer.norm(hidden)).reshape(-1, steps, 3, layer.heads, self.weights.head_width)
         query, *fresh = qkv.permute(2, 0, 3, 1, 4).unbind()
         cache[0, :, :, start : start + steps], cache[1, :, :, start : start + steps] = fresh
@@ -123,22 +131,23 @@ class CodeLM:
         return layer.out(attended.transpose(1, 2).reshape(hidden.shape))
 
     def _cross_attention(self, layer: DecoderLayer, hidden: Tensor, cross: tuple[Tensor, ...], steps: int) -> Tensor:
+        """Cross-attention output for the conditional rows of hidden [B * T, d]."""
         query = layer.cross_q(layer.cross_norm(hidden)).reshape(-1, steps, layer.heads, self.weights.head_width)
         attended = functional.scaled_dot_product_attention(query.transpose(1, 2), *cross, attn_mask=self.mask)
         return layer.cross_out(attended.transpose(1, 2).reshape(hidden.shape))
 
 
 @torch.inference_mode()
-def generate(model: CodeLM, grid: DelayPattern, span: ContextWindow, chooser: CodeSampler) -> Iterator[int]:
-    """Fills the grid from its first unknown frame on; yields after every step how many frames are complete."""
+def generate(model: CodeLM, pattern: DelayPattern, context: ContextWindow, sampler: CodeSampler) -> Iterator[int]:
+    """Sample all columns of the pattern behind its prompt; yields the number of complete frames after every step."""
     start = 0
-    model.allocate(min(grid.width, span.window + grid.delay))
-    for column in range(grid.known, grid.width):
-        if column == grid.known or model.full:
-            start = max(0, column - span.keep - grid.delay) if model.full else start
+    model.allocate(min(pattern.columns, context.size + pattern.max_delay))
+    for column in range(pattern.prompt_frames, pattern.columns):
+        if column == pattern.prompt_frames or model.full:
+            start = max(0, column - context.overlap - pattern.max_delay) if model.full else start
             model.filled = 0
-            logits = model.step(grid.window(start, column))
+            logits = model.step(pattern.decoder_input(start, column))
         else:
-            logits = model.step(grid.cells[:, :, column - 1 : column])
-        chooser.choose(logits, column)
-        yield max(0, column + 1 - grid.delay)
+            logits = model.step(pattern.delayed_codes[:, :, column - 1 : column])
+        sampler.sample_column(logits, column)
+        yield max(0, column + 1 - pattern.max_delay)

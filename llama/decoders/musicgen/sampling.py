@@ -14,30 +14,38 @@ from torch.nn import functional
 
 
 class Grammar(Protocol):
-    """Rules of a symbolic codec: which codes follow by computation, and how boldly each codebook is sampled."""
+    """Rules of a symbolic codec: codes that are computed instead of sampled, and the temperature of each codebook."""
 
-    def forced(self, codes: Tensor, book: int, frame: int) -> Tensor | None: ...
+    def forced_codes(self, codes: Tensor, codebook: int, frame: int) -> Tensor | None:
+        """Codes [B] that must stand at (codebook, frame) of codes [B, K, F]; negative where free, None if all are free."""
+        ...
 
-    def code(self, codes: NDArray[np.int64], book: int, frame: int) -> int: ...
+    def forced_code(self, codes: NDArray[np.int64], codebook: int, frame: int) -> int:
+        """The same for one row of codes [K, F]; negative where it is free."""
+        ...
 
-    def temperature(self, book: int) -> float | None: ...
+    def temperature(self, codebook: int) -> float | None:
+        """Sampling temperature of a codebook, a factor of the requested one; None for 1."""
+        ...
 
 
-MIN_TEMPERATURE = 1e-4  # temperatures are divided by
+MIN_TEMPERATURE = 1e-4  # logits are divided by the temperature
 
 
 @dataclass(frozen=True)
 class Sampling:
-    guidance: float  # logits = uncond + guidance * (cond - uncond); up to 1: the conditional half alone
+    """Sampling options of one request."""
+
+    guidance: float  # logits = uncond + guidance * (cond - uncond); up to 1: conditional logits only
     temperature: float  # 0: always the likeliest code
     top_k: int
 
 
 def topk_cpu(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of logits [..., V], falling, and their places, of equal ones the first.
+    """The `count` largest of logits [..., V] in descending order, and their indices; of equal values the first index first.
 
-    On a CPU each number and its place are sorted as one whole number, a tenth of topk's time for 40 rows of 257: the bits
-    of floats rise with their size, once those of negative ones are turned round.
+    On a CPU each logit and its index are packed into one 64-bit integer and sorted, which takes a tenth of topk's time for
+    40 rows of 257. The bits of positive floats sort like integers; those of negative floats are inverted first.
     """
     if logits.device.type != "cpu" or logits.dtype != torch.float32:
         return logits.topk(count)
@@ -49,103 +57,110 @@ def topk_cpu(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def sample(logits: Tensor, uniform: Tensor, temperatures: Tensor, top_k: int) -> Tensor:
-    """Logits [B, K, V], one uniform number a row and book [B, K], temperatures [K] or [B, K] -> codes [B, K].
+    """Sample codes [B, K] from logits [B, K, V], with uniform numbers [B, K] and temperatures [K] or [B, K].
 
-    The inverse of the cumulative distribution over the `top_k` likeliest, in order: each row uses its own numbers only.
+    Inverts the cumulative distribution over the `top_k` likeliest codes. A row depends on its own numbers only.
     """
     best, codes = topk_cpu(logits, min(top_k, logits.shape[-1]))
     summed = (best / temperatures[..., None]).softmax(-1).cumsum(-1)
-    place = (summed < uniform[..., None] * summed[..., -1:]).sum(-1, keepdim=True)
-    return codes.gather(-1, place.clamp_max(codes.shape[-1] - 1)).squeeze(-1)
+    rank = (summed < uniform[..., None] * summed[..., -1:]).sum(-1, keepdim=True)
+    return codes.gather(-1, rank.clamp_max(codes.shape[-1] - 1)).squeeze(-1)
 
 
 class DelayPattern:
-    """Codes [B, K, F] written on the diagonal, so that one column is one step of the decoder."""
+    """Codes [B, K, F] in delayed order: codebook k is shifted by its delay, so that one column is one decoder step.
 
-    def __init__(self, known: Tensor, frames: int, pad: int, channels: int = 1):
-        """`known` [B, K, n]: the codes to go on from, n >= 0; the grid has n + frames of them. Two channels share a delay."""
-        rows, self.books, self.known = known.shape
-        self.frames, self.pad, self.channels = self.known + frames, pad, channels
-        self.delays = [book // channels for book in range(self.books)]
-        self.delay = self.delays[-1]
-        self.width = self.frames + self.delay
-        self.cells = torch.zeros(rows, self.books, self.width, dtype=torch.long, device=known.device)
-        frame = torch.arange(self.width)[None] - torch.tensor(self.delays)[:, None]
-        self.cells[:, (frame < 0) | (frame >= self.frames)] = pad
-        self.fixed = (frame < self.known) | (frame >= self.frames)  # [K, width]: cells that are not to be chosen
-        self.edge = self.fixed.any(0).tolist()
-        self.fixed = self.fixed.to(known.device)
-        for book, delay in enumerate(self.delays):
-            self.cells[:, book, delay : delay + self.known] = known[:, book]
+    Copet et al. 2023, "Simple and Controllable Music Generation".
+    """
+
+    def __init__(self, prompt_codes: Tensor, frames: int, pad: int, audio_channels: int = 1):
+        """`prompt_codes` [B, K, n], n >= 0, are followed by `frames` sampled frames. The codebooks of two channels share delays."""
+        rows, self.n_q, self.prompt_frames = prompt_codes.shape
+        self.frames, self.pad, self.audio_channels = self.prompt_frames + frames, pad, audio_channels
+        self.delays = [codebook // audio_channels for codebook in range(self.n_q)]
+        self.max_delay = self.delays[-1]
+        self.columns = self.frames + self.max_delay
+        self.delayed_codes = torch.zeros(rows, self.n_q, self.columns, dtype=torch.long, device=prompt_codes.device)
+        frame = torch.arange(self.columns)[None] - torch.tensor(self.delays)[:, None]
+        self.delayed_codes[:, (frame < 0) | (frame >= self.frames)] = pad
+        self.fixed_mask = (frame < self.prompt_frames) | (frame >= self.frames)  # [K, columns]: prompt and padding, never sampled
+        self.column_has_fixed = self.fixed_mask.any(0).tolist()
+        self.fixed_mask = self.fixed_mask.to(prompt_codes.device)
+        for codebook, delay in enumerate(self.delays):
+            self.delayed_codes[:, codebook, delay : delay + self.prompt_frames] = prompt_codes[:, codebook]
 
     @property
     def codes(self) -> Tensor:
-        """[B, K, F]; a view of the cells when every codebook has a delay of its own."""
-        rows, width, channels = self.cells.shape[0], self.width, self.channels
-        strides = (self.books * width, channels * width + 1, width, 1)
-        view = self.cells.as_strided((rows, self.books // channels, channels, self.frames), strides)
-        return view.reshape(rows, self.books, self.frames)
+        """Codes [B, K, F] in frame order; a view of `delayed_codes` if every codebook has its own delay."""
+        rows, width, channels = self.delayed_codes.shape[0], self.columns, self.audio_channels
+        strides = (self.n_q * width, channels * width + 1, width, 1)
+        view = self.delayed_codes.as_strided((rows, self.n_q // channels, channels, self.frames), strides)
+        return view.reshape(rows, self.n_q, self.frames)
 
-    def put(self, column: int, codes: Tensor) -> None:
-        """Codes [B, K] into one column, but for its fixed cells."""
-        if self.edge[column]:
-            codes = torch.where(self.fixed[:, column], self.cells[:, :, column], codes)
-        self.cells[:, :, column] = codes
+    def write_column(self, column: int, codes: Tensor) -> None:
+        """Write codes [B, K] into a column, except where it holds prompt or padding."""
+        if self.column_has_fixed[column]:
+            codes = torch.where(self.fixed_mask[:, column], self.delayed_codes[:, :, column], codes)
+        self.delayed_codes[:, :, column] = codes
 
-    def window(self, start: int, stop: int) -> Tensor:
-        """Decoder input that predicts column `stop`: a column of padding, then start..stop as if the music began at `start`."""
-        piece = self.cells[:, :, start:stop].clone()
-        for book, delay in enumerate(self.delays):
-            piece[:, book, :delay] = self.pad
-        return functional.pad(piece, (1, 0), value=self.pad)
+    def decoder_input(self, start: int, stop: int) -> Tensor:
+        """Decoder input [B, K, stop - start + 1] that predicts column `stop`: padding, then start..stop as if music began at `start`."""
+        columns = self.delayed_codes[:, :, start:stop].clone()
+        for codebook, delay in enumerate(self.delays):
+            columns[:, codebook, :delay] = self.pad
+        return functional.pad(columns, (1, 0), value=self.pad)
 
 
 @dataclass(frozen=True)
 class ContextWindow:
-    """How much the decoder sees: `window` frames at most; when they are full it goes on from the last `keep` of them."""
+    """Frames that the decoder attends to: at most `size`; when they are full, it continues from the last `overlap` of them."""
 
-    window: int
-    keep: int
+    size: int
+    overlap: int
 
 
 def uniform_noise(shape: tuple[int, int], seed: int) -> Tensor:
-    """The numbers [width, K] that a row is drawn with. Column by column on the CPU, a generator a row: a row's music
-    depends neither on its neighbours nor on the device, and a longer piece begins as the shorter one does."""
+    """Uniform numbers [columns, K] for sampling one row.
+
+    One CPU generator for each row, drawn column by column: music depends neither on the other rows nor on the device, and
+    a longer piece begins like a shorter one.
+    """
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def codebook_temperatures(books: int, temperature: float, grammar: Grammar | None) -> list[float]:
-    """The temperature of each book: the codec's own, if it has one, times what was asked for."""
-    own = [grammar.temperature(book) if grammar else None for book in range(books)]
-    return [temperature * (1.0 if heat is None else heat) for heat in own]
+def codebook_temperatures(n_q: int, temperature: float, grammar: Grammar | None) -> list[float]:
+    """The temperature of each codebook: the requested one times that of the codec's grammar, if it has one."""
+    factors = [grammar.temperature(codebook) if grammar else None for codebook in range(n_q)]
+    return [temperature * (1.0 if factor is None else factor) for factor in factors]
 
 
 class CodeSampler:
-    """Logits of one step -> the codes of one column, by guidance, temperature, and the codec's grammar if it has one."""
+    """Samples the codes of one column from the logits of one step: guidance, temperature, top-k, and the codec's grammar."""
 
-    def __init__(self, grid: DelayPattern, sampling: Sampling, seeds: Sequence[int], grammar: Grammar | None):
-        self.grid, self.sampling, self.grammar = grid, sampling, grammar
-        device, shape = grid.cells.device, (grid.width, grid.books)
-        self.uniform = torch.stack([uniform_noise(shape, seed) for seed in seeds]).to(device)
-        temperatures = codebook_temperatures(grid.books, sampling.temperature, grammar)
+    def __init__(self, pattern: DelayPattern, sampling: Sampling, seeds: Sequence[int], grammar: Grammar | None):
+        self.pattern, self.sampling, self.grammar = pattern, sampling, grammar
+        device, shape = pattern.delayed_codes.device, (pattern.columns, pattern.n_q)
+        self.noise = torch.stack([uniform_noise(shape, seed) for seed in seeds]).to(device)
+        temperatures = codebook_temperatures(pattern.n_q, sampling.temperature, grammar)
         self.temperatures = torch.tensor(temperatures, device=device).clamp_min(MIN_TEMPERATURE)
 
-    def choose(self, logits: Tensor, column: int) -> None:
+    def sample_column(self, logits: Tensor, column: int) -> None:
+        """Write the codes of `column`, sampled from logits [N, K, V] (N = 2B with guidance, conditional rows first)."""
         if self.sampling.guidance > 1:
-            conditional, free = logits.chunk(2)
-            logits = free + self.sampling.guidance * (conditional - free)
+            conditional, unconditional = logits.chunk(2)
+            logits = unconditional + self.sampling.guidance * (conditional - unconditional)
         if self.sampling.temperature == 0:
             codes = logits.argmax(-1)
         else:
-            codes = sample(logits, self.uniform[:, column], self.temperatures, self.sampling.top_k)
-        self.grid.put(column, self._obey(codes, column) if self.grammar else codes)
+            codes = sample(logits, self.noise[:, column], self.temperatures, self.sampling.top_k)
+        self.pattern.write_column(column, self._apply_grammar(codes, column) if self.grammar else codes)
 
-    def _obey(self, codes: Tensor, column: int) -> Tensor:
-        """Codes [B, K] with those replaced that the grammar computes."""
+    def _apply_grammar(self, codes: Tensor, column: int) -> Tensor:
+        """Replace those of codes [B, K] that the grammar computes."""
         assert self.grammar is not None
-        for book, delay in enumerate(self.grid.delays):
-            if self.grid.known <= column - delay < self.grid.frames:
-                forced = self.grammar.forced(self.grid.codes, book, column - delay)
+        for codebook, delay in enumerate(self.pattern.delays):
+            if self.pattern.prompt_frames <= column - delay < self.pattern.frames:
+                forced = self.grammar.forced_codes(self.pattern.codes, codebook, column - delay)
                 if forced is not None:
-                    codes[:, book] = torch.where(forced >= 0, forced.to(codes), codes[:, book])
+                    codes[:, codebook] = torch.where(forced >= 0, forced.to(codes), codes[:, codebook])
         return codes

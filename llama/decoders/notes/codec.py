@@ -1,6 +1,6 @@
-"""A symbolic codec in the place of a neural one: codes are notes, and decoding them is playing them.
+"""Symbolic codec in place of a neural one: its codes are notes, and decoding renders them with recorded samples.
 
-`register()` makes it known to transformers; a stock `MusicgenForConditionalGeneration` then loads it as its audio encoder.
+`register()` adds it to transformers; a stock `MusicgenForConditionalGeneration` then loads it as its audio encoder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llama.media.score import Score
 
 
 class NoteCodecConfig(PretrainedConfig):  # type: ignore[misc]
-    """Sizes, and where each note lies in the sample bank: `entries` of (program, pitch, offset, length, gain)."""
+    """Configuration: sizes, and the position of each note in the sample bank, `entries` of (program, pitch, offset, length, gain)."""
 
     model_type = "note_codec"
 
@@ -35,24 +35,24 @@ class NoteCodecConfig(PretrainedConfig):  # type: ignore[misc]
         self.bank_bytes = bank_bytes
         self.entries = entries or []
         self.licence = licence
-        known = ("sampling_rate", "frame_rate", "codebook_size", "num_codebooks", "audio_channels")
-        super().__init__(**{name: value for name, value in kwargs.items() if name not in known})
+        constants = ("sampling_rate", "frame_rate", "codebook_size", "num_codebooks", "audio_channels")
+        super().__init__(**{name: value for name, value in kwargs.items() if name not in constants})
 
 
 @dataclass
 class NoteCodecOutput(ModelOutput):  # type: ignore[misc]
-    """audio_values [B, 2, N] float32 at 32 kHz."""
+    """Output of `decode`: audio_values [B, 2, N] float32 at 32 kHz."""
 
     audio_values: Tensor | None = None
 
 
 class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
-    """Plays note codes with a bank of recorded notes, kept as a compressed recording inside the weights."""
+    """Renders note codes with a bank of recorded notes, which is a compressed recording in the state dict."""
 
     config_class = NoteCodecConfig
     base_model_prefix = "note_codec"
     main_input_name = "audio_codes"
-    _supports_sdpa = _supports_flash_attn = _supports_attention_backend = True  # it has no attention to object
+    _supports_sdpa = _supports_flash_attn = _supports_attention_backend = True  # it has no attention
 
     def __init__(self, config: NoteCodecConfig) -> None:
         super().__init__(config)
@@ -61,42 +61,42 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Nothing here is learnt."""
+        """Does nothing: there are no weights to initialise."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what `decode` gives; there is no floating-point weight to ask."""
+        """Type of the decoded sound; there is no floating-point weight to take it from."""
         return torch.float32
 
     @property
     def sampler(self) -> Sampler:
-        """The unpacked bank, kept after its first use."""
+        """The sampler with the decoded bank, created at first use."""
         if self._sampler is None:
             entries = [BankEntry(int(p), int(k), int(o), int(n), float(g)) for p, k, o, n, g in self.config.entries]
             self._sampler = Sampler(self.bank.cpu().numpy().tobytes(), entries)
         return self._sampler
 
     def notes(self, audio_codes: Tensor) -> list[Score]:
-        """Codes [B, K, T] -> one score a row: notes in seconds, chords and attributes."""
+        """A score for each row of codes [B, K, T]: notes in seconds, chords and attributes."""
         return [decode(row) for row in audio_codes.cpu().numpy()]
 
     def decode(self, audio_codes: Tensor, audio_scales: Any = None, **_: Any) -> NoteCodecOutput:
-        """Codes [1, B, K, T] -> stereo sound of T / 6 seconds. `audio_scales` is accepted, as neural codecs have it."""
+        """Stereo sound of T / 6 seconds from codes [1, B, K, T]. `audio_scales` has no effect; neural codecs take it."""
         if audio_codes.dim() != 4 or audio_codes.shape[0] != 1 or audio_codes.shape[2] != len(CODEBOOKS):
             raise ValueError(f"Note codes have shape {list(audio_codes.shape)}; they must be [1, batch, {len(CODEBOOKS)}, frames].")
-        played = [torch.from_numpy(self.sampler.render(score)) for score in self.notes(audio_codes[0])]
-        return NoteCodecOutput(audio_values=torch.stack(played).to(audio_codes.device))
+        sounds = [torch.from_numpy(self.sampler.render(score)) for score in self.notes(audio_codes[0])]
+        return NoteCodecOutput(audio_values=torch.stack(sounds).to(audio_codes.device))
 
     def forward(self, audio_codes: Tensor, **_: Any) -> NoteCodecOutput:
         """The same as `decode`."""
         return self.decode(audio_codes)
 
     def grammar(self, frames: int) -> CodeGrammar:
-        """What may be computed rather than sampled in a piece of so many frames."""
+        """The rules for a piece of so many frames: which codes are computed instead of sampled."""
         return CodeGrammar(frames)
 
 
 def register() -> None:
-    """Make `note_codec` known to AutoConfig and AutoModel; again does no harm."""
+    """Register `note_codec` with AutoConfig and AutoModel; may be called repeatedly."""
     AutoConfig.register("note_codec", NoteCodecConfig, exist_ok=True)
     AutoModel.register(NoteCodecConfig, NoteCodecModel, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Grammar of note codes: which codes may follow, given the constraint plan of a bar."""
+"""Grammar of note codes: the codes that are computed instead of sampled, from the constraint plan of a piece."""
 
 from __future__ import annotations
 
 import torch
-from torch import LongTensor
+from torch import Tensor
 
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
@@ -29,7 +29,7 @@ from llama.media.score import (
 
 
 def home_code(mode: str, last: int | None) -> int:
-    """The last note of a melody: the tonic nearest to the note before it, given as its code (None: there was none)."""
+    """Code of a melody's last note: the tonic nearest to the note before it, whose code is `last` (None if there is none)."""
     degree, raised = divmod(min((last - ONSET) // 2, 43), 2) if last is not None else (7, 0)
     height = scale_pitch(0, mode, degree, bool(raised))
     octave = min((0, 1, 2), key=lambda number: abs(12 * number - height))
@@ -37,7 +37,7 @@ def home_code(mode: str, last: int | None) -> int:
 
 
 class CodeGrammar:
-    """What a decoder of `frames` frames may take as given: headers held, clock and form computed, notes on eighths only."""
+    """Rules for a piece of `frames` frames: headers repeat, clock and form are computed, returning sections are copied."""
 
     def __init__(self, frames: int) -> None:
         if frames < 1:
@@ -46,46 +46,46 @@ class CodeGrammar:
         self._plans: dict[tuple[int, ...], list[list[int]]] = {}
 
     def _plan(self, codes: Codes) -> list[list[int]]:
-        """[K][frames] of a piece with these headers; each is planned once. Lists, for single numbers are asked of them."""
+        """Constraint plan [K][frames] for the headers of codes [K, F], cached. Lists, because single numbers are read from it."""
         headers = tuple(codes[: STYLE + 1, 0].tolist())
         if headers not in self._plans:
-            self._plans[headers] = self._planned(read_headers(headers)).tolist()
+            self._plans[headers] = self._make_plan(read_headers(headers)).tolist()
         return self._plans[headers]
 
-    def _planned(self, attributes: Attributes) -> Codes:
-        """The plan; a piece too short for a bar begins with its chord in any case."""
-        out, line = constraint_plan(attributes, self.frames), frame_line(attributes, self.frames)
+    def _make_plan(self, attributes: Attributes) -> Codes:
+        """The constraint plan; a piece shorter than a bar begins with its chord in any case."""
+        plan, line = constraint_plan(attributes, self.frames), frame_line(attributes, self.frames)
         if not line.bar_count and line.eighths:
-            out[ACCOMPANIMENT, 0] = FULL_CHORD
-        return out
+            plan[ACCOMPANIMENT, 0] = FULL_CHORD
+        return plan
 
-    def forced(self, codes: LongTensor, book: int, frame: int) -> LongTensor | None:
-        """Codes that must stand at (book, frame): [B], negative where a row is free; None where all are.
+    def forced_codes(self, codes: Tensor, codebook: int, frame: int) -> Tensor | None:
+        """Codes [B] that must stand at (codebook, frame); negative for a row that is free, None if all rows are.
 
         Args:
-            codes: [B, K, frames], known at all earlier frames and at the lower books of this one.
+            codes: [B, K, frames] int64, final at all earlier frames and at the lower codebooks of this frame.
         """
-        if book <= STYLE:
-            return None if frame == 0 else codes[:, book, 0]  # type: ignore[return-value]
-        known = [self.code(row, book, frame) for row in codes.cpu().numpy()]
-        return torch.tensor(known, device=codes.device) if any(code >= 0 for code in known) else None  # type: ignore[return-value]
+        if codebook <= STYLE:
+            return None if frame == 0 else codes[:, codebook, 0]
+        forced = [self.forced_code(row, codebook, frame) for row in codes.cpu().numpy()]
+        return torch.tensor(forced, device=codes.device) if any(code >= 0 for code in forced) else None
 
-    def code(self, codes: Codes, book: int, frame: int) -> int:
-        """What must stand at (book, frame) of one piece [K, frames], known as for `forced`; negative where it is free."""
-        if book <= STYLE:
-            return SAMPLE if frame == 0 else int(codes[book, 0])
-        if book == LEAD and codes[CLOCK, frame] == FINAL_CLOCK:
+    def forced_code(self, codes: Codes, codebook: int, frame: int) -> int:
+        """The code that must stand at (codebook, frame) of one row [K, frames]; negative where it is free."""
+        if codebook <= STYLE:
+            return SAMPLE if frame == 0 else int(codes[codebook, 0])
+        if codebook == LEAD and codes[CLOCK, frame] == FINAL_CLOCK:
             return self._home(codes, frame)
-        known = self._plan(codes)[book][frame]
-        if known == REPEAT and frame > 0:
-            return int(codes[book, frame - 1])
-        return int(codes[book, COPY - known]) if known <= COPY else known
+        planned = self._plan(codes)[codebook][frame]
+        if planned == REPEAT and frame > 0:
+            return int(codes[codebook, frame - 1])
+        return int(codes[codebook, COPY - planned]) if planned <= COPY else planned
 
     def _home(self, codes: Codes, frame: int) -> int:
-        """The note that a melody would end on at this frame."""
-        struck = codes[LEAD, :frame][codes[LEAD, :frame] >= ONSET]
-        return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(struck[-1]) if len(struck) else None)
+        """The last note of a melody that ends at this frame."""
+        onsets = codes[LEAD, :frame][codes[LEAD, :frame] >= ONSET]
+        return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(onsets[-1]) if len(onsets) else None)
 
-    def temperature(self, book: int) -> float | None:
-        """Sampling temperature of a book: a tempo asked for is kept, plans may vary, grooves are steady."""
-        return TEMPERATURES[book]
+    def temperature(self, codebook: int) -> float | None:
+        """Sampling temperature of a codebook: low where the request decides (tempo), high where pieces may vary (form)."""
+        return TEMPERATURES[codebook]

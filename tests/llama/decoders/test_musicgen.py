@@ -89,7 +89,7 @@ def transformers_codes(decoder: MusicGenDecoder, states: Tensor, frames: int, ma
     halves = 2 if guidance > 1 else 1
     encoded = torch.cat([states, torch.zeros_like(states)][:halves])
     attended = torch.cat([mask, torch.zeros_like(mask)][:halves])
-    delay = (model.config.decoder.num_codebooks - 1) // decoder.voices
+    delay = (model.config.decoder.num_codebooks - 1) // decoder.audio_channels
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.audio_encoder, "decode", catch)
         model.generate(
@@ -246,16 +246,16 @@ class TestLength:
 
     def test_past_the_window_by_overlapping_continuation(self):
         small, large = tiny(window_seconds=1.0), tiny()
-        assert small.span.window == 50
+        assert small.context_window.size == 50
         states = condition(small)
         assert sound(small, states, 3.3, seeds=[0]).shape[-1] == round(3.3 * 800)
         short, long = codes(small, states, 160), codes(large, states, 160)
         assert torch.equal(short[..., :50], long[..., :50])
-        # Column 53 is chosen from the last `keep` frames alone, as if the music had begun with them.
-        begin = 53 - small.span.keep - 3
+        # Column 53 is chosen from the last `overlap` frames alone, as if the music had begun with them.
+        begin = 53 - small.context_window.overlap - 3
         model = CodeLM(DecoderWeights(large.model), states, None, guided=True)
         model.allocate(54 - begin)
-        conditional, free = model.step(DelayPattern(short[..., begin:], 0, VOCABULARY).window(0, 53 - begin)).chunk(2)
+        conditional, free = model.step(DelayPattern(short[..., begin:], 0, VOCABULARY).decoder_input(0, 53 - begin)).chunk(2)
         choice = (free + 3.0 * (conditional - free)).argmax(-1)
         assert choice[0].tolist() == [short[0, book, 53 - book] for book in range(4)]
 
@@ -291,7 +291,7 @@ class TestLaidOutWeights:
         monkeypatch.setattr("llama.decoders.musicgen.lm.SMALL_MODEL_PARAMS", 10)
         heavy = tiny(seed=2)
         self.played(heavy), self.played(heavy)
-        assert len(laid) == 3 and heavy._kept is None
+        assert len(laid) == 3 and heavy._cached_weights is None
 
 
 class TestStream:
@@ -334,7 +334,7 @@ class FakeGrammar:
         self.frames = frames
         self.calls: list[tuple[int, int]] = []
 
-    def forced(self, codes: Tensor, book: int, frame: int) -> Tensor | None:
+    def forced_codes(self, codes: Tensor, book: int, frame: int) -> Tensor | None:
         self.calls.append((book, frame))
         assert codes.shape[-1] == self.frames
         if book == 0:
@@ -348,7 +348,8 @@ class FakeGrammar:
 def test_grammar_computes_codes_and_cools_books():
     decoder = tiny(window_seconds=1.0)
     grammars: list[FakeGrammar] = []
-    decoder.model.audio_encoder.grammar = lambda frames: grammars.append(FakeGrammar(frames)) or grammars[-1]
+    codec = decoder.model.audio_encoder
+    codec.grammar, codec.notes = lambda frames: grammars.append(FakeGrammar(frames)) or grammars[-1], lambda codes: []
     states = condition(decoder, 2)
     found = codes(decoder, states, 80, temperature=1.0, seeds=(1, 2))
     assert torch.equal(found[:, 0], (torch.arange(80) % VOCABULARY).expand(2, -1))

@@ -38,7 +38,7 @@ from llama.decoders.notes.tokens import (
 )
 from llama.media.score import ACCOMPANIMENTS, BASSES, DRUMS, LEADS, TRACKS, Attributes, Score, timeline
 from recipes.nano.music_decoder.model import CONDITION_TOKENS, build, export, keys_as_words, train_tokenizer
-from recipes.nano.music_decoder.sample_bank import Recorded, pack
+from recipes.nano.music_decoder.sample_bank import RecordedNote, pack_notes
 
 ROCK = Attributes("trumpet", "organ", "rock", 132, "minor", 4, drums=True, key=9)
 
@@ -57,8 +57,8 @@ def codec() -> NoteCodecModel:
     def tone(pitch: int) -> np.ndarray:
         return (0.3 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time) * np.exp(-time)).astype(np.float32)
 
-    notes = [Recorded(program, pitch, tone(pitch)) for program in sorted(programs) for pitch in (36, 60, 84)]
-    bank, entries = pack(notes + [Recorded(PERCUSSION, key, tone(key)[:8000]) for key in DRUMS])
+    notes = [RecordedNote(program, pitch, tone(pitch)) for program in sorted(programs) for pitch in (36, 60, 84)]
+    bank, entries = pack_notes(notes + [RecordedNote(PERCUSSION, key, tone(key)[:8000]) for key in DRUMS])
     model = NoteCodecModel(NoteCodecConfig(bank_bytes=len(bank), entries=entries))
     model.bank.copy_(torch.frombuffer(bytearray(bank), dtype=torch.uint8))
     return model
@@ -108,7 +108,7 @@ def test_grammar_computes_what_a_random_model_would_get_wrong() -> None:
         for book in range(len(CODEBOOKS)):
             limit = (244, 60, 144)[book] if book < 3 else 60
             chosen = torch.randint(0, limit, (3,), generator=generator)
-            forced = grammar.forced(codes, book, frame)
+            forced = grammar.forced_codes(codes, book, frame)
             codes[:, book, frame] = chosen if forced is None else torch.where(forced >= 0, forced, chosen)
     for row in codes.numpy():
         attributes, score = read_headers(row[:, 0].tolist()), decode(row)
@@ -122,9 +122,9 @@ def test_grammar_computes_what_a_random_model_would_get_wrong() -> None:
 def test_chords_hold_through_their_bars() -> None:
     codes = torch.from_numpy(encode(compose(np.random.default_rng(0), ROCK, 10.0)))[None]
     grammar = CodeGrammar(codes.shape[2])
-    assert grammar.forced(codes, CHORD, 0) is None
-    assert grammar.forced(codes, CHORD, 1).tolist() == codes[:, CHORD, 0].tolist()
-    assert grammar.forced(codes, CHORD, 8) is None
+    assert grammar.forced_codes(codes, CHORD, 0) is None
+    assert grammar.forced_codes(codes, CHORD, 1).tolist() == codes[:, CHORD, 0].tolist()
+    assert grammar.forced_codes(codes, CHORD, 8) is None
 
 
 def test_what_returns_is_copied() -> None:
@@ -134,7 +134,7 @@ def test_what_returns_is_copied() -> None:
     grammar, codes = CodeGrammar(frames), torch.zeros(1, len(CODEBOOKS), frames, dtype=torch.long)
     for frame in range(frames):
         for book in range(len(CODEBOOKS)):
-            forced = grammar.forced(codes, book, frame)
+            forced = grammar.forced_codes(codes, book, frame)
             free = int(headers[book]) if book < CLOCK else 1 + (frame * 7 + book) % 59
             codes[0, book, frame] = free if forced is None else torch.where(forced >= 0, forced, free)[0]
     line = timeline(ROCK, 30.0)
@@ -166,7 +166,7 @@ def test_every_piece_ends_at_home_whatever_was_sampled() -> None:
         grammar, given = CodeGrammar(codes.shape[1]), torch.from_numpy(codes)[None].clone()
         for book in (CHORD, BASS, ACCOMPANIMENT, LEAD) if line.bar_count else (BASS, ACCOMPANIMENT, LEAD):
             given[:, book, line.eighths] = 0
-            assert grammar.forced(given, book, line.eighths) == codes[book, line.eighths]
+            assert grammar.forced_codes(given, book, line.eighths) == codes[book, line.eighths]
             given[:, book, line.eighths] = int(codes[book, line.eighths])
 
 
