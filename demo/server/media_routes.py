@@ -16,13 +16,9 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from demo.server.file_stream import final_size, follow, under_way
+from llama.media.containers import MEDIA_FORMATS
 
-TYPES = {  # suffix -> content type; nothing that a browser would run, so no html and no svg
-    ".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".mid": "audio/midi", ".ogg": "audio/ogg",
-    ".opus": "audio/ogg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".png": "image/png", ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tiff": "image/tiff",
-    ".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".avi": "video/x-msvideo",
-}  # fmt: skip
+TYPES = {item.suffix: item.content_type for item in MEDIA_FORMATS if item.content_type is not None}
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(\.[a-z0-9]+)")  # a name, a dot and a suffix: neither a path nor hidden
 RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
 HEADERS = {
@@ -45,13 +41,6 @@ class Folders(Protocol):
 
     def get(self, token: str, /) -> Folder | None: ...
 
-
-def address(token: str, name: str, download: str = "", root: str = "") -> str:
-    """Where a file of a session is served; as a download under a friendly name if one is given.
-
-    root: the path that a proxy serves the page under, without a slash at its end.
-    """
-    return f"{root}/media/{token}/{name}" + (f"?as={quote(download, safe='')}" if download else "")
 
 
 def media_router(sessions: Folders, dependencies: Sequence[Callable[..., Any]] = ()) -> APIRouter:

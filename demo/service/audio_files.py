@@ -7,7 +7,6 @@ one with the other. wav and flac have identical samples.
 from __future__ import annotations
 
 import io
-import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path

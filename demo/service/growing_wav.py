@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.service.audio_files import pcm, take_tags, wav_header, write
+from demo.service.sessions import media_url
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class GrowingWav:
     def __init__(self, sessions: Sessions, session: Session, total_seconds: float, title: str, seed: int) -> None:
         self._path = sessions.new_file(session, ".wav")
         self._total_seconds, self._title, self._seed = total_seconds, title, seed
-        self.url = f"/media/{session.token}/{self._path.name}"
+        self.url = f"/{media_url(session.token, self._path.name)}"
         self.seconds = 0.0
 
     def add(self, music: Waveform) -> None:

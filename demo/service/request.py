@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llama.serving.request import Request
 
 MAX_TAKES = 8  # per request
+MAX_PAGE_TAKES = 4  # offered by the page's slider
 MAX_TEXT = 8000  # characters of a message and its system prompt; the model's context is far shorter
 SEED_RANGE = 2**31
 STOPPED = "The server stopped before this answer was whole; ask again."

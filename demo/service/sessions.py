@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -136,6 +137,14 @@ class Sessions:
         thread = threading.Thread(target=run, name="sessions-sweep", daemon=True)
         thread.start()
         return thread
+
+
+def media_url(token: str, name: str, download: str = "") -> str:
+    """URL of a session's file, relative to the server's root, since a proxy may serve it below any path.
+
+    download: file name for the browser to save it under (empty: it is played or shown).
+    """
+    return f"media/{token}/{name}" + (f"?as={quote(download, safe='')}" if download else "")
 
 
 def new_name(folder: Path, suffix: str) -> Path:

@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from llama.files import atomic_path
 from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, check_bytes, probe
 from demo.service.sessions import new_name
+from llama.files import atomic_path
 from llama.media.containers import Encoded, media_file
 
-__all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "receive", "without_paths"]
+__all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "folder_size", "receive", "without_paths"]
 
 MAX_NAME = 80  # characters of a displayed name
 HEADER_BYTES = 8  # of a wav file: "RIFF", and the number of bytes after these
@@ -99,12 +99,12 @@ def check_session_size(folder: Path, additional: int, limits: Limits) -> None:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of the files in a folder; files deleted meanwhile count 0."""
+    """Bytes of the files in a folder and its subfolders; files deleted meanwhile count 0."""
     total = 0
-    with suppress(FileNotFoundError):
-        for entry in list(os.scandir(folder)):
+    for parent, _, names in os.walk(folder):
+        for name in names:
             with suppress(FileNotFoundError):
-                total += entry.stat(follow_symlinks=False).st_size
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total
 
 

@@ -20,8 +20,9 @@ from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 
 from demo.server import file_stream as chunks
-from demo.server.media_routes import address, media_router
+from demo.server.media_routes import media_router
 from demo.service.audio_files import pcm, take_tags, wav_header, write
+from demo.service.sessions import media_url
 from llama.media.audio import Waveform
 
 RATE = 16_000
@@ -129,7 +130,7 @@ def test_a_file_whole_in_ranges_and_as_a_download(client: TestClient, sessions: 
 
 def test_downloads_have_friendly_names_that_hold_no_tricks(client: TestClient) -> None:
     def name(wanted: str) -> str:
-        return client.get(address("anna", "take.wav", wanted)).headers["content-disposition"]
+        return client.get(f"/{media_url('anna', 'take.wav', wanted)}").headers["content-disposition"]
 
     assert name("A slow waltz.wav") == "attachment; filename*=utf-8''A%20slow%20waltz.wav"
     assert name("../../etc/passwd") == "attachment; filename*=utf-8''etc%20passwd.wav"
