@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from llama.config import AUDIO_TOKENS
+from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.media.audio import Waveform
 from llama.modules.kv_cache import KVCache
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from llama.decoders.base import AudioGenerator
     from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures, MuMuModel
-
-MAX_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class GenerationOptions:
         _check_integer("seed", self.seed, 0, 2**63 - 1)
         _check_number("temperature", self.temperature, 0, 10)
         _check_number("top_p", self.top_p, 0, 1)
-        _check_number("seconds", self.seconds, 0.1, MAX_SECONDS)
+        _check_number("seconds", self.seconds, 0.1, MAX_MUSIC_SECONDS)
         if self.guidance is not None:
             _check_number("guidance", self.guidance, 0, 50)
         if self.conditioning not in ("hidden", "caption"):
@@ -101,7 +99,7 @@ class Done:
 Event = TextDelta | MusicChunk | Progress | Done
 
 
-# -- tokens -----------------------------------------------------------------------------------------------------
+# -- tokens -------------------------------------------------------------------------------------------------------
 
 
 def sample_top_p(probabilities: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
@@ -159,7 +157,7 @@ def pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     return tokens, torch.tensor([width - len(prompt) for prompt in prompts], device=device)
 
 
-# -- text -------------------------------------------------------------------------------------------------------
+# -- text ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -248,7 +246,7 @@ def generate_text(
             return
 
 
-# -- music ------------------------------------------------------------------------------------------------------
+# -- music --------------------------------------------------------------------------------------------------------
 
 
 def condition_for(
@@ -276,7 +274,7 @@ def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Tur
     return (yield from chunks)
 
 
-# -- events -----------------------------------------------------------------------------------------------------
+# -- events -------------------------------------------------------------------------------------------------------
 
 
 def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:

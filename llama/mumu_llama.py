@@ -1,6 +1,6 @@
 """MuMuLLaMA: the model with its user interface - load, respond, stream, save (arXiv 2412.06660).
 
-It adds to `MuMuModel` what needs generation and checkpoints, as `LlamaForCausalLM` does to `LlamaModel` in transformers.
+It adds to `MuMuModel` the methods that need generation and checkpoints, as `LlamaForCausalLM` does to `LlamaModel` in transformers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ModalityFeatures", "MuMuLLaMA", "load"]
 
 
 class MuMuLLaMA(MuMuModel):
-    """One model that understands music and makes it. Build it with `llama.load` or `MuMuLLaMA.from_pretrained`."""
+    """A model that understands music, images and video and generates music. Load it with `llama.load` or `from_pretrained`."""
 
     @overload
     def respond(self, turn: Turn, options: GenerationOptions | None = None) -> Reply: ...
@@ -31,22 +31,25 @@ class MuMuLLaMA(MuMuModel):
     def respond(self, turn: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]: ...
 
     def respond(self, turn: Turn | Sequence[Turn], options: GenerationOptions | None = None) -> Reply | list[Reply]:
-        """A `Reply` to a turn, or a list of replies to a list of turns; each row answers as it would alone."""
+        """Answers a turn with a `Reply`, or a list of turns with a list of replies, each equal to that of its turn alone.
+
+        Raises ValueError, in one sentence, for a turn that this model cannot answer.
+        """
         if isinstance(turn, Turn):
             return generation.respond(self, [turn], options)[0]
         return generation.respond(self, list(turn), options)
 
     def stream(self, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
-        """`TextDelta`s, then `MusicChunk`s, then one `Done` with the whole `Reply`."""
+        """Answers a turn as events: `TextDelta`s, then `MusicChunk`s, then one `Done` with the complete `Reply`."""
         return generation.stream(self, turn, options)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **arguments: Any) -> Self:
-        """Reads our own format from a folder or a hub name; see `llama.checkpoint.pretrained.from_pretrained`."""
+        """Loads a model in the project's format from a folder or a hub name; see `llama.checkpoint.pretrained.from_pretrained`."""
         return pretrained.from_pretrained(folder, model_class=cls, **arguments)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Writes our own format; see `llama.checkpoint.pretrained.save_pretrained`."""
+        """Writes the model in the project's format; see `llama.checkpoint.pretrained.save_pretrained`."""
         pretrained.save_pretrained(self, folder, dtype)
 
 
@@ -67,18 +70,24 @@ def load(
     verify: bool = False,
     precise: Callable[[str], bool] | None = None,
 ) -> MuMuLLaMA:
-    """A model in eval mode, from whatever holds its weights.
+    """Loads a model in eval mode.
 
-    model: our own folder or hub name, a published checkpoint or a folder with checkpoint.pth, what training wrote
-    (OUTPUT_DIR/last; arguments that contradict its base are refused), or None to start training from llama_dir and the
-    components. Weights in a checkpoint override those of the folders. Weights of known
-    components need no folder; others take their sizes from mert_path, vit_path, vivit_path, music_decoder_path.
-    music_decoder: "musicgen" or "audioldm2"; None takes what the model was trained for. Our own folders hold their
-    components: of these arguments they take knn_dir, and music_decoder_path if they were saved without a decoder.
-    dtype: of all weights; None keeps the LLaMA's own, but computes in float32 where a CPU would get float16; "stored"
-    keeps each weight's, for converting only: a model of mixed types cannot run. device: the CPU by default; cuda, cuda:N
-    or mps where there is one. verify: check LLaMA's shards against checklist.chk. precise: names of the model's own weights that
-    become float32 in any case, for training; such a mixed model runs under autocast alone.
+    model: a folder in the project's format or a hub name, a published checkpoint or a folder with checkpoint.pth, a folder
+        that training wrote (OUTPUT_DIR/last; arguments that contradict its base raise ValueError), or None to start training
+        from llama_dir and the components. Weights in a checkpoint override those of the folders.
+    llama_dir: the folder of the LLaMA's shards and tokenizer. llama_type: its sub-folder with the weights, such as "7B".
+    mert_path, vit_path, vivit_path, music_decoder_path: folders of the components. Components of the published sizes need
+        none. Folders in the project's format hold their components: with them only knn_dir has an effect, and
+        music_decoder_path if the model was saved without a decoder.
+    knn_dir: the folder of the audio prototypes for retrieval.
+    music_decoder: "musicgen" or "audioldm2"; None takes the one that the model was trained for.
+    device: the CPU by default; "cuda", "cuda:N" or "mps" where there is one.
+    dtype: of all weights. None keeps the LLaMA's own, but computes in float32 where a CPU would get float16. "stored" keeps
+        the dtype of each weight, for conversion only: a model of mixed dtypes cannot run.
+    merge_lora: adds the LoRA weights to the LLaMA's, for faster inference.
+    verify: checks LLaMA's shards against checklist.chk.
+    precise: which of the model's own weights, by name, become float32 in any case, for training; such a model of mixed dtypes
+        runs under autocast alone.
     Raises ValueError or FileNotFoundError with one sentence on what is missing or does not fit.
     """
     source = ModelSource(

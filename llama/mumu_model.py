@@ -1,9 +1,8 @@
 """MuMuModel: three frozen encoders -> adapters -> LLaMA -> eight audio tokens -> a music decoder (arXiv 2412.06660).
 
-The network alone, which loading, generation and training work on; `MuMuLLaMA` adds what a user calls.
+The network alone, which loading, generation and training work on; `MuMuLLaMA` adds the methods for users.
 Legend: B turns, P prompt positions, D the LLaMA's width, T tokens, V vocabulary.
 """
-
 
 from __future__ import annotations
 
@@ -34,7 +33,10 @@ from llama.modules.transformer import MuMuOutput, Transformer
 
 @dataclass(frozen=True)
 class ModalityFeatures:
-    """What encoding returns: each [B, P, D], or None where no turn has that medium. A row of zeros is an absent medium."""
+    """Adapter features of the media of B turns: each [B, P, D], or None if no turn has that medium.
+
+    A turn without the medium has a row of zeros.
+    """
 
     audio: Tensor | None = None
     image: Tensor | None = None
@@ -44,7 +46,8 @@ class ModalityFeatures:
 class MuMuModel(nn.Module):
     """The network of MuMuLLaMA.
 
-    The encoders, tokenizer and decoder are given ready; a model without one of them refuses what would need it.
+    The caller builds the encoders, tokenizer, decoder and prototypes. A call that needs a missing one raises ValueError; without
+    prototypes, audio features are used without retrieval.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class MuMuModel(nn.Module):
         self.llama = Transformer(config.llama)
         self.output_projector = OutputProjector(config.projector, dim)
 
-    # -- hearing and seeing -------------------------------------------------------------------------------------
+    # -- media ----------------------------------------------------------------------------------------------------
 
     @property
     def device(self) -> torch.device:
@@ -83,22 +86,22 @@ class MuMuModel(nn.Module):
         return self.llama.norm.weight.dtype
 
     def encode(self, turns: Sequence[Turn]) -> ModalityFeatures:
-        """Every medium of every turn through its encoder and adapter, once."""
-        readers = {"audio": self._hear, "image": self._look, "video": self._watch}
+        """Encodes every medium of every turn once. ValueError if the model has no encoder for one."""
+        encoders = {"audio": self._encode_audio, "image": self._encode_image, "video": self._encode_video}
         features = {}
-        for name, reader in readers.items():
+        for name, encode in encoders.items():
             rows = [(row, getattr(turn, name)) for row, turn in enumerate(turns) if getattr(turn, name) is not None]
             if not rows:
                 continue
             shape = (len(turns), self.config.adapter(name).positions, self.config.llama.dim)
             features[name] = torch.zeros(shape, device=self.device, dtype=self.dtype).index_copy(
-                0, torch.tensor([row for row, _ in rows], device=self.device), torch.cat([reader(one) for _, one in rows])
+                0, torch.tensor([row for row, _ in rows], device=self.device), torch.cat([encode(medium) for _, medium in rows])
             )
         return ModalityFeatures(**features)
 
-    def _hear(self, audio: Waveform | str) -> Tensor:
-        """A recording of any length -> [1, P, D]; each is encoded alone, since padding would change its group norm."""
-        encoder = self._part("mert", "audio")
+    def _encode_audio(self, audio: Waveform | str) -> Tensor:
+        """A recording of any length -> [1, P, D]. Recordings are not batched: padding would change MERT's group norm."""
+        encoder = self._encoder("mert", "audio")
         wave = audio if isinstance(audio, Waveform) else Waveform.read(audio)
         adapter = self.adapters["audio"]
         windows = [
@@ -106,27 +109,32 @@ class MuMuModel(nn.Module):
         ]
         return adapter.prompts(adapter.pool(concat_windows(windows), self.prototypes))
 
-    def _look(self, image: Any) -> Tensor:
-        encoder = self._part("vit", "a picture")
+    def _encode_image(self, image: Any) -> Tensor:
+        """An image, or its path -> [1, P, D]."""
+        encoder = self._encoder("vit", "a picture")
         pixels = encoder.prepare(load_image(image))[None].to(self.device, self.dtype)
         return self.adapters["image"](encoder.encode(pixels))
 
-    def _watch(self, video: Any) -> Tensor:
-        encoder = self._part("vivit", "video")
+    def _encode_video(self, video: Any) -> Tensor:
+        """Frames, or the path of a clip -> [1, P, D]."""
+        encoder = self._encoder("vivit", "video")
         pixels = encoder.prepare(load_frames(video, encoder.frames))[None].to(self.device, self.dtype)
         return self.adapters["video"](encoder.encode(pixels))
 
-    def _part(self, name: str, medium: str) -> Any:
-        part = getattr(self, name)
-        if part is None:
+    def _encoder(self, name: str, medium: str) -> Any:
+        encoder = getattr(self, name)
+        if encoder is None:
             raise ValueError(f"This model was loaded without its {name} encoder, so it cannot take {medium}; load it with {name}_path.")
-        return part
+        return encoder
 
-    # -- thinking -----------------------------------------------------------------------------------------------
+    # -- language model -------------------------------------------------------------------------------------------
 
     def layer_prompts(self, features: ModalityFeatures | None, batch: int) -> list[Tensor | None]:
-        """One entry a layer: None for the plain ones, then Q layers each for audio, image and video: learned query + feature,
-        or the query alone where the medium is absent."""
+        """Adapter prompt [batch, P, D] of each layer, or None for a layer without one.
+
+        The last layers have prompts: Q layers each for audio, image and video. A prompt is the layer's learned query plus the
+        medium's feature; the query alone if there is none.
+        """
         prompts: list[Tensor | None] = [None] * (self.config.llama.n_layers - len(MODALITIES) * self.config.query_layer)
         for name in MODALITIES:
             feature = getattr(features, name) if features is not None else None
@@ -144,27 +152,30 @@ class MuMuModel(nn.Module):
     ) -> MuMuOutput:
         """tokens [B, T] int64 -> logits [B, T, V] and hidden [B, T, D] before the final norm.
 
-        With a cache, features matter in its first call only: it keeps what the prompts became.
+        last_only: logits of the last position alone, [B, 1, V].
+        With a cache, `features` are used in its first call only: it holds the keys and values of the prompts.
         """
         prompts = self.layer_prompts(features, tokens.shape[0]) if cache is None or cache.length == 0 else None
         return self.llama(tokens, prompts, cache, last_only=last_only)
 
     def project(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
-        """Hidden states that predicted the audio tokens and those tokens' embeddings, both [B, 8, D], -> 10 x the decoder's
-        condition, [B, condition tokens, width]."""
+        """The hidden states that predicted the audio tokens and the embeddings of those tokens, both [B, 8, D] -> the music
+        decoder's condition times CONDITION_SCALE, [B, condition tokens, width].
+        """
         return self.output_projector(hidden, embeddings)
 
     def audio_token_embeddings(self, batch: int) -> Tensor:
         """[B, 8, D]; the audio tokens are the last eight rows of the vocabulary."""
         return self.llama.tok_embeddings.weight[-AUDIO_TOKENS:].expand(batch, -1, -1)
 
-    # -- for use ------------------------------------------------------------------------------------------------
+    # -- LoRA -----------------------------------------------------------------------------------------------------
 
     def merge_lora(self) -> Self:
-        """Folds the low-rank weights into the LLaMA for faster inference; `unmerge_lora` takes them out again."""
+        """Adds the LoRA weights to the LLaMA's for faster inference; `unmerge_lora` undoes it."""
         merge_lora(self.llama)
         return self
 
     def unmerge_lora(self) -> Self:
+        """Restores the separate LoRA weights after `merge_lora`."""
         unmerge_lora(self.llama)
         return self
