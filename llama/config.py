@@ -12,6 +12,7 @@ ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> it
 COMPONENTS = (*ENCODERS.values(), "music_decoder")  # pretrained and frozen parts, each an attribute of the model
 MODALITIES = ("audio", "image", "video")  # the order of the layer bands, from the lowest band up
 
+MAX_MUSIC_SECONDS = 600.0  # longest piece in one request; a context window of 30 s has then lost the beginning many times over
 VARIANTS = ("m2ugen", "mumu")
 DECODERS = ("musicgen", "audioldm2")  # kinds of music decoder
 DTYPES = ("float32", "float16", "bfloat16")  # names of the types that weights can have

@@ -1,21 +1,51 @@
-"""Errors that a user can cause and mend, and the one sentence that tells them."""
+"""Errors that commands report in one sentence instead of a traceback: the user's, the disk's, the installation's."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-# What a user can cause and mend. Anything else is a fault of the program and keeps its traceback.
+# Errors in what a user gives. Any error that is in neither tuple is a fault of the program and keeps its traceback.
 USER_ERRORS = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+COMMAND_ERRORS = (*USER_ERRORS, OSError, ImportError)  # OSError: a full disk, a port in use; ImportError: a broken installation
+
+# Words of an OSError from the loader of compiled libraries, such as a torchaudio that was built for another torch.
+LOADER_MESSAGES = ("Could not load this library", "cannot open shared object file", "undefined symbol")
+INSTALL = "install the tested versions with make, or pip install -r requirements.txt."
+
+
+class InstallationError(ImportError):
+    """A library is missing or does not load beside the others. No OSError, so that it never counts as a damaged file."""
+
+
+def is_installation_error(error: BaseException) -> bool:
+    """Whether a library is missing or does not load, which no file of the user's can cause."""
+    return isinstance(error, ImportError) or (isinstance(error, OSError) and any(text in str(error) for text in LOADER_MESSAGES))
+
+
+@contextmanager
+def importing(package: str) -> Iterator[None]:
+    """Turns a failed import inside into an InstallationError that says what to install."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise InstallationError(f"The package {package} does not load ({_one_line(error)}); {INSTALL}") from error
 
 
 def sentence(error: BaseException) -> str:
     """The error in one line for a user."""
+    if is_installation_error(error) and not isinstance(error, InstallationError):
+        return f"A library is missing or does not load ({_one_line(error)}); {INSTALL}"
     if isinstance(error, OSError) and error.strerror:
         if error.filename is None:  # while writing: a full disk, a connection that ended
             return f"{error.strerror}; make room, or give another place."
         return f"{error.strerror}: {error.filename}; check the name, its permissions and the room on its disk."
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

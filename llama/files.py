@@ -101,7 +101,9 @@ def _partial(target: Path) -> Path:
 
 def _write_error(target: Path, error: Exception) -> WriteError:
     reason = getattr(error, "strerror", None) or str(error)
-    return WriteError(f"{target} could not be written ({reason}); make room, or give another place.")
+    result = WriteError(f"{target} could not be written ({reason}); make room, or give another place.")
+    result.errno = getattr(error, "errno", None)
+    return result
 
 
 def write_text(file: Path, text: str) -> None:

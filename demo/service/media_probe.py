@@ -14,7 +14,7 @@ import soundfile
 from PIL import Image
 
 from llama.media.audio import UNKNOWN_LENGTH
-from llama.media.containers import Encoded, decoded, describe_file, open_container
+from llama.media.containers import MEDIA_FORMATS, Encoded, decoded, describe_file, open_container
 from llama.media.image import PICTURES, load_image
 
 MEGABYTE = 1_000_000
@@ -22,11 +22,7 @@ MAX_FRAME_RATE = 60  # frames per second assumed for an animated picture, whose 
 PROBE_SAMPLES = 4096  # samples decoded to check that a recording is readable
 NEGATIVE_DURATION = 1 << 31  # PyAV returns negative packet durations (such as Ogg's end trimming) as numbers from here on
 ACCEPTED_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, webp, gif) or a clip (mp4, webm, mov)"
-SUFFIXES = {  # format name of the libraries -> suffix, by which browsers choose a player
-    "WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MPEG": ".mp3", "MP3": ".mp3", "AIFF": ".aiff",
-    "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tiff", "AVIF": ".avif",
-    "mov": ".mp4", "matroska": ".webm", "avi": ".avi", "aac": ".aac", "mpegts": ".ts", "mpeg": ".mpg", "flv": ".flv",
-}  # fmt: skip
+SUFFIXES = {name: item.suffix for item in MEDIA_FORMATS for name in item.library_names}  # browsers choose a player by the suffix
 
 Kind = Literal["audio", "image", "video"]
 

@@ -11,12 +11,12 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
+from llama.config import MODALITIES
 from llama.data.examples import ExampleRecord
+from llama.media.containers import MEDIA_FORMATS
 
-SUFFIXES = {  # by kind; a GIF may be an image or a video
-    "audio": ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "aiff"),
-    "image": ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"),
-    "video": ("mp4", "webm", "mkv", "mov", "avi", "m4v", "gif"),
+SUFFIXES = {  # kind -> suffixes without the dot; a GIF may be an image or a video
+    kind: tuple(item.suffix[1:] for item in MEDIA_FORMATS if item.kind == kind and item.dataset) for kind in MODALITIES
 }
 MODALITY = {"input_modality": ("audio", "image", "video", "text"), "output_modality": ("audio", "text")}
 

@@ -5,7 +5,6 @@ Shapes: samples `[C, N]` float32, C channels of N samples, nominally in [-1, 1].
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, sqrt
@@ -16,18 +15,19 @@ import soundfile
 import torch
 from torch import Tensor
 
-from llama.media.containers import Encoded, MediaFile, decoded, media_file, open_container, readable
+from llama.errors import importing
+from llama.files import atomic_path
+from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, decoded, media_file, open_container, readable
 
 MINUTE = 60  # seconds
-MAX_SECONDS = 120 * MINUTE  # longest recording accepted
+MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording accepted
 MAX_RATE = 768_000  # samples per second; no converter goes beyond
 RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, so that a long recording is never padded and unfolded whole
 MAX_KERNEL = 4_000_000  # numbers in the resampler's kernel; common pairs of rates need a few thousand
 WRITE_BLOCK = 1 << 16  # samples handed to the file library at a time: its Ogg encoder overflows on whole minutes
 UNKNOWN_LENGTH = 1 << 40  # samples; a header that says as many or more was written before the length was known
 
-WRITTEN_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"),
-                   ".mp3": ("MP3", "MPEG_LAYER_III")}
+WRITTEN_FORMATS = {item.suffix: item.encoding for item in MEDIA_FORMATS if item.encoding is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +71,13 @@ class Waveform:
             raise FileNotFoundError(f"Cannot write {path}: the folder {path.parent} does not exist; make it first.")
         if path.is_dir():
             raise ValueError(f"Cannot write {path}: it is a folder; give the name of a file.")
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            _write_file(partial, self, *WRITTEN_FORMATS[path.suffix.lower()])
-            os.replace(partial, path)
+            with atomic_path(path) as partial:
+                _write_file(partial, self, *WRITTEN_FORMATS[path.suffix.lower()])
         except soundfile.LibsndfileError as error:
             channels, rate = len(self.samples), self.sample_rate
             raise ValueError(f"Cannot write {path}: {path.suffix} takes no sound of {channels} channel(s) at {rate} Hz "
                              f"({error.error_string}); resample it or choose .wav.") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     @staticmethod
     def read(path: MediaFile) -> Waveform:
@@ -111,8 +108,8 @@ def _check_rate(rate: int) -> None:
 
 
 def _check_seconds(path: Path | Encoded, seconds: float) -> None:
-    if seconds > MAX_SECONDS:
-        raise ValueError(f"{path} is longer than {MAX_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
+    if seconds > MAX_RECORDING_SECONDS:
+        raise ValueError(f"{path} is longer than {MAX_RECORDING_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
 
 
 def _finite(samples: Tensor) -> bool:
@@ -182,7 +179,8 @@ def _av_blocks(path: Path | Encoded, container, stream) -> tuple[list[np.ndarray
 
 def _resample(samples: Tensor, source: int, target: int) -> Tensor:
     """Blocks of whole kernel periods with enough sound on both sides, so that the joins equal one pass."""
-    from torchaudio.functional import resample  # heavy to import, and needed only here
+    with importing("torchaudio"):
+        from torchaudio.functional import resample  # heavy to import, and needed only here
 
     ratio = _simple_ratio(Fraction(source, target))
     step, made = ratio.numerator, ratio.denominator

@@ -1,4 +1,4 @@
-"""Media files on disk or in memory: checks of their content, and safe opening with PyAV."""
+"""Media files on disk or in memory: the table of formats, checks of a file's content, and safe opening with PyAV."""
 
 from __future__ import annotations
 
@@ -6,9 +6,61 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 SNIFF_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class MediaFormat:
+    """One kind of media under one suffix.
+
+    library_names: what soundfile, Pillow or FFmpeg call the format. encoding: soundfile's format and subtype, where
+    sound is written in it. content_type: None where files of it are not served over HTTP. dataset: whether lists of
+    training data may name such files.
+    """
+
+    kind: Literal["audio", "image", "video", "score"]
+    suffix: str
+    label: str
+    content_type: str | None = None
+    library_names: tuple[str, ...] = ()
+    encoding: tuple[str, str] | None = None
+    dataset: bool = True
+
+
+# Every list of suffixes or content types in the project derives from this table. Nothing that a browser would run stands
+# in it, so no HTML and no SVG. A GIF may be a picture or a clip.
+MEDIA_FORMATS = (
+    MediaFormat("audio", ".wav", "WAV", "audio/wav", ("WAV", "WAVEX"), ("WAV", "PCM_16")),
+    MediaFormat("audio", ".flac", "FLAC", "audio/flac", ("FLAC",), ("FLAC", "PCM_16")),
+    MediaFormat("audio", ".ogg", "OGG", "audio/ogg", ("OGG",), ("OGG", "VORBIS")),
+    MediaFormat("audio", ".mp3", "MP3", "audio/mpeg", ("MPEG", "MP3"), ("MP3", "MPEG_LAYER_III")),
+    MediaFormat("audio", ".opus", "Opus", "audio/ogg"),
+    MediaFormat("audio", ".m4a", "M4A", "audio/mp4"),
+    MediaFormat("audio", ".aac", "AAC", "audio/aac", ("aac",)),
+    MediaFormat("audio", ".aiff", "AIFF", None, ("AIFF",)),
+    MediaFormat("image", ".png", "PNG", "image/png", ("PNG",)),
+    MediaFormat("image", ".jpg", "JPEG", "image/jpeg", ("JPEG", "MPO")),
+    MediaFormat("image", ".jpeg", "JPEG", "image/jpeg"),
+    MediaFormat("image", ".webp", "WebP", "image/webp", ("WEBP",)),
+    MediaFormat("image", ".gif", "GIF", "image/gif", ("GIF",)),
+    MediaFormat("image", ".bmp", "BMP", "image/bmp", ("BMP",)),
+    MediaFormat("image", ".tiff", "TIFF", "image/tiff", ("TIFF",)),
+    MediaFormat("image", ".tif", "TIFF"),
+    MediaFormat("image", ".avif", "AVIF", None, ("AVIF",), dataset=False),
+    MediaFormat("video", ".mp4", "MP4", "video/mp4", ("mov",)),
+    MediaFormat("video", ".webm", "WebM", "video/webm", ("matroska",)),
+    MediaFormat("video", ".mov", "QuickTime", "video/quicktime"),
+    MediaFormat("video", ".mkv", "Matroska", "video/x-matroska"),
+    MediaFormat("video", ".avi", "AVI", "video/x-msvideo", ("avi",)),
+    MediaFormat("video", ".m4v", "M4V"),
+    MediaFormat("video", ".gif", "GIF", "image/gif"),
+    MediaFormat("video", ".ts", "MPEG-TS", None, ("mpegts",), dataset=False),
+    MediaFormat("video", ".mpg", "MPEG", None, ("mpeg",), dataset=False),
+    MediaFormat("video", ".flv", "FLV", None, ("flv",), dataset=False),
+    MediaFormat("score", ".mid", "MIDI", "audio/midi", dataset=False),
+)
 
 
 # Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) stay out: they make the reader open other

@@ -1,0 +1,54 @@
+"""The table of media formats, and what derives from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from demo.page.view import DOWNLOAD_FORMATS
+from demo.server.media_routes import TYPES
+from demo.service import media_probe
+from demo.service.audio_files import FORMATS
+from llama.data import formats
+from llama.media.audio import WRITTEN_FORMATS
+from llama.media.containers import MEDIA_FORMATS
+
+AUDIO, IMAGE, VIDEO = (
+    {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff"},
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"},
+    {".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".gif"},
+)
+
+
+def test_each_kind_and_suffix_stands_once() -> None:
+    assert max(Counter((item.kind, item.suffix) for item in MEDIA_FORMATS).values()) == 1
+    assert max(Counter(name for item in MEDIA_FORMATS for name in item.library_names).values()) == 1
+
+
+def test_a_suffix_has_one_content_type_and_label() -> None:
+    for item in MEDIA_FORMATS:
+        same = [other for other in MEDIA_FORMATS if other.suffix == item.suffix]
+        assert {(other.content_type, other.label) for other in same} == {(item.content_type, item.label)}
+        assert item.suffix == item.suffix.lower() and item.suffix.startswith(".")
+
+
+def test_data_lists_name_these_files() -> None:
+    suffixes = {kind: {f".{suffix}" for suffix in names} for kind, names in formats.SUFFIXES.items()}
+    assert list(suffixes) == ["audio", "image", "video"] and suffixes == {"audio": AUDIO, "image": IMAGE, "video": VIDEO}
+
+
+def test_what_is_served_is_no_program() -> None:
+    assert TYPES[".mid"] == "audio/midi" and TYPES[".jpg"] == TYPES[".jpeg"] == "image/jpeg" and len(TYPES) == 20
+    assert {kind.split("/")[0] for kind in TYPES.values()} == {"audio", "image", "video"}
+    assert not {".html", ".svg", ".js", ".tif", ".m4v", ".aiff"} & set(TYPES)
+
+
+def test_takes_are_written_and_served() -> None:
+    assert list(WRITTEN_FORMATS) == [".wav", ".flac", ".ogg", ".mp3"]
+    assert DOWNLOAD_FORMATS == {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "mid": "MIDI"}
+    assert all(f".{name}" in TYPES for name in FORMATS) and set(WRITTEN_FORMATS) <= set(TYPES)
+
+
+def test_names_of_the_libraries() -> None:
+    suffixes = media_probe.SUFFIXES
+    assert suffixes["WAVEX"] == ".wav" and suffixes["MPEG"] == ".mp3" and suffixes["MPO"] == ".jpg" and suffixes["mov"] == ".mp4"
+    assert suffixes["matroska"] == ".webm" and suffixes["mpegts"] == ".ts" and suffixes["mpeg"] == ".mpg" and len(suffixes) == 22
