@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser().parse_args(arguments)
     try:
         values.run(values)
-    except USER_ERRORS as error:
+    except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
     return 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hosts = LOCAL_HOSTS if values.host in LOCAL_HOSTS and not values.share else None
             app = application(model, work, login=login, name=Path(values.model).name, hosts=hosts)
             serve(app, values.host, values.port, share=values.share)
-    except (*USER_ERRORS, OSError) as error:  # OSError: the port is taken
+    except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
     except EngineDeadError as error:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
 
 if TYPE_CHECKING:
     from llama.training.config import TrainConfig
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from llama.training.launch import fit
 
         last = fit(config, stage, resume=values.resume, export=values.export)
-    except (*USER_ERRORS, OSError, FloatingPointError) as error:
+    except (*COMMAND_ERRORS, FloatingPointError) as error:
         if first or not getattr(error, "shared", False):
             print(f"train.py: {sentence(error)}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
 
 if TYPE_CHECKING:
     from llama.dialogue import Reply, Turn
@@ -52,13 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser().parse_args(arguments)
     try:
         return run(values)
-    except USER_ERRORS as error:
-        print(sentence(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our words has left; python would complain once more at exit
+    except BrokenPipeError:  # the reader of our output has left; python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a full disk, a device that fails
+    except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

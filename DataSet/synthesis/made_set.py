@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,15 +24,16 @@ import numpy as np
 import torch
 
 from DataSet.synthesis import dialogues, edits, hearing
-from DataSet.synthesis.clips import Clip, film, random_clip
+from DataSet.synthesis.clips import Clip, random_clip, render_clip
 from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
-from DataSet.synthesis.dialogue import MARKS, Dialogue
-from DataSet.synthesis.habits import typed
+from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue
+from DataSet.synthesis.habits import as_typed
 from DataSet.synthesis.made_folder import Contents, Log, Writer, make_folder
 from DataSet.synthesis.scenes import Scene, draw, random_scene
 from DataSet.synthesis.wishes import full_caption
 from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
+from llama.files import atomic_path
 from llama.media.audio import Waveform
 from llama.media.score import Attributes
 
@@ -45,18 +45,18 @@ H264 = {"crf": "18", "threads": "1", "x264-params": "asm=0"}
 LISTENING_LEADS = ("guitar", "trumpet", "flute", "synthesizer")  # which a small ear hardly takes for one another
 LISTENING_QUESTION = "Which instrument plays the melody?"
 
-Player = Callable[[], Sampler]
+LoadSampler = Callable[[], Sampler]
 
 
 @dataclass(frozen=True)
-class Piece:
+class SyntheticPiece:
     """A recording before it is played. `seed` is the composer's: equal seeds keep what an edit does not change."""
 
     attributes: Attributes
     seconds: float
     seed: tuple[int, ...]
 
-    def write(self, player: Player, path: Path) -> None:
+    def write(self, player: LoadSampler, path: Path) -> None:
         stereo = player().render(compose(np.random.default_rng(self.seed), self.attributes, self.seconds))
         Waveform(torch.from_numpy(stereo), SAMPLE_RATE).mono().write(path)
 
@@ -71,7 +71,7 @@ def make_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> No
     Raises `ValueError` for a number that cannot be, and for a folder that holds something else.
     """
     _check(pieces, seed)
-    make_folder(folder, {"set": "made", "pieces": pieces, "seed": seed}, partial(_everything, pieces, seed), log)
+    make_folder(folder, {"set": "made", "pieces": pieces, "seed": seed}, partial(_plan_full_set, pieces, seed), log)
 
 
 def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
@@ -81,10 +81,10 @@ def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) 
     not hear the recording is right in one case of four.
     """
     _check(pieces, seed)
-    make_folder(folder, {"set": "listening", "pieces": pieces, "seed": seed}, partial(_listening, pieces, seed), log)
+    make_folder(folder, {"set": "listening", "pieces": pieces, "seed": seed}, partial(_plan_listening_set, pieces, seed), log)
 
 
-def load_player(folder: Path = DECODER) -> Sampler:
+def load_sampler(folder: Path = DECODER) -> Sampler:
     """The sampler of a decoder folder, without its language model. Raises `FileNotFoundError` where there is none."""
     from safetensors import safe_open
 
@@ -107,12 +107,12 @@ def _seed(seed: int, what: str, index: int) -> tuple[int, ...]:
     return seed, zlib.crc32(what.encode()), index
 
 
-def _piece(seed: int, what: str, index: int, attributes: Attributes) -> Piece:
+def _piece(seed: int, what: str, index: int, attributes: Attributes) -> SyntheticPiece:
     seconds = round(float(_rng(seed, f"{what} length", index).uniform(SHORTEST, LONGEST)), 1)
-    return Piece(attributes, seconds, _seed(seed, f"{what} notes", index))
+    return SyntheticPiece(attributes, seconds, _seed(seed, f"{what} notes", index))
 
 
-def _everything(pieces: int, seed: int) -> Contents:
+def _plan_full_set(pieces: int, seed: int) -> Contents:
     heard = [_piece(seed, "heard", i, sample_attributes(_rng(seed, "heard", i))) for i in range(pieces)]
     scenes = [random_scene(_rng(seed, "scene", i)) for i in range(max(1, pieces // 2))]
     clips = [random_clip(_rng(seed, "clip", i)) for i in range(max(1, pieces // 4))]
@@ -126,8 +126,8 @@ def _everything(pieces: int, seed: int) -> Contents:
     tables = {
         "MUCaps.json": {f"heard_{i:05}.ogg": full_caption(piece.attributes) for i, piece in enumerate(heard)},
         "MusicQA.json": [row for i, piece in enumerate(heard) for row in _questions(seed, i, piece.attributes)],
-        "COCO.json": {f"scene_{i:05}.jpg": _seen(dialogues.picture, scene.labels()) for i, scene in enumerate(scenes)},
-        "MUVideo_captions.json": {f"clip_{i:05}.mp4": _seen(dialogues.clip, clip.labels()) for i, clip in enumerate(clips)},
+        "COCO.json": {f"scene_{i:05}.jpg": _visual_caption(dialogues.picture, scene.labels()) for i, scene in enumerate(scenes)},
+        "MUVideo_captions.json": {f"clip_{i:05}.mp4": _visual_caption(dialogues.clip, clip.labels()) for i, clip in enumerate(clips)},
         "alpaca.json": [_talk(seed, i) for i in range(pieces)],
         **{name: [row for row, _ in found] for name, found in asked.items()},
     }
@@ -136,13 +136,13 @@ def _everything(pieces: int, seed: int) -> Contents:
     return Contents(tables, _recordings(made) | sights)
 
 
-def _listening(pieces: int, seed: int) -> Contents:
-    made = {f"heard_{i:05}.ogg": _piece(seed, "listening", i, _led(seed, i)) for i in range(pieces)}
+def _plan_listening_set(pieces: int, seed: int) -> Contents:
+    made = {f"heard_{i:05}.ogg": _piece(seed, "listening", i, _attributes_with_lead(seed, i)) for i in range(pieces)}
     rows = [_question(name, LISTENING_QUESTION, f"The {piece.attributes.lead} plays the melody.") for name, piece in made.items()]
     return Contents({"MusicQA.json": rows}, _recordings(made))
 
 
-def _led(seed: int, index: int) -> Attributes:
+def _attributes_with_lead(seed: int, index: int) -> Attributes:
     """A combination for training whose lead goes round, over an instrument that is none of the leads asked for."""
     rng, lead = _rng(seed, "listening", index), LISTENING_LEADS[index % len(LISTENING_LEADS)]
     while True:
@@ -151,15 +151,15 @@ def _led(seed: int, index: int) -> Attributes:
             return drawn
 
 
-def _recordings(made: Mapping[str, Piece]) -> dict[str, Writer]:
-    player = cache(load_player)  # one for all, opened when the first is played, let go with them
+def _recordings(made: Mapping[str, SyntheticPiece]) -> dict[str, Writer]:
+    player = cache(load_sampler)  # one for all, opened when the first is played, let go with them
     return {f"audios/{name}": partial(piece.write, player) for name, piece in made.items()}
 
 
 # -- what is said -------------------------------------------------------------------------------------------------
 
 
-def _until(say: Callable[[], Dialogue], fits: Callable[[Dialogue], bool]) -> Dialogue:
+def _sample_until(say: Callable[[], Dialogue], fits: Callable[[Dialogue], bool]) -> Dialogue:
     while not fits(said := say()):
         pass
     return said
@@ -172,53 +172,53 @@ def _question(name: str, question: str, answer: str) -> dict[str, Any]:
 def _questions(seed: int, index: int, piece: Attributes) -> list[dict[str, Any]]:
     """Two questions of different kinds about a recording."""
     rng = _rng(seed, "question", index)
-    first = _until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction))
-    second = _until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
-    return [_question(f"heard_{index:05}.ogg", typed(rng, said.instruction), said.answer) for said in (first, second)]
+    first = _sample_until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction))
+    second = _sample_until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
+    return [_question(f"heard_{index:05}.ogg", as_typed(rng, said.instruction), said.answer) for said in (first, second)]
 
 
 def _talk(seed: int, index: int) -> dict[str, str]:
     rng = _rng(seed, "talk", index)
-    said = _until(lambda: dialogues.talk(rng), lambda said: bool(said.instruction))
-    return {"instruction": typed(rng, said.instruction), "input": "", "output": said.answer}
+    said = _sample_until(lambda: dialogues.talk(rng), lambda said: bool(said.instruction))
+    return {"instruction": as_typed(rng, said.instruction), "input": "", "output": said.answer}
 
 
-def _seen(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], labels: Mapping[str, str]) -> str:
+def _visual_caption(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], labels: Mapping[str, str]) -> str:
     """What is to be seen, in one sentence: the answer that a question about it has, which chance does not touch."""
     rng = np.random.default_rng(0)
-    return _until(lambda: speak(rng, labels), lambda said: said.caption is None).answer
+    return _sample_until(lambda: speak(rng, labels), lambda said: said.caption is None).answer
 
 
-def _edit(seed: int, index: int, heard: Piece) -> tuple[dict[str, Any], Piece]:
+def _edit(seed: int, index: int, heard: SyntheticPiece) -> tuple[dict[str, Any], SyntheticPiece]:
     rng = _rng(seed, "edit", index)
-    said = _until(lambda: edits.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
+    said = _sample_until(lambda: edits.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
     row = _instruction("audio", f"heard_{index:05}.ogg", f"edited_{index:05}.ogg", full_caption(heard.attributes, key=True), said, rng)
-    return row, dataclasses.replace(heard, attributes=said.piece)
+    return row, dataclasses.replace(heard, attributes=said.announced_piece)
 
 
-def _picture(seed: int, index: int, scene: Scene) -> tuple[dict[str, Any], Piece]:
+def _picture(seed: int, index: int, scene: Scene) -> tuple[dict[str, Any], SyntheticPiece]:
     return _for_sight(seed, index, "image", ("scene", "jpg"), scene.labels(), dialogues.picture)
 
 
-def _clip(seed: int, index: int, clip: Clip) -> tuple[dict[str, Any], Piece]:
+def _clip(seed: int, index: int, clip: Clip) -> tuple[dict[str, Any], SyntheticPiece]:
     return _for_sight(seed, index, "video", ("clip", "mp4"), clip.labels(), dialogues.clip)
 
 
 def _for_sight(
     seed: int, index: int, modality: str, file: tuple[str, str], labels: Mapping[str, str], speak: Callable[..., Dialogue]
-) -> tuple[dict[str, Any], Piece]:
+) -> tuple[dict[str, Any], SyntheticPiece]:
     rng, (name, suffix) = _rng(seed, f"for {modality}", index), file
-    said = _until(lambda: speak(rng, labels), lambda said: said.caption is not None)
-    row = _instruction(modality, f"{name}_{index:05}.{suffix}", f"for_{name}_{index:05}.ogg", _seen(speak, labels), said, rng)
-    return row, _piece(seed, f"for {modality}", index, said.piece)
+    said = _sample_until(lambda: speak(rng, labels), lambda said: said.caption is not None)
+    row = _instruction(modality, f"{name}_{index:05}.{suffix}", f"for_{name}_{index:05}.ogg", _visual_caption(speak, labels), said, rng)
+    return row, _piece(seed, f"for {modality}", index, said.announced_piece)
 
 
 def _instruction(
     modality: str, given: str, wanted: str, caption: str, said: Dialogue, rng: np.random.Generator
 ) -> dict[str, Any]:
     """One entry of the published form: `value` without the audio tokens, which training adds."""
-    human = {"from": "human", "value": typed(rng, said.instruction), "input_modality": modality, "caption": caption}
-    answer = said.answer.removesuffix(MARKS).strip()
+    human = {"from": "human", "value": as_typed(rng, said.instruction), "input_modality": modality, "caption": caption}
+    answer = said.answer.removesuffix(AUDIO_TOKENS).strip()
     gpt = {"from": "gpt", "value": answer, "caption": said.caption, "output_modality": "audio"}
     return {"input_file": given, "output_file": wanted, "conversation": [human, gpt]}
 
@@ -227,22 +227,19 @@ def _instruction(
 
 
 def _write_picture(scene: Scene, path: Path) -> None:
-    draft = path.with_name(f".{path.name}")
-    draw(scene, PICTURE).save(draft, "JPEG", quality=90)
-    os.replace(draft, path)
+    with atomic_path(path, fsync=False) as draft:
+        draw(scene, PICTURE).save(draft, "JPEG", quality=90)
 
 
 def write_clip(clip: Clip, path: Path) -> None:
     import av
 
-    draft = path.with_name(f".{path.name}")
-    with av.open(str(draft), "w") as container:
+    with atomic_path(path, fsync=False) as draft, av.open(str(draft), "w") as container:
         stream = container.add_stream("h264", rate=FRAME_RATE, options=H264)
         stream.width, stream.height, stream.pix_fmt = FRAME, FRAME, "yuv420p"
-        for frame in film(clip, FRAME):
+        for frame in render_clip(clip, FRAME):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    os.replace(draft, path)
 
 
 def _check(pieces: int, seed: int) -> None:
@@ -262,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         (listening_set if options.listening else make_set)(options.folder, options.pieces, options.seed)
-    except (*USER_ERRORS, OSError) as error:  # OSError: a full disk
+    except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
     return 0

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from llama.errors import is_installation_error
 from llama.files import WriteError
 from llama.serving.request import EngineDeadError, QueueFullError
 
@@ -53,9 +54,12 @@ def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingErro
         return UserFacingError(_one_line(error), "busy")
     if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
         error = error.__cause__  # the server's disk, not the user's file
-    if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not _is_out_of_memory(error):
+    of_this_machine = _is_out_of_memory(error) or is_installation_error(error)
+    if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not of_this_machine:
         return UserFacingError(_without_folders(_one_line(error), names))
     logging.error("a request failed", exc_info=error)
+    if is_installation_error(error):
+        return UserFacingError(SERVER_ERROR, "server")
     if isinstance(error, EngineDeadError):
         return UserFacingError(_one_line(error), "server")
     if _is_out_of_memory(error):

@@ -15,7 +15,7 @@ import torch
 from llama.checkpoint.conversion import convert, verify
 from llama.checkpoint.source import DEFAULT_LLAMA_TYPE, FIELDS
 from llama.config import DECODERS, DTYPES
-from llama.errors import USER_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, sentence
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             kind = values.pop("dtype")
             convert(**values, dtype=getattr(torch, kind) if kind else None)
-    except (*USER_ERRORS, OSError) as error:  # OSError: a full disk
+    except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
     return 0

@@ -1,0 +1,69 @@
+"""Errors in one sentence: what the user gave, the disk, and an installation whose libraries do not load."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import evaluate
+from demo.service.errors import SERVER_ERROR, to_user_error
+from llama import __main__ as cli
+from llama.checkpoint import __main__ as checkpoint_cli
+from llama.errors import InstallationError, importing, is_installation_error, sentence
+from llama.media.audio import Waveform
+
+MISMATCH = "Could not load this library: /env/lib/torchaudio/lib/libtorchaudio.so"
+BROKEN = [OSError(MISMATCH), ImportError("No module named 'av'"), OSError("libx.so: undefined symbol: _ZN2at4"), InstallationError("x")]
+
+
+@pytest.mark.parametrize("error", BROKEN[:3])
+def test_a_library_that_does_not_load_says_what_to_install(error: Exception) -> None:
+    assert is_installation_error(error)
+    assert sentence(error) == (f"A library is missing or does not load ({error}); "
+                               "install the tested versions with make, or pip install -r requirements.txt.")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError("x"), OSError(28, "No space left on device"), RuntimeError("x")])
+def test_other_errors_are_not_of_the_installation(error: Exception) -> None:
+    assert not is_installation_error(error) and "install" not in sentence(error)
+
+
+def test_a_torchaudio_of_another_torch_is_not_a_damaged_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading media catches ValueError and OSError as damaged files; this error is neither."""
+
+    class Mismatch:
+        def __getattr__(self, name: str) -> object:
+            raise OSError(MISMATCH)
+
+    monkeypatch.setitem(sys.modules, "torchaudio.functional", Mismatch())  # type: ignore[arg-type]
+    with pytest.raises(InstallationError, match="The package torchaudio does not load .*libtorchaudio.so.*pip install -r") as caught:
+        Waveform(torch.zeros(1, 64), 44100).resample(24000)
+    assert not isinstance(caught.value, (OSError, ValueError)) and sentence(caught.value) == str(caught.value)
+
+
+def test_importing_lets_other_errors_through() -> None:
+    with pytest.raises(RuntimeError, match="x"), importing("torch"):
+        raise RuntimeError("x")
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_commands_report_it(error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "load_model", fail)
+    monkeypatch.setattr(checkpoint_cli, "verify", fail)
+    monkeypatch.setattr(evaluate, "load_model", fail)
+    probes = ["probes", "--out", str(tmp_path)]
+    for command, arguments in ((cli.main, ["hi"]), (checkpoint_cli.main, ["verify", "x"]), (evaluate.main, probes)):
+        assert command(arguments) == 2
+        assert capsys.readouterr().err == f"{sentence(error)}\n"
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_the_server_takes_it_as_its_own_fault(error: Exception) -> None:
+    told = to_user_error(error, {})
+    assert told.category == "server" and str(told) == SERVER_ERROR
