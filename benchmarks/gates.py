@@ -123,15 +123,15 @@ def load_layers(model: Path) -> int:
 def train(config: TrainConfig, made: Path) -> Found:
     """One run of stage 1, as train.py does it, and what it has learned to hear."""
     run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
-    batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.learned, run.updater.features.reader)
+    batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader)
     examples = list(read_source(questions(made, "held_out"), 1))
     wanted = [lead(one.answer) for one in examples]
     losses, shares = [], []
-    while run.made < run.total:
+    while run.step < run.total_steps:
         losses = [run.update(batch)["words"] for batch in islice(batches, CHECK)]
         right, swapped = accuracy([lead(one) for one in answers(run, examples)], wanted)
         shares.append(right)
-    gates = torch.stack([block.attention.gate.detach() for block in run.learner.model.llama.layers])
+    gates = torch.stack([block.attention.gate.detach() for block in run.module.model.llama.layers])
     return Found(quick(shares), statistics.mean(losses), right, swapped, float(gates.abs().mean()))
 
 
@@ -158,9 +158,9 @@ def lead(answer: str) -> str:
 @torch.no_grad()
 def answers(run: Trainer, examples: Sequence[Example]) -> list[str]:
     """Greedy answers, from what is cached of the recordings."""
-    features = run.updater.features
-    kept = features.complete([features.reader(one.audio) for one in examples if one.audio is not None])
-    with complete_model(run.learner, run.neighbours) as model:
+    features = run.train_step.features
+    kept = features.encode_missing([features.reader(one.audio) for one in examples if one.audio is not None])
+    with complete_model(run.module, run.components) as model:
         audio = ModalityFeatures(audio=prompts(model.adapters["audio"], kept))  # type: ignore[arg-type]
         asked = tokenize(model, [Turn(one.instruction) for one in examples])
         columns = [step.tokens for step in decode(model, asked, audio, ANSWER, GenerationOptions())]

@@ -61,7 +61,7 @@ class School:
         self, tokens: Tensor, labels: Tensor, media: Sequence[str], captions: Sequence[str], loudness: Sequence[float] = (1.0,)
     ) -> TrainingBatch:
         """tokens, labels [B, T], 0 where nothing is learned; every row has each of `media`, at its own loudness."""
-        kept = {kind: self.features.complete([self.prepared(kind, one) for one in loudness]) for kind in media}
+        kept = {kind: self.features.encode_missing([self.prepared(kind, one) for one in loudness]) for kind in media}
         states, mask = self.features.targets(captions) if captions else (None, None)
         return TrainingBatch(tokens, labels.masked_fill(labels == 0, IGNORE), kept, states, mask)
 
@@ -106,7 +106,7 @@ class School:
         mark_trainable(self.learner, self.trained)
         self.learner.zero_grad()
         sums = self.learner(self.lesson(*self.rows("music"), ("audio",), CAPTIONS[:1]))
-        (sum(means(sums)) + sums["tie"]).backward()
+        (sum(means(sums)) + sums["zero_grad_anchor"]).backward()
         found = {internal_name(name): one.grad for name, one in self.learner.named_parameters() if one.grad is not None}
         return to_published(found)
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +19,7 @@ from llama.decoders.base import SynthesisRequest
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, decode
 from llama.media.audio import Waveform
-from llama.modules.adapters import concat_windows, l2_normalize
+from llama.modules.adapters import RecurrentPool, UnderstandingAdapter, concat_windows, l2_normalize
 from llama.modules.losses import IGNORE, answer_loss, audio_token_positions, condition_loss
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.mumu_model import ModalityFeatures
@@ -92,9 +93,21 @@ class Bench:
             music_decoder_path=parts / "musicgen", dtype=torch.float32, merge_lora=False,
         )  # fmt: skip
 
+    def waveform(self, loudness: float = 1.0) -> Waveform:
+        return Waveform(loudness * self.inputs["audio_24k"][None], 24_000)
+
     def turn(self, loudness: float) -> Turn:
-        wave = Waveform(loudness * self.inputs["audio_24k"][None], 24_000)
-        return Turn(audio=wave, image=picture(self.inputs), video=self.inputs["video_thwc_uint8"].numpy())
+        """A turn with all three media of the reference; `loudness` scales the recording."""
+        return Turn(audio=self.waveform(loudness), image=picture(self.inputs), video=self.inputs["video_thwc_uint8"].numpy())
+
+    def encoder_inputs(self) -> dict[str, Tensor]:
+        """The media as our preparation hands them to the encoders, a batch of one each."""
+        model = self.model
+        return {
+            "audio": model.mert.windows(self.waveform())[0][None],
+            "image": model.vit.prepare(picture(self.inputs))[None],
+            "video": model.vivit.prepare(self.inputs["video_thwc_uint8"].numpy())[None],
+        }
 
     @torch.no_grad()
     def encode(self, *turns: Turn) -> ModalityFeatures:
@@ -108,18 +121,14 @@ class Bench:
     @torch.no_grad()
     def states(self) -> dict[str, Tensor]:
         """Encoder states [1, L, T, F] of each medium."""
-        model, turn = self.model, self.turn(1.0)
-        return {
-            "audio": model.mert.encode(model.mert.windows(turn.audio)[0][None]),
-            "image": model.vit.encode(model.vit.prepare(turn.image)[None]),
-            "video": model.vivit.encode(model.vivit.prepare(turn.video)[None]),
-        }
+        model, inputs = self.model, self.encoder_inputs()
+        encoders = {"audio": model.mert, "image": model.vit, "video": model.vivit}
+        return {name: encoder.encode(inputs[name]) for name, encoder in encoders.items()}
 
     def encoders(self, file: Path) -> Iterator[Check]:
-        model, turn = self.model, self.turn(1.0)
-        yield close("prepare.audio", model.mert.windows(turn.audio)[0][None], self.inputs["mert_input_values"])
-        yield close("prepare.image", model.vit.prepare(turn.image)[None], self.inputs["vit_pixel_values"])
-        yield close("prepare.video", model.vivit.prepare(turn.video)[None], self.inputs["vivit_pixel_values"])
+        inputs = self.encoder_inputs()
+        for name, reference in (("audio", "mert_input_values"), ("image", "vit_pixel_values"), ("video", "vivit_pixel_values")):
+            yield close(f"prepare.{name}", inputs[name], self.inputs[reference])
         expected, states = Values.read(file), self.states()
         yield close("mert_hidden_states", states["audio"][0], expected["mert_hidden_states"])
         yield close("vit_last_hidden", states["image"][:, 0], expected["vit_last_hidden"])
@@ -129,14 +138,14 @@ class Bench:
     def features(self, file: Path) -> Iterator[Check]:
         expected, states = Values.read(file), self.states()
         for name in MEDIA:
-            adapter = self.model.adapters[name]
+            adapter = cast(UnderstandingAdapter, self.model.adapters[name])
             frames = adapter.frames(states[name])
             if name == "audio" and "audio_rnn_out" in expected:
                 yield close("encode_audio", adapter.mix(states[name]), expected["encode_audio"])
-                pool = adapter.pools["recurrent"]
-                heard, _ = pool.rnn(frames["recurrent"])
-                yield close("audio_rnn_out", heard, expected["audio_rnn_out"])
-                yield close("audio_attn", pool.attention(heard).softmax(1)[..., 0], expected["audio_attn"])
+                pool = cast(RecurrentPool, adapter.pools["recurrent"])
+                outputs, _ = pool.rnn(frames["recurrent"])
+                yield close("audio_rnn_out", outputs, expected["audio_rnn_out"])
+                yield close("audio_attn", pool.attention(outputs).softmax(1)[..., 0], expected["audio_attn"])
             elif f"encode_{name}" in expected:
                 yield close(f"encode_{name}", frames["mean"].mean(dim=1), expected[f"encode_{name}"])
             key = f"{name}_feats" if f"{name}_feats" in expected else f"{name}_feats_m2ugen_style_NOT_REFERENCE"
@@ -192,8 +201,8 @@ class Bench:
         nothing = answer_loss(self.model(self.tokens).logits, zero)[None]
         yield close("train.zero_labels.ce", nothing, expected["zero_labels.c_loss_reference"])
         if "batch2_tokens" in expected:
-            media = self.encode(self.turn(1.0), self.turn(0.5))
-            yield from self.case(expected, "batch2_all", expected["batch2_tokens"], expected["batch2_labels"], media, CAPTIONS)
+            both = self.encode(self.turn(1.0), self.turn(0.5))
+            yield from self.case(expected, "batch2_all", expected["batch2_tokens"], expected["batch2_labels"], both, CAPTIONS)
 
     @torch.no_grad()
     def case(self, expected: Values, case: str, tokens: Tensor, labels: Tensor, media: ModalityFeatures,

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from DataSet.synthesis.composer import sample_attributes
-from DataSet.synthesis.made_set import Piece, load_player, make_set
+from DataSet.synthesis.made_set import SyntheticPiece, load_sampler, make_set
 from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.cli import DEFAULT_MODEL
 from llama.config import AUDIO_TOKENS, LlamaConfig, MuMuConfig
@@ -100,7 +100,8 @@ class Published:
         return cls(model, config, torch.optim.AdamW(learned, lr=config.lr, betas=config.betas))
 
     def step(self, examples: Sequence[Example]) -> float:
-        """One step of the optimiser; the mean cross entropy of its tokens."""
+        """One optimizer step; returns the mean cross entropy of its tokens."""
+        assert self.model.tokenizer is not None
         total = count = 0.0
         for example in examples:
             row = tokenize_example(self.model.tokenizer, example, self.config.max_tokens)
@@ -136,14 +137,14 @@ class Ours:
     @classmethod
     def of(cls, config: TrainConfig, number: int) -> Ours:
         run = build_trainer(config, number, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
-        return cls(run, train_batches(LoaderOptions.of(config), run.tokenizer, run.learned, run.updater.features.reader))
+        return cls(run, train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader))
 
     def step(self) -> float:
         return self.run.update(next(self.batches))["words"]
 
     @property
     def decoded(self) -> int:
-        return self.run.updater.features.misses
+        return self.run.train_step.features.misses
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ def seconds(work: Callable[[], float]) -> tuple[float, float]:
 def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
     """Ours goes through its first epoch, the published way through one step of it; then they take turns."""
     theirs, ours = Published.of(config, number), Ours.of(config, number)
-    assert isinstance(ours.run.learned, ExampleMixture)
-    order, examples = BatchSampler.of(ours.run.learned, config.seed, config.batch_size), ours.run.learned
+    assert isinstance(ours.run.train_data, ExampleMixture)
+    order, examples = BatchSampler.of(ours.run.train_data, config.seed, config.batch_size), ours.run.train_data
 
     def published(step: int) -> tuple[float, float]:
         chosen = [examples[index] for _, index in order.batch(step)]
@@ -214,10 +215,10 @@ def made_sets(folder: Path) -> dict[bool, Path]:
     folders = {long: folder / f"made-{long}" for long in (False, True)}
     for made in folders.values():
         make_set(made, PIECES, 0, lambda _: None)
-    player = load_player()
+    player = load_sampler()
     for index, path in enumerate(sorted((folders[True] / "audios").glob("heard_*"))):
         attributes = sample_attributes(np.random.default_rng(index))
-        Piece(attributes, LONG, (index,)).write(lambda: player, path)
+        SyntheticPiece(attributes, LONG, (index,)).write(lambda: player, path)
     return folders
 
 

@@ -55,8 +55,8 @@ DRUM_WORDS: Mapping[bool, tuple[str, ...]] = {
 ONES = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
         "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-MENTIONED = {"lead": 0.85, "style": 0.7, "tempo": 0.7, "mode": 0.65, "accompaniment": 0.5, "drums": 0.5, "metre": 0.3, "key": 0.3}
-LONGEST = 24  # words
+MENTION_RATES = {"lead": 0.85, "style": 0.7, "tempo": 0.7, "mode": 0.65, "accompaniment": 0.5, "drums": 0.5, "metre": 0.3, "key": 0.3}
+MAX_WORDS = 24  # words
 
 
 def _pick(rng: np.random.Generator, words: Sequence[str]) -> str:
@@ -87,7 +87,7 @@ class _Words:
     """The parts of one description; a part that is not mentioned is an empty string."""
 
     def __init__(self, rng: np.random.Generator, attributes: Attributes) -> None:
-        said = {name: rng.random() < chance for name, chance in MENTIONED.items()}
+        said = {name: rng.random() < chance for name, chance in MENTION_RATES.items()}
         if not any(said.values()):
             said["lead"] = True
         self.rng = rng
@@ -213,5 +213,5 @@ def caption_and_mentions(
     while True:
         form, words = forms[int(rng.integers(len(forms)))], _Words(rng, attributes)
         text = form(words)
-        if len(text.split()) <= LONGEST:
+        if len(text.split()) <= MAX_WORDS:
             return (text[0].upper() + text[1:] if rng.random() < 0.5 else text), words.mentions

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from DataSet.synthesis.wording import one, pick
+from DataSet.synthesis.wording import choose, pick
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "country": tuple("France Italy Peru Japan Kenya Canada Spain Norway Germany Brazil India China Mexico Egypt Greece Turkey Poland Sweden Chile Nepal Ireland Portugal Australia Ghana Cuba Iran".split()),
@@ -47,17 +47,17 @@ UNKNOWN = (  # of music, and beyond the model
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-def filled(rng: np.random.Generator, text: str) -> str:
+def fill_slots(rng: np.random.Generator, text: str) -> str:
     """Every {name} of WORDS replaced by a word."""
-    return _SLOT.sub(lambda slot: one(rng, WORDS[slot.group(1)]).replace("_", " "), text)
+    return _SLOT.sub(lambda slot: choose(rng, WORDS[slot.group(1)]).replace("_", " "), text)
 
 
 def off_topic(rng: np.random.Generator, held_out: bool = False) -> str:
-    return filled(rng, pick(rng, OFF_TOPIC, held_out))
+    return fill_slots(rng, pick(rng, OFF_TOPIC, held_out))
 
 
 def unknown(rng: np.random.Generator, held_out: bool = False) -> str:
-    return filled(rng, pick(rng, UNKNOWN, held_out))
+    return fill_slots(rng, pick(rng, UNKNOWN, held_out))
 
 
 def gibberish(rng: np.random.Generator) -> str:
@@ -65,8 +65,8 @@ def gibberish(rng: np.random.Generator) -> str:
     letters = "asdfghjklqwertyuiopzxcvbnm"
     start = int(rng.integers(20))
     row = letters[start: start + 6] if rng.random() < 0.5 else letters
-    words = ["".join(one(rng, row) for _ in range(int(rng.integers(3, 9)))) for _ in range(int(rng.integers(1, 4)))]
-    return " ".join(words) if rng.random() < 0.8 else one(rng, ("???", "...", "!!!", ":)", "1234", "0", "x", "-", "hm", "test", "foo bar", "lorem ipsum dolor sit amet"))
+    words = ["".join(choose(rng, row) for _ in range(int(rng.integers(3, 9)))) for _ in range(int(rng.integers(1, 4)))]
+    return " ".join(words) if rng.random() < 0.8 else choose(rng, ("???", "...", "!!!", ":)", "1234", "0", "x", "-", "hm", "test", "foo bar", "lorem ipsum dolor sit amet"))
 
 
 def patterns() -> dict[str, Sequence[str]]:

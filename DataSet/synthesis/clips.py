@@ -30,7 +30,7 @@ def random_clip(rng: np.random.Generator) -> Clip:
     return Clip(random_scene(rng), motion, pulse, int(rng.integers(2**31)))
 
 
-def film(clip: Clip, size: int = 64) -> np.ndarray:
+def render_clip(clip: Clip, size: int = 64) -> np.ndarray:
     """The frames, uint8 [FRAMES, size, size, 3]: a panning camera, things that move, a pulse of light."""
     rng = np.random.default_rng(clip.seed)
     speed = rng.uniform(*_SPEED[clip.motion]) * size / 64

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from DataSet.synthesis.grooves import BRIDGES, FILLS, GROOVES, PROGRESSIONS, SEVENTHS, TEMPO_RANGE, TRIADS, Groove
-from DataSet.synthesis.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, find_ideas, spell, write
+from DataSet.synthesis.melody import ANSWERS, MIDDLE, QUESTIONS, Ideas, Tone, arrange_motifs, find_ideas, write_bars
 from DataSet.synthesis.melody import BRIDGES as BRIDGE_FORMS
 from llama.media.score import (
     ACCOMPANIMENTS,
@@ -101,7 +101,7 @@ class Harmony:
         return (self.key + SCALES[self.mode][degree]) % 12, table[self.mode][degree]
 
 
-HOMES = {0: (0, 0, 4), 4: (4, 4, 1), 3: (0, 3), 5: (0, 5), 2: (4, 2), 6: (1, 4), 1: (1, 4)}  # chord -> last notes of a phrase
+PHRASE_ENDINGS = {0: (0, 0, 4), 4: (4, 4, 1), 3: (0, 3), 5: (0, 5), 2: (4, 2), 6: (1, 4), 1: (1, 4)}  # chord -> last notes of a phrase
 
 
 def _section(rng: np.random.Generator, attributes: Attributes, ideas: Ideas, letter: str, bars: int, endings: int) -> Section:
@@ -114,29 +114,29 @@ def _section(rng: np.random.Generator, attributes: Attributes, ideas: Ideas, let
     letters = forms[int(rng.integers(len(forms)))]
     letters = letters if bars == 4 else f"{letters[0]}c"[:bars]
     start = MIDDLE + int(rng.integers(-2, 3)) + (2 if letter == "B" else 0)
-    question = spell(rng, ideas, letters, _home(rng, degrees[-1]))
+    question = arrange_motifs(rng, ideas, letters, _home(rng, degrees[-1]))
     opening = question[:half]
 
     def closed(form: str, last: Sequence[int], home: tuple[int, ...]) -> tuple[tuple[int, tuple[Tone, ...]], ...]:
-        motifs, chords = [*opening, *spell(rng, ideas, form, home)], [*degrees[:half], *last]
-        return tuple(zip(last, write(ideas, motifs, chords, mode, metre, start)[half:], strict=True))
+        motifs, chords = [*opening, *arrange_motifs(rng, ideas, form, home)], [*degrees[:half], *last]
+        return tuple(zip(last, write_bars(ideas, motifs, chords, mode, metre, start)[half:], strict=True))
 
-    answer = closed(_one(rng, ANSWERS)[-half:], ((4, 0), (4, 0), (3, 0))[int(rng.integers(3))][-half:], (0,)) if letter == "A" and half else ()
+    answer = closed(_choose(rng, ANSWERS)[-half:], ((4, 0), (4, 0), (3, 0))[int(rng.integers(3))][-half:], (0,)) if letter == "A" and half else ()
     ending = closed("bc"[-endings:], (int(rng.choice((1, 3))), 4)[-endings:], ((1,), (6,), (4,))[int(rng.integers(3))]) if endings else ()
     grooves = GROOVES[attributes.style, metre]
-    melody = write(ideas, question, degrees, mode, metre, start)
+    melody = write_bars(ideas, question, degrees, mode, metre, start)
     return Section(tuple(degrees), tuple(melody), answer, ending, grooves[int(rng.integers(len(grooves)))])
 
 
-def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+def _choose(rng: np.random.Generator, choices: Sequence[str]) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
 def _home(rng: np.random.Generator, chord: int) -> tuple[int, ...]:
-    return (HOMES[chord][int(rng.integers(len(HOMES[chord])))],)
+    return (PHRASE_ENDINGS[chord][int(rng.integers(len(PHRASE_ENDINGS[chord])))],)
 
 
-class _Writer:
+class _ScoreWriter:
     """Collects notes in seconds from written eighths."""
 
     def __init__(self, attributes: Attributes, line: Timeline) -> None:
@@ -203,7 +203,7 @@ def compose(rng: np.random.Generator, attributes: Attributes, seconds: float) ->
     harmony = Harmony(attributes.mode, attributes.key, attributes.style == "swing" or rng.random() < 0.2)
     ideas, endings = find_ideas(rng, attributes), 0 if line.bar_count < 2 else closing_bars(line)
     sections = {letter: _section(rng, attributes, ideas, letter, line.phrase, endings) for letter in "AB"}
-    writer, chords = _Writer(attributes, line), []
+    writer, chords = _ScoreWriter(attributes, line), []
     for index, bar in enumerate(line.bars):
         chords.append(_write_bar(writer, sections[bar.section], harmony, bar, index))
     chords.append(_write_ending(writer, harmony))
@@ -211,7 +211,7 @@ def compose(rng: np.random.Generator, attributes: Attributes, seconds: float) ->
     return Score(attributes, float(seconds), chords=tuple(chords), **tracks)
 
 
-def _write_bar(writer: _Writer, section: Section, harmony: Harmony, bar: Bar, index: int) -> Chord:
+def _write_bar(writer: _ScoreWriter, section: Section, harmony: Harmony, bar: Bar, index: int) -> Chord:
     attributes, line = writer.attributes, writer.line
     first, width = index * line.width, line.width
     degree, melody = section.bar(bar.place, bar.returns, bar.left)
@@ -229,7 +229,7 @@ def _write_bar(writer: _Writer, section: Section, harmony: Harmony, bar: Bar, in
     return Chord(line.time(first), line.time(first + width) - line.time(first), root, quality)
 
 
-def _write_ending(writer: _Writer, harmony: Harmony) -> Chord:
+def _write_ending(writer: _ScoreWriter, harmony: Harmony) -> Chord:
     """The tonic: a few beats of it where the length leaves room for them, then the final chord."""
     attributes, line = writer.attributes, writer.line
     root, quality = harmony.chord(0)
@@ -252,7 +252,7 @@ def _write_ending(writer: _Writer, harmony: Harmony) -> Chord:
 TAGS = {1: ((2, 0),), 2: ((2, 0), (2, -2)), 3: ((2, 0), (2, -2), (2, -3))}  # (eighths, steps from the tonic) a beat
 
 
-def _write_tag(writer: _Writer, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
+def _write_tag(writer: _ScoreWriter, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
     """The beats between the return of the tonic and the final chord."""
     attributes, line = writer.attributes, writer.line
     tonic, eighth = lead_tonic(attributes), begin

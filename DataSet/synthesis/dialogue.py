@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from DataSet.synthesis.wishes import full_caption
-from DataSet.synthesis.wording import chance, one
+from DataSet.synthesis.wording import chance, choose
 from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
 
-MARKS = "".join(f"[AUD{index}]" for index in range(8))
-CHOICES: Mapping[str, tuple[Any, ...]] = {"lead": tuple(LEADS), "mode": MODES, "style": STYLES, "metre": METRES, "key": tuple(range(12)), "accompaniment": tuple(ACCOMPANIMENTS)}
+AUDIO_TOKENS = "".join(f"[AUD{index}]" for index in range(8))
+ATTRIBUTE_VALUES: Mapping[str, tuple[Any, ...]] = {"lead": tuple(LEADS), "mode": MODES, "style": STYLES, "metre": METRES, "key": tuple(range(12)), "accompaniment": tuple(ACCOMPANIMENTS)}
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,17 @@ class Dialogue:
     piece: Attributes | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "instruction", _SEAMS.sub(lambda seam: seam.group(1) or seam.group(2), self.instruction).strip(" "))
+        object.__setattr__(self, "instruction", _JOIN_ARTEFACTS.sub(lambda seam: seam.group(1) or seam.group(2), self.instruction).strip(" "))
+
+    @property
+    def announced_piece(self) -> Attributes:
+        """The piece that the answer announces. Raises ValueError for an answer in words alone."""
+        if self.piece is None:
+            raise ValueError(f"This dialogue ({self.kind}) announces no music: {self.answer!r}.")
+        return self.piece
 
 
-_SEAMS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # what joining leaves behind: a blank before a mark, two full stops
+_JOIN_ARTEFACTS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # what joining leaves behind: a blank before a mark, two full stops
 
 
 def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: str, *, key: bool = False, note: str = "") -> Dialogue:
@@ -39,9 +46,9 @@ def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: s
     caption = full_caption(piece, key)
     told = caption if chance(rng, 0.66) else f"Here is {caption[0].lower() + caption[1:]}"
     note = note.replace("{lead}", piece.lead)
-    return Dialogue(instruction, f"{note} {told}. {MARKS}".strip(), kind, caption, piece)
+    return Dialogue(instruction, f"{note} {told}. {AUDIO_TOKENS}".strip(), kind, caption, piece)
 
 
 def random_piece(rng: np.random.Generator) -> Attributes:
-    return Attributes(one(rng, CHOICES["lead"]), one(rng, CHOICES["accompaniment"]), one(rng, STYLES), one(rng, TEMPI), one(rng, MODES),
-                      one(rng, METRES), chance(rng, 0.5), int(rng.random() * 12))
+    return Attributes(choose(rng, ATTRIBUTE_VALUES["lead"]), choose(rng, ATTRIBUTE_VALUES["accompaniment"]), choose(rng, STYLES), choose(rng, TEMPI), choose(rng, MODES),
+                      choose(rng, METRES), chance(rng, 0.5), int(rng.random() * 12))

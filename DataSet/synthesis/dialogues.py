@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from DataSet.synthesis import chatter, lore, phrases, questions, requests, synonyms
-from DataSet.synthesis.dialogue import MARKS, Dialogue, music, random_piece
+from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue, music, random_piece
 from DataSet.synthesis.edits import edit
 from DataSet.synthesis.hearing import NOT_MUSIC, describe, fact, hear, nothing
 from DataSet.synthesis.requests import an, capital, with_article
@@ -27,16 +27,16 @@ from DataSet.synthesis.wishes import (
     STYLE_NAMES,
     SUBSTITUTES,
     WEATHER_OF_DAYS,
-    complete,
-    edited,
+    apply_edit,
+    complete_attributes,
     full_caption,
     music_for_clip,
     music_for_picture,
 )
-from DataSet.synthesis.wording import chance, half, one, pick, say, spin
+from DataSet.synthesis.wording import chance, choose, pick, say, select_split, spin
 from llama.media.score import LEADS, Attributes
 
-__all__ = ["MARKS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]
+__all__ = ["AUDIO_TOKENS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]
 
 PLACES = {"sea": "the sea", "mountain": "mountains", "forest": "a forest", "meadow": "a meadow", "desert": "a desert",
           "city": "a city", "party": "a party", "fire": "a fire", "pattern": "a pattern"}
@@ -54,54 +54,54 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
         return _occasion(rng, held_out)
     if roll < 0.17:
         piece, key = random_piece(rng), chance(rng, 0.5)
-        return music(rng, full_caption(piece, key), piece if key else _home(piece), "caption", key=key)
+        return music(rng, full_caption(piece, key), piece if key else _default_piece(piece), "caption", key=key)
     if roll < 0.20:
-        composer = one(rng, tuple(COMPOSERS))
-        return music(rng, pick(rng, phrases.LIKE_COMPOSER, held_out).replace("{composer}", composer), complete(COMPOSERS[composer]), "composer")
+        composer = choose(rng, tuple(COMPOSERS))
+        return music(rng, pick(rng, phrases.LIKE_COMPOSER, held_out).replace("{composer}", composer), complete_attributes(COMPOSERS[composer]), "composer")
     if roll < 0.29:
         return _short(rng, held_out)
     if roll < 0.295:
         text = pick(rng, requests.SILENT, held_out)
-        return music(rng, text, complete({"style": "ambient"}), "silence", note=lore.NO_SILENCE)
-    return _worded(rng, requests.asked(rng, requests.shares(rng)), held_out)
+        return music(rng, text, complete_attributes({"style": "ambient"}), "silence", note=lore.NO_SILENCE)
+    return _to_dialogue(rng, requests.sample_parts(rng, requests.shares(rng)), held_out)
 
 
 def impossible(rng: np.random.Generator, held_out: bool = False) -> tuple[Dialogue, str]:
     """A wish for a tempo, an instrument, a metre or a key that there is not; and which of them."""
     while True:
-        said = requests.asked(rng, requests.shares(rng) | {"odd": 1.0})
-        if name := next((name for name, begins in _ODD.items() if said.note.startswith(begins)), None):
-            return _worded(rng, said, held_out), name
+        said = requests.sample_parts(rng, requests.shares(rng) | {"odd": 1.0})
+        if name := next((name for name, begins in _CORRECTION_STARTS.items() if said.note.startswith(begins)), None):
+            return _to_dialogue(rng, said, held_out), name
 
 
-_ODD = {"tempo": ("That is faster", "That is slower"), "lead": ("I have no",), "metre": ("I count",), "key": ("I know no key",)}
+_CORRECTION_STARTS = {"tempo": ("That is faster", "That is slower"), "lead": ("I have no",), "metre": ("I count",), "key": ("I know no key",)}
 
 
-def _worded(rng: np.random.Generator, said: requests.Asked, held_out: bool) -> Dialogue:
+def _to_dialogue(rng: np.random.Generator, said: requests.RequestParts, held_out: bool) -> Dialogue:
     words, fits = requests.phrase(rng, said, held_out)
     if fits:
         words = pick(rng, phrases.ASK, held_out).replace("{wish}", words + (pick(rng, phrases.WHOM, held_out) if chance(rng, 0.08) else ""))
     elif chance(rng, 0.4):
-        words = one(rng, ("Compose: ", "Music: ", "Make this: ", "Play: ", "Please make: ", "Song request: ", "Generate a song. ", "Give me a tune. ", "I need music. ", "Write something: ")) + words
+        words = choose(rng, ("Compose: ", "Music: ", "Make this: ", "Play: ", "Please make: ", "Song request: ", "Generate a song. ", "Give me a tune. ", "I need music. ", "Write something: ")) + words
     text = with_article(capital(words) if chance(rng, 0.7) else words)
-    return music(rng, text, complete(said.wish), "wish", key="key" in said.wish, note=said.note)
+    return music(rng, text, complete_attributes(said.wish), "wish", key="key" in said.wish, note=said.note)
 
 
-def _home(piece: Attributes) -> Attributes:
+def _default_piece(piece: Attributes) -> Attributes:
     """The piece in the key that is taken when none is asked for."""
-    return edited(piece, {"key": 0 if piece.mode == "major" else 9})
+    return apply_edit(piece, {"key": 0 if piece.mode == "major" else 9})
 
 
 def _occasion(rng: np.random.Generator, held_out: bool) -> Dialogue:
-    occasion = one(rng, _OCCASIONS)
+    occasion = choose(rng, _OCCASIONS)
     wanted = dict(OCCASIONS[occasion])
     if chance(rng, 0.35):
-        kind = one(rng, _DAYS)
-        occasion, wanted = f"{an(kind)} {one(rng, DAYS)}", dict(WEATHER_OF_DAYS[kind])
+        kind = choose(rng, _DAYS)
+        occasion, wanted = f"{an(kind)} {choose(rng, DAYS)}", dict(WEATHER_OF_DAYS[kind])
     text, key = capital(pick(rng, phrases.OCCASION, held_out).replace("{occasion}", occasion)), False
     if chance(rng, 0.15):
         text, wanted, key = _with_addition(rng, text, wanted, held_out)
-    return music(rng, text, complete(wanted), "occasion", key=key)
+    return music(rng, text, complete_attributes(wanted), "occasion", key=key)
 
 
 _OCCASIONS, _DAYS = tuple(OCCASIONS), tuple(WEATHER_OF_DAYS)
@@ -111,25 +111,25 @@ def _with_addition(rng: np.random.Generator, text: str, wanted: dict[str, Any], 
     """"... with a violin": what is wished for beside a picture, a clip or an occasion; whether a key is."""
     clause, said = requests.addition(rng, held_out)
     mark = "?" if text.endswith("?") else ""
-    return f"{text.rstrip('.?!, ')}{one(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", wanted | said.wish, "key" in said.wish
+    return f"{text.rstrip('.?!, ')}{choose(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", wanted | said.wish, "key" in said.wish
 
 
 def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
     """One or two words, as people type them: "jazz", "something calm", "violin solo"."""
     text, wanted, note = pick(rng, phrases.SHORT, held_out), {}, ""
     if "{mood}" in text:
-        mood = one(rng, tuple(MOODS))
+        mood = choose(rng, tuple(MOODS))
         text, wanted = text.replace("{mood}", mood), {**MOODS[mood]}
     if "{style}" in text:
-        name = one(rng, tuple(STYLE_NAMES))
+        name = choose(rng, tuple(STYLE_NAMES))
         text, wanted = text.replace("{style}", name), {**wanted, "style": STYLE_NAMES[name]}
     if "{lead}" in text:
-        lead = one(rng, tuple(SUBSTITUTES)) if chance(rng, 0.25) else one(rng, tuple(LEADS))
+        lead = choose(rng, tuple(SUBSTITUTES)) if chance(rng, 0.25) else choose(rng, tuple(LEADS))
         note = lore.NO_INSTRUMENT.format(wanted=lead, lead=SUBSTITUTES[lead]) if lead in SUBSTITUTES else ""
         wanted = {**wanted, "lead": SUBSTITUTES.get(lead, lead)}
         text = text.replace("{lead}", lead if lead in SUBSTITUTES else synonyms.lead(rng, lead))
     text = with_article(capital(text) if chance(rng, 0.6) else text)
-    return music(rng, text, complete(wanted), "short", note=note)
+    return music(rng, text, complete_attributes(wanted), "short", note=note)
 
 
 # -- seeing -------------------------------------------------------------------------------------------------------
@@ -138,11 +138,11 @@ def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
 def picture(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = False) -> Dialogue:
     """A question about a picture, or music for it."""
     if rng.random() < 0.3:
-        return Dialogue(capital(pick(rng, phrases.LOOK, held_out)), f"It feels {labels['mood']}{_shown(labels)}.", "look")
+        return Dialogue(capital(pick(rng, phrases.LOOK, held_out)), f"It feels {labels['mood']}{_description(labels)}.", "look")
     return _for_sight(rng, capital(pick(rng, phrases.PICTURE, held_out)), music_for_picture(labels), "picture", held_out)
 
 
-def _shown(labels: Mapping[str, str]) -> str:
+def _description(labels: Mapping[str, str]) -> str:
     """": a city by day in the rain"; of a photograph whose place, light or weather nobody named, what is known."""
     place = f": {PLACES[labels['place']]}" if "place" in labels else ""
     light = f" {LIGHTS[labels['light']]}" if "light" in labels else ""
@@ -163,7 +163,7 @@ def _for_sight(rng: np.random.Generator, instruction: str, wanted: dict[str, Any
     key = False
     if chance(rng, 0.15):
         instruction, wanted, key = _with_addition(rng, instruction, wanted, held_out)
-    return music(rng, instruction, complete(wanted), kind, key=key)
+    return music(rng, instruction, complete_attributes(wanted), kind, key=key)
 
 
 # -- talk ---------------------------------------------------------------------------------------------------------
@@ -175,43 +175,43 @@ def talk(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
     if roll < 0.34:
         return Dialogue(capital(chatter.off_topic(rng, held_out)), say(rng, lore.REFUSAL), "refusal")
     if roll < 0.40:
-        return Dialogue(capital(chatter.unknown(rng, held_out)), say(rng, lore.IGNORANCE), "unknown")
+        return Dialogue(capital(chatter.unknown(rng, held_out)), say(rng, lore.UNKNOWN_ANSWERS), "unknown")
     if roll < 0.58:
-        patterns, answer = one(rng, lore.LORE)
+        patterns, answer = choose(rng, lore.LORE)
         question = spin(rng, patterns[-1] if held_out else patterns[int(rng.random() * 2)])
         thing = re.fullmatch(r"What (?:is|are) (.+?)\??", question)
         if thing and chance(rng, 0.6) and not held_out:
             question = capital(say(rng, lore.LORE_FRAMES).replace("{thing}", thing.group(1)))
         return Dialogue(question, answer, "lore")
     if roll < 0.80:
-        return _missing(rng, held_out)
+        return _missing_media(rng, held_out)
     if roll < 0.83:
-        return Dialogue(chatter.gibberish(rng), say(rng, lore.PUZZLED), "gibberish")
-    texts, answers, kind = one(rng, ((lore.GREETINGS, lore.GREETED, "greeting"), (lore.THANKS, lore.THANKED, "thanks"), (lore.ABILITIES, lore.ABLE, "abilities")))
+        return Dialogue(chatter.gibberish(rng), say(rng, lore.GIBBERISH_ANSWERS), "gibberish")
+    texts, answers, kind = choose(rng, ((lore.GREETINGS, lore.GREETING_ANSWERS, "greeting"), (lore.THANKS, lore.THANKS_ANSWERS, "thanks"), (lore.ABILITIES, lore.ABILITY_ANSWERS, "abilities")))
     return Dialogue(pick(rng, texts, held_out), say(rng, answers), kind)
 
 
-def _missing(rng: np.random.Generator, held_out: bool) -> Dialogue:
+def _missing_media(rng: np.random.Generator, held_out: bool) -> Dialogue:
     if chance(rng, 0.04):
         return Dialogue("", lore.EMPTY, "empty")
-    piece, place = random_piece(rng), one(rng, (0, 0, 0, 1, 2))
+    piece, place = random_piece(rng), choose(rng, (0, 0, 0, 1, 2))
     if place == 0:
         text = (hear if chance(rng, 0.6) else _edit_of_something)(rng, piece, held_out).instruction
         return Dialogue(text or "Describe it.", say(rng, phrases.NO_AUDIO), "missing")
     lists, answers = (((phrases.PICTURE, phrases.LOOK), phrases.NO_IMAGE), ((phrases.CLIP, phrases.WATCH), phrases.NO_VIDEO))[place - 1]
-    pool = [pattern for patterns in lists for pattern in half(patterns, held_out)]
-    while not _SHOWN.search(text := spin(rng, one(rng, pool))):
+    pool = [pattern for patterns in lists for pattern in select_split(patterns, held_out)]
+    while not _MENTIONS_PICTURE.search(text := spin(rng, choose(rng, pool))):
         pass
     return Dialogue(capital(text), say(rng, answers), "missing")
 
 
-_SHOWN = re.compile(r"picture|image|photo|paint|draw|view|scene|pic\b|shot|clip|video|film|movie|footage|animation", re.I)
-_GIVEN = re.compile(r"\b(it|this|same|instead|again|faster|slower|quicker|remove|replace|change|swap|switch|version|recording|tempo|transpose)\b", re.I)
+_MENTIONS_PICTURE = re.compile(r"picture|image|photo|paint|draw|view|scene|pic\b|shot|clip|video|film|movie|footage|animation", re.I)
+_MENTIONS_RECORDING = re.compile(r"\b(it|this|same|instead|again|faster|slower|quicker|remove|replace|change|swap|switch|version|recording|tempo|transpose)\b", re.I)
 
 
 def _edit_of_something(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
     """An edit that speaks of something that was given: "a waltz" alone would be a wish."""
-    while not _GIVEN.search((said := edit(rng, piece, held_out)).instruction):
+    while not _MENTIONS_RECORDING.search((said := edit(rng, piece, held_out)).instruction):
         pass
     return said
 

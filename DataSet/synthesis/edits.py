@@ -10,8 +10,8 @@ import numpy as np
 from DataSet.synthesis import lore, phrases, requests, synonyms
 from DataSet.synthesis.dialogue import Dialogue, music
 from DataSet.synthesis.requests import an, capital, with_article
-from DataSet.synthesis.wishes import SUBSTITUTES, edited, even_tempo
-from DataSet.synthesis.wording import chance, one, pick, spin
+from DataSet.synthesis.wishes import SUBSTITUTES, apply_edit, even_tempo
+from DataSet.synthesis.wording import chance, choose, pick, spin
 from llama.media.score import ACCOMPANIMENTS, LEADS, MODES, STYLES, TEMPI, Attributes
 
 _MUCH = tuple(name for name in phrases.MUCH if name)
@@ -24,20 +24,20 @@ def edit(rng: np.random.Generator, heard: Attributes, held_out: bool = False) ->
         return music(rng, capital(pick(rng, phrases.LIKE, held_out)), heard, "like", key=True)
     if roll < 0.30:
         return _changes(rng, heard, held_out)
-    name = one(rng, [name for name in phrases.EDITS if name != ("remove" if not heard.drums else "add")])
+    name = choose(rng, [name for name in phrases.EDITS if name != ("remove" if not heard.drums else "add")])
     pattern = pick(rng, phrases.EDITS[name], held_out)
     value, change, note = _change(rng, name, heard, pattern)
-    much = one(rng, _MUCH) if "{much}" in pattern and chance(rng, 0.6) else ""
+    much = choose(rng, _MUCH) if "{much}" in pattern and chance(rng, 0.6) else ""
     if much:
         change = {"faster": phrases.MUCH[much] * (1 if name == "faster" else -1)}
     pattern = re.sub(r"\{much\}(?=[a-z])", much, pattern).replace("{much}", f" {much.strip()}" if much else "")
     text = with_article(capital(pattern.replace("{value}", value).replace("{old}", heard.lead)))
-    return music(rng, text, edited(heard, change), f"edit {name}", key=True, note=note)
+    return music(rng, text, apply_edit(heard, change), f"edit {name}", key=True, note=note)
 
 
 def _changes(rng: np.random.Generator, heard: Attributes, held_out: bool) -> Dialogue:
     """One to three things that should be other than they are, as clauses: "the same on a flute, without drums"."""
-    count = one(rng, (1, 1, 2, 2, 3))
+    count = choose(rng, (1, 1, 2, 2, 3))
     clauses: list[str] = []
     change: dict[str, Any] = {}
     for _ in range(count):
@@ -51,7 +51,7 @@ def _changes(rng: np.random.Generator, heard: Attributes, held_out: bool) -> Dia
         return music(rng, capital(pick(rng, phrases.LIKE, held_out)), heard, "like", key=True)
     how = ", ".join(clauses) if chance(rng, 0.3) else ", ".join(clauses[:-1]) + (" and " if len(clauses) > 1 else "") + clauses[-1]
     text = with_article(capital(pick(rng, phrases.CHANGE, held_out).replace("{how}", how)))
-    return music(rng, text, edited(heard, change), "edit several", key=True)
+    return music(rng, text, apply_edit(heard, change), "edit several", key=True)
 
 
 def _change(rng: np.random.Generator, name: str, heard: Attributes, pattern: str) -> tuple[str, dict[str, Any], str]:
@@ -62,25 +62,25 @@ def _change(rng: np.random.Generator, name: str, heard: Attributes, pattern: str
         case "add" | "remove":
             return "", {"drums": name == "add"}, ""
         case "tempo":
-            number, note = requests.strange_tempo(rng) if chance(rng, 0.1) else (int(rng.integers(TEMPI[0], TEMPI[-1] + 1)), "")
+            number, note = requests.impossible_tempo(rng) if chance(rng, 0.1) else (int(rng.integers(TEMPI[0], TEMPI[-1] + 1)), "")
             return synonyms.beats(rng, number) if chance(rng, 0.85) else str(number), {"tempo": even_tempo(number)}, note
         case "metre":
             if chance(rng, 0.08):
-                odd = one(rng, synonyms.UNKNOWN_METRES)
+                odd = choose(rng, synonyms.UNKNOWN_METRES)
                 metre = 3 if odd in synonyms.IN_THREE else 4
                 return odd, {"metre": metre}, lore.NO_METRE.format(metre=metre)
-            return one(rng, synonyms.METRE_NAMES[7 - heard.metre]), {"metre": 7 - heard.metre}, ""
+            return choose(rng, synonyms.METRE_NAMES[7 - heard.metre]), {"metre": 7 - heard.metre}, ""
         case "mode":
             mode = _other(rng, MODES, heard.mode)
             return spin(rng, f"{{{mode}|{mode}|a {mode} key|the {mode} mode}}"), {"mode": mode}, ""
         case "key":
             key, mode = _other(rng, range(12), heard.key), heard.mode if chance(rng, 0.6) else None
             if mode is None and chance(rng, 0.5):
-                mode = one(rng, MODES)
+                mode = choose(rng, MODES)
             return synonyms.key(rng, key, mode), {"key": key, "mode": mode or heard.mode}, ""
         case "lead":
             if chance(rng, 0.1):
-                odd = one(rng, tuple(SUBSTITUTES))
+                odd = choose(rng, tuple(SUBSTITUTES))
                 return odd, {"lead": SUBSTITUTES[odd]}, lore.NO_INSTRUMENT.format(wanted=odd, lead=SUBSTITUTES[odd])
             lead = _other(rng, tuple(LEADS), heard.lead)
             return synonyms.lead(rng, lead), {"lead": lead}, ""
@@ -89,8 +89,8 @@ def _change(rng: np.random.Generator, name: str, heard: Attributes, pattern: str
             return synonyms.backing(rng, back), {"accompaniment": back}, ""
     style = _other(rng, STYLES, heard.style)
     turned = {"style": style, "metre": 3 if style == "waltz" else 4 if heard.style == "waltz" else heard.metre}
-    return an(one(rng, synonyms.STYLE_NOUNS[style])), turned, ""
+    return an(choose(rng, synonyms.STYLE_NOUNS[style])), turned, ""
 
 
 def _other(rng: np.random.Generator, names: Any, old: Any) -> Any:
-    return one(rng, [name for name in names if name != old])
+    return choose(rng, [name for name in names if name != old])

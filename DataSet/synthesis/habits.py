@@ -1,6 +1,6 @@
 """How people type: with a word before or after, a story around it, slang, slips of the keyboard, no capitals, no marks.
 
-`typed` leaves what is asked as it is and changes what stands around it, so that a model learns which words matter.
+`as_typed` leaves what is asked as it is and changes what stands around it, so that a model learns which words matter.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from DataSet.synthesis.wording import chance, one, spin
+from DataSet.synthesis.wording import chance, choose, spin
 
 BEFORE = ("Please: ", "Listen: ", "Tell me: ", "Hello! ", "Question: ", "Hi, ", "Now: ", "OK. ", "And now: ", "I have a question. ", "So, ", "{Hey|Hi|Hello|Yo|Dear MuMu|Good morning|Good evening}{,|!|} ", "{Ok|Okay|Alright|Right|Well|Sorry|Actually|Hm|Um|Uh|Also|And}{,|} ", "{Quick|Silly|Stupid|Random|Next} {question|request}{:|,| -} ",
           "{Excuse me|Pardon|Forgive me|If I may}{,|:} ", "{Dear|My dear} {computer|machine|friend|musician}, ", "{MuMu|Bot|Computer|Maestro|DJ}{,|:} ", "{Thanks|Nice|Great|Cool|Wow|Lovely}{!|.|,} ", "{First of all|To begin with|One more thing|By the way|btw|Anyway}{,|:} ", "{lol|haha|hmm|pls|plz|yo}{,|} ")
@@ -32,57 +32,57 @@ _WORD = re.compile(r"[A-Za-z]{5,}")
 
 def story(rng: np.random.Generator) -> str:
     """A sentence that has nothing to do with it."""
-    text = spin(rng, one(rng, STORY))
+    text = spin(rng, choose(rng, STORY))
     for name, words in _STORY.items():
         while "{" + name + "}" in text:
-            text = text.replace("{" + name + "}", one(rng, words), 1)
+            text = text.replace("{" + name + "}", choose(rng, words), 1)
     return text[:1].upper() + text[1:]
 
 
-def slip(rng: np.random.Generator, text: str) -> str:
+def add_typo(rng: np.random.Generator, text: str) -> str:
     """One longer word with two letters swapped, one missing, doubled or wrong."""
     words = list(_WORD.finditer(text))
     if not words:
         return text
-    word = one(rng, words)
+    word = choose(rng, words)
     place = word.start() + 1 + int(rng.random() * (len(word.group()) - 2))
     kind = int(rng.random() * 4)
-    middle = (text[place + 1] + text[place], "", text[place] * 2, one(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
+    middle = (text[place + 1] + text[place], "", text[place] * 2, choose(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
     return text[:place] + middle + text[place + (2 if kind == 0 else 1):]
 
 
-def slangy(rng: np.random.Generator, text: str) -> str:
+def add_slang(rng: np.random.Generator, text: str) -> str:
     for _ in range(4):
-        plain, short = one(rng, SLANG)
+        plain, short = choose(rng, SLANG)
         if re.search(rf"\b{plain}\b", text, re.I):
             return re.sub(rf"\b{plain}\b", short, text, count=1, flags=re.I)
     return text
 
 
-def clipped(rng: np.random.Generator, text: str) -> str:
+def drop_words(rng: np.random.Generator, text: str) -> str:
     """Without some of the small words, as in a hurry."""
     return " ".join(word for word in text.split(" ") if word.lower() not in SMALL or chance(rng, 0.5)) or text
 
 
-def typed(rng: np.random.Generator, text: str) -> str:
+def as_typed(rng: np.random.Generator, text: str) -> str:
     """The same, as somebody might type it."""
     if not text:
         return text
     roll = rng.random(6)
     if roll[0] < 0.06:
-        text = slangy(rng, text)
+        text = add_slang(rng, text)
     if roll[1] < 0.04:
-        text = clipped(rng, text)
+        text = drop_words(rng, text)
     if roll[2] < 0.07:
-        text = spin(rng, one(rng, BEFORE)) + (text if chance(rng, 0.5) else text[:1].lower() + text[1:])
+        text = spin(rng, choose(rng, BEFORE)) + (text if chance(rng, 0.5) else text[:1].lower() + text[1:])
     elif roll[2] < 0.12:
         text = story(rng) + text[:1].lower() + text[1:]
     if roll[3] < 0.10:
-        text = (text if chance(rng, 0.5) else text.rstrip(".?!")) + spin(rng, one(rng, AFTER))
+        text = (text if chance(rng, 0.5) else text.rstrip(".?!")) + spin(rng, choose(rng, AFTER))
     if roll[4] < 0.09:
-        text = slip(rng, text)
+        text = add_typo(rng, text)
         if roll[4] < 0.02:
-            text = slip(rng, text)
+            text = add_typo(rng, text)
     if roll[5] < 0.22:
         text = text.lower()
     elif roll[5] < 0.235:

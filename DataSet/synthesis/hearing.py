@@ -6,11 +6,11 @@ import numpy as np
 
 from DataSet.synthesis import lore, questions, synonyms
 from DataSet.synthesis.captions import STYLE_WORDS
-from DataSet.synthesis.dialogue import CHOICES, Dialogue, random_piece
+from DataSet.synthesis.dialogue import ATTRIBUTE_VALUES, Dialogue, random_piece
 from DataSet.synthesis.edits import edit
 from DataSet.synthesis.requests import an, capital, with_article
 from DataSet.synthesis.wishes import ACCOMPANIMENT
-from DataSet.synthesis.wording import chance, one, pick, say, spin
+from DataSet.synthesis.wording import chance, choose, pick, say, spin
 from llama.media.score import KEYS, MODES, Attributes
 
 COUNT = {3: "three", 4: "four"}
@@ -66,15 +66,15 @@ def hear(rng: np.random.Generator, piece: Attributes, held_out: bool = False) ->
     """A question about a recording, answered from its attributes."""
     roll = rng.random()
     if roll < 0.48:
-        name = one(rng, _ATTRIBUTES)
+        name = choose(rng, _ATTRIBUTES)
         return Dialogue(questions.question(rng, name, held_out), fact(rng, name, piece), name)
     if roll < 0.64:
-        return _several(rng, piece, held_out)
+        return _several_attributes(rng, piece, held_out)
     if roll < 0.74:
         return Dialogue("" if roll > 0.72 else pick(rng, questions.DESCRIBE, held_out), describe(piece), "describe")
     if roll < 0.87:
         return (_confirm if chance(rng, 0.7) else _compare)(rng, piece, held_out)
-    for limit, name, wording in _OTHERS:
+    for limit, name, wording in _OTHER_KINDS:
         if roll < limit:
             return Dialogue(pick(rng, wording, held_out), fact(rng, name, piece), name)
     if roll < 0.985:
@@ -84,12 +84,12 @@ def hear(rng: np.random.Generator, piece: Attributes, held_out: bool = False) ->
 
 _ATTRIBUTES = tuple(questions.QUESTIONS)
 _INSTRUMENTS = tuple(pattern + "?" for pattern in questions.INSTRUMENTS)
-_OTHERS = ((0.90, "feeling", questions.FEELING), (0.92, "instruments", _INSTRUMENTS), (0.94, "pace", questions.PACE), (0.955, "dance", questions.DANCE), (0.97, "purpose", questions.PURPOSE))
+_OTHER_KINDS = ((0.90, "feeling", questions.FEELING), (0.92, "instruments", _INSTRUMENTS), (0.94, "pace", questions.PACE), (0.955, "dance", questions.DANCE), (0.97, "purpose", questions.PURPOSE))
 
 
-def _several(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
+def _several_attributes(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
     """Two to four attributes in one question, answered in their order."""
-    count = one(rng, (2, 2, 2, 3, 3, 4))
+    count = choose(rng, (2, 2, 2, 3, 3, 4))
     pool = [*_ATTRIBUTES, "instruments"]
     names = [pool[place] for place in rng.permutation(len(pool))[:count]]
     if "instruments" in names:  # they say all of these
@@ -98,28 +98,28 @@ def _several(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dia
     if chance(rng, 0.5):
         text = questions.several(rng, names, held_out)
     else:  # one question after the other
-        asked = [_bare(rng, name, held_out) for name in names]
-        link = one(rng, ("? ", ", and ", "? And ", " and ", ", ", " & "))
+        asked = [_keyword_question(rng, name, held_out) for name in names]
+        link = choose(rng, ("? ", ", and ", "? And ", " and ", ", ", " & "))
         text = link.join([asked[0], *(part if link == "? " else part[:1].lower() + part[1:] for part in asked[1:])]) + "?"
     return Dialogue(text, " ".join(fact(rng, name, piece) for name in names), "several")
 
 
-def _bare(rng: np.random.Generator, name: str, held_out: bool) -> str:
+def _keyword_question(rng: np.random.Generator, name: str, held_out: bool) -> str:
     text = pick(rng, questions.INSTRUMENTS, held_out) if name == "instruments" else pick(rng, questions.QUESTIONS[name], held_out)
     return text.rstrip(".?!")
 
 
 def _confirm(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
     """A yes or no question; whatever is true is said in full."""
-    name = one(rng, tuple(questions.YES_NO))
-    value = getattr(piece, name) if chance(rng, 0.5) else one(rng, CHOICES[name])
+    name = choose(rng, tuple(questions.YES_NO))
+    value = getattr(piece, name) if chance(rng, 0.5) else choose(rng, ATTRIBUTE_VALUES[name])
     true, noun = value == getattr(piece, name), STYLE_WORDS[piece.style][0]
     if name == "key":
-        mode = piece.mode if chance(rng, 0.7) else one(rng, MODES)
+        mode = piece.mode if chance(rng, 0.7) else choose(rng, MODES)
         asked, true = synonyms.key(rng, value, mode), true and mode == piece.mode
     else:
-        asked = {"lead": lambda: one(rng, ("a ", "a ", "the ", "")) + synonyms.lead(rng, value), "mode": lambda: one(rng, synonyms.MODE_NAMES[value]), "style": lambda: an(one(rng, synonyms.STYLE_NOUNS[value])),
-                 "metre": lambda: one(rng, synonyms.METRE_NAMES[value]), "accompaniment": lambda: synonyms.backing(rng, value)}[name]()
+        asked = {"lead": lambda: choose(rng, ("a ", "a ", "the ", "")) + synonyms.lead(rng, value), "mode": lambda: choose(rng, synonyms.MODE_NAMES[value]), "style": lambda: an(choose(rng, synonyms.STYLE_NOUNS[value])),
+                 "metre": lambda: choose(rng, synonyms.METRE_NAMES[value]), "accompaniment": lambda: synonyms.backing(rng, value)}[name]()
     plain = {"lead": f"the {piece.lead} plays the melody", "mode": f"it is in {piece.mode}", "style": f"it is {an(noun)}", "metre": f"it is in {piece.metre}/4",
              "key": f"it is in {KEYS[piece.key]} {piece.mode}", "accompaniment": f"{ACCOMPANIMENT[piece.accompaniment]} in the background"}
     text = with_article(capital(pick(rng, questions.YES_NO[name], held_out).replace("{asked}", asked)))
@@ -129,8 +129,8 @@ def _confirm(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dia
 def _compare(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
     """Faster or slower than a number; the tempo is said first, so that the verdict can rest on it."""
     faster = chance(rng, 0.5)
-    number = int(one(rng, range(60, 185, 5))) if chance(rng, 0.7) else int(rng.integers(50, 200))
-    text = pick(rng, questions.COMPARE, held_out).replace("{than}", one(rng, questions.FASTER if faster else questions.SLOWER)).replace("{number}", synonyms.number(rng, number))
+    number = int(choose(rng, range(60, 185, 5))) if chance(rng, 0.7) else int(rng.integers(50, 200))
+    text = pick(rng, questions.COMPARE, held_out).replace("{than}", choose(rng, questions.FASTER if faster else questions.SLOWER)).replace("{number}", synonyms.number(rng, number))
     true = piece.tempo >= number if faster else piece.tempo <= number
     return Dialogue(capital(text), f"About {piece.tempo} beats per minute, so {'yes' if true else 'no'}.", "compare")
 

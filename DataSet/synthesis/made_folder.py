@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llama.files import write_json
+
 ORIGIN, FORMAT = "made.json", 1
 
 Log = Callable[[str], object]
@@ -40,13 +42,13 @@ def make_folder(folder: str | Path, origin: Mapping[str, Any], plan: Callable[[]
         if folder.is_dir() and all((folder / name).is_file() for name in (*contents.tables, *contents.media)):
             log(f"{folder} is whole already")
             return
-        _take_up(folder, draft, origin)
+        _resume_draft(folder, draft, origin)
         _fill(draft, contents, lambda words: log(f"{folder.name}: {words}"))
-        os.replace(draft, folder)
+        os.replace(draft, folder)  # not files.atomic_folder: a draft that was interrupted is kept and completed
         log(f"{folder}: {len(contents.media)} recordings, pictures and clips")
 
 
-def _origin(folder: Path) -> Any:
+def _read_origin(folder: Path) -> Any:
     path = folder / ORIGIN
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -54,19 +56,19 @@ def _origin(folder: Path) -> Any:
 def _refuse_foreign(folder: Path, origin: Mapping[str, Any]) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    found = _origin(folder) if folder.is_dir() else None
+    found = _read_origin(folder) if folder.is_dir() else None
     if found != origin:
         what = f"a set made otherwise ({json.dumps(found)})" if found else "something that was not made here"
         raise ValueError(f"{folder} holds {what}; name another folder, or remove it to have {json.dumps(origin)}.")
 
 
-def _take_up(folder: Path, draft: Path, origin: Mapping[str, Any]) -> None:
+def _resume_draft(folder: Path, draft: Path, origin: Mapping[str, Any]) -> None:
     """Leave a draft of this very set in place, with what it has of files; begin it where there is none."""
     if folder.is_dir() and any(folder.iterdir()):  # files were lost from it
         if draft.exists():
             shutil.rmtree(draft)
         os.replace(folder, draft)
-    if draft.exists() and _origin(draft) != origin:
+    if draft.exists() and _read_origin(draft) != origin:
         shutil.rmtree(draft)
     draft.mkdir(exist_ok=True)
     write_json(draft / ORIGIN, origin)
@@ -86,9 +88,3 @@ def _fill(draft: Path, contents: Contents, log: Log) -> None:
             log(f"{done} of {len(missing)} files, {left:.0f} s left")
     for table, value in contents.tables.items():
         write_json(draft / table, value)
-
-
-def write_json(path: Path, value: Any) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, path)

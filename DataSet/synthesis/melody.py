@@ -23,7 +23,7 @@ MIDDLE = 8
 STEPS = (-3, -2, -1, 0, 1, 2, 3)
 STEP_WEIGHTS = (0.05, 0.16, 0.42, 0.05, 1.0, 0.22, 0.06)  # away from the goal .. towards it
 DRIFTS, DRIFT_WEIGHTS = (-4, -2, -1, 0, 1, 2, 4), (0.1, 0.26, 0.11, 0.08, 0.11, 0.24, 0.1)
-LEANS = 0.2  # of the strong beats take the tone above their chord tone first
+APPOGGIATURA_RATE = 0.2  # of the strong beats take the tone above their chord tone first
 QUESTIONS = ("abac", "aabc", "abbc", "aaac", "abac")  # motifs of four bars; the last is a close
 ANSWERS = ("ac", "bc")
 BRIDGES = ("baac", "babc", "bbac", "ddac", "dabc")
@@ -67,7 +67,7 @@ class Ideas:
 
 
 @lru_cache(maxsize=64)
-def cells(style: str, metre: int) -> tuple[tuple[int, ...], ...]:
+def rhythm_cells(style: str, metre: int) -> tuple[tuple[int, ...], ...]:
     """All rhythms of a bar that a style knows."""
     made = CELLS[style, metre] + tuple(a + b for a, b in product(HALVES[style, metre][0], HALVES[style, metre][1]))
     return tuple(dict.fromkeys(made))
@@ -77,7 +77,7 @@ def find_ideas(rng: np.random.Generator, attributes: Attributes) -> Ideas:
     """Motifs a (the main one), b, and d (a turned over), whose rhythms suit the style and the tempo."""
     wanted = PACES[attributes.style] * attributes.metre * 60 / attributes.tempo * rng.uniform(0.8, 1.25)
     wanted = float(np.clip(wanted, 2.6, attributes.metre * 1.9))
-    known = cells(attributes.style, attributes.metre)
+    known = rhythm_cells(attributes.style, attributes.metre)
     counts = np.array([sum(length > 0 for length in cell) for cell in known])
     weights = np.exp(-np.abs(counts - wanted) / 0.55)
     weights /= weights.sum()
@@ -92,11 +92,11 @@ def find_ideas(rng: np.random.Generator, attributes: Attributes) -> Ideas:
 
 def _motif(rng: np.random.Generator, cell: tuple[int, ...]) -> Motif:
     drifts = tuple(int(drift) for drift in rng.choice(DRIFTS, size=3, p=DRIFT_WEIGHTS))
-    leans = tuple(bool(lean) for lean in rng.random(3) < LEANS)
+    leans = tuple(bool(lean) for lean in rng.random(3) < APPOGGIATURA_RATE)
     return Motif(cell, drifts, tuple(rng.random(8).tolist()), leans, bool(rng.random() < 0.5))
 
 
-def spell(rng: np.random.Generator, ideas: Ideas, letters: str, home: tuple[int, ...]) -> list[Motif]:
+def arrange_motifs(rng: np.random.Generator, ideas: Ideas, letters: str, home: tuple[int, ...]) -> list[Motif]:
     """Motifs of a row of bars. A motif that returns may be adorned; "c" closes with the rhythm that all closes share."""
     found: list[Motif] = []
     for place, letter in enumerate(letters):
@@ -106,12 +106,12 @@ def spell(rng: np.random.Generator, ideas: Ideas, letters: str, home: tuple[int,
             continue
         motif = ideas.motifs[letter]
         if letter in letters[:place] and rng.random() < 0.35:
-            motif = _adorned(rng, motif)
+            motif = _ornament(rng, motif)
         found.append(motif)
     return found
 
 
-def _adorned(rng: np.random.Generator, motif: Motif) -> Motif:
+def _ornament(rng: np.random.Generator, motif: Motif) -> Motif:
     """One longer note broken in two, or other figures on the same rhythm."""
     long = [index for index, length in enumerate(motif.cell) if length in (2, 4)]
     if not long or rng.random() < 0.4:
@@ -121,12 +121,12 @@ def _adorned(rng: np.random.Generator, motif: Motif) -> Motif:
     return replace(motif, cell=(*motif.cell[:index], half, half, *motif.cell[index + 1 :]))
 
 
-def write(ideas: Ideas, motifs: Sequence[Motif], chords: Sequence[int], mode: str, metre: int, start: int) -> list[tuple[Tone, ...]]:
+def write_bars(ideas: Ideas, motifs: Sequence[Motif], chords: Sequence[int], mode: str, metre: int, start: int) -> list[tuple[Tone, ...]]:
     """A bar of tones for every motif over its chord (a scale degree), begun near degree `start`."""
-    current, bars = start, []
+    current, bars = start, list[tuple[Motif, int, list[tuple[int, int]], dict[int, int]]]()
     for motif, chord in zip(motifs, chords, strict=True):
         notes = _onsets(motif.cell)
-        leaders = _leaders(notes, metre)
+        leaders = _strong_notes(notes, metre)
         if motif.home:
             leaders = sorted({*leaders, _longest(notes)})
         anchors = {}
@@ -150,7 +150,7 @@ def _onsets(cell: Sequence[int]) -> list[tuple[int, int]]:
     return [(int(start), length) for start, length in zip(starts, cell, strict=False) if length > 0]
 
 
-def _leaders(notes: Sequence[tuple[int, int]], metre: int) -> list[int]:
+def _strong_notes(notes: Sequence[tuple[int, int]], metre: int) -> list[int]:
     """Places of the notes that sound on the strong beats."""
     found = {0}
     for beat in (0, 4):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from DataSet.synthesis.wording import chance, one, pick, say
+from DataSet.synthesis.wording import chance, choose, pick, say
 
 _IT = "{the music|this music|this piece|the piece|this recording|this song|the song|this track|it|it|it|this|that|the tune|this clip|the sample|this file|the excerpt|the audio|my recording|the mp3}"
 _HERE = "{||| here| in this| in it| there| in the recording| of this| on this track}"
@@ -23,7 +23,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
         f"{{What|Which}} instrument{{ is it| is this| is that|}}{_HERE}?", f"{{What's|What is|whats}} {{that|the|this}} {{instrument|solo instrument|sound|lead}}{_HERE}?", f"{{Who|What}} {{is|'s}} {{playing|carrying|singing}} the {{tune|melody|main line|top line|theme}}{_HERE}?",
         f"{_CAN} {_KNOW} {{what|which}} instrument {{it|this|that}} is?", "Instrument?", "{What|Which} {am I|are we} {listening|hearing} {to|}, a {piano|guitar|violin|flute|sax} or {a trumpet|a cello|something else}?", "{Lead|Solo|Melody|Main} {instrument|part|voice}?",
         "{Is that a|Is it a|Could it be a} {sax|violin|flute|guitar|piano|cello}, or {what is it|what|something else}?", "{What|Which} instrument {does the solo|gets the solo|is doing the melody|is the star|is most prominent|dominates|is featured}?",
-        f"{{What|Which}} {{one|thing|instrument}} {{is playing|plays}} {{the notes on top|the high part|the main part|first|the leading part|the lead line}}{_HERE}?", "{What|Which} {wind|string|brass|keyboard|solo|melodic} instrument {is this|is it|do I hear|plays the tune}?", f"{{What|Which}} instrument is {_IT} {{for|written for|played on|mainly for}}?",
+        f"{{What|Which}} {{choose|thing|instrument}} {{is playing|plays}} {{the notes on top|the high part|the main part|first|the leading part|the lead line}}{_HERE}?", "{What|Which} {wind|string|brass|keyboard|solo|melodic} instrument {is this|is it|do I hear|plays the tune}?", f"{{What|Which}} instrument is {_IT} {{for|written for|played on|mainly for}}?",
         "{Who|Which player} {takes|gets|has} the {lead|solo|main part|first voice}?", f"The {{melody|tune|solo|lead}}{_HERE}, {{who plays it|what plays it|what is it played on|which instrument}}?", "{Name|Identify|Spot|Tell me} the {soloist|solo|melody instrument|instrument that leads|lead voice}.",
         "What is playing the {tune|melody|lead|solo}{| here| in this}?", "{Which|What} instrument {sings|stands out|is the loudest|takes the lead}{| here}?", "The {tune|solo} is on {what|which instrument}?", "What {sort|kind} of instrument {plays|has} the {tune|melody}?", "Identify the {lead|main|solo} instrument.", "Is the {melody|lead} {a piano, a violin or something else|on strings or on winds}?", "{Who|What} is the soloist?", "Main instrument?",
         f"{{What|Which}} instrument plays the {{melody|tune|lead}}{{| here| in {_IT}}}?", "What plays the {melody|tune}?",
@@ -99,7 +99,7 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "style": (
         f"{{What's|What is|whats}} {{its|the}} {{genre|style|category|type of music}}{_HERE}?", f"{{What|Which}} {{kind|type|sort|style|genre}} of {{song|piece|tune|track|music}} is {_IT}?", "{Genre|Style|Category|Type of music|Kind of song}{|, please| please|??}?", f"{_CAN} {_KNOW} {{what|which}} {{genre|style|kind of music}} {{it|this}} is?", f"{{Where|In which category|Under which genre|On which shelf}} {{would you|do I|should I}} {{file|put|sort|place}} {_IT}?",
-        "Is {it|this|that} {rock, jazz, dance or what|a ballad, a waltz, swing|more rock or more jazz|ambient or dance|pop, rock or jazz}{|, or something else}?", f"How would {{you|one|people}} {{categorise|categorize|classify|tag|describe the style of|label}} {_IT}?", "{What|Which} {genre|style} {tag|label} {fits|should I use|would you give it|suits this}?", f"{{I want to|Help me}} {{tag|label|sort}} {_IT}: {{which genre|what style|genre}}?", "{What|Which} {tradition|scene|genre|style} does {it|this} come from?",
+        "Is {it|this|that} {rock, jazz, dance or what|a ballad, a waltz, swing|more rock or more jazz|ambient or dance|pop, rock or jazz}{|, or something else}?", f"How would {{you|choose|people}} {{categorise|categorize|classify|tag|describe the style of|label}} {_IT}?", "{What|Which} {genre|style} {tag|label} {fits|should I use|would you give it|suits this}?", f"{{I want to|Help me}} {{tag|label|sort}} {_IT}: {{which genre|what style|genre}}?", "{What|Which} {tradition|scene|genre|style} does {it|this} come from?",
         "{What|Which} {playlist|station|section} {would|should} {it|this} {go in|go into|be in|belong to}, by {genre|style}?",
         "What's the {style|genre}{| here| of this}?", "{Identify|Determine|Guess} the {style|genre}.", "Is {it|this} {jazz, rock or something else|a waltz or a ballad|dance music or rock}?", "{Which|What} {musical style|musical genre|type of song} is {it|this}?", "What {genre|style} {would|does} {this be|it belong to|this count as}?", "Kind of music?", "How would you call this {genre|style|music}?",
         f"What {{style|genre|kind of music}} is {_IT}?", "What {style|genre} is {it|this|that}?", "Which {style|genre} {do you hear|would you say}?",
@@ -164,7 +164,7 @@ DANCE = ("What {could|can|would|should|do} {I|you|we|one|people} dance to {it|th
          "Which steps would a couple do?")
 PURPOSE = ("What {is it|is this|would it be|would this be} {good|suitable|right|made|meant} for?", "{When|Where} {would|could|should|do} {you|I|one} {play|use|listen to|hear} {it|this|that}?", "{What|Which} {scene|situation|occasion|moment|place} {does it fit|would it fit|would it suit|does this suit}?", "What {could|can|should} I use {it|this} for?", "For {what|which} {occasion|scene|film|situation} {is it|would it work|is this right}?", "Where does {it|this} belong?", "What do people do to music like {this|that}?")
 DESCRIBE = (
-    f"Describe {_IT}{{.||, please.| for me.| in detail.| in one sentence.| briefly.}}", "{Describe|Explain|Tell me} what you hear{.||, please.}", f"Tell me {{about|something about|more about|all about|everything about}} {_IT}.", "What {do|can} you hear{| in it| here| in this| in the recording}?", f"What is {_IT} like?", f"What can you {{say|tell me}} about {_IT}?", "{Write|Give me|I need|Make} {me |}{a|a short|a one-line|a brief} {caption|description|summary}{| of this| for it|, please}.", "Listen{| to this|}{ and|,} describe{| it}.",
+    f"Describe {_IT}{{.||, please.| for me.| in detail.| in choose sentence.| briefly.}}", "{Describe|Explain|Tell me} what you hear{.||, please.}", f"Tell me {{about|something about|more about|all about|everything about}} {_IT}.", "What {do|can} you hear{| in it| here| in this| in the recording}?", f"What is {_IT} like?", f"What can you {{say|tell me}} about {_IT}?", "{Write|Give me|I need|Make} {me |}{a|a short|a one-line|a brief} {caption|description|summary}{| of this| for it|, please}.", "Listen{| to this|}{ and|,} describe{| it}.",
     f"{{Please describe|Can you describe|Could you describe|Would you describe}} {_IT}{{|?|, please}}", "What is {playing|going on|happening} {here|in this recording|in it}?", "{Summarise|Summarize|Analyse|Analyze} {the music|it|this|the recording}{.| for me.|}", f"How does {_IT} sound?", "Caption {this|it}.", "{Put|Say} it in {words|a sentence}.", "{What|Anything} {do you notice|stands out|to say about it}{| here}?", "{Your|Any} {impressions|impression|thoughts|comments|analysis}{|, please| of it| on this}{?|.}", "{Full|Complete|Short|Quick} {analysis|description|report|summary}{, please|}{.|}", "{I'd like|Give me} {all the facts|everything you can hear|the details|the whole picture|an overview}{| of it| of this}.",
     "What {have I|did I} {uploaded|sent|attached|given you|upload|send|attach|give you}{| here}?", "{What's|What is} this{| music| recording| piece| track| song|}{|?| about?}", "{Listen to|Check out|Have a listen to|Hear} {this|my recording|my song|the file}{.|!| and comment.}", "{Comment on|Review|Characterise|Portray} {it|this|the music|the piece}{.||, please.}", "{How|What} would you {tell|say to} {a friend|somebody|someone who can't hear} {about it|what it is like}?",
     "Describe the {sound|audio|recording|clip}.", "Paint me a {verbal|word} picture of {it|this}.", "{What|All} do your ears {tell you|make of it}?", "{Introduce|Announce} {it|this} as on the radio.", "If you had to {sell|present} {it|this}, what would you say?",
@@ -187,10 +187,10 @@ def question(rng: np.random.Generator, name: str, held_out: bool = False) -> str
     thing = say(rng, THINGS[name])
     if thing.startswith("the ") and not held_out and chance(rng, 0.25):
         return say(rng, (f"{{What is|What's|Whats|What would be}} {thing}{{| here| of this| in this}}?",))
-    return framed(pick(rng, FRAMES, held_out), thing)
+    return fill_frame(pick(rng, FRAMES, held_out), thing)
 
 
-def framed(frame: str, thing: str) -> str:
+def fill_frame(frame: str, thing: str) -> str:
     text = frame.replace("{thing}", thing)
     return text[0].upper() + text[1:]
 
@@ -200,9 +200,9 @@ def several(rng: np.random.Generator, names: Sequence[str], held_out: bool = Fal
     things = [say(rng, _SEVERAL_THINGS) if name == "instruments" else say(rng, THINGS[name]) for name in names]
     if chance(rng, 0.3):  # names alone: "tempo, key"
         things = [thing.removeprefix("the ") for thing in things]
-    link = one(rng, LINKS)
-    listed = link.join(things) if chance(rng, 0.4) else one(rng, (", ", ", ", "; ", " ")).join(things[:-1]) + one(rng, LINKS[:5]) + things[-1]
-    return framed(pick(rng, SEVERAL, held_out).replace("{things}", "{thing}"), listed)
+    link = choose(rng, LINKS)
+    listed = link.join(things) if chance(rng, 0.4) else choose(rng, (", ", ", ", "; ", " ")).join(things[:-1]) + choose(rng, LINKS[:5]) + things[-1]
+    return fill_frame(pick(rng, SEVERAL, held_out).replace("{things}", "{thing}"), listed)
 
 
 _SEVERAL_THINGS = ("the {instruments|instrumentation|line-up|band|players}", "all instruments", "{which|what} instruments {there are|play|are used}", "who plays")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llama.media.score import TRACKS, Note, Score
 
-SEARCHED = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"), Path.home() / ".local/share/sounds")
+SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"), Path.home() / ".local/share/sounds")
 PACKAGES = "fluid-soundfont-gm timgm6mb-soundfont fluidr3mono-gm-soundfont"
 CHANNELS = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}
 VOLUME = {"lead": 1.0, "accompaniment": 0.9, "bass": 1.0, "drums": 0.9}
@@ -35,11 +35,11 @@ def find_soundfonts(*more: Path) -> dict[str, Path]:
         FileNotFoundError: no soundfont is installed; the message names Debian packages.
     """
     found = {
-        path.stem: path for folder in (*SEARCHED, *more) if folder.is_dir() for path in sorted(folder.iterdir())
+        path.stem: path for folder in (*SOUNDFONT_FOLDERS, *more) if folder.is_dir() for path in sorted(folder.iterdir())
         if path.suffix in (".sf2", ".sf3") and not path.is_symlink()
     }
     if not found:
-        places = ", ".join(str(folder) for folder in SEARCHED)
+        places = ", ".join(str(folder) for folder in SOUNDFONT_FOLDERS)
         raise FileNotFoundError(f"No soundfont was found in {places}; install some, as with: apt-get install {PACKAGES}.")
     return found
 
@@ -63,13 +63,13 @@ def _events(score: Score, rng: np.random.Generator | None) -> list[tuple[float, 
 def _track_events(score: Score, track: str, rng: np.random.Generator | None) -> list[tuple[float, int, int, int, int]]:
     level, events = VOLUME[track] * (1.0 if rng is None else float(rng.uniform(0.75, 1.1))), []
     for note in score.track(track):
-        start, velocity = _human(note, level, rng)
+        start, velocity = _humanize(note, level, rng)
         events.append((start, 1, CHANNELS[track], note.pitch, velocity))
         events.append((start + note.duration * 0.995, 0, CHANNELS[track], note.pitch, 0))
     return events
 
 
-def _human(note: Note, level: float, rng: np.random.Generator | None) -> tuple[float, int]:
+def _humanize(note: Note, level: float, rng: np.random.Generator | None) -> tuple[float, int]:
     if rng is None:
         return note.start, int(min(max(note.velocity * level, 1), 127))
     start = max(0.0, note.start + float(rng.normal(0, 0.006)))
@@ -96,7 +96,7 @@ def render(
     return samples * (0.95 / peak) if peak > 0.95 else samples
 
 
-def stems(
+def render_stems(
     score: Score, voices: Mapping[str, Voice], sample_rate: int = 24_000, rng: np.random.Generator | None = None
 ) -> dict[str, NDArray[np.float32]]:
     """Play every track by itself with its own voice: name -> samples [round(seconds * sample_rate)], mono.

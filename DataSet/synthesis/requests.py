@@ -15,7 +15,7 @@ import numpy as np
 from DataSet.synthesis import lore, synonyms
 from DataSet.synthesis.captions import NEUTRAL
 from DataSet.synthesis.wishes import MOODS, PACES, STYLE_NAMES, SUBSTITUTES, even_tempo
-from DataSet.synthesis.wording import chance, one, pick, say
+from DataSet.synthesis.wording import chance, choose, pick, say
 from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES, TEMPI
 
 WHOLE_NAMES = ("ballad", "waltz", "lullaby", "love song", "folk song", "slow song", "hymn", "minuet", "Viennese waltz", "mazurka", "power ballad", "chanson", "romance", "musette")
@@ -56,7 +56,7 @@ SILENT = ("{Play|Compose|Write} {|a piece of |some |pure |complete }silence", "{
 
 
 @dataclass
-class Asked:
+class RequestParts:
     """What is being asked for, and the words for it by attribute."""
 
     wish: dict[str, Any] = field(default_factory=dict)
@@ -84,78 +84,78 @@ def with_article(text: str) -> str:
 # -- what is asked for ---------------------------------------------------------------------------------------------
 
 
-def asked(rng: np.random.Generator, share: Mapping[str, float]) -> Asked:
+def sample_parts(rng: np.random.Generator, share: Mapping[str, float]) -> RequestParts:
     """Some attributes, each with its chance, their values and what they are called."""
-    said = Asked()
+    said = RequestParts()
     names = [name for name in share if name != "odd" and chance(rng, share[name])]
     odd = chance(rng, share.get("odd", 0.0))
     if "key" in names:
         names = [name for name in names if name != "mode"]
     for name in names:
-        _ASKED[name](rng, said)
+        _SAMPLERS[name](rng, said)
     if odd:
-        one(rng, _ODD)(rng, said)
+        choose(rng, _IMPOSSIBLE_SAMPLERS)(rng, said)
     return said
 
 
-def _mood(rng: np.random.Generator, said: Asked) -> None:
-    said.words["mood"] = mood = one(rng, _MOOD_NAMES)
+def _mood(rng: np.random.Generator, said: RequestParts) -> None:
+    said.words["mood"] = mood = choose(rng, _MOOD_NAMES)
     said.wish |= MOODS[mood]
 
 
-def _style(rng: np.random.Generator, said: Asked) -> None:
+def _style(rng: np.random.Generator, said: RequestParts) -> None:
     if chance(rng, 0.45):
-        style = one(rng, STYLES)
-        said.words["style"] = one(rng, synonyms.STYLE_NOUNS[style])
+        style = choose(rng, STYLES)
+        said.words["style"] = choose(rng, synonyms.STYLE_NOUNS[style])
     else:
-        name = one(rng, _STYLE_NAMES)
+        name = choose(rng, _STYLE_NAMES)
         style = STYLE_NAMES[name]
-        said.words["style"] = name if name in WHOLE_NAMES else f"{name} {one(rng, ('piece', 'tune', 'track', 'song', 'number', 'thing', 'music'))}"
+        said.words["style"] = name if name in WHOLE_NAMES else f"{name} {choose(rng, ('piece', 'tune', 'track', 'song', 'number', 'thing', 'music'))}"
     said.wish["style"] = style
 
 
-def _pace(rng: np.random.Generator, said: Asked) -> None:
+def _pace(rng: np.random.Generator, said: RequestParts) -> None:
     if "tempo" not in said.words:
-        said.words["pace"] = pace = one(rng, _PACE_NAMES)
+        said.words["pace"] = pace = choose(rng, _PACE_NAMES)
         said.wish["tempo"] = PACES[pace]
 
 
-def _lead(rng: np.random.Generator, said: Asked) -> None:
-    said.wish["lead"] = value = one(rng, _LEADS)
+def _lead(rng: np.random.Generator, said: RequestParts) -> None:
+    said.wish["lead"] = value = choose(rng, _LEADS)
     said.words["lead"] = synonyms.lead(rng, value)
 
 
-def _accompaniment(rng: np.random.Generator, said: Asked) -> None:
-    said.wish["accompaniment"] = value = one(rng, [name for name in ACCOMPANIMENTS if name != said.wish.get("lead")])
+def _accompaniment(rng: np.random.Generator, said: RequestParts) -> None:
+    said.wish["accompaniment"] = value = choose(rng, [name for name in ACCOMPANIMENTS if name != said.wish.get("lead")])
     said.words["accompaniment"] = synonyms.backing(rng, value)
 
 
-def _tempo(rng: np.random.Generator, said: Asked) -> None:
+def _tempo(rng: np.random.Generator, said: RequestParts) -> None:
     if "pace" not in said.words:
         number = int(rng.integers(TEMPI[0], TEMPI[-1] + 1))
         said.words["tempo"], said.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
 
 
-def _mode(rng: np.random.Generator, said: Asked) -> None:
+def _mode(rng: np.random.Generator, said: RequestParts) -> None:
     if "mode" in said.wish:  # a happy piece in minor is nobody's wish
         return
-    said.wish["mode"] = value = one(rng, MODES)
-    said.words["mode"] = value if chance(rng, 0.8) else one(rng, synonyms.MODE_NAMES[value])
+    said.wish["mode"] = value = choose(rng, MODES)
+    said.words["mode"] = value if chance(rng, 0.8) else choose(rng, synonyms.MODE_NAMES[value])
 
 
-def _metre(rng: np.random.Generator, said: Asked) -> None:
-    said.wish["metre"] = value = one(rng, METRES)
-    said.words["metre"] = one(rng, synonyms.METRE_NAMES[value])
+def _metre(rng: np.random.Generator, said: RequestParts) -> None:
+    said.wish["metre"] = value = choose(rng, METRES)
+    said.words["metre"] = choose(rng, synonyms.METRE_NAMES[value])
 
 
-def _drums(rng: np.random.Generator, said: Asked) -> None:
+def _drums(rng: np.random.Generator, said: RequestParts) -> None:
     said.wish["drums"] = value = chance(rng, 0.5)
     said.words["with drums" if value else "without drums"] = synonyms.drums(rng, value)
 
 
-def _key(rng: np.random.Generator, said: Asked) -> None:
+def _key(rng: np.random.Generator, said: RequestParts) -> None:
     said.wish["key"] = place = int(rng.integers(12))
-    mode = one(rng, MODES) if chance(rng, 0.85) else None
+    mode = choose(rng, MODES) if chance(rng, 0.85) else None
     said.wish["mode"] = mode or said.wish.get("mode", "major")
     if mode and "mood" in said.words and MOODS[said.words["mood"]].get("mode", mode) != mode:
         del said.words["mood"]
@@ -163,63 +163,63 @@ def _key(rng: np.random.Generator, said: Asked) -> None:
 
 
 _MOOD_NAMES, _PACE_NAMES, _STYLE_NAMES, _LEADS = tuple(MOODS), tuple(PACES), tuple(STYLE_NAMES), tuple(LEADS)
-_ASKED = {"mood": _mood, "style": _style, "pace": _pace, "lead": _lead, "accompaniment": _accompaniment, "tempo": _tempo, "mode": _mode, "metre": _metre,
+_SAMPLERS = {"mood": _mood, "style": _style, "pace": _pace, "lead": _lead, "accompaniment": _accompaniment, "tempo": _tempo, "mode": _mode, "metre": _metre,
           "drums": _drums, "key": _key}
 
 
 # -- what cannot be had --------------------------------------------------------------------------------------------
 
 
-def strange_tempo(rng: np.random.Generator) -> tuple[int, str]:
+def impossible_tempo(rng: np.random.Generator) -> tuple[int, str]:
     """A tempo that cannot be played, and what is said about it."""
     if chance(rng, 0.55):
-        number, note = int(one(rng, (190, 200, 210, 220, 240, 250, 300, 350, 400, 450, 500, 600, 666, 750, 800, 900, 999, 1000, 1500, 2000, 3000, 5000, 10000, 100000))), lore.TOO_FAST
+        number, note = int(choose(rng, (190, 200, 210, 220, 240, 250, 300, 350, 400, 450, 500, 600, 666, 750, 800, 900, 999, 1000, 1500, 2000, 3000, 5000, 10000, 100000))), lore.TOO_FAST
     else:
         number, note = int(rng.integers(0, TEMPI[0] - 1)), lore.TOO_SLOW
     return number, note.format(tempo=even_tempo(number))
 
 
-def _odd_tempo(rng: np.random.Generator, said: Asked) -> None:
-    number, said.note = strange_tempo(rng)
+def _impossible_tempo(rng: np.random.Generator, said: RequestParts) -> None:
+    number, said.note = impossible_tempo(rng)
     said.words.pop("pace", None)
     said.words["tempo"], said.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
 
 
-def _odd_lead(rng: np.random.Generator, said: Asked) -> None:
-    said.words["lead"] = name = one(rng, tuple(SUBSTITUTES))
+def _impossible_lead(rng: np.random.Generator, said: RequestParts) -> None:
+    said.words["lead"] = name = choose(rng, tuple(SUBSTITUTES))
     said.wish["lead"] = SUBSTITUTES[name]
     if chance(rng, 0.25):
-        said.words["lead"] = f"{one(rng, ('bass', 'old', 'Scottish', 'electric', 'tiny', 'golden', 'wild', 'solo'))} {name}"
+        said.words["lead"] = f"{choose(rng, ('bass', 'old', 'Scottish', 'electric', 'tiny', 'golden', 'wild', 'solo'))} {name}"
     said.note = lore.NO_INSTRUMENT.format(wanted=name, lead=said.wish["lead"])
     if said.wish.get("accompaniment") == said.wish["lead"]:
         del said.wish["accompaniment"], said.words["accompaniment"]
 
 
-def _odd_metre(rng: np.random.Generator, said: Asked) -> None:
-    name = one(rng, synonyms.UNKNOWN_METRES) if chance(rng, 0.6) else f"{int(rng.integers(5, 40))}/{one(rng, (2, 4, 8, 16, 13, 7))}"
+def _impossible_metre(rng: np.random.Generator, said: RequestParts) -> None:
+    name = choose(rng, synonyms.UNKNOWN_METRES) if chance(rng, 0.6) else f"{int(rng.integers(5, 40))}/{choose(rng, (2, 4, 8, 16, 13, 7))}"
     said.words["metre"], said.wish["metre"] = name, 3 if name in synonyms.IN_THREE else 4
     said.note = lore.NO_METRE.format(metre=said.wish["metre"])
 
 
-def _odd_length(rng: np.random.Generator, said: Asked) -> None:
+def _impossible_length(rng: np.random.Generator, said: RequestParts) -> None:
     said.words["length"], possible = synonyms.length(rng)
     said.note = lore.LENGTH if possible else lore.TOO_LONG
 
 
-def _odd_key(rng: np.random.Generator, said: Asked) -> None:
-    name, mode = one(rng, tuple(synonyms.UNKNOWN_KEYS)), one(rng, MODES)
+def _impossible_key(rng: np.random.Generator, said: RequestParts) -> None:
+    name, mode = choose(rng, tuple(synonyms.UNKNOWN_KEYS)), choose(rng, MODES)
     for other in ("mode", "mood"):
         said.words.pop(other, None)
     said.wish["key"], said.wish["mode"], said.words["key"] = synonyms.UNKNOWN_KEYS[name], mode, f"{name} {mode}"
     said.note = lore.NO_KEY.format(wanted=name, key=KEYS[said.wish["key"]])
 
 
-def _odd_voice(rng: np.random.Generator, said: Asked) -> None:
+def _impossible_voice(rng: np.random.Generator, said: RequestParts) -> None:
     said.extra.append(say(rng, SINGING))
     said.note = lore.NO_VOICE
 
 
-def _odd_orchestra(rng: np.random.Generator, said: Asked) -> None:
+def _impossible_orchestra(rng: np.random.Generator, said: RequestParts) -> None:
     for name in ("lead", "accompaniment"):
         said.words.pop(name, None)
         said.wish.pop(name, None)
@@ -228,7 +228,7 @@ def _odd_orchestra(rng: np.random.Generator, said: Asked) -> None:
     said.note = lore.NO_ORCHESTRA
 
 
-_ODD = (_odd_tempo, _odd_tempo, _odd_lead, _odd_lead, _odd_metre, _odd_metre, _odd_length, _odd_key, _odd_voice, _odd_orchestra)
+_IMPOSSIBLE_SAMPLERS = (_impossible_tempo, _impossible_tempo, _impossible_lead, _impossible_lead, _impossible_metre, _impossible_metre, _impossible_length, _impossible_key, _impossible_voice, _impossible_orchestra)
 
 
 # -- how it is said ------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def sentence(rng: np.random.Generator, name: str, words: str, held_out: bool) ->
     return capital(with_article(pick(rng, SENTENCES[name], held_out).replace("{v}", words)))
 
 
-def phrase(rng: np.random.Generator, said: Asked, held_out: bool) -> tuple[str, bool]:
+def phrase(rng: np.random.Generator, said: RequestParts, held_out: bool) -> tuple[str, bool]:
     """The wish in words, and whether it is a noun phrase that fits into any frame."""
     form = rng.random()
     if form < 0.58 or len(said.words) < 2:
@@ -254,17 +254,17 @@ def phrase(rng: np.random.Generator, said: Asked, held_out: bool) -> tuple[str, 
         if not later:
             return _noun_phrase(rng, said, said.words, held_out), True
         first = _noun_phrase(rng, said, {name: said.words[name] for name in names if name not in later}, held_out)
-        return first + one(rng, (". ", ". ", ", ", "; ", ", and ")) + one(rng, (". ", ". ", ", ", "; ")).join(sentence(rng, name, said.words[name], held_out) for name in later), True
+        return first + choose(rng, (". ", ". ", ", ", "; ", ", and ")) + choose(rng, (". ", ". ", ", ", "; ")).join(sentence(rng, name, said.words[name], held_out) for name in later), True
     if form < 0.93:
-        return _listed(rng, said), False
-    return _filled(rng, said), False
+        return _list(rng, said), False
+    return _form(rng, said), False
 
 
-def _noun_phrase(rng: np.random.Generator, said: Asked, words: Mapping[str, str], held_out: bool) -> str:
+def _noun_phrase(rng: np.random.Generator, said: RequestParts, words: Mapping[str, str], held_out: bool) -> str:
     adjectives = [words[name] for name in ("mood", "pace") if name in words]
     if len(adjectives) > 1 and chance(rng, 0.5):
         adjectives.reverse()
-    noun = words.get("style") or one(rng, NOUNS)
+    noun = words.get("style") or choose(rng, NOUNS)
     names = [name for name in words if name in CLAUSES]
     if "mode" in words and chance(rng, 0.1):
         adjectives.append(words["mode"])
@@ -275,56 +275,57 @@ def _noun_phrase(rng: np.random.Generator, said: Asked, words: Mapping[str, str]
         adjectives.insert(0, words["tempo"])
         names.remove("tempo")
     clauses = [clause(rng, name, words[name], held_out) for name in _shuffled(rng, names)] + said.extra
-    head = one(rng, (" ", " ", ", ")).join(adjectives) + (" " if adjectives else "") + noun
+    head = choose(rng, (" ", " ", ", ")).join(adjectives) + (" " if adjectives else "") + noun
     if chance(rng, 0.07):  # "something slow with a harp"
-        head = "something " + one(rng, (" and ", ", ")).join(adjectives or ["nice"]) + (f", {an(noun)}" if "style" in words or noun.split(" ")[0] in words.get("lead", "").split(" ") else "")
+        head = "something " + choose(rng, (" and ", ", ")).join(adjectives or ["nice"]) + (f", {an(noun)}" if "style" in words or noun.split(" ")[0] in words.get("lead", "").split(" ") else "")
     elif chance(rng, 0.85):
         head = head if noun.split(" ")[-1] == "music" else an(head)
     if clauses and chance(rng, 0.06):  # "with a harp and no drums, a slow piece"
         return " and ".join(clauses) + ", " + head
-    return one(rng, (" ", " ", ", ")).join([head, *clauses[:-1]]) + (one(rng, (" ", " ", ", ", " and ")) + clauses[-1] if clauses else "")
+    return choose(rng, (" ", " ", ", ")).join([head, *clauses[:-1]]) + (choose(rng, (" ", " ", ", ", " and ")) + clauses[-1] if clauses else "")
 
 
 def _shuffled(rng: np.random.Generator, names: Sequence[str]) -> list[str]:
     return [names[place] for place in rng.permutation(len(names))]
 
 
-def _listed(rng: np.random.Generator, said: Asked) -> str:
+def _list(rng: np.random.Generator, said: RequestParts) -> str:
     """"jazz, sax, 120 bpm, no drums"."""
     words = dict(said.words)
     if "style" in words and words["style"].split(" ")[-1] in ("piece", "tune", "track", "song", "number", "thing", "music"):
         words["style"] = words["style"].rsplit(" ", 1)[0]
-    tags = [{"with drums": "{v}", "without drums": one(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
-    return with_article(one(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ")).join(_shuffled(rng, [*tags, *said.extra])))
+    tags = [{"with drums": "{v}", "without drums": choose(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
+    return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ")).join(_shuffled(rng, [*tags, *said.extra])))
 
 
-def _filled(rng: np.random.Generator, said: Asked) -> str:
+def _form(rng: np.random.Generator, said: RequestParts) -> str:
     """"genre: jazz; lead: sax"."""
-    mark, gap = one(rng, (": ", "=", " = ", ":", " - ")), one(rng, (", ", "; ", "\n", " / ", ". "))
+    mark, gap = choose(rng, (": ", "=", " = ", ":", " - ")), choose(rng, (", ", "; ", "\n", " / ", ". "))
     fields = []
     for name, text in said.words.items():
-        label = one(rng, FORM_NAMES["drums" if name.endswith("drums") else name])
+        label = choose(rng, FORM_NAMES["drums" if name.endswith("drums") else name])
         value = (("yes", "on", text) if name == "with drums" else ("no", "none", "off")) if name.endswith("drums") else (text,)
-        fields.append(f"{label}{mark}{one(rng, value)}")
+        fields.append(f"{label}{mark}{choose(rng, value)}")
     return gap.join([*_shuffled(rng, fields), *said.extra])
 
 
 def shares(rng: np.random.Generator) -> dict[str, float]:
     """How likely each attribute is named: some wishes say little, some nearly everything."""
     names = ("mood", "style", "pace", "lead", "accompaniment", "tempo", "mode", "metre", "drums")
-    share = dict.fromkeys(names, one(rng, (0.15, 0.3, 0.45, 0.75)))
+    share = dict.fromkeys(names, choose(rng, (0.15, 0.3, 0.45, 0.75)))
     share["style"], share["lead"] = max(share["style"], 0.4), max(share["lead"], 0.4)
     return share | {"key": 0.14, "odd": 0.1}
 
 
-def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, Asked]:
+def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, RequestParts]:
     """One thing more that is wanted of music for a picture, a clip or an occasion: "with a violin"."""
-    said = Asked()
-    _ASKED[one(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, said)
+    said = RequestParts()
+    _SAMPLERS[choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, said)
     name, words = next(iter(said.words.items()))
     return clause(rng, name, words, held_out), said
 
 
 def patterns() -> dict[str, Sequence[str]]:
     """Every list of frames for wishes, by name."""
-    return {f"clause {name}": found for name, found in CLAUSES.items()} | {f"sentence {name}": found for name, found in SENTENCES.items()}
+    clauses: dict[str, Sequence[str]] = {f"clause {name}": frames for name, frames in CLAUSES.items()}
+    return clauses | {f"sentence {name}": frames for name, frames in SENTENCES.items()}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from DataSet.synthesis.captions import number_words
-from DataSet.synthesis.wording import chance, one, spin
+from DataSet.synthesis.wording import chance, choose, spin
 
 LEAD_NAMES: Mapping[str, tuple[str, ...]] = {
     "piano": ("piano", "piano", "grand piano", "acoustic piano", "upright piano", "concert piano", "old piano", "soft piano", "pianoforte"),
@@ -55,17 +55,17 @@ UNKNOWN_KEYS: Mapping[str, int] = {"H": 11, "Z": 0, "Q": 0, "X": 0, "J": 0, "P":
 
 
 def lead(rng: np.random.Generator, value: str) -> str:
-    return one(rng, LEAD_NAMES[value])
+    return choose(rng, LEAD_NAMES[value])
 
 
 def backing(rng: np.random.Generator, value: str) -> str:
-    return one(rng, BACKING_NAMES[value])
+    return choose(rng, BACKING_NAMES[value])
 
 
 def key(rng: np.random.Generator, place: int, mode: str | None) -> str:
     """As musicians write it: "E flat minor", "Eb min", "D"."""
-    tonic = one(rng, KEY_NAMES[place]) if chance(rng, 0.6) else KEY_NAMES[place][0]
-    said = tonic if mode is None else f"{tonic}{'-' if chance(rng, 0.03) else ' '}{one(rng, MODE_NAMES[mode]) if chance(rng, 0.5) else mode}"
+    tonic = choose(rng, KEY_NAMES[place]) if chance(rng, 0.6) else KEY_NAMES[place][0]
+    said = tonic if mode is None else f"{tonic}{'-' if chance(rng, 0.03) else ' '}{choose(rng, MODE_NAMES[mode]) if chance(rng, 0.5) else mode}"
     return said.lower() if mode and chance(rng, 0.12) else said  # "a" alone would be an article
 
 
@@ -83,13 +83,13 @@ def number(rng: np.random.Generator, value: int) -> str:
 
 def beats(rng: np.random.Generator, value: int) -> str:
     """A tempo with its unit: "92 bpm", "one hundred beats per minute", "92bpm"."""
-    said, unit = number(rng, value), one(rng, BPM)
+    said, unit = number(rng, value), choose(rng, BPM)
     return said + ("" if unit == "bpm" and said.isdigit() and chance(rng, 0.2) else " ") + unit
 
 
 def drums(rng: np.random.Generator, wanted: bool) -> str:
     """A noun phrase for having drums; the caller says "with" or "without"."""
-    said = one(rng, DRUM_NAMES)
+    said = choose(rng, DRUM_NAMES)
     return said if wanted else said.removeprefix("a ")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from DataSet.synthesis.composer import Harmony, _write_ending, _Writer
+from DataSet.synthesis.composer import Harmony, _ScoreWriter, _write_ending
 from DataSet.synthesis.grooves import FILLS, GROOVES, TRIADS, Groove
+from llama.files import write_text
 from llama.media.score import (
     GATES,
     LEAD_FLOOR,
@@ -41,13 +41,13 @@ from llama.media.score import (
 )
 
 COLLECTIONS = ("oneills1850", "ryansMammoth", "airdsAirs")  # of music21's corpus; gathered between 1778 and 1903
-TESTED = ("miscFolk",)  # of the same corpus; none of it is trained on
-HELD_OUT = 8  # one tune in so many is never trained on
+TEST_COLLECTIONS = ("miscFolk",)  # of the same corpus; none of it is trained on
+HELD_OUT_EVERY = 8  # one tune in so many is never trained on
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 SHARPS = "FCGDAEB"
 METRE_OF = {"C": (4, 1), "C|": (4, 1), "4/4": (4, 1), "2/4": (4, 2), "3/4": (3, 1), "3/8": (3, 2)}  # metre, stretch
-BARS = 8  # a shorter tune is left out
+MIN_BARS = 8  # a shorter tune is left out
 TOKEN = re.compile(
     r"(?P<bar>\|+:?|:\|+:?|::|\[\|)|(?P<ending>\[\d)|(?P<tuplet>\(\d(?::\d*)*)|(?P<chord>\[[^\]|:]*\])"
     r"|(?P<note>(?:\^\^?|__?|=)?[A-Ga-gzx][,']*)(?P<length>\d*/*\d*)(?P<broken>[<>]*)"
@@ -71,7 +71,7 @@ class Tune:
 
     @property
     def held_out(self) -> bool:
-        return self.name.partition("/")[0] in TESTED or zlib.crc32(self.name.encode()) % HELD_OUT == 0
+        return self.name.partition("/")[0] in TEST_COLLECTIONS or zlib.crc32(self.name.encode()) % HELD_OUT_EVERY == 0
 
 
 def read_abc(text: str, source: str = "") -> Iterator[Tune]:
@@ -84,7 +84,7 @@ def read_abc(text: str, source: str = "") -> Iterator[Tune]:
 
 def _tune(block: str, name: str) -> Tune | None:
     fields: dict[str, str] = {}
-    body = []
+    body: list[str] = []
     for line in block.splitlines():
         match = re.match(r"([A-Za-z]):\s*(.*)", line)
         if match and match[1] in "MLKTX":
@@ -164,7 +164,7 @@ def _melody(body: str, name: str, key: tuple[int, str, int], metre: tuple[int, i
     if offset is None or len(notes) < 16:
         return None
     whole = [(float(start - offset), float(length), int(pitch)) for start, length, pitch in notes if start >= offset]
-    if not whole or whole[-1][0] < BARS * beats - beats or whole[-1][2] % 12 != tonic:
+    if not whole or whole[-1][0] < MIN_BARS * beats - beats or whole[-1][2] % 12 != tonic:
         return None
     return Tune(name, tonic, mode, beats, tuple(whole))
 
@@ -183,26 +183,24 @@ def _pitch(note: str, signature: dict[str, int], accidentals: dict[str, int]) ->
 
 def collect(folder: Path) -> list[Tune]:
     """All usable tunes of music21's collections, read from the folder of its corpus."""
-    return [tune for name in (*COLLECTIONS, *TESTED) for path in sorted((folder / name).glob("*.abc"))
+    return [tune for name in (*COLLECTIONS, *TEST_COLLECTIONS) for path in sorted((folder / name).glob("*.abc"))
             for tune in read_abc(path.read_text(encoding="utf-8", errors="replace"), f"{name}/{path.stem}")]
 
 
 def save(tunes: Sequence[Tune], path: Path) -> None:
-    draft = path.with_name(f"{path.name}.partial")
-    draft.write_text(json.dumps([asdict(tune) for tune in tunes], separators=(",", ":")))
-    os.replace(draft, path)
+    write_text(path, json.dumps([asdict(tune) for tune in tunes], separators=(",", ":")))
 
 
 def load(path: Path) -> list[Tune]:
     return [Tune(**{**row, "notes": tuple(tuple(note) for note in row["notes"])}) for row in json.loads(path.read_text())]
 
 
-LIKED = {"major": (0.5, 0.0, -0.5, 0.35, 0.4, 0.05, -9.0), "minor": (0.5, -9.0, 0.0, 0.25, 0.25, 0.1, 0.25)}
+DEGREE_PRIORS = {"major": (0.5, 0.0, -0.5, 0.35, 0.4, 0.05, -9.0), "minor": (0.5, -9.0, 0.0, 0.25, 0.25, 0.1, 0.25)}
 
 
 def harmonise(tune: Tune, first: int, count: int) -> list[int]:
     """A scale degree for each of `count` bars from bar `first` on: what fits the notes, moves well and comes home."""
-    fits = np.array([[_fit(tune, bar, degree) + LIKED[tune.mode][degree] for degree in range(7)] for bar in range(first, first + count)])
+    fits = np.array([[_fit(tune, bar, degree) + DEGREE_PRIORS[tune.mode][degree] for degree in range(7)] for bar in range(first, first + count)])
     moves = np.full((7, 7), -0.35)
     np.fill_diagonal(moves, -0.25)
     moves[4, 0] = moves[3, 0] = moves[3, 4] = moves[1, 4] = 0.25
@@ -247,7 +245,7 @@ def arrange(rng: np.random.Generator, tune: Tune, attributes: Attributes, second
     first = int(rng.choice(starts)) if rng.random() < 0.7 else 0
     count = min(line.bar_count, tune.bars - first)
     degrees = harmonise(tune, first, count) if count else []
-    writer, harmony, grooves = _Writer(attributes, line), Harmony(attributes.mode, attributes.key, False), _grooves(rng, attributes)
+    writer, harmony, grooves = _ScoreWriter(attributes, line), Harmony(attributes.mode, attributes.key, False), _grooves(rng, attributes)
     chords = []
     lift = int(rng.integers(-1, 3))
     for index, bar in enumerate(line.bars):

@@ -129,7 +129,7 @@ def even_tempo(tempo: float) -> int:
     return max(TEMPI[0], min(TEMPI[-1], int(tempo) // 2 * 2))
 
 
-def complete(wish: Wish) -> Attributes:
+def complete_attributes(wish: Wish) -> Attributes:
     """Fill what is not said from the style, and the style from what is said."""
     style = wish.get("style") or _style_of(wish)
     values = {**STYLE_HABITS[style], **{name: value for name, value in wish.items() if name != "key"}, "style": style}
@@ -170,7 +170,7 @@ def music_for_clip(labels: Mapping[str, str]) -> dict[str, Any]:
             "metre": 3 if threes else 4, "drums": labels["pulse"] == "fours", "lead": lead}
 
 
-def edited(heard: Attributes, change: Wish) -> Attributes:
+def apply_edit(heard: Attributes, change: Wish) -> Attributes:
     """The heard piece with a change; a tempo change is given as "faster" (beats a minute more, or less than 0)."""
     values = {name: getattr(heard, name) for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")}
     values |= {name: value for name, value in change.items() if name != "faster"}

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Parts = tuple[Any, ...]  # strings, and tuples of alternatives, which are Parts
 
 
-def one(rng: np.random.Generator, items: Sequence[Item]) -> Item:
+def choose(rng: np.random.Generator, items: Sequence[Item]) -> Item:
     """Any of them; many times faster than `rng.choice`."""
     return items[int(rng.random() * len(items))]
 
@@ -26,7 +26,7 @@ def chance(rng: np.random.Generator, share: float) -> bool:
 
 
 @cache
-def _read(pattern: str) -> Parts:
+def _parse(pattern: str) -> Parts:
     parts, rest = _parts(pattern, 0, False)
     if rest != len(pattern):
         raise ValueError(f"The pattern {pattern!r} closes a brace that it never opened.")
@@ -61,7 +61,7 @@ def _parts(pattern: str, at: int, inside: bool) -> tuple[list[Parts], int]:
 
 def spin(rng: np.random.Generator, pattern: str) -> str:
     """Choose one alternative of every {a|b}."""
-    return pattern if "{" not in pattern else _draw(rng, _read(pattern))
+    return pattern if "{" not in pattern else _draw(rng, _parse(pattern))
 
 
 def _draw(rng: np.random.Generator, parts: Parts) -> str:
@@ -70,7 +70,7 @@ def _draw(rng: np.random.Generator, parts: Parts) -> str:
 
 def variants(pattern: str) -> int:
     """In how many ways a pattern can be spun."""
-    return _count(_read(pattern))
+    return _count(_parse(pattern))
 
 
 def _count(parts: Parts) -> int:
@@ -80,21 +80,21 @@ def _count(parts: Parts) -> int:
     return total
 
 
-def kept(patterns: Sequence[Item]) -> int:
+def held_out_count(patterns: Sequence[Item]) -> int:
     """How many at the end of a list are for testing alone."""
     return max(1, len(patterns) // 6)
 
 
-def half(patterns: Sequence[Item], held_out: bool) -> Sequence[Item]:
+def select_split(patterns: Sequence[Item], held_out: bool) -> Sequence[Item]:
     """The patterns for testing, or those for training."""
-    return patterns[-kept(patterns):] if held_out else patterns[:-kept(patterns)]
+    return patterns[-held_out_count(patterns):] if held_out else patterns[:-held_out_count(patterns)]
 
 
 def pick(rng: np.random.Generator, patterns: Sequence[str], held_out: bool = False) -> str:
     """One pattern, spun; from the part kept for testing if `held_out`."""
-    return spin(rng, one(rng, half(patterns, held_out)))
+    return spin(rng, choose(rng, select_split(patterns, held_out)))
 
 
 def say(rng: np.random.Generator, patterns: Sequence[str]) -> str:
     """One of the model's own phrases, or of what is not a frame: these are not held out."""
-    return spin(rng, one(rng, patterns))
+    return spin(rng, choose(rng, patterns))

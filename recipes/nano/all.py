@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = "recipes/nano/language/language.yaml"  # its paths begin with build/nano
-DEFAULT = "build/nano"
+DEFAULT_WORK = "build/nano"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ STEPS = (
 )
 
 
-def waiting(work: Path) -> Iterator[Step]:
+def pending_steps(work: Path) -> Iterator[Step]:
     return (step for step in STEPS if not (work / "done" / step.name).exists())
 
 
@@ -98,19 +98,19 @@ def summary(work: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path(DEFAULT), help="folder for everything that is made (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path(DEFAULT_WORK), help="folder for everything that is made (default: %(default)s)")
     parser.add_argument("--until", choices=[step.name for step in STEPS], help="the last step to make")
     parser.add_argument("--list", action="store_true", help="say what is done and what is not, and do nothing")
     options = parser.parse_args(arguments)
-    work, last = options.work if str(options.work) == DEFAULT else options.work.absolute(), options.until or STEPS[-1].name
+    work, last = options.work if str(options.work) == DEFAULT_WORK else options.work.absolute(), options.until or STEPS[-1].name
     os.chdir(ROOT)
     if options.list:
-        print(summary(work), *(shlex.join(step.command(str(work))[1:]) for step in waiting(work)), sep="\n")
+        print(summary(work), *(shlex.join(step.command(str(work))[1:]) for step in pending_steps(work)), sep="\n")
         return 0
     work.mkdir(parents=True, exist_ok=True)
-    (work / "language.yaml").write_text(Path(CONFIG).read_text().replace(DEFAULT, str(work)))
+    (work / "language.yaml").write_text(Path(CONFIG).read_text().replace(DEFAULT_WORK, str(work)))
     names = [step.name for step in STEPS]
-    for step in [step for step in waiting(work) if names.index(step.name) <= names.index(last)]:
+    for step in [step for step in pending_steps(work) if names.index(step.name) <= names.index(last)]:
         try:
             run(step, work)
         except subprocess.CalledProcessError as error:

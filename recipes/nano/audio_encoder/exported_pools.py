@@ -9,13 +9,13 @@ from torch import nn
 
 from llama.config import AdapterConfig
 from llama.modules.adapters import build_pool
-from recipes.nano.rendering.clip_set import AUDIO, LEARNED
+from recipes.nano.rendering.clip_set import AUDIO, LEARNED_POOLS
 
 
 def load_pools(path: Path, audio: AdapterConfig = AUDIO) -> dict[str, nn.Module]:
     """The trained pools, frozen."""
     state, pools = load_file(path), {}
-    for name in LEARNED:
+    for name in LEARNED_POOLS:
         pools[name] = build_pool(name, audio)
         pools[name].load_state_dict({key.removeprefix(f"{name}."): value.float() for key, value in state.items() if key.startswith(f"{name}.")})
         pools[name].requires_grad_(False).eval()

@@ -1,7 +1,7 @@
-"""The listener that is trained to make MERT-nano: a small HubertModel, with pools and heads that are thrown away.
+"""The network that MERT-nano is trained in: a small HubertModel with pools and heads that are discarded after training.
 
-The heads force what matters (instruments, tempo, metre, mode, ...) to be LINEARLY readable from the pooled vectors. The
-model's own pools, of recipes/nano/audio_encoder/pools.py, read the spectrum beside the encoder's states.
+The heads make the attributes (instruments, tempo, metre, mode, ...) linearly readable from the pooled vectors. The pools of
+the finished model are trained in recipes/nano/audio_encoder/pools.py; they read the spectrum beside the encoder's states.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
+from llama.files import atomic_files, atomic_path
 from llama.modules.pooling import HarmonyPool, RhythmPool
 from recipes.nano.rendering.clip_set import (
-    CHOICES,
+    ATTRIBUTE_VALUES,
     FRAME_RATE,
     HOP,
-    RECEPTIVE,
+    RECEPTIVE_FIELD,
     ROLL_WIDTH,
     SAMPLE_RATE,
     SPECTRUM,
@@ -53,8 +53,8 @@ def hubert_config() -> HubertConfig:
     )
 
 
-class Listener(nn.Module):
-    """Encoder -> states [B, L, T, F] -> pooled vectors -> heads."""
+class EncoderWithHeads(nn.Module):
+    """Audio encoder with pooling and one linear head an attribute: encoder -> states [B, L, T, F] -> pooled vectors -> heads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,64 +66,59 @@ class Listener(nn.Module):
         self.rhythm = RhythmPool(states, HIDDEN, FRAME_RATE)
         self.harmony = HarmonyPool(states, HIDDEN)
         width = HIDDEN + self.rhythm.out_dim + self.harmony.out_dim
-        self.heads = nn.ModuleDict({name: nn.Linear(width, len(values)) for name, values in CHOICES.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(width, len(values)) for name, values in ATTRIBUTE_VALUES.items()})
         self.heads["tempo"] = nn.Linear(width, TEMPO_BINS)
         self.conv_readout = nn.Linear(128, MELS + PITCHES)
         self.last_readout = nn.Linear(HIDDEN, MELS + PITCHES)
 
     def states(self, samples: Tensor, fast: bool = True) -> tuple[Tensor, Tensor]:
         """Normalised samples [B, N] -> (states [B, L, T, F], convolution features [B, T, 128]), both float32."""
-        heard: list[Tensor] = []
-        hook = self.encoder.feature_extractor.register_forward_hook(lambda _module, _inputs, out: heard.append(out))
+        conv_outputs: list[Tensor] = []
+        hook = self.encoder.feature_extractor.register_forward_hook(lambda _module, _inputs, out: conv_outputs.append(out))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             out = self.encoder(samples, output_hidden_states=True)
         hook.remove()
         # the last state is taken after the final layer norm, whichever way the library stores it
         states = torch.stack([*out.hidden_states[:-1], out.last_hidden_state], dim=1)
-        return states.float(), heard[0].transpose(1, 2).float()
+        return states.float(), conv_outputs[0].transpose(1, 2).float()
 
-    def vectors(self, states: Tensor) -> dict[str, Tensor]:
+    def pooled_vectors(self, states: Tensor) -> dict[str, Tensor]:
         return {
             "states_mean": states.mean(2),
             "rhythm": self.rhythm(self.rhythm.frames(states)),
             "harmony": self.harmony(self.harmony.frames(states)),
         }
 
-    def judge(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Head logits from the three pooled vectors; the mean as the understanding adapter takes it."""
+    def head_logits(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits of every head from the three pooled vectors; the mean is mixed and normalized as in the understanding adapter."""
         mean = F.normalize(self.mean_mix(vectors["states_mean"]).squeeze(1), dim=-1) * math.sqrt(HIDDEN)
         joined = torch.cat([mean, vectors["rhythm"], vectors["harmony"]], dim=-1)
         return {name: head(joined) for name, head in self.heads.items()}
 
     @torch.no_grad()
     def scale_convolutions(self, samples: Tensor) -> None:
-        """Unit variance after every convolution: at default initialisation a seven-deep stack whispers."""
+        """Scales every convolution to unit output variance: with default weights the signal fades over the seven layers."""
         hidden = samples[:, None]
         for layer in self.encoder.feature_extractor.conv_layers:
             layer.conv.weight.div_(layer.conv(hidden).std() + 1e-5)
             hidden = layer(hidden)
 
     def export(self, folder: Path) -> None:
-        """The encoder as a stock Hugging Face folder, replaced atomically."""
-        folder.mkdir(parents=True, exist_ok=True)
-        staging = folder.with_name(folder.name + ".part")
-        half = HubertModel(hubert_config())
-        half.load_state_dict(self.encoder.state_dict())
-        half.half().save_pretrained(staging)
-        (staging / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
-        for file in staging.iterdir():
-            os.replace(file, folder / file.name)
-        staging.rmdir()
+        """The encoder as a stock Hugging Face folder, each file replaced atomically."""
+        half_precision = HubertModel(hubert_config())
+        half_precision.load_state_dict(self.encoder.state_dict())
+        with atomic_files(folder) as draft:
+            half_precision.half().save_pretrained(draft)
+            (draft / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
 
 
-def save_atomically(tensors: dict[str, Tensor], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, str(part))
-    os.replace(part, path)
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    with atomic_path(path) as partial:
+        save_file(tensors, partial)
 
 
-class Teacher(nn.Module):
-    """What the encoder first learns to hear: log-mel bands and, as in MERT, the strength of each semitone."""
+class TargetExtractor(nn.Module):
+    """Targets of the first training phase: log-mel bands and, as in MERT, the energy of each semitone."""
 
     mel: Tensor
     pitch: Tensor
@@ -138,8 +133,8 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, samples: Tensor) -> Tensor:
-        """Normalised samples [B, N] -> [B, T, 164], frame for frame what the encoder sees."""
-        lead = (RECEPTIVE - self.size) // 2  # centre the analysis window in the encoder's
+        """Normalized samples [B, N] -> targets [B, T, 164], one for each frame of the encoder."""
+        lead = (RECEPTIVE_FIELD - self.size) // 2  # centre the analysis window in the encoder's
         padded = F.pad(samples[:, lead:], (0, self.size))
         spectrum = torch.stft(padded, self.size, HOP, window=self.window, center=False, return_complex=True)
         magnitude = spectrum[..., : frame_count(samples.shape[-1])].abs() / math.sqrt(self.size)
@@ -168,8 +163,8 @@ def _pitch_bands(size: int, lowest: float = 65.406) -> Tensor:
     return torch.tensor(bands / bands.sum(1, keepdims=True), dtype=torch.float32)
 
 
-def chroma_loss(listener: Listener, states: Tensor, roll: Tensor) -> Tensor:
+def chroma_loss(model: EncoderWithHeads, states: Tensor, roll: Tensor) -> Tensor:
     """Cross entropy of the harmony pool's chroma against the notes of the score."""
-    logits = listener.harmony.chroma(listener.harmony.mix(states))
+    logits = model.harmony.chroma(model.harmony.mix(states))
     assert logits.shape[-1] == ROLL_WIDTH
     return F.binary_cross_entropy_with_logits(logits, roll[:, : logits.shape[1]])

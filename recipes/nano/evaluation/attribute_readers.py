@@ -18,22 +18,22 @@ from DataSet.synthesis.wishes import music_for_picture
 from llama.media.audio import Waveform
 from llama.media.score import LEADS, TRACKS, Score
 from llama.metrics import mode_of_chroma, tempo_from_onsets
-from recipes.nano.evaluation.style_classifier import listener
-from recipes.nano.music_decoder.measure import heard_metre, heard_mode
+from recipes.nano.evaluation.style_classifier import fitted_classifier
+from recipes.nano.music_decoder.measure import estimate_metre, estimate_mode
 
-LISTENED_RATE = 22_050  # Hz, at which librosa's listeners were made
+ANALYSIS_RATE = 22_050  # Hz, at which librosa's listeners were made
 MOTION_SIDE = 64  # pixels to which frames are reduced before motion is measured
-ON_GRID = 0.95  # of the notes must begin on the grid of the tempo that the player says, else their pulse is believed
+MIN_ON_GRID_SHARE = 0.95  # of the notes must begin on the grid of the tempo that the player says, else their pulse is believed
 _SLIP = 0.04  # beats beside the grid that still count as on it
 _BASS = 2.0  # how much more a bass note says about the pulse than others
 
 
-def in_notes(score: Score | None, name: str) -> Any:
+def read_attribute(score: Score | None, name: str) -> Any:
     """An attribute of a played piece, read from its notes and the programs that play them; the accompaniment's name is its program's."""
     if score is None:
         return None
-    readers = {"drums": lambda: bool(score.drums), "mode": lambda: heard_mode(score), "metre": lambda: heard_metre(score), "lead": lambda: lead_of(score),
-               "tempo": lambda: tempo_of(score), "style": lambda: listener().name(score), "key": lambda: score.bass[-1].pitch % 12 if score.bass else score.attributes.key}
+    readers = {"drums": lambda: bool(score.drums), "mode": lambda: estimate_mode(score), "metre": lambda: estimate_metre(score), "lead": lambda: lead_of(score),
+               "tempo": lambda: tempo_of(score), "style": lambda: fitted_classifier().name(score), "key": lambda: score.bass[-1].pitch % 12 if score.bass else score.attributes.key}
     return readers[name]() if name in readers else getattr(score.attributes, name)
 
 
@@ -48,11 +48,11 @@ def tempo_of(score: Score) -> float | None:
     beats = np.array([note.start for track in TRACKS for note in score.track(track)]) * score.attributes.tempo / 60
     if not len(beats):
         return None
-    beside = np.abs((beats % 1)[:, None] - np.array([0, 1 / 2, 2 / 3, 1])).min(1)
-    return float(score.attributes.tempo) if np.mean(beside <= _SLIP) >= ON_GRID else pulse_of_notes(score)
+    distances = np.abs((beats % 1)[:, None] - np.array([0, 1 / 2, 2 / 3, 1])).min(1)
+    return float(score.attributes.tempo) if np.mean(distances <= _SLIP) >= MIN_ON_GRID_SHARE else tempo_from_notes(score)
 
 
-def pulse_of_notes(score: Score | None) -> float | None:
+def tempo_from_notes(score: Score | None) -> float | None:
     """Beats a minute from when the notes begin, and nothing else; which of several levels is the beat stays open."""
     if score is None:
         return None
@@ -64,9 +64,9 @@ def mood_of(score: Score | None) -> str | None:
     """The mood whose pictures ask for music of this mode and style; None where no picture does."""
     if score is None:
         return None
-    asked = {mood: music_for_picture({"mood": mood, "energy": "low", "place": PLACES[0]}) for mood in MOODS}
-    heard = (in_notes(score, "mode"), in_notes(score, "style"))
-    return next((mood for mood, wish in asked.items() if (wish["mode"], wish["style"]) == heard), None)
+    requested = {mood: music_for_picture({"mood": mood, "energy": "low", "place": PLACES[0]}) for mood in MOODS}
+    played = (read_attribute(score, "mode"), read_attribute(score, "style"))
+    return next((mood for mood, wish in requested.items() if (wish["mode"], wish["style"]) == played), None)
 
 
 def energy_of(score: Score | None) -> str | None:
@@ -74,20 +74,20 @@ def energy_of(score: Score | None) -> str | None:
     tempo = tempo_of(score) if score is not None else None
     if tempo is None:
         return None
-    asked = {energy: music_for_picture({"mood": MOODS[0], "energy": energy, "place": PLACES[0]})["tempo"] for energy in ENERGIES}
-    return min(asked, key=lambda energy: abs(np.log(asked[energy] / tempo)))
+    requested_tempi = {energy: music_for_picture({"mood": MOODS[0], "energy": energy, "place": PLACES[0]})["tempo"] for energy in ENERGIES}
+    return min(requested_tempi, key=lambda energy: abs(np.log(requested_tempi[energy] / tempo)))
 
 
-def can_listen() -> bool:
+def has_librosa() -> bool:
     """Whether the listeners on sound are installed."""
     return find_spec("librosa") is not None
 
 
-def beat_tracked(sound: Waveform) -> float:
+def track_tempo(sound: Waveform) -> float:
     """Beats a minute by librosa's beat tracker."""
     import librosa
 
-    tempo, _ = librosa.beat.beat_track(y=_mono(sound), sr=LISTENED_RATE)
+    tempo, _ = librosa.beat.beat_track(y=_mono(sound), sr=ANALYSIS_RATE)
     return float(np.atleast_1d(tempo)[0])
 
 
@@ -95,11 +95,11 @@ def key_by_chroma(sound: Waveform) -> tuple[int, str]:
     """Tonic and mode by what the pitch classes sound together, over the whole piece."""
     import librosa
 
-    return mode_of_chroma(librosa.feature.chroma_stft(y=_mono(sound), sr=LISTENED_RATE, n_fft=8192, tuning=0.0).mean(1))
+    return mode_of_chroma(librosa.feature.chroma_stft(y=_mono(sound), sr=ANALYSIS_RATE, n_fft=8192, tuning=0.0).mean(1))
 
 
 def _mono(sound: Waveform) -> np.ndarray:
-    return sound.mono().resample(LISTENED_RATE).samples[0].numpy()
+    return sound.mono().resample(ANALYSIS_RATE).samples[0].numpy()
 
 
 def motion_of(frames: Sequence[np.ndarray] | np.ndarray) -> float:

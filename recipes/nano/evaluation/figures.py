@@ -11,21 +11,21 @@ from typing import Any
 from llama.metrics import Agrees, chance, interval, majority, share
 from llama.mumu_llama import MuMuLLaMA
 
-HEARS, FOLLOWS, WORDS, MUSIC, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
+HEARING, FOLLOWING, NEW_WORDING, MUSICALITY, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
 
 
-NINETY = 0.90  # the target of what has no other
+DEFAULT_TARGET = 0.90  # the target of what has no other
 
 
 REMARKS = {
-    HEARS: "Beside real tunes and answers: how many different tunes or recordings there are; the interval is that of so many cases.",
-    FOLLOWS: "The player plays what its header says: lead, accompaniment, tempo and metre are true by construction, and checked by the programs that the notes "
+    HEARING: "Beside real tunes and answers: how many different tunes or recordings there are; the interval is that of so many cases.",
+    FOLLOWING: "The player plays what its header says: lead, accompaniment, tempo and metre are true by construction, and checked by the programs that the notes "
              "are played with and the grid on which they begin. Drums, mode and key are read from the notes. Style is told by a listener that is given places, lengths and "
              "pitches of the notes and never the header; how often it is right itself stands beside it.",
 }
 
 
-Guessed = tuple[Sequence[bool] | None, Sequence[bool] | None]
+BaselineHits = tuple[Sequence[bool] | None, Sequence[bool] | None]
 
 
 EXAMPLES = Path(__file__).parents[3] / "assets/examples"
@@ -53,7 +53,7 @@ class Figure:
     @property
     def reached(self) -> bool | None:
         """Whether the target is reached; None without one, and where nothing could be measured."""
-        if self.table == MUSIC:
+        if self.table == MUSICALITY:
             return self.low <= self.value <= self.high
         if self.target is None or math.isnan(self.value):
             return None
@@ -73,11 +73,11 @@ class Report:
 
     def value(self, table: str, what: str, where: str) -> float:
         """A figure that is there already, or nan."""
-        return next((one.value for one in self.figures if (one.table, one.what, one.where) == (table, what, where)), math.nan)
+        return next((figure.value for figure in self.figures if (figure.table, figure.what, figure.where) == (table, what, where)), math.nan)
 
 
 @dataclass(frozen=True)
-class Probing:
+class ProbeContext:
     """What every probe is given."""
 
     model: MuMuLLaMA
@@ -87,21 +87,21 @@ class Probing:
     folder: Path  # of the model, for its size
 
 
-def judged(
-    table: str, what: str, where: str, given: Sequence[Any], truth: Sequence[Any], agrees: Agrees, target: float | None = None, distinct: int | None = None
+def accuracy_figure(
+    table: str, what: str, where: str, answers: Sequence[Any], truth: Sequence[Any], agrees: Agrees, target: float | None = None, distinct: int | None = None
 ) -> Figure:
     """Share of right answers with its interval, what the same answers reach about other cases, and what the commonest reaches."""
-    hits = [agrees(one, true) for one, true in zip(given, truth, strict=True)]
-    return counted(table, what, where, hits, target, (None, None), distinct, (chance(given, truth, agrees), majority(truth)))
+    hits = [agrees(answer, true) for answer, true in zip(answers, truth, strict=True)]
+    return share_figure(table, what, where, hits, target, (None, None), distinct, (chance(answers, truth, agrees), majority(truth)))
 
 
-def counted(
-    table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, guessed: Guessed = (None, None), distinct: int | None = None,
-    guesses: tuple[float, float] | None = None,
+def share_figure(
+    table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, baseline_hits: BaselineHits = (None, None), distinct: int | None = None,
+    baseline_shares: tuple[float, float] | None = None,
 ) -> Figure:
-    """Share of cases that came out right. `guessed`: the same by what was made for other cases, and by the commonest answers;
-    Nones where there is nothing to guess. `guesses`: both as shares. `distinct`: how many of the cases are independent."""
-    free = len(hits) if distinct is None else min(distinct, len(hits))
-    low, high = interval(free * share(hits) if hits else 0, free)
-    by_chance, by_majority = guesses or (None if one is None else share(one) for one in guessed)
+    """Share of cases that came out right. `baseline_hits`: the same by what was made for other cases, and by the commonest answers;
+    Nones where there is nothing to guess. `baseline_shares`: both as shares. `distinct`: how many of the cases are independent."""
+    independent = len(hits) if distinct is None else min(distinct, len(hits))
+    low, high = interval(independent * share(hits) if hits else 0, independent)
+    by_chance, by_majority = baseline_shares or (None if hits_of_baseline is None else share(hits_of_baseline) for hits_of_baseline in baseline_hits)
     return Figure(table, what, where, share(hits), len(hits), low, high, by_chance, by_majority, target, distinct=distinct)

@@ -14,6 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,19 @@ from llama.media.audio import Waveform
 from llama.media.score import KEYS, LEADS, MODES, Attributes, Score
 from llama.mumu_llama import MuMuLLaMA
 from recipes.nano.language.cached_data import FIELDS
-from recipes.nano.rendering.clip_set import SAMPLE_RATE, Clips
+from recipes.nano.rendering.clip_set import SAMPLE_RATE, ClipSet
 
 Scores = dict[str, Any]
-JUDGED = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums")
+SCORED_ATTRIBUTES = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums")
 
 
 def _first(names: dict[str, Any], text: str) -> Any:
     """The value of the name that comes first in `text`, longer names before shorter ones at the same place."""
-    found = [(text.lower().find(name.lower()), -len(name), value) for name, value in names.items() if name.lower() in text.lower()]
-    return min(found, key=lambda hit: hit[:2])[2] if found else None
+    matches = [(text.lower().find(name.lower()), -len(name), value) for name, value in names.items() if name.lower() in text.lower()]
+    return min(matches, key=lambda hit: hit[:2])[2] if matches else None
 
 
-def said(name: str, text: str) -> Any:
+def parse_answer(name: str, text: str) -> Any:
     """What an answer says about an attribute; None when it does not."""
     number = re.search(r"(\d+) (?:bpm|beats)", text)
     metre = re.search(r"([34])/4", text)
@@ -60,11 +61,11 @@ def said(name: str, text: str) -> Any:
     }[name]()
 
 
-def right(name: str, given: Any, wanted: Any) -> bool:
+def attribute_matches(name: str, answer: Any, truth: Any) -> bool:
     """Equal, and tempi within 4 %."""
     if name == "tempo":
-        return given is not None and abs(given - wanted) <= 0.04 * wanted
-    return bool(given == wanted)
+        return answer is not None and abs(answer - truth) <= 0.04 * truth
+    return bool(answer == truth)
 
 
 def share(hits: Sequence[bool]) -> float:
@@ -85,7 +86,7 @@ class Player:
 
 
 def recordings(folder: Path, name: str, count: int) -> tuple[list[Waveform], list[Attributes]]:
-    source = Clips(folder, name)
+    source = ClipSet(folder, name)
     waves = [Waveform(torch.from_numpy(source.samples[i].astype(np.float32) / 32768)[None], SAMPLE_RATE) for i in range(min(count, len(source)))]
     return waves, [Attributes(**{field: source.labels[i][field] for field in FIELDS}) for i in range(len(waves))]
 
@@ -95,29 +96,29 @@ def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attribut
     rng, scores = np.random.default_rng(1), {}
     for name in FIELDS:
         turns = [Turn(pick(rng, questions.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
-        given = [said(name, reply.text) for reply, _ in player.ask(turns, 20)]
+        answers = [parse_answer(name, reply.text) for reply, _ in player.ask(turns, 20)]
         truth = [getattr(piece, name) for piece in pieces]
         scores[name] = {
-            "right": share([right(name, one, true) for one, true in zip(given, truth, strict=True)]),
+            "right": share([attribute_matches(name, answer, true) for answer, true in zip(answers, truth, strict=True)]),
             "majority": round(max(Counter(truth).values()) / len(truth), 3),
-            "swapped": share([right(name, one, true) for one, true in zip(given, [*truth[1:], truth[0]], strict=True)]),
+            "swapped": share([attribute_matches(name, answer, true) for answer, true in zip(answers, [*truth[1:], truth[0]], strict=True)]),
         }
     return scores
 
 
-def music(player: Player, turns: Sequence[Turn], wanted: Sequence[Dialogue], seconds: float) -> Scores:
+def music(player: Player, turns: Sequence[Turn], dialogues: Sequence[Dialogue], seconds: float) -> Scores:
     """How often the words, and how often the notes, are those that were asked for."""
-    words: dict[str, list[bool]] = {name: [] for name in JUDGED}
-    notes: dict[str, list[bool]] = {name: [] for name in JUDGED}
-    answered = []
-    for (reply, score), dialogue in zip(player.ask(turns, 80, seconds), wanted, strict=True):
-        answered.append(reply.finish == "music")
-        for name in JUDGED:
+    words: dict[str, list[bool]] = {name: [] for name in SCORED_ATTRIBUTES}
+    notes: dict[str, list[bool]] = {name: [] for name in SCORED_ATTRIBUTES}
+    has_music = []
+    for (reply, score), dialogue in zip(player.ask(turns, 80, seconds), dialogues, strict=True):
+        has_music.append(reply.finish == "music")
+        for name in SCORED_ATTRIBUTES:
             true = getattr(dialogue.piece, name)
-            words[name].append(right(name, said(name, reply.text), true))
+            words[name].append(attribute_matches(name, parse_answer(name, reply.text), true))
             if player.model.music_decoder is not None:
-                notes[name].append(score is not None and right(name, played(score, name), true))
-    return {"music": share(answered), "words": {name: share(hits) for name, hits in words.items()},
+                notes[name].append(score is not None and attribute_matches(name, played(score, name), true))
+    return {"music": share(has_music), "words": {name: share(hits) for name, hits in words.items()},
             "notes": {name: share(hits) for name, hits in notes.items() if hits}}
 
 
@@ -128,66 +129,66 @@ def played(score: Score, name: str) -> Any:
     return getattr(score.attributes, name)
 
 
-def draw_music(make: Callable[[], Dialogue], count: int) -> list[Dialogue]:
-    found: list[Dialogue] = []
-    while len(found) < count:
-        if (one := make()).caption is not None:
-            found.append(one)
-    return found
+def sample_music_dialogues(make: Callable[[], Dialogue], count: int) -> list[Dialogue]:
+    dialogues: list[Dialogue] = []
+    while len(dialogues) < count:
+        if (dialogue := make()).caption is not None:
+            dialogues.append(dialogue)
+    return dialogues
 
 
 def wishes(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(2)
-    wanted = draw_music(lambda: dialogues.wish(rng, held_out=player.held_out), count)
-    return music(player, [Turn(one.instruction) for one in wanted], wanted, seconds)
+    requests = sample_music_dialogues(lambda: dialogues.wish(rng, held_out=player.held_out), count)
+    return music(player, [Turn(request.instruction) for request in requests], requests, seconds)
 
 
 def edits(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attributes], seconds: float) -> Scores:
     rng = np.random.default_rng(3)
-    wanted = [dialogues.edit(rng, piece, held_out=player.held_out) for piece in pieces]
-    return music(player, [Turn(one.instruction, audio=wave) for one, wave in zip(wanted, waves, strict=True)], wanted, seconds)
+    requests = [dialogues.edit(rng, piece, held_out=player.held_out) for piece in pieces]
+    return music(player, [Turn(request.instruction, audio=wave) for request, wave in zip(requests, waves, strict=True)], requests, seconds)
 
 
 def pictures(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(4)
-    shown = [scenes.random_scene(rng) for _ in range(count)]
-    drawn = [scenes.draw(scene, (120, 100)) for scene in shown]
-    look = player.ask([Turn(pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
-    moods = [scene.mood in reply.text for scene, (reply, _) in zip(shown, look, strict=True)]
-    wanted = [draw_music(lambda scene=scene: dialogues.picture(rng, scene.labels(), held_out=player.held_out), 1)[0] for scene in shown]
-    scores = music(player, [Turn(one.instruction, image=image) for one, image in zip(wanted, drawn, strict=True)], wanted, seconds)
+    random_scenes = [scenes.random_scene(rng) for _ in range(count)]
+    drawn = [scenes.draw(scene, (120, 100)) for scene in random_scenes]
+    replies = player.ask([Turn(pick(rng, phrases.LOOK, held_out=player.held_out), image=image) for image in drawn], 24)
+    moods = [scene.mood in reply.text for scene, (reply, _) in zip(random_scenes, replies, strict=True)]
+    requests = [sample_music_dialogues(partial(dialogues.picture, rng, scene.labels(), player.held_out), 1)[0] for scene in random_scenes]
+    scores = music(player, [Turn(request.instruction, image=image) for request, image in zip(requests, drawn, strict=True)], requests, seconds)
     return {"mood": share(moods), **scores}
 
 
 def films(player: Player, count: int, seconds: float) -> Scores:
     rng = np.random.default_rng(5)
-    shown = [clips.random_clip(rng) for _ in range(count)]
-    frames = [clips.film(clip) for clip in shown]
-    wanted = [draw_music(lambda clip=clip: dialogues.clip(rng, clip.labels(), held_out=player.held_out), 1)[0] for clip in shown]
-    return music(player, [Turn(one.instruction, video=film) for one, film in zip(wanted, frames, strict=True)], wanted, seconds)
+    random_clips = [clips.random_clip(rng) for _ in range(count)]
+    frames = [clips.render_clip(clip) for clip in random_clips]
+    requests = [sample_music_dialogues(partial(dialogues.clip, rng, clip.labels(), player.held_out), 1)[0] for clip in random_clips]
+    return music(player, [Turn(request.instruction, video=film) for request, film in zip(requests, frames, strict=True)], requests, seconds)
 
 
 def talk(player: Player, count: int) -> Scores:
     """Right when the answer starts like the one that belongs there."""
     rng = np.random.default_rng(6)
-    wanted = [dialogues.talk(rng, held_out=player.held_out) for _ in range(count)]
-    replies = [reply for reply, _ in player.ask([Turn(one.instruction) for one in wanted], 40)]
+    dialogues_drawn = [dialogues.talk(rng, held_out=player.held_out) for _ in range(count)]
+    replies = [reply for reply, _ in player.ask([Turn(dialogue.instruction) for dialogue in dialogues_drawn], 40)]
     hits: dict[str, list[bool]] = {}
-    for one, reply in zip(wanted, replies, strict=True):
-        hits.setdefault(one.kind, []).append(reply.text[:16] == one.answer[:16])
-    return {kind: share(found) for kind, found in sorted(hits.items())} | {"all": share([hit for found in hits.values() for hit in found])}
+    for dialogue, reply in zip(dialogues_drawn, replies, strict=True):
+        hits.setdefault(dialogue.kind, []).append(reply.text[:16] == dialogue.answer[:16])
+    return {kind: share(kind_hits) for kind, kind_hits in sorted(hits.items())} | {"all": share([hit for kind_hits in hits.values() for hit in kind_hits])}
 
 
 def table(scores: Scores) -> str:
     lines = ["| heard | right | majority | other recording | right, unseen sounds |", "|---|---|---|---|---|"]
     unseen = scores.get("hearing, unseen soundfont", {})
     for name, one in scores["hearing"].items():
-        lines.append(f"| {name} | {one['right']:.2f} | {one['majority']:.2f} | {one['swapped']:.2f} | {unseen.get(name, {}).get('right', float('nan')):.2f} |")
-    lines += ["", "| notes played as asked | " + " | ".join(JUDGED) + " |", "|---|" + "---|" * len(JUDGED)]
+        lines.append(f"| {name} | {one['attribute_matches']:.2f} | {one['majority']:.2f} | {one['swapped']:.2f} | {unseen.get(name, {}).get('right', float('nan')):.2f} |")
+    lines += ["", "| notes played as asked | " + " | ".join(SCORED_ATTRIBUTES) + " |", "|---|" + "---|" * len(SCORED_ATTRIBUTES)]
     for kind in ("wishes", "edits", "pictures", "clips"):
         for how in ("words", "notes"):
             if scores.get(kind, {}).get(how):
-                lines.append(f"| {kind}, {how} | " + " | ".join(f"{scores[kind][how][name]:.2f}" for name in JUDGED) + " |")
+                lines.append(f"| {kind}, {how} | " + " | ".join(f"{scores[kind][how][name]:.2f}" for name in SCORED_ATTRIBUTES) + " |")
     lines += ["", f"Mood of a picture named: {scores['pictures']['mood']:.2f}. Small talk, facts and refusals: {scores['talk']['all']:.2f}."]
     return "\n".join(lines) + "\n"
 

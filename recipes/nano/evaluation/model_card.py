@@ -9,8 +9,9 @@ as README.md into MODEL, with probes.png beside it. All else in a card is writte
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+
+from llama.files import atomic_path, write_text
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CARD = Path("ckpts/nano/README.md")
@@ -25,12 +26,6 @@ def fill(card: str, table: str) -> str:
     return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
 
 
-def place(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.partial")
-    draft.write_bytes(content)
-    os.replace(draft, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("probes", type=Path, help="folder with probes.md and probes.png")
@@ -38,8 +33,9 @@ def main() -> None:
     parser.add_argument("--card", type=Path, default=CARD, help="the card to fill (default: %(default)s)")
     options = parser.parse_args()
     text = fill(options.card.read_text(encoding="utf-8"), (options.probes / "probes.md").read_text(encoding="utf-8"))
-    place(options.model / "README.md", text.encode())
-    place(options.model / "probes.png", (options.probes / "probes.png").read_bytes())
+    write_text(options.model / "README.md", text)
+    with atomic_path(options.model / "probes.png") as draft:
+        draft.write_bytes((options.probes / "probes.png").read_bytes())
     print(f"{options.model / 'README.md'}: measured part of {options.probes}")
 
 

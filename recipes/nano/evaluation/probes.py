@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.evaluation.figures import Probing, Report
+from recipes.nano.evaluation.figures import ProbeContext, Report
 from recipes.nano.evaluation.report import write
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -22,19 +22,17 @@ from recipes.nano.evaluation.report import write
 
 def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: Callable[[str], None] = print) -> Report:
     """All probes, one after the other; the report so far is written after each."""
-    from recipes.nano.evaluation import probes_following as probes_follow
-    from recipes.nano.evaluation import probes_hearing as probes_hear
-    from recipes.nano.evaluation import probes_sound
+    from recipes.nano.evaluation import probes_following, probes_hearing, probes_sound
 
     if count < 2:
         raise ValueError(f"--count is {count}; give at least 2, since answers are also held against other cases.")
     out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is known before hours of measuring
-    probing = Probing(model, data, count, Report(), folder)
-    steps = {**probes_hear.STEPS, **probes_follow.STEPS, **probes_sound.STEPS}
+    context = ProbeContext(model, data, count, Report(), folder)
+    steps = {**probes_hearing.STEPS, **probes_following.STEPS, **probes_sound.STEPS}
     for name, step in steps.items():
-        begun, before = time.monotonic(), len(probing.report.figures)
-        step(probing)
-        probing.report.seconds[name] = round(time.monotonic() - begun, 1)
-        say(f"{name}: {probing.report.seconds[name]:.0f} s, {len(probing.report.figures) - before} figures")
-        write(probing.report, out)
-    return probing.report
+        started, before = time.monotonic(), len(context.report.figures)
+        step(context)
+        context.report.seconds[name] = round(time.monotonic() - started, 1)
+        say(f"{name}: {context.report.seconds[name]:.0f} s, {len(context.report.figures) - before} figures")
+        write(context.report, out)
+    return context.report

@@ -18,10 +18,10 @@ from llama.media.audio import Waveform
 from llama.media.score import Attributes
 from llama.metrics import share, tempo_agrees
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.evaluation.figures import EXAMPLES, HEARS, Figure, Probing, counted, judged
-from recipes.nano.evaluation.measure import said
+from recipes.nano.evaluation.figures import EXAMPLES, HEARING, Figure, ProbeContext, accuracy_figure, share_figure
+from recipes.nano.evaluation.measure import parse_answer
 from recipes.nano.language.cached_data import FIELDS
-from recipes.nano.rendering.clip_set import SAMPLE_RATE, Clips
+from recipes.nano.rendering.clip_set import SAMPLE_RATE, ClipSet
 from recipes.nano.rendering.examples import PIECES
 
 OWN, UNSEEN, OTHER, TUNES = "own pieces, training soundfonts", "a soundfont never heard", "a soundfont half heard", "real tunes held out"
@@ -31,7 +31,7 @@ TARGETS: Mapping[str, tuple[float, float, float]] = {  # OWN, UNSEEN, TUNES; for
     "metre": (0.92, 0.83, 0.75), "drums": (0.97, 0.92, 0.90), "style": (0.92, 0.85, 0.65),
 }
 COLUMN = {OWN: 0, UNSEEN: 1, OTHER: 1, TUNES: 2}
-WITHIN = 0.06  # of the tempo
+TEMPO_TOLERANCE = 0.06  # of the tempo
 TOKENS = 20
 BATCH = 12
 
@@ -48,19 +48,19 @@ class Recordings:
         return len(set(self.tunes)) if self.tunes else None
 
 
-def agrees(name: str) -> Callable[[Any, Any], bool]:
+def answer_matcher(name: str) -> Callable[[Any, Any], bool]:
     """What counts as heard right."""
-    return (lambda given, true: tempo_agrees(given, true, WITHIN)) if name == "tempo" else (lambda given, true: bool(given == true))
+    return (lambda given, true: tempo_agrees(given, true, TEMPO_TOLERANCE)) if name == "tempo" else (lambda given, true: bool(given == true))
 
 
 def clips(data: Path, name: str, count: int) -> tuple[list[Waveform], list[dict[str, Any]]]:
     """The first clips of a rendered set, and their labels."""
-    source = Clips(data / "data", name)
+    source = ClipSet(data / "data", name)
     kept = range(min(count, len(source.labels)))
     return [Waveform(torch.from_numpy(source.samples[i].astype(np.float32) / 32768)[None], SAMPLE_RATE) for i in kept], source.labels[: len(kept)]
 
 
-def recordings(probing: Probing, where: str) -> Recordings | None:
+def recordings(probing: ProbeContext, where: str) -> Recordings | None:
     """A set as rendered; for our own pieces else the shipped examples; None where there is nothing."""
     if (probing.data / "data" / f"{SETS[where]}.jsonl").exists():
         waves, labels = clips(probing.data, SETS[where], probing.count)
@@ -89,23 +89,23 @@ def figures(where: str, heard: Recordings, told: Mapping[str, Sequence[str]], sw
     """Of each attribute how often it is heard; if `swapped`, also how often the next recording would be described so."""
     found = []
     for name, texts in told.items():
-        given, truth = [said(name, text) for text in texts], [getattr(piece, name) for piece in heard.pieces]
+        given, truth = [parse_answer(name, text) for text in texts], [getattr(piece, name) for piece in heard.pieces]
         target = TARGETS[name][COLUMN[where]] if name in TARGETS else None
-        found.append(judged(HEARS, name, where, given, truth, agrees(name), target, heard.distinct))
+        found.append(accuracy_figure(HEARING, name, where, given, truth, answer_matcher(name), target, heard.distinct))
         if swapped:
-            found.append(_swapped(found[-1], given, truth, agrees(name)))
+            found.append(_swapped_figure(found[-1], given, truth, answer_matcher(name)))
     return found
 
 
-def _swapped(right: Figure, given: Sequence[Any], truth: Sequence[Any], match: Callable[[Any, Any], bool]) -> Figure:
+def _swapped_figure(right: Figure, given: Sequence[Any], truth: Sequence[Any], match: Callable[[Any, Any], bool]) -> Figure:
     """The answers given about one recording held against the facts of the next. Guessing is the ceiling, and its spread."""
     hits = [match(one, true) for one, true in zip(given, [*truth[1:], truth[0]], strict=True)]
     guessed = max(right.chance or 0.0, right.majority or 0.0)
     ceiling = guessed + 1.96 * (guessed * (1 - guessed) / len(hits)) ** 0.5
-    return Figure(HEARS, right.what, "another recording's sound", share(hits), len(hits), chance=right.chance, majority=right.majority, target=min(1.0, ceiling), most=True)
+    return Figure(HEARING, right.what, "another recording's sound", share(hits), len(hits), chance=right.chance, majority=right.majority, target=min(1.0, ceiling), most=True)
 
 
-def hears(probing: Probing) -> None:
+def recordings_probe(probing: ProbeContext) -> None:
     rng = np.random.default_rng(1)
     for where, name in SETS.items():
         heard = recordings(probing, where)
@@ -114,16 +114,16 @@ def hears(probing: Probing) -> None:
             continue
         asked = {field: [pick(rng, questions.QUESTIONS[field]) for _ in heard.waves] for field in FIELDS}
         told = answers(probing.model, heard.waves, asked)
-        probing.report.add(*figures(where, heard, told, swapped=where == OWN), taken_for_music(where, heard, told))
+        probing.report.add(*figures(where, heard, told, swapped=where == OWN), music_recognition(where, heard, told))
 
 
-def taken_for_music(where: str, heard: Recordings, told: Mapping[str, Sequence[str]]) -> Figure:
+def music_recognition(where: str, heard: Recordings, told: Mapping[str, Sequence[str]]) -> Figure:
     """How often ordinary questions about music are not answered by calling it noise, silence or speech."""
-    hits = [called(text) == "music" for texts in told.values() for text in texts]
-    return counted(HEARS, "music taken for music", where, hits, distinct=heard.distinct or len(next(iter(told.values()))))
+    hits = [classify_answer(text) == "music" for texts in told.values() for text in texts]
+    return share_figure(HEARING, "music taken for music", where, hits, distinct=heard.distinct or len(next(iter(told.values()))))
 
 
-def not_music(probing: Probing) -> None:
+def not_music(probing: ProbeContext) -> None:
     """Noise, silence and speech: anything asked of them is answered by what they are; music is never called so."""
     if not (probing.data / "data/noise_test.jsonl").exists():
         probing.report.missing.append(f"what is no music: {probing.data}/data has no noise_test; make it with python -m recipes.nano.rendering.render_clips")
@@ -136,16 +136,16 @@ def not_music(probing: Probing) -> None:
     about_music = [pick(rng, questions.IS_MUSIC) for _ in heard.waves]
     told = answers(probing.model, waves, {"": asked}, 40)[""] + answers(probing.model, heard.waves, {"": about_music}, 40)[""]
     truth = kinds + ["music"] * len(about_music)
-    probing.report.add(judged(HEARS, "no music", "noise, silence, speech, own pieces", [called(text) for text in told], truth, lambda given, true: given == true))
+    probing.report.add(accuracy_figure(HEARING, "no music", "noise, silence, speech, own pieces", [classify_answer(text) for text in told], truth, lambda given, true: given == true))
     sources = [label["source"] for label in labels] + ["own pieces, asked whether they are music"] * len(about_music)
     for source in dict.fromkeys(sources):
-        hits = [called(text) == true for text, true, one in zip(told, truth, sources, strict=True) if one == source]
-        probing.report.add(counted(HEARS, "called what it is", source, hits))
+        hits = [classify_answer(text) == true for text, true, one in zip(told, truth, sources, strict=True) if one == source]
+        probing.report.add(share_figure(HEARING, "called what it is", source, hits))
 
 
-def called(text: str) -> str:
+def classify_answer(text: str) -> str:
     """What an answer takes a recording for."""
     return next((kind for kind in dialogues.NOT_MUSIC if f"only {kind}" in text), "music")
 
 
-STEPS = {"hears": hears, "no music": not_music}
+STEPS = {"hears": recordings_probe, "no music": not_music}

@@ -15,9 +15,9 @@ from DataSet.synthesis.tunes import load
 from llama.dialogue import Turn
 from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
 from llama.metrics import clipped, largest_step
-from recipes.nano.evaluation.figures import EXAMPLES, MUSIC, SOUND, SPEED, Figure, Probing
-from recipes.nano.evaluation.measure import draw_music
-from recipes.nano.evaluation.probes_following import Made, make
+from recipes.nano.evaluation.figures import EXAMPLES, MUSICALITY, SOUND, SPEED, Figure, ProbeContext
+from recipes.nano.evaluation.measure import sample_music_dialogues
+from recipes.nano.evaluation.probes_following import GeneratedMusic, generate_music
 from recipes.nano.music_decoder import musicality
 
 LENGTH = 30.0  # seconds of the pieces that are looked at
@@ -27,12 +27,12 @@ CORES = 2  # the speeds are those of such a machine
 TRIES = 3  # of which the median is told
 
 
-def pieces(probing: Probing) -> None:
+def pieces(probing: ProbeContext) -> None:
     """Long pieces, for their melodies and for their samples."""
     rng = np.random.default_rng(8)
-    wanted = draw_music(lambda: dialogues.wish(rng), max(2, probing.count // 4))
-    made = [one for one in make(probing, [Turn(one.instruction) for one in wanted], (LENGTH,)) if one.reply.music is not None]
-    clean(probing, made)
+    wanted = sample_music_dialogues(lambda: dialogues.wish(rng), max(2, probing.count // 4))
+    made = [one for one in generate_music(probing, [Turn(one.instruction) for one in wanted], (LENGTH,)) if one.reply.music is not None]
+    add_sample_figures(probing, made)
     tunes = probing.data / "tunes.json"
     if not tunes.exists():
         probing.report.missing.append(f"musicality beside real tunes: {tunes} is not there; python -m DataSet.synthesis.tunes {tunes} makes it")
@@ -41,10 +41,10 @@ def pieces(probing: Probing) -> None:
     for name in JUDGED:
         values = [row[name] for row in rows if not np.isnan(row[name])]
         if values:
-            probing.report.add(Figure(MUSIC, name.replace("_", " "), "mean of its melodies", float(np.mean(values)), len(values), band[name]["low"], band[name]["high"]))
+            probing.report.add(Figure(MUSICALITY, name.replace("_", " "), "mean of its melodies", float(np.mean(values)), len(values), band[name]["low"], band[name]["high"]))
 
 
-def clean(probing: Probing, made: list[Made]) -> None:
+def add_sample_figures(probing: ProbeContext, made: list[GeneratedMusic]) -> None:
     if not made:
         return
     sounds = [one.reply.music.samples.numpy() for one in made]
@@ -57,13 +57,13 @@ def clean(probing: Probing, made: list[Made]) -> None:
     )
 
 
-def speed(probing: Probing) -> None:
+def speed(probing: ProbeContext) -> None:
     """By the wall clock, on two threads, after one run to warm up."""
     wish, question = Turn("A slow, sad piano piece"), Turn("How fast is it?", audio=EXAMPLES / "piano_waltz.flac")
-    with threads(CORES):
-        clock(probing, wish, 2.0)
-        music = [clock(probing, wish, LENGTH) for _ in range(TRIES)]
-        words = [clock(probing, question, None) for _ in range(TRIES)]
+    with torch_threads(CORES):
+        measure_stream(probing, wish, 2.0)
+        music = [measure_stream(probing, wish, LENGTH) for _ in range(TRIES)]
+        words = [measure_stream(probing, question, None) for _ in range(TRIES)]
     waits = {name: float(np.median([one[name] for one in music])) for name in ("word", "sound", "all")}
     add, where = probing.report.add, f"{CORES} threads, median of {TRIES}"
     add(Figure(SPEED, f"a piece of {LENGTH:.0f} s", where, waits["all"], TRIES, target=6.0, most=True, unit="s"))
@@ -73,7 +73,7 @@ def speed(probing: Probing) -> None:
     add(Figure(SPEED, "size", probing.folder.name, size, 1, target=45.0, most=True, unit="MB"))
 
 
-def clock(probing: Probing, turn: Turn, seconds: float | None) -> dict[str, float]:
+def measure_stream(probing: ProbeContext, turn: Turn, seconds: float | None) -> dict[str, float]:
     """Seconds until the first word, from the last word to the first sound, and until all is there; nan for what never came."""
     options = GenerationOptions(seconds=seconds or 1.0, music=seconds is not None)
     begun, word, last, sound = time.monotonic(), float("nan"), float("nan"), float("nan")
@@ -89,7 +89,7 @@ def clock(probing: Probing, turn: Turn, seconds: float | None) -> dict[str, floa
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(min(count, os.cpu_count() or 1))
     try:

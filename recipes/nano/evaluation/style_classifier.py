@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.media.score import DRUMS, METRES, STYLES, Note, Score, bass_root
 
-PIECES, TESTED = 1500, 300
+PIECES, TEST_PIECES = 1500, 300
 SECONDS = (6.0, 16.0)  # of the pieces
 RIDGE = 0.3  # how strongly weights are kept small
 STEPS = ((0,), (3, 4), (6, 7), (12,))  # semitones of a bass note over its chord's: root, third, fifth, octave
-LONGEST = 8.0  # eighths; longer notes count as such
+MAX_EIGHTHS = 8.0  # eighths; longer notes count as such
 Vector = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Listener:
+class StyleClassifier:
     """Weights [features, styles] by metre, and how often it is right about pieces that it was not fitted to."""
 
     weights: dict[int, Vector]
@@ -49,16 +49,16 @@ def features(score: Score) -> Vector | None:
         return None
     struck = {name: [(at, note) for at, note in found if at < bars * width] for name, found in eighths.items()}
     roots = [chord.root for chord in score.chords]
-    rows = [_places([at for at, _ in _strikes(struck[name])], width) for name in ("lead", "accompaniment", "bass")]
-    rows.append(_places([at for at, _ in struck["accompaniment"]], width))  # voices, not strikes
-    rows += [_places([at for at, note in struck["bass"] if note.pitch - bass_root(roots[at // width]) in steps], width) for steps in STEPS]
-    rows += [_places([at for at, note in struck["drums"] if note.pitch == key], width) for key in DRUMS]
-    lengths = [_places([at for at, _ in found], width, [_length(note, beat) for _, note in found])
-               for found in (_strikes(struck[name]) for name in ("accompaniment", "bass", "lead"))]
-    means = [np.mean([_length(note, beat) for _, note in struck[name]] or [0.0]) / LONGEST for name in ("lead", "accompaniment", "bass")]
-    full = np.mean([sum(start == at for start, _ in struck["accompaniment"]) >= 4 for at, _ in _strikes(struck["accompaniment"])] or [0.0])
-    played = np.concatenate([*rows, *(row / LONGEST for row in lengths)]) / bars
-    return np.concatenate([played, np.minimum(played, 0.5), means, [full, float(bool(struck["drums"])), 1.0]])
+    rows = [_onset_histogram([at for at, _ in _first_onsets(struck[name])], width) for name in ("lead", "accompaniment", "bass")]
+    rows.append(_onset_histogram([at for at, _ in struck["accompaniment"]], width))  # voices, not strikes
+    rows += [_onset_histogram([at for at, note in struck["bass"] if note.pitch - bass_root(roots[at // width]) in steps], width) for steps in STEPS]
+    rows += [_onset_histogram([at for at, note in struck["drums"] if note.pitch == key], width) for key in DRUMS]
+    lengths = [_onset_histogram([at for at, _ in found], width, [_length(note, beat) for _, note in found])
+               for found in (_first_onsets(struck[name]) for name in ("accompaniment", "bass", "lead"))]
+    means = [np.mean([_length(note, beat) for _, note in struck[name]] or [0.0]) / MAX_EIGHTHS for name in ("lead", "accompaniment", "bass")]
+    full_chords = np.mean([sum(start == at for start, _ in struck["accompaniment"]) >= 4 for at, _ in _first_onsets(struck["accompaniment"])] or [False])
+    played = np.concatenate([*rows, *(row / MAX_EIGHTHS for row in lengths)]) / bars
+    return np.concatenate([played, np.minimum(played, 0.5), means, [full_chords, float(bool(struck["drums"])), 1.0]])
 
 
 def _eighth(beats: float) -> int:
@@ -69,31 +69,31 @@ def _eighth(beats: float) -> int:
 
 def _length(note: Note, beat: float) -> float:
     """Eighths that a note is written to last: whole ones, whatever part of them sounds."""
-    return min(LONGEST, float(max(1, np.ceil(2 * note.duration / beat - 0.05))))
+    return min(MAX_EIGHTHS, float(max(1, np.ceil(2 * note.duration / beat - 0.05))))
 
 
-def _strikes(found: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
+def _first_onsets(found: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
     """The first note of each eighth that something begins on."""
     return list({at: (at, note) for at, note in reversed(found)}.values())
 
 
-def _places(found: Sequence[int], width: int, weights: Sequence[float] | None = None) -> Vector:
+def _onset_histogram(found: Sequence[int], width: int, weights: Sequence[float] | None = None) -> Vector:
     return np.bincount([at % width for at in found], weights, width).astype(float) if len(found) else np.zeros(width)
 
 
 @lru_cache(maxsize=1)
-def listener() -> Listener:
+def fitted_classifier() -> StyleClassifier:
     """Fitted by ridge regression on one target a style, for each metre; the same every time."""
     rng = np.random.default_rng(31)
-    known = [_drawn(rng, False) for _ in range(PIECES)]
-    weights = {metre: _fitted([(heard, style) for heard, style, of in known if of == metre]) for metre in METRES}
-    fitted = Listener(weights, 0.0, 0)
-    fresh = [_drawn(rng, True) for _ in range(TESTED)]
+    known = [_random_example(rng, False) for _ in range(PIECES)]
+    weights = {metre: _fit_ridge([(heard, style) for heard, style, of in known if of == metre]) for metre in METRES}
+    fitted = StyleClassifier(weights, 0.0, 0)
+    fresh = [_random_example(rng, True) for _ in range(TEST_PIECES)]
     hits = [STYLES[int(np.argmax(heard @ fitted.weights[metre]))] == style for heard, style, metre in fresh]
-    return Listener(weights, float(np.mean(hits)), len(hits))
+    return StyleClassifier(weights, float(np.mean(hits)), len(hits))
 
 
-def _drawn(rng: np.random.Generator, held_out: bool) -> tuple[Vector, str, int]:
+def _random_example(rng: np.random.Generator, held_out: bool) -> tuple[Vector, str, int]:
     while True:
         piece = sample_attributes(rng, held_out)
         heard = features(compose(rng, piece, float(rng.uniform(*SECONDS))))
@@ -101,7 +101,7 @@ def _drawn(rng: np.random.Generator, held_out: bool) -> tuple[Vector, str, int]:
             return heard, piece.style, piece.metre
 
 
-def _fitted(known: Sequence[tuple[Vector, str]]) -> Vector:
+def _fit_ridge(known: Sequence[tuple[Vector, str]]) -> Vector:
     seen = np.stack([heard for heard, _ in known])
     wanted = np.eye(len(STYLES))[[STYLES.index(style) for _, style in known]]
     return np.linalg.solve(seen.T @ seen + RIDGE * np.eye(seen.shape[1]), seen.T @ wanted)

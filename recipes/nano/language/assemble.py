@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,49 +22,49 @@ from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.encoders.mert import MERTEncoder
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
+from llama.files import atomic_path
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA, load
 from recipes.nano.audio_encoder.exported_pools import load_pools
-from recipes.nano.language.train_cached import fresh, give, read
+from recipes.nano.language.train_cached import load_language_weights, new_model, read_checkpoint
 
-OWN = ("llama.", "adapters.", "prefix_query.", "output_projector.")
-PARTS: dict[str, Callable[[Path], Any]] = {
+LANGUAGE_PREFIXES = ("llama.", "adapters.", "prefix_query.", "output_projector.")
+COMPONENT_READERS: dict[str, Callable[[Path], Any]] = {
     "mert": MERTEncoder.from_folder, "vit": ViTEncoder.from_folder, "vivit": ViViTEncoder.from_folder, "decoder": MusicGenDecoder.from_folder,
 }
 
 
 def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
     """The whole model in eval mode, in float32; without `language` its LLaMA knows nothing yet."""
-    found: dict[str, Any] = {}
-    for name, reader in PARTS.items():
+    components: dict[str, Any] = {}
+    for name, reader in COMPONENT_READERS.items():
         if (work / name / "config.json").exists():
-            found[name] = reader(work / name)
+            components[name] = reader(work / name)
         else:
             print(f"{work / name} is not there: the model goes without.")
     tokenizer = Tokenizer(work / "tokenizer.model")
-    shape = found["decoder"].condition_shape if "decoder" in found else (32, 192)
-    model = fresh(tokenizer, shape)
+    shape = components["decoder"].condition_shape if "decoder" in components else (32, 192)
+    model = new_model(tokenizer, shape)
     model.config = dataclasses.replace(model.config, decoder=DecoderSpec("musicgen"))
-    model.mert, model.vit, model.vivit, model.music_decoder = (found.get(name) for name in PARTS)
+    model.mert, model.vit, model.vivit, model.music_decoder = (components.get(name) for name in COMPONENT_READERS)
     if language:
-        weights = read(work / "language.pt").get("model")
+        weights = read_checkpoint(work / "language.pt").get("model")
         if weights is None:
             raise FileNotFoundError(f"There is no {work / 'language.pt'}; train the language stages first.")
-        give(model, weights)
-    _give_pools(model, work)
+        load_language_weights(model, weights)
+    _load_audio_pools(model, work)
     return model.eval()
 
 
-def take_language(trained: Path, checkpoint: Path) -> None:
+def export_language(trained: Path, checkpoint: Path) -> None:
     """What train.py wrote last as the checkpoint that `recipes.nano.language.fit_projector` and this read."""
     model = load(trained, merge_lora=False)
-    weights = {name: value for name, value in model.state_dict().items() if name.startswith(OWN)}
-    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
-    torch.save({"model": weights, "stage": trained.parent.name}, partial)
-    os.replace(partial, checkpoint)
+    weights = {name: value for name, value in model.state_dict().items() if name.startswith(LANGUAGE_PREFIXES)}
+    with atomic_path(checkpoint) as partial:
+        torch.save({"model": weights, "stage": trained.parent.name}, partial)
 
 
-def _give_pools(model: MuMuLLaMA, work: Path) -> None:
+def _load_audio_pools(model: MuMuLLaMA, work: Path) -> None:
     """The pools are trained with the ears; the language stages read what they say from a cache."""
     if not (work / "ears_pools.safetensors").exists():
         print("There are no trained pools: the model hears, but does not understand.")
@@ -81,7 +80,7 @@ def main() -> None:
     parser.add_argument("--language", type=Path, metavar="FOLDER", help="take the language from a stage of train.py into WORK/language.pt")
     options = parser.parse_args()
     if options.language:
-        take_language(options.language, options.work / "language.pt")
+        export_language(options.language, options.work / "language.pt")
     if options.out is None:
         return
     model = assemble(options.work)

@@ -21,29 +21,29 @@ from torch import Tensor
 from DataSet.synthesis import dialogues
 from DataSet.synthesis.composer import is_held_out
 from DataSet.synthesis.dialogue import Dialogue
-from DataSet.synthesis.habits import typed
+from DataSet.synthesis.habits import as_typed
 from DataSet.synthesis.hearing import NOT_MUSIC
 from DataSet.synthesis.wording import chance
 from llama.dialogue import format_prompt
 from llama.media.score import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
 from llama.modules.losses import IGNORE
 from llama.modules.tokenizer import Tokenizer
-from recipes.nano.rendering.clip_set import AUDIO, HEARD, LEARNED
+from recipes.nano.rendering.clip_set import AUDIO, FEATURE_NAMES, LEARNED_POOLS
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
 POOL_DIM = AUDIO.pool_dim
-BLUR = 0.35  # of a feature's spread over recordings: noise on what is heard in training
+FEATURE_NOISE = 0.35  # of a feature's spread over recordings: noise on what is heard in training
 AUDIO_SETS = {"train": ("train", "noise_train"), "test": ("test_same", "noise_test")}  # of rendered clips, and of what is no music
-NOTHING = 0.07  # of questions and edits meet a recording without music
+NON_MUSIC_SHARE = 0.07  # of questions and edits meet a recording without music
 
 
 @dataclass(frozen=True)
-class Row:
+class CachedExample:
     tokens: list[int]
     labels: list[int]  # IGNORE on the prompt
     kind: str
     caption: str | None
-    audio: tuple[Tensor, ...] | None = None  # as HEARD: states mean [L, F], then a vector [POOL_DIM] a learned pool
+    audio: tuple[Tensor, ...] | None = None  # as FEATURE_NAMES: states mean [L, F], then a vector [POOL_DIM] a learned pool
     image: Tensor | None = None  # [1, tokens, F]
     video: Tensor | None = None
 
@@ -64,27 +64,27 @@ class Library:
         return {"picture": self.image, "clip": self.video}.get(kind, True) is not None
 
 
-def library(folder: Path, part: str) -> Library:
+def load_library(folder: Path, part: str) -> Library:
     """Reads what the caches in `folder` hold of `part`."""
-    audio, pieces = _heard([folder / f"features_{name}.safetensors" for name in AUDIO_SETS[part]])
-    sights: dict[str, Any] = {"image": (None, []), "video": (None, [])}
-    for name in [name for name in sights if (folder / f"features_{name}.safetensors").exists()]:
+    audio, pieces = _load_audio([folder / f"features_{name}.safetensors" for name in AUDIO_SETS[part]])
+    visual: dict[str, Any] = {"image": (None, []), "video": (None, [])}
+    for name in [name for name in visual if (folder / f"features_{name}.safetensors").exists()]:
         labels = json.loads((folder / f"labels_{name}.json").read_text())[part]
-        sights[name] = (load_file(folder / f"features_{name}.safetensors")[part], labels)
-    return Library(audio, pieces, *sights["image"], *sights["video"])
+        visual[name] = (load_file(folder / f"features_{name}.safetensors")[part], labels)
+    return Library(audio, pieces, *visual["image"], *visual["video"])
 
 
-def _heard(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attributes | str]]:
+def _load_audio(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attributes | str]]:
     """Features of all the caches that are there, one after the other; nothing without the first, which holds the music."""
     if not caches[0].exists():
         return None, []
     caches = [cache for cache in caches if cache.exists()]
     loaded = [load_file(cache) for cache in caches]
     labels = [row for cache in caches for row in json.loads(cache.with_suffix(".json").read_text())]
-    return {name: torch.cat([one[name].float() for one in loaded]) for name in HEARD}, [labelled(row) for row in labels]
+    return {name: torch.cat([tensors[name].float() for tensors in loaded]) for name in FEATURE_NAMES}, [parse_label(row) for row in labels]
 
 
-def labelled(row: Mapping[str, Any]) -> Attributes | str:
+def parse_label(row: Mapping[str, Any]) -> Attributes | str:
     kind = row.get("kind", "music")
     return Attributes(**{field: row[field] for field in FIELDS}) if kind == "music" else str(kind)
 
@@ -98,111 +98,116 @@ _CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(
           "mode": _directions(2, POOL_DIM, 7), "key": _directions(24, POOL_DIM, 8), "nothing": _directions(len(NOT_MUSIC), 192, 9)}
 
 
-def ideal(piece: Attributes | str, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
+def ideal_features(piece: Attributes | str, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
     """What perfect ears would hand over: sound in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
     pool; of what is no music its kind, and a beat and a key that mean nothing."""
     if isinstance(piece, str):
         sound, rhythm, harmony = 2 * _CODES["nothing"][NOT_MUSIC.index(piece)], torch.randn(POOL_DIM), torch.randn(POOL_DIM)
     else:
-        sound = (_CODES["lead"][_PLACES["lead"][piece.lead]] + _CODES["accompaniment"][_PLACES["accompaniment"][piece.accompaniment]]
+        sound = (_CODES["lead"][_INDICES["lead"][piece.lead]] + _CODES["accompaniment"][_INDICES["accompaniment"][piece.accompaniment]]
                  + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
-        rhythm = _BEATS[piece.tempo] + _CODES["metre"][piece.metre - 3]
+        rhythm = _TEMPO_CODES[piece.tempo] + _CODES["metre"][piece.metre - 3]
         harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
     learned = {"timbre": sound[:POOL_DIM], "rhythm": rhythm, "harmony": harmony}
-    return _unsure(sound).expand(states, -1), *(_unsure(torch.nn.functional.layer_norm(learned[name], (POOL_DIM,))) for name in LEARNED)
+    return _with_noise(sound).expand(states, -1), *(_with_noise(torch.nn.functional.layer_norm(learned[name], (POOL_DIM,))) for name in LEARNED_POOLS)
 
 
-def _unsure(vector: Tensor) -> Tensor:
+def _with_noise(vector: Tensor) -> Tensor:
     return vector + 0.1 * torch.randn_like(vector)
 
 
-def _beat(tempo: int) -> Tensor:
-    place = 47 * np.log(tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
-    return 1.5 * torch.exp(-0.5 * (torch.arange(48) - place) ** 2) @ _CODES["tempo"]
+def _tempo_code(tempo: int) -> Tensor:
+    position = 47 * np.log(tempo / TEMPI[0]) / np.log(TEMPI[-1] / TEMPI[0])
+    return 1.5 * torch.exp(-0.5 * (torch.arange(48) - position) ** 2) @ _CODES["tempo"]
 
 
-_BEATS = {tempo: _beat(tempo) for tempo in TEMPI}
-_PLACES = {"lead": {name: place for place, name in enumerate(LEADS)}, "accompaniment": {name: place for place, name in enumerate(ACCOMPANIMENTS)}}
+_TEMPO_CODES = {tempo: _tempo_code(tempo) for tempo in TEMPI}
+_INDICES = {"lead": {name: place for place, name in enumerate(LEADS)}, "accompaniment": {name: place for place, name in enumerate(ACCOMPANIMENTS)}}
 
 
-class Writer:
+class ExampleSampler:
     """Draws rows: a kind by its share, facts from the library, words from the grammar."""
 
-    def __init__(self, tokenizer: Tokenizer, shelf: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
-        self.tokenizer, self.shelf, self.held_out = tokenizer, shelf, held_out
+    def __init__(self, tokenizer: Tokenizer, library: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
+        self.tokenizer, self.library, self.held_out = tokenizer, library, held_out
         self.rng = np.random.default_rng(seed)
-        self.music = [index for index, piece in enumerate(shelf.pieces) if not isinstance(piece, str)]
-        self.nothing = [index for index, piece in enumerate(shelf.pieces) if isinstance(piece, str)]
-        self.spread = [shelf.audio[name].std(0) for name in HEARD] if shelf.audio else []
-        self.kinds = [kind for kind in shares if shelf.allows(kind)]
-        weights = np.array([shares[kind] for kind in self.kinds])
+        self.music = [index for index, piece in enumerate(library.pieces) if not isinstance(piece, str)]
+        self.non_music = [index for index, piece in enumerate(library.pieces) if isinstance(piece, str)]
+        self.spread = [library.audio[name].std(0) for name in FEATURE_NAMES] if library.audio else []
+        self.row_kinds = [kind for kind in shares if library.allows(kind)]
+        weights = np.array([shares[kind] for kind in self.row_kinds])
         self.limits = np.cumsum(weights / weights.sum())
 
-    def row(self) -> Row:
-        place = int(np.searchsorted(self.limits, self.rng.random(), side="right"))
-        return getattr(self, f"_{self.kinds[min(place, len(self.kinds) - 1)]}")()
+    def sample(self) -> CachedExample:
+        index = int(np.searchsorted(self.limits, self.rng.random(), side="right"))
+        return getattr(self, f"_{self.row_kinds[min(index, len(self.row_kinds) - 1)]}")()
 
-    def rows(self, count: int) -> list[Row]:
-        return [self.row() for _ in range(count)]
+    def sample_many(self, count: int) -> list[CachedExample]:
+        return [self.sample() for _ in range(count)]
 
-    def _talk(self) -> Row:
+    def _talk(self) -> CachedExample:
         return self.encode(dialogues.talk(self.rng, self.held_out))
 
-    def _wish(self) -> Row:
+    def _wish(self) -> CachedExample:
         return self.encode(dialogues.wish(self.rng, self.held_out))
 
-    def _hear(self) -> Row:
-        return self._nothing() if self._no_music(NOTHING) else self._about(dialogues.hear)
+    def _hear(self) -> CachedExample:
+        return self._nothing() if self._no_music(NON_MUSIC_SHARE) else self._about(dialogues.hear)
 
-    def _edit(self) -> Row:
-        return self._nothing() if self._no_music(NOTHING / 4) else self._about(dialogues.edit)
+    def _edit(self) -> CachedExample:
+        return self._nothing() if self._no_music(NON_MUSIC_SHARE / 4) else self._about(dialogues.edit)
 
     def _no_music(self, share: float) -> bool:
-        return chance(self.rng, share) and (self.shelf.audio is None or bool(self.nothing))
+        return chance(self.rng, share) and (self.library.audio is None or bool(self.non_music))
 
-    def _about(self, said: Callable[..., Dialogue]) -> Row:
-        piece, heard = self._recording()
-        return self.encode(said(self.rng, piece, self.held_out), audio=heard)
+    def _about(self, make_dialogue: Callable[..., Dialogue]) -> CachedExample:
+        piece, features = self._recording()
+        return self.encode(make_dialogue(self.rng, piece, self.held_out), audio=features)
 
-    def _nothing(self) -> Row:
+    def _nothing(self) -> CachedExample:
         """A recording without music, which is called what it is."""
-        if self.shelf.audio is None:
+        if self.library.audio is None:
             kind = str(self.rng.choice(NOT_MUSIC))
-            return self.encode(dialogues.nothing(self.rng, kind, self.held_out), audio=ideal(kind))
-        index = self.nothing[int(self.rng.integers(len(self.nothing)))]
-        return self.encode(dialogues.nothing(self.rng, str(self.shelf.pieces[index]), self.held_out), audio=self._features(index))
+            return self.encode(dialogues.nothing(self.rng, kind, self.held_out), audio=ideal_features(kind))
+        index = self.non_music[int(self.rng.integers(len(self.non_music)))]
+        return self.encode(dialogues.nothing(self.rng, str(self.library.pieces[index]), self.held_out), audio=self._features(index))
 
-    def _picture(self) -> Row:
-        index = int(self.rng.integers(len(self.shelf.scenes)))
-        return self.encode(dialogues.picture(self.rng, self.shelf.scenes[index], self.held_out), image=self.shelf.image[index].float())
+    def _picture(self) -> CachedExample:
+        assert self.library.image is not None, "`allows` leaves this kind out"
+        index = int(self.rng.integers(len(self.library.scenes)))
+        return self.encode(dialogues.picture(self.rng, self.library.scenes[index], self.held_out), image=self.library.image[index].float())
 
-    def _clip(self) -> Row:
-        index = int(self.rng.integers(len(self.shelf.films)))
-        return self.encode(dialogues.clip(self.rng, self.shelf.films[index], self.held_out), video=self.shelf.video[index].float())
+    def _clip(self) -> CachedExample:
+        assert self.library.video is not None, "`allows` leaves this kind out"
+        index = int(self.rng.integers(len(self.library.films)))
+        return self.encode(dialogues.clip(self.rng, self.library.films[index], self.held_out), video=self.library.video[index].float())
 
     def _recording(self) -> tuple[Attributes, tuple[Tensor, ...]]:
-        if self.shelf.audio is None:
+        if self.library.audio is None:
             while is_held_out(piece := dialogues.random_piece(self.rng)) != self.held_out:
                 pass
-            return piece, ideal(piece)
+            return piece, ideal_features(piece)
         index = self.music[int(self.rng.integers(len(self.music)))]
-        return self.shelf.pieces[index], self._features(index)
+        attributes = self.library.pieces[index]
+        assert isinstance(attributes, Attributes)  # `music` lists these
+        return attributes, self._features(index)
 
     def _features(self, index: int) -> tuple[Tensor, ...]:
-        heard = [self.shelf.audio[name][index] for name in HEARD]
+        assert self.library.audio is not None
+        features = [self.library.audio[name][index] for name in FEATURE_NAMES]
         if not self.held_out:  # a few thousand recordings could be learnt by heart
-            heard = [vector + BLUR * spread * torch.randn_like(vector) for vector, spread in zip(heard, self.spread, strict=True)]
-        return tuple(heard)
+            features = [vector + FEATURE_NOISE * spread * torch.randn_like(vector) for vector, spread in zip(features, self.spread, strict=True)]
+        return tuple(features)
 
-    def encode(self, said: Dialogue, **media: Any) -> Row:
+    def encode(self, dialogue: Dialogue, **media: Any) -> CachedExample:
         """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
-        prompt = format_prompt(said.instruction if self.held_out else typed(self.rng, said.instruction))
+        prompt = format_prompt(dialogue.instruction if self.held_out else as_typed(self.rng, dialogue.instruction))
         start = len(self.tokenizer.encode(prompt))
-        tokens = [*self.tokenizer.encode(prompt + said.answer), self.tokenizer.eos]
-        return Row(tokens, [IGNORE] * start + tokens[start:], said.kind, said.caption, **media)
+        tokens = [*self.tokenizer.encode(prompt + dialogue.answer), self.tokenizer.eos]
+        return CachedExample(tokens, [IGNORE] * start + tokens[start:], dialogue.kind, dialogue.caption, **media)
 
 
-def pad(rows: Sequence[Row], filler: int) -> tuple[Tensor, Tensor]:
+def pad_batch(rows: Sequence[CachedExample], filler: int) -> tuple[Tensor, Tensor]:
     """Tokens and labels [B, T], padded on the right, where causality keeps it out of sight."""
     width = max(len(row.tokens) for row in rows)
     tokens = [row.tokens + [filler] * (width - len(row.tokens)) for row in rows]
@@ -210,11 +215,11 @@ def pad(rows: Sequence[Row], filler: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(tokens), torch.tensor(labels)
 
 
-def batches(rows: Sequence[Row], tokens: int, rng: np.random.Generator) -> list[list[Row]]:
+def batch_by_length(rows: Sequence[CachedExample], tokens: int, rng: np.random.Generator) -> list[list[CachedExample]]:
     """Rows of like length together, about `tokens` positions a batch, in a shuffled order."""
-    groups: list[list[Row]] = [[]]
-    for row in sorted(rows, key=lambda one: len(one.tokens)):
+    groups: list[list[CachedExample]] = [[]]
+    for row in sorted(rows, key=lambda example: len(example.tokens)):
         if len(row.tokens) * (len(groups[-1]) + 1) > tokens:
             groups.append([])
         groups[-1].append(row)
-    return [groups[place] for place in rng.permutation(len(groups))]
+    return [groups[index] for index in rng.permutation(len(groups))]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,19 +23,20 @@ import soundfile
 
 from DataSet.synthesis import dialogues
 from DataSet.synthesis.clips import random_clip
-from DataSet.synthesis.dialogue import MARKS, Dialogue
-from DataSet.synthesis.habits import typed
+from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue
+from DataSet.synthesis.habits import as_typed
 from DataSet.synthesis.hearing import NOT_MUSIC
 from DataSet.synthesis.made_set import write_clip
 from DataSet.synthesis.scenes import draw, random_scene
 from DataSet.synthesis.wording import chance
+from llama.files import atomic_path
 from llama.media.score import Attributes
-from recipes.nano.language.cached_data import AUDIO_SETS, NOTHING, labelled
+from recipes.nano.language.cached_data import AUDIO_SETS, NON_MUSIC_SHARE, parse_label
 from recipes.nano.rendering.clip_set import CLIP_SAMPLES, SAMPLE_RATE
 
 SHARES: Mapping[str, float] = {"talk": 0.11, "wish": 0.31, "hear": 0.26, "edit": 0.18, "picture": 0.07, "clip": 0.07}  # of the rows
-SIGHTS = {"train": (21, 4000, 2500), "test": (22, 300, 300)}  # seed, pictures, clips
-TESTED = 300  # rows of each test list
+VISUAL_SETS = {"train": (21, 4000, 2500), "test": (22, 300, 300)}  # seed, pictures, clips
+TEST_ROWS = 300  # rows of each test list
 
 
 @dataclass(frozen=True)
@@ -52,114 +52,113 @@ class Media:
 # -- media ----------------------------------------------------------------------------------------------------------
 
 
-def recordings(data: Path, out: Path, part: str, limit: int) -> dict[str, Attributes | str]:
+def write_recordings(data: Path, out: Path, part: str, limit: int) -> dict[str, Attributes | str]:
     """The first `limit` clips of each set of the part as FLAC, which keeps every sample."""
-    found: dict[str, Attributes | str] = {}
+    labels_by_file: dict[str, Attributes | str] = {}
     for name in AUDIO_SETS[part]:
         labels = [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()[:limit]]
         sound = np.memmap(data / f"{name}.i16", np.int16, "r", shape=(len(labels), CLIP_SAMPLES))
         for index, row in enumerate(labels):
             file = f"{name}_{index:05}.flac"
-            once(out / file, partial(_write_sound, sound[index]))
-            found[file] = labelled(row)
-    return found
+            write_if_missing(out / file, partial(_write_sound, sound[index]))
+            labels_by_file[file] = parse_label(row)
+    return labels_by_file
 
 
 def _write_sound(samples: Any, path: Path) -> None:
     soundfile.write(path, np.asarray(samples), SAMPLE_RATE, format="FLAC")
 
 
-def pictures(out: Path, part: str) -> dict[str, Mapping[str, str]]:
-    seed, count, _ = SIGHTS[part]
-    rng, found = np.random.default_rng([seed, 0]), {}
+def write_pictures(out: Path, part: str) -> dict[str, Mapping[str, str]]:
+    seed, count, _ = VISUAL_SETS[part]
+    rng, labels_by_file = np.random.default_rng([seed, 0]), {}
     for index in range(count):
         scene, size = random_scene(rng), (int(rng.integers(80, 150)), int(rng.integers(80, 130)))
         file = f"{part}_{index:05}.png"
-        once(out / file, lambda path, scene=scene, size=size: draw(scene, size).save(path, "PNG"))  # type: ignore[misc]
-        found[file] = scene.labels()
-    return found
+        write_if_missing(out / file, lambda path, scene=scene, size=size: draw(scene, size).save(path, "PNG"))  # type: ignore[misc]
+        labels_by_file[file] = scene.labels()
+    return labels_by_file
 
 
-def clips(out: Path, part: str) -> dict[str, Mapping[str, str]]:
-    seed, _, count = SIGHTS[part]
-    rng, found = np.random.default_rng([seed, 1]), {}
+def write_clips(out: Path, part: str) -> dict[str, Mapping[str, str]]:
+    seed, _, count = VISUAL_SETS[part]
+    rng, labels_by_file = np.random.default_rng([seed, 1]), {}
     for index in range(count):
         clip, file = random_clip(rng), f"{part}_{index:05}.mp4"
-        once(out / file, partial(write_clip, clip))
-        found[file] = clip.labels()
-    return found
+        write_if_missing(out / file, partial(write_clip, clip))
+        labels_by_file[file] = clip.labels()
+    return labels_by_file
 
 
-def once(path: Path, write: Callable[[Path], Any]) -> None:
+def write_if_missing(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes what is not there yet, whole or not at all."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"partial.{path.name}")
-        write(draft)
-        os.replace(draft, path)
+        with atomic_path(path, fsync=False) as draft:
+            write(draft)
 
 
-def media(work: Path, part: str, limit: int) -> Media:
+def write_media(work: Path, part: str, limit: int) -> Media:
     root = work / "media"
-    heard = recordings(work / "data", root / "audios", part, limit)
-    music = {file: piece for file, piece in heard.items() if not isinstance(piece, str)}
-    nothing = {file: kind for file, kind in heard.items() if isinstance(kind, str)}
-    return Media(music, nothing, pictures(root / "images", part), clips(root / "videos", part))
+    recordings = write_recordings(work / "data", root / "audios", part, limit)
+    music = {file: piece for file, piece in recordings.items() if not isinstance(piece, str)}
+    nothing = {file: kind for file, kind in recordings.items() if isinstance(kind, str)}
+    return Media(music, nothing, write_pictures(root / "images", part), write_clips(root / "videos", part))
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------
 
 
-def said_of(kind: str, rng: np.random.Generator, shelf: Media, held_out: bool) -> tuple[str, str, Dialogue]:
+def sample_turn(kind: str, rng: np.random.Generator, media: Media, held_out: bool) -> tuple[str, str, Dialogue]:
     """(modality, its file, what is said) of a turn of this kind."""
     if kind in ("talk", "wish"):
         return "text", "", getattr(dialogues, kind)(rng, held_out)
     if kind in ("picture", "clip"):
-        modality, files = ("image", shelf.pictures) if kind == "picture" else ("video", shelf.clips)
-        file = _drawn(rng, files)
+        modality, files = ("image", media.pictures) if kind == "picture" else ("video", media.clips)
+        file = _random_file(rng, files)
         return modality, file, getattr(dialogues, kind)(rng, files[file], held_out)
-    if shelf.nothing and chance(rng, NOTHING if kind == "hear" else NOTHING / 4):
-        file = _drawn(rng, shelf.nothing)
-        assert shelf.nothing[file] in NOT_MUSIC
-        return "audio", file, dialogues.nothing(rng, shelf.nothing[file], held_out)
-    file = _drawn(rng, shelf.music)
-    return "audio", file, getattr(dialogues, kind)(rng, shelf.music[file], held_out)
+    if media.nothing and chance(rng, NON_MUSIC_SHARE if kind == "hear" else NON_MUSIC_SHARE / 4):
+        file = _random_file(rng, media.nothing)
+        assert media.nothing[file] in NOT_MUSIC
+        return "audio", file, dialogues.nothing(rng, media.nothing[file], held_out)
+    file = _random_file(rng, media.music)
+    return "audio", file, getattr(dialogues, kind)(rng, media.music[file], held_out)
 
 
-def _drawn(rng: np.random.Generator, files: Mapping[str, Any]) -> str:
+def _random_file(rng: np.random.Generator, files: Mapping[str, Any]) -> str:
     names = list(files)
     return names[int(rng.integers(len(names)))]
 
 
-def turns(kind: str, count: int, shelf: Media, held_out: bool) -> Iterator[dict[str, Any]]:
+def sample_rows(kind: str, count: int, media: Media, held_out: bool) -> Iterator[dict[str, Any]]:
     """`alpaca` of talk, else `instructions`, as published; the audio tokens, which training adds, are left out."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), int(held_out)])
     while count:
-        modality, file, said = said_of(kind, rng, shelf, held_out)
-        asked = said.instruction if held_out else typed(rng, said.instruction)
-        if kind != "talk" and not asked.strip():
+        modality, file, dialogue = sample_turn(kind, rng, media, held_out)
+        instruction = dialogue.instruction if held_out else as_typed(rng, dialogue.instruction)
+        if kind != "talk" and not instruction.strip():
             continue  # the list of captions asks nothing
         count -= 1
         if kind == "talk":
-            yield {"instruction": asked, "input": "", "output": said.answer}
+            yield {"instruction": instruction, "input": "", "output": dialogue.answer}
             continue
-        human = {"from": "human", "value": asked, "input_modality": modality}
-        gpt = {"from": "gpt", "value": said.answer.removesuffix(MARKS).strip(), "output_modality": "text"}
-        if said.caption is not None:
-            gpt |= {"output_modality": "audio", "caption": said.caption}
+        human = {"from": "human", "value": instruction, "input_modality": modality}
+        gpt = {"from": "gpt", "value": dialogue.answer.removesuffix(AUDIO_TOKENS).strip(), "output_modality": "text"}
+        if dialogue.caption is not None:
+            gpt |= {"output_modality": "audio", "caption": dialogue.caption}
         yield {"input_file": file, "output_file": "", "conversation": [human, gpt]}
 
 
-def write_lists(out: Path, shelf: Media, counts: Mapping[str, int], held_out: bool) -> None:
+def write_lists(out: Path, media: Media, counts: Mapping[str, int], held_out: bool) -> None:
     for kind, count in counts.items():
-        once(out / f"{kind}.json", lambda path, kind=kind, count=count: path.write_text(  # type: ignore[misc]
-            json.dumps(list(turns(kind, count, shelf, held_out)), ensure_ascii=False)))
-    once(out / "captions.json", lambda path: path.write_text(json.dumps(unasked(shelf), ensure_ascii=False)))
+        write_if_missing(out / f"{kind}.json", lambda path, kind=kind, count=count: path.write_text(  # type: ignore[misc]
+            json.dumps(list(sample_rows(kind, count, media, held_out)), ensure_ascii=False)))
+    write_if_missing(out / "captions.json", lambda path: path.write_text(json.dumps(caption_rows(media), ensure_ascii=False)))
 
 
-def unasked(shelf: Media) -> dict[str, str]:
+def caption_rows(media: Media) -> dict[str, str]:
     """A recording of music, nothing asked: what it is. The published first stage."""
-    return {file: dialogues.describe(piece) for file, piece in shelf.music.items()}
+    return {file: dialogues.describe(piece) for file, piece in media.music.items()}
 
 
 def main() -> None:
@@ -169,10 +168,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=7000, help="recordings of each training set")
     options = parser.parse_args()
     for part in ("train", "test"):
-        shelf = media(options.work, part, options.clips)
-        counts = {kind: round(share * options.rows) if part == "train" else TESTED for kind, share in SHARES.items()}
-        write_lists(options.work / "lists" / part, shelf, counts, part == "test")
-        print(f"{part}: {len(shelf.music)} recordings of music, {sum(counts.values())} turns", flush=True)
+        media = write_media(options.work, part, options.clips)
+        counts = {kind: round(share * options.rows) if part == "train" else TEST_ROWS for kind, share in SHARES.items()}
+        write_lists(options.work / "lists" / part, media, counts, part == "test")
+        print(f"{part}: {len(media.music)} recordings of music, {sum(counts.values())} turns", flush=True)
 
 
 if __name__ == "__main__":

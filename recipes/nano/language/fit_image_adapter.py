@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from pathlib import Path
 
@@ -22,49 +21,57 @@ from safetensors.torch import load_file
 from torch import nn
 
 from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.files import atomic_path
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.language.cached_data import Library, Writer, batches
-from recipes.nano.language.train_cached import CONDITION_WEIGHT, STEP_TOKENS, Trainer, fresh, give, read
+from recipes.nano.language.cached_data import CachedExample, ExampleSampler, Library, batch_by_length
+from recipes.nano.language.train_cached import (
+    CONDITION_WEIGHT,
+    STEP_TOKENS,
+    StageTrainer,
+    load_language_weights,
+    new_model,
+    read_checkpoint,
+)
 
 SHARES = {"picture": 1.0}
-RATE, WARM_UP, TESTED = 2e-3, 30, 120
-PARTS = ("photographs", "test")  # photographs kept for validation, and drawn scenes
+RATE, WARMUP_STEPS, VALIDATION_ROWS = 2e-3, 30, 120
+VALIDATION_PARTS = ("photographs", "test")  # photographs kept for validation, and drawn scenes
 
 
-def sights(folder: Path, part: str) -> Library:
+def picture_library(folder: Path, part: str) -> Library:
     """Pictures alone."""
     labels = json.loads((folder / "labels_image.json").read_text())[part]
     return Library(None, [], load_file(folder / "features_image.safetensors")[part], labels, None, [])
 
 
 @torch.inference_mode()
-def held_out(trainer: Trainer, folder: Path) -> dict[str, tuple[float, float]]:
+def validation_losses(trainer: StageTrainer, folder: Path) -> dict[str, tuple[float, float]]:
     """(cross entropy, regression) on pictures that are not trained on, in wording that is not."""
     trainer.model.eval()
-    found = {}
-    for part in PARTS:
-        rows = Writer(trainer.model.tokenizer, sights(folder, part), SHARES, seed=1, held_out=True).rows(TESTED)
+    losses = {}
+    for part in VALIDATION_PARTS:
+        rows = ExampleSampler(trainer.tokenizer, picture_library(folder, part), SHARES, seed=1, held_out=True).sample_many(VALIDATION_ROWS)
         words, condition = trainer.losses(rows)
-        found[part] = round(float(words), 3), round(float(condition), 2)
+        losses[part] = round(float(words), 3), round(float(condition), 2)
     trainer.model.train()
-    return found
+    return losses
 
 
-def fit(trainer: Trainer, folder: Path, minutes: float) -> None:
+def fit(trainer: StageTrainer, folder: Path, minutes: float) -> None:
     """Trains the adapter in place for so many minutes of processor time."""
     adapter = trainer.model.adapters["image"]
     trainer.model.requires_grad_(False)
     adapter.requires_grad_(True)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    writer, queue, step = Writer(trainer.model.tokenizer, trainer.shelf, SHARES, seed=300), [], 0
-    print("before", held_out(trainer, folder), flush=True)
+    sampler, queue, step = ExampleSampler(trainer.tokenizer, trainer.library, SHARES, seed=300), list[list[CachedExample]](), 0
+    print("before", validation_losses(trainer, folder), flush=True)
     trainer.model.train()
     start = time.process_time()
     while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
-        queue = queue or batches(writer.rows(600), STEP_TOKENS, writer.rng)
+        queue = queue or batch_by_length(sampler.sample_many(600), STEP_TOKENS, sampler.rng)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * spent))
+            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * spent))
         words, condition = trainer.losses(queue.pop())
         optimizer.zero_grad()
         (words + CONDITION_WEIGHT * condition).backward()
@@ -72,14 +79,13 @@ def fit(trainer: Trainer, folder: Path, minutes: float) -> None:
         optimizer.step()
         step += 1
         if step % 100 == 0:
-            print(f"step {step} of {spent:.0%}: training {words.item():.3f} {condition.item():.2f}, {held_out(trainer, folder)}", flush=True)
-    print(f"{step} steps, {held_out(trainer, folder)}")
+            print(f"step {step} of {spent:.0%}: training {words.item():.3f} {condition.item():.2f}, {validation_losses(trainer, folder)}", flush=True)
+    print(f"{step} steps, {validation_losses(trainer, folder)}")
 
 
-def write(model: MuMuLLaMA, checkpoint: Path) -> None:
-    partial = checkpoint.with_name(f"{checkpoint.name}.partial")
-    torch.save({"model": model.state_dict(), "stage": "look", "step": 0, "spent": 0.0}, partial)
-    os.replace(partial, checkpoint)
+def save_checkpoint(model: MuMuLLaMA, checkpoint: Path) -> None:
+    with atomic_path(checkpoint) as partial:
+        torch.save({"model": model.state_dict(), "stage": "look", "step": 0, "spent": 0.0}, partial)
 
 
 def main() -> None:
@@ -90,14 +96,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder, checkpoint = options.features or options.work / "data", options.work / "language.pt"
-    model, state = fresh(Tokenizer(options.work / "tokenizer.model")), read(checkpoint)
+    model, state = new_model(Tokenizer(options.work / "tokenizer.model")), read_checkpoint(checkpoint)
     if not state:
         raise FileNotFoundError(f"There is no {checkpoint}; train the language stages first.")
-    give(model, state["model"])
+    load_language_weights(model, state["model"])
     decoder = MusicGenDecoder.from_folder(options.work / "decoder")
-    trainer = Trainer(model, options.work, "look", sights(folder, "train"), decoder, RATE)
+    trainer = StageTrainer(model, options.work, "look", picture_library(folder, "train"), decoder, RATE)
     fit(trainer, folder, options.minutes)
-    write(model, checkpoint)
+    save_checkpoint(model, checkpoint)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 
@@ -18,29 +17,38 @@ import torch
 from torch import Tensor, nn
 
 from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.files import atomic_path
 from llama.modules.losses import audio_token_positions, condition_loss
 from llama.modules.output_projector import CONDITION_SCALE
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.language.cached_data import Library, Writer, batches, library, pad
-from recipes.nano.language.train_cached import REGISTER_WEIGHT, REGISTERS, encode, fresh, give, read
+from recipes.nano.language.cached_data import ExampleSampler, Library, batch_by_length, load_library, pad_batch
+from recipes.nano.language.train_cached import (
+    REGISTER_WEIGHT,
+    REGISTERS,
+    encode_features,
+    load_language_weights,
+    new_model,
+    read_checkpoint,
+)
 
 SHARES = {"wish": 0.5, "edit": 0.34, "picture": 0.09, "clip": 0.07}  # edits name the key, most wishes do not
-RATE, BATCH, TESTED = 3e-3, 64, 500
+RATE, BATCH, VALIDATION_ROWS = 3e-3, 64, 500
 
 
 @torch.inference_mode()
-def collect(model: MuMuLLaMA, decoder: MusicGenDecoder, shelf: Library, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def collect_states(model: MuMuLLaMA, decoder: MusicGenDecoder, library: Library, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """States that predict the audio tokens [N, 8, D] in float32 arithmetic, and the text states to reach [N, tokens, width]."""
-    writer, hidden, states = Writer(model.tokenizer, shelf, SHARES, seed), [], []
+    assert model.tokenizer is not None
+    sampler, hidden, states = ExampleSampler(model.tokenizer, library, SHARES, seed), list[Tensor](), list[Tensor]()
     while sum(map(len, hidden)) < count:
-        for rows in batches(writer.rows(500), 4000, writer.rng):
-            tokens, labels = pad(rows, model.tokenizer.eos)
-            out = model(tokens, encode(model, rows))
-            found = audio_token_positions(labels, model.tokenizer.audio_tokens[0]).tolist()
-            if found:
-                hidden.append(torch.stack([out.hidden[row, at : at + 8] for row, at in found]))
-                text, mask = decoder.embed([rows[row].caption for row, _ in found])
+        for rows in batch_by_length(sampler.sample_many(500), 4000, sampler.rng):
+            tokens, labels = pad_batch(rows, model.tokenizer.eos)
+            out = model(tokens, encode_features(model, rows))
+            positions = audio_token_positions(labels, model.tokenizer.audio_tokens[0]).tolist()
+            if positions:
+                hidden.append(torch.stack([out.hidden[row, start : start + 8] for row, start in positions]))
+                text, mask = decoder.embed([rows[row].caption for row, _ in positions])
                 states.append((text * mask[..., None]).half())
     return torch.cat(hidden).clone(), torch.cat(states).clone()
 
@@ -56,10 +64,10 @@ def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> Non
     while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * spent))
-        picked = torch.randint(TESTED, len(hidden), (BATCH,))
+        indices = torch.randint(VALIDATION_ROWS, len(hidden), (BATCH,))
         with torch.autocast("cpu", torch.bfloat16):
-            projected = projector(hidden[picked], embeddings.expand(BATCH, -1, -1))
-        loss = condition_loss(projected, states[picked], weight.expand(BATCH, -1))
+            projected = projector(hidden[indices], embeddings.expand(BATCH, -1, -1))
+        loss = condition_loss(projected, states[indices], weight.expand(BATCH, -1))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
@@ -73,8 +81,8 @@ def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> Non
 @torch.no_grad()
 def errors(model: MuMuLLaMA, hidden: Tensor, states: Tensor) -> str:
     """Squared error on rows that are not trained on, of the summarising states and of the words'."""
-    projected = model.project(hidden[:TESTED], model.audio_token_embeddings(TESTED))
-    error = (projected - CONDITION_SCALE * states[:TESTED].float()).square().mean(-1)
+    projected = model.project(hidden[:VALIDATION_ROWS], model.audio_token_embeddings(VALIDATION_ROWS))
+    error = (projected - CONDITION_SCALE * states[:VALIDATION_ROWS].float()).square().mean(-1)
     return f"registers {error[:, :REGISTERS].mean().item():.2f} words {error[:, REGISTERS:].mean().item():.2f}"
 
 
@@ -86,16 +94,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     tokenizer, checkpoint = Tokenizer(options.work / "tokenizer.model"), options.work / "language.pt"
-    model, state = fresh(tokenizer), read(checkpoint)
-    give(model, state["model"])
+    model, state = new_model(tokenizer), read_checkpoint(checkpoint)
+    load_language_weights(model, state["model"])
     model.requires_grad_(False).eval()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder")
-    hidden, states = collect(model, decoder, library(options.work / "data", "train"), options.rows, seed=900)
+    hidden, states = collect_states(model, decoder, load_library(options.work / "data", "train"), options.sample_many, seed=900)
     print(f"{len(hidden)} rows", flush=True)
     fit(model, hidden, states, options.minutes)
-    partial = checkpoint.with_name("language.pt.partial")
-    torch.save({"model": model.state_dict(), "stage": "voice", "step": 0, "spent": 0.0}, partial)
-    os.replace(partial, checkpoint)
+    with atomic_path(checkpoint) as partial:
+        torch.save({"model": model.state_dict(), "stage": "voice", "step": 0, "spent": 0.0}, partial)
 
 
 if __name__ == "__main__":

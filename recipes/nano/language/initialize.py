@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from recipes.nano.language.assemble import assemble
-from recipes.nano.language.cached_data import library
-from recipes.nano.language.train_cached import give, read, start_over_ears
+from recipes.nano.language.cached_data import load_library
+from recipes.nano.language.train_cached import load_language_weights, read_checkpoint, refit_audio_projections
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
     torch.set_num_threads(1)
     model = assemble(options.work, language=False)
     if options.warm:
-        give(model, read(options.work / "language.pt")["model"])
-        start_over_ears(model, library(options.work / "data", "train"))
+        load_language_weights(model, read_checkpoint(options.work / "language.pt")["model"])
+        refit_audio_projections(model, load_library(options.work / "data", "train"))
     model.save_pretrained(options.work / "start")
     print(f"{options.work / 'start'}: {sum(value.numel() for value in model.parameters()) / 1e6:.1f} M parameters")
 

@@ -16,7 +16,7 @@ import sentencepiece
 
 from DataSet.synthesis import clips, dialogues, habits, scenes
 from DataSet.synthesis.captions import caption
-from DataSet.synthesis.dialogue import MARKS
+from DataSet.synthesis.dialogue import AUDIO_TOKENS
 from llama.dialogue import PROMPT
 
 # The frame of every prompt is a handful of pieces instead of thirty: a third of all work in training.
@@ -31,21 +31,21 @@ def sentences(count: int, seed: int = 5) -> Iterator[str]:
         kind = int(rng.integers(10))
         piece = dialogues.random_piece(rng)
         if kind < 3:
-            said = dialogues.hear(rng, piece, held_out)
+            dialogue = dialogues.hear(rng, piece, held_out)
         elif kind == 9:
-            said = dialogues.nothing(rng, str(rng.choice(dialogues.NOT_MUSIC)), held_out)
+            dialogue = dialogues.nothing(rng, str(rng.choice(dialogues.NOT_MUSIC)), held_out)
         elif kind < 5:
-            said = dialogues.wish(rng, held_out)
+            dialogue = dialogues.wish(rng, held_out)
         elif kind == 5:
-            said = dialogues.edit(rng, piece, held_out)
+            dialogue = dialogues.edit(rng, piece, held_out)
         elif kind == 6:
-            said = dialogues.picture(rng, scenes.random_scene(rng).labels(), held_out)
+            dialogue = dialogues.picture(rng, scenes.random_scene(rng).labels(), held_out)
         elif kind == 7:
-            said = dialogues.clip(rng, clips.random_clip(rng).labels(), held_out)
+            dialogue = dialogues.clip(rng, clips.random_clip(rng).labels(), held_out)
         else:
-            said = dialogues.talk(rng, held_out)
-        yield habits.typed(rng, said.instruction).replace("\n", " ") or caption(rng, piece)
-        yield said.answer.replace(MARKS, "").strip()
+            dialogue = dialogues.talk(rng, held_out)
+        yield habits.as_typed(rng, dialogue.instruction).replace("\n", " ") or caption(rng, piece)
+        yield dialogue.answer.replace(AUDIO_TOKENS, "").strip()
 
 
 def train(out: Path, count: int, pieces: int) -> int:
@@ -60,7 +60,7 @@ def train(out: Path, count: int, pieces: int) -> int:
             user_defined_symbols=[line.replace(" ", "\u2581") for line in FRAME], max_sentence_length=8000, num_threads=1, minloglevel=1,
             required_chars="".join(map(chr, range(33, 127))),
         )
-        os.replace(Path(folder) / "m.model", out)
+        os.replace(Path(folder) / "m.model", out)  # sentencepiece writes two files under names that it chooses
     return int(sentencepiece.SentencePieceProcessor(model_file=str(out)).get_piece_size())
 
 

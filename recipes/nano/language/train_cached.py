@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,15 +26,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.modules.adapters import l2_normalize
+from llama.files import atomic_path
+from llama.modules.adapters import UnderstandingAdapter, l2_normalize
 from llama.modules.lora import LoRALinear
 from llama.modules.losses import answer_loss, audio_token_positions, condition_loss
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
 from llama.mumu_model import ModalityFeatures
 from llama.training.stages import FROZEN_PREFIXES
-from recipes.nano.language.cached_data import Library, Row, Writer, batches, library, pad
-from recipes.nano.rendering.clip_set import AUDIO, LEARNED
+from recipes.nano.language.cached_data import (
+    CachedExample,
+    ExampleSampler,
+    Library,
+    batch_by_length,
+    load_library,
+    pad_batch,
+)
+from recipes.nano.rendering.clip_set import AUDIO, LEARNED_POOLS
 
 SHARES: Mapping[str, Mapping[str, float]] = {
     "words": {"talk": 0.13, "wish": 0.34, "hear": 0.26, "edit": 0.16, "picture": 0.06, "clip": 0.05},
@@ -46,10 +53,10 @@ RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
 CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
 REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
 POOLS = "adapters.audio.pools."
-GATE, STEP_TOKENS = 0.5, 2600
+INITIAL_GATE, STEP_TOKENS = 0.5, 2600
 
 
-def config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuConfig:
+def model_config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuConfig:
     llama = LlamaConfig(dim=192, n_layers=8, n_heads=6, vocab_size=tokenizer.vocab_size, ffn_hidden=512, lora_rank=4, max_seq_len=512)
     return MuMuConfig(
         llama=llama,
@@ -61,63 +68,68 @@ def config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMu
     )
 
 
-def fresh(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuLLaMA:
+def new_model(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuLLaMA:
     """A model to train from nothing: small residual branches, gates half open, projections that pass unit vectors on."""
     torch.manual_seed(0)
-    model = MuMuLLaMA(config(tokenizer, condition), tokenizer=tokenizer)
+    model = MuMuLLaMA(model_config(tokenizer, condition), tokenizer=tokenizer)
     nn.init.normal_(model.llama.tok_embeddings.weight, std=0.5)
     for block in model.llama.layers:
-        block.attention.gate.data.fill_(GATE)
+        block.attention.gate.data.fill_(INITIAL_GATE)
         for linear in (block.attention.wo, block.feed_forward.w2):
             linear.weight.data /= math.sqrt(2 * len(model.llama.layers))
     for name, adapter in model.adapters.items():
-        adapter.project[0].weight.data *= math.sqrt(model.config.adapter(name).feature_dim)
+        cast(nn.Linear, cast(UnderstandingAdapter, adapter).project[0]).weight.data *= math.sqrt(model.config.adapter(name).feature_dim)
     return model
 
 
-def encode(model: MuMuLLaMA, rows: Sequence[Row]) -> ModalityFeatures:
+def encode_features(model: MuMuLLaMA, rows: Sequence[CachedExample]) -> ModalityFeatures:
     """Cached features through the adapters: what `MuMuLLaMA.encode` gives for the media themselves."""
-    def placed(name: str, kept: list[int], prompts: Tensor) -> Tensor:
+    def placed(name: str, row_indices: list[int], prompts: Tensor) -> Tensor:
         empty = prompts.new_zeros(len(rows), model.config.adapter(name).positions, prompts.shape[-1])
-        return empty.index_copy(0, torch.tensor(kept), prompts)
+        return empty.index_copy(0, torch.tensor(row_indices), prompts)
 
-    found: dict[str, Tensor] = {}
-    heard = [place for place, row in enumerate(rows) if row.audio is not None]
-    if heard:
+    prompts_by_modality: dict[str, Tensor] = {}
+    with_audio = [index for index, row in enumerate(rows) if row.audio is not None]
+    if with_audio:
         adapter = model.adapters["audio"]
-        mean, *learned = (torch.stack(parts) for parts in zip(*(rows[place].audio for place in heard), strict=True))
-        found["audio"] = placed("audio", heard, adapter.prompts([l2_normalize(adapter.mix(mean)), *learned]))
+        mean, *learned = (torch.stack(parts) for parts in zip(*(rows[index].audio for index in with_audio), strict=True))
+        prompts_by_modality["audio"] = placed("audio", with_audio, adapter.prompts([l2_normalize(adapter.mix(mean)), *learned]))
     for name in ("image", "video"):
-        seen = [place for place, row in enumerate(rows) if getattr(row, name) is not None]
-        if seen:
-            states = torch.stack([getattr(rows[place], name) for place in seen])
-            found[name] = placed(name, seen, model.adapters[name](states))
-    return ModalityFeatures(**found)
+        with_images = [index for index, row in enumerate(rows) if getattr(row, name) is not None]
+        if with_images:
+            states = torch.stack([getattr(rows[index], name) for index in with_images])
+            prompts_by_modality[name] = placed(name, with_images, model.adapters[name](states))
+    return ModalityFeatures(**prompts_by_modality)
 
 
 @dataclass
-class Trainer:
+class StageTrainer:
     model: MuMuLLaMA
     work: Path
     stage: str
-    shelf: Library
+    library: Library
     decoder: MusicGenDecoder | None
     rate: float
     fast: bool = True
 
-    def losses(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    @property
+    def tokenizer(self) -> Tokenizer:
+        assert self.model.tokenizer is not None  # `new_model` sets it
+        return self.model.tokenizer
+
+    def losses(self, rows: Sequence[CachedExample]) -> tuple[Tensor, Tensor]:
         """Cross entropy on the answers, and the regression of the condition (0 without a decoder or music)."""
-        tokens, labels = pad(rows, self.model.tokenizer.eos)
+        tokens, labels = pad_batch(rows, self.tokenizer.eos)
         # For rows this short, plain attention goes back in half the time of the fused kernel, with the same gradients.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.fast), sdpa_kernel(SDPBackend.MATH):
-            out = self.model(tokens, encode(self.model, rows))
+            out = self.model(tokens, encode_features(self.model, rows))
         words = answer_loss(out.logits, labels)
-        found = audio_token_positions(labels, self.model.tokenizer.audio_tokens[0])
-        if self.decoder is None or not len(found):
+        positions = audio_token_positions(labels, self.tokenizer.audio_tokens[0])
+        if self.decoder is None or not len(positions):
             return words, words.new_zeros(())
-        hidden = torch.stack([out.hidden[row, at : at + 8] for row, at in found.tolist()]).float()
+        hidden = torch.stack([out.hidden[row, start : start + 8] for row, start in positions.tolist()]).float()
         with torch.no_grad():
-            states, mask = self.decoder.embed([rows[row].caption for row in found[:, 0].tolist()])
+            states, mask = self.decoder.embed([rows[row].caption for row in positions[:, 0].tolist()])
         weight = torch.ones_like(mask, dtype=torch.float32)
         weight[:, :REGISTERS] = REGISTER_WEIGHT
         projected = self.model.project(hidden, self.model.audio_token_embeddings(len(hidden)))
@@ -132,15 +144,15 @@ class Trainer:
 
     def fit(self, minutes: float, resume: bool) -> None:
         optimizer, spent, step = self.optimizer(), 0.0, 0
-        if resume and (state := read(self.work / "language.pt")) and state.get("stage") == self.stage and "optimizer" in state:
+        if resume and (state := read_checkpoint(self.work / "language.pt")) and state.get("stage") == self.stage and "optimizer" in state:
             optimizer.load_state_dict(state["optimizer"])
             spent, step = state["spent"], state["step"]
-        writer = Writer(self.model.tokenizer, self.shelf, SHARES[self.stage], seed=100 + step)
-        start, saved, total, queue = time.process_time() - spent, time.monotonic(), 60 * minutes, []
+        sampler = ExampleSampler(self.tokenizer, self.library, SHARES[self.stage], seed=100 + step)
+        start, saved, total, queue = time.process_time() - spent, time.monotonic(), 60 * minutes, list[list[CachedExample]]()
         running = np.zeros(2)
         self.model.train()
         while (now := time.process_time() - start) < total:
-            queue = queue or batches(writer.rows(1000), STEP_TOKENS, writer.rng)
+            queue = queue or batch_by_length(sampler.sample_many(1000), STEP_TOKENS, sampler.rng)
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
             words, condition = self.losses(queue.pop())
@@ -151,40 +163,39 @@ class Trainer:
             step += 1
             running = 0.95 * running + 0.05 * np.array([words.item(), condition.item()])
             if step % 50 == 0:
-                self.note(step, now / 60, running / (1 - 0.95 ** min(step, 300)))
+                self.log(step, now / 60, running / (1 - 0.95 ** min(step, 300)))
             if time.monotonic() - saved > 90:
                 self.save(optimizer, now, step)
                 saved = time.monotonic()
         self.save(optimizer, total, step)
-        self.note(step, minutes, running, by_kind=True)
+        self.log(step, minutes, running, by_kind=True)
 
     def save(self, optimizer: torch.optim.Optimizer, spent: float, step: int) -> None:
         state = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "stage": self.stage}
-        partial = self.work / "language.pt.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.work / "language.pt")
+        with atomic_path(self.work / "language.pt") as partial:
+            torch.save(state, partial)
 
     @torch.inference_mode()
-    def held_out(self) -> dict[str, float]:
+    def validation_losses(self) -> dict[str, float]:
         """Cross entropy for each kind of turn, in wording and of media that training does not see."""
         self.model.eval()
-        shelf = library(self.work / "data", "test")
+        library = load_library(self.work / "data", "test")
         scores = {}
-        for kind in filter(shelf.allows, SHARES[self.stage]):
-            rows = Writer(self.model.tokenizer, shelf, {kind: 1.0}, seed=1, held_out=True).rows(60)
+        for kind in filter(library.allows, SHARES[self.stage]):
+            rows = ExampleSampler(self.tokenizer, library, {kind: 1.0}, seed=1, held_out=True).sample_many(60)
             scores[kind] = round(float(self.losses(rows)[0]), 3)
         self.model.train()
         return scores
 
-    def note(self, step: int, minutes: float, running: np.ndarray, by_kind: bool = False) -> None:
-        scores: dict[str, float] = self.held_out() if by_kind or step % 400 == 0 else {}
+    def log(self, step: int, minutes: float, running: np.ndarray, by_kind: bool = False) -> None:
+        scores: dict[str, float] = self.validation_losses() if by_kind or step % 400 == 0 else {}
         gates = [round(block.attention.gate.abs().mean().item(), 2) for block in self.model.llama.layers[2::2]]
         print(f"{self.stage} step {step} min {minutes:.1f} words {running[0]:.3f} condition {running[1]:.2f} gates {gates} {scores or ''}", flush=True)
         with (self.work / "language.csv").open("a", newline="") as file:
             csv.writer(file).writerow([self.stage, step, f"{minutes:.2f}", f"{running[0]:.4f}", f"{running[1]:.3f}", scores])
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint without the pools, which come with the ears."""
     state = torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
     if state:
@@ -192,27 +203,28 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def give(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> None:
-    """Loads what `read` gave; whatever else is missing or left over is an error that names it."""
+def load_language_weights(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> None:
+    """Loads what `read_checkpoint` gave; whatever else is missing or left over is an error that names it."""
     report = model.load_state_dict(weights, strict=False)
-    lost = [name for name in report.missing_keys if POOLS not in name and not name.startswith(FROZEN_PREFIXES)]
-    if lost or report.unexpected_keys:
-        raise ValueError(f"language.pt does not fit these sizes ({(lost + report.unexpected_keys)[0]}); train the stages again.")
+    missing = [name for name in report.missing_keys if POOLS not in name and not name.startswith(FROZEN_PREFIXES)]
+    if missing or report.unexpected_keys:
+        raise ValueError(f"language.pt does not fit these sizes ({(missing + report.unexpected_keys)[0]}); train the stages again.")
 
 
-def start_over_ears(model: MuMuLLaMA, shelf: Library) -> None:
+def refit_audio_projections(model: MuMuLLaMA, library: Library) -> None:
     """Real ears after ideal ones: new projections, fitted so that the prompts are as near to the old ones as a linear map
     can bring them."""
-    from recipes.nano.language.cached_data import ideal  # only here
+    from recipes.nano.language.cached_data import ideal_features  # only here
 
-    adapter = model.adapters["audio"]
-    old = [torch.stack(part) for part in zip(*(ideal(piece) for piece in shelf.pieces), strict=True)]
+    assert library.audio is not None
+    adapter = cast(UnderstandingAdapter, model.adapters["audio"])
+    old = [torch.stack(part) for part in zip(*(ideal_features(piece) for piece in library.pieces), strict=True)]
     with torch.no_grad():
-        wanted = [project(vector) for project, vector in zip(adapter.project, (l2_normalize(adapter.mix(old[0])), *old[1:]), strict=True)]
+        targets = [project(vector) for project, vector in zip(adapter.project, (l2_normalize(adapter.mix(old[0])), *old[1:]), strict=True)]
         adapter.mix.weight.fill_(1 / adapter.mix.weight.shape[1])
         adapter.mix.bias.zero_()
-        given = (l2_normalize(adapter.mix(shelf.audio["states_mean"])), *(shelf.audio[name] for name in LEARNED))
-        for project, vector, target in zip(adapter.project, given, wanted, strict=True):
+        features = (l2_normalize(adapter.mix(library.audio["states_mean"])), *(library.audio[name] for name in LEARNED_POOLS))
+        for project, vector, target in zip(adapter.project, features, targets, strict=True):
             inputs = torch.cat([vector, torch.ones(len(vector), 1)], dim=1)
             penalty = 1e-3 * len(vector) * vector.square().mean() * torch.eye(inputs.shape[1])
             penalty[-1, -1] = 0
@@ -233,19 +245,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     tokenizer = Tokenizer(options.work / "tokenizer.model")
-    model, shelf = fresh(tokenizer), library(options.work / "data", "train")
-    state = read(options.work / "language.pt")
+    model, library = new_model(tokenizer), load_library(options.work / "data", "train")
+    state = read_checkpoint(options.work / "language.pt")
     if state:
-        give(model, state["model"])
-    if state and shelf.audio is not None and not (options.work / "language.real_ears").exists():
-        start_over_ears(model, shelf)
+        load_language_weights(model, state["model"])
+    if state and library.audio is not None and not (options.work / "language.real_ears").exists():
+        refit_audio_projections(model, library)
         (options.work / "language.real_ears").touch()
     if options.stage != "music":
         for part in model.llama.modules():  # the low-rank branches join in the last stage; until then they only cost time
             if isinstance(part, LoRALinear):
                 part.merge()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None
-    Trainer(model, options.work, options.stage, shelf, decoder, options.rate or RATES[options.stage], not options.exact).fit(options.minutes, options.resume)
+    StageTrainer(model, options.work, options.stage, library, decoder, options.rate or RATES[options.stage], not options.exact).fit(options.minutes, options.resume)
 
 
 if __name__ == "__main__":

@@ -35,14 +35,14 @@ class Case:
     mentions: frozenset[str]
 
 
-def cases(count: int, seed: int, held_out_template: bool) -> list[Case]:
+def sample_cases(count: int, seed: int, held_out_template: bool) -> list[Case]:
     """Held-out combinations with captions."""
     rng = np.random.default_rng(seed)
     drawn = [sample_attributes(rng, held_out=True) for _ in range(count)]
     return [Case(each, *caption_and_mentions(rng, each, held_out_template)) for each in drawn]
 
 
-def key_cases(count: int, seed: int = 9) -> list[Case]:
+def sample_key_cases(count: int, seed: int = 9) -> list[Case]:
     """Held-out combinations whose captions all name the key, in any spelling: "Eb minor", "key of D sharp"."""
     rng, found = np.random.default_rng(seed), list[Case]()
     while len(found) < count:
@@ -53,7 +53,7 @@ def key_cases(count: int, seed: int = 9) -> list[Case]:
     return found
 
 
-def play(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidance: float | None = None) -> list[Score]:
+def generate_scores(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidance: float | None = None) -> list[Score]:
     """One score a caption; row i uses seed i."""
     scores: list[Score] = []
     for first in range(0, len(texts), BATCH):
@@ -68,7 +68,7 @@ def play(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidanc
     return scores
 
 
-def heard_mode(score: Score) -> str:
+def estimate_mode(score: Score) -> str:
     """Major or minor by the thirds above the final bass note, over all sounding pitches."""
     tonic = score.bass[-1].pitch % 12 if score.bass else score.attributes.key
     weight = np.zeros(12)
@@ -78,7 +78,7 @@ def heard_mode(score: Score) -> str:
     return "major" if weight[4] > weight[3] else "minor"
 
 
-def heard_metre(score: Score) -> int:
+def estimate_metre(score: Score) -> int:
     """Beats between the bass notes that carry an accent, nearest of three and four."""
     beat = 60 / score.attributes.tempo
     starts = sorted({round(chord.start, 4) for chord in score.chords})
@@ -96,15 +96,15 @@ CHECKS: dict[str, Callable[[Case, Score], bool]] = {
     "accompaniment": lambda case, score: score.attributes.accompaniment == case.attributes.accompaniment,
     "style": lambda case, score: score.attributes.style == case.attributes.style,
     "drums": lambda case, score: bool(score.drums) == case.attributes.drums,
-    "mode": lambda case, score: heard_mode(score) == case.attributes.mode,
-    "metre": lambda case, score: heard_metre(score) == case.attributes.metre,
+    "mode": lambda case, score: estimate_mode(score) == case.attributes.mode,
+    "metre": lambda case, score: estimate_metre(score) == case.attributes.metre,
     "tempo": lambda case, score: abs(score.attributes.tempo / case.attributes.tempo - 1) <= 0.04,
     "pace": lambda case, score: pace_matches(case.attributes, case.text, score.attributes),
     "key": lambda case, score: score.attributes.key == case.attributes.key,
 }
 
 
-def followed(asked: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
+def caption_adherence(asked: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
     """Name -> share of the captions that mention it, and by chance."""
     table = {}
     shifted = [*asked[7:], *asked[:7]]
@@ -154,7 +154,7 @@ def _figures(score: Score) -> dict[str, float]:
     }
 
 
-def sounding(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[str, float]:
+def sound_figures(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[str, float]:
     """Exact length, no clipping, silence at the end: of the sound itself, every lead instrument once a length."""
     texts = [f"a piece for {lead}" for lead in LEADS]
     condition, _ = decoder.embed(texts)
@@ -168,7 +168,7 @@ def sounding(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[str, fl
     return {"exact_length": float(np.mean(exact)), "peak": peak, "last_samples": tail, "largest_step": step}
 
 
-def last_sound(scores: Sequence[Score]) -> float:
+def share_ending_on_time(scores: Sequence[Score]) -> float:
     """Share of pieces that play until half a second before their end and not past it."""
     ends = [max((n.start + n.duration for track in TRACKS for n in score.track(track)), default=0.0) for score in scores]
     return float(np.mean([score.seconds - 0.5 <= end <= score.seconds for end, score in zip(ends, scores, strict=True)]))
@@ -179,16 +179,16 @@ def measure(folder: Path, count: int, seconds: float, guidance: float | None) ->
     decoder = MusicGenDecoder.from_folder(folder)
     figures: dict[str, object] = {}
     for name, held_out_template in (("seen sentence forms", False), ("unseen sentence forms", True)):
-        asked = cases(count, seed=7 + held_out_template, held_out_template=held_out_template)
-        scores = play(decoder, [case.text for case in asked], seconds, guidance)
-        figures[name] = followed(asked, scores)
-        figures[f"music, {name}"] = musical_figures(scores) | {"ends_on_time": last_sound(scores)}
-    named = key_cases(count)
-    figures["key, any spelling"] = followed(named, play(decoder, [case.text for case in named], 4.0, guidance), ("key",))
+        asked = sample_cases(count, seed=7 + held_out_template, held_out_template=held_out_template)
+        scores = generate_scores(decoder, [case.text for case in asked], seconds, guidance)
+        figures[name] = caption_adherence(asked, scores)
+        figures[f"music, {name}"] = musical_figures(scores) | {"ends_on_time": share_ending_on_time(scores)}
+    named = sample_key_cases(count)
+    figures["key, any spelling"] = caption_adherence(named, generate_scores(decoder, [case.text for case in named], 4.0, guidance), ("key",))
     length = round(seconds * FRAME_RATE) / FRAME_RATE
     teacher = [compose(np.random.default_rng(index), score.attributes, length) for index, score in enumerate(scores)]
-    figures["music, composer"] = musical_figures(teacher) | {"ends_on_time": last_sound(teacher)}
-    figures["sound"] = sounding(decoder, (3.0, 7.35, 11.0))
+    figures["music, composer"] = musical_figures(teacher) | {"ends_on_time": share_ending_on_time(teacher)}
+    figures["sound"] = sound_figures(decoder, (3.0, 7.35, 11.0))
     return figures
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from DataSet.synthesis.captions import caption_and_mentions
 from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.wishes import full_caption
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS
+from llama.files import atomic_folder
 from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, STYLES, TEMPI, Attributes
 
 CONDITION_TOKENS = 32
@@ -31,7 +30,7 @@ REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a capti
 SPECIALS = ("<pad>", "</s>", "<unk>", *REGISTERS)
 WIDTH = 192
 KEY_WEIGHT = 0.6  # of the key in the reader's loss
-LONGEST_KEYED = 17  # words of a caption to which a key is added: more would not fit into the condition
+MAX_WORDS_BEFORE_KEY = 17  # words of a caption to which a key is added: more would not fit into the condition
 KEY_FORMS = (
     "in {key} {mode}", "in {key} {mode}", "in {key} {mode}", "in the key of {key} {mode}", "in the key of {key}", "in {key}", "key: {key} {mode}",
     "key of {key} {mode}", "key {key}", "{key} {mode}", "written in {key} {mode}", "the key is {key} {mode}", "set in {key}",
@@ -55,7 +54,7 @@ def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str
         keyed = bool(rng.random() < 0.6)
         return full_caption(attributes, keyed), keyed
     text, mentions = caption_and_mentions(rng, attributes)
-    if "key" in mentions or rng.random() > 0.6 or len(text.split()) > LONGEST_KEYED:
+    if "key" in mentions or rng.random() > 0.6 or len(text.split()) > MAX_WORDS_BEFORE_KEY:
         return text, "key" in mentions
     said = KEY_FORMS[int(rng.integers(len(KEY_FORMS)))].format(key=key_name(rng, attributes.key), mode=attributes.mode)
     if rng.random() < 0.3:
@@ -63,7 +62,7 @@ def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str
     return f"{text.rstrip('.')}{(', ', ' ', '. ')[int(rng.integers(3))]}{said}", True
 
 
-def contrasted(rng: np.random.Generator) -> Attributes:
+def sample_contrasting(rng: np.random.Generator) -> Attributes:
     """Attributes to read of: every other time lead and accompaniment share their words ("guitar over organ chords"), in which
     only their places tell who is who."""
     drawn, either = sample_attributes(rng), rng.random() < 0.5
@@ -90,14 +89,14 @@ def keys_as_words() -> list[normalizers.Normalizer]:
 
     A letter alone has to become a word, because unknown words fall into letters: "first" is no wish for F.
     """
-    rules = []
+    rules: list[normalizers.Normalizer] = []
     for key, flat in FLAT_OF.items():
-        found = []
+        spellings = []
         for letter, marks in ((flat.lower(), ("[ -]?flat", "b", "♭")), (SHARP_OF[key].lower(), ("[ -]?sharp", "#", "♯"))):
             # "a sharp" and "a flat" may be an article and an adjective: only before what follows a key.
             ends = r"(?=\s+(?:major|minor|maj|min)\b|\s*[,.;:!?]|\s*$)" if letter == "a" else ""
-            found += [rf"\b{letter}{mark}{ends if 'flat' in mark or 'sharp' in mark else ''}" + (r"\b" if mark[-1].isalpha() and not ends else "") for mark in marks]
-        rules.append(normalizers.Replace(Regex("|".join(found)), KEYS[key].lower().replace(" ", "")))
+            spellings += [rf"\b{letter}{mark}{ends if 'flat' in mark or 'sharp' in mark else ''}" + (r"\b" if mark[-1].isalpha() and not ends else "") for mark in marks]
+        rules.append(normalizers.Replace(Regex("|".join(spellings)), KEYS[key].lower().replace(" ", "")))
     for letter in "abcdefg":
         after = r"(?=\s+(?:major|minor|maj|min)\b(?!\s+(?:key|mode|scale|tonality))|\s*[,.;:!?]|\s*$)" if letter == "a" else r"(?![\w'-])"
         rules.append(normalizers.Replace(Regex(rf"(?<![\w'-]){letter}{after}"), f"{letter}key"))
@@ -146,7 +145,7 @@ def build(vocabulary: int, layers: int = 5, width: int = WIDTH) -> tuple[Musicge
             feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
         )
     )
-    _start_with_geometry(decoder)
+    _init_from_code_features(decoder)
     return decoder, text
 
 
@@ -159,18 +158,19 @@ def _digits(sizes: tuple[int, ...]) -> NDArray[np.float32]:
     return np.concatenate(columns, 1)
 
 
-def _smooth(values: NDArray[np.float64], centres: int, width: float) -> NDArray[np.float32]:
+def _smooth(values: NDArray[np.floating], centres: int, width: float) -> NDArray[np.float32]:
     """Bumps along a line: near values get near features."""
     middle = np.linspace(values.min(), values.max(), centres)
     return np.exp(-(((values[:, None] - middle) / width) ** 2)).astype(np.float32)
 
 
-class Reader(torch.nn.Module):
+class AttributeHeads(torch.nn.Module):
     """Training aid: reads the attributes straight from the register states, each by itself, so that they settle soon.
 
     Targets are header codes taken apart; tempo is a soft choice among bumps along the tempo line.
     """
 
+    bumps: Tensor  # [tempi, 20]
     SIZES = (20, 4, len(LEADS), len(ACCOMPANIMENTS), len(STYLES) * 2, 12)  # tempo, metre x mode, voices, style x drums, key
 
     def __init__(self, width: int = WIDTH) -> None:
@@ -194,7 +194,7 @@ class Reader(torch.nn.Module):
 
 
 @torch.no_grad()
-def order_numbers(text: T5EncoderModel, tokenizer: PreTrainedTokenizerFast) -> None:
+def init_number_embeddings(text: T5EncoderModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Start the embeddings of number tokens along a line: 92 lies between 90 and 94 before any training."""
     generator = torch.Generator().manual_seed(6)
     weight = text.get_input_embeddings().weight
@@ -241,7 +241,7 @@ def _digits_of(codes: NDArray[np.int64], sizes: tuple[int, ...]) -> NDArray[np.f
 
 
 @torch.no_grad()
-def _start_with_geometry(decoder: MusicgenForCausalLM) -> None:
+def _init_from_code_features(decoder: MusicgenForCausalLM) -> None:
     """Embeddings from code features, heads a tenth of them: default ones leave training at the codes' frequencies for long."""
     generator = torch.Generator().manual_seed(5)
     for index, book in enumerate(CODEBOOKS):
@@ -271,17 +271,6 @@ def export(
     settings.decoder_start_token_id = settings.pad_token_id = settings.bos_token_id = CODEBOOK_SIZE
     settings.eos_token_id = None
     settings.do_sample, settings.guidance_scale, settings.top_k, settings.temperature = True, 1.5, 60, 1.0
-    draft = folder.with_name(folder.name + ".draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    model.half().save_pretrained(draft)
-    tokenizer.save_pretrained(draft)
-    _swap(draft, folder)
-
-
-def _swap(draft: Path, folder: Path) -> None:
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(draft, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with atomic_folder(folder) as draft:
+        model.half().save_pretrained(draft)
+        tokenizer.save_pretrained(draft)

@@ -113,13 +113,13 @@ def table(tunes: Sequence[Tune]) -> dict[str, dict[str, float]]:
     return found
 
 
-def own_pieces(count: int, seconds: float, seed: int = 21) -> list[Score]:
+def composed_pieces(count: int, seconds: float, seed: int = 21) -> list[Score]:
     """Pieces of the composer, on combinations that training never sees."""
     rng = np.random.default_rng(seed)
     return [compose(rng, sample_attributes(rng, held_out=True), seconds) for _ in range(count)]
 
 
-def shown(band: Mapping[str, Mapping[str, float]], ours: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+def markdown_table(band: Mapping[str, Mapping[str, float]], ours: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """A table in Markdown: the tunes' band, and each of ours with a mark where its mean lies outside."""
     lines = ["| | tunes, middle 90 % | tunes, mean | " + " | ".join(ours) + " |", "|---|---|---|" + "---|" * len(ours)]
     for name, row in band.items():
@@ -140,22 +140,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     band = table(load(options.tunes))
-    ours = {"composer": table([melody(score) for score in own_pieces(options.pieces, options.seconds)])}
+    ours = {"composer": table([melody(score) for score in composed_pieces(options.pieces, options.seconds)])}
     if options.decoder:
-        ours["decoder"] = table([melody(score) for score in _generated(options.decoder, options.pieces, options.seconds)])
-    print(shown(band, ours))
+        ours["decoder"] = table([melody(score) for score in _generated_scores(options.decoder, options.pieces, options.seconds)])
+    print(markdown_table(band, ours))
     if options.out:
         options.out.write_text(json.dumps({"tunes": band, **ours}, indent=1) + "\n")
 
 
-def _generated(folder: Path, count: int, seconds: float) -> list[Score]:
+def _generated_scores(folder: Path, count: int, seconds: float) -> list[Score]:
     import torch
 
     from llama.decoders.musicgen.decoder import MusicGenDecoder
-    from recipes.nano.music_decoder.measure import cases, play
+    from recipes.nano.music_decoder.measure import generate_scores, sample_cases
 
     torch.set_num_threads(1)
-    return play(MusicGenDecoder.from_folder(folder), [case.text for case in cases(count, 7, False)], seconds)
+    return generate_scores(MusicGenDecoder.from_folder(folder), [case.text for case in sample_cases(count, 7, False)], seconds)
 
 
 if __name__ == "__main__":

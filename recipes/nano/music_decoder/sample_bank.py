@@ -32,13 +32,13 @@ QUALITY = 0.55  # of the Ogg file, 0 best .. 1 smallest
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedNote:
     program: int
     pitch: int
     samples: NDArray[np.float32]
 
 
-def wanted() -> dict[int, list[int]]:
+def pitches_to_record() -> dict[int, list[int]]:
     """Program -> pitches to record: what the tracks may play, every fifth or sixth semitone."""
     pitches: dict[int, set[int]] = {}
     for name, program in LEADS.items():
@@ -77,19 +77,19 @@ class Recorder:
         return sound
 
 
-def record(soundfont: Path) -> Iterator[Recorded]:
+def record_notes(soundfont: Path) -> Iterator[RecordedNote]:
     """All notes of the bank, each instrument brought to the same loudness."""
     recorder = Recorder(soundfont)
-    for program, pitches in wanted().items():
+    for program, pitches in pitches_to_record().items():
         seconds = LOOP_SECONDS if program in LOOPED else SECONDS[program]
         notes = [recorder.note(program, pitch, seconds) for pitch in pitches]
         level = float(np.mean([_loudness(note) for note in notes]))
         for pitch, note in zip(pitches, notes, strict=True):
             # Half of the way to equal loudness within an instrument: its registers keep some of their own character.
-            yield Recorded(program, pitch, note * (0.12 / level**0.5 / max(_loudness(note), 1e-4) ** 0.5))
+            yield RecordedNote(program, pitch, note * (0.12 / level**0.5 / max(_loudness(note), 1e-4) ** 0.5))
     for key in DRUMS:
         note = recorder.note(PERCUSSION, key, DRUM_SECONDS[key])
-        yield Recorded(PERCUSSION, key, note)
+        yield RecordedNote(PERCUSSION, key, note)
 
 
 def _loudness(sound: NDArray[np.float32]) -> float:
@@ -98,7 +98,7 @@ def _loudness(sound: NDArray[np.float32]) -> float:
     return float(np.sqrt(power.max(initial=1e-8)))
 
 
-def pack(notes: list[Recorded]) -> tuple[bytes, list[list[float]]]:
+def pack_notes(notes: list[RecordedNote]) -> tuple[bytes, list[list[float]]]:
     """One Ogg file of all notes at full scale, and the entries (program, pitch, offset, length, gain)."""
     pieces, entries, offset = [], [], 0
     for note in notes:
@@ -121,7 +121,7 @@ def main() -> None:
     soundfont = arguments.soundfont or find_soundfonts().get("FluidR3_GM")
     if soundfont is None:
         raise SystemExit("FluidR3_GM is not installed; install it with: apt-get install fluid-soundfont-gm")
-    bank, entries = pack(list(record(soundfont)))
+    bank, entries = pack_notes(list(record_notes(soundfont)))
     model = NoteCodecModel(NoteCodecConfig(bank_bytes=len(bank), entries=entries, licence=LICENCE))
     model.bank.copy_(torch.frombuffer(bytearray(bank), dtype=torch.uint8))
     model.save_pretrained(arguments.out)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,22 +37,23 @@ from llama.decoders.notes.tokens import (
     frame_line,
     header_codes,
 )
+from llama.files import atomic_path
 from llama.media.score import ENDING_REST, FINAL_SECONDS, Attributes
 from recipes.nano.music_decoder.model import (
     CONDITION_TOKENS,
     REGISTERS,
-    Reader,
+    AttributeHeads,
     build,
-    contrasted,
     export,
+    init_number_embeddings,
     music_caption,
-    order_numbers,
+    sample_contrasting,
     tokenize,
     train_tokenizer,
 )
 
 HEADERS = STYLE + 1
-LONGEST_STEP = 10.0  # seconds that one step may count: a pause does not count as training
+MAX_STEP_SECONDS = 10.0  # seconds that one step may count: a pause does not count as training
 WEIGHTS = (1.2, 0.6, 1.2, 0.0, 0.0, 0.8, 0.5, 0.5, 0.5, 1.8)  # of each book's loss; clock and form are computed
 
 
@@ -78,14 +78,14 @@ class Batch:
     keyed: Tensor  # [N] bool: whether the caption names the key
 
 
-def draw(rng: np.random.Generator, options: Options, steps: int | None = None, held_out: bool = False) -> Batch:
+def sample_batch(rng: np.random.Generator, options: Options, steps: int | None = None, held_out: bool = False) -> Batch:
     """Compose a batch of pieces of about as many steps, with captions for them and for some unheard ones."""
     # Mostly up to four phrases: what comes after them are copies, which are computed and teach nothing.
     longest = 300 if rng.random() < 0.1 else 160
     steps = steps or round(float(np.exp(rng.uniform(math.log(18), math.log(longest)))))
     pieces = max(2, round(options.frames / steps))
     attributes = [sample_attributes(rng, held_out) for _ in range(pieces)]
-    attributes += [sample_attributes(rng, True) if held_out else contrasted(rng) for _ in range(options.captions - pieces)]
+    attributes += [sample_attributes(rng, True) if held_out else sample_contrasting(rng) for _ in range(options.captions - pieces)]
     played = [_piece(rng, each, steps) for each in attributes[:pieces]]
     width = max(codes.shape[1] for codes, _ in played)
     # Beyond its end a piece holds the padding code, as in generation.
@@ -110,7 +110,7 @@ def _piece(rng: np.random.Generator, attributes: Attributes, steps: int) -> tupl
     return codes[:, :used], constraint_plan(attributes, frames)[:, :used] == SAMPLE
 
 
-def delayed(codes: Tensor) -> Tensor:
+def delay_codes(codes: Tensor) -> Tensor:
     """Inputs [B, K, T + K - 1] of the delay pattern: book k at step s is frame s - 1 - k, else the start code."""
     rows, books, frames = codes.shape
     out = codes.new_full((rows, books, frames + books - 1), CODEBOOK_SIZE)
@@ -150,7 +150,7 @@ def book_losses(
 ) -> Tensor:
     """[K] mean cross entropy of each book where it is free (0 for books that never are)."""
     music = len(batch.codes)
-    hidden = _hidden(decoder, delayed(batch.codes), states[:music], mask[:music])
+    hidden = _hidden(decoder, delay_codes(batch.codes), states[:music], mask[:music])
     losses = [hidden.new_zeros(()) for _ in CODEBOOKS]
     for book in range(HEADERS, len(CODEBOOKS)):
         free = batch.free[:, book]
@@ -161,7 +161,7 @@ def book_losses(
     if len(batch.headers) > music:
         held = torch.zeros(len(batch.headers) - music, len(CODEBOOKS), HEADERS, dtype=torch.long)
         held[:, :HEADERS] = batch.headers[music:, :, None]
-        first.append(_hidden(decoder, delayed(held)[:, :, :HEADERS], states[music:], mask[music:]))
+        first.append(_hidden(decoder, delay_codes(held)[:, :, :HEADERS], states[music:], mask[music:]))
     heads = torch.cat(first)
     for book in range(HEADERS):
         losses[book] = F.cross_entropy(decoder.lm_heads[book](heads[:, book]), batch.headers[:, book])
@@ -175,17 +175,17 @@ def _hidden(decoder: MusicgenForCausalLM, inputs: Tensor, states: Tensor, mask: 
     ).last_hidden_state
 
 
-class Trainer:
+class DecoderTrainer:
     def __init__(self, work: Path, options: Options) -> None:
         self.work, self.options = work, options
         work.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._tokenizer(work / "tokenizer")
         torch.manual_seed(options.seed)
         self.decoder, self.text = build(len(self.tokenizer))
-        order_numbers(self.text, self.tokenizer)
+        init_number_embeddings(self.text, self.tokenizer)
         if options.bf16:  # the fused attention's way back is slow in it
             self.decoder.set_attn_implementation("eager")
-        self.reader = Reader()
+        self.reader = AttributeHeads()
         self.conditioner = Conditioner(self.tokenizer, self.text, options)
         parameters = [*self.decoder.parameters(), *self.text.parameters(), *self.reader.parameters()]
         groups = [
@@ -212,9 +212,8 @@ class Trainer:
             "decoder": self.decoder.state_dict(), "text": self.text.state_dict(), "reader": self.reader.state_dict(),
             "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent, "frames": self.frames,
         }
-        draft = self.checkpoint.with_suffix(".draft")
-        torch.save(state, draft)
-        os.replace(draft, self.checkpoint)
+        with atomic_path(self.checkpoint) as draft:
+            torch.save(state, draft)
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one."""
@@ -264,7 +263,7 @@ class Trainer:
 
     def _compose(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Losses of the books on fresh music, and what is to be made smaller."""
-        batch = draw(rng, self.options)
+        batch = sample_batch(rng, self.options)
         self.frames += batch.codes.shape[0] * batch.codes.shape[2]
         with self._half():
             exact, mask = self.conditioner.exact(batch.texts)
@@ -273,7 +272,7 @@ class Trainer:
 
     def _read(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The reader's loss on captions alone; no book has one."""
-        attributes = [contrasted(rng) for _ in range(self.options.read_captions)]
+        attributes = [sample_contrasting(rng) for _ in range(self.options.read_captions)]
         texts, keyed = zip(*(music_caption(rng, each) for each in attributes), strict=True)
         with self._half():
             exact, _ = self.conditioner.exact(texts)
@@ -283,7 +282,7 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> tuple[Tensor, Tensor]:
         """[K] losses on unseen combinations with their captions, and with captions of other pieces."""
-        batch = draw(np.random.default_rng(77), Options(frames=1000, captions=80), steps=64, held_out=True)
+        batch = sample_batch(np.random.default_rng(77), Options(frames=1000, captions=80), steps=64, held_out=True)
         with self._half():
             return self._validated(batch)
 
@@ -301,7 +300,7 @@ class Trainer:
         while self.spent < minutes * 60:
             recent.append(self.train_step(self.spent / (minutes * 60)))
             now = time.monotonic()
-            self.spent += min(now - before, LONGEST_STEP)
+            self.spent += min(now - before, MAX_STEP_SECONDS)
             before = now
             if now - reported > report_every:
                 self.report(torch.stack(recent).mean(0))
@@ -335,7 +334,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16, for processors that do it fast")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    trainer = Trainer(arguments.work, Options(seed=arguments.seed, bf16=arguments.bf16))
+    trainer = DecoderTrainer(arguments.work, Options(seed=arguments.seed, bf16=arguments.bf16))
     if arguments.warm and not trainer.checkpoint.exists():
         trainer.warm(arguments.warm)
     trainer.resume()

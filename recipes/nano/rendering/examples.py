@@ -1,23 +1,23 @@
-"""Makes assets/examples: short recordings, pictures and clips of our own, none of them in any training set.
+"""Makes assets/examples: short recordings, pictures and clips that no training set contains.
 
     python -m recipes.nano.rendering.examples          needs the soundfonts that `DataSet.synthesis.rendering.find_soundfonts` names
 
-Recordings are held-out combinations of the composer; pictures and clips come from seeds that training never draws.
+Recordings are held-out combinations of the composer; pictures and clips come from seeds that training does not use.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
 
-from DataSet.synthesis.clips import Clip, film
+from DataSet.synthesis.clips import Clip, render_clip
 from DataSet.synthesis.composer import compose, is_held_out
 from DataSet.synthesis.rendering import find_soundfonts, render
 from DataSet.synthesis.scenes import Scene, draw
+from llama.files import atomic_path
 from llama.media.audio import Waveform
 from llama.media.score import Attributes
 
@@ -43,14 +43,12 @@ CLIPS = {
 
 def write_clip(frames: np.ndarray, path: Path, rate: int = 12) -> None:
     """uint8 [T, H, W, 3] -> an H.264 file, moved into place when whole."""
-    draft = path.with_name(f".{path.name}.mp4")
-    with av.open(str(draft), "w") as container:
+    with atomic_path(path) as draft, av.open(str(draft), "w") as container:
         stream = container.add_stream("h264", rate=rate, options={"crf": "26"})
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    os.replace(draft, path)
 
 
 def main() -> None:
@@ -64,7 +62,7 @@ def main() -> None:
     for name, scene in SCENES.items():
         draw(scene, (320, 240)).save(FOLDER / f"{name}.jpg", quality=88)
     for name, clip in CLIPS.items():
-        write_clip(np.repeat(film(clip, 160), 3, axis=0), FOLDER / f"{name}.mp4")
+        write_clip(np.repeat(render_clip(clip, 160), 3, axis=0), FOLDER / f"{name}.mp4")
 
 
 if __name__ == "__main__":

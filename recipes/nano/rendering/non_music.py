@@ -1,6 +1,6 @@
-"""What is not music: silence, noise and speech, so that the ears can call them what they are.
+"""Clips without music (silence, noise and speech), so that the model learns to name them.
 
-Training and tests have voices, words and some kinds of noise of their own: `unheard` is what training never has.
+Training and tests use different voices, words and some kinds of noise: `held_out` selects those of the tests.
 
 Speech is spoken by espeak-ng where it is installed (Debian's package of that name; GPL-3, used to make training clips).
 """
@@ -25,29 +25,29 @@ all were when we there can an your which their said if do will each about how up
 other into has more her two like him see time could no make than first been its who now people my made over did down only
 way find use may water long little very after words called just where most know morning station weather doctor window letter
 market river garden brother seven twelve yesterday perhaps because together question answer remember evening mountain""".split()
-UNHEARD_VOICES = ("cs", "da", "el", "fi", "hu", "ro", "sw", "vi", "en-us-nyc", "es-419", "lt", "ms")
-UNHEARD_VARIANTS = ("+f5", "+m4", "+m6", "+m8")
-UNHEARD_WORDS = """breakfast elephant yellow bridge tomorrow ticket engine pocket orange hundred village captain butter winter
+TEST_VOICES = ("cs", "da", "el", "fi", "hu", "ro", "sw", "vi", "en-us-nyc", "es-419", "lt", "ms")
+TEST_VARIANTS = ("+f5", "+m4", "+m6", "+m8")
+TEST_WORDS = """breakfast elephant yellow bridge tomorrow ticket engine pocket orange hundred village captain butter winter
 finger castle silver dinner monkey travel magic hammer rabbit beacon purple pilot umbrella minister platform library
 chocolate birthday carpet thunder harbour kitchen whisper lantern shoulder bottle candle forest journey ocean pepper basket
 holiday blanket mirror saddle turnip velvet walnut zebra""".split()
 
 
-def sample(rng: np.random.Generator, kind: str, seconds: float, unheard: bool = False) -> Sound:
-    """A clip of a kind, unit peak or (silence) nearly nothing; `unheard`: noise or speech of which training has no example."""
+def sample_sound(rng: np.random.Generator, kind: str, seconds: float, held_out: bool = False) -> Sound:
+    """A clip of a kind, unit peak or (silence) nearly nothing; `held_out`: noise or speech of which training has no example."""
     total = round(seconds * SAMPLE_RATE)
-    return silence(rng, total) if kind == "silence" else {"noise": noise, "speech": speech}[kind](rng, total, unheard)
+    return silence(rng, total) if kind == "silence" else {"noise": noise, "speech": speech}[kind](rng, total, held_out)
 
 
 def silence(rng: np.random.Generator, total: int) -> Sound:
-    """Digital silence, a least bit of dither, or a faint hiss that nobody would call a recording."""
+    """Digital silence, dither, or a hiss too faint to be a recording."""
     level = 0.0 if rng.random() < 0.4 else 10 ** rng.uniform(-5.2, -3.9)
     return (rng.standard_normal(total) * level).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, total: int, unheard: bool = False) -> Sound:
-    """White, coloured, banded, hum, clicks, gusts, sirens, or (unheard) engines, applause and sawing; sometimes two at once."""
-    makers = (_engine, _applause, _sawing) if unheard else (_coloured, _coloured, _banded, _hum, _clicks, _gusts, _sweep)
+def noise(rng: np.random.Generator, total: int, held_out: bool = False) -> Sound:
+    """White, coloured, band-limited, hum, clicks, gusts, sirens, or (held_out) engines, applause and sawing; sometimes two mixed."""
+    makers = (_engine, _applause, _sawing) if held_out else (_coloured_noise, _coloured_noise, _band_noise, _hum, _clicks, _gusts, _sweep)
     sound = makers[int(rng.integers(len(makers)))](rng, total)
     if rng.random() < 0.35:
         other = makers[int(rng.integers(len(makers)))](rng, total)
@@ -59,22 +59,22 @@ def _peak(sound: NDArray[np.floating]) -> float:
     return max(float(np.abs(sound).max()), 1e-9)
 
 
-def _shaped(rng: np.random.Generator, total: int, gains: NDArray[np.floating]) -> NDArray[np.floating]:
+def _filtered_noise(rng: np.random.Generator, total: int, gains: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.fft.irfft(np.fft.rfft(rng.standard_normal(total)) * gains, total)
 
 
-def _hertz(total: int) -> NDArray[np.floating]:
+def _frequencies(total: int) -> NDArray[np.floating]:
     return np.maximum(np.fft.rfftfreq(total, 1 / SAMPLE_RATE), 20)
 
 
-def _coloured(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+def _coloured_noise(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     """White, pink, brown, blue and between."""
-    return _shaped(rng, total, _hertz(total) ** rng.choice([0.0, -0.5, -1.0, 0.5, rng.uniform(-1.2, 0.6)]))
+    return _filtered_noise(rng, total, _frequencies(total) ** rng.choice([0.0, -0.5, -1.0, 0.5, rng.uniform(-1.2, 0.6)]))
 
 
-def _banded(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
-    hertz, centre, width = _hertz(total), np.exp(rng.uniform(np.log(80), np.log(8000))), rng.uniform(0.1, 1.0)
-    return _shaped(rng, total, np.exp(-0.5 * (np.log(hertz / centre) / width) ** 2))
+def _band_noise(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
+    hertz, centre, width = _frequencies(total), np.exp(rng.uniform(np.log(80), np.log(8000))), rng.uniform(0.1, 1.0)
+    return _filtered_noise(rng, total, np.exp(-0.5 * (np.log(hertz / centre) / width) ** 2))
 
 
 def _hum(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
@@ -98,7 +98,7 @@ def _clicks(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
 def _gusts(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     """Wind, waves, traffic: coloured noise that swells."""
     points = np.interp(np.arange(total), np.linspace(0, total, 12), rng.uniform(0, 1, 12) ** 2)
-    return _coloured(rng, total) * points
+    return _coloured_noise(rng, total) * points
 
 
 def _sweep(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
@@ -112,7 +112,7 @@ def _engine(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     """Strokes of a motor, faster and slower: coloured noise in a quick tremor."""
     rate = np.interp(np.arange(total), np.linspace(0, total, 5), rng.uniform(9, 28) * rng.uniform(0.8, 1.25, 5))
     strokes = np.cumsum(rate) / SAMPLE_RATE % 1
-    return _shaped(rng, total, _hertz(total) ** rng.uniform(-1.3, -0.4)) * np.exp(-rng.uniform(3, 9) * strokes)
+    return _filtered_noise(rng, total, _frequencies(total) ** rng.uniform(-1.3, -0.4)) * np.exp(-rng.uniform(3, 9) * strokes)
 
 
 def _applause(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
@@ -120,8 +120,8 @@ def _applause(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     sound, length = np.zeros(total), int(0.02 * SAMPLE_RATE)
     fade, hands = np.exp(-9 * np.arange(length) / length), []
     for _ in range(12):
-        hertz, centre = _hertz(length), rng.uniform(600, 3500)
-        hands.append(_shaped(rng, length, np.exp(-0.5 * (np.log(hertz / centre) / 0.4) ** 2)) * fade)
+        hertz, centre = _frequencies(length), rng.uniform(600, 3500)
+        hands.append(_filtered_noise(rng, length, np.exp(-0.5 * (np.log(hertz / centre) / 0.4) ** 2)) * fade)
     for start in rng.integers(0, total - length, int(rng.uniform(60, 250) * total / SAMPLE_RATE)):
         sound[start : start + length] += hands[int(rng.integers(12))] * rng.uniform(0.2, 1)
     return sound
@@ -133,28 +133,28 @@ def _sawing(rng: np.random.Generator, total: int) -> NDArray[np.floating]:
     stroke = np.searchsorted(edges, np.arange(total))
     since = np.arange(total) - np.concatenate(([0], edges))[stroke]
     swell = np.sin(np.pi * np.clip(since / (np.diff(np.concatenate(([0], edges)))[np.minimum(stroke, len(edges) - 1)]), 0, 1)) ** 0.5
-    return np.where(stroke % 2 == 0, _banded(rng, total), 0.7 * _banded(rng, total)) * swell
+    return np.where(stroke % 2 == 0, _band_noise(rng, total), 0.7 * _band_noise(rng, total)) * swell
 
 
-def speech(rng: np.random.Generator, total: int, unheard: bool = False) -> Sound:
-    """Somebody speaks; a few voices and languages, sometimes two at once, sometimes over hiss."""
-    sound = _spoken(rng, total, unheard)
+def speech(rng: np.random.Generator, total: int, held_out: bool = False) -> Sound:
+    """Synthetic speech in several voices and languages, sometimes two at once, sometimes with noise."""
+    sound = _synthesize_speech(rng, total, held_out)
     if rng.random() < 0.15:
-        sound = sound + _spoken(rng, total, unheard) * rng.uniform(0.2, 1)
+        sound = sound + _synthesize_speech(rng, total, held_out) * rng.uniform(0.2, 1)
     if rng.random() < 0.3:
-        sound = sound + _coloured(rng, total) * 10 ** rng.uniform(-3.5, -2)
+        sound = sound + _coloured_noise(rng, total) * 10 ** rng.uniform(-3.5, -2)
     return (sound / _peak(sound)).astype(np.float32)
 
 
-def _spoken(rng: np.random.Generator, total: int, unheard: bool) -> NDArray[np.floating]:
+def _synthesize_speech(rng: np.random.Generator, total: int, held_out: bool) -> NDArray[np.floating]:
     if shutil.which("espeak-ng") is None:
-        raise FileNotFoundError("espeak-ng is not installed, so there is nobody to speak; apt-get install espeak-ng.")
-    words, voices, variants = (UNHEARD_WORDS, UNHEARD_VOICES, UNHEARD_VARIANTS) if unheard else (WORDS, VOICES, VARIANTS)
+        raise FileNotFoundError("espeak-ng, which makes the speech, is not installed; apt-get install espeak-ng.")
+    words, voices, variants = (TEST_WORDS, TEST_VOICES, TEST_VARIANTS) if held_out else (WORDS, VOICES, VARIANTS)
     text = ". ".join(" ".join(rng.choice(words, int(rng.integers(3, 14)))) for _ in range(6))
     name = str(rng.choice(voices)) + str(rng.choice(variants))
     command = ["espeak-ng", "--stdout", "-v", name, "-s", str(int(rng.integers(110, 230))), "-p", str(int(rng.integers(10, 90))), text]
-    heard = subprocess.run(command, capture_output=True, check=True).stdout
-    data = np.frombuffer(heard[44:], np.int16).astype(np.float64) / 32768
+    wav = subprocess.run(command, capture_output=True, check=True).stdout
+    data = np.frombuffer(wav[44:], np.int16).astype(np.float64) / 32768
     data = resample_poly(data, SAMPLE_RATE, 22_050)
     start = int(rng.integers(0, max(1, len(data) - total)))
     result = np.zeros(total)

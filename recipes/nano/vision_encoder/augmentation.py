@@ -25,15 +25,15 @@ from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
 
 LIST = Path(__file__).with_name("photographs_train.json")
 LABELS: Mapping[str, Sequence[str]] = {"place": PLACES, "light": LIGHTS, "weather": WEATHERS, "mood": MOODS, "energy": ENERGIES}
-HELD_OUT = 5  # one in so many validates
-KEPT = 96  # pixels a side of which random parts are shown
-UNKNOWN = -100  # a label that nobody gave: no loss
-GRADED = 0.18  # of the photographs shown lose colour and light, and so their cheer
+HELD_OUT_EVERY = 5  # one in so many validates
+STORED_SIDE = 96  # pixels a side of which random parts are shown
+UNLABELLED = -100  # a label that nobody gave: no loss
+DARKENED_SHARE = 0.18  # of the photographs shown lose colour and light, and so their cheer
 _GREY = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
 @dataclass(frozen=True)
-class Sight:
+class LabelledPhotograph:
     """A labelled photograph; a cut-out is laid over parts of others."""
 
     name: str
@@ -52,22 +52,22 @@ class Sight:
 
     @property
     def held_out(self) -> bool:
-        return zlib.crc32(self.name.encode()) % HELD_OUT == 0
+        return zlib.crc32(self.name.encode()) % HELD_OUT_EVERY == 0
 
 
-def listed() -> list[Sight]:
+def training_photographs() -> list[LabelledPhotograph]:
     packages = json.loads(LIST.read_text(encoding="utf-8"))
-    return [Sight(name, row["package"], member, row["licence"], named(words)) for row in packages for name, member, words in row["photographs"]]
+    return [LabelledPhotograph(name, row["package"], member, row["licence"], parse_labels(label_names)) for row in packages for name, member, label_names in row["photographs"]]
 
 
-def named(words: str) -> dict[str, str]:
+def parse_labels(text: str) -> dict[str, str]:
     """"calm low sea day" -> {"mood": "calm", ...}; no two labels share a name."""
-    return {label: word for word in words.split() for label, names in LABELS.items() if word in names}
+    return {label: word for word in text.split() for label, names in LABELS.items() if word in names}
 
 
 @dataclass(frozen=True)
-class Album:
-    """Photographs of one part: `pictures` uint8 [N, KEPT, KEPT, 3], `cut_outs` [M, KEPT, KEPT, 4], labels [N + M, 5] of both."""
+class PhotographSet:
+    """Photographs of one part: `pictures` uint8 [N, STORED_SIDE, STORED_SIDE, 3], `cut_outs` [M, STORED_SIDE, STORED_SIDE, 4], labels [N + M, 5] of both."""
 
     pictures: np.ndarray
     cut_outs: np.ndarray
@@ -84,67 +84,67 @@ class Album:
         shares = np.array([counts[mood] ** -0.5 for mood in moods])
         return shares / shares.sum()
 
-    def show(self, count: int, rng: np.random.Generator, side: int) -> tuple[np.ndarray, Tensor]:
+    def sample(self, count: int, rng: np.random.Generator, side: int) -> tuple[np.ndarray, Tensor]:
         """`count` augmented photographs uint8 [count, side, side, 3], and their labels."""
-        picked = rng.choice(len(self), count, p=self.weights)
-        shown = np.stack([self._one(int(place), rng) for place in picked])
-        values, labels = torch.from_numpy(shown).movedim(-1, 1).float(), self.labels[picked].clone()
-        values = part(values, rng, side)
-        values = developed(values, rng)
-        graded = torch.from_numpy(rng.random(count) < GRADED)
-        values[graded], labels[graded] = cheerless(values[graded], labels[graded], rng)
+        indices = rng.choice(len(self), count, p=self.weights)
+        pixels = np.stack([self._picture(int(index), rng) for index in indices])
+        values, labels = torch.from_numpy(pixels).movedim(-1, 1).float(), self.labels[indices].clone()
+        values = random_crops(values, rng, side)
+        values = jitter_colours(values, rng)
+        darkened = torch.from_numpy(rng.random(count) < DARKENED_SHARE)
+        values[darkened], labels[darkened] = darken(values[darkened], labels[darkened], rng)
         return values.clamp(0, 255).round().byte().movedim(1, -1).numpy(), labels
 
-    def _one(self, place: int, rng: np.random.Generator) -> np.ndarray:
-        if place < len(self.pictures):
-            return self.pictures[place]
-        ground = self.pictures[int(rng.integers(len(self.pictures)))].astype(np.float32)
-        ground = np.asarray(Image.fromarray(ground.astype(np.uint8)).resize((5, 5), 2).resize((KEPT, KEPT), 2), np.float32)
-        return overlaid(ground, self.cut_outs[place - len(self.pictures)], float(rng.uniform(0.6, 1.3)), rng)
+    def _picture(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        if index < len(self.pictures):
+            return self.pictures[index]
+        background = self.pictures[int(rng.integers(len(self.pictures)))].astype(np.float32)
+        background = np.asarray(Image.fromarray(background.astype(np.uint8)).resize((5, 5), 2).resize((STORED_SIDE, STORED_SIDE), 2), np.float32)
+        return overlay(background, self.cut_outs[index - len(self.pictures)], float(rng.uniform(0.6, 1.3)), rng)
 
 
-def overlaid(ground: np.ndarray, cut_out: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+def overlay(background: np.ndarray, cut_out: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
     """A cut-out over a blurred ground; larger than 1, it goes past the edges."""
-    size = int(KEPT * scale)
+    size = int(STORED_SIDE * scale)
     top = np.asarray(Image.fromarray(cut_out).resize((size, size), 2), np.float32)
-    shift = rng.integers(-KEPT // 8, KEPT // 8 + 1, 2) + (KEPT - size) // 2
-    canvas = np.zeros((3 * KEPT, 3 * KEPT, 4), np.float32)
-    canvas[KEPT + shift[0] : KEPT + shift[0] + size, KEPT + shift[1] : KEPT + shift[1] + size] = top
-    top = canvas[KEPT : 2 * KEPT, KEPT : 2 * KEPT]
-    cover = top[..., 3:] / 255
-    return (ground * (1 - cover) + top[..., :3] * cover).astype(np.uint8)
+    shift = rng.integers(-STORED_SIDE // 8, STORED_SIDE // 8 + 1, 2) + (STORED_SIDE - size) // 2
+    canvas = np.zeros((3 * STORED_SIDE, 3 * STORED_SIDE, 4), np.float32)
+    canvas[STORED_SIDE + shift[0] : STORED_SIDE + shift[0] + size, STORED_SIDE + shift[1] : STORED_SIDE + shift[1] + size] = top
+    top = canvas[STORED_SIDE : 2 * STORED_SIDE, STORED_SIDE : 2 * STORED_SIDE]
+    alpha = top[..., 3:] / 255
+    return (background * (1 - alpha) + top[..., :3] * alpha).astype(np.uint8)
 
 
-def album(folder: Path, held_out: bool) -> Album:
+def load_photographs(folder: Path, held_out: bool) -> PhotographSet:
     """What of the list lies in `folder`, of one part; cut-outs are for training alone."""
-    rows = [one for one in listed() if (folder / one.file).exists() and one.held_out == held_out]
-    rows = [one for one in rows if not (held_out and one.cut_out)]
-    if not rows:
+    photographs = [photograph for photograph in training_photographs() if (folder / photograph.file).exists() and photograph.held_out == held_out]
+    photographs = [photograph for photograph in photographs if not (held_out and photograph.cut_out)]
+    if not photographs:
         raise FileNotFoundError(f"No photographs lie in {folder}; python -m recipes.nano.vision_encoder.photographs {folder} --train fetches them.")
-    rows.sort(key=lambda one: one.cut_out)
-    pictures = [_read(folder / one.file, "RGB") for one in rows if not one.cut_out]
-    cut_outs = [_read(folder / one.file, "RGBA") for one in rows if one.cut_out]
-    labels = [[names.index(one.labels[label]) if label in one.labels else UNKNOWN for label, names in LABELS.items()] for one in rows]
-    return Album(np.stack(pictures), np.stack(cut_outs) if cut_outs else np.zeros((0, KEPT, KEPT, 4), np.uint8), torch.tensor(labels))
+    photographs.sort(key=lambda photograph: photograph.cut_out)
+    pictures = [_read(folder / photograph.file, "RGB") for photograph in photographs if not photograph.cut_out]
+    cut_outs = [_read(folder / photograph.file, "RGBA") for photograph in photographs if photograph.cut_out]
+    labels = [[names.index(photograph.labels[label]) if label in photograph.labels else UNLABELLED for label, names in LABELS.items()] for photograph in photographs]
+    return PhotographSet(np.stack(pictures), np.stack(cut_outs) if cut_outs else np.zeros((0, STORED_SIDE, STORED_SIDE, 4), np.uint8), torch.tensor(labels))
 
 
 def _read(path: Path, mode: str) -> np.ndarray:
     """As the processor does, a picture is squeezed to a square."""
-    return np.asarray(Image.open(path).convert(mode).resize((KEPT, KEPT), Image.Resampling.BILINEAR))
+    return np.asarray(Image.open(path).convert(mode).resize((STORED_SIDE, STORED_SIDE), Image.Resampling.BILINEAR))
 
 
-def whole(shown: Album, side: int) -> np.ndarray:
+def full_pictures(photographs: PhotographSet, side: int) -> np.ndarray:
     """Its pictures as they are, uint8 [N, side, side, 3]."""
-    values = F.interpolate(torch.from_numpy(shown.pictures).movedim(-1, 1).float(), side, mode="bilinear", antialias=True)
+    values = F.interpolate(torch.from_numpy(photographs.pictures).movedim(-1, 1).float(), side, mode="bilinear", antialias=True)
     return values.round().byte().movedim(1, -1).numpy()
 
 
-def words(row: Sequence[int]) -> dict[str, str]:
+def label_names(row: Sequence[int]) -> dict[str, str]:
     """A row of an album's labels by name, without those that nobody gave."""
-    return {label: names[index] for (label, names), index in zip(LABELS.items(), row, strict=True) if index != UNKNOWN}
+    return {label: names[index] for (label, names), index in zip(LABELS.items(), row, strict=True) if index != UNLABELLED}
 
 
-def part(values: Tensor, rng: np.random.Generator, side: int) -> Tensor:
+def random_crops(values: Tensor, rng: np.random.Generator, side: int) -> Tensor:
     """A random half to all of each picture, [N, 3, side, side], half of them mirrored."""
     count = len(values)
     scale = np.sqrt(rng.uniform(0.5, 1.0, (count, 2)))
@@ -157,34 +157,34 @@ def part(values: Tensor, rng: np.random.Generator, side: int) -> Tensor:
     return F.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
 
 
-def developed(values: Tensor, rng: np.random.Generator) -> Tensor:
+def jitter_colours(values: Tensor, rng: np.random.Generator) -> Tensor:
     """Other exposure, contrast, tint, sharpness and grain, little enough to keep the mood."""
-    def drawn(low: float, high: float, width: int = 1) -> Tensor:
+    def random_factor(low: float, high: float, width: int = 1) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (len(values), width, 1, 1))).float()
 
     grey = (values * _GREY).sum(1, keepdim=True)
-    values = grey + (values - grey) * drawn(0.8, 1.2)
+    values = grey + (values - grey) * random_factor(0.8, 1.2)
     mean = values.mean((1, 2, 3), keepdim=True)
-    values = (mean + (values - mean) * drawn(0.8, 1.2)) * drawn(0.82, 1.18) * drawn(0.94, 1.06, 3)
+    values = (mean + (values - mean) * random_factor(0.8, 1.2)) * random_factor(0.82, 1.18) * random_factor(0.94, 1.06, 3)
     if rng.random() < 0.4:
         values = F.interpolate(F.avg_pool2d(values, 2), scale_factor=2, mode="bilinear", align_corners=False)
-    return values + torch.randn_like(values) * drawn(0, 9)
+    return values + torch.randn_like(values) * random_factor(0, 9)
 
 
-def cheerless(values: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def darken(values: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Without colour and light, in haze where little goes on: sad where energy is low, else tense, as of drawn scenes."""
     low = labels[:, list(LABELS).index("energy")] == ENERGIES.index("low")
 
-    def drawn(still: tuple[float, float], lively: tuple[float, float]) -> Tensor:
-        chosen = np.where(low.numpy(), rng.uniform(*still, len(values)), rng.uniform(*lively, len(values)))
-        return torch.from_numpy(chosen).float().view(-1, 1, 1, 1)
+    def random_factor(still: tuple[float, float], lively: tuple[float, float]) -> Tensor:
+        factors = np.where(low.numpy(), rng.uniform(*still, len(values)), rng.uniform(*lively, len(values)))
+        return torch.from_numpy(factors).float().view(-1, 1, 1, 1)
 
     grey = (values * _GREY).sum(1, keepdim=True)
-    values = grey + (values - grey) * drawn((0.0, 0.35), (0.0, 0.35))
+    values = grey + (values - grey) * random_factor((0.0, 0.35), (0.0, 0.35))
     mean = values.mean((1, 2, 3), keepdim=True)
-    values = mean + (values - mean) * drawn((0.35, 0.75), (1.1, 1.5))
-    values = values * drawn((0.5, 1.15), (0.4, 0.75))
+    values = mean + (values - mean) * random_factor((0.35, 0.75), (1.1, 1.5))
+    values = values * random_factor((0.5, 1.15), (0.4, 0.75))
     changed = labels.clone()
     changed[:, list(LABELS).index("mood")] = torch.where(low, MOODS.index("sad"), MOODS.index("tense"))
-    changed[:, list(LABELS).index("light")] = changed[:, list(LABELS).index("weather")] = UNKNOWN
+    changed[:, list(LABELS).index("light")] = changed[:, list(LABELS).index("weather")] = UNLABELLED
     return values, changed

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,127 +24,126 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import ViTModel
 
-from recipes.nano.vision_encoder import augmentation as sights
-from recipes.nano.vision_encoder.augmentation import Album
+from llama.files import atomic_path, write_json
+from recipes.nano.vision_encoder import augmentation
+from recipes.nano.vision_encoder.augmentation import PhotographSet
 from recipes.nano.vision_encoder.train import (
     HEADS,
     SIDE,
-    Namer,
+    LabelClassifier,
     accuracy,
     augment,
-    dataset,
-    features,
-    pixels,
+    encode_batches,
+    make_dataset,
     save,
-    write_json,
+    to_pixel_values,
 )
 
-DRAWN, COPIES, RATE = 6000, 48, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
+DRAWINGS, AUGMENTED_BATCHES, RATE = 6000, 48, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
 BATCH = (40, 28)  # drawings and photographs: with fewer drawings, places are forgotten
 DROPOUT = 0.1
 
 
-class Mean:
+class WeightAverage:
     """The running mean of a model's weights, steadier than the last of them."""
 
-    def __init__(self, model: nn.Module, keep: float = 0.995) -> None:
-        self.model, self.keep = copy.deepcopy(model).eval(), keep
+    def __init__(self, model: nn.Module, decay: float = 0.995) -> None:
+        self.model, self.decay = copy.deepcopy(model).eval(), decay
 
     @torch.no_grad()
-    def take(self, model: nn.Module) -> None:
+    def update(self, model: nn.Module) -> None:
         for mean, value in zip(self.model.parameters(), model.parameters(), strict=True):
-            mean.lerp_(value, 1 - self.keep)
+            mean.lerp_(value, 1 - self.decay)
 
 
-def load(folder: Path, dropout: float = 0.0) -> Namer:
+def load_classifier(folder: Path, dropout: float = 0.0) -> LabelClassifier:
     """A picture's encoder and heads, as they were saved."""
-    model = Namer("picture")
+    model = LabelClassifier("picture")
     model.encoder = ViTModel.from_pretrained(folder, hidden_dropout_prob=dropout)
     model.heads.load_state_dict(load_file(folder / "heads.safetensors"))
     return model
 
 
-def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[Namer, dict[str, Any]]:
+def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[LabelClassifier, dict[str, Any]]:
     """The best namer by the photographs kept for validation, and its scores on those and on drawings."""
     torch.manual_seed(0)
-    model, rng = load(start_from, DROPOUT).train(), np.random.default_rng(2)
-    shown, kept = sights.album(photographs, held_out=False), sights.album(photographs, held_out=True)
-    drawn, labels = dataset("picture", DRAWN, seed=13)
-    mean, optimizer = Mean(model), torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
-    best, scores, step = copy.deepcopy(mean.model), named(mean.model, kept), 0
+    model, rng = load_classifier(start_from, DROPOUT).train(), np.random.default_rng(2)
+    training, validation = augmentation.load_photographs(photographs, held_out=False), augmentation.load_photographs(photographs, held_out=True)
+    drawings, labels = make_dataset("picture", DRAWINGS, seed=13)
+    average, optimizer = WeightAverage(model), torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
+    best, scores, step = copy.deepcopy(average.model), photograph_accuracy(average.model, validation), 0
     print("photographs before", scores, flush=True)
     start = time.process_time()
     while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
-        pick = rng.integers(0, len(drawn), BATCH[0])
-        real, real_labels = shown.show(BATCH[1], rng, SIDE)
-        loss = missed(model, np.concatenate([augment("picture", drawn[pick], rng), real]), torch.cat([labels[pick], real_labels]))
+        indices = rng.integers(0, len(drawings), BATCH[0])
+        pictures, picture_labels = training.sample(BATCH[1], rng, SIDE)
+        loss = classification_loss(model, np.concatenate([augment("picture", drawings[indices], rng), pictures]), torch.cat([labels[indices], picture_labels]))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        mean.take(model)
+        average.update(model)
         step += 1
         if step % 100 == 0:
-            now = named(mean.model, kept)
-            print(f"step {step} of {spent:.0%} loss {loss.item():.3f} photographs {now}", flush=True)
-            if merit(now) >= merit(scores):
-                best, scores = copy.deepcopy(mean.model), now
-    return best, {**accuracy(best, *dataset("picture", 600, seed=12)), "photographs": scores}
+            current = photograph_accuracy(average.model, validation)
+            print(f"step {step} of {spent:.0%} loss {loss.item():.3f} photographs {current}", flush=True)
+            if validation_score(current) >= validation_score(scores):
+                best, scores = copy.deepcopy(average.model), current
+    return best, {**accuracy(best, *make_dataset("picture", 600, seed=12)), "photographs": scores}
 
 
-def missed(model: Namer, batch: np.ndarray, labels: Tensor) -> Tensor:
+def classification_loss(model: LabelClassifier, batch: np.ndarray, labels: Tensor) -> Tensor:
     """The sum of the heads' cross entropies, each over the pictures that somebody gave its label."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits = [values.float() for values in model(pixels("picture", batch))]
+        logits = [values.float() for values in model(to_pixel_values("picture", batch))]
     losses = [
-        nn.functional.cross_entropy(values, labels[:, place], label_smoothing=0.1, ignore_index=sights.UNKNOWN)
-        for place, values in enumerate(logits)
+        nn.functional.cross_entropy(values, labels[:, index], label_smoothing=0.1, ignore_index=augmentation.UNLABELLED)
+        for index, values in enumerate(logits)
     ]
     return torch.stack(losses).sum()
 
 
-def merit(scores: dict[str, float]) -> float:
+def validation_score(scores: dict[str, float]) -> float:
     return sum(scores[name] for name in ("mood", "energy", "mood_balanced", "energy_balanced"))
 
 
-def named(model: Namer, kept: Album) -> dict[str, float]:
+def photograph_accuracy(model: LabelClassifier, validation: PhotographSet) -> dict[str, float]:
     """Shares of right moods and energies, the same with every name counting alike, and the share of the commonest name."""
     model.eval()
     with torch.inference_mode():
-        logits = dict(zip(HEADS["picture"], model(pixels("picture", sights.whole(kept, SIDE))), strict=True))
-    found: dict[str, float] = {}
+        logits = dict(zip(HEADS["picture"], model(to_pixel_values("picture", augmentation.full_pictures(validation, SIDE))), strict=True))
+    scores: dict[str, float] = {}
     for name in ("mood", "energy"):
-        truth = kept.labels[:, list(HEADS["picture"]).index(name)]
+        truth = validation.labels[:, list(HEADS["picture"]).index(name)]
         hits = (logits[name].argmax(1) == truth).float()
-        found[name] = hits.mean().item()
-        found[f"{name}_balanced"] = float(np.mean([hits[truth == one].mean().item() for one in truth.unique()]))
-        found[f"{name}_commonest"] = truth.bincount().max().item() / len(truth)
-    return {name: round(value, 3) for name, value in found.items()}
+        scores[name] = hits.mean().item()
+        scores[f"{name}_balanced"] = float(np.mean([hits[truth == value].mean().item() for value in truth.unique()]))
+        scores[f"{name}_commonest"] = truth.bincount().max().item() / len(truth)
+    return {name: round(value, 3) for name, value in scores.items()}
 
 
-def add(work: Path, photographs: Path, out: Path) -> None:
+def add_features(work: Path, photographs: Path, out: Path) -> None:
     """Adds photographs to the cache of features; where they are, it is left as it is."""
     tensors, labels = load_file(out / "features_image.safetensors"), json.loads((out / "labels_image.json").read_text())
     if "photographs" in tensors:
         return
     encoder, rng = ViTModel.from_pretrained(work / "vit").eval(), np.random.default_rng(23)
-    shown, kept = sights.album(photographs, held_out=False), sights.album(photographs, held_out=True)
-    copies = [shown.show(64, rng, SIDE) for _ in range(COPIES)]
-    tensors["train"] = torch.cat([tensors["train"], features(encoder, "picture", (batch for batch, _ in copies))])
-    tensors["photographs"] = features(encoder, "picture", iter([sights.whole(kept, SIDE)]))
-    labels["train"] += in_words(torch.cat([given for _, given in copies]))
-    labels["photographs"] = in_words(kept.labels)
+    training, validation = augmentation.load_photographs(photographs, held_out=False), augmentation.load_photographs(photographs, held_out=True)
+    augmented_batches = [training.sample(64, rng, SIDE) for _ in range(AUGMENTED_BATCHES)]
+    tensors["train"] = torch.cat([tensors["train"], encode_batches(encoder, "picture", (batch for batch, _ in augmented_batches))])
+    tensors["photographs"] = encode_batches(encoder, "picture", iter([augmentation.full_pictures(validation, SIDE)]))
+    labels["train"] += labels_by_name(torch.cat([batch_labels for _, batch_labels in augmented_batches]))
+    labels["photographs"] = labels_by_name(validation.labels)
     write_json(out / "labels_image.json", labels)
-    partial = out / "features_image.partial"
-    save_file(tensors, partial)
-    os.replace(partial, out / "features_image.safetensors")
+    with atomic_path(out / "features_image.safetensors") as partial:
+        save_file(tensors, partial)
     print({part: tuple(value.shape) for part, value in tensors.items()})
 
 
-def in_words(labels: Tensor) -> Sequence[dict[str, str]]:
-    return [sights.words(row) for row in labels.tolist()]
+def labels_by_name(labels: Tensor) -> Sequence[dict[str, str]]:
+    return [augmentation.label_names(row) for row in labels.tolist()]
 
 
 def main() -> None:
@@ -159,7 +157,7 @@ def main() -> None:
     torch.set_num_threads(1)
     photographs = options.photographs or options.work / "photographs_train"
     if options.what == "add":
-        add(options.work, photographs, options.out or options.work / "data")
+        add_features(options.work, photographs, options.out or options.work / "data")
         return
     model, scores = fit(options.work / "vit", photographs, options.minutes)
     model.encoder.config.hidden_dropout_prob = 0.0

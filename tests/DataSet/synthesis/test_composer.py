@@ -10,7 +10,7 @@ import pytest
 from DataSet.synthesis.captions import caption, number_words
 from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
 from DataSet.synthesis.grooves import CLOSES, GROOVES
-from DataSet.synthesis.melody import cells
+from DataSet.synthesis.melody import rhythm_cells
 from DataSet.synthesis.rendering import find_soundfonts, render
 from llama.media.score import METRES, SCALES, STYLES, TEMPI, TRACKS, Attributes, timeline
 
@@ -119,7 +119,7 @@ def test_grooves_and_rhythms_fill_their_bars() -> None:
             lines = (groove.accompaniment, groove.bass, groove.kick, groove.snare, groove.hat)
             assert {len(line) for line in lines} == {metre * 2}
     for style in STYLES:
-        assert all(sum(map(abs, cell)) == metre * 2 for metre in METRES for cell in cells(style, metre))
+        assert all(sum(map(abs, cell)) == metre * 2 for metre in METRES for cell in rhythm_cells(style, metre))
     assert all(sum(map(abs, cell)) == metre * 2 for metre, closes in CLOSES.items() for cell in closes)
 
 
@@ -156,7 +156,7 @@ def test_number_words(number: int, words: str) -> None:
 
 
 def test_missing_soundfonts_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("DataSet.synthesis.rendering.SEARCHED", ())
+    monkeypatch.setattr("DataSet.synthesis.rendering.SOUNDFONT_FOLDERS", ())
     with pytest.raises(FileNotFoundError, match="fluid-soundfont-gm"):
         find_soundfonts()
 

@@ -11,13 +11,21 @@ import pytest
 
 from DataSet.synthesis import dialogues, habits, hearing, lore, questions, requests, synonyms
 from DataSet.synthesis.clips import random_clip
-from DataSet.synthesis.dialogue import MARKS, Dialogue, random_piece
+from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue, random_piece
 from DataSet.synthesis.dialogues import clip, picture, talk, wish
 from DataSet.synthesis.edits import edit
 from DataSet.synthesis.hearing import NOT_MUSIC, hear, nothing
 from DataSet.synthesis.scenes import random_scene
-from DataSet.synthesis.wishes import ACCOMPANIMENT, MOODS, OCCASIONS, PACES, STYLE_NAMES, SUBSTITUTES, complete
-from DataSet.synthesis.wording import half, pick, spin, variants
+from DataSet.synthesis.wishes import (
+    ACCOMPANIMENT,
+    MOODS,
+    OCCASIONS,
+    PACES,
+    STYLE_NAMES,
+    SUBSTITUTES,
+    complete_attributes,
+)
+from DataSet.synthesis.wording import pick, select_split, spin, variants
 from llama.media.score import KEYS
 
 PARAPHRASES = Path(__file__).resolve().parents[3] / "recipes" / "nano" / "evaluation" / "paraphrases.json"
@@ -36,7 +44,7 @@ def test_no_loose_ends(held_out: bool) -> None:
     for said in (said for _ in range(600) for said in _all(rng, held_out)):
         assert not re.search(r"[{}|]|  | [.?]$| ,", said.instruction + "#" + said.answer), said
         assert said.answer
-        assert said.answer.endswith(MARKS) == (said.caption is not None)
+        assert said.answer.endswith(AUDIO_TOKENS) == (said.caption is not None)
         assert said.answer.count("[AUD") in (0, 8)
 
 
@@ -92,8 +100,8 @@ def test_a_key_that_is_asked_for_is_named() -> None:
     rng = np.random.default_rng(9)
     named = 0
     for _ in range(600):
-        said = requests.asked(rng, {"key": 0.5, "lead": 0.5})
-        piece = complete(said.wish)
+        said = requests.sample_parts(rng, {"key": 0.5, "lead": 0.5})
+        piece = complete_attributes(said.wish)
         answer = dialogues.music(rng, "", piece, "wish", key="key" in said.wish).answer
         assert ("key" in said.wish) == bool(re.search(f" in {KEYS[piece.key]} {piece.mode} in ", answer))
         named += "key" in said.wish
@@ -107,9 +115,9 @@ def test_what_cannot_be_had_is_said_and_music_is_made() -> None:
     rng = np.random.default_rng(10)
     notes: dict[str, set[str]] = {}
     for _ in range(500):
-        said = requests.asked(rng, {"lead": 0.4, "style": 0.5, "odd": 1.0})
-        answer = dialogues.music(rng, "", complete(said.wish), "wish", note=said.note)
-        assert said.note and answer.answer.endswith(MARKS) and not re.search("[{}]", answer.answer), answer
+        said = requests.sample_parts(rng, {"lead": 0.4, "style": 0.5, "odd": 1.0})
+        answer = dialogues.music(rng, "", complete_attributes(said.wish), "wish", note=said.note)
+        assert said.note and answer.answer.endswith(AUDIO_TOKENS) and not re.search("[{}]", answer.answer), answer
         notes.setdefault(said.note[:22], set()).update(said.words.values())
     assert len(notes) >= 8
     assert any("17/13" in words for words in notes.values())
@@ -138,17 +146,17 @@ def test_an_edit_changes_what_it_says_and_nothing_else() -> None:
 
 
 def test_a_wish_without_a_word_on_it_has_the_style_s_habits() -> None:
-    assert complete({"style": "waltz"}).metre == 3
-    assert complete({"lead": "saxophone"}).style == "swing"
-    assert complete({"tempo": 3000}).tempo == 180
-    assert complete({"lead": "piano", "style": "swing"}).accompaniment != "piano"
+    assert complete_attributes({"style": "waltz"}).metre == 3
+    assert complete_attributes({"lead": "saxophone"}).style == "swing"
+    assert complete_attributes({"tempo": 3000}).tempo == 180
+    assert complete_attributes({"lead": "piano", "style": "swing"}).accompaniment != "piano"
 
 
 def test_every_word_for_a_wish_means_something() -> None:
     for table in (MOODS, OCCASIONS):
         for words, meant in table.items():
-            assert complete(meant), words
-    assert all(complete({"tempo": tempo}) for tempo in PACES.values())
+            assert complete_attributes(meant), words
+    assert all(complete_attributes({"tempo": tempo}) for tempo in PACES.values())
     assert not set(SUBSTITUTES) & {name for names in synonyms.LEAD_NAMES.values() for name in names}
     assert len(set(STYLE_NAMES.values())) == 6
 
@@ -176,7 +184,7 @@ def test_no_list_says_in_training_what_another_keeps_for_testing() -> None:
 def test_no_frame_is_both_for_training_and_for_testing() -> None:
     for name, patterns in dialogues.patterns().items():
         assert len(set(patterns)) == len(patterns), name
-        assert not set(half(patterns, True)) & set(half(patterns, False)), name
+        assert not set(select_split(patterns, True)) & set(select_split(patterns, False)), name
 
 
 def test_there_is_variety() -> None:
@@ -184,14 +192,14 @@ def test_there_is_variety() -> None:
     assert len({wish(rng).instruction for _ in range(500)}) > 480
     assert len({hear(rng, random_piece(rng)).instruction for _ in range(500)}) > 420
     assert len({edit(rng, random_piece(rng)).instruction for _ in range(500)}) > 400
-    assert sum(sum(map(variants, half(patterns, False))) for patterns in dialogues.patterns().values()) > 1_000_000
+    assert sum(sum(map(variants, select_split(patterns, False))) for patterns in dialogues.patterns().values()) > 1_000_000
 
 
 def test_typing_keeps_what_is_asked() -> None:
     rng = np.random.default_rng(12)
-    forms = {habits.typed(rng, "Play a waltz at 120 bpm.") for _ in range(600)}
+    forms = {habits.as_typed(rng, "Play a waltz at 120 bpm.") for _ in range(600)}
     assert len(forms) > 100 and all("120" in form for form in forms)
-    assert habits.typed(rng, "") == ""
+    assert habits.as_typed(rng, "") == ""
 
 
 # -- two hundred paraphrases written by hand, for measuring alone ---------------------------------------------------
@@ -226,7 +234,7 @@ def test_paraphrases_are_two_hundred_with_what_they_mean() -> None:
         elif one["kind"] == "talk":
             assert one["answer"] in ("refusal", "greeting", "thanks", "abilities", "unknown"), one
         else:
-            assert complete(one["wish"]) if one["kind"] == "wish" else one["change"], one
+            assert complete_attributes(one["wish"]) if one["kind"] == "wish" else one["change"], one
     assert lore.REFUSAL
 
 

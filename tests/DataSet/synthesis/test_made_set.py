@@ -86,7 +86,7 @@ def test_the_music_that_instructions_ask_for_is_there(made: Path) -> None:
 
 def test_what_is_said_is_true() -> None:
     """Answers name the attributes of the very piece that is played, and edits start from it."""
-    plan = made_set._everything(40, 3)
+    plan = made_set._plan_full_set(40, 3)
     pieces = {name: plan.media[f"audios/{name}"].func.__self__.attributes for name in plan.tables["MUCaps.json"]}  # type: ignore[attr-defined]
     assert not any(is_held_out(piece) for piece in pieces.values())
     said = Counter()
@@ -113,15 +113,15 @@ def test_the_same_seed_makes_the_same_set_and_another_another(made: Path, tmp_pa
 
 
 def test_a_small_set_is_the_beginning_of_a_large_one() -> None:
-    small, large = made_set._everything(4, 5).tables, made_set._everything(12, 5).tables
+    small, large = made_set._plan_full_set(4, 5).tables, made_set._plan_full_set(12, 5).tables
     assert small["MusicQA.json"] == large["MusicQA.json"][:8]
     assert small["MUImageInstructions.json"] == large["MUImageInstructions.json"][:1]
 
 
 def test_an_interrupted_set_goes_on_and_ends_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, written = made_set.Piece.write, []
+    write, written = made_set.SyntheticPiece.write, []
 
-    def failing(piece: made_set.Piece, player: made_set.Player, path: Path) -> None:
+    def failing(piece: made_set.SyntheticPiece, player: made_set.LoadSampler, path: Path) -> None:
         if len(written) == 3:
             path.with_name(f".{path.name}.1.partial").write_bytes(b"half")
             raise KeyboardInterrupt
@@ -129,11 +129,12 @@ def test_an_interrupted_set_goes_on_and_ends_the_same(made: Path, tmp_path: Path
         write(piece, player, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(made_set.Piece, "write", failing)
+        patch.setattr(made_set.SyntheticPiece, "write", failing)
         with pytest.raises(KeyboardInterrupt):
             make_set(tmp_path / "set", PIECES, 5, quiet)
     assert not (tmp_path / "set").exists()
-    monkeypatch.setattr(made_set.Piece, "write", lambda piece, player, path: (written.append(path.name), write(piece, player, path)))
+    record = lambda piece, player, path: (written.append(path.name), write(piece, player, path))  # noqa: E731
+    monkeypatch.setattr(made_set.SyntheticPiece, "write", record)
     make_set(tmp_path / "set", PIECES, 5, quiet)
     assert len(written) == len(set(written)) == len(list((made / "audios").iterdir()))
     assert contents(tmp_path / "set") == contents(made)
@@ -171,7 +172,7 @@ def test_other_folders_and_impossible_numbers_are_refused(tmp_path: Path, capsys
 
 def test_a_missing_bank_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="ckpts/nano"):
-        made_set.load_player(tmp_path)
+        made_set.load_sampler(tmp_path)
 
 
 def test_the_listening_set_asks_one_thing_in_equal_shares(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_the_listening_set_asks_one_thing_in_equal_shares(tmp_path: Path) -> Non
 
 def test_what_else_is_heard_says_nothing_of_the_lead() -> None:
     """Each lead meets every accompaniment, style, mode and drums or none in like shares."""
-    drawn = [made_set._led(0, index) for index in range(1200)]
+    drawn = [made_set._attributes_with_lead(0, index) for index in range(1200)]
     for name in ("accompaniment", "style", "mode", "drums"):
         shares = [Counter(getattr(piece, name) for piece in drawn if piece.lead == lead) for lead in LISTENING_LEADS]
         for value in {getattr(piece, name) for piece in drawn}:

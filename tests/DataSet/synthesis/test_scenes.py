@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from DataSet.synthesis.clips import FRAMES, Clip, film, random_clip
+from DataSet.synthesis.clips import FRAMES, Clip, random_clip, render_clip
 from DataSet.synthesis.scenes import MOODS, PLACES, Scene, draw, random_scene
-from DataSet.synthesis.wishes import complete, even_tempo, full_caption, music_for_clip, music_for_picture
+from DataSet.synthesis.wishes import complete_attributes, even_tempo, full_caption, music_for_clip, music_for_picture
 
 
 def _pixels(**changes: object) -> np.ndarray:
@@ -43,14 +43,17 @@ def test_every_mood_is_drawn_and_none_is_a_matter_of_taste() -> None:
 
 def test_faster_clips_change_more_from_frame_to_frame() -> None:
     scene = Scene("meadow", "day", "clear", 0.8, 0.3, 1)
-    change = {motion: np.mean([np.abs(np.diff(film(Clip(scene, motion, "none", seed)).astype(float), axis=0)).mean() for seed in range(8)])
-              for motion in ("slow", "medium", "fast")}
+
+    def mean_change(motion: str, seed: int) -> float:
+        return np.abs(np.diff(render_clip(Clip(scene, motion, "none", seed)).astype(float), axis=0)).mean()
+
+    change = {motion: np.mean([mean_change(motion, seed) for seed in range(8)]) for motion in ("slow", "medium", "fast")}
     assert change["slow"] < change["medium"] < change["fast"]
 
 
 @pytest.mark.parametrize(("pulse", "beat"), [("threes", 3), ("fours", 4)])
 def test_a_pulse_returns_after_its_beat(pulse: str, beat: int) -> None:
-    light = film(Clip(Scene("sea", "day", "clear", 0.5, 0.1, 2), "slow", pulse, 5)).mean(axis=(1, 2, 3))
+    light = render_clip(Clip(Scene("sea", "day", "clear", 0.5, 0.1, 2), "slow", pulse, 5)).mean(axis=(1, 2, 3))
     assert len(light) == FRAMES
     bright = np.flatnonzero(light > light.mean() * 1.1)
     assert set(np.diff(bright)) == {beat}
@@ -60,8 +63,8 @@ def test_what_is_seen_becomes_playable_music() -> None:
     rng = np.random.default_rng(1)
     for _ in range(100):
         scene, clip = random_scene(rng), random_clip(rng)
-        assert complete(music_for_picture(scene.labels())).mode == ("major" if scene.mood in ("happy", "calm") else "minor")
-        piece = complete(music_for_clip(clip.labels()))
+        assert complete_attributes(music_for_picture(scene.labels())).mode == ("major" if scene.mood in ("happy", "calm") else "minor")
+        piece = complete_attributes(music_for_clip(clip.labels()))
         assert (piece.metre == 3) == (clip.pulse == "threes")
         assert 10 <= len(full_caption(piece, key=True).split()) <= 24
 

@@ -10,7 +10,7 @@ import pytest
 
 from DataSet.synthesis.tunes import Tune, arrange, attributes_for, harmonise, load, read_abc, save
 from llama.media.score import Attributes
-from recipes.nano.rendering.render_clips import tunes_of
+from recipes.nano.rendering.render_clips import tunes_by_form
 
 WALTZ = """X: 1
 T: Nothing
@@ -56,8 +56,8 @@ def test_a_tune_that_training_knows_by_another_name_is_no_test(tmp_path: Path) -
     test = dataclasses.replace(waltz(), name=kept)
     save([test, version], tmp_path / "twice.json")
     save([test, dataclasses.replace(version, notes=other)], tmp_path / "once.json")
-    assert tunes_of(tmp_path / "twice.json", True) == {} and tunes_of(tmp_path / "once.json", True) == {("major", 3): [test]}
-    assert tunes_of(tmp_path / "twice.json", False) == {("major", 3): [version]}
+    assert tunes_by_form(tmp_path / "twice.json", True) == {} and tunes_by_form(tmp_path / "once.json", True) == {("major", 3): [test]}
+    assert tunes_by_form(tmp_path / "twice.json", False) == {("major", 3): [version]}
 
 
 def test_harmony_comes_home() -> None:

@@ -12,20 +12,20 @@ import torch
 
 from llama.media.score import Attributes, Note, Score
 from recipes.nano.audio_encoder.harmony_pretraining import rotate
-from recipes.nano.audio_encoder.model import Listener, Teacher
+from recipes.nano.audio_encoder.model import EncoderWithHeads, TargetExtractor
 from recipes.nano.rendering.clip_set import (
     CLIP_SAMPLES,
     HOP,
-    RECEPTIVE,
+    RECEPTIVE_FIELD,
     ROLL_FRAMES,
     ROLL_WIDTH,
     SAMPLE_RATE,
-    Clips,
+    ClipSet,
+    decode_tempo,
     frame_count,
-    tempo_of,
     tempo_targets,
 )
-from recipes.nano.rendering.render_clips import roll
+from recipes.nano.rendering.render_clips import pitch_class_roll
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,
           "key": 11}
@@ -44,23 +44,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_only_whole_clips_are_read(folder: Path) -> None:
-    clips = Clips(folder, "train")
+    clips = ClipSet(folder, "train")
     assert len(clips) == 2
-    batch = clips.plain(range(2))
+    batch = clips.excerpts(range(2))
     assert batch.samples.shape == (2, CLIP_SAMPLES)
     assert batch.samples.mean(1).abs().max() < 1e-4 and (batch.samples.var(1) - 1).abs().max() < 1e-3
 
 
 def test_a_missing_set_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="render.py"):
-        Clips(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match="render_clips.py"):
+        ClipSet(tmp_path, "train")
 
 
 def test_labels_follow_the_speed(folder: Path) -> None:
-    clips, rng = Clips(folder, "train"), np.random.default_rng(3)
+    clips, rng = ClipSet(folder, "train"), np.random.default_rng(3)
     seen = set()
     for _ in range(12):
-        batch = clips.damaged(np.array([0]), 2 * SAMPLE_RATE, rng)
+        batch = clips.augmented(np.array([0]), 2 * SAMPLE_RATE, rng)
         shift = (int(batch.classes["key"][0]) - LABELS["key"] + 6) % 12 - 6
         speed = math.exp(float(batch.log_tempo[0])) / LABELS["tempo"]
         assert abs(12 * math.log2(speed) - shift) < 0.3  # a semitone higher is a semitone faster
@@ -71,14 +71,14 @@ def test_labels_follow_the_speed(folder: Path) -> None:
 
 def test_tempo_survives_its_bins() -> None:
     tempi = torch.tensor([60.0, 97.0, 133.0, 180.0])
-    found = tempo_of(tempo_targets(tempi.log()).log()).exp()
+    found = decode_tempo(tempo_targets(tempi.log()).log()).exp()
     assert ((found / tempi).log().abs() < 0.003).all()
 
 
 def test_roll_says_when_a_note_sounds() -> None:
     attributes = Attributes("flute", "pad", "rock", 120, "minor", 4, True, 0)
     score = Score(attributes, 9.0, (Note(1.0, 2.0, 64, 90),), (), (Note(0.0, 1.0, 36, 90),), (), ())
-    found = roll(score, 0.5)
+    found = pitch_class_roll(score, 0.5)
     bass, lead = found[:, 0].nonzero()[0], found[:, 12 + 4].nonzero()[0]
     assert bass[0] == 0 and abs(bass[-1] + 1 - 0.5 * SAMPLE_RATE / HOP) <= 1
     assert abs(lead[0] - 0.5 * SAMPLE_RATE / HOP) <= 1 and abs(lead[-1] + 1 - 2.5 * SAMPLE_RATE / HOP) <= 1
@@ -93,18 +93,18 @@ def test_rotation_keeps_the_ranges_apart() -> None:
 
 def test_teacher_and_listener_see_the_same_frames() -> None:
     torch.manual_seed(0)
-    listener, samples = Listener().eval(), torch.randn(1, SAMPLE_RATE)
+    listener, samples = EncoderWithHeads().eval(), torch.randn(1, SAMPLE_RATE)
     with torch.no_grad():
         states, conv = listener.states(samples, fast=False)
     config = listener.encoder.config
     seen, step = 1, 1
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         seen, step = seen + (kernel - 1) * step, step * stride
-    assert (seen, step) == (RECEPTIVE, HOP)
-    assert states.shape[2] == conv.shape[1] == Teacher()(samples).shape[1] == frame_count(SAMPLE_RATE)
+    assert (seen, step) == (RECEPTIVE_FIELD, HOP)
+    assert states.shape[2] == conv.shape[1] == TargetExtractor()(samples).shape[1] == frame_count(SAMPLE_RATE)
 
 
 def test_teacher_hears_an_a() -> None:
     time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
-    bands = Teacher()(torch.sin(2 * math.pi * 440 * time)[None])[0, 10]
+    bands = TargetExtractor()(torch.sin(2 * math.pi * 440 * time)[None])[0, 10]
     assert int(bands[80:].argmax()) == 33  # semitones above C2

@@ -10,10 +10,18 @@ import pytest
 import torch
 
 from llama.media.score import Attributes, Note, Score
-from recipes.nano.audio_encoder.harmony_pretraining import teach_harmony
-from recipes.nano.audio_encoder.pools import CROP, IGNORED, Bands, Pools, hear, losses, right, varied
-from recipes.nano.rendering import audio_mix as studio
-from recipes.nano.rendering import non_music as noises
+from recipes.nano.audio_encoder.harmony_pretraining import pretrain_harmony
+from recipes.nano.audio_encoder.pools import (
+    CROP_FRAMES,
+    IGNORE_INDEX,
+    JoinedClipSets,
+    PoolsWithHeads,
+    accuracy,
+    augment,
+    pool_losses,
+    pool_vectors,
+)
+from recipes.nano.rendering import audio_mix, non_music
 from recipes.nano.rendering.clip_set import (
     AUDIO,
     CLIP_SAMPLES,
@@ -21,11 +29,11 @@ from recipes.nano.rendering.clip_set import (
     ROLL_FRAMES,
     ROLL_WIDTH,
     SPECTRUM,
-    heard_spectrum,
-    packed,
-    unpacked,
+    clip_spectrum,
+    pack_spectrum,
+    unpack_spectrum,
 )
-from recipes.nano.rendering.soundfonts import Sample, write
+from recipes.nano.rendering.soundfonts import Sample, write_soundfont
 
 LABELS = {"lead": "flute", "accompaniment": "pad", "style": "rock", "tempo": 120, "mode": "minor", "metre": 4, "drums": True,
           "key": 11, "kind": "music"}
@@ -45,46 +53,46 @@ def folder(tmp_path: Path) -> Path:
 
 def test_speech_has_a_kind_and_no_more(folder: Path) -> None:
     torch.manual_seed(0)
-    clips, model = Bands(folder, ("train",)), Pools()
-    assert clips.classes["lead"].tolist()[1] == IGNORED and clips.classes["kind"].tolist() == [0, 3]
+    clips, model = JoinedClipSets(folder, ("train",)), PoolsWithHeads()
+    assert clips.classes["lead"].tolist()[1] == IGNORE_INDEX and clips.classes["kind"].tolist() == [0, 3]
     bands, rolls = clips.bands([0, 1]), clips.rolls([0, 1])
-    found = losses(model, bands, rolls, clips.classes, clips.log_tempo)
+    found = pool_losses(model, bands, rolls, clips.classes, clips.log_tempo)
     assert all(loss.isfinite() for loss in found.values())
-    shares = right(model, hear(model, clips), clips.labels)
+    shares = accuracy(model, pool_vectors(model, clips), clips.labels)
     assert set(shares) >= {"lead", "tempo", "kind"} and all(0 <= share <= 100 for share in shares.values())
 
 
 def test_the_plain_pools_say_the_same() -> None:
     torch.manual_seed(1)
-    model, bands = Pools(), torch.rand(4, 100, AUDIO.feature_dim) * 2 - 1
+    model, bands = PoolsWithHeads(), torch.rand(4, 100, AUDIO.feature_dim) * 2 - 1
     for _ in range(3):
-        model.vectors(bands)  # the running averages of training
+        model.pooled_vectors(bands)  # the running averages of training
     model.eval()
     with torch.no_grad():
-        for name, vector in model.plain().vectors(bands).items():
-            torch.testing.assert_close(vector, model.vectors(bands)[name], atol=1e-4, rtol=1e-4)
-    assert not any("norm.running" in name for name in model.plain().pool_tensors())
+        for name, vector in model.without_batch_norm().pooled_vectors(bands).items():
+            torch.testing.assert_close(vector, model.pooled_vectors(bands)[name], atol=1e-4, rtol=1e-4)
+    assert not any("norm.running" in name for name in model.without_batch_norm().pool_state())
 
 
 def test_labels_follow_the_key() -> None:
     bands, rolls = torch.full((1, FRAMES, SPECTRUM.bands), -1.0), torch.zeros(1, FRAMES, ROLL_WIDTH)
     bands[..., 80], rolls[..., 3] = 1.0, 1.0
     for seed in range(8):
-        moved, sounded, semitones, speed = varied(bands, rolls, np.random.default_rng(seed))
-        assert moved.shape[1] == sounded.shape[1] == CROP and 0.93 < speed < 1.08
+        moved, sounded, semitones, speed = augment(bands, rolls, np.random.default_rng(seed))
+        assert moved.shape[1] == sounded.shape[1] == CROP_FRAMES and 0.93 < speed < 1.08
         assert int(moved[0].mean(0).argmax()) == 80 + 2 * semitones
         assert sounded[0, 0].nonzero().flatten().tolist() == [(3 + semitones) % 12]
 
 
 def test_silence_stays_silent() -> None:
     silent = torch.full((6, FRAMES, SPECTRUM.bands), -1.0)
-    assert (varied(silent, torch.zeros(6, FRAMES, ROLL_WIDTH), np.random.default_rng(0))[0] == -1).all()
+    assert (augment(silent, torch.zeros(6, FRAMES, ROLL_WIDTH), np.random.default_rng(0))[0] == -1).all()
 
 
 def test_a_byte_a_band_is_enough() -> None:
-    spectrum = heard_spectrum(torch.randn(1, CLIP_SAMPLES))
+    spectrum = clip_spectrum(torch.randn(1, CLIP_SAMPLES))
     assert spectrum.shape == (1, FRAMES, SPECTRUM.bands)
-    assert (unpacked(packed(spectrum)) - spectrum).abs().max() < 0.01
+    assert (unpack_spectrum(pack_spectrum(spectrum)) - spectrum).abs().max() < 0.01
 
 
 def test_a_lesson_teaches_the_mode() -> None:
@@ -99,7 +107,7 @@ def test_a_lesson_teaches_the_mode() -> None:
         rolls[index, :, key] = 1
     torch.manual_seed(0)
     pool, labels = build_pool("harmony", AUDIO), {"mode": torch.from_numpy(modes), "key": torch.from_numpy(keys)}
-    readers = teach_harmony(pool, rolls, labels, steps=120)
+    readers = pretrain_harmony(pool, rolls, labels, steps=120)
     with torch.no_grad():
         assert (readers["mode"](pool(rolls)).argmax(1) == labels["mode"]).float().mean() > 0.9
 
@@ -107,30 +115,30 @@ def test_a_lesson_teaches_the_mode() -> None:
 @pytest.mark.parametrize("kind", ["noise", "silence"])
 def test_what_is_not_music_has_its_length(kind: str) -> None:
     for seed in range(12):
-        sound = noises.sample(np.random.default_rng(seed), kind, 1.0)
-        assert sound.shape == (studio.SAMPLE_RATE,) and np.isfinite(sound).all()
+        sound = non_music.sample_sound(np.random.default_rng(seed), kind, 1.0)
+        assert sound.shape == (audio_mix.SAMPLE_RATE,) and np.isfinite(sound).all()
         assert np.abs(sound).max() < 1e-3 if kind == "silence" else 0.99 < np.abs(sound).max() < 1.01
 
 
 def test_the_balance_does_not_depend_on_the_preset() -> None:
     rng = np.random.default_rng(0)
     lead, bass = (rng.standard_normal(48_000).astype(np.float32) for _ in range(2))
-    loud, soft = (studio.mix({"lead": lead * gain, "bass": bass}) for gain in (1.0, 0.001))
+    loud, soft = (audio_mix.mix({"lead": lead * gain, "bass": bass}) for gain in (1.0, 0.001))
     assert np.allclose(loud, soft, atol=1e-3)
-    treated = studio.treated(rng, loud)
+    treated = audio_mix.apply_effects(rng, loud)
     assert treated.shape == loud.shape and np.isfinite(treated).all()
 
 
 def test_a_written_soundfont_is_played(tmp_path: Path) -> None:
     pytest.importorskip("tinysoundfont")
-    from DataSet.synthesis.rendering import Voice, stems
+    from DataSet.synthesis.rendering import Voice, render_stems
 
     wave = (20_000 * np.sin(2 * np.pi * 441 * np.arange(22_050) / 22_050)).astype(np.int16)
-    write({(0, 73): [Sample(wave, 22_050, 69 + 12 * np.log2(441 / 440), 0, 127, (50, 22_000))]}, tmp_path / "one.sf2")
+    write_soundfont({(0, 73): [Sample(wave, 22_050, 69 + 12 * np.log2(441 / 440), 0, 127, (50, 22_000))]}, tmp_path / "one.sf2")
     attributes = Attributes("flute", "pad", "rock", 120, "minor", 4, False, 0)
     score = Score(attributes, 1.5, (Note(0.0, 1.4, 81, 100),), (), (), (), ())
-    heard = stems(score, {"lead": Voice(tmp_path / "one.sf2", 73)}, 24_000)["lead"]
+    heard = render_stems(score, {"lead": Voice(tmp_path / "one.sf2", 73)}, 24_000)["lead"]
     spectrum = np.abs(np.fft.rfft(heard[2000:26_000] * np.hanning(24_000)))
     assert abs(int(spectrum.argmax()) - 880) <= 4  # an octave above the sample
     with pytest.raises(RuntimeError):
-        stems(score, {"lead": Voice(tmp_path / "one.sf2", 0)}, 24_000)
+        render_stems(score, {"lead": Voice(tmp_path / "one.sf2", 0)}, 24_000)

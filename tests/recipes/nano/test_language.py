@@ -15,10 +15,18 @@ from llama.modules.adapters import build_pool
 from llama.modules.losses import IGNORE
 from llama.modules.tokenizer import Tokenizer
 from recipes.nano.audio_encoder.exported_pools import load_pools
-from recipes.nano.evaluation.measure import right, said
-from recipes.nano.language.cached_data import Library, Row, Writer, batches, ideal, library, pad
-from recipes.nano.language.train_cached import SHARES, encode, fresh
-from recipes.nano.rendering.clip_set import AUDIO, HEARD, LEARNED
+from recipes.nano.evaluation.measure import attribute_matches, parse_answer
+from recipes.nano.language.cached_data import (
+    CachedExample,
+    ExampleSampler,
+    Library,
+    batch_by_length,
+    ideal_features,
+    load_library,
+    pad_batch,
+)
+from recipes.nano.language.train_cached import SHARES, encode_features, new_model
+from recipes.nano.rendering.clip_set import AUDIO, FEATURE_NAMES, LEARNED_POOLS
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +43,7 @@ def shelf() -> Library:
 
 
 def test_only_the_answer_is_learned_and_it_ends(tokenizer: Tokenizer, shelf: Library) -> None:
-    for row in Writer(tokenizer, shelf, SHARES["music"], seed=0).rows(60):
+    for row in ExampleSampler(tokenizer, shelf, SHARES["music"], seed=0).sample_many(60):
         start = next(place for place, label in enumerate(row.labels) if label != IGNORE)
         assert row.labels[start:] == row.tokens[start:]
         assert row.tokens[-1] == tokenizer.eos
@@ -44,27 +52,28 @@ def test_only_the_answer_is_learned_and_it_ends(tokenizer: Tokenizer, shelf: Lib
 
 
 def test_batches_hold_every_row_once_and_keep_their_size(tokenizer: Tokenizer, shelf: Library) -> None:
-    writer = Writer(tokenizer, shelf, SHARES["words"], seed=1)
-    rows = writer.rows(80)
-    made = batches(rows, 900, writer.rng)
+    writer = ExampleSampler(tokenizer, shelf, SHARES["words"], seed=1)
+    rows = writer.sample_many(80)
+    made = batch_by_length(rows, 900, writer.rng)
     assert sorted(map(id, (row for batch in made for row in batch))) == sorted(map(id, rows))
     for batch in made:
-        tokens, labels = pad(batch, tokenizer.eos)
+        tokens, labels = pad_batch(batch, tokenizer.eos)
         assert tokens.shape == labels.shape
         assert len(batch) == 1 or tokens.numel() <= 900
 
 
 def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: Library) -> None:
-    model = fresh(tokenizer).eval()
+    model = new_model(tokenizer).eval()
     rng = np.random.default_rng(2)
-    heard, talk = ideal(dialogues.random_piece(rng)), Row([1, 5], [IGNORE, 5], "talk", None)
-    rows = [talk, Row([1, 5], [IGNORE, 5], "lead", None, audio=heard), Row([1, 5], [IGNORE, 5], "look", None, image=shelf.image[0])]
+    heard, talk = ideal_features(dialogues.random_piece(rng)), CachedExample([1, 5], [IGNORE, 5], "talk", None)
+    lead = CachedExample([1, 5], [IGNORE, 5], "lead", None, audio=heard)
+    rows = [talk, lead, CachedExample([1, 5], [IGNORE, 5], "look", None, image=shelf.image[0])]
     with torch.no_grad():
-        features = encode(model, rows)
+        features = encode_features(model, rows)
         assert features.video is None
         assert features.audio.abs().amax((1, 2)).gt(0).tolist() == [False, True, False]
         assert torch.equal(features.image[2:], model.adapters["image"](shelf.image[:1]))
-        alone = model(torch.tensor([[1, 5]]), encode(model, rows[:1])).logits
+        alone = model(torch.tensor([[1, 5]]), encode_features(model, rows[:1])).logits
         together = model(torch.tensor([[1, 5]] * 3), features).logits
     torch.testing.assert_close(together[:1], alone)
     assert not torch.allclose(together[1], together[0]) and not torch.allclose(together[2], together[0])
@@ -72,7 +81,7 @@ def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: 
 
 def test_trained_pools_are_loaded_by_name(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    made = {name: build_pool(name, AUDIO) for name in LEARNED}
+    made = {name: build_pool(name, AUDIO) for name in LEARNED_POOLS}
     tensors = {f"{name}.{key}": value.half() for name, pool in made.items() for key, value in pool.state_dict().items()}
     save_file(tensors, tmp_path / "pools.safetensors")
     states = torch.randn(1, AUDIO.channels, 250, AUDIO.feature_dim)
@@ -85,19 +94,19 @@ def test_what_is_no_music_is_called_so_when_the_cache_has_it(tokenizer: Tokenize
     music = {"kind": "music", **vars(piece)}
     speech = dict.fromkeys(music) | {"kind": "speech"}
     for name, rows in (("train", [music, music]), ("noise_train", [speech])):
-        found = {one: torch.randn(len(rows), *((6, 192) if one == "states_mean" else (128,))) for one in HEARD}
+        found = {one: torch.randn(len(rows), *((6, 192) if one == "states_mean" else (128,))) for one in FEATURE_NAMES}
         save_file(found, tmp_path / f"features_{name}.safetensors")
         (tmp_path / f"features_{name}.json").write_text(json.dumps(rows))
-    shelf = library(tmp_path, "train")
+    shelf = load_library(tmp_path, "train")
     assert shelf.pieces == [piece, piece, "speech"] and len(shelf.audio["rhythm"]) == 3
-    rows = Writer(tokenizer, shelf, {"hear": 1.0}, seed=3).rows(200)
+    rows = ExampleSampler(tokenizer, shelf, {"hear": 1.0}, seed=3).sample_many(200)
     called = [row for row in rows if row.kind.startswith("nothing")]
     assert 0 < len(called) < 60
     assert all("speech" in tokenizer.decode(row.tokens) for row in called)
 
 
 def test_without_a_cache_ideal_ears_hear_what_is_no_music(tokenizer: Tokenizer, shelf: Library) -> None:
-    rows = Writer(tokenizer, shelf, {"hear": 0.5, "edit": 0.5}, seed=4).rows(300)
+    rows = ExampleSampler(tokenizer, shelf, {"hear": 0.5, "edit": 0.5}, seed=4).sample_many(300)
     called = [row for row in rows if row.kind.startswith("nothing")]
     assert called and all(row.caption is None and row.audio is not None for row in called)
 
@@ -107,8 +116,8 @@ def test_answers_are_read_as_they_are_written() -> None:
     for _ in range(300):
         piece = dialogues.random_piece(rng)
         for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key"):
-            assert right(name, said(name, dialogues.fact(rng, name, piece)), getattr(piece, name)), (name, piece)
+            assert attribute_matches(name, parse_answer(name, dialogues.fact(rng, name, piece)), getattr(piece, name)), (name, piece)
         caption = dialogues.full_caption(piece)
         for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums"):
-            assert right(name, said(name, caption), getattr(piece, name)), (name, caption)
-    assert not right("tempo", None, 90) and right("tempo", 92, 90) and not right("tempo", 100, 90)
+            assert attribute_matches(name, parse_answer(name, caption), getattr(piece, name)), (name, caption)
+    assert not attribute_matches("tempo", None, 90) and attribute_matches("tempo", 92, 90) and not attribute_matches("tempo", 100, 90)

@@ -24,7 +24,7 @@ SHELF = Media({"a.flac": PIECE}, {"b.flac": "speech"}, {"c.png": SEEN}, {})
 def test_each_stage_goes_on_from_the_last(number: int) -> None:
     config = read_config(recipe.CONFIG, number)
     before = {1: "start", 2: "stage1/last", 3: "stage2/last"}[number]
-    assert config.model.path == f"{recipe.DEFAULT}/{before}" and config.output_dir == f"{recipe.DEFAULT}/stage{number}"
+    assert config.model.path == f"{recipe.DEFAULT_WORK}/{before}" and config.output_dir == f"{recipe.DEFAULT_WORK}/stage{number}"
     assert {Path(source.file).stem for source in config.data[number]} >= set(SHARES), "every kind of turn is learned in every stage"
 
 

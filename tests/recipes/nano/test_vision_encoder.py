@@ -13,49 +13,48 @@ from PIL import Image
 
 from DataSet.synthesis import dialogues
 from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
-from recipes.nano.vision_encoder import augmentation as sights
-from recipes.nano.vision_encoder import photographs
+from recipes.nano.vision_encoder import augmentation, photographs
 
-MOOD, ENERGY = list(sights.LABELS).index("mood"), list(sights.LABELS).index("energy")
+MOOD, ENERGY = list(augmentation.LABELS).index("mood"), list(augmentation.LABELS).index("energy")
 
 
 def test_no_photograph_is_both_trained_on_and_measured() -> None:
-    measured, trained = photographs.listed(), sights.listed()
+    measured, trained = photographs.probe_photographs(), augmentation.training_photographs()
     assert not {(one.package, one.member) for one in measured} & {(one.package, one.member) for one in trained}
     assert not {one.name for one in measured} & {one.name for one in trained}
     assert len({one.name for one in trained}) == len({(one.package, one.member) for one in trained}) == len(trained) > 300
 
 
 def test_every_photograph_has_a_mood_an_energy_and_a_licence() -> None:
-    for one in sights.listed():
+    for one in augmentation.training_photographs():
         assert one.labels["mood"] in MOODS and one.labels["energy"] in ENERGIES and one.licence, one.name
-        assert set(one.labels) <= set(sights.LABELS)
-    kept = [one for one in sights.listed() if one.held_out]
-    assert 0.1 < len(kept) / len(sights.listed()) < 0.3 and {one.labels["mood"] for one in kept} == set(MOODS)
+        assert set(one.labels) <= set(augmentation.LABELS)
+    kept = [one for one in augmentation.training_photographs() if one.held_out]
+    assert 0.1 < len(kept) / len(augmentation.training_photographs()) < 0.3 and {one.labels["mood"] for one in kept} == set(MOODS)
 
 
 def test_no_two_labels_share_a_name() -> None:
     names = [name for names in (PLACES, LIGHTS, WEATHERS, MOODS, ENERGIES) for name in names]
     assert len(set(names)) == len(names)
-    assert sights.named("calm low sea day") == {"mood": "calm", "energy": "low", "place": "sea", "light": "day"}
+    assert augmentation.parse_labels("calm low sea day") == {"mood": "calm", "energy": "low", "place": "sea", "light": "day"}
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> sights.Album:
+def album(tmp_path: Path) -> augmentation.PhotographSet:
     rng = np.random.default_rng(0)
-    for one in [one for one in sights.listed() if not one.held_out][-120:]:
+    for one in [one for one in augmentation.training_photographs() if not one.held_out][-120:]:
         mode, channels = ("RGBA", 4) if one.cut_out else ("RGB", 3)
         Image.fromarray(rng.integers(0, 256, (40, 60, channels), dtype=np.uint8), mode).save(tmp_path / one.file)
-    return sights.album(tmp_path, held_out=False)
+    return augmentation.load_photographs(tmp_path, held_out=False)
 
 
-def test_shown_photographs_keep_their_labels_but_for_the_graded(album: sights.Album, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sights, "GRADED", 0.0)
-    shown, labels = album.show(50, np.random.default_rng(1), 32)
+def test_shown_photographs_keep_their_labels_but_for_the_graded(album: augmentation.PhotographSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augmentation, "DARKENED_SHARE", 0.0)
+    shown, labels = album.sample(50, np.random.default_rng(1), 32)
     known = {tuple(row) for row in album.labels.tolist()}
     assert shown.shape == (50, 32, 32, 3) and shown.dtype == np.uint8 and {tuple(row) for row in labels.tolist()} <= known
-    monkeypatch.setattr(sights, "GRADED", 1.0)
-    _, labels = album.show(50, np.random.default_rng(1), 32)
+    monkeypatch.setattr(augmentation, "DARKENED_SHARE", 1.0)
+    _, labels = album.sample(50, np.random.default_rng(1), 32)
     low = labels[:, ENERGY] == ENERGIES.index("low")
     assert set(labels[low, MOOD].tolist()) <= {MOODS.index("sad")} and set(labels[~low, MOOD].tolist()) == {MOODS.index("tense")}
 
@@ -63,15 +62,15 @@ def test_shown_photographs_keep_their_labels_but_for_the_graded(album: sights.Al
 def test_a_graded_photograph_is_greyer() -> None:
     values = 255 * torch.rand(6, 3, 8, 8)
     labels = torch.zeros(6, 5, dtype=torch.long)
-    grey, changed = sights.cheerless(values, labels, np.random.default_rng(0))
+    grey, changed = augmentation.darken(values, labels, np.random.default_rng(0))
     assert (grey.std(1).mean((1, 2)) < 0.6 * values.std(1).mean((1, 2))).all()
     assert not labels.any(), "the labels that were given stay as they were"
-    assert set(changed[:, list(sights.LABELS).index("light")].tolist()) == {sights.UNKNOWN}
+    assert set(changed[:, list(augmentation.LABELS).index("light")].tolist()) == {augmentation.UNLABELLED}
 
 
 def test_nothing_fetched_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="--train fetches"):
-        sights.album(tmp_path, held_out=False)
+        augmentation.load_photographs(tmp_path, held_out=False)
 
 
 def test_what_nobody_named_is_not_mentioned() -> None:
@@ -95,6 +94,6 @@ def qt_archive(files: dict[str, bytes]) -> bytes:
 
 def test_archives_of_qt_are_read() -> None:
     files = {"a.webp": b"plain", "b.webp": b"packed" * 9}
-    assert dict(photographs.qt_archive(qt_archive(files))) == files
+    assert dict(photographs.read_qt_archive(qt_archive(files))) == files
     with pytest.raises(ValueError, match="qres"):
-        next(photographs.qt_archive(b"nothing at all, not even a header"))
+        next(photographs.read_qt_archive(b"nothing at all, not even a header"))
