@@ -1,1 +1,1 @@
-"""Frozen encoders: MERT for audio, ViT for pictures, ViViT for clips."""
+"""Frozen encoders: MERT for audio, ViT for images, ViViT for video."""

@@ -1,12 +1,11 @@
-"""What the frozen encoders share: loading and saving under published names, checks, no training whatever is asked.
+"""Base class of the frozen encoders: loading, saving and checks under the published weight names, no training.
 
-Stock transformers renames the published weights to its own inner names and back; none of those stands here.
+Stock transformers maps the published names to its internal ones and back; this file uses the published names only.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -20,15 +19,16 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, suppress_hf_logging
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
-# Parts that no feature depends on: checkpoints of classifiers come without them.
+# Weights that no feature depends on; checkpoints of classifiers lack them.
 UNUSED_KEYS = re.compile(r"(^|\.)(masked_spec_embed$|pooler\.)")
 LAYER = re.compile(r"encoder\.layers?\.(\d+)\.")
 
-# Architectures of the published components, so that a checkpoint that holds all weights needs no download.
+# Architectures of the published encoders, so that a checkpoint with all weights needs no download.
 KNOWN: dict[str, dict[str, dict[str, Any]]] = {
     "mert": {
         "m-a-p/MERT-v1-330M": {
@@ -44,11 +44,11 @@ KNOWN: dict[str, dict[str, dict[str, Any]]] = {
 
 
 class FrozenEncoder(nn.Module):
-    """One transformers model that is never trained: no gradients, no dropout, whatever `train()` says."""
+    """A pretrained transformers model that is never trained: no gradients, and no dropout even after `train()`."""
 
     model_class: ClassVar[type[PreTrainedModel]]
     config_class: ClassVar[type[PretrainedConfig]]
-    kind: ClassVar[str]  # row of KNOWN, and the `*_path` argument that names another component
+    kind: ClassVar[str]  # key of KNOWN, and prefix of the `*_path` argument
 
     def __init__(self, model: PreTrainedModel, preprocessor: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -57,26 +57,29 @@ class FrozenEncoder(nn.Module):
         self.preprocessor: dict[str, Any] = {**self.default_preprocessor(model.config), **(preprocessor or {})}
 
     def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode."""
         return super().train(False)
 
     @property
     def dtype(self) -> torch.dtype:
+        """Type of the weights."""
         return self.model.dtype
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
+        """The published preprocessor_config.json of this architecture."""
         raise TypeError(f"{cls.__name__} is an abstract encoder.")
 
     @classmethod
     def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
-        """Published names whose shapes tell one architecture from another."""
+        """Published names and shapes of weights by which architectures are recognised."""
         raise TypeError(f"{cls.__name__} is an abstract encoder.")
 
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> Self:
-        """Load a `save_pretrained` folder or a hub name, in `dtype`. Remote code is never run.
+        """Load a `save_pretrained` folder or a hub name, in `dtype`. Never runs remote code.
 
-        Raises `FileNotFoundError` or `ValueError` when it is not there or is another kind of model.
+        Raises FileNotFoundError if it does not exist, ValueError if it contains another kind of model.
         """
         if Path(path).is_file() or (Path(path).is_absolute() and not Path(path).exists()):
             raise FileNotFoundError(f"There is no folder {path}; {cls.kind}_path takes a folder with config.json and "
@@ -99,19 +102,19 @@ class FrozenEncoder(nn.Module):
     @classmethod
     def from_state(cls, config: Mapping[str, Any] | None, state: Mapping[str, Tensor],
                    preprocessor: Mapping[str, Any] | None = None) -> Self:
-        """Build from weights under their published names, in the type they have; the tensors are used, not copied.
+        """Build from weights under their published names, in their own type; the tensors are used, not copied.
 
-        `config`: the component's config.json, or None to find the architecture among the known ones by its shapes.
-        Raises `ValueError` when the weights do not fit.
+        `config`: the encoder's config.json, or None to recognise a published architecture by its shapes.
+        Raises ValueError if the weights do not fit the architecture.
         """
-        built = cls._known_config(state) if config is None else cls.config_from(config)
-        if problem := cls._misfit(built, state):
+        encoder_config = cls._known_config(state) if config is None else cls.config_from(config)
+        if problem := cls._mismatch(encoder_config, state):
             raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
                              f"component they belong to with {cls.kind}_path.")
         first = next(iter(state.values()))
         with suppress_hf_logging():
             load: Any = cls.model_class.from_pretrained
-            model, report = load(None, config=built, state_dict=_placeholders(state) if first.is_meta else dict(state),
+            model, report = load(None, config=encoder_config, state_dict=_placeholders(state) if first.is_meta else dict(state),
                                  dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
                                  ignore_mismatched_sizes=True)
         check_unexpected(cls.kind, f"{cls.kind}_path", report)
@@ -120,59 +123,56 @@ class FrozenEncoder(nn.Module):
 
     @classmethod
     def _check(cls, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
-        """What no feature needs may be missing, and is then zero."""
+        """Raise ValueError for missing weights, except those that no feature needs; these become zero."""
         check_report(cls.kind, f"{cls.kind}_path", report, UNUSED_KEYS)
         for key in report["missing_keys"]:
             nn.init.zeros_(model.get_parameter(key))
 
     @classmethod
     def config_from(cls, values: Mapping[str, Any]) -> PretrainedConfig:
-        """Only what describes the architecture: a foreign model type or remote code means nothing here."""
-        dropped = ("model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version")
-        return cls.config_class.from_dict({key: value for key, value in values.items() if key not in dropped})
+        """Configuration from the values that describe the architecture; model type and remote code are ignored."""
+        ignored = ("model_type", "architectures", "auto_map", "torch_dtype", "dtype", "transformers_version")
+        return cls.config_class.from_dict({key: value for key, value in values.items() if key not in ignored})
 
     @classmethod
     def _known_config(cls, state: Mapping[str, Tensor]) -> PretrainedConfig:
+        """The published architecture whose shapes the weights have."""
         for values in KNOWN[cls.kind].values():
             config = cls.config_from(values)
-            if not cls._misfit(config, state):
+            if not cls._mismatch(config, state):
                 return config
         names = " or ".join(KNOWN[cls.kind])
         raise ValueError(f"The {cls.kind} weights are not of {names}; name the folder of the component they belong to "
                          f"with {cls.kind}_path.")
 
     @classmethod
-    def _misfit(cls, config: PretrainedConfig, state: Mapping[str, Tensor]) -> str:
-        """The first difference between weights and architecture, or ""."""
+    def _mismatch(cls, config: PretrainedConfig, state: Mapping[str, Tensor]) -> str:
+        """The first difference between weights and architecture; "" if there is none."""
         for name, shape in cls.expected_shapes(config).items():
             if name not in state:
                 return f"{name} is missing"
             if tuple(state[name].shape) != shape:
                 return f"{name} is {tuple(state[name].shape)}, not {shape}"
-        layers = 1 + max((int(found[1]) for found in map(LAYER.search, state) if found), default=-1)
-        wanted = config.num_hidden_layers
-        return "" if layers == wanted else f"{layers} layers, not {wanted}"
+        layers = 1 + max((int(match[1]) for match in map(LAYER.search, state) if match), default=-1)
+        expected = config.num_hidden_layers
+        return "" if layers == expected else f"{layers} layers, not {expected}"
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write config, weights (in `dtype`, or as they are) and preprocessor, each file whole or not at all."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         model = self.model if dtype in (None, self.dtype) else deepcopy(self.model).to(dtype)
-        with TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-            _save_model(model, partial)
-            Path(partial, PREPROCESSOR_FILE).write_text(json.dumps(self.preprocessor, indent=2) + "\n")
-            for file in Path(partial).iterdir():
-                os.replace(file, folder / file.name)
+        with atomic_files(folder) as draft:
+            _save_model(model, draft)
+            (draft / PREPROCESSOR_FILE).write_text(json.dumps(self.preprocessor, indent=2) + "\n")
 
     def export_state(self) -> dict[str, Tensor]:
-        """The weights under their published names: what `from_state` takes."""
-        with TemporaryDirectory() as partial:  # saving is where transformers turns its inner names back
+        """The weights under their published names; the inverse of `from_state`."""
+        with TemporaryDirectory() as partial:  # transformers restores the published names when it saves
             _save_model(self.model, partial)
             return load_file(Path(partial, WEIGHTS_FILE))
 
 
 def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the same shapes in the memory of one number each, since loading copies nothing but refuses "meta"."""
+    """Weights of the same shapes that need the memory of one number each; transformers does not load meta tensors."""
     return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
 
 
@@ -181,6 +181,6 @@ def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
     return json.loads(Path(file).read_text()) if file else None
 
 
-def _save_model(model: PreTrainedModel, folder: str) -> None:
+def _save_model(model: PreTrainedModel, folder: str | Path) -> None:
     with suppress_hf_logging():
         model.save_pretrained(folder, max_shard_size="1TB")  # one file

@@ -1,4 +1,4 @@
-"""Image processor: pixels as the published encoders saw them, with PIL."""
+"""Image processor of the published encoders, with PIL."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from llama.media.image import MAX_PIXELS
 
 @dataclass(frozen=True)
 class ImageProcessor:
-    """What a preprocessor_config.json does to pixels: resize (PIL), crop, scale, shift, normalise.
+    """Applies a preprocessor_config.json: resize (PIL), crop, scale, shift, normalise.
 
-    Own code because the processors of newer libraries resize in floats and give other pixels than the weights saw.
+    Own code because newer libraries resize in floating point, which gives other pixels than those of the published training.
     """
 
-    size: tuple[int, int] | int | None  # (height, width), or the shortest edge, or as it is
+    size: tuple[int, int] | int | None  # (height, width), or the shortest edge, or None: no resizing
     crop: tuple[int, int] | None  # (height, width)
     resample: int
     factor: float
@@ -31,26 +31,27 @@ class ImageProcessor:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> ImageProcessor:
+        """The processor that the values of a preprocessor_config.json describe."""
         size, crop = values.get("size"), values.get("crop_size")
-        normal = values.get("do_normalize", True)
+        normalize = values.get("do_normalize", True)
         return cls(
             size=_size(size) if values.get("do_resize", True) else None,
             crop=_pair(crop) if values.get("do_center_crop") else None,
             resample=values.get("resample", 2),
             factor=values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0,
             shift=-1.0 if values.get("offset") else 0.0,
-            mean=tuple(values["image_mean"]) if normal else (0.0,) * 3,
-            std=tuple(values["image_std"]) if normal else (1.0,) * 3)
+            mean=tuple(values["image_mean"]) if normalize else (0.0,) * 3,
+            std=tuple(values["image_std"]) if normalize else (1.0,) * 3)
 
     def __call__(self, frames: np.ndarray) -> Tensor:
-        """`[T, H, W, 3]` uint8 -> `[T, 3, h, w]` float32."""
-        sized = np.stack([np.asarray(self._framed(Image.fromarray(frame))) for frame in frames])
-        values = (sized * self.factor + self.shift - np.array(self.mean)) / np.array(self.std)
+        """Normalised pixels `[T, 3, h, w]` float32 of frames `[T, H, W, 3]` uint8."""
+        resized = np.stack([np.asarray(self._resize_and_crop(Image.fromarray(frame))) for frame in frames])
+        values = (resized * self.factor + self.shift - np.array(self.mean)) / np.array(self.std)
         return torch.from_numpy(values.astype(np.float32)).permute(0, 3, 1, 2).contiguous()
 
-    def _framed(self, picture: Image.Image) -> Image.Image:
+    def _resize_and_crop(self, picture: Image.Image) -> Image.Image:
         if self.size is not None:
-            height, width = self._target(picture)
+            height, width = self._target_size(picture)
             if height * width > MAX_PIXELS:
                 raise ValueError(f"A picture of {picture.width} x {picture.height} is too narrow; crop it.")
             picture = picture.resize((width, height), resample=Image.Resampling(self.resample))
@@ -59,12 +60,13 @@ class ImageProcessor:
         top, left = (picture.height - self.crop[0]) // 2, (picture.width - self.crop[1]) // 2
         return picture.crop((left, top, left + self.crop[1], top + self.crop[0]))
 
-    def _target(self, picture: Image.Image) -> tuple[int, int]:
+    def _target_size(self, picture: Image.Image) -> tuple[int, int]:
+        """(height, width) after resizing; a shortest edge keeps the aspect ratio."""
         if not isinstance(self.size, int):
             return self.size or (picture.height, picture.width)
         short, long = sorted(picture.size)
-        other = int(self.size * long / short)
-        return (self.size, other) if picture.height <= picture.width else (other, self.size)
+        long_edge = int(self.size * long / short)
+        return (self.size, long_edge) if picture.height <= picture.width else (long_edge, self.size)
 
 
 def _size(value: Any) -> tuple[int, int] | int:

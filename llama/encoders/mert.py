@@ -1,7 +1,7 @@
-"""Frozen neighbours that listen and look: MERT, ViT and ViViT, thin over stock transformers.
+"""MERT, the frozen audio encoder (arXiv 2306.00107), on stock transformers.
 
-MERT (arXiv 2306.00107) is a HuBERT with other weights, so its own remote code is not needed. Shapes: B recordings or
-pictures, N samples, L layers, T time steps, F features, H W pixels. Weights go in and out under their published names.
+MERT is a HuBERT with other weights, so its remote code is not needed. Shapes: B recordings, N samples, L layers, T time
+steps, F features.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from llama.encoders.cqt import Spectrum, SpectrumConfig
 from llama.hf import no_autocast
 from llama.media.audio import MINUTE, Waveform
 
-WINDOW = MINUTE  # seconds heard at a time
-MIN_TAIL_SECONDS = 1  # seconds; a shorter rest is heard with the window before it
-VARIANCE_FLOOR = 1e-7  # of the published audio normalisation
+WINDOW = MINUTE  # seconds that are encoded at a time
+MIN_TAIL_SECONDS = 1  # a shorter rest is encoded with the window before it
+VARIANCE_FLOOR = 1e-7  # added to the variance in the published audio normalisation
 
 
 class Encoder(Protocol):
-    """What understanding needs of a neighbour: its width and its states."""
+    """An encoder as the understanding adapters need it: width and states."""
 
     feature_dim: int
 
@@ -38,10 +38,10 @@ class Encoder(Protocol):
 
 
 class MERTEncoder(FrozenEncoder):
-    """Hears: windows of a recording -> all hidden states, `states` = layers + 1.
+    """Audio encoder: all hidden states of windows of a recording; `states` = layers + 1.
 
-    With "spectrum" in the preprocessor (an object with SpectrumConfig's fields, {} for its defaults) one state more: the
-    spectrum, as wide as the others by zeros. The published encoders have none.
+    With "spectrum" in the preprocessor (an object with SpectrumConfig's fields, {} for its defaults) there is one more state:
+    the spectrum, padded with zeros to the width of the others. The published encoders have none.
     """
 
     model_class, config_class, kind = HubertModel, HubertConfig, "mert"
@@ -66,26 +66,26 @@ class MERTEncoder(FrozenEncoder):
                 "encoder.layers.0.feed_forward.intermediate_dense.weight": (inner, width)}
 
     def windows(self, wave: Waveform) -> list[Tensor]:
-        """The whole recording in mono at the encoder's rate: windows `[N]` of 60 s, the last of up to 61 s.
+        """Windows `[N]` of the recording, mono at the encoder's rate: 60 s each, the last up to 61 s.
 
-        Each is normalised alone if the preprocessor says so; one shorter than the receptive field is filled with zeros.
+        Each window is normalised separately if the preprocessor says so. A window shorter than the receptive field is
+        padded with zeros.
         """
         samples = wave.mono().resample(self.sample_rate).samples[0]
         length, total = WINDOW * self.sample_rate, len(samples)
         tail = MIN_TAIL_SECONDS * self.sample_rate
         starts = [start for start in range(0, total, length) if start == 0 or total - start >= tail]
-        pieces = [samples[start:end] for start, end in zip(starts, [*starts[1:], total], strict=True)]
-        return [self._prepared(piece) for piece in pieces]
+        return [self._normalize(samples[start:end]) for start, end in zip(starts, [*starts[1:], total], strict=True)]
 
     @torch.no_grad()
     def encode(self, samples: Tensor) -> Tensor:
-        """`[B, N]` samples -> `[B, states, T, F]`: the embedding, then each layer, the last after the final norm.
+        """States `[B, states, T, F]` of samples `[B, N]`: the embedding, then each layer, the last after the final norm.
 
-        Rows must be whole windows of one length: padding would change what the group norm hears.
+        Rows must be complete windows of one length: the group norm normalises over time, so padding would change the states.
         """
         with no_autocast(self.model.device):
             out = self.model(samples.to(self.model.device, self.dtype), output_hidden_states=True)
-            # transformers 5 lists the last layer before the final norm; the published states hold it after.
+            # transformers 5 lists the last layer before the final norm; the published states have it after the norm.
             states = [*out.hidden_states[:-1], out.last_hidden_state]
             if self.spectrum is not None:
                 bands = self.spectrum(samples.to(self.model.device), states[0].shape[1])
@@ -93,22 +93,26 @@ class MERTEncoder(FrozenEncoder):
         return torch.stack(states, dim=1)
 
     def _spectrum(self, config: PretrainedConfig) -> Spectrum | None:
-        wanted = self.preprocessor.get("spectrum")
-        if wanted is None:
+        options = self.preprocessor.get("spectrum")
+        if options is None:
             return None
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items()}
-        given = SpectrumConfig(**values)
-        if given.bands > self.feature_dim:
-            raise ValueError(f"A spectrum of {given.bands} bands does not fit into states of width {self.feature_dim}; ask for fewer.")
-        return Spectrum(given, self.sample_rate, math.prod(config.conv_stride), self.receptive_field)
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        spectrum_config = SpectrumConfig(**values)
+        if spectrum_config.bands > self.feature_dim:
+            raise ValueError(
+                f"A spectrum of {spectrum_config.bands} bands does not fit into states of width {self.feature_dim}; ask for fewer."
+            )
+        return Spectrum(spectrum_config, self.sample_rate, math.prod(config.conv_stride), self.receptive_field)
 
-    def _prepared(self, piece: Tensor) -> Tensor:
+    def _normalize(self, samples: Tensor) -> Tensor:
+        """One window [N], normalised and padded to the receptive field."""
         if self.preprocessor["do_normalize"]:
-            piece = (piece - piece.mean()) / torch.sqrt(piece.var(correction=0) + VARIANCE_FLOOR)
-        return nn.functional.pad(piece, (0, max(0, self.receptive_field - len(piece))))
+            samples = (samples - samples.mean()) / torch.sqrt(samples.var(correction=0) + VARIANCE_FLOOR)
+        return nn.functional.pad(samples, (0, max(0, self.receptive_field - len(samples))))
 
 
 def _receptive_field(kernels: list[int], strides: list[int]) -> int:
+    """Samples that one output of stacked convolutions depends on."""
     field = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         field = (field - 1) * stride + kernel

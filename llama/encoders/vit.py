@@ -1,4 +1,4 @@
-"""ViT: the frozen picture encoder."""
+"""ViT, the frozen image encoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llama.media.image import load_image
 
 
 class ViTEncoder(FrozenEncoder):
-    """Looks at a picture: `tokens` = patches + 1."""
+    """Image encoder: last hidden states of all patches and the class token; `tokens` = patches + 1."""
 
     model_class, config_class, kind = ViTModel, ViTConfig, "vit"
 
@@ -37,7 +37,7 @@ class ViTEncoder(FrozenEncoder):
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:
         side = {"height": config.image_size, "width": config.image_size}
         return {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": side, "resample": 2,
-                "do_rescale": True, "rescale_factor": 1 / 255, **_HALVES}
+                "do_rescale": True, "rescale_factor": 1 / 255, **HALF_NORMALIZATION}
 
     @classmethod
     def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -47,14 +47,14 @@ class ViTEncoder(FrozenEncoder):
                 "encoder.layer.0.intermediate.dense.weight": (config.intermediate_size, width)}
 
     def prepare(self, image: Image.Image | str | Path) -> Tensor:
-        """A picture -> `[3, H, W]` as the published weights saw it."""
+        """Pixels `[3, H, W]` of an image, preprocessed as in the published training."""
         return self.pixels(np.asarray(load_image(image))[None])[0]
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """`[B, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
+        """Last hidden states `[B, 1, tokens, F]` of pixels `[B, 3, H, W]`."""
         with no_autocast(self.model.device):
             return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 
-_HALVES = {"do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+HALF_NORMALIZATION = {"do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}

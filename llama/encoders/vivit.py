@@ -1,4 +1,4 @@
-"""ViViT: the frozen clip encoder."""
+"""ViViT, the frozen video encoder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from transformers import (
 
 from llama.encoders.base import FrozenEncoder
 from llama.encoders.image_processor import ImageProcessor
-from llama.encoders.vit import _HALVES
+from llama.encoders.vit import HALF_NORMALIZATION
 from llama.hf import no_autocast
 from llama.media.video import load_frames
 
 
 class ViViTEncoder(FrozenEncoder):
-    """Watches a clip of `frames` frames: `tokens` = tubelets + 1."""
+    """Video encoder of clips of `frames` frames: last hidden states of all tubelets and the class token; `tokens` = tubelets + 1."""
 
     model_class, config_class, kind = VivitModel, VivitConfig, "vivit"
 
@@ -40,7 +40,7 @@ class ViViTEncoder(FrozenEncoder):
         return {"image_processor_type": "VivitImageProcessor", "do_resize": True, "resample": 2,
                 "size": {"shortest_edge": side * 256 // 224}, "do_center_crop": True,
                 "crop_size": {"height": side, "width": side}, "do_rescale": True, "rescale_factor": 1 / 127.5,
-                "offset": True, **_HALVES}
+                "offset": True, **HALF_NORMALIZATION}
 
     @classmethod
     def expected_shapes(cls, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
@@ -50,19 +50,19 @@ class ViViTEncoder(FrozenEncoder):
                 "encoder.layer.0.intermediate.dense.weight": (inner, width)}
 
     def prepare(self, frames: np.ndarray | Tensor | str | Path) -> Tensor:
-        """A clip, `[T, H, W, 3]` uint8 or a file -> `[frames, 3, H, W]`; another T is spread evenly over `frames`.
+        """Pixels `[frames, 3, H, W]` of a clip, `[T, H, W, 3]` uint8 or a file; `frames` evenly spaced ones if T differs.
 
-        Values lie in [-3, 1]: the published preprocessing shifts twice, and the weights learned that.
+        Values lie in [-3, 1], because the preprocessing of the published training shifts twice.
         """
         return self.pixels(load_frames(frames, self.frames))
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """`[B, frames, 3, H, W]` -> the last states `[B, 1, tokens, F]`."""
+        """Last hidden states `[B, 1, tokens, F]` of pixels `[B, frames, 3, H, W]`."""
         with no_autocast(self.model.device):
             return self.model(pixels.to(self.model.device, self.dtype)).last_hidden_state[:, None]
 
 
 def _tubelets(config: PretrainedConfig) -> int:
-    deep, high, wide = config.tubelet_size
-    return (config.num_frames // deep) * (config.image_size // high) * (config.image_size // wide)
+    frames, height, width = config.tubelet_size
+    return (config.num_frames // frames) * (config.image_size // height) * (config.image_size // width)

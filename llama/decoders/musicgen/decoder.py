@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGeneration
 
-from llama.decoders.audioldm2 import AudioLDM2Decoder
 from llama.decoders.base import (
     AudioGenerator,
-    MusicDecoder,
     SymbolicCodec,
     SynthesisRequest,
     check_folder,
@@ -31,8 +29,6 @@ from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPa
 from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, suppress_hf_logging
 from llama.media.audio import Waveform
-
-__all__ = ["AudioLDM2Decoder", "MusicDecoder", "MusicGenDecoder", "known_config"]
 
 CONDITION_TOKENS = 128  # the published training padded captions to this many tokens
 WINDOW_SECONDS = 30.0  # length of the training clips of the released models

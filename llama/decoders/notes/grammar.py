@@ -87,5 +87,5 @@ class CodeGrammar:
         return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(onsets[-1]) if len(onsets) else None)
 
     def temperature(self, codebook: int) -> float | None:
-        """Sampling temperature of a codebook: low where the request decides (tempo), high where pieces may vary (form)."""
+        """Sampling temperature of a codebook: low for the requested tempo and for steady grooves, high for chords and melody."""
         return TEMPERATURES[codebook]

@@ -1,6 +1,6 @@
-"""Plays scores with a small bank of recorded notes: pitch shifting, looping, envelopes, panning, a room, a soft ceiling.
+"""Sampler: renders scores with a small bank of recorded notes (pitch shift, loops, envelopes, panning, reverb, limiter).
 
-All arithmetic is deterministic: the same score gives the same samples.
+Deterministic: the same score gives the same samples.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 32_000
 PERCUSSION = 128  # program number of the drum kit
-LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sound as long as they are held
-RELEASE = {  # seconds in which a released note falls to about a tenth
+LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sustain: looped for as long as the note lasts
+RELEASE = {  # seconds in which a released note decays to about a tenth
     0: 0.25, 12: 0.5, 16: 0.08, 19: 0.2, 24: 0.25, 25: 0.22, 32: 0.12, 33: 0.1, 38: 0.06, 40: 0.18, 42: 0.2, 43: 0.25,
     46: 0.6, 48: 0.35, 56: 0.12, 65: 0.12, 71: 0.12, 73: 0.14, 81: 0.1, 89: 0.6, PERCUSSION: 0.1,
 }
@@ -31,14 +31,14 @@ DRUM_PAN = {36: 0.0, 38: 0.08, 42: 0.35, 46: 0.35, 51: -0.4, 49: 0.3, 39: -0.1}
 LEVEL = {"lead": 1.0, "accompaniment": 0.55, "bass": 0.8, "drums": 0.95}
 ROOM_SEND = {"lead": 1.0, "accompaniment": 0.9, "bass": 0.25, "drums": 0.5}
 ROOM_LEVEL = 0.22
-LOUDNESS = 0.12  # root mean square of the louder half of a finished piece
+LOUDNESS = 0.12  # target root mean square of the louder half of a piece
 KNEE, CEILING = 0.7, 0.95
-ENDING_FADE = 0.22  # seconds after the final chord's release by which all is silent, room included
+ENDING_FADE = 0.22  # seconds of the fade after the final chord's release, reverb included
 
 
 @dataclass(frozen=True)
 class BankEntry:
-    """One recorded note inside the bank's single recording."""
+    """Position of one note in the bank's recording."""
 
     program: int
     pitch: int
@@ -48,7 +48,7 @@ class BankEntry:
 
 
 class Sampler:
-    """A bank of recorded notes that plays scores. `bank` is a mono Ogg file at 32 kHz."""
+    """Renders scores with a bank of recorded notes. `bank`: a mono Ogg file at 32 kHz; ValueError if it is another format."""
 
     def __init__(self, bank: bytes, entries: Sequence[BankEntry]) -> None:
         recording, rate = soundfile.read(io.BytesIO(bank), dtype="float32")
@@ -63,7 +63,7 @@ class Sampler:
 
     @cached_property
     def room(self) -> Samples:
-        """[2, n] impulse response: a small room made of decaying noise, of unit energy."""
+        """Impulse response [2, n] of a small room: decaying noise of unit energy."""
         time = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
         noise = np.random.default_rng(0).standard_normal((2, len(time)))
         noise *= np.exp(-time / 0.16) * np.minimum(time / 0.012, 1.0)
@@ -71,7 +71,7 @@ class Sampler:
         return (shaped / np.sqrt((shaped**2).sum(1, keepdims=True))).astype(np.float32)
 
     def render(self, score: Score) -> Samples:
-        """Samples [2, round(seconds * 32000)], within -0.95..0.95, fading to silence after the final chord."""
+        """Samples [2, round(seconds * 32000)] of a score, within -0.95..0.95, faded out after the final chord."""
         total = round(score.seconds * SAMPLE_RATE)
         dry, send = np.zeros((2, total), np.float32), np.zeros(total, np.float32)
         for track in TRACKS:
@@ -81,6 +81,7 @@ class Sampler:
         return _finish(dry, timeline(score.attributes, score.seconds).end)
 
     def _add(self, dry: Samples, send: Samples, note: Note, track: str, program: int) -> None:
+        """Mix one note into the dry stereo sum [2, n] and the reverb send [n]."""
         first = round(note.start * SAMPLE_RATE)
         sound = self._note(note, track, program)[: max(0, dry.shape[1] - first)]
         angle = ((DRUM_PAN.get(note.pitch, 0.0) if track == "drums" else PAN[track]) + 1) * np.pi / 4
@@ -89,22 +90,22 @@ class Sampler:
         send[first : first + len(sound)] += sound * np.float32(ROOM_SEND[track])
 
     def _note(self, note: Note, track: str, program: int) -> Samples:
-        """One note at its loudness, from its first sample until it has died away."""
+        """Samples of one note at its velocity, until its release has decayed."""
         release = RELEASE[program]
         if track == "drums":
             sound = self._tone(program, note.pitch)
-            held = len(sound)
+            duration = len(sound)
         else:
-            held = max(1, round(note.duration * SAMPLE_RATE))
-            sound = self._sustained(program, note.pitch, held + round(2.5 * release * SAMPLE_RATE))
+            duration = max(1, round(note.duration * SAMPLE_RATE))
+            sound = self._sustained(program, note.pitch, duration + round(2.5 * release * SAMPLE_RATE))
         sound = sound * np.float32(LEVEL[track] * (note.velocity / 100) ** 1.7)
-        if held < len(sound):
-            fall = np.arange(len(sound) - held, dtype=np.float32) / np.float32(release * 0.43 * SAMPLE_RATE)
-            sound[held:] *= np.exp(-fall)
+        if duration < len(sound):
+            decay = np.arange(len(sound) - duration, dtype=np.float32) / np.float32(release * 0.43 * SAMPLE_RATE)
+            sound[duration:] *= np.exp(-decay)
         return _soft_edges(sound)
 
     def _tone(self, program: int, pitch: int) -> Samples:
-        """A recorded note shifted to `pitch`, as long as it was recorded."""
+        """The nearest recorded note, shifted to `pitch`, in its full length. ValueError if the bank lacks the instrument."""
         key = (program, pitch)
         if key not in self._tones:
             notes = self._recorded.get(program)
@@ -116,11 +117,11 @@ class Sampler:
         return self._tones[key]
 
     def _sustained(self, program: int, pitch: int, length: int) -> Samples:
-        """A tone of at most `length` samples; instruments that sound on are looped to reach it."""
+        """A tone of at most `length` samples; sustaining instruments are looped to that length."""
         tone = self._tone(program, pitch)
         if len(tone) < length and program in LOOPED:
             looped = self._looped.get((program, pitch), tone)
-            if len(looped) < length:  # always from the recording itself, so that a note never depends on those before it
+            if len(looped) < length:  # looped from the recording itself, so that a note never depends on earlier notes
                 self._looped[program, pitch] = looped = _loop(tone, length)
             tone = looped
         return tone[:length]
@@ -130,21 +131,21 @@ def _shift(sound: Samples, ratio: float) -> Samples:
     """Resample by four-point Hermite interpolation: `ratio` 2 is an octave up."""
     if ratio == 1:
         return sound
-    place = np.arange(int((len(sound) - 3) / ratio)) * ratio + 1
-    index = place.astype(np.int64)
-    part = (place - index).astype(np.float32)
+    position = np.arange(int((len(sound) - 3) / ratio)) * ratio + 1
+    index = position.astype(np.int64)
+    t = (position - index).astype(np.float32)
     a, b, c, d = sound[index - 1], sound[index], sound[index + 1], sound[np.minimum(index + 2, len(sound) - 1)]
-    shifted: Samples = b + 0.5 * part * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)))
+    shifted: Samples = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
     return shifted
 
 
 def _loop(sound: Samples, length: int) -> Samples:
-    """Repeat the later half with crossfades whose phases agree, until `length` is reached; a longer one begins the same."""
+    """Repeat the second half with phase-aligned crossfades up to `length` samples; a longer loop begins like a shorter one."""
     cut = round(0.03 * SAMPLE_RATE)
     sound = sound[: -2 * cut] if len(sound) > 8 * cut else sound  # the recording's own fade-out
     period = int(len(sound) * 0.5)
     fade = period // 3
-    start = _agreeing_start(sound, len(sound) - period, fade)
+    start = _aligned_start(sound, len(sound) - period, fade)
     body = sound[start:]
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
     pieces, have = [sound[:-fade]], len(sound) - fade
@@ -156,8 +157,8 @@ def _loop(sound: Samples, length: int) -> Samples:
     return np.concatenate(pieces)
 
 
-def _agreeing_start(sound: Samples, start: int, fade: int) -> int:
-    """The place near `start` whose wave agrees best with the last `fade` samples."""
+def _aligned_start(sound: Samples, start: int, fade: int) -> int:
+    """The index near `start` whose waveform correlates best with the last `fade` samples."""
     reach = min(600, start)
     around = sound[start - reach : start + fade + reach]
     size = 1 << int(np.ceil(np.log2(len(around) + fade)))
@@ -166,7 +167,7 @@ def _agreeing_start(sound: Samples, start: int, fade: int) -> int:
 
 
 def _soft_edges(sound: Samples) -> Samples:
-    """Short ramps at both ends, so that no note clicks."""
+    """Apply short ramps at both ends, so that notes do not click."""
     rise, fall = min(48, len(sound)), min(320, len(sound))
     sound[:rise] *= _ramp(0, 1, rise)
     sound[-fall:] *= _ramp(1, 0, fall)
@@ -175,12 +176,12 @@ def _soft_edges(sound: Samples) -> Samples:
 
 @cache
 def _ramp(first: int, last: int, length: int) -> Samples:
-    """[length]; not to be written to."""
+    """Linear ramp [length]; cached, so callers must not modify it."""
     return np.linspace(first, last, length, dtype=np.float32)
 
 
 def _finish(sound: Samples, end: float) -> Samples:
-    """Bring a piece to its loudness, round off what is above the knee, and fade it out after `end` seconds."""
+    """Normalise the loudness of a piece, limit it above the knee, and fade it out after `end` seconds."""
     sound = sound * np.float32(min(LOUDNESS / max(_loudness(sound), 1e-6), 20.0))
     loud = np.nonzero(np.abs(sound) > KNEE)
     over = np.abs(sound[loud]) - KNEE
@@ -193,8 +194,8 @@ def _finish(sound: Samples, end: float) -> Samples:
 
 
 def _loudness(sound: Samples) -> float:
-    """Root mean square of the louder half of all tenths of a second: rests do not make a piece louder."""
+    """Root mean square of the louder half of all tenths of a second, so that rests do not count."""
     width = SAMPLE_RATE // 10
-    whole = sound[:, : max(width, sound.shape[1] // width * width)]
-    power = np.sort((whole.reshape(2, -1, min(width, whole.shape[1])) ** 2).mean((0, 2)))
+    sound = sound[:, : max(width, sound.shape[1] // width * width)]
+    power = np.sort((sound.reshape(2, -1, min(width, sound.shape[1])) ** 2).mean((0, 2)))
     return float(np.sqrt(power[len(power) // 2 :].mean()))

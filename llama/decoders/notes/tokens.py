@@ -1,11 +1,11 @@
-"""Scores as codes [K, T] for a language model of music, and the grammar that computes what need not be guessed.
+"""Note tokens: scores as codes [K, T] for a language model of music, and the constraint plan of codes that are computed.
 
-Ten books, each below 256, an EIGHTH a step. Three headers say what the piece is (held through all steps), clock and form
-say where in the bar and in the form a step lies, chord holds through its bar, and four books carry the notes. A step is
-thus as long as tempo and swing make it, exact at any tempo, and what returns after a phrase returns after the same number
-of steps. The frame rate is that of the fastest tempo; a slower piece leaves its last steps empty. Melody is written in
-degrees of the key and bass in semitones above the chord's root, which makes twelve keys one. A section that returns is
-not sampled again but copied, as its name promises.
+Ten codebooks of 256 codes; a step (frame) is one eighth note. Three header codebooks describe the piece and repeat at all
+steps. Clock and form give the position of a step in the bar and in the form, the chord is constant within a bar, and four
+codebooks contain the notes. The duration of a step follows tempo and swing, so codes are exact at any tempo and repeats
+always lie the same number of steps apart. The frame rate is that of the fastest tempo; slower pieces leave their last steps
+empty. Melody is coded in scale degrees and bass in semitones above the chord's root, so codes do not depend on the key.
+Sections that return are copied instead of sampled.
 """
 
 from __future__ import annotations
@@ -44,34 +44,34 @@ from llama.media.score import (
 CODEBOOKS = ("tempo", "voices", "style", "clock", "form", "chord", "drums", "bass", "accompaniment", "lead")
 TEMPO, VOICES, STYLE, CLOCK, FORM, CHORD, DRUM, BASS, ACCOMPANIMENT, LEAD = range(len(CODEBOOKS))
 CODEBOOK_SIZE = 256
-FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second that a piece may need: 6
-SILENT, REST, SUSTAIN, ONSET = 0, 1, 2, 3  # of the note books: after the end, rest, hold on, first strike code
-FINAL_CLOCK, FINAL_FORM = 9, 129  # of the final chord; the step after it is one more
-TAG_FORM = 131  # of the beats between the tonic's return and the final chord
-SAMPLE, REPEAT, COPY = -1, -2, -3  # of a plan: sample, repeat the step before, copy step n (written as COPY - n)
+FRAME_RATE = TEMPI[-1] * 2 / 60  # steps a second at the fastest tempo: 6
+SILENT, REST, SUSTAIN, ONSET = 0, 1, 2, 3  # codes of note codebooks: after the end, rest, sustain, first onset
+FINAL_CLOCK, FINAL_FORM = 9, 129  # codes of the final chord; the steps after it have the next code
+TAG_FORM = 131  # form code of the steps between the tonic's return and the final chord
+SAMPLE, REPEAT, COPY = -1, -2, -3  # in a plan: sample, repeat the previous step, copy step n (written as COPY - n)
 QUALITY_NAMES = tuple(QUALITIES)
-FULL_CHORD = ONSET + (0b111 - 1) * 2 + 1  # of the accompaniment: three voices at once, accented
-WHOLE_CHORD = ONSET + (0b1111 - 1) * 2 + 1  # of the last step: all voices, three or four
+FULL_CHORD = ONSET + (0b111 - 1) * 2 + 1  # accompaniment: three notes at once, accented
+WHOLE_CHORD = ONSET + (0b1111 - 1) * 2 + 1  # accompaniment of the last step: all notes of the chord, three or four
 LOWEST_STEP, STEPS = -6, 21  # bass: semitones above the chord's root
 FINAL_BASS = ONSET - LOWEST_STEP * 2 + 1  # the root, accented
 VELOCITY = {"lead": (92, 106), "accompaniment": (66, 82), "bass": (80, 92)}  # plain, accented
-TEMPERATURES = (0.35, 0.6, 0.6, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each book
+TEMPERATURES = (0.35, 0.6, 0.6, 1.0, 1.0, 0.9, 0.6, 0.5, 0.5, 0.85)  # of each codebook
 
 Codes = NDArray[np.int64]
 
 
 def frame_count(seconds: float) -> int:
-    """Steps that a piece of this length has, the empty ones at its end included."""
+    """Number of steps of a piece of this length, including the empty ones at its end."""
     return max(1, math.ceil(seconds * FRAME_RATE - 1e-6))
 
 
 def frame_line(attributes: Attributes, frames: int) -> Timeline:
-    """The timeline of a piece of so many steps."""
+    """The timeline of a piece with `frames` steps."""
     return timeline(attributes, frames / FRAME_RATE)
 
 
 def header_codes(attributes: Attributes) -> tuple[int, int, int]:
-    """Codes of the three header books."""
+    """Codes of the three header codebooks."""
     tempo = TEMPI.index(attributes.tempo) * 4 + METRES.index(attributes.metre) * 2 + MODES.index(attributes.mode)
     voices = tuple(LEADS).index(attributes.lead) * len(ACCOMPANIMENTS) + tuple(ACCOMPANIMENTS).index(attributes.accompaniment)
     style = (STYLES.index(attributes.style) * 2 + int(attributes.drums)) * 12 + attributes.key
@@ -79,7 +79,7 @@ def header_codes(attributes: Attributes) -> tuple[int, int, int]:
 
 
 def read_headers(codes: Sequence[int]) -> Attributes:
-    """Attributes from header codes; a code that no piece has is read as the nearest that one has."""
+    """Attributes of header codes; a code outside the range is read as the nearest valid one."""
     tempo, metre_mode = divmod(min(int(codes[TEMPO]), len(TEMPI) * 4 - 1), 4)
     lead, accompaniment = divmod(min(int(codes[VOICES]), len(LEADS) * len(ACCOMPANIMENTS) - 1), len(ACCOMPANIMENTS))
     style, key = divmod(min(int(codes[STYLE]), len(STYLES) * 24 - 1), 12)
@@ -90,13 +90,13 @@ def read_headers(codes: Sequence[int]) -> Attributes:
 
 
 def clock_codes(line: Timeline, frames: int) -> Codes:
-    """[frames] eighth within the bar, from 1; 9 for the final chord, 10 after it."""
+    """Clock codes [frames]: eighth within the bar, from 1; 9 for the final chord, 10 after it."""
     step = np.arange(frames)
     return np.where(step < line.eighths, 1 + step % line.width, np.where(step == line.eighths, FINAL_CLOCK, FINAL_CLOCK + 1))
 
 
 def form_codes(line: Timeline, frames: int) -> Codes:
-    """[frames] bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
+    """Form codes [frames]: bars left (up to 8), bar in the phrase, section, whether it returns; 129 for the final chord, 130 after."""
     out = np.full(frames, FINAL_FORM + 1, np.int64)
     out[line.bar_count * line.width : line.eighths] = TAG_FORM
     for index, bar in enumerate(line.bars):
@@ -107,10 +107,10 @@ def form_codes(line: Timeline, frames: int) -> Codes:
 
 
 def constraint_plan(attributes: Attributes, frames: int) -> Codes:
-    """[K, frames] what a piece with these headers must hold: a code, SAMPLE, REPEAT, or COPY - n for a copy of step n.
+    """Constraint plan [K, frames] of a piece with these headers: a code, SAMPLE, REPEAT, or COPY - n for a copy of step n.
 
-    A section that returns is played as it was, but for the drums at the turn of a phrase, the second half of section A,
-    which answers when it is heard again, and the cadence before the end.
+    A section that returns is copied, except for the drums in the last bar of a phrase, the second half of section A, which
+    has another ending when it returns, and the cadence before the end.
     """
     line = frame_line(attributes, frames)
     used = line.eighths + 1
@@ -129,7 +129,7 @@ def constraint_plan(attributes: Attributes, frames: int) -> Codes:
             steps = np.arange(source * line.width, (source + 1) * line.width)
             out[CHORD if not turn else BASS :, index * line.width + steps - steps[0]] = COPY - steps
             out[CHORD, index * line.width] = COPY - steps[0]
-    # A piece ends on the chord that it began with, whole, over its root; `home_code` tells the melody's last note.
+    # A piece ends on its first chord, complete, over its root; `home_code` gives the melody's last note.
     out[ACCOMPANIMENT, line.eighths], out[BASS, line.eighths] = WHOLE_CHORD, FINAL_BASS
     if line.bar_count:
         out[CHORD, line.bar_count * line.width] = COPY
@@ -139,7 +139,7 @@ def constraint_plan(attributes: Attributes, frames: int) -> Codes:
 
 
 def encode(score: Score) -> Codes:
-    """[K, T] codes of a score whose notes lie on eighths (any score of the composer's)."""
+    """Codes [K, T] of a score whose notes lie on eighths, as all scores of the composer do. ValueError for another length."""
     attributes, frames = score.attributes, frame_count(score.seconds)
     line = frame_line(attributes, frames)
     if line.eighths != timeline(attributes, score.seconds).eighths:
@@ -147,41 +147,43 @@ def encode(score: Score) -> Codes:
     out = constraint_plan(attributes, frames)
     _write_chords(score, line, out)
     out[DRUM:] = SILENT
-    for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
-        out[book, : line.eighths + 1] = _note_events(score, track, line)
+    for track, codebook in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
+        out[codebook, : line.eighths + 1] = _note_events(score, track, line)
     for note in score.drums:
         out[DRUM, _eighth_at(line, note.start)] |= 1 << DRUMS.index(note.pitch)
     return out
 
 
 def _write_chords(score: Score, line: Timeline, out: Codes) -> None:
+    """Write the chord of each bar into all of its steps."""
     for bar, chord in enumerate(score.chords):
         root = (chord.root - score.attributes.key) % 12
         out[CHORD, bar * line.width :] = 1 + root * len(QUALITY_NAMES) + QUALITY_NAMES.index(chord.quality)
 
 
 def _eighth_at(line: Timeline, second: float) -> int:
+    """Step at a time in seconds."""
     beats = int(second / line.beat + 1e-6)
     return beats * 2 + int(second - beats * line.beat > 0.25 * line.beat)
 
 
 def _note_events(score: Score, track: str, line: Timeline) -> Codes:
-    """[eighths + 1] rest, hold or strike of one track."""
+    """Codes [eighths + 1] of one track: rest, sustain or onset."""
     out = np.full(line.eighths + 1, REST, np.int64)
     gate = GATES[score.attributes.style][track]
-    struck: dict[int, list[Note]] = {}
+    onsets: dict[int, list[Note]] = {}
     for note in score.track(track):
-        struck.setdefault(_eighth_at(line, note.start), []).append(note)
-    for eighth, notes in sorted(struck.items()):
+        onsets.setdefault(_eighth_at(line, note.start), []).append(note)
+    for eighth, notes in sorted(onsets.items()):
         chord = score.chords[eighth // line.width]
-        out[eighth] = _strike_code(score.attributes, track, notes, chord, eighth == line.eighths)
+        out[eighth] = _onset_code(score.attributes, track, notes, chord, eighth == line.eighths)
         if eighth < line.eighths:
             end = _eighth_at(line, notes[0].start + notes[0].duration / gate + 1e-6)
             out[eighth + 1 : end] = SUSTAIN
     return out
 
 
-def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chord: Chord, final: bool = False) -> int:
+def _onset_code(attributes: Attributes, track: str, notes: Sequence[Note], chord: Chord, final: bool = False) -> int:
     accent = int(notes[0].velocity >= VELOCITY[track][1])
     if track == "accompaniment":
         voices = chord_voicing(chord.root, chord.quality)
@@ -197,15 +199,15 @@ def _strike_code(attributes: Attributes, track: str, notes: Sequence[Note], chor
 
 
 def decode(codes: Codes) -> Score:
-    """The score that codes [K, T] stand for. Never fails on codes that a model made up: what has no meaning is a rest."""
+    """The score of codes [K, T]. Accepts any sampled codes; those without a meaning become rests."""
     frames = codes.shape[1]
     attributes = read_headers(codes[:, 0].tolist())
     line = frame_line(attributes, frames)
     codes = codes[:, : line.eighths + 1]
     chords = _read_chords(codes, attributes, line)
     tracks = {
-        track: _read_notes(codes[book], track, attributes, chords, line)
-        for track, book in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS))
+        track: _read_notes(codes[codebook], track, attributes, chords, line)
+        for track, codebook in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS))
     }
     drums = _read_drums(codes[DRUM], line) if attributes.drums else ()
     return Score(attributes, frames / FRAME_RATE, chords=chords, drums=drums, **tracks)
@@ -228,15 +230,15 @@ def _read_notes(
     gate = GATES[attributes.style][track]
     for eighth in np.flatnonzero(events >= ONSET).tolist():
         after = events[eighth + 1 : line.eighths] != SUSTAIN
-        held = int(np.argmax(after)) if after.any() else len(after)
+        sustained = int(np.argmax(after)) if after.any() else len(after)
         start = line.time(eighth)
-        duration = line.end - start if eighth == line.eighths else (line.time(eighth + 1 + held) - start) * gate
-        pitches, accent = _strike_pitches(int(events[eighth]) - ONSET, track, attributes, chords[eighth // line.width])
+        duration = line.end - start if eighth == line.eighths else (line.time(eighth + 1 + sustained) - start) * gate
+        pitches, accent = _onset_pitches(int(events[eighth]) - ONSET, track, attributes, chords[eighth // line.width])
         notes += [Note(start, duration, pitch, VELOCITY[track][accent]) for pitch in pitches]
     return tuple(notes)
 
 
-def _strike_pitches(code: int, track: str, attributes: Attributes, chord: Chord) -> tuple[tuple[int, ...], int]:
+def _onset_pitches(code: int, track: str, attributes: Attributes, chord: Chord) -> tuple[tuple[int, ...], int]:
     value, accent = divmod(code, 2)
     if track == "accompaniment":
         voices = chord_voicing(chord.root, chord.quality)
