@@ -240,7 +240,7 @@ def write_states(work: Path, name: str, limit: int | None = None, batch: int = 8
 
 @torch.no_grad()
 def features(work: Path, clips: ClipSet, batch: int = 50) -> dict[str, Tensor]:
-    """What the adapter reads of every clip whose states were heard: HEARD, half precision."""
+    """The adapter's inputs (FEATURE_NAMES, half precision) for every clip in NAME.states."""
     means = np.fromfile(clips.folder / f"{clips.name}.states", np.float16).reshape(-1, AUDIO.channels, AUDIO.feature_dim)
     pools = load_exported_pools(work / "ears_pools.safetensors")
     bands = [unpack_spectrum(torch.from_numpy(clips.bands[start : min(start + batch, len(means))]))[:, None] for start in range(0, len(means), batch)]

@@ -1,8 +1,8 @@
-"""Independent listeners: what a piece is, told from its notes or from its sound alone, and how fast a clip moves. Never the model.
+"""Attribute readers that are independent of the model: from the notes of a piece, from its sound, and motion of a clip.
 
-The notes are those that the codec's codes play; the player's bars, beat and instruments are what its header says, so lead,
-accompaniment, tempo and metre are true by construction, and only checked. Style is not: style_listener.py tells it. On sound, librosa's beat tracker and chroma listen; without librosa
-(`pip install librosa`) these few figures are left out.
+The notes come from the codec's codes. Bars, beat and instruments follow the header of the codes, so lead, accompaniment, tempo
+and metre are right by construction and only checked. Style is not; style_classifier.py reads it. On sound, librosa's beat tracker
+and chroma are used; without librosa (`pip install librosa`) those figures are left out.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from llama.metrics import mode_of_chroma, tempo_from_onsets
 from recipes.nano.evaluation.style_classifier import fitted_classifier
 from recipes.nano.music_decoder.measure import estimate_metre, estimate_mode
 
-ANALYSIS_RATE = 22_050  # Hz, at which librosa's listeners were made
+ANALYSIS_RATE = 22_050  # Hz, librosa's default rate
 MOTION_SIDE = 64  # pixels to which frames are reduced before motion is measured
-MIN_ON_GRID_SHARE = 0.95  # of the notes must begin on the grid of the tempo that the player says, else their pulse is believed
-_SLIP = 0.04  # beats beside the grid that still count as on it
-_BASS = 2.0  # how much more a bass note says about the pulse than others
+MIN_ON_GRID_SHARE = 0.95  # share of notes that must begin on the declared tempo's grid; below it, the tempo is estimated
+_SLIP = 0.04  # beats of deviation that count as on the grid
+_BASS = 2.0  # weight of a bass note in tempo estimation
 
 
 def read_attribute(score: Score | None, name: str) -> Any:
-    """An attribute of a played piece, read from its notes and the programs that play them; the accompaniment's name is its program's."""
+    """An attribute of a generated piece, read from its notes and their MIDI programs; None without a piece."""
     if score is None:
         return None
     readers = {"drums": lambda: bool(score.drums), "mode": lambda: estimate_mode(score), "metre": lambda: estimate_metre(score), "lead": lambda: lead_of(score),
@@ -44,7 +44,7 @@ def lead_of(score: Score) -> str | None:
 
 
 def tempo_of(score: Score) -> float | None:
-    """The tempo that the player says if the notes begin on its eighths (late ones after two thirds of a beat), else their pulse."""
+    """The declared tempo if the notes begin on its eighths (or on two thirds of a beat, for swing), else an estimate."""
     beats = np.array([note.start for track in TRACKS for note in score.track(track)]) * score.attributes.tempo / 60
     if not len(beats):
         return None
@@ -53,7 +53,7 @@ def tempo_of(score: Score) -> float | None:
 
 
 def tempo_from_notes(score: Score | None) -> float | None:
-    """Beats a minute from when the notes begin, and nothing else; which of several levels is the beat stays open."""
+    """Beats a minute estimated from note onsets alone; multiples of the beat are possible."""
     if score is None:
         return None
     notes = [(note.start, note.velocity * (_BASS if track == "bass" else 1)) for track in TRACKS for note in score.track(track)]
@@ -79,7 +79,7 @@ def energy_of(score: Score | None) -> str | None:
 
 
 def has_librosa() -> bool:
-    """Whether the listeners on sound are installed."""
+    """Whether librosa is installed."""
     return find_spec("librosa") is not None
 
 
@@ -92,7 +92,7 @@ def track_tempo(sound: Waveform) -> float:
 
 
 def key_by_chroma(sound: Waveform) -> tuple[int, str]:
-    """Tonic and mode by what the pitch classes sound together, over the whole piece."""
+    """Tonic and mode from the mean chroma of the piece."""
     import librosa
 
     return mode_of_chroma(librosa.feature.chroma_stft(y=_mono(sound), sr=ANALYSIS_RATE, n_fft=8192, tuning=0.0).mean(1))
@@ -103,7 +103,7 @@ def _mono(sound: Waveform) -> np.ndarray:
 
 
 def motion_of(frames: Sequence[np.ndarray] | np.ndarray) -> float:
-    """How much changes from frame to frame, beside how much there is to see: mean difference over spread."""
+    """Mean absolute difference of successive frames, relative to the standard deviation of the pixels."""
     small = [_reduced(frame) for frame in frames]
     if len(small) < 2:
         return 0.0

@@ -14,7 +14,7 @@ from llama.mumu_llama import MuMuLLaMA
 HEARING, FOLLOWING, NEW_WORDING, MUSICALITY, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
 
 
-DEFAULT_TARGET = 0.90  # the target of what has no other
+DEFAULT_TARGET = 0.90  # the target of figures without one of their own
 
 
 REMARKS = {
@@ -62,7 +62,7 @@ class Figure:
 
 @dataclass
 class Report:
-    """Figures as they come, what could not be measured, and what the model said and did case by case."""
+    """The figures measured so far, what could not be measured, and the seconds of each probe."""
 
     figures: list[Figure] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -72,13 +72,13 @@ class Report:
         self.figures += figures
 
     def value(self, table: str, what: str, where: str) -> float:
-        """A figure that is there already, or nan."""
+        """The value of an earlier figure, or nan."""
         return next((figure.value for figure in self.figures if (figure.table, figure.what, figure.where) == (table, what, where)), math.nan)
 
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """What every probe is given."""
+    """Arguments that every probe gets."""
 
     model: MuMuLLaMA
     data: Path  # the recipe's work folder
@@ -90,7 +90,7 @@ class ProbeContext:
 def accuracy_figure(
     table: str, what: str, where: str, answers: Sequence[Any], truth: Sequence[Any], agrees: Agrees, target: float | None = None, distinct: int | None = None
 ) -> Figure:
-    """Share of right answers with its interval, what the same answers reach about other cases, and what the commonest reaches."""
+    """Share of correct answers with its interval, the share for shuffled cases (chance) and of the most frequent answer (majority)."""
     hits = [agrees(answer, true) for answer, true in zip(answers, truth, strict=True)]
     return share_figure(table, what, where, hits, target, (None, None), distinct, (chance(answers, truth, agrees), majority(truth)))
 

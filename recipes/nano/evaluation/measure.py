@@ -1,9 +1,9 @@
-"""Measure the nano model as its users meet it: `model.respond` on recordings, pictures, clips and wishes kept from training.
+"""Measures the nano model end to end: `model.respond` on held-out recordings, pictures, clips and requests.
 
     python -m recipes.nano.evaluation.measure ckpts/nano CLIPS OUT.json --count 60
 
-CLIPS is the folder that recipes.nano.rendering.render_clips wrote. Writes OUT.json and OUT.md. Music is judged by the notes that the
-decoder played. "Swapped" scores the same answers against another recording's facts: what guessing would reach.
+CLIPS is the folder that recipes.nano.rendering.render_clips wrote. Writes OUT.json and OUT.md. Music is scored by the notes that the
+decoder generated. "Swapped" scores the same answers against another recording's labels, which is what guessing reaches.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ SCORED_ATTRIBUTES = ("lead", "accompaniment", "style", "tempo", "mode", "metre",
 
 
 def _first(names: dict[str, Any], text: str) -> Any:
-    """The value of the name that comes first in `text`, longer names before shorter ones at the same place."""
+    """The value of the name that occurs first in `text`; of several at one position the longest."""
     matches = [(text.lower().find(name.lower()), -len(name), value) for name, value in names.items() if name.lower() in text.lower()]
     return min(matches, key=lambda hit: hit[:2])[2] if matches else None
 
 
 def parse_answer(name: str, text: str) -> Any:
-    """What an answer says about an attribute; None when it does not."""
+    """The value of an attribute that an answer states, or None."""
     number = re.search(r"(\d+) (?:bpm|beats)", text)
     metre = re.search(r"([34])/4", text)
     drums = re.search(r"\b(yes|no|with drums|without drums)\b", text.lower())
@@ -62,7 +62,7 @@ def parse_answer(name: str, text: str) -> Any:
 
 
 def attribute_matches(name: str, answer: Any, truth: Any) -> bool:
-    """Equal, and tempi within 4 %."""
+    """Whether a value equals the truth; tempi may differ by 4 %."""
     if name == "tempo":
         return answer is not None and abs(answer - truth) <= 0.04 * truth
     return bool(answer == truth)
@@ -73,11 +73,11 @@ def share(hits: Sequence[bool]) -> float:
 
 
 class Player:
-    """Asks in batches; answers come with the notes that were played."""
+    """Runs requests in batches; yields each reply with the notes of its music."""
 
     def __init__(self, model: MuMuLLaMA, held_out: bool, batch: int = 12) -> None:
         self.model, self.batch = model, batch
-        self.held_out = held_out  # ask in words that training never used
+        self.held_out = held_out  # use wording that training does not contain
 
     def ask(self, turns: Sequence[Turn], tokens: int = 64, seconds: float = 0.0) -> Iterator[tuple[Reply, Score | None]]:
         options = GenerationOptions(max_tokens=tokens, temperature=0.0, seconds=seconds or 1.0, music=seconds > 0)
@@ -92,7 +92,7 @@ def recordings(folder: Path, name: str, count: int) -> tuple[list[Waveform], lis
 
 
 def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attributes]) -> Scores:
-    """For each attribute: right answers, right answers by always saying the commonest, and against swapped recordings."""
+    """By attribute: accuracy, accuracy of the most frequent answer, and accuracy against swapped recordings."""
     rng, scores = np.random.default_rng(1), {}
     for name in FIELDS:
         turns = [Turn(pick(rng, questions.QUESTIONS[name], held_out=player.held_out), audio=wave) for wave in waves]
@@ -107,7 +107,7 @@ def hearing(player: Player, waves: Sequence[Waveform], pieces: Sequence[Attribut
 
 
 def music(player: Player, turns: Sequence[Turn], dialogues: Sequence[Dialogue], seconds: float) -> Scores:
-    """How often the words, and how often the notes, are those that were asked for."""
+    """Share of requested attributes that the text states and that the notes have."""
     words: dict[str, list[bool]] = {name: [] for name in SCORED_ATTRIBUTES}
     notes: dict[str, list[bool]] = {name: [] for name in SCORED_ATTRIBUTES}
     has_music = []
@@ -123,7 +123,7 @@ def music(player: Player, turns: Sequence[Turn], dialogues: Sequence[Dialogue], 
 
 
 def played(score: Score, name: str) -> Any:
-    """What a score is, read from its notes where notes can tell."""
+    """An attribute of a score, from its notes where they determine it."""
     if name == "drums":
         return bool(score.drums)
     return getattr(score.attributes, name)
@@ -169,7 +169,7 @@ def films(player: Player, count: int, seconds: float) -> Scores:
 
 
 def talk(player: Player, count: int) -> Scores:
-    """Right when the answer starts like the one that belongs there."""
+    """Share of answers that start like the expected one."""
     rng = np.random.default_rng(6)
     dialogues_drawn = [dialogues.talk(rng, held_out=player.held_out) for _ in range(count)]
     replies = [reply for reply, _ in player.ask([Turn(dialogue.instruction) for dialogue in dialogues_drawn], 40)]

@@ -1,9 +1,9 @@
-"""How well the language model reads words: greedy answers with ideal ears, wording by wording.
+"""Measures how well the language model follows the wording: greedy answers with ideal audio features.
 
     python -m recipes.nano.evaluation.measure_language WORK --count 200
 
-WORK holds tokenizer.model and a language.pt of the stage "words" (ideal ears stand in, so that only the words are judged).
-Three wordings: frames of training, frames kept for testing, and the paraphrases written by hand (paraphrases.json).
+WORK holds tokenizer.model and a language.pt of the stage "words" (with ideal features only the language is measured).
+Three sets of wording: frames of training, held-out frames, and paraphrases written by hand (paraphrases.json).
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def answers(model: MuMuLLaMA, texts: Sequence[str], pieces: Sequence[Attributes 
 
 
 def held_out_piece(rng: np.random.Generator) -> Attributes:
-    """A combination of attributes that training never has."""
+    """A combination of attributes that training does not contain."""
     while not is_held_out(piece := dialogues.random_piece(rng)):
         pass
     return piece
 
 
 def hearing(model: MuMuLLaMA, questions_asked: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """Share of right answers to (attribute, question) pairs, by attribute."""
+    """Accuracy on (attribute, question) pairs, by attribute."""
     rng = np.random.default_rng(1)
     pieces = [held_out_piece(rng) for _ in questions_asked]
     hits: dict[str, list[bool]] = {}
@@ -74,7 +74,7 @@ def hearing(model: MuMuLLaMA, questions_asked: Sequence[tuple[str, str]]) -> dic
 
 
 def music(model: MuMuLLaMA, requests: Sequence[Dialogue], pieces: Sequence[Attributes | None]) -> dict[str, float]:
-    """Share of announced attributes that are those asked for; the key where one was asked for."""
+    """Share of announced attributes that match the request, by attribute; the key only where it was requested."""
     hits: dict[str, list[bool]] = {}
     for request, text in zip(requests, answers(model, [request.instruction for request in requests], pieces), strict=True):
         names_key = full_caption(request.announced_piece, key=True) == request.caption
@@ -100,7 +100,7 @@ def frames(model: MuMuLLaMA, held_out: bool, count: int) -> dict[str, Any]:
 
 
 def paraphrases(model: MuMuLLaMA, times: int = 5) -> dict[str, Any]:
-    """The two hundred written by hand; questions and edits each about `times` recordings. Only what is asked for is judged."""
+    """Accuracy on the two hundred paraphrases; questions and edits run on `times` recordings each."""
     rows, rng = json.loads(PARAPHRASES.read_text()), np.random.default_rng(3)
     scores: dict[str, Any] = {"hear": hearing(model, [(row["about"], row["text"]) for row in rows if row["kind"] == "hear" for _ in range(times)])}
     wishes = [row for row in rows if row["kind"] == "wish"]

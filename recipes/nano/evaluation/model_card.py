@@ -1,9 +1,9 @@
-"""The measured part of the model card: the probes' table and picture, put where the card's marks are.
+"""Fills the measured part of the model card with the table and plot of the probes.
 
     python -m recipes.nano.evaluation.model_card build/nano/probes build/nano/model --card ckpts/nano/README.md
 
-PROBES is what `evaluate.py probes` wrote. The card is read, what stands between its two marks is replaced, and it is written
-as README.md into MODEL, with probes.png beside it. All else in a card is written by hand.
+PROBES is what `evaluate.py probes` wrote. The text between the card's two marks is replaced, and the card is written
+as README.md into MODEL, with probes.png beside it. The rest of a card is written by hand.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Probes: what the embedded model hears, follows and sounds like, on material that it never met, beside guessing.
+"""Probes of the embedded model on held-out data: understanding, instruction following and sound, beside guessing.
 
     python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
 
 DATA is the recipe's work folder: data/test_same, test_unseen, test_kin, test_tunes, noise_test (recipes.nano.rendering.render_clips), tunes.json
-(DataSet.synthesis.tunes) and photographs/ (recipes.nano.vision_encoder.photographs). What is not there is measured on the shipped examples, or named as
-not measured. Writes probes.json, probes.md and probes.png.
+(DataSet.synthesis.tunes) and photographs/ (recipes.nano.vision_encoder.photographs). Missing data is replaced by the shipped examples, or
+reported as not measured. Writes probes.json, probes.md and probes.png.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from recipes.nano.evaluation.report import write
 
 
 def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: Callable[[str], None] = print) -> Report:
-    """All probes, one after the other; the report so far is written after each."""
+    """Runs all probes in order and writes the report after each. Raises ValueError for a count below 2."""
     from recipes.nano.evaluation import probes_following, probes_hearing, probes_sound
 
     if count < 2:
         raise ValueError(f"--count is {count}; give at least 2, since answers are also held against other cases.")
-    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is known before hours of measuring
+    out.mkdir(parents=True, exist_ok=True)  # fails before hours of measuring if the folder cannot be written
     context = ProbeContext(model, data, count, Report(), folder)
     steps = {**probes_hearing.STEPS, **probes_following.STEPS, **probes_sound.STEPS}
     for name, step in steps.items():

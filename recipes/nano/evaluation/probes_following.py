@@ -1,4 +1,4 @@
-"""What the model follows: wishes, pictures, clips, edits and paraphrases, judged by the notes and the sound that it made."""
+"""Probes of instruction following: requests, pictures, clips, edits and paraphrases, scored by notes and sound."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ from recipes.nano.evaluation.style_classifier import fitted_classifier
 from recipes.nano.vision_encoder import photographs
 
 TARGETS = {"lead": 0.97, "drums": 0.97, "tempo": 0.95, "mode": 0.90, "metre": 0.90, "style": 0.90}
-LENGTHS = (8.0, 12.35, 6.7, 10.0, 14.9)  # seconds that are asked for, in turn; not on any grid of bars
-MIN_SOUND_SECONDS = 6.0  # seconds from which on listeners on sound are asked
-LENGTH_TOLERANCE = 0.1  # seconds of an asked length
+LENGTHS = (8.0, 12.35, 6.7, 10.0, 14.9)  # requested seconds, in turn; not multiples of a bar
+MIN_SOUND_SECONDS = 6.0  # seconds of music that the readers on sound need
+LENGTH_TOLERANCE = 0.1  # seconds of deviation from the requested length
 PAUSE = 0.6  # seconds before the end in which the last note must still sound, or have begun to fade
 MAX_FRAMES = 16 * 8  # frames of a real clip
 STRIDES = (1, 3, 8)  # of a real clip's frames: the same scene slower and faster
 BATCH = 10
 TOKENS = 80
-MAX_REFUSAL_CASES = 40  # impossible wishes, and questions outside music
+MAX_REFUSAL_CASES = 40  # impossible requests, and questions outside music
 
 
 @dataclass(frozen=True)
 class GeneratedMusic:
-    """An answer, and how long its music should have been."""
+    """A reply, and the requested seconds of its music."""
 
     reply: Reply
     seconds: float
 
 
 def generate_music(context: ProbeContext, turns: Sequence[Turn], lengths: Sequence[float] = LENGTHS) -> list[GeneratedMusic]:
-    """Music for every turn; each batch is asked for another length."""
+    """Generates music for every turn; the batches request the lengths in turn."""
     results: list[GeneratedMusic] = []
     for at in range(0, len(turns), BATCH):
         seconds = lengths[at // BATCH % len(lengths)]
@@ -79,11 +79,11 @@ def note_matcher(name: str) -> Callable[[Any, Any], bool]:
     return lambda value, truth: attribute_matches(name, value, truth) if value is not None else False
 
 
-# -- words --------------------------------------------------------------------------------------------------------
+# -- text ---------------------------------------------------------------------------------------------------------
 
 
 def wishes(context: ProbeContext) -> None:
-    """Combinations of which training has no piece, though its words may wish for them; what is not said must be as the style's habits are."""
+    """Requests of held-out combinations; attributes that a request leaves open must follow the defaults of the style."""
     rng = np.random.default_rng(2)
     requests: list[Dialogue] = []
     while len(requests) < context.count:
@@ -101,14 +101,14 @@ def wishes(context: ProbeContext) -> None:
 
 
 def style_classifier_figure() -> Figure:
-    """How often the listener for style is right about composed pieces that it was not fitted to."""
+    """Accuracy of the style classifier on composed pieces that it was not fitted to."""
     classifier = fitted_classifier()
     low, high = interval(classifier.accuracy * classifier.count, classifier.count)
     return Figure(FOLLOWING, "the listener for style itself", "pieces of the composer", classifier.accuracy, classifier.count, low, high)
 
 
 def ends_well(generated: GeneratedMusic) -> bool:
-    """As long as asked, still playing near the end, and silent at the very end."""
+    """Whether the music has the requested length, plays until near the end and ends in silence."""
     music, score = generated.reply.music, generated.reply.score
     if music is None or abs(music.seconds - generated.seconds) > LENGTH_TOLERANCE:
         return False
@@ -117,8 +117,8 @@ def ends_well(generated: GeneratedMusic) -> bool:
 
 
 def add_sound_figures(context: ProbeContext, requests: Sequence[Dialogue], generated: Sequence[GeneratedMusic]) -> None:
-    """The same pieces by listeners that know no codes: the notes' onsets, librosa's beats, chroma. Octaves, and three for two,
-    are forgiven to them, and to guessing."""
+    """Scores the same pieces by note onsets, librosa's beats and chroma. Tempi at 2, 1/2, 3/2 and 2/3 count as right, for the
+    baselines too."""
     octaves = lambda value, reference: tempo_agrees(value, reference, octaves=True)  # noqa: E731
     pieces = [item.piece for item in requests]
     pulses = [attribute_readers.tempo_from_notes(item.reply.score) for item in generated]
@@ -135,7 +135,7 @@ def add_sound_figures(context: ProbeContext, requests: Sequence[Dialogue], gener
 
 
 def impossible(context: ProbeContext) -> None:
-    """Wishes that cannot be had: the answer says what is done instead, and it is done."""
+    """Impossible requests: the answer must state the substitute, and the music must have it."""
     rng = np.random.default_rng(9)
     requests = [dialogues.impossible(rng) for _ in range(min(MAX_REFUSAL_CASES, context.count))]
     generated = generate_music(context, [Turn(item.instruction) for item, _ in requests])
@@ -148,13 +148,13 @@ def impossible(context: ProbeContext) -> None:
 
 
 def says_instead(text: str, name: str, piece: Attributes) -> bool:
-    """Whether the answer begins with a sentence that says what is taken for what cannot be had."""
+    """Whether the answer begins with a sentence that states the substitute."""
     value = {"tempo": f"{piece.tempo} beats", "metre": f"{piece.metre}/4", "key": KEYS[piece.key], "lead": f"the {piece.lead}"}[name]
     return f"so I take {value}" in text and text.startswith(("I ", "That is "))
 
 
 def refusals(context: ProbeContext) -> None:
-    """Questions outside music, in words of training and in others."""
+    """Questions outside music, in wording of training and in held-out wording."""
     rng = np.random.default_rng(10)
     for held_out, where in ((False, "questions outside music"), (True, "questions outside music, words never used")):
         questions = [Turn(capital(chatter.off_topic(rng, held_out))) for _ in range(min(MAX_REFUSAL_CASES, context.count))]
@@ -163,11 +163,11 @@ def refusals(context: ProbeContext) -> None:
         context.report.add(share_figure(FOLLOWING, "refused", where, hits, DEFAULT_TARGET))
 
 
-# -- sight --------------------------------------------------------------------------------------------------------
+# -- vision -------------------------------------------------------------------------------------------------------
 
 
 def pictures(context: ProbeContext) -> None:
-    """Photographs never trained on, whose mood and energy were written down before."""
+    """Photographs that were not trained on, with mood and energy labelled by hand."""
     available, total = photographs.available_photographs(context.data / "photographs"), len(photographs.probe_photographs())
     if len(available) < total:
         context.report.missing.append(f"photographs: {len(available)} of {total} are there; python -m recipes.nano.vision_encoder.photographs fetches the others")
@@ -189,7 +189,7 @@ def pictures(context: ProbeContext) -> None:
 
 
 def clips(context: ProbeContext) -> None:
-    """The tempo played beside the motion shown: of drawn clips that training never has, and of real ones at several speeds."""
+    """Rank correlation of tempo and motion, for held-out drawn clips and for real ones at several speeds."""
     rng = np.random.default_rng(500_001)  # far from the seeds of training
     random_clips = [synthetic_clips.random_clip(rng) for _ in range(context.count)]
     generated = generate_music(context, [Turn(pick(rng, phrases.CLIP), video=synthetic_clips.render_clip(clip)) for clip in random_clips], (6.0,))
@@ -205,7 +205,7 @@ def clips(context: ProbeContext) -> None:
 
 
 def at_strides(frames: np.ndarray) -> list[np.ndarray]:
-    """The beginning of a clip [T, H, W, 3] as sixteen frames, one after the other and with some left out."""
+    """The first sixteen frames of a clip [T, H, W, 3] at each stride that it is long enough for."""
     return [frames[: 16 * stride : stride] for stride in STRIDES if len(frames) >= 15 * stride + 1]
 
 
@@ -217,11 +217,11 @@ def _motion_figure(motion: Sequence[float], generated: Sequence[GeneratedMusic],
 
 # -- changes ------------------------------------------------------------------------------------------------------
 
-AttributeOf = Callable[[int, str], Any]  # number of a case, name of an attribute -> what it came out as
+AttributeOf = Callable[[int, str], Any]  # (case index, attribute name) -> value
 
 
 def with_baselines(attribute_of: AttributeOf, truth: Sequence[Mapping[str, Any]]) -> tuple[AttributeOf, AttributeOf, AttributeOf]:
-    """What came out, what came out for the next case, and the commonest true value: one real listener, two guessing ones."""
+    """The reader of the results, and two baselines: the next case's result, and the most frequent true value."""
     commonest = {name: Counter(row[name] for row in truth if name in row).most_common(1)[0][0] for name in {name for row in truth for name in row}}
     return attribute_of, lambda case, name: attribute_of((case + 1) % len(truth), name), lambda case, name: commonest[name]
 
@@ -231,7 +231,7 @@ def attribute_from_notes(generated: Sequence[GeneratedMusic]) -> AttributeOf:
 
 
 def edits(context: ProbeContext) -> None:
-    """The piece that was heard with the asked change, everything else as it was; judged by the notes."""
+    """Edits of a recording: the requested attribute must change and the others must stay; scored by the notes."""
     recorded, rng = recordings(context, OWN), np.random.default_rng(3)
     requests = [sample_music_dialogues(partial(dialogues.edit, rng, piece), 1)[0] for piece in recorded.pieces]
     generated = generate_music(context, [Turn(item.instruction, audio=wave) for item, wave in zip(requests, recorded.waves, strict=True)])
@@ -246,7 +246,7 @@ EDIT_TARGETS = {"the asked change happens": 0.90, "each other attribute is kept"
 
 @dataclass(frozen=True)
 class Change:
-    """What a piece should become, and what was heard. `pace`: "faster" or "slower", however much."""
+    """An edit: the target piece and the source. pace: "faster" or "slower" by any amount, else ""."""
 
     target: Attributes
     source: Attributes
@@ -254,7 +254,7 @@ class Change:
 
     @property
     def changed(self) -> list[str]:
-        """What must change: nothing of what is so already."""
+        """Attributes that must change; those that have the target value already are left out."""
         names = [name for name in (*SCORED_ATTRIBUTES, "key") if getattr(self.target, name) != getattr(self.source, name) and (name, self.pace == "") != ("tempo", False)]
         return names + (["tempo"] if self.pace and self.source.tempo != {"faster": TEMPI[-1], "slower": TEMPI[0]}[self.pace] else [])
 
@@ -265,7 +265,7 @@ class Change:
 
 
 def edit_hits(changes: Sequence[Change], attribute_of: AttributeOf) -> dict[str, list[bool]]:
-    """Whether all that was to change did, case by case; whether each other attribute, the key too, stayed; and whether all did."""
+    """By name of EDIT_TARGETS: whether all requested attributes changed, each other one stayed, and all others stayed."""
     all_changed, each_kept, all_kept = [], [], []
     for case, change in enumerate(changes):
         matches = {name: change.matches(name, attribute_of(case, name)) for name in (*SCORED_ATTRIBUTES, "key")}
@@ -276,11 +276,11 @@ def edit_hits(changes: Sequence[Change], attribute_of: AttributeOf) -> dict[str,
     return dict(zip(EDIT_TARGETS, (all_changed, each_kept, all_kept), strict=True))
 
 
-# -- other words --------------------------------------------------------------------------------------------------
+# -- paraphrases --------------------------------------------------------------------------------------------------
 
 
 def paraphrases(context: ProbeContext) -> None:
-    """Two hundred sentences written by hand and kept from training, beside the same in words of training."""
+    """Two hundred hand-written sentences that are not trained on, compared with wording of training."""
     rows = json.loads(PARAPHRASES.read_text(encoding="utf-8"))
     rows = rows if context.count >= len(rows) else [rows[round(at)] for at in np.linspace(0, len(rows) - 1, max(4, context.count))]
     known = {(one.table, one.what, one.where): one.value for one in context.report.figures}
@@ -294,7 +294,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def _add_wording_figures(context: ProbeContext, what: str, hits: Sequence[Sequence[bool]], usual: Sequence[float]) -> None:
-    """A share (of the real listener and two guessing ones), and how far it lies under the same in words of training."""
+    """Adds the share of hits (with two baselines), and its distance to the same figure in wording of training."""
     real, other, commonest = hits
     context.report.add(share_figure(NEW_WORDING, what, "paraphrases", real, None, (other, commonest)))
     under = float(np.mean(usual)) - float(np.mean(real)) if len(real) else float("nan")

@@ -1,4 +1,4 @@
-"""What the model hears: questions about recordings of four kinds, about swapped recordings, and about what is no music."""
+"""Probes of audio understanding: questions about recordings of four kinds, swapped recordings, and non-music."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ BATCH = 12
 class Recordings:
     waves: Sequence[Waveform]
     pieces: Sequence[Attributes]
-    tunes: Sequence[str] = ()  # what each is a setting of, where several may be of one tune
+    tunes: Sequence[str] = ()  # the tune of each recording, where several may share one
 
     @property
     def distinct(self) -> int | None:
-        """Different tunes among them; None where every recording is a piece of its own."""
+        """Number of different tunes; None where every recording is a piece of its own."""
         return len(set(self.tunes)) if self.tunes else None
 
 
 def answer_matcher(name: str) -> Callable[[Any, Any], bool]:
-    """What counts as heard right."""
+    """The comparison of answer and truth: equality, or for the tempo within TEMPO_TOLERANCE."""
     return (lambda given, true: tempo_agrees(given, true, TEMPO_TOLERANCE)) if name == "tempo" else (lambda given, true: bool(given == true))
 
 
@@ -61,7 +61,7 @@ def clips(data: Path, name: str, count: int) -> tuple[list[Waveform], list[dict[
 
 
 def recordings(probing: ProbeContext, where: str) -> Recordings | None:
-    """A set as rendered; for our own pieces else the shipped examples; None where there is nothing."""
+    """A rendered set; for composed pieces the shipped examples where it is missing; None for another missing set."""
     if (probing.data / "data" / f"{SETS[where]}.jsonl").exists():
         waves, labels = clips(probing.data, SETS[where], probing.count)
         tunes = [label["source"] for label in labels] if where == TUNES else []
@@ -73,7 +73,7 @@ def recordings(probing: ProbeContext, where: str) -> Recordings | None:
 
 
 def answers(model: MuMuLLaMA, waves: Sequence[Waveform], asked: Mapping[str, Sequence[str]], tokens: int = TOKENS) -> dict[str, list[str]]:
-    """For each list of questions, one a recording, the answers; every recording is heard once."""
+    """Answers to each list of questions (one a recording); every recording is encoded once."""
     found: dict[str, list[str]] = {name: [] for name in asked}
     options = GenerationOptions(max_tokens=tokens, music=False)
     for at in range(0, len(waves), BATCH):
@@ -86,7 +86,7 @@ def answers(model: MuMuLLaMA, waves: Sequence[Waveform], asked: Mapping[str, Seq
 
 
 def figures(where: str, heard: Recordings, told: Mapping[str, Sequence[str]], swapped: bool) -> list[Figure]:
-    """Of each attribute how often it is heard; if `swapped`, also how often the next recording would be described so."""
+    """Accuracy of each attribute; if `swapped`, also the accuracy against the next recording's labels."""
     found = []
     for name, texts in told.items():
         given, truth = [parse_answer(name, text) for text in texts], [getattr(piece, name) for piece in heard.pieces]
@@ -98,7 +98,7 @@ def figures(where: str, heard: Recordings, told: Mapping[str, Sequence[str]], sw
 
 
 def _swapped_figure(right: Figure, given: Sequence[Any], truth: Sequence[Any], match: Callable[[Any, Any], bool]) -> Figure:
-    """The answers given about one recording held against the facts of the next. Guessing is the ceiling, and its spread."""
+    """Accuracy of the answers against the next recording's labels; its upper limit is guessing with its 95 % spread."""
     hits = [match(one, true) for one, true in zip(given, [*truth[1:], truth[0]], strict=True)]
     guessed = max(right.chance or 0.0, right.majority or 0.0)
     ceiling = guessed + 1.96 * (guessed * (1 - guessed) / len(hits)) ** 0.5
@@ -118,13 +118,13 @@ def recordings_probe(probing: ProbeContext) -> None:
 
 
 def music_recognition(where: str, heard: Recordings, told: Mapping[str, Sequence[str]]) -> Figure:
-    """How often ordinary questions about music are not answered by calling it noise, silence or speech."""
+    """Share of answers about music that do not call it noise, silence or speech."""
     hits = [classify_answer(text) == "music" for texts in told.values() for text in texts]
     return share_figure(HEARING, "music taken for music", where, hits, distinct=heard.distinct or len(next(iter(told.values()))))
 
 
 def not_music(probing: ProbeContext) -> None:
-    """Noise, silence and speech: anything asked of them is answered by what they are; music is never called so."""
+    """Noise, silence and speech: answers must name the kind, and must not call music so."""
     if not (probing.data / "data/noise_test.jsonl").exists():
         probing.report.missing.append(f"what is no music: {probing.data}/data has no noise_test; make it with python -m recipes.nano.rendering.render_clips")
         return
@@ -144,7 +144,7 @@ def not_music(probing: ProbeContext) -> None:
 
 
 def classify_answer(text: str) -> str:
-    """What an answer takes a recording for."""
+    """The kind of recording that an answer names; "music" for none."""
     return next((kind for kind in dialogues.NOT_MUSIC if f"only {kind}" in text), "music")
 
 

@@ -1,4 +1,4 @@
-"""The probes as one picture: bars with their uncertainty, beside the target, chance and the commonest answer."""
+"""Plot of the probes: bars with confidence intervals, target, chance and majority baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROW = 0.27  # inches
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
-    """Writes a PNG of all shares, a panel for each table and column of it."""
+    """Writes a PNG of all shares, with a panel for each table and column."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 

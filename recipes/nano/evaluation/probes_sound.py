@@ -1,4 +1,4 @@
-"""How the model's music sounds: melodies beside real tunes, clean samples, and how long one waits for them."""
+"""Probes of the generated music: melodies compared with real tunes, clean samples, and latency."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from recipes.nano.evaluation.measure import sample_music_dialogues
 from recipes.nano.evaluation.probes_following import GeneratedMusic, generate_music
 from recipes.nano.music_decoder import musicality
 
-LENGTH = 30.0  # seconds of the pieces that are looked at
+LENGTH = 30.0  # seconds of the pieces
 JUDGED = ("in_key", "chord_tones_on_strong_beats", "rhythm_repeats", "motif_repeats", "lead_notes_a_bar", "phrase_ends")
-STEP = 0.5  # the largest jump between two samples that a bright instrument makes at 32 kHz; a click is beyond
-CORES = 2  # the speeds are those of such a machine
-TRIES = 3  # of which the median is told
+STEP = 0.5  # largest step between samples of a bright instrument at 32 kHz; clicks exceed it
+CORES = 2  # threads of the latency figures
+TRIES = 3  # runs, of which the median is reported
 
 
 def pieces(probing: ProbeContext) -> None:
-    """Long pieces, for their melodies and for their samples."""
+    """Long pieces: figures of their melodies and of their samples."""
     rng = np.random.default_rng(8)
     wanted = sample_music_dialogues(lambda: dialogues.wish(rng), max(2, probing.count // 4))
     made = [one for one in generate_music(probing, [Turn(one.instruction) for one in wanted], (LENGTH,)) if one.reply.music is not None]
@@ -58,7 +58,7 @@ def add_sample_figures(probing: ProbeContext, made: list[GeneratedMusic]) -> Non
 
 
 def speed(probing: ProbeContext) -> None:
-    """By the wall clock, on two threads, after one run to warm up."""
+    """Wall-clock latency on two threads, after one warm-up run."""
     wish, question = Turn("A slow, sad piano piece"), Turn("How fast is it?", audio=EXAMPLES / "piano_waltz.flac")
     with torch_threads(CORES):
         measure_stream(probing, wish, 2.0)
@@ -74,7 +74,7 @@ def speed(probing: ProbeContext) -> None:
 
 
 def measure_stream(probing: ProbeContext, turn: Turn, seconds: float | None) -> dict[str, float]:
-    """Seconds until the first word, from the last word to the first sound, and until all is there; nan for what never came."""
+    """Seconds to the first word, from the last word to the first sound, and to the end; nan for an event that did not occur."""
     options = GenerationOptions(seconds=seconds or 1.0, music=seconds is not None)
     begun, word, last, sound = time.monotonic(), float("nan"), float("nan"), float("nan")
     for event in probing.model.stream(turn, options):

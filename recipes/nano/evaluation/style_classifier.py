@@ -1,8 +1,8 @@
-"""A listener that names the style of a piece from its notes alone: where in the bar each track strikes, how long, and what.
+"""Linear classifier of a piece's style from its notes: onset positions in the bar, durations and pitches of each track.
 
-It never sees what the player was told. Places are eighths of the bar's grid and lengths whole eighths, so that swing and
-articulation, which the player adds to a style by itself, give nothing away. Fitted anew when it is first asked, in seconds, to
-pieces of our composer's whose combinations training may contain; `accuracy` is that on combinations kept from it.
+It does not read the header of the codes. Positions and durations are quantized to eighths, so that swing and articulation, which
+the decoder adds for a style by itself, carry no information. It is fitted at first use, in seconds, to composed pieces of
+combinations that training may contain; `accuracy` is measured on held-out combinations.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from llama.media.score import DRUMS, METRES, STYLES, Note, Score, bass_root
 
 PIECES, TEST_PIECES = 1500, 300
 SECONDS = (6.0, 16.0)  # of the pieces
-RIDGE = 0.3  # how strongly weights are kept small
+RIDGE = 0.3  # ridge penalty
 STEPS = ((0,), (3, 4), (6, 7), (12,))  # semitones of a bass note over its chord's: root, third, fifth, octave
-MAX_EIGHTHS = 8.0  # eighths; longer notes count as such
+MAX_EIGHTHS = 8.0  # eighths, at which durations are clipped
 Vector = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class StyleClassifier:
-    """Weights [features, styles] by metre, and how often it is right about pieces that it was not fitted to."""
+    """Weights [features, styles] by metre, and the accuracy on `count` held-out pieces."""
 
     weights: dict[int, Vector]
     accuracy: float
@@ -40,7 +40,7 @@ class StyleClassifier:
 
 
 def features(score: Score) -> Vector | None:
-    """What is struck on each eighth of a bar, on average over the whole bars, and how long it is held."""
+    """Mean onsets and durations on each eighth of a bar, over the whole bars; None for a piece without a whole bar."""
     metre, beat = score.attributes.metre, 60 / score.attributes.tempo
     width = 2 * metre
     eighths = {name: [(_eighth(note.start / beat), note) for note in score.track(name)] for name in ("lead", "accompaniment", "bass", "drums")}
@@ -73,7 +73,7 @@ def _length(note: Note, beat: float) -> float:
 
 
 def _first_onsets(found: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
-    """The first note of each eighth that something begins on."""
+    """The first note of each eighth that has an onset."""
     return list({at: (at, note) for at, note in reversed(found)}.values())
 
 
@@ -83,7 +83,7 @@ def _onset_histogram(found: Sequence[int], width: int, weights: Sequence[float] 
 
 @lru_cache(maxsize=1)
 def fitted_classifier() -> StyleClassifier:
-    """Fitted by ridge regression on one target a style, for each metre; the same every time."""
+    """The classifier, fitted by ridge regression to one-hot styles for each metre; deterministic."""
     rng = np.random.default_rng(31)
     known = [_random_example(rng, False) for _ in range(PIECES)]
     weights = {metre: _fit_ridge([(heard, style) for heard, style, of in known if of == metre]) for metre in METRES}

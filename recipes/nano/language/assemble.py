@@ -1,10 +1,10 @@
-"""Put tokenizer, ears, eyes, decoder and language model together as one MuMuLLaMA and save it in our own format.
+"""Assembles tokenizer, encoders, decoder and language model into one MuMuLLaMA and saves it in the native format.
 
     python -m recipes.nano.language.assemble WORK ckpts/nano
 
-WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/ and language.pt, of `recipes.nano.language.fit_projector` or, before
-that, of `python -m recipes.nano.language.assemble WORK --language WORK/stage3/last`. What is missing of mert, vit, vivit and decoder is
-left out with a line about it, so that an unfinished model can be tried.
+WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/ and language.pt, written by
+`recipes.nano.language.fit_projector` or, before that, by `python -m recipes.nano.language.assemble WORK --language
+WORK/stage3/last`. Missing encoders and a missing decoder are left out with a message, so that an unfinished model can be tried.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ COMPONENT_READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
-    """The whole model in eval mode, in float32; without `language` its LLaMA knows nothing yet."""
+    """The model in eval mode, in float32; without `language` its LLaMA has initial weights.
+
+    Raises FileNotFoundError where language.pt is missing.
+    """
     components: dict[str, Any] = {}
     for name, reader in COMPONENT_READERS.items():
         if (work / name / "config.json").exists():
             components[name] = reader(work / name)
         else:
-            print(f"{work / name} is not there: the model goes without.")
+            print(f"{work / name} is not there; the model is assembled without it.")
     tokenizer = Tokenizer(work / "tokenizer.model")
     shape = components["decoder"].condition_shape if "decoder" in components else (32, 192)
     model = new_model(tokenizer, shape)
@@ -57,7 +60,7 @@ def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
 
 
 def export_language(trained: Path, checkpoint: Path) -> None:
-    """What train.py wrote last as the checkpoint that `recipes.nano.language.fit_projector` and this read."""
+    """Converts a stage of train.py to the checkpoint that `recipes.nano.language.fit_projector` and `assemble` read."""
     model = load(trained, merge_lora=False)
     weights = {name: value for name, value in model.state_dict().items() if name.startswith(LANGUAGE_PREFIXES)}
     with atomic_path(checkpoint) as partial:
@@ -65,9 +68,9 @@ def export_language(trained: Path, checkpoint: Path) -> None:
 
 
 def _load_audio_pools(model: MuMuLLaMA, work: Path) -> None:
-    """The pools are trained with the ears; the language stages read what they say from a cache."""
+    """Loads the audio adapter's trained pools: the language stages read their outputs from a cache and do not contain them."""
     if not (work / "ears_pools.safetensors").exists():
-        print("There are no trained pools: the model hears, but does not understand.")
+        print("There are no trained pools; the audio adapter keeps untrained ones.")
         return
     for name, pool in load_pools(work / "ears_pools.safetensors", model.config.audio).items():
         model.adapters["audio"].pools[name].load_state_dict(pool.state_dict())

@@ -1,8 +1,8 @@
-"""What the language stages read: dialogues as token rows, with the pooled features of what was heard or seen.
+"""Training examples of the cached language stages: tokenized dialogues with cached features of their media.
 
-Features of recordings are those that `recipes.nano.audio_encoder.train features` wrote, of pictures and clips those of `recipes.nano.vision_encoder.train
-cache`. Until the ears are trained, ideal ears stand in for them: vectors that say the attributes outright. The language model
-learns from them how to use what it hears; the real ears then only need new projections.
+Audio features are written by `recipes.nano.audio_encoder.train features`, image and video features by
+`recipes.nano.vision_encoder.train cache`. Until the audio encoder is trained, ideal features stand in: vectors that encode
+the attributes directly. The language model learns to use them; real features then only need new projections.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ from recipes.nano.rendering.clip_set import AUDIO, FEATURE_NAMES, LEARNED_POOLS
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
 POOL_DIM = AUDIO.pool_dim
-FEATURE_NOISE = 0.35  # of a feature's spread over recordings: noise on what is heard in training
-AUDIO_SETS = {"train": ("train", "noise_train"), "test": ("test_same", "noise_test")}  # of rendered clips, and of what is no music
-NON_MUSIC_SHARE = 0.07  # of questions and edits meet a recording without music
+FEATURE_NOISE = 0.35  # noise on audio features in training, relative to their standard deviation over recordings
+AUDIO_SETS = {"train": ("train", "noise_train"), "test": ("test_same", "noise_test")}  # rendered clips of music, and of non-music
+NON_MUSIC_SHARE = 0.07  # share of questions that are about a recording without music
 
 
 @dataclass(frozen=True)
 class CachedExample:
+    """A tokenized dialogue with the cached features of its media."""
+
     tokens: list[int]
     labels: list[int]  # IGNORE on the prompt
     kind: str
@@ -50,22 +52,22 @@ class CachedExample:
 
 @dataclass(frozen=True)
 class Library:
-    """Features and what they are of; one part ("train" or "test") of each cache."""
+    """Cached features of one split ("train" or "test") with the labels of their media."""
 
-    audio: Mapping[str, Tensor] | None  # None: ideal ears stand in
-    pieces: Sequence[Attributes | str]  # of what is no music, its kind
-    image: Tensor | None  # None: nothing is seen
+    audio: Mapping[str, Tensor] | None  # None: ideal features stand in
+    pieces: Sequence[Attributes | str]  # for non-music, its kind
+    image: Tensor | None  # None: no pictures
     scenes: Sequence[Mapping[str, str]]
     video: Tensor | None
     films: Sequence[Mapping[str, str]]
 
     def allows(self, kind: str) -> bool:
-        """Whether rows of this kind can be written."""
+        """Whether the library has the media for examples of this kind."""
         return {"picture": self.image, "clip": self.video}.get(kind, True) is not None
 
 
 def load_library(folder: Path, part: str) -> Library:
-    """Reads what the caches in `folder` hold of `part`."""
+    """Reads one split of the caches in `folder`."""
     audio, pieces = _load_audio([folder / f"features_{name}.safetensors" for name in AUDIO_SETS[part]])
     visual: dict[str, Any] = {"image": (None, []), "video": (None, [])}
     for name in [name for name in visual if (folder / f"features_{name}.safetensors").exists()]:
@@ -75,7 +77,7 @@ def load_library(folder: Path, part: str) -> Library:
 
 
 def _load_audio(caches: Sequence[Path]) -> tuple[dict[str, Tensor] | None, list[Attributes | str]]:
-    """Features of all the caches that are there, one after the other; nothing without the first, which holds the music."""
+    """Concatenated features of the caches that exist; (None, []) without the first, which holds the music."""
     if not caches[0].exists():
         return None, []
     caches = [cache for cache in caches if cache.exists()]
@@ -99,8 +101,8 @@ _CODES = {"lead": _directions(len(LEADS), 192, 1), "accompaniment": _directions(
 
 
 def ideal_features(piece: Attributes | str, states: int = AUDIO.channels) -> tuple[Tensor, ...]:
-    """What perfect ears would hand over: sound in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
-    pool; of what is no music its kind, and a beat and a key that mean nothing."""
+    """Features of a perfect audio encoder: timbre in the mean and the timbre pool, beat in the rhythm pool, key in the harmony
+    pool. Non-music gets its kind as timbre, and a random beat and key."""
     if isinstance(piece, str):
         sound, rhythm, harmony = 2 * _CODES["nothing"][NOT_MUSIC.index(piece)], torch.randn(POOL_DIM), torch.randn(POOL_DIM)
     else:
@@ -126,7 +128,7 @@ _INDICES = {"lead": {name: place for place, name in enumerate(LEADS)}, "accompan
 
 
 class ExampleSampler:
-    """Draws rows: a kind by its share, facts from the library, words from the grammar."""
+    """Samples training examples: the kind by its share, the facts from the library, the wording from the grammar."""
 
     def __init__(self, tokenizer: Tokenizer, library: Library, shares: Mapping[str, float], seed: int, held_out: bool = False) -> None:
         self.tokenizer, self.library, self.held_out = tokenizer, library, held_out
@@ -165,7 +167,7 @@ class ExampleSampler:
         return self.encode(make_dialogue(self.rng, piece, self.held_out), audio=features)
 
     def _nothing(self) -> CachedExample:
-        """A recording without music, which is called what it is."""
+        """An example about a recording without music, whose answer names its kind."""
         if self.library.audio is None:
             kind = str(self.rng.choice(NOT_MUSIC))
             return self.encode(dialogues.nothing(self.rng, kind, self.held_out), audio=ideal_features(kind))
@@ -195,12 +197,12 @@ class ExampleSampler:
     def _features(self, index: int) -> tuple[Tensor, ...]:
         assert self.library.audio is not None
         features = [self.library.audio[name][index] for name in FEATURE_NAMES]
-        if not self.held_out:  # a few thousand recordings could be learnt by heart
+        if not self.held_out:  # against memorizing a few thousand recordings
             features = [vector + FEATURE_NOISE * spread * torch.randn_like(vector) for vector, spread in zip(features, self.spread, strict=True)]
         return tuple(features)
 
     def encode(self, dialogue: Dialogue, **media: Any) -> CachedExample:
-        """Prompt and answer as ids; the answer ends with the end of sequence, so that the model learns to stop."""
+        """Tokenizes prompt and answer. The answer ends with the end-of-sequence token, so that the model learns to stop."""
         prompt = format_prompt(dialogue.instruction if self.held_out else as_typed(self.rng, dialogue.instruction))
         start = len(self.tokenizer.encode(prompt))
         tokens = [*self.tokenizer.encode(prompt + dialogue.answer), self.tokenizer.eos]
@@ -208,7 +210,7 @@ class ExampleSampler:
 
 
 def pad_batch(rows: Sequence[CachedExample], filler: int) -> tuple[Tensor, Tensor]:
-    """Tokens and labels [B, T], padded on the right, where causality keeps it out of sight."""
+    """Tokens and labels [B, T], padded on the right, where causal attention ignores the padding."""
     width = max(len(row.tokens) for row in rows)
     tokens = [row.tokens + [filler] * (width - len(row.tokens)) for row in rows]
     labels = [row.labels + [IGNORE] * (width - len(row.labels)) for row in rows]
@@ -216,7 +218,7 @@ def pad_batch(rows: Sequence[CachedExample], filler: int) -> tuple[Tensor, Tenso
 
 
 def batch_by_length(rows: Sequence[CachedExample], tokens: int, rng: np.random.Generator) -> list[list[CachedExample]]:
-    """Rows of like length together, about `tokens` positions a batch, in a shuffled order."""
+    """Groups rows of similar length into batches of about `tokens` positions, in random order."""
     groups: list[list[CachedExample]] = [[]]
     for row in sorted(rows, key=lambda example: len(example.tokens)):
         if len(row.tokens) * (len(groups[-1]) + 1) > tokens:

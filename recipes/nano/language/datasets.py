@@ -1,10 +1,10 @@
-"""What train.py reads: recordings, pictures and clips as files, and lists of what is said about them, in the published forms.
+"""Writes the data set for train.py: recordings, pictures and clips as files, and dialogues about them in the published forms.
 
     python -m recipes.nano.language.datasets WORK --rows 300000
 
-Writes WORK/media (audios/*.flac from the sets of `recipes.nano.rendering.render_clips`, images/*.png, videos/*.mp4) and, once those are whole,
-WORK/lists/train and WORK/lists/test: one list a kind of turn, so that a configuration sets the mixture with `times`. Test lists
-hold media and wording that training never sees. What is there already stays.
+Writes WORK/media (audios/*.flac from the sets of `recipes.nano.rendering.render_clips`, images/*.png, videos/*.mp4) and then
+WORK/lists/train and WORK/lists/test: one list for each kind of turn, so that a configuration sets the mixture with `times`.
+Test lists have media and wording that training does not contain. Existing files are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TEST_ROWS = 300  # rows of each test list
 
 @dataclass(frozen=True)
 class Media:
-    """Files of one part, and what is in them: recordings of music and of what is none, pictures, clips."""
+    """Media files of one split with their labels: recordings of music and of non-music, pictures, clips."""
 
     music: Mapping[str, Attributes]
     nothing: Mapping[str, str]
@@ -53,7 +53,7 @@ class Media:
 
 
 def write_recordings(data: Path, out: Path, part: str, limit: int) -> dict[str, Attributes | str]:
-    """The first `limit` clips of each set of the part as FLAC, which keeps every sample."""
+    """Writes the first `limit` clips of each set of the split as FLAC (lossless); returns their labels by file."""
     labels_by_file: dict[str, Attributes | str] = {}
     for name in AUDIO_SETS[part]:
         labels = [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()[:limit]]
@@ -91,7 +91,7 @@ def write_clips(out: Path, part: str) -> dict[str, Mapping[str, str]]:
 
 
 def write_if_missing(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes what is not there yet, whole or not at all."""
+    """Writes a file atomically unless it exists."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path, fsync=False) as draft:
@@ -106,11 +106,11 @@ def write_media(work: Path, part: str, limit: int) -> Media:
     return Media(music, nothing, write_pictures(root / "images", part), write_clips(root / "videos", part))
 
 
-# -- what is said ---------------------------------------------------------------------------------------------------
+# -- dialogues ------------------------------------------------------------------------------------------------------
 
 
 def sample_turn(kind: str, rng: np.random.Generator, media: Media, held_out: bool) -> tuple[str, str, Dialogue]:
-    """(modality, its file, what is said) of a turn of this kind."""
+    """A random turn of this kind: (modality, media file, dialogue)."""
     if kind in ("talk", "wish"):
         return "text", "", getattr(dialogues, kind)(rng, held_out)
     if kind in ("picture", "clip"):
@@ -131,13 +131,13 @@ def _random_file(rng: np.random.Generator, files: Mapping[str, Any]) -> str:
 
 
 def sample_rows(kind: str, count: int, media: Media, held_out: bool) -> Iterator[dict[str, Any]]:
-    """`alpaca` of talk, else `instructions`, as published; the audio tokens, which training adds, are left out."""
+    """Random rows in the published forms: `alpaca` for talk, else `instructions`; without audio tokens, which training adds."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), int(held_out)])
     while count:
         modality, file, dialogue = sample_turn(kind, rng, media, held_out)
         instruction = dialogue.instruction if held_out else as_typed(rng, dialogue.instruction)
         if kind != "talk" and not instruction.strip():
-            continue  # the list of captions asks nothing
+            continue  # turns without an instruction are in captions.json
         count -= 1
         if kind == "talk":
             yield {"instruction": instruction, "input": "", "output": dialogue.answer}
@@ -157,7 +157,7 @@ def write_lists(out: Path, media: Media, counts: Mapping[str, int], held_out: bo
 
 
 def caption_rows(media: Media) -> dict[str, str]:
-    """A recording of music, nothing asked: what it is. The published first stage."""
+    """Caption of every recording of music, for the published first stage."""
     return {file: dialogues.describe(piece) for file, piece in media.music.items()}
 
 

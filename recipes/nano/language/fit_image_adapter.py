@@ -1,11 +1,12 @@
-"""Fits what the language model sees to new eyes: the adapter of pictures alone, everything else as it is.
+"""Fits the image adapter to a changed image encoder; all other weights stay.
 
     python -m recipes.nano.language.fit_image_adapter WORK --minutes 5
-    python -m recipes.nano.language.fit_image_adapter WORK --features EYES --minutes 5      # features_image of elsewhere than WORK/data
+    python -m recipes.nano.language.fit_image_adapter WORK --features FOLDER --minutes 5      # features_image outside WORK/data
 
-Once `recipes.nano.vision_encoder.train cache` has written features of other eyes, the finished language model need not learn again: its adapter
-learns to say the same with them, from questions about pictures and music for pictures. Starts from WORK/language.pt and writes it;
-short enough to be run again from the start. Before `recipes.nano.language.fit_projector`, which then learns from the new states.
+After `recipes.nano.vision_encoder.train cache` has written features of another encoder, the language model need not be trained
+again: its adapter learns to give the same answers, from questions about pictures and requests of music for pictures. Starts
+from WORK/language.pt and replaces it; it does not resume. Run it before `recipes.nano.language.fit_projector`, which then uses
+the new states.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ from recipes.nano.language.train_cached import (
 
 SHARES = {"picture": 1.0}
 RATE, WARMUP_STEPS, VALIDATION_ROWS = 2e-3, 30, 120
-VALIDATION_PARTS = ("photographs", "test")  # photographs kept for validation, and drawn scenes
+VALIDATION_PARTS = ("photographs", "test")  # validation photographs, and drawn scenes
 
 
 def picture_library(folder: Path, part: str) -> Library:
-    """Pictures alone."""
+    """A library with pictures only."""
     labels = json.loads((folder / "labels_image.json").read_text())[part]
     return Library(None, [], load_file(folder / "features_image.safetensors")[part], labels, None, [])
 
 
 @torch.inference_mode()
 def validation_losses(trainer: StageTrainer, folder: Path) -> dict[str, tuple[float, float]]:
-    """(cross entropy, regression) on pictures that are not trained on, in wording that is not."""
+    """(cross entropy, condition loss) by split, on held-out pictures and wording."""
     trainer.model.eval()
     losses = {}
     for part in VALIDATION_PARTS:
@@ -59,7 +60,7 @@ def validation_losses(trainer: StageTrainer, folder: Path) -> dict[str, tuple[fl
 
 
 def fit(trainer: StageTrainer, folder: Path, minutes: float) -> None:
-    """Trains the adapter in place for so many minutes of processor time."""
+    """Trains the image adapter in place for `minutes` of processor time."""
     adapter = trainer.model.adapters["image"]
     trainer.model.requires_grad_(False)
     adapter.requires_grad_(True)

@@ -1,9 +1,9 @@
-"""The last stage: the output projector alone, on the finished language model's states.
+"""Fits the output projector alone, on hidden states of the finished language model; the last stage.
 
     python -m recipes.nano.language.fit_projector WORK --minutes 6
 
-The projector needs ten times as many steps as the words do, and a step without the language model costs a tenth: its
-eight hidden states are computed once for every row and kept. Starts from WORK/language.pt and writes it.
+The projector needs ten times as many steps as the language model, and a step without the language model costs a tenth: its
+eight hidden states are computed once for every row. Starts from WORK/language.pt and replaces it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RATE, BATCH, VALIDATION_ROWS = 3e-3, 64, 500
 
 @torch.inference_mode()
 def collect_states(model: MuMuLLaMA, decoder: MusicGenDecoder, library: Library, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """States that predict the audio tokens [N, 8, D] in float32 arithmetic, and the text states to reach [N, tokens, width]."""
+    """Hidden states that predict the audio tokens [N, 8, D], in float32 arithmetic, and target text states [N, tokens, width]."""
     assert model.tokenizer is not None
     sampler, hidden, states = ExampleSampler(model.tokenizer, library, SHARES, seed), list[Tensor](), list[Tensor]()
     while sum(map(len, hidden)) < count:
@@ -54,7 +54,7 @@ def collect_states(model: MuMuLLaMA, decoder: MusicGenDecoder, library: Library,
 
 
 def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> None:
-    """Trains the projector in place for so many minutes of processor time."""
+    """Trains the output projector in place for `minutes` of processor time."""
     projector = model.output_projector.requires_grad_(True)
     embeddings = model.audio_token_embeddings(1).detach().clone()
     optimizer = torch.optim.AdamW(projector.parameters(), lr=RATE, betas=(0.9, 0.98))
@@ -80,7 +80,7 @@ def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> Non
 
 @torch.no_grad()
 def errors(model: MuMuLLaMA, hidden: Tensor, states: Tensor) -> str:
-    """Squared error on rows that are not trained on, of the summarising states and of the words'."""
+    """Squared error on the validation rows, of the register states and of the word states."""
     projected = model.project(hidden[:VALIDATION_ROWS], model.audio_token_embeddings(VALIDATION_ROWS))
     error = (projected - CONDITION_SCALE * states[:VALIDATION_ROWS].float()).square().mean(-1)
     return f"registers {error[:, :REGISTERS].mean().item():.2f} words {error[:, REGISTERS:].mean().item():.2f}"

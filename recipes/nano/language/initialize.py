@@ -1,10 +1,11 @@
-"""The model that train.py starts from: trained ears, eyes and decoder around a LLaMA that knows nothing yet, gates half open.
+"""Writes the initial model for train.py: trained encoders and decoder around a LLaMA with initial weights, gates at 0.5.
 
-    python -m recipes.nano.language.initialize WORK             # WORK/start, a folder of ours in float32
-    python -m recipes.nano.language.initialize WORK --warm      # with the language of WORK/language.pt, fitted to the ears as they are now
+    python -m recipes.nano.language.initialize WORK             # WORK/start, a native folder in float32
+    python -m recipes.nano.language.initialize WORK --warm      # with the language model of WORK/language.pt
 
-WORK holds what `recipes.nano.language.assemble` asks for. With --warm, projections are fitted anew so that the prompts are as near as a
-linear map can bring them to those of the ideal ears that the language learned with (see `recipes.nano.language.train_cached`).
+WORK holds what `recipes.nano.language.assemble` reads. With --warm, the audio projections are fitted by least squares, so that
+prompts from real features are close to those from the ideal features that the language model was trained with (see
+`recipes.nano.language.train_cached`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from recipes.nano.language.train_cached import load_language_weights, read_check
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--warm", action="store_true", help="begin with the language of WORK/language.pt, which learned with ideal ears")
+    parser.add_argument("--warm", action="store_true", help="start from the language model of WORK/language.pt, which was trained with ideal features")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = assemble(options.work, language=False)

@@ -1,4 +1,4 @@
-"""The vocabulary: a SentencePiece BPE with byte fallback, LLaMA's own layout, trained on what the dialogues say.
+"""Trains the tokenizer: a SentencePiece BPE with byte fallback in LLaMA's layout, on the text of the dialogues.
 
     python -m recipes.nano.language.tokenizer OUT/tokenizer.model --sentences 120000 --pieces 2400
 """
@@ -19,12 +19,12 @@ from DataSet.synthesis.captions import caption
 from DataSet.synthesis.dialogue import AUDIO_TOKENS
 from llama.dialogue import PROMPT
 
-# The frame of every prompt is a handful of pieces instead of thirty: a third of all work in training.
+# Each line of the prompt's frame is one piece: a handful instead of thirty, which saves a third of training.
 FRAME = tuple(line for line in PROMPT.replace("{instruction}", "").split("\n") if line)
 
 
 def sentences(count: int, seed: int = 5) -> Iterator[str]:
-    """Instructions and answers of every kind, held-out wording included (a vocabulary gives nothing away), and captions."""
+    """Instructions, answers and captions of every kind, with held-out wording too: a vocabulary does not leak answers."""
     rng = np.random.default_rng(seed)
     for _ in range(count // 2):
         held_out = bool(rng.random() < 0.15)
@@ -49,7 +49,7 @@ def sentences(count: int, seed: int = 5) -> Iterator[str]:
 
 
 def train(out: Path, count: int, pieces: int) -> int:
-    """Writes the vocabulary and returns its size; fewer pieces when the text has no more."""
+    """Writes the tokenizer model and returns its size, which is below `pieces` where the text has fewer."""
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         text = Path(folder) / "sentences.txt"
         text.write_text("\n".join(sentences(count)) + "\n")

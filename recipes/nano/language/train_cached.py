@@ -1,11 +1,11 @@
-"""The language stages of the nano model, through MuMuLLaMA itself, from cached features.
+"""Trains the nano model's language stages from cached features, with MuMuLLaMA's own modules.
 
-    python -m recipes.nano.language.train_cached WORK words --minutes 20            # language, with ideal ears if the real ones are not cached
-    python -m recipes.nano.language.train_cached WORK ears --minutes 6              # stage 1: what is heard and seen, to words
+    python -m recipes.nano.language.train_cached WORK words --minutes 20            # language, with ideal features if no real ones are cached
+    python -m recipes.nano.language.train_cached WORK ears --minutes 6              # stage 1: media to words
     python -m recipes.nano.language.train_cached WORK music --minutes 20            # stages 2 and 3: audio tokens, projector, all kinds of turns
 
 WORK holds tokenizer.model, data/ with the feature caches, and decoder/ (needed by "music"). Every stage starts from the
-last one that was run and writes WORK/language.pt and WORK/language.csv; run again with --resume, it goes on.
+latest WORK/language.pt and replaces it, and appends to WORK/language.csv; --resume continues a stage that was stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
     "music": {"talk": 0.11, "wish": 0.31, "hear": 0.23, "edit": 0.18, "picture": 0.08, "clip": 0.09},
 }
 RATES = {"words": 2e-3, "ears": 1.2e-3, "music": 1.2e-3}
-CONDITION_WEIGHT = 0.03  # of the regression, whose targets are ten times as large as the states
+CONDITION_WEIGHT = 0.03  # of the condition loss, whose targets are ten times as large as the states
 REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
 POOLS = "adapters.audio.pools."
 INITIAL_GATE, STEP_TOKENS = 0.5, 2600
@@ -69,7 +69,7 @@ def model_config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -
 
 
 def new_model(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuLLaMA:
-    """A model to train from nothing: small residual branches, gates half open, projections that pass unit vectors on."""
+    """A model with initial weights: small residual branches, gates at 0.5, projections scaled for unit vectors."""
     torch.manual_seed(0)
     model = MuMuLLaMA(model_config(tokenizer, condition), tokenizer=tokenizer)
     nn.init.normal_(model.llama.tok_embeddings.weight, std=0.5)
@@ -83,7 +83,7 @@ def new_model(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> M
 
 
 def encode_features(model: MuMuLLaMA, rows: Sequence[CachedExample]) -> ModalityFeatures:
-    """Cached features through the adapters: what `MuMuLLaMA.encode` gives for the media themselves."""
+    """Prompts from cached features; equal to `MuMuLLaMA.encode` of the media themselves."""
     def placed(name: str, row_indices: list[int], prompts: Tensor) -> Tensor:
         empty = prompts.new_zeros(len(rows), model.config.adapter(name).positions, prompts.shape[-1])
         return empty.index_copy(0, torch.tensor(row_indices), prompts)
@@ -104,6 +104,8 @@ def encode_features(model: MuMuLLaMA, rows: Sequence[CachedExample]) -> Modality
 
 @dataclass
 class StageTrainer:
+    """Trains one stage for a given processor time; resumes from WORK/language.pt."""
+
     model: MuMuLLaMA
     work: Path
     stage: str
@@ -118,9 +120,9 @@ class StageTrainer:
         return self.model.tokenizer
 
     def losses(self, rows: Sequence[CachedExample]) -> tuple[Tensor, Tensor]:
-        """Cross entropy on the answers, and the regression of the condition (0 without a decoder or music)."""
+        """Cross entropy of the answers, and the condition loss (0 without a decoder or music)."""
         tokens, labels = pad_batch(rows, self.tokenizer.eos)
-        # For rows this short, plain attention goes back in half the time of the fused kernel, with the same gradients.
+        # For rows this short, the backward pass of plain attention takes half the time of the fused kernel's; equal gradients.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.fast), sdpa_kernel(SDPBackend.MATH):
             out = self.model(tokens, encode_features(self.model, rows))
         words = answer_loss(out.logits, labels)
@@ -133,7 +135,7 @@ class StageTrainer:
         weight = torch.ones_like(mask, dtype=torch.float32)
         weight[:, :REGISTERS] = REGISTER_WEIGHT
         projected = self.model.project(hidden, self.model.audio_token_embeddings(len(hidden)))
-        # Where a caption has ended the decoder was trained on silence as much as on states: the target is zero.
+        # After the end of a caption the target is zero: the decoder was trained on zeros as much as on states there.
         return words, condition_loss(projected, states * mask[..., None], weight)
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -177,7 +179,7 @@ class StageTrainer:
 
     @torch.inference_mode()
     def validation_losses(self) -> dict[str, float]:
-        """Cross entropy for each kind of turn, in wording and of media that training does not see."""
+        """Cross entropy by kind of turn, on held-out wording and media."""
         self.model.eval()
         library = load_library(self.work / "data", "test")
         scores = {}
@@ -196,7 +198,7 @@ class StageTrainer:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint without the pools, which come with the ears."""
+    """Reads a checkpoint without the audio pools, which the audio encoder's training exports; {} where there is no file."""
     state = torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
     if state:
         state["model"] = {name: value for name, value in state["model"].items() if POOLS not in name}
@@ -212,8 +214,7 @@ def load_language_weights(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> No
 
 
 def refit_audio_projections(model: MuMuLLaMA, library: Library) -> None:
-    """Real ears after ideal ones: new projections, fitted so that the prompts are as near to the old ones as a linear map
-    can bring them."""
+    """Replaces the audio projections after a change from ideal to real features, by ridge regression onto the old prompts."""
     from recipes.nano.language.cached_data import ideal_features  # only here
 
     assert library.audio is not None
@@ -253,7 +254,7 @@ def main() -> None:
         refit_audio_projections(model, library)
         (options.work / "language.real_ears").touch()
     if options.stage != "music":
-        for part in model.llama.modules():  # the low-rank branches join in the last stage; until then they only cost time
+        for part in model.llama.modules():  # the low-rank branches are trained in the last stage only; until then they cost time
             if isinstance(part, LoRALinear):
                 part.merge()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None

@@ -1,9 +1,9 @@
-"""Measure the embedded music decoder: does it play what captions ask for, and how does it compare with its teacher?
+"""Measures the embedded music decoder: adherence to captions, and comparison with the composer that it learned from.
 
     python -m recipes.nano.music_decoder.measure FOLDER [--captions 200] [--seconds 16] [--out figures.json]
 
-Combinations of attributes are those that training never saw. "Followed" counts only what a caption speaks of, and is read
-from the notes as they are played; "chance" is the same count against the caption of another piece.
+Attribute combinations are held out from training. "Followed" counts the attributes that a caption mentions, read from the
+generated notes; "chance" is the same against the caption of another piece.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ BATCH = 20
 
 @dataclass(frozen=True)
 class Case:
+    """A caption, the attributes it describes, and those it mentions."""
+
     attributes: Attributes
     text: str
     mentions: frozenset[str]
@@ -54,7 +56,7 @@ def sample_key_cases(count: int, seed: int = 9) -> list[Case]:
 
 
 def generate_scores(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidance: float | None = None) -> list[Score]:
-    """One score a caption; row i uses seed i."""
+    """Generates one score for each caption; row i uses seed i."""
     scores: list[Score] = []
     for first in range(0, len(texts), BATCH):
         part = texts[first : first + BATCH]
@@ -105,7 +107,7 @@ CHECKS: dict[str, Callable[[Case, Score], bool]] = {
 
 
 def caption_adherence(asked: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
-    """Name -> share of the captions that mention it, and by chance."""
+    """By attribute: share of the captions that mention it and are followed, the share by chance, and their number."""
     table = {}
     shifted = [*asked[7:], *asked[:7]]
     for name in names:
@@ -117,7 +119,7 @@ def caption_adherence(asked: Sequence[Case], scores: Sequence[Score], names: Seq
 
 
 def musical_figures(scores: Sequence[Score]) -> dict[str, float]:
-    """Means over pieces of what makes a melody sound composed."""
+    """Means of the melody figures over pieces."""
     names = ("in_key", "chord_tone_on_strong_beats", "lead_notes_a_bar", "rhythm_returns", "melody_returns", "leaps", "ends_on_tonic")
     rows = [_figures(score) for score in scores if timeline(score.attributes, score.seconds).bar_count >= 2]
     return {name: float(np.nanmean([row[name] for row in rows])) for name in names}
@@ -155,7 +157,7 @@ def _figures(score: Score) -> dict[str, float]:
 
 
 def sound_figures(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[str, float]:
-    """Exact length, no clipping, silence at the end: of the sound itself, every lead instrument once a length."""
+    """Figures of the waveform for every lead instrument and length: exact length, peak, last samples, largest step."""
     texts = [f"a piece for {lead}" for lead in LEADS]
     condition, _ = decoder.embed(texts)
     exact, peak, tail, step = [], 0.0, 0.0, 0.0
@@ -169,7 +171,7 @@ def sound_figures(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[st
 
 
 def share_ending_on_time(scores: Sequence[Score]) -> float:
-    """Share of pieces that play until half a second before their end and not past it."""
+    """Share of pieces whose last note ends within the final half second."""
     ends = [max((n.start + n.duration for track in TRACKS for n in score.track(track)), default=0.0) for score in scores]
     return float(np.mean([score.seconds - 0.5 <= end <= score.seconds for end, score in zip(ends, scores, strict=True)]))
 

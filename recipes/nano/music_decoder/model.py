@@ -1,4 +1,4 @@
-"""The pieces of the embedded music decoder: tokenizer, networks that start with musical geometry, the saved folder."""
+"""Components of the embedded music decoder: tokenizer, networks with structured initial embeddings, export."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REGISTERS = ("<r0>", "<r1>", "<r2>", "<r3>")  # positions that summarise a capti
 SPECIALS = ("<pad>", "</s>", "<unk>", *REGISTERS)
 WIDTH = 192
 KEY_WEIGHT = 0.6  # of the key in the reader's loss
-MAX_WORDS_BEFORE_KEY = 17  # words of a caption to which a key is added: more would not fit into the condition
+MAX_WORDS_BEFORE_KEY = 17  # words of a caption that still leave room for a key in the condition
 KEY_FORMS = (
     "in {key} {mode}", "in {key} {mode}", "in {key} {mode}", "in the key of {key} {mode}", "in the key of {key}", "in {key}", "key: {key} {mode}",
     "key of {key} {mode}", "key {key}", "{key} {mode}", "written in {key} {mode}", "the key is {key} {mode}", "set in {key}",
@@ -63,8 +63,8 @@ def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str
 
 
 def sample_contrasting(rng: np.random.Generator) -> Attributes:
-    """Attributes to read of: every other time lead and accompaniment share their words ("guitar over organ chords"), in which
-    only their places tell who is who."""
+    """Random attributes; in half of them lead and accompaniment are both instruments of either role ("guitar over organ
+    chords"), so that only the position in the caption tells them apart."""
     drawn, either = sample_attributes(rng), rng.random() < 0.5
     shared = LEADS.keys() & ACCOMPANIMENTS.keys()
     while either and not (drawn.lead in shared and drawn.accompaniment in shared and drawn.lead != drawn.accompaniment):
@@ -159,13 +159,13 @@ def _digits(sizes: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _smooth(values: NDArray[np.floating], centres: int, width: float) -> NDArray[np.float32]:
-    """Bumps along a line: near values get near features."""
+    """Gaussian features of values on a line, so that near values have near features."""
     middle = np.linspace(values.min(), values.max(), centres)
     return np.exp(-(((values[:, None] - middle) / width) ** 2)).astype(np.float32)
 
 
 class AttributeHeads(torch.nn.Module):
-    """Training aid: reads the attributes straight from the register states, each by itself, so that they settle soon.
+    """Auxiliary heads for training: predict each attribute from the register states, which speeds up their learning.
 
     Targets are header codes taken apart; tempo is a soft choice among bumps along the tempo line.
     """
@@ -206,7 +206,7 @@ def init_number_embeddings(text: T5EncoderModel, tokenizer: PreTrainedTokenizerF
 
 
 def code_features(book: str) -> NDArray[np.float32]:
-    """[CODEBOOK_SIZE, features] what a code of this book means, so that codes that mean alike start alike."""
+    """[CODEBOOK_SIZE, features] meaning of the codes of this book, so that similar codes get similar initial embeddings."""
     codes = np.arange(CODEBOOK_SIZE)
     one = np.eye(CODEBOOK_SIZE, dtype=np.float32)
     if book == "tempo":
@@ -262,7 +262,7 @@ def export(
 
     note_codec.register()
     codec = note_codec.NoteCodecModel.from_pretrained(codec_folder)
-    codec.config._name_or_path = ""  # where it was built says nothing to anybody
+    codec.config._name_or_path = ""  # no path of the building machine
     model = MusicgenForConditionalGeneration(text_encoder=text, audio_encoder=codec, decoder=decoder)
     model.set_attn_implementation("sdpa")  # without it the text encoder of an assembled model ignores its padding mask
     model.config.condition_tokens = CONDITION_TOKENS

@@ -1,4 +1,4 @@
-"""How our melodies compare with tunes that people have kept: the same figures of both, and the band that real tunes keep to.
+"""Compares generated melodies with traditional tunes: the same figures of both, and the range of the real tunes.
 
     python -m recipes.nano.music_decoder.musicality --tunes build/nano/tunes.json [--decoder FOLDER] [--out figures.json]
 
@@ -21,7 +21,7 @@ from DataSet.synthesis.tunes import Tune, harmonise, load
 from llama.media.score import QUALITIES, SCALES, Score, timeline
 from llama.metrics import notes_in_key
 
-BARS = 16  # of a melody that are looked at
+BARS = 16  # of a melody that the figures cover
 PHRASE = 4
 FIGURES = (
     "in_key", "chord_tones_on_strong_beats", "rhythm_repeats", "motif_repeats", "lead_notes_a_bar", "phrase_ends",
@@ -85,13 +85,13 @@ def _chord_tones(tune: Tune, bars: Sequence[Notes]) -> float:
 
 
 def _contour(bar: Notes) -> tuple[object, ...]:
-    """Rhythm with the direction of every move: what makes a motif known again at another height."""
+    """Rhythm and the direction of every interval: the shape of a motif, whatever its pitch."""
     pitches = [pitch for _, _, pitch in bar]
     return (*[start for start, _, _ in bar], *np.sign(np.diff(pitches)).tolist())
 
 
 def _repeats(bars: Sequence[Notes], shape: Callable[[Notes], tuple[object, ...]]) -> float:
-    """Share of the bars, from the second on, whose shape was heard in one of the eight bars before."""
+    """Share of the bars, from the second on, whose shape occurs in one of the eight bars before."""
     shapes = [shape(bar) for bar in bars]
     return _mean(one in shapes[max(0, index - 8) : index] for index, one in enumerate(shapes) if index and one)
 
@@ -114,7 +114,7 @@ def table(tunes: Sequence[Tune]) -> dict[str, dict[str, float]]:
 
 
 def composed_pieces(count: int, seconds: float, seed: int = 21) -> list[Score]:
-    """Pieces of the composer, on combinations that training never sees."""
+    """Pieces of the composer, of held-out combinations."""
     rng = np.random.default_rng(seed)
     return [compose(rng, sample_attributes(rng, held_out=True), seconds) for _ in range(count)]
 

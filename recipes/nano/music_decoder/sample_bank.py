@@ -1,4 +1,4 @@
-"""Record the sample bank of the note codec from a soundfont, and write it as a codec folder.
+"""Records the note codec's sample bank from a soundfont and writes it as a codec folder.
 
     python -m recipes.nano.music_decoder.sample_bank --soundfont /usr/share/sounds/sf2/FluidR3_GM.sf2 --out FOLDER
 
@@ -24,7 +24,7 @@ from llama.decoders.notes.sampler import LOOPED, PERCUSSION, SAMPLE_RATE
 from llama.media.score import ACCOMPANIMENTS, BASSES, DRUMS, LEAD_FLOOR, LEADS
 
 LICENCE = "Recorded notes of FluidR3 GM, MIT licence, Copyright 2000-2002, 2008 Frank Wen"
-SECONDS = {0: 2.8, 12: 1.1, 24: 2.2, 25: 1.8, 46: 2.2, 32: 1.6, 33: 1.6, 38: 1.0}  # of sounds that die away; others loop
+SECONDS = {0: 2.8, 12: 1.1, 24: 2.2, 25: 1.8, 46: 2.2, 32: 1.6, 33: 1.6, 38: 1.0}  # of decaying programs; others loop
 LOOP_SECONDS = 1.7
 DRUM_SECONDS = {36: 0.45, 38: 0.5, 42: 0.3, 46: 0.8, 51: 1.5, 49: 1.8, 39: 0.45}
 GAP = 640  # silent samples between notes, so that compression does not smear one into the next
@@ -33,13 +33,15 @@ QUALITY = 0.55  # of the Ogg file, 0 best .. 1 smallest
 
 @dataclass(frozen=True)
 class RecordedNote:
+    """A recorded note: mono samples at SAMPLE_RATE."""
+
     program: int
     pitch: int
     samples: NDArray[np.float32]
 
 
 def pitches_to_record() -> dict[int, list[int]]:
-    """Program -> pitches to record: what the tracks may play, every fifth or sixth semitone."""
+    """Program -> pitches to record: the range of its tracks, every fifth or sixth semitone."""
     pitches: dict[int, set[int]] = {}
     for name, program in LEADS.items():
         pitches.setdefault(program, set()).update(range(LEAD_FLOOR[name] + 2, LEAD_FLOOR[name] + 36, 6))
@@ -60,7 +62,7 @@ class Recorder:
         self.font = self.synth.sfload(str(soundfont))
 
     def note(self, program: int, pitch: int, seconds: float) -> NDArray[np.float32]:
-        """One note, mono, faded out at its end and cut where it has died away."""
+        """One mono note, cut where it is inaudible and faded out at its end."""
         if program == PERCUSSION:
             self.synth.program_select(9, self.font, 128, 0, True)
         else:
@@ -78,7 +80,7 @@ class Recorder:
 
 
 def record_notes(soundfont: Path) -> Iterator[RecordedNote]:
-    """All notes of the bank, each instrument brought to the same loudness."""
+    """All notes of the bank, with the instruments at equal loudness."""
     recorder = Recorder(soundfont)
     for program, pitches in pitches_to_record().items():
         seconds = LOOP_SECONDS if program in LOOPED else SECONDS[program]

@@ -1,9 +1,9 @@
-"""Train the embedded music decoder: a MusicGen language model on note codes with its own small text encoder.
+"""Trains the embedded music decoder: a MusicGen language model on note codes with a small text encoder.
 
     python -m recipes.nano.music_decoder.train --work FOLDER --codec FOLDER --out FOLDER --minutes 45
 
-Music and captions are composed as training goes; step n of a seed is the same on every machine, so a run that is stopped
-goes on from its last checkpoint. One thread.
+Music and captions are composed during training. Step n of a seed is the same on every machine; a stopped run resumes from its
+last checkpoint. One thread.
 """
 
 from __future__ import annotations
@@ -53,24 +53,28 @@ from recipes.nano.music_decoder.model import (
 )
 
 HEADERS = STYLE + 1
-MAX_STEP_SECONDS = 10.0  # seconds that one step may count: a pause does not count as training
+MAX_STEP_SECONDS = 10.0  # seconds that one step counts at most, so that a pause does not count as training
 WEIGHTS = (1.2, 0.6, 1.2, 0.0, 0.0, 0.8, 0.5, 0.5, 0.5, 1.8)  # of each book's loss; clock and form are computed
 
 
 @dataclass(frozen=True)
 class Options:
+    """Hyperparameters of the training."""
+
     seed: int = 1
     frames: int = 500  # eighths of music in a step
-    captions: int = 40  # a step; those without music of their own train the headers only, which is nearly free
+    captions: int = 40  # captions a step; those beyond the pieces train only the headers, which costs little
     rate: float = 1.8e-3
     unconditional: float = 0.1
-    reading: float = 0.1  # share of the time, at its beginning, in which the text encoder alone learns to read captions
+    reading: float = 0.1  # share of the time, at the beginning, that trains the text encoder alone
     read_captions: int = 96  # a step of it
     bf16: bool = False  # multiply in bfloat16: two thirds more steps a minute on processors that can
 
 
 @dataclass(frozen=True)
 class Batch:
+    """A batch of composed pieces, and captions of them and of further pieces."""
+
     codes: Tensor  # [B, K, T]
     free: Tensor  # [B, K, T] bool: where there is something to predict
     headers: Tensor  # [N, 3] of all captions; the first B are those of `codes`
@@ -79,8 +83,8 @@ class Batch:
 
 
 def sample_batch(rng: np.random.Generator, options: Options, steps: int | None = None, held_out: bool = False) -> Batch:
-    """Compose a batch of pieces of about as many steps, with captions for them and for some unheard ones."""
-    # Mostly up to four phrases: what comes after them are copies, which are computed and teach nothing.
+    """Composes a batch of pieces of about `steps` steps, with captions of them and of further pieces without codes."""
+    # Mostly up to four phrases: what follows repeats them and has nothing to learn.
     longest = 300 if rng.random() < 0.1 else 160
     steps = steps or round(float(np.exp(rng.uniform(math.log(18), math.log(longest)))))
     pieces = max(2, round(options.frames / steps))
@@ -98,9 +102,9 @@ def sample_batch(rng: np.random.Generator, options: Options, steps: int | None =
 
 
 def _piece(rng: np.random.Generator, attributes: Attributes, steps: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """Codes and what is free of them, of a piece with about `steps` eighths.
+    """Codes of a piece of about `steps` eighths, and the mask of those that are not determined by the constraints.
 
-    Its empty end is cut, but for the steps that the decoder sees, by the delay of its books, when it writes the last chord.
+    The silent end is cut, except for the steps that the delay pattern needs after the last chord.
     """
     beat = 60 / attributes.tempo
     seconds = steps * beat / 2 + FINAL_SECONDS + ENDING_REST + rng.uniform(0, attributes.metre * beat)
@@ -120,7 +124,7 @@ def delay_codes(codes: Tensor) -> Tensor:
 
 
 class Conditioner:
-    """Text states as the decoder may meet them later: exact, blurred or without their words, as a projection gives them."""
+    """Text states with the variations of projected ones: exact, noisy, or without the states of the words."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, text: T5EncoderModel, options: Options) -> None:
         self.tokenizer, self.text, self.options = tokenizer, text, options
@@ -131,7 +135,7 @@ class Conditioner:
         return self.text(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
     def varied(self, states: Tensor, mask: Tensor, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """States and attention mask; each row is varied in its own way, one in ten is zero (no text)."""
+        """Randomly varied states and attention mask; `unconditional` of the rows are zero (no text)."""
         rows = len(states)
         chance = torch.from_numpy(rng.random((5, rows)).astype(np.float32))[:, :, None, None]
         words = (torch.arange(CONDITION_TOKENS) >= len(REGISTERS))[None, :, None]
@@ -176,6 +180,8 @@ def _hidden(decoder: MusicgenForCausalLM, inputs: Tensor, states: Tensor, mask: 
 
 
 class DecoderTrainer:
+    """Trains decoder and text encoder for a given time; resumes from WORK/checkpoint.pt."""
+
     def __init__(self, work: Path, options: Options) -> None:
         self.work, self.options = work, options
         work.mkdir(parents=True, exist_ok=True)
@@ -183,7 +189,7 @@ class DecoderTrainer:
         torch.manual_seed(options.seed)
         self.decoder, self.text = build(len(self.tokenizer))
         init_number_embeddings(self.text, self.tokenizer)
-        if options.bf16:  # the fused attention's way back is slow in it
+        if options.bf16:  # the backward pass of fused attention is slow in bfloat16
             self.decoder.set_attn_implementation("eager")
         self.reader = AttributeHeads()
         self.conditioner = Conditioner(self.tokenizer, self.text, options)
@@ -198,7 +204,7 @@ class DecoderTrainer:
 
     @staticmethod
     def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-        """Learnt once and kept: a later change of the captions must not renumber the pieces of a run under way."""
+        """Trains the tokenizer once and stores it: a later change of the captions must not renumber the tokens of a run."""
         if not folder.exists():
             train_tokenizer().save_pretrained(folder)
         return PreTrainedTokenizerFast.from_pretrained(folder)
@@ -228,7 +234,7 @@ class DecoderTrainer:
 
     @torch.no_grad()
     def warm(self, folder: Path) -> None:
-        """Begin with the weights of an earlier run, where sizes fit; its words keep their embeddings under their new numbers."""
+        """Starts from the weights of an earlier run of equal sizes; known tokens keep their embeddings under their new ids."""
         state = torch.load(folder / "checkpoint.pt", weights_only=True)
         known = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer").get_vocab()
         self.decoder.load_state_dict(state["decoder"])
@@ -240,7 +246,7 @@ class DecoderTrainer:
         self.text.load_state_dict(state["text"] | {name: table for name in state["text"] if name.endswith(("shared.weight", "embed_tokens.weight"))})
 
     def train_step(self, progress: float) -> Tensor:
-        """One optimiser step at a share of the planned time; returns the books' losses."""
+        """One optimizer step at `progress`, the share of the planned time; returns the loss of each book [K]."""
         warm = min(1.0, (self.step + 1) / 80)
         rate = self.options.rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
         for group in self.optimizer.param_groups:
@@ -262,7 +268,7 @@ class DecoderTrainer:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.options.bf16)
 
     def _compose(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Losses of the books on fresh music, and what is to be made smaller."""
+        """Losses of the books on newly composed music, and the total to minimize."""
         batch = sample_batch(rng, self.options)
         self.frames += batch.codes.shape[0] * batch.codes.shape[2]
         with self._half():
@@ -271,7 +277,7 @@ class DecoderTrainer:
             return losses, (losses * losses.new_tensor(WEIGHTS)).sum() + self.reader(exact, batch.headers, batch.keyed)
 
     def _read(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """The reader's loss on captions alone; no book has one."""
+        """Loss of the attribute heads on captions alone; the losses of the books are zero."""
         attributes = [sample_contrasting(rng) for _ in range(self.options.read_captions)]
         texts, keyed = zip(*(music_caption(rng, each) for each in attributes), strict=True)
         with self._half():
@@ -294,7 +300,7 @@ class DecoderTrainer:
         return right, book_losses(self.decoder, batch, states.roll(1, 0), mask)
 
     def fit(self, minutes: float, report_every: float = 120.0, save_every: float = 150.0) -> None:
-        """Train until `minutes` of work are done, counting those before a resumption."""
+        """Trains until `minutes` are spent, including those before a resumption."""
         recent: list[Tensor] = []
         before = reported = saved = time.monotonic()
         while self.spent < minutes * 60:

@@ -1,8 +1,8 @@
-"""Real photographs as material for the eyes: drawn scenes alone do not carry over to them.
+"""Real photographs for the training of the vision encoder, with augmentation: drawn scenes alone do not transfer to them.
 
-photographs_train.json names, package by package, what `python -m recipes.nano.vision_encoder.photographs FOLDER --train` fetches, and the labels
-that were given after looking: mood and energy always, place, light and weather where one of the scenes' names fits. None of the
-photographs that the probes look at is among them. One in five, by its name, is kept for validation.
+photographs_train.json lists, by package, what `python -m recipes.nano.vision_encoder.photographs FOLDER --train` fetches, and
+manual labels: mood and energy always; place, light and weather where one of the scenes' names fits. No photograph of the
+probes is among them. One in five, by a hash of its name, is held out for validation.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS
 
 LIST = Path(__file__).with_name("photographs_train.json")
 LABELS: Mapping[str, Sequence[str]] = {"place": PLACES, "light": LIGHTS, "weather": WEATHERS, "mood": MOODS, "energy": ENERGIES}
-HELD_OUT_EVERY = 5  # one in so many validates
-STORED_SIDE = 96  # pixels a side of which random parts are shown
-UNLABELLED = -100  # a label that nobody gave: no loss
-DARKENED_SHARE = 0.18  # of the photographs shown lose colour and light, and so their cheer
+HELD_OUT_EVERY = 5  # one photograph in so many is for validation
+STORED_SIDE = 96  # pixels a side of the stored copies, which random crops are taken from
+UNLABELLED = -100  # class of a missing label, which has no loss
+DARKENED_SHARE = 0.18  # share of the sampled photographs that are darkened, which changes their mood
 _GREY = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
 @dataclass(frozen=True)
 class LabelledPhotograph:
-    """A labelled photograph; a cut-out is laid over parts of others."""
+    """A labelled photograph. A cut-out (an object on a transparent ground) is laid over other photographs."""
 
     name: str
     package: str
@@ -67,7 +67,7 @@ def parse_labels(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PhotographSet:
-    """Photographs of one part: `pictures` uint8 [N, STORED_SIDE, STORED_SIDE, 3], `cut_outs` [M, STORED_SIDE, STORED_SIDE, 4], labels [N + M, 5] of both."""
+    """Photographs of one split: `pictures` uint8 [N, STORED_SIDE, STORED_SIDE, 3], `cut_outs` [M, STORED_SIDE, STORED_SIDE, 4], labels [N + M, 5] of both."""
 
     pictures: np.ndarray
     cut_outs: np.ndarray
@@ -78,7 +78,7 @@ class PhotographSet:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """How often each is shown: rare moods oftener, by the square root of how rare they are."""
+        """Sampling probability of each photograph: the inverse square root of its mood's count."""
         moods = self.labels[:, list(LABELS).index("mood")].tolist()
         counts = Counter(moods)
         shares = np.array([counts[mood] ** -0.5 for mood in moods])
@@ -104,7 +104,7 @@ class PhotographSet:
 
 
 def overlay(background: np.ndarray, cut_out: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """A cut-out over a blurred ground; larger than 1, it goes past the edges."""
+    """A cut-out over a blurred background; with `scale` above 1 it exceeds the edges."""
     size = int(STORED_SIDE * scale)
     top = np.asarray(Image.fromarray(cut_out).resize((size, size), 2), np.float32)
     shift = rng.integers(-STORED_SIDE // 8, STORED_SIDE // 8 + 1, 2) + (STORED_SIDE - size) // 2
@@ -116,7 +116,10 @@ def overlay(background: np.ndarray, cut_out: np.ndarray, scale: float, rng: np.r
 
 
 def load_photographs(folder: Path, held_out: bool) -> PhotographSet:
-    """What of the list lies in `folder`, of one part; cut-outs are for training alone."""
+    """The listed photographs that lie in `folder`, of one split. Cut-outs are for training only.
+
+    Raises FileNotFoundError where there are none.
+    """
     photographs = [photograph for photograph in training_photographs() if (folder / photograph.file).exists() and photograph.held_out == held_out]
     photographs = [photograph for photograph in photographs if not (held_out and photograph.cut_out)]
     if not photographs:
@@ -129,23 +132,23 @@ def load_photographs(folder: Path, held_out: bool) -> PhotographSet:
 
 
 def _read(path: Path, mode: str) -> np.ndarray:
-    """As the processor does, a picture is squeezed to a square."""
+    """Reads a picture and resizes it to a square, as the image processor does."""
     return np.asarray(Image.open(path).convert(mode).resize((STORED_SIDE, STORED_SIDE), Image.Resampling.BILINEAR))
 
 
 def full_pictures(photographs: PhotographSet, side: int) -> np.ndarray:
-    """Its pictures as they are, uint8 [N, side, side, 3]."""
+    """The pictures without augmentation, uint8 [N, side, side, 3]."""
     values = F.interpolate(torch.from_numpy(photographs.pictures).movedim(-1, 1).float(), side, mode="bilinear", antialias=True)
     return values.round().byte().movedim(1, -1).numpy()
 
 
 def label_names(row: Sequence[int]) -> dict[str, str]:
-    """A row of an album's labels by name, without those that nobody gave."""
+    """A row of labels by name, without the missing ones."""
     return {label: names[index] for (label, names), index in zip(LABELS.items(), row, strict=True) if index != UNLABELLED}
 
 
 def random_crops(values: Tensor, rng: np.random.Generator, side: int) -> Tensor:
-    """A random half to all of each picture, [N, 3, side, side], half of them mirrored."""
+    """Random crops [N, 3, side, side] of half to all of each picture, half of them mirrored."""
     count = len(values)
     scale = np.sqrt(rng.uniform(0.5, 1.0, (count, 2)))
     shift = rng.uniform(-1, 1, (count, 2)) * (1 - scale)
@@ -158,7 +161,7 @@ def random_crops(values: Tensor, rng: np.random.Generator, side: int) -> Tensor:
 
 
 def jitter_colours(values: Tensor, rng: np.random.Generator) -> Tensor:
-    """Other exposure, contrast, tint, sharpness and grain, little enough to keep the mood."""
+    """Varies exposure, contrast, tint, sharpness and grain, within limits that keep the mood."""
     def random_factor(low: float, high: float, width: int = 1) -> Tensor:
         return torch.from_numpy(rng.uniform(low, high, (len(values), width, 1, 1))).float()
 
@@ -172,7 +175,7 @@ def jitter_colours(values: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def darken(values: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Without colour and light, in haze where little goes on: sad where energy is low, else tense, as of drawn scenes."""
+    """Removes colour and light; the mood becomes sad where energy is low (with haze), else tense, as in drawn scenes."""
     low = labels[:, list(LABELS).index("energy")] == ENERGIES.index("low")
 
     def random_factor(still: tuple[float, float], lively: tuple[float, float]) -> Tensor:

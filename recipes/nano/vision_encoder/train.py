@@ -1,11 +1,11 @@
-"""The eyes: a small ViT learns drawn scenes, a small ViViT drawn clips, each by naming what is in them.
+"""Trains the vision encoders: a small ViT on drawn scenes and a small ViViT on drawn clips, by classification.
 
     python -m recipes.nano.vision_encoder.train picture OUT/vit --minutes 5
     python -m recipes.nano.vision_encoder.train clip OUT/vivit --minutes 5
     python -m recipes.nano.vision_encoder.train cache OUT OUT/data        # features of fresh scenes and clips, for the language stages
 
-The labels are read from the MEAN of the tokens of the last hidden state, because the understanding adapter mixes tokens
-with one weight each: what the mean tells is what the language model can be told.
+The heads read the mean over the tokens of the last hidden state, because the understanding adapter mixes tokens with one
+weight each: only what the mean contains can reach the language model.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def build_encoder(kind: str) -> nn.Module:
         return ViTModel(ViTConfig(patch_size=8, hidden_size=128, num_hidden_layers=4, **shared))
     model = VivitModel(VivitConfig(num_frames=FRAMES, tubelet_size=[2, 16, 16], hidden_size=96, num_hidden_layers=3, **shared))
     filters = next(value for value in model.parameters() if value.dim() == 5).data  # [96, 3, 2, 16, 16]
-    # Half of the filters start as differences of the two frames: from plain noise, motion is not found in minutes.
+    # Half of the filters start as differences of the two frames: from random ones, motion is not learned within minutes.
     filters[::2, :, 1] = -filters[::2, :, 0]
     filters *= 3
     return model
 
 
 def sample(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, str]]:
-    """uint8 pixels [64, 64, 3] or [16, 64, 64, 3], and the labels."""
+    """A random scene or clip: uint8 pixels [64, 64, 3] or [16, 64, 64, 3], and its labels."""
     if kind == "picture":
         scene = random_scene(rng)
         size = (int(rng.integers(80, 150)), int(rng.integers(80, 130)))
@@ -63,7 +63,7 @@ def sample(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, s
 
 
 def to_pixel_values(kind: str, batch: np.ndarray) -> Tensor:
-    """As the published processors scale: pictures to [-1, 1], clips to [-3, 1]."""
+    """Scales as the published processors do: pictures to [-1, 1], clips to [-3, 1]."""
     values = torch.from_numpy(batch).float().movedim(-1, -3)
     return values / 127.5 - 1 if kind == "picture" else values / 63.75 - 3
 
@@ -76,7 +76,7 @@ def make_dataset(kind: str, count: int, seed: int) -> tuple[np.ndarray, Tensor]:
 
 
 def augment(kind: str, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror, and for pictures a shift, so that few drawings go a long way."""
+    """Random mirroring and, for pictures, a random shift."""
     batch = batch[..., ::-1, :] if rng.random() < 0.5 else batch
     if kind == "picture":
         dy, dx = rng.integers(-6, 7, 2)
@@ -86,7 +86,7 @@ def augment(kind: str, batch: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 class LabelClassifier(nn.Module):
-    """An encoder with one linear head a label, read from the mean token."""
+    """An encoder with one linear head for each label, on the mean of its tokens."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -147,14 +147,14 @@ def save(model: LabelClassifier, scores: dict[str, Any], folder: Path) -> None:
 
 
 def encode_batches(encoder: nn.Module, kind: str, batches: Iterator[np.ndarray]) -> Tensor:
-    """Last hidden states of all, fp16 [N, 1, tokens, F], as the encoders of llama give them."""
+    """Last hidden states, fp16 [N, 1, tokens, F], in the form of llama's encoders."""
     with torch.inference_mode():
         states = [encoder(pixel_values=to_pixel_values(kind, batch)).last_hidden_state.half() for batch in batches]
     return torch.cat(states).unsqueeze(1).contiguous()
 
 
 def write_features(folder: Path, out: Path, counts: dict[str, int]) -> None:
-    """features_image / features_video .safetensors with "train" and "test", and labels of both as JSON; what is there stays."""
+    """Writes features_image and features_video .safetensors, with "train" and "test", and their labels; skips existing files."""
     load: dict[str, Callable[..., Any]] = {"picture": ViTModel.from_pretrained, "clip": VivitModel.from_pretrained}
     for kind, sub, name in (("picture", "vit", "image"), ("clip", "vivit", "video")):
         if not (folder / sub / "config.json").exists():
