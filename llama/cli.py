@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama.checkpoint.source import DEFAULT_LLAMA_TYPE, FIELDS
-from llama.config import DECODERS, DTYPES
+from llama.checkpoint.source import FIELDS, add_source_flags
+from llama.config import DTYPES
 
 if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA
@@ -16,17 +16,11 @@ DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "ckpts" / "nano"
 
 
 def add_model_flags(parser: ArgumentParser) -> None:
-    """The published names, word for word, then what is new."""
-    add = parser.add_argument_group("model").add_argument
-    add("--model", default=str(DEFAULT_MODEL), metavar="PATH",
-        help="a folder of ours, a name on the hub, or a published checkpoint.pth (default: ckpts/nano)")
-    add("--llama_dir", metavar="DIR", help="folder with LLaMA-2, for a published checkpoint")
-    add("--llama_type", default=DEFAULT_LLAMA_TYPE, metavar="NAME", help="sub-folder of llama_dir with the weights (default: %(default)s)")
-    for name, what in (("mert", "MERT"), ("vit", "ViT"), ("vivit", "ViViT")):
-        add(f"--{name}_path", metavar="PATH", help=f"folder or hub name of {what}, if not the published one")
-    add("--music_decoder", choices=DECODERS, help="refuse a model that was trained for another (default: take what it was)")
-    add("--music_decoder_path", metavar="PATH", help="folder or hub name of the decoder, where it is not in the checkpoint")
-    add("--knn_dir", metavar="DIR", help="folder with knn.index, to draw features towards known ones")
+    """Adds the flags of `ModelSource`, with the published names, then device, dtype and verify."""
+    group = parser.add_argument_group("model")
+    add_source_flags(group)
+    parser.set_defaults(model=str(DEFAULT_MODEL))
+    add = group.add_argument
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... or mps (default: cuda where there is one)")
     add("--dtype", choices=DTYPES, help="of all weights (default: the checkpoint's own)")
     add("--verify", action="store_true", help="check LLaMA's shards against their checklist.chk first")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 
 from llama.checkpoint.conversion import convert, verify
-from llama.checkpoint.source import DEFAULT_LLAMA_TYPE, FIELDS
-from llama.config import DECODERS, DTYPES
+from llama.checkpoint.source import add_source_flags
+from llama.config import DTYPES
 from llama.errors import COMMAND_ERRORS, sentence
 
 
@@ -26,10 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("target", help="a folder to write, or a .pth file for the published format")
     convert.add_argument("--to", choices=("own", "published"), help="default: published if the target ends in .pth")
     convert.add_argument("--dtype", choices=DTYPES, help="default: as stored")
-    for name in (name for name in FIELDS if name not in ("model", "llama_type", "music_decoder")):
-        convert.add_argument(f"--{name}")
-    convert.add_argument("--llama_type", default=DEFAULT_LLAMA_TYPE)
-    convert.add_argument("--music_decoder", choices=DECODERS, help="default: what the checkpoint was trained for")
+    add_source_flags(convert, leave_out=("model",))  # the model is the argument SOURCE
     convert.add_argument("--verify", action="store_true", help="check LLaMA's shards against checklist.chk")
     check = commands.add_parser("verify", help="LLaMA's shards against checklist.chk, or whether a folder of ours is whole")
     check.add_argument("folder")
@@ -44,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "verify":
             print(verify(**values))
         else:
-            kind = values.pop("dtype")
-            convert(**values, dtype=getattr(torch, kind) if kind else None)
+            dtype = values.pop("dtype")
+            convert(**values, dtype=getattr(torch, dtype) if dtype else None)
     except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from llama.checkpoint.loading import load_model
 from llama.checkpoint.pretrained import from_pretrained, is_native, save_pretrained, trainable_state, unshare_tensors
 from llama.checkpoint.source import ModelSource
 from llama.config import ENCODERS
+from llama.files import atomic_path
 from llama.mumu_model import MuMuModel
 
 
@@ -41,14 +41,11 @@ def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None
         raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
     state = unshare_tensors(published_state(model), dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save({"model": state}, partial)
-        os.replace(partial, path)
-    except RuntimeError as error:  # torch's own writer tells a full disk so
-        raise OSError(f"{path} could not be written ({str(error).splitlines()[0]}); make room, or give another place.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(path) as partial:
+        try:
+            torch.save({"model": state}, partial)
+        except RuntimeError as error:  # what torch's own writer raises on a full disk
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype | None = None, **options: Any) -> None:

@@ -22,7 +22,7 @@ from llama.checkpoint.pretrained import trainable_state, unshare_tensors
 from llama.checkpoint.readers import read_safetensors
 from llama.checkpoint.source import FIELDS, PATHS
 from llama.config import AUDIO_TOKENS, MuMuConfig
-from llama.files import _replace, write_text
+from llama.files import atomic_path, write_text
 from llama.modules.lora import LoRALinear
 from llama.mumu_model import MuMuModel
 
@@ -67,8 +67,9 @@ def write_delta(folder: str | Path, state: State, reference: BaseReference) -> N
 
 
 def write_tensors(file: Path, state: State) -> None:
-    """A safetensors file, whole or not at all."""
-    _replace(file, lambda partial: save_file(unshare_tensors(state, None), partial, metadata={"format": "pt"}))
+    """Writes a safetensors file atomically."""
+    with atomic_path(file) as partial:
+        save_file(unshare_tensors(state, None), partial, metadata={"format": "pt"})
 
 
 def read_delta(folder: str | Path) -> tuple[State, BaseReference]:

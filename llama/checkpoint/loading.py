@@ -91,7 +91,7 @@ def _load_delta(
 ) -> ModelT:
     """Trained weights over their base, before its LoRA is merged."""
     weights, reference = read_delta(source.model)
-    base = base_arguments(reference, source.given())
+    base = base_arguments(reference, source.non_defaults())
     stored_dtype = base.pop("dtype", None)
     result = load_model(
         ModelSource.of(base), model_class, device=device, dtype=dtype if dtype is not None else stored_dtype, merge_lora=False,

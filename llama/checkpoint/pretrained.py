@@ -11,11 +11,9 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from llama.checkpoint.builder import ModelT, State, assemble, attach_components, check_decoder, check_tokenizer
@@ -28,6 +26,7 @@ from llama.encoders.base import FrozenEncoder
 from llama.encoders.mert import MERTEncoder
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
+from llama.files import atomic_folder
 from llama.modules.lora import LoRALinear
 from llama.modules.retrieval import PrototypeIndex
 from llama.modules.tokenizer import Tokenizer
@@ -146,22 +145,10 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
     target = Path(os.path.abspath(folder))
     if target.exists() and not (target.is_dir() and (is_native(target) or not any(target.iterdir()))):
         raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
-        draft, old = Path(partial, "new"), Path(partial, "old")
-        draft.mkdir()
-        try:
-            _write(model, draft, dtype)
-        except SafetensorError as error:
-            raise OSError(f"{target} could not be written ({error}); make room, or give another place.") from error
+    with atomic_folder(target) as draft:
+        _write(model, draft, dtype)
         if target.exists():
             _copy_other_files(target, draft)
-            os.rename(target, old)
-        try:
-            os.rename(draft, target)
-        finally:
-            if old.exists() and not target.exists():  # the user's model goes back where it was
-                os.rename(old, target)
 
 
 def _copy_other_files(target: Path, draft: Path) -> None:
