@@ -1,4 +1,4 @@
-"""Draws assets/architecture.png, the picture in README.md:  python assets/draw_architecture.py"""
+"""Draws assets/architecture.png, the diagram in README.md:  python assets/draw_architecture.py"""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colo
     axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, color=colour, linewidth=1.6, connectionstyle=style))
 
 
-def modality(axes: Axes, what: str, encoder: str, colour: str, y: float) -> None:
-    """Medium -> frozen encoder -> trained adapter -> its band of layers."""
-    box(axes, 1.0, y, 1.6, BOX, what, PALE)
+def modality(axes: Axes, label: str, encoder: str, colour: str, y: float) -> None:
+    """One modality: input -> frozen encoder -> trained adapter -> its layers of LLaMA."""
+    box(axes, 1.0, y, 1.6, BOX, label, PALE)
     box(axes, 3.15, y, 1.5, BOX, encoder, FROZEN)
     box(axes, 5.35, y, 1.7, BOX, "adapter", colour, "white")
     arrow(axes, (1.8 + GAP, y), (2.4 - GAP, y))
@@ -41,7 +41,7 @@ def modality(axes: Axes, what: str, encoder: str, colour: str, y: float) -> None
 
 
 def llama(axes: Axes) -> None:
-    """The stack: plain layers below, a band a medium above."""
+    """LLaMA: plain layers below, a group of layers for each modality above."""
     axes.add_patch(FancyBboxPatch((7.05, -1.05), 3.0, 6.5, boxstyle="round,pad=0,rounding_size=0.15", facecolor=PALE, edgecolor=EDGE))
     for name, _, _, colour, y in ROWS:
         for layer in (-0.36, 0.0, 0.36):
@@ -56,7 +56,7 @@ def llama(axes: Axes) -> None:
 
 
 def outputs(axes: Axes) -> None:
-    """Words, and eight audio tokens that become sound."""
+    """The outputs: text, and eight audio tokens that condition the music decoder."""
     box(axes, 11.75, 4.4, 1.9, BOX, "words", WORDS, "white")
     box(axes, 11.75, 2.9, 1.9, BOX, "hidden states of\n8 audio tokens", MUSIC, "white", 9.5)
     box(axes, 11.75, 1.4, 1.9, BOX, "projector", MUSIC, "white")
@@ -79,8 +79,8 @@ def draw(path: Path) -> None:
     figure, axes = plt.subplots(figsize=(15.4, 6.6), dpi=110)
     axes.set(xlim=(0, 15.4), ylim=(-1.2, 5.6), aspect="equal")
     axes.axis("off")
-    for _, what, encoder, colour, y in ROWS:
-        modality(axes, what, encoder, colour, y)
+    for _, label, encoder, colour, y in ROWS:
+        modality(axes, label, encoder, colour, y)
     box(axes, 1.0, 0.0, 1.6, BOX, "a request", PALE)
     arrow(axes, (1.8 + GAP, 0.0), (7.2 - GAP, 0.0), WORDS)
     axes.text(4.5, 0.16, "tokens", ha="center", va="bottom", color=WORDS, fontsize=9.5)

@@ -1,10 +1,10 @@
-"""Makes the embedded model from nothing, in WORK/model: every step in order, timed; run again, it goes on where it stopped.
+"""Trains the embedded model from scratch into WORK/model: runs every step in order and resumes when it is run again.
 
     python -m recipes.nano.all                     # all of it, in build/nano
-    python -m recipes.nano.all --list              # what is done, and the commands of what is not
-    python -m recipes.nano.all --until stage1      # no further than this
+    python -m recipes.nano.all --list              # finished steps, and the commands of the others
+    python -m recipes.nano.all --until stage1      # stop after this step
 
-A finished step leaves WORK/done/NAME with its seconds; remove that file, and those of what builds on it, to have it made again.
+A finished step leaves WORK/done/NAME with its seconds; remove that file, and those of the steps that depend on it, to repeat it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ DEFAULT_WORK = "build/nano"
 
 @dataclass(frozen=True)
 class Step:
+    """One command of the recipe; `{work}` in its arguments stands for the work folder."""
+
     name: str
     module: str  # run with python -m; train.py is run as it is
     arguments: str
-    partial: str = ""  # once this is there, the step goes on with --resume
+    partial: str = ""  # once this file exists, the step gets --resume
 
     def command(self, work: str) -> list[str]:
-        runs = [self.module] if self.module.endswith(".py") else ["-m", self.module]
-        going_on = ["--resume"] if self.partial and Path(self.partial.format(work=work)).exists() else []
-        return [sys.executable, *runs, *(part.format(work=work) for part in shlex.split(self.arguments)), *going_on]
+        program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
+        resume = ["--resume"] if self.partial and Path(self.partial.format(work=work)).exists() else []
+        return [sys.executable, *program, *(word.format(work=work) for word in shlex.split(self.arguments)), *resume]
 
 
 def _stage(number: int) -> Step:
@@ -77,13 +79,13 @@ def pending_steps(work: Path) -> Iterator[Step]:
 
 
 def run(step: Step, work: Path) -> None:
-    """Raises CalledProcessError where the step fails; what it wrote by then stays, and it goes on from there."""
+    """Runs a step and marks it done. Raises CalledProcessError where it fails; its output stays, and the next run resumes."""
     print(f"== {step.name}: {shlex.join(step.command(str(work))[1:])}", flush=True)
-    begun = time.time()
+    started = time.time()
     subprocess.run(step.command(str(work)), check=True)
     (work / "done").mkdir(parents=True, exist_ok=True)
-    (work / "done" / step.name).write_text(f"{time.time() - begun:.1f}\n")
-    print(f"== {step.name}: {duration(time.time() - begun)}", flush=True)
+    (work / "done" / step.name).write_text(f"{time.time() - started:.1f}\n")
+    print(f"== {step.name}: {duration(time.time() - started)}", flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -98,9 +100,9 @@ def summary(work: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path(DEFAULT_WORK), help="folder for everything that is made (default: %(default)s)")
-    parser.add_argument("--until", choices=[step.name for step in STEPS], help="the last step to make")
-    parser.add_argument("--list", action="store_true", help="say what is done and what is not, and do nothing")
+    parser.add_argument("--work", type=Path, default=Path(DEFAULT_WORK), help="work folder (default: %(default)s)")
+    parser.add_argument("--until", choices=[step.name for step in STEPS], help="the last step to run")
+    parser.add_argument("--list", action="store_true", help="list finished and pending steps, and do nothing")
     options = parser.parse_args(arguments)
     work, last = options.work if str(options.work) == DEFAULT_WORK else options.work.absolute(), options.until or STEPS[-1].name
     os.chdir(ROOT)
