@@ -43,7 +43,7 @@ class DecoderSpec:
     @classmethod
     def of(cls, decoder: MusicGenDecoder) -> DecoderSpec:
         state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
-        settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "span")}
+        settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "context_window")}
         return cls(decoder.model.config.to_dict(), state, settings)
 
     def decoder(self) -> MusicGenDecoder:

@@ -175,8 +175,8 @@ def in_company(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], eve
         for part in list(batch.members):
             if part.done or (parts.index(part) == leaving and part.column == 5):
                 batch.remove(part)
-        if batch._lanes is not None:
-            assert batch._lanes.cache.shape[-2] <= max(part.capacity for part in parts) + COLUMNS
+        if batch._state is not None:
+            assert batch._state.cache.shape[-2] <= max(part.capacity for part in parts) + COLUMNS
         step += 1
     return [part.codes for part in parts]
 
@@ -214,8 +214,8 @@ def test_a_piece_that_cannot_be_written_is_named_and_the_others_go_on(monkeypatc
     wanted, batch = requests(decoder)[:3], decoder.code_batch()
     parts = [batch.add(request, decoder.frames(request), None) for request in wanted]
     batch.step()
-    bad, newest = parts[1], CodeSequence.newest
-    monkeypatch.setattr(CodeSequence, "newest", lambda part: [10**6] * 4 if part is bad else newest(part))
+    bad, newest = parts[1], CodeSequence.last_column
+    monkeypatch.setattr(CodeSequence, "last_column", lambda part: [10**6] * 4 if part is bad else newest(part))
     with pytest.raises((IndexError, RuntimeError)) as told:
         batch.step()
     assert list(find_failing(batch.members, batch.probe_step, told.value)) == [bad]

@@ -281,7 +281,7 @@ def reads_victim(words: TextBatch, cache: object, lines: Sequence[TextSequence])
 
 
 def plays_victim(lanes: BatchState) -> bool:
-    return any(writes_victim(part) for part in lanes.parts)
+    return any(writes_victim(part) for part in lanes.sequences)
 
 
 def writes_victim(part: CodeSequence, codes: object = None) -> bool:
@@ -289,7 +289,7 @@ def writes_victim(part: CodeSequence, codes: object = None) -> bool:
 
 
 SPOTS = {"words": (TextBatch, "_forward", reads_victim), "music": (BatchState, "next_logits", plays_victim),
-         "rules": (CodeSequence, "take", writes_victim)}
+         "rules": (CodeSequence, "append_codes", writes_victim)}
 SPOTS["sound that is due"] = MusicJob, "on_step", lambda job: writes_victim(job.sequence)
 
 
@@ -309,7 +309,7 @@ def test_an_error_in_a_step_of_all_is_the_guilty_ones(nano: llama.MuMuLLaMA, mon
 @pytest.mark.parametrize("spot", ["words", "music"])
 def test_memory_that_runs_out_is_told_to_who_came_last(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str) -> None:
     """Each alone would fit: the first two go on."""
-    full = {"words": lambda words, cache, lines: len(lines) == 3, "music": lambda lanes: len(lanes.parts) == 3}
+    full = {"words": lambda words, cache, lines: len(lines) == 3, "music": lambda lanes: len(lanes.sequences) == 3}
     with Engine(nano) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], torch.OutOfMemoryError("allocator's words"), full[spot])
         tickets = submit_all(engine)
@@ -327,7 +327,7 @@ def outcome(ticket: Request) -> Reply | Exception:
 
 
 def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, AudioStreamer, "finish", MemoryError(), lambda listening, codes: listening.left == 3 * 32_000)
+    spoil(monkeypatch, AudioStreamer, "finish", MemoryError(), lambda listening, codes: listening.samples_left == 3 * 32_000)
     with Engine(nano) as engine:
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0))
         good = engine.submit(*WISHES[0])

@@ -80,7 +80,7 @@ def test_the_copy_has_what_was_set_by_hand(nano: llama.MuMuLLaMA) -> None:
     copy = DecoderSpec.of(decoder).decoder()
     for name, value in decoder.state_dict().items():
         assert torch.equal(copy.state_dict()[name], value), name
-    settings = ("guidance", "temperature", "top_k", "span", "streams", "condition_shape", "sample_rate", "hop", "voices")
+    settings = ("guidance", "temperature", "top_k", "context_window", "streams", "condition_shape", "sample_rate", "hop", "audio_channels")
     assert [getattr(copy, name) for name in settings] == [getattr(decoder, name) for name in settings]
 
 
@@ -155,8 +155,8 @@ class Near(MusicWorkerClient):
 
 SPOTS = {
     "joining": (MusicBatch, "add", lambda batch, request, conditioning: request.options.seed == 7),
-    "a step": (CodeSequence, "take", lambda part, codes: part.request.seeds[0] == 7 and part.column > 3),
-    "sound": (AudioStreamer, "finish", lambda streamer, codes: streamer.left == 3 * 32_000),
+    "a step": (CodeSequence, "append_codes", lambda sequence, codes: sequence.request.seeds[0] == 7 and sequence.column > 3),
+    "sound": (AudioStreamer, "finish", lambda streamer, codes: streamer.samples_left == 3 * 32_000),
 }
 TOLD = [
     (ValueError("too much of it"), ValueError, "^too much of it$"),
