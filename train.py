@@ -1,13 +1,13 @@
-"""Trains the model in three stages (M2UGen, arXiv 2311.11255): listen, play, follow instructions.
+"""Trains the model in three stages (M2UGen, arXiv 2311.11255): align, generate, instruct.
 
     python train.py --stage 1 --config configs/nano.yaml                          # on a CPU, the embedded default
-    python train.py --stage 1 --config configs/nano.yaml --resume                 # goes on where it was stopped
+    python train.py --stage 1 --config configs/nano.yaml --resume                 # continues a stopped run
     accelerate launch train.py --stage 3 --config configs/musicgen-medium.yaml    # many GPUs, or many machines
     torchrun --nproc_per_node 2 train.py --smoke                                  # two CPU processes, a minute
     python train.py --stage 3 --config configs/songs.yaml --songs ~/Music         # LoRA on your own songs
 
-The newest weights lie in OUTPUT_DIR/last: `python -m llama --model OUTPUT_DIR/last` uses them, and the next stage builds on them
-with `--model OUTPUT_DIR/last`.
+The newest weights are in OUTPUT_DIR/last: `python -m llama --model OUTPUT_DIR/last` uses them, and the next stage starts from
+them with `--model OUTPUT_DIR/last`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.errors import COMMAND_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, CollectiveError, sentence
 
 if TYPE_CHECKING:
     from llama.training.config import TrainConfig
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = result.add_argument
-    add("--stage", type=int, metavar="1|2|3", help="which stage; required but for --smoke, where it is 3 unless given")
-    add("--config", type=Path, metavar="FILE", help="what to train, from what and how: see configs/")
+    add("--stage", type=int, metavar="1|2|3", help="the stage to train; required except with --smoke, where it is 3 by default")
+    add("--config", type=Path, metavar="FILE", help="the training configuration: see configs/")
     add("--output_dir", metavar="DIR", help="instead of the configuration's")
     add("--max_steps", type=int, metavar="N", help="steps of the optimiser, instead of the configuration's length")
-    add("--seed", type=int, metavar="N", help="of the order of the data, instead of the configuration's")
-    add("--resume", action="store_true", help="go on from the newest checkpoint in the output folder")
-    add("--smoke", action="store_true", help="a tiny model on a small set made on the spot: does everything work here?")
-    add("--model", metavar="PATH", help="start from this instead of the configuration's: a folder of ours, OUTPUT_DIR/last of a stage")
+    add("--seed", type=int, metavar="N", help="of the data's order, instead of the configuration's")
+    add("--resume", action="store_true", help="continue from the newest checkpoint in the output folder")
+    add("--smoke", action="store_true", help="test the installation: train a tiny model on a small generated data set")
+    add("--model", metavar="PATH", help="start from this model instead of the configuration's: a model folder, or a stage's OUTPUT_DIR/last")
     add("--songs", metavar="DIR", help="the folder of your own songs, for a configuration with songs")
-    add("--export", metavar="PATH", help="also write the whole model at the end: a folder of ours, or a .pth in the published format")
+    add("--export", metavar="PATH", help="also write the complete model at the end: a model folder, or a .pth in the published format")
     return result
 
 
 def overrides(values: argparse.Namespace) -> dict[str, Any]:
-    """What the flags say of the configuration."""
-    given = {name: getattr(values, name) for name in ("output_dir", "max_steps", "seed")}
-    given["model"] = {"path": values.model} if values.model is not None else None
-    return {name: value for name, value in given.items() if value is not None}
+    """The settings that the flags override."""
+    settings = {name: getattr(values, name) for name in ("output_dir", "max_steps", "seed")}
+    settings["model"] = {"path": values.model} if values.model is not None else None
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def configure(values: argparse.Namespace) -> tuple[TrainConfig, int]:
-    """The stage's configuration. Raises ValueError or FileNotFoundError in one sentence."""
+    """(configuration, number of the stage). Raises ValueError or FileNotFoundError in one sentence."""
     from llama.training.config import read_config
     from llama.training.stages import stage
 
@@ -70,15 +70,15 @@ def configure(values: argparse.Namespace) -> tuple[TrainConfig, int]:
 
 def with_songs(config: TrainConfig, stage: int, folder: str) -> TrainConfig:
     """The configuration with its songs taken from `folder`."""
-    parts = config.data.get(stage, ())
-    if not any(source.form == "songs" for source in parts):
+    sources = config.data.get(stage, ())
+    if not any(source.form == "songs" for source in sources):
         raise ValueError(f"--songs {folder} has no effect: stage {stage} of this configuration has no songs; take configs/songs.yaml.")
-    changed = tuple(dataclasses.replace(one, media=folder) if one.form == "songs" else one for one in parts)
+    changed = tuple(dataclasses.replace(source, media=folder) if source.form == "songs" else source for source in sources)
     return dataclasses.replace(config, data={**config.data, stage: changed})
 
 
 def make_data(config: TrainConfig) -> None:
-    """The small set that a configuration may ask for, where it is not there yet; one process makes it, others wait."""
+    """Generates the configuration's synthetic data set if it is missing; one process does it while the others wait."""
     if config.made is not None:
         from DataSet.synthesis.made_set import make_set
         from llama.training.distributed import main_first
@@ -88,18 +88,19 @@ def make_data(config: TrainConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    values, first = parser().parse_args(arguments), os.environ.get("RANK", "0") == "0"
+    values, is_main = parser().parse_args(arguments), os.environ.get("RANK", "0") == "0"
     try:
         config, stage = configure(values)
         make_data(config)
         from llama.training.launch import fit
 
         last = fit(config, stage, resume=values.resume, export=values.export)
-    except (*COMMAND_ERRORS, FloatingPointError) as error:
-        if first or not getattr(error, "shared", False):
-            print(f"train.py: {sentence(error)}", file=sys.stderr)
+    except CollectiveError:  # the main process prints it
         return 1
-    if first:
+    except (*COMMAND_ERRORS, FloatingPointError) as error:
+        print(f"train.py: {sentence(error)}", file=sys.stderr)
+        return 1
+    if is_main:
         print(f"The newest weights are in {last}; python -m llama --model {last} uses them.")
     return 0
 

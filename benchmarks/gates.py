@@ -7,7 +7,7 @@ Every recording comes with one question, which of four instruments leads; a gues
 through fresh adapters alone, behind gates that let tanh(gate) of them pass. The preset is "ours", which trains the gates;
 the last row keeps them closed, as the published training did.
 
-quick: steps after which at least `GOOD` of the greedy answers about recordings never trained on stay right (median of the
+quick: steps after which at least `GOOD_SHARE` of the greedy answers about recordings never trained on stay right (median of the
 seeds). right: that share at the end. swapped: the same answers, judged against every other recording. gate: mean size at
 the end. Loss: of the answer's tokens; a small LLaMA whose output map is random and frozen cannot bring it near 0.
 """
@@ -48,12 +48,12 @@ from llama.training.run_checkpoints import RunCheckpoints
 from llama.training.trainer import Trainer
 
 THREADS = 1
-LEARNED, HELD_OUT = 96, 48  # recordings
+TRAINING_RECORDINGS, HELD_OUT = 96, 48  # recordings
 SEEDS, STEPS, BATCH = 3, 120, 16
 STARTS = (0.0, 0.1, 0.3, 1.0)
-CHECK = 10  # steps between examinations; the loss is the mean of as many
-GOOD = 0.8
-ANSWER = 16  # tokens at most
+CHECK_EVERY = 10  # steps between examinations; the loss is the mean of as many
+GOOD_SHARE = 0.8
+MAX_ANSWER_TOKENS = 16  # tokens at most
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Found:
+class Result:
     """Of one run."""
 
-    quick: float  # steps; infinite where it never came to that
+    steps_until_good: float  # steps; infinite where it never came to that
     loss: float  # the mean of the last steps
     right: float
     swapped: float
@@ -80,13 +80,13 @@ class Found:
 CASES = (*(Case(start) for start in STARTS), Case(0.0, trained=False))
 
 
-def fresh(seed: int, trained: bool) -> MuMuLLaMA:
+def make_model(seed: int, trained: bool) -> MuMuLLaMA:
     """ckpts/nano's ears, fresh adapters with one position, and a random small LLaMA or ckpts/nano's own."""
     nano, sizes = load(DEFAULT_MODEL, merge_lora=False), MuMuConfig.tiny()
-    known = nano.config.llama
-    small = dataclasses.replace(sizes.llama, vocab_size=known.vocab_size, max_seq_len=known.max_seq_len)
+    trained_llama = nano.config.llama
+    small = dataclasses.replace(sizes.llama, vocab_size=trained_llama.vocab_size, max_seq_len=trained_llama.max_seq_len)
     audio = dataclasses.replace(nano.config.audio, pools=("mean",))  # the published pool; no weights, so seeds share a cache
-    config = dataclasses.replace(nano.config, audio=audio, llama=known if trained else small)
+    config = dataclasses.replace(nano.config, audio=audio, llama=trained_llama if trained else small)
     torch.manual_seed(seed)
     model = MuMuLLaMA(config, tokenizer=nano.tokenizer, mert=nano.mert)
     if trained:
@@ -96,9 +96,9 @@ def fresh(seed: int, trained: bool) -> MuMuLLaMA:
 
 def make_lists(folder: Path) -> None:
     """The listening set, in two lists; in both every instrument is right equally often."""
-    listening_set(folder, LEARNED + HELD_OUT, 0, lambda _: None)
+    listening_set(folder, TRAINING_RECORDINGS + HELD_OUT, 0, lambda _: None)
     rows = json.loads((folder / "MusicQA.json").read_text())
-    for name, part in (("learned", rows[:LEARNED]), ("held_out", rows[LEARNED:])):
+    for name, part in (("learned", rows[:TRAINING_RECORDINGS]), ("held_out", rows[TRAINING_RECORDINGS:])):
         (folder / f"{name}.json").write_text(json.dumps(part))
 
 
@@ -106,8 +106,8 @@ def questions(made: Path, name: str) -> Source:
     return Source("musicqa", str(made / f"{name}.json"), str(made / "audios"))
 
 
-def settings(folder: Path, model: Path, case: Case, seed: int, steps: int) -> TrainConfig:
-    layers = load_layers(model)
+def make_config(folder: Path, model: Path, case: Case, seed: int, steps: int) -> TrainConfig:
+    layers = count_layers(model)
     freeze = () if case.trained else tuple(f"llama.layers.{layer}.attention.gate" for layer in range(layers))
     return TrainConfig(
         model=ModelSettings(path=str(model)), freeze=freeze, data={1: (questions(folder / "made", "learned"),)}, seed=seed,
@@ -116,40 +116,40 @@ def settings(folder: Path, model: Path, case: Case, seed: int, steps: int) -> Tr
     )  # fmt: skip
 
 
-def load_layers(model: Path) -> int:
+def count_layers(model: Path) -> int:
     return MuMuConfig.from_json((model / "config.json").read_text()).llama.n_layers
 
 
-def train(config: TrainConfig, made: Path) -> Found:
+def train(config: TrainConfig, made: Path) -> Result:
     """One run of stage 1, as train.py does it, and what it has learned to hear."""
     run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
     batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader)
     examples = list(read_source(questions(made, "held_out"), 1))
-    wanted = [lead(one.answer) for one in examples]
+    wanted = [first_instrument(one.answer) for one in examples]
     losses, shares = [], []
     while run.step < run.total_steps:
-        losses = [run.update(batch)["words"] for batch in islice(batches, CHECK)]
-        right, swapped = accuracy([lead(one) for one in answers(run, examples)], wanted)
+        losses = [run.update(batch)["words"] for batch in islice(batches, CHECK_EVERY)]
+        right, swapped = accuracy([first_instrument(one) for one in answers(run, examples)], wanted)
         shares.append(right)
     gates = torch.stack([block.attention.gate.detach() for block in run.module.model.llama.layers])
-    return Found(quick(shares), statistics.mean(losses), right, swapped, float(gates.abs().mean()))
+    return Result(steps_until_good(shares), statistics.mean(losses), right, swapped, float(gates.abs().mean()))
 
 
-def quick(shares: Sequence[float]) -> float:
-    """Steps from which on every examination found `GOOD` of the answers right; infinite if the last one did not."""
-    bad = [place for place, share in enumerate(shares, 1) if share < GOOD]
+def steps_until_good(shares: Sequence[float]) -> float:
+    """Steps from which on every examination found `GOOD_SHARE` of the answers right; infinite if the last one did not."""
+    bad = [check for check, share in enumerate(shares, 1) if share < GOOD_SHARE]
     last = bad[-1] if bad else 0
-    return (last + 1) * CHECK if last < len(shares) else math.inf
+    return (last + 1) * CHECK_EVERY if last < len(shares) else math.inf
 
 
-def accuracy(heard: Sequence[str], wanted: Sequence[str]) -> tuple[float, float]:
+def accuracy(answers: Sequence[str], expected: Sequence[str]) -> tuple[float, float]:
     """(share of answers that are right, share that would be for the recording of another question, every other one)."""
-    right = sum(map(str.__eq__, heard, wanted))
-    pairs = sum(one == other for one in heard for other in wanted) - right
-    return right / len(heard), pairs / (len(heard) * (len(heard) - 1))
+    right = sum(map(str.__eq__, answers, expected))
+    pairs = sum(answer == other for answer in answers for other in expected) - right
+    return right / len(answers), pairs / (len(answers) * (len(answers) - 1))
 
 
-def lead(answer: str) -> str:
+def first_instrument(answer: str) -> str:
     """The instrument that an answer names; "" for none."""
     places = {answer.find(name): name for name in LISTENING_LEADS if name in answer}
     return places[min(places)] if places else ""
@@ -163,23 +163,23 @@ def answers(run: Trainer, examples: Sequence[Example]) -> list[str]:
     with complete_model(run.module, run.components) as model:
         audio = ModalityFeatures(audio=prompts(model.adapters["audio"], kept))  # type: ignore[arg-type]
         asked = tokenize(model, [Turn(one.instruction) for one in examples])
-        columns = [step.tokens for step in decode(model, asked, audio, ANSWER, GenerationOptions())]
+        columns = [step.tokens for step in decode(model, asked, audio, MAX_ANSWER_TOKENS, GenerationOptions())]
     rows = torch.stack(columns, dim=1).tolist()
     eos = run.tokenizer.eos
     return [run.tokenizer.decode(row[: row.index(eos)] if eos in row else row, skip_special=True) for row in rows]
 
 
-def report(case: Case, found: Sequence[Found]) -> str:
-    """A row of the table: the median of `quick`, means of the rest, with the least and the most."""
+def report(case: Case, results: Sequence[Result]) -> str:
+    """A row of the table: the median of `steps_until_good`, means of the rest, with the least and the most."""
 
     def spread(values: Sequence[float]) -> str:
         return f"{statistics.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
-    steps = [one.quick for one in found]
-    shown = ["never" if math.isinf(value) else f"{value:.0f}" for value in (statistics.median(steps), min(steps), max(steps))]
-    quick_words = f"{shown[0]} ({shown[1]} to {shown[2]})"
-    means = [statistics.mean([getattr(one, name) for one in found]) for name in ("loss", "swapped", "gate")]
-    right = spread([one.right for one in found])
+    steps = [result.steps_until_good for result in results]
+    steps_text = ["never" if math.isinf(value) else f"{value:.0f}" for value in (statistics.median(steps), min(steps), max(steps))]
+    quick_words = f"{steps_text[0]} ({steps_text[1]} to {steps_text[2]})"
+    means = [statistics.mean([getattr(result, name) for result in results]) for name in ("loss", "swapped", "gate")]
+    right = spread([result.right for result in results])
     return f"{case.name:10} {quick_words:>20} {means[0]:7.3f} {right:>20} {means[1]:8.2f} {means[2]:6.2f}"
 
 
@@ -194,15 +194,15 @@ def main() -> int:
         folder = Path(name)
         make_lists(folder / "made")
         for seed in range(options.seeds):
-            fresh(seed, options.llama == "nano").save_pretrained(folder / f"model-{seed}")
-        print(f"stage 1, {options.llama} LLaMA, {options.steps} steps of {BATCH}, {options.seeds} seeds, {LEARNED} recordings; "
+            make_model(seed, options.llama == "nano").save_pretrained(folder / f"model-{seed}")
+        print(f"stage 1, {options.llama} LLaMA, {options.steps} steps of {BATCH}, {options.seeds} seeds, {TRAINING_RECORDINGS} recordings; "
               f"judged on {HELD_OUT} others; a guess is right in {1 / len(LISTENING_LEADS):.2f}")  # fmt: skip
         print(f"{'start':10} {'quick':>20} {'loss':>7} {'right':>20} {'swapped':>8} {'gate':>6}")
         for case in CASES:
-            begun = time.perf_counter()
-            runs = [train(settings(folder, folder / f"model-{seed}", case, seed, options.steps), folder / "made")
+            started = time.perf_counter()
+            runs = [train(make_config(folder, folder / f"model-{seed}", case, seed, options.steps), folder / "made")
                     for seed in range(options.seeds)]  # fmt: skip
-            print(report(case, runs), f"  {time.perf_counter() - begun:.0f} s", flush=True)
+            print(report(case, runs), f"  {time.perf_counter() - started:.0f} s", flush=True)
     return 0
 
 

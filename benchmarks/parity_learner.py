@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.parity_checks import Check, Values, close, picture, present, same
+from benchmarks.parity_checks import Check, Values, close, present, read_picture, same
 from benchmarks.parity_variant import CAPTIONS, CASES, CONSTANT, GRADIENT_BOUND, MEDIA, Bench
 from llama.checkpoint.key_mapping import to_published
 from llama.media.audio import Waveform
@@ -25,16 +25,16 @@ SIGNS = 16
 
 def learner_checks(folder: Path, variant: str) -> Iterator[Check]:
     """Checks of `folder/variant`, if it has training's reference values."""
-    place = folder / variant
-    if not present(place, LOSSES):
+    variant_folder = folder / variant
+    if not present(variant_folder, LOSSES):
         return
     bench = Bench(folder, variant)
-    school = School(bench.model, bench.inputs, Values.read(place / LOSSES))
-    for check in (*school.losses(), *school.gradients(place)):
+    training = TrainingBench(bench.model, bench.inputs, Values.read(variant_folder / LOSSES))
+    for check in (*training.losses(), *training.gradients(variant_folder)):
         yield Check(f"{variant}.learner.{check.name}", check.error, check.note, check.bound)
 
 
-class School:
+class TrainingBench:
     """A learner for stage 2 as published, and lessons made of the reference's inputs.
 
     expected: the values of train_forward.safetensors.
@@ -44,32 +44,32 @@ class School:
         self.model, self.inputs, self.expected = model, inputs, expected
         self.trained = trainable(model, stage(2, "published", model.config.variant))
         self.features = FeatureCache(model, None, self.trained)
-        self.learner = TrainingModule(model, ConditionWeights(padding="count"))  # as the published regression does
+        self.module = TrainingModule(model, ConditionWeights(padding="count"))  # as the published regression does
 
-    # -- lessons ------------------------------------------------------------------------------------------------------
+    # -- batches ------------------------------------------------------------------------------------------------------
 
-    def prepared(self, kind: str, loudness: float) -> PreparedMedia:
+    def prepare(self, kind: str, loudness: float) -> PreparedMedia:
         if kind == "audio":
             inputs = tuple(self.model.mert.windows(Waveform(loudness * self.inputs["audio_24k"][None], 24_000)))
         elif kind == "image":
-            inputs = (self.model.vit.prepare(picture(self.inputs)),)
+            inputs = (self.model.vit.prepare(read_picture(self.inputs)),)
         else:
             inputs = (self.model.vivit.prepare(self.inputs["video_thwc_uint8"].numpy()),)
         return PreparedMedia(kind, "", kind, None, inputs)
 
-    def lesson(
+    def make_batch(
         self, tokens: Tensor, labels: Tensor, media: Sequence[str], captions: Sequence[str], loudness: Sequence[float] = (1.0,)
     ) -> TrainingBatch:
         """tokens, labels [B, T], 0 where nothing is learned; every row has each of `media`, at its own loudness."""
-        kept = {kind: self.features.encode_missing([self.prepared(kind, one) for one in loudness]) for kind in media}
+        features_by_kind = {kind: self.features.encode_missing([self.prepare(kind, volume) for volume in loudness]) for kind in media}
         states, mask = self.features.targets(captions) if captions else (None, None)
-        return TrainingBatch(tokens, labels.masked_fill(labels == 0, IGNORE), kept, states, mask)
+        return TrainingBatch(tokens, labels.masked_fill(labels == 0, IGNORE), features_by_kind, states, mask)
 
     def case(self, name: str) -> TrainingBatch:
         if name == "batch2_all":
-            return self.lesson(self.expected["batch2_tokens"], self.expected["batch2_labels"], MEDIA, CAPTIONS, (1.0, 0.5))
+            return self.make_batch(self.expected["batch2_tokens"], self.expected["batch2_labels"], MEDIA, CAPTIONS, (1.0, 0.5))
         media, captioned, kind = CASES[name]
-        return self.lesson(*self.rows(kind), media, CAPTIONS[:1] if captioned else ())
+        return self.make_batch(*self.rows(kind), media, CAPTIONS[:1] if captioned else ())
 
     def rows(self, kind: str) -> tuple[Tensor, Tensor]:
         """Tokens and labels, [1, T]."""
@@ -83,32 +83,32 @@ class School:
             reference = self.expected.get(f"{name}.c_loss_reference")
             if reference is None:
                 continue
-            lesson = self.case(name)
-            words, condition = means(self.learner(lesson))
-            constant = CONSTANT if lesson.states is not None else 0.0
+            batch = self.case(name)
+            words, condition = means(self.module(batch))
+            constant = CONSTANT if batch.states is not None else 0.0
             error = close("", words[None], reference - constant).error
             # The constant leaves the reference with the rounding of a number of its size.
             yield Check(f"{name}.words", error, bound=max(1e-5, 2e-7 * constant / float(words)))
-            if lesson.states is not None:
+            if batch.states is not None:
                 yield close(f"{name}.condition", condition[None], self.expected[f"{name}.mse_loss"])
 
-    def gradients(self, place: Path) -> Iterator[Check]:
-        """Against the reference's gradients in `place`, or their sketches, whichever there are."""
+    def gradients(self, folder: Path) -> Iterator[Check]:
+        """Against the reference's gradients in `folder`, or their sketches, whichever there are."""
         for file, label, compare in ((GRADIENTS, "grads", deviation), (SKETCHES, "grads_sketched", sketched_deviation)):
-            if present(place, file):
-                found, wanted = self.found_gradients(), Values.read(place / file)
-                yield same(f"{label}.names", sorted(found), sorted(wanted))
-                worst, name = max((compare(found[name], wanted[name]), name) for name in found.keys() & wanted.keys())
-                yield Check(f"{label} ({len(found)})", worst, f"worst in {name}", GRADIENT_BOUND)
+            if present(folder, file):
+                computed, expected = self.compute_gradients(), Values.read(folder / file)
+                yield same(f"{label}.names", sorted(computed), sorted(expected))
+                worst, name = max((compare(computed[name], expected[name]), name) for name in computed.keys() & expected.keys())
+                yield Check(f"{label} ({len(computed)})", worst, f"worst in {name}", GRADIENT_BOUND)
 
-    def found_gradients(self) -> dict[str, Tensor]:
+    def compute_gradients(self) -> dict[str, Tensor]:
         """Of words and music after a recording, under published names."""
-        mark_trainable(self.learner, self.trained)
-        self.learner.zero_grad()
-        sums = self.learner(self.lesson(*self.rows("music"), ("audio",), CAPTIONS[:1]))
+        mark_trainable(self.module, self.trained)
+        self.module.zero_grad()
+        sums = self.module(self.make_batch(*self.rows("music"), ("audio",), CAPTIONS[:1]))
         (sum(means(sums)) + sums["zero_grad_anchor"]).backward()
-        found = {internal_name(name): one.grad for name, one in self.learner.named_parameters() if one.grad is not None}
-        return to_published(found)
+        gradients = {internal_name(name): parameter.grad for name, parameter in self.module.named_parameters() if parameter.grad is not None}
+        return to_published(gradients)
 
 
 def means(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

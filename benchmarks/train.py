@@ -62,11 +62,11 @@ from llama.training.validation import turn_of
 THREADS = 1
 TARGET = 5.0
 PIECES, BATCH, ROUNDS = 16, 16, 3  # 32 questions, 16 captions, 8 pictures; steps of each way that are compared
-LONG = 30.0  # seconds, as the clips of MagnaTagATune; the made set's recordings are of 6 to 10
-WEIGHT = 0.03  # of the condition, as in configs/nano.yaml
+LONG_SECONDS = 30.0  # seconds, as the clips of MagnaTagATune; the made set's recordings are of 6 to 10
+CONDITION_WEIGHT = 0.03  # of the condition, as in configs/nano.yaml
 TOLERANCE = 1e-4  # relative, of losses that must be equal
 LARGER: dict[str, Any] = {"dim": 512, "n_layers": 12, "n_heads": 8, "ffn_hidden": None}
-PARTS = {  # stage -> form, list and folder of media of each source
+STAGE_SOURCES = {  # stage -> form, list and folder of media of each source
     1: (("captions", "MUCaps", "audios"), ("captions", "COCO", "images"), ("musicqa", "MusicQA", "audios")),
     2: (("captions_to_music", "MUCaps", "audios"),),
     3: (("musicqa", "MusicQA", "audios"), ("captions_to_music", "MUCaps", "audios"),
@@ -162,21 +162,21 @@ class Speed:
         return statistics.median(self.ratios)
 
 
-def settings(made: Path, model: str, number: int, work: Path) -> TrainConfig:
+def make_config(made: Path, model: str, number: int, work: Path) -> TrainConfig:
     """`made`: the set's folder. `work`: an empty one, for the cache."""
-    sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in PARTS[number])  # type: ignore[arg-type]
+    sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in STAGE_SOURCES[number])  # type: ignore[arg-type]
     return TrainConfig(
         model=ModelSettings(path=model), freeze=("adapters.audio.pools",), data={number: sources}, output_dir=str(work / "run"),
         cache_dir=str(work / "features"), device="cpu", max_steps=1000, batch_size=BATCH, max_tokens=256, lr=1e-4,
-        condition_weight=WEIGHT,
+        condition_weight=CONDITION_WEIGHT,
     )  # fmt: skip
 
 
 def seconds(work: Callable[[], float]) -> tuple[float, float]:
     """(what it gives, how long this process works on it)."""
     gc.collect()
-    begun = time.process_time()
-    return work(), time.process_time() - begun
+    started = time.process_time()
+    return work(), time.process_time() - started
 
 
 def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
@@ -200,7 +200,7 @@ def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
     return Speed(config.batch_size / slow, first, config.batch_size / fast, ratios, same and ours.decoded == decoded)
 
 
-def enlarged(folder: Path) -> str:
+def save_larger_model(folder: Path) -> str:
     """ckpts/nano's neighbours around a larger LLaMA of random weights."""
     nano = load(DEFAULT_MODEL)
     torch.manual_seed(0)
@@ -213,26 +213,26 @@ def enlarged(folder: Path) -> str:
 def made_sets(folder: Path) -> dict[bool, Path]:
     """The made set, and one whose recordings are long (True)."""
     folders = {long: folder / f"made-{long}" for long in (False, True)}
-    for made in folders.values():
-        make_set(made, PIECES, 0, lambda _: None)
+    for folder_made in folders.values():
+        make_set(folder_made, PIECES, 0, lambda _: None)
     player = load_sampler()
     for index, path in enumerate(sorted((folders[True] / "audios").glob("heard_*"))):
         attributes = sample_attributes(np.random.default_rng(index))
-        SyntheticPiece(attributes, LONG, (index,)).write(lambda: player, path)
+        SyntheticPiece(attributes, LONG_SECONDS, (index,)).write(lambda: player, path)
     return folders
 
 
-def speeds(folder: Path, rounds: int = ROUNDS) -> bool:
+def report_speed(folder: Path, rounds: int = ROUNDS) -> bool:
     """Prints the table; whether both ways did the same throughout."""
-    sets, models = made_sets(folder), {"nano": str(DEFAULT_MODEL), "larger": enlarged(folder)}
+    sets, models = made_sets(folder), {"nano": str(DEFAULT_MODEL), "larger": save_larger_model(folder)}
     names = {"nano": "8 layers of 192", "larger": f"{LARGER['n_layers']} layers of {LARGER['dim']}"}
     print(f"\nexamples a second, batch {BATCH}; ratio: median of {rounds} steps (least to most); first: while the cache is filled")
     print(f"{'LLaMA':18} {'stage':>5} {'sound':>7} {'published':>9} {'ours':>7} {'ratio':>19} {'first':>7} {'same':>5}")
     good = True
     for model, number, long in CASES:
         with TemporaryDirectory(dir=folder) as work:
-            found = compare(settings(sets[long], models[model], number, Path(work)), number, rounds)
-        sound = "none" if number == 2 else f"{LONG:g} s" if long else "6-10 s"
+            found = compare(make_config(sets[long], models[model], number, Path(work)), number, rounds)
+        sound = "none" if number == 2 else f"{LONG_SECONDS:g} s" if long else "6-10 s"
         print(f"{names[model]:18} {number:5} {sound:>7} {line(found)}", flush=True)
         good = good and found.same
     return good
@@ -248,7 +248,7 @@ def line(found: Speed) -> str:
 # -- memory -------------------------------------------------------------------------------------------------------------
 
 
-def peak() -> int:
+def peak_memory() -> int:
     """Bytes that this process has held at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -263,11 +263,11 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
     assert AUDIO_TOKEN_ROWS in names
     learner = training_module(model, config, names)
     optimizer = torch.optim.AdamW([value for value in learner.parameters() if value.requires_grad], lr=0.0)
-    held: list[float] = []
+    figures: list[float] = []
     for size in ((1, 8), (rows, tokens)):  # the small step makes all that stays
-        before = peak()
-        lesson = random_lesson(model, *size)
-        begun = time.process_time()
+        before = peak_memory()
+        lesson = random_batch(model, *size)
+        started = time.process_time()
         found = learner(lesson)
         loss = found["words"].sum() / found["words_count"].sum()
         loss.backward()
@@ -275,11 +275,11 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
         for value in learner.parameters():  # zeroed, not let go: they belong to the base of the next step
             if value.grad is not None:
                 value.grad.zero_()
-        held = [peak() - before, time.process_time() - begun, float(loss.detach())]
-    return held[0], held[1], held[2]
+        figures = [peak_memory() - before, time.process_time() - started, float(loss.detach())]
+    return figures[0], figures[1], figures[2]
 
 
-def random_lesson(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
+def random_batch(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
     """Questions about recordings, of which what is kept is drawn at random."""
     generator = torch.Generator().manual_seed(rows)
     said = torch.randint(3, model.config.llama.vocab_size - AUDIO_TOKENS, (rows, tokens), generator=generator)
@@ -288,10 +288,10 @@ def random_lesson(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
     return TrainingBatch(said, said.clone(), {"audio": [{"channels": one} for one in heard]}, None, None)
 
 
-def memories(rows: int) -> bool:
+def report_memory(rows: int) -> bool:
     """Prints the table; whether every way finds the same loss."""
     print(f"\none step of stage 1, {DEEP.n_layers} layers of {DEEP.dim}, {rows} x {TOKENS} tokens, float32, CPU")
-    print(f"{'activation checkpointing':25} {'peak MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
+    print(f"{'activation checkpointing':25} {'peak_memory MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
     # Memory that is let go shall be gone: else the C library's holes between blocks are measured, not what is alive.
     environment, found = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}, {}
     for way in WAYS:
@@ -314,9 +314,9 @@ def main() -> int:
     if options.way:
         print(*measure(options.way, options.rows, TOKENS))
         return 0
-    good = memories(options.rows)  # first: a child begins with the peak of the process that started it
+    good = report_memory(options.rows)  # first: a child begins with the peak of the process that started it
     with TemporaryDirectory() as folder:
-        good = speeds(Path(folder), options.rounds) and good
+        good = report_speed(Path(folder), options.rounds) and good
     return 0 if good else 1
 
 

@@ -102,10 +102,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 
 def lesson_of(run: Trainer, examples: Sequence[Example]) -> TrainingBatch:
     """One micro-batch of exactly these examples."""
-    reader = run.updater.features.reader
+    reader = run.train_step.features.reader
     rows = [tokenize_example(run.tokenizer, one, run.config.max_tokens) for one in examples]
     media = [{kind: reader(one) for kind in ("audio", "image", "video") if (one := getattr(row.example, kind))} for row in rows]
-    return run.updater.lesson(collate(rows, media, run.tokenizer.eos))
+    return run.train_step.prepare(collate(rows, media, run.tokenizer.eos))
 
 
 # -- what a run leaves --------------------------------------------------------------------------------------------

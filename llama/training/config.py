@@ -1,6 +1,6 @@
-"""How a training is set up: values that are checked once, read from one YAML file for all stages.
+"""Training configuration: a checked dataclass for one stage, read from a YAML file with the settings of all stages.
 
-Paths stay as they are written, so relative ones start at the folder that the training is started in.
+Relative paths are resolved from the working directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Precision = Literal["no", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Where training starts: the arguments of `llama.load`. path None: from llama_dir and the components."""
+    """The model that training starts from: arguments of `llama.load`. path None: built from llama_dir and the components."""
 
     path: str | None = "ckpts/nano"
     llama_dir: str | None = None
@@ -34,20 +34,20 @@ class ModelSettings:
     music_decoder: Literal["musicgen", "audioldm2"] | None = None
     music_decoder_path: str | None = None
     knn_dir: str | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None  # of what stays frozen; None: as the files have it
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None  # of the frozen weights; None: as stored
 
     def arguments(self) -> dict[str, Any]:
-        """Of `llama.load`, the model itself as `model`."""
+        """Keyword arguments of `llama.load`; `path` is its `model`."""
         import torch
 
         values = dataclasses.asdict(self)
-        kind = values.pop("dtype")
-        return {"model": values.pop("path"), **values, "dtype": getattr(torch, kind) if kind else None}
+        dtype = values.pop("dtype")
+        return {"model": values.pop("path"), **values, "dtype": getattr(torch, dtype) if dtype else None}
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """A small set that is made where `folder` is missing: `pieces` recordings, and pictures and clips beside them."""
+    """A small generated data set: `pieces` recordings, with pictures and clips; created if `folder` does not exist."""
 
     folder: str
     pieces: int = 240
@@ -69,24 +69,24 @@ NOT_NEGATIVE = (
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One stage's training. Counts are of optimiser steps unless said otherwise; `configs/` explains each line."""
+    """Settings of one stage's training. Counts are in optimizer steps unless stated otherwise; `configs/` explains each key."""
 
     model: ModelSettings = ModelSettings()
     preset: str = "ours"  # of llama.training.stages.PRESETS
-    freeze: tuple[str, ...] = ()  # prefixes of parameter names, or groups of training/stages.py, that stay frozen
+    freeze: tuple[str, ...] = ()  # prefixes of parameter names, or groups of training/stages.py, to keep frozen
     data: Sources = field(default_factory=dict)
     validation: Sources = field(default_factory=dict)
-    holdout: float = 0.0  # share of the data kept for validation, where no validation source is given
+    holdout: float = 0.0  # share of the data held out for validation, if there is no validation source
     made: SyntheticSet | None = None
     output_dir: str = "runs/train"
-    cache_dir: str | None = "runs/features"  # of encoder features and decoder targets; None: keep none
-    max_steps: int | None = None  # wins over epochs
+    cache_dir: str | None = "runs/features"  # of encoder features and decoder targets; None: no cache
+    max_steps: int | None = None  # takes precedence over epochs
     epochs: float | None = 1.0
     batch_size: int = 8  # of one process and one accumulation step
     accumulation: int = 1
-    window: int = 4  # steps whose examples are sorted by length together: more save padding, and mix a step's tasks less
+    window: int = 4  # steps whose examples are sorted by length together: more means less padding, and fewer tasks in a step
     max_tokens: int = 512
-    max_broken: int = 0  # media that may fail to decode before training stops
+    max_broken: int = 0  # examples that may be unreadable before training stops
     workers: int = 0
     seed: int = 0
     lr: float = 3e-4
@@ -99,13 +99,13 @@ class TrainConfig:
     condition_padding: Literal["ignore", "count", "silence"] = "ignore"
     condition_registers: int = 0
     register_weight: float = 1.0
-    blur: float = 0.0  # noise on what is heard, as a share of its spread over a batch's recordings
+    blur: float = 0.0  # noise on audio features, as a share of their standard deviation over a batch
     precision: Precision = "no"
     device: str | None = None
     fsdp: bool = False
     activation_checkpointing: Literal["none", "torch", "fairscale"] = "none"
     offload: bool = False
-    gate_start: float | None = None  # None: gates as the model has them
+    gate_start: float | None = None  # None: the gates of the model
     validate_every: int = 200  # 0: never
     validation_rows: int = 256
     examples: int = 4
@@ -120,7 +120,7 @@ class TrainConfig:
         require_fields(self, NOT_NEGATIVE, lambda x: x >= 0, "0 or more")
         require_fields(self, ("holdout",), lambda x: 0 <= x < 1, "from 0 to below 1")
         for number in {*self.data, *self.validation}:
-            _stage_number(number)
+            _check_stage_number(number)
         require_fields(self, ("gate_start",), lambda x: 0 <= x <= 10, "from 0 to 10")
         self._check_contradictions()
 
@@ -139,24 +139,24 @@ class TrainConfig:
             raise ValueError("register_weight has no effect without registers; give condition_registers, their number.")
 
 
-def _stage_number(number: int) -> None:
-    known = sorted({number for stages in PRESETS.values() for number in stages})
-    if number not in known:
-        raise ValueError(f"settings for stage {number} would never be used; there are the stages {comma_list(known)}.")
+def _check_stage_number(number: int) -> None:
+    numbers = sorted({number for stages in PRESETS.values() for number in stages})
+    if number not in numbers:
+        raise ValueError(f"settings for stage {number} would never be used; there are the stages {comma_list(numbers)}.")
 
 
 # -- from YAML and back -------------------------------------------------------------------------------------------
 
-BY_STAGE = ("data", "validation")  # they have their own place for each stage
+BY_STAGE = ("data", "validation")  # keys whose values are given by stage already
 
 
 def read_config(path: str | Path, stage: int, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The file's settings for one stage: what stands at the top, over it `stages: {stage: ...}`, over it `overrides`.
+    """The configuration of one stage: the file's top-level settings, overridden by `stages: {stage: ...}`, then `overrides`.
 
-    A value of None in `overrides` leaves what the file says. max_steps given there shortens a warm-up that is longer than
-    a tenth of it would be, so that a short trial needs no second change.
-    Raises FileNotFoundError without the file, and ValueError naming it for a key that is unknown (with the nearest right
-    one), a value of the wrong kind, settings that contradict each other, an unknown stage, or a stage without data.
+    A None in `overrides` keeps the file's value. If max_steps in `overrides` does not exceed the file's warmup_steps,
+    the warm-up becomes a tenth of it, so that a short trial needs no second change.
+    Raises FileNotFoundError without the file, and ValueError naming it for an unknown key (with the nearest correct
+    one), a value of the wrong type, contradicting settings, an unknown stage, or a stage without data.
     """
     raw = _read(Path(path))
     try:
@@ -170,7 +170,7 @@ def read_config(path: str | Path, stage: int, overrides: Mapping[str, Any] | Non
 
 
 def to_yaml(config: TrainConfig) -> str:
-    """What `read_config` reads back as an equal value, for any stage that it has data for."""
+    """YAML text from which `read_config` reads an equal configuration, for any stage with data."""
     import yaml
 
     return yaml.safe_dump(plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
@@ -191,13 +191,13 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def _config(raw: Mapping[Any, Any], stage: int, overrides: Mapping[str, Any]) -> TrainConfig:
-    """Every stage's own settings are checked, whichever is asked for: a slip shows before the stage is reached."""
+    """The merged settings of `stage`. Those of the other stages are checked too, so that a mistake shows early."""
     values = fields_of(TrainConfig, {key: value for key, value in raw.items() if key != "stages"}, "", ("stages",))
-    own = {number: _own(number, settings) for number, settings in _by_stage(raw.get("stages")).items()}
-    values |= own.get(stage, {})
-    values |= (given := fields_of(TrainConfig, overrides, " of the command line"))
-    if "max_steps" in given and "warmup_steps" not in given and values.get("warmup_steps", 0) >= given["max_steps"]:
-        values["warmup_steps"] = given["max_steps"] // 10
+    by_stage = {number: _stage_fields(number, settings) for number, settings in _by_stage(raw.get("stages")).items()}
+    values |= by_stage.get(stage, {})
+    values |= (flags := fields_of(TrainConfig, overrides, " of the command line"))
+    if "max_steps" in flags and "warmup_steps" not in flags and values.get("warmup_steps", 0) >= flags["max_steps"]:
+        values["warmup_steps"] = flags["max_steps"] // 10
     return TrainConfig(**values)
 
 
@@ -207,9 +207,9 @@ def _by_stage(raw: Any) -> dict[int, Any]:
     return {value_of(int, number, "a key in stages"): settings for number, settings in (raw or {}).items()}
 
 
-def _own(number: int, settings: Any) -> dict[str, Any]:
-    """The fields that `stages: {number: ...}` gives."""
-    _stage_number(number)
+def _stage_fields(number: int, settings: Any) -> dict[str, Any]:
+    """The fields set by `stages: {number: ...}`."""
+    _check_stage_number(number)
     fields = fields_of(TrainConfig, settings or {}, f" in stages: {number}:")
     if misplaced := [name for name in BY_STAGE if name in fields]:
         raise ValueError(f"{misplaced[0]} has stages of its own; write it as {misplaced[0]}: {number}:, not in stages: {number}:.")

@@ -1,4 +1,4 @@
-"""Several processes as one: sharding, sums over all of them, and what must be agreed before anybody goes on."""
+"""Distributed training: sharding, collective sums and gathers, and errors that all processes raise together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+
+from llama.errors import CollectiveError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """One for every way this is started: plainly, by torchrun, by accelerate launch. Raises ValueError."""
+    """The accelerator, however the program was started (python, torchrun, accelerate launch). ValueError for an unusable device."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs
@@ -28,20 +30,20 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         raise ValueError(f"device {config.device!r} is unknown to training; use cpu, cuda or mps, and CUDA_VISIBLE_DEVICES to pick one.")
     if config.device in ("cuda", "mps") and on_cpu(None):
         raise ValueError(f"device {config.device} is not available here; use cpu, or leave device out.")
-    # A stage may train adapters of a medium that no example of a step has.
+    # A step may have no example of a modality whose adapter trains.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    AcceleratorState._reset_state()  # what an earlier run in this process had; another precision would be refused
-    found = Accelerator(mixed_precision=config.precision, cpu=on_cpu(config.device), kwargs_handlers=[unused])
-    if config.device not in (None, found.device.type):
-        raise ValueError(f"device {config.device} was asked for, and training would run on {found.device.type}; leave device out.")
-    return found
+    AcceleratorState._reset_state()  # forget an earlier run in this process: accelerate refuses another precision
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu(config.device), kwargs_handlers=[unused])
+    if config.device not in (None, accelerator.device.type):
+        raise ValueError(f"device {config.device} was asked for, and training would run on {accelerator.device.type}; leave device out.")
+    return accelerator
 
 
 def shut_down(accelerator: Accelerator) -> None:
-    """The end of working together; nothing of the run may be held any more.
+    """Ends distributed training; the caller must hold no reference to the run any more.
 
-    Whoever reduces gradients must be gone before: as the last to hold the group of processes it would take that down without
-    letting Python's lock go, which a thread of the group may be waiting for, and neither would ever end.
+    It frees DDP reducers before the process group: destroying the group from a reducer's destructor holds the GIL and
+    can deadlock.
     """
     accelerator.free_memory()
     gc.collect()
@@ -49,66 +51,68 @@ def shut_down(accelerator: Accelerator) -> None:
 
 
 def on_cpu(device: str | None) -> bool:
-    """Whether training runs on the CPU. accelerate must be told: several processes there are one to it otherwise."""
+    """Whether training runs on the CPU. accelerate needs to know, or it takes several CPU processes for one."""
     return device == "cpu" or (device is None and not torch.cuda.is_available() and not torch.backends.mps.is_available())
 
 
 @contextmanager
 def main_first(device: str | None) -> Iterator[None]:
-    """What follows is done by the main process alone, while the others wait; then they do it, and find it done."""
+    """Context whose block the main process runs first, while the others wait; then they run it too, and find the work done."""
     from accelerate import PartialState
 
     with PartialState(cpu=on_cpu(device)).main_process_first():
         yield
 
 
-def shard(learner: TrainingModule, precision: str) -> None:
-    """Parameters, gradients and optimiser state of each block over all processes (FSDP2, torch's `fully_shard`).
+def shard(module: TrainingModule, precision: str) -> None:
+    """Shards parameters, gradients and optimizer state over all processes with FSDP2 (torch's `fully_shard`), by block.
 
-    accelerate does this on GPUs only; torch's own call does it everywhere, so what is tested is what runs. The parts
-    beside the blocks are units of their own: generation calls them by themselves.
+    accelerate shards on GPUs only; torch's own function works everywhere, so the tests run the same code. The parameters
+    outside the blocks are one unit that is gathered for the whole step, because generation calls them by themselves.
     """
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    policy = MixedPrecisionPolicy(param_dtype=kinds.get(precision), reduce_dtype=torch.float32, cast_forward_inputs=False)
-    for block in learner.model.llama.layers:
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    policy = MixedPrecisionPolicy(param_dtype=dtypes.get(precision), reduce_dtype=torch.float32, cast_forward_inputs=False)
+    for block in module.model.llama.layers:
         fully_shard(block, mp_policy=policy)
-    fully_shard(learner, mp_policy=policy, reshard_after_forward=False)
+    fully_shard(module, mp_policy=policy, reshard_after_forward=False)
 
 
-Fault = TypeVar("Fault", bound=Exception)
-
-
-def mark_collective(error: Fault) -> Fault:
-    """The error marked as one that every process raises alike, so that one of them tells it."""
-    error.shared = True  # type: ignore[attr-defined]
-    return error
+def raise_collective(error: Exception, is_main: bool) -> NoReturn:
+    """Raises an error that every process raises: itself on the main process, which reports it, elsewhere as CollectiveError."""
+    if is_main:
+        raise error
+    raise CollectiveError(str(error)) from error
 
 
 def run_on_main(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
-    """What `action` gives on the main process, on every process; its ValueError or OSError there is raised by all."""
-    found, fault = None, None
+    """Runs `action` on the main process; every process gets its result, or its ValueError or OSError (see `raise_collective`)."""
+    result, failure = None, None
     if accelerator.is_main_process:
         try:
-            found = action()
+            result = action()
         except (ValueError, OSError) as error:
-            fault = error
+            failure = error
     if accelerator.num_processes > 1:
-        box = [(found, fault)]
-        torch.distributed.broadcast_object_list(box, src=0)
-        found, fault = box[0]
-    if fault is not None:
-        raise mark_collective(fault)
-    return found
+        message = [(result, failure)]
+        torch.distributed.broadcast_object_list(message, src=0)
+        result, failure = message[0]
+    if failure is not None:
+        raise_collective(failure, accelerator.is_main_process)
+    return result
 
 
 @dataclass
 class DistributedContext:
-    """This process among all. `sharded`: the learner is split over them; `wrapped`: what a training step calls."""
+    """This process's view of the group: its rank, collectives and gradient synchronization.
+
+    `wrapped_module`: the training module as a step calls it (plain, DDP or FSDP2). `sharded`: its parameters are split
+    over the processes.
+    """
 
     accelerator: Accelerator
-    wrapped: nn.Module
+    wrapped_module: nn.Module
     sharded: bool
 
     @property
@@ -120,53 +124,53 @@ class DistributedContext:
         return self.accelerator.process_index
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         return self.accelerator.is_main_process
 
-    def total(self, values: Sequence[float | Tensor]) -> list[float]:
+    def sum(self, values: Sequence[float | Tensor]) -> list[float]:
         """Each value summed over all processes."""
-        kind = torch.float32 if self.accelerator.device.type == "mps" else torch.float64
-        numbers = torch.stack([torch.as_tensor(value, device=self.accelerator.device).detach().to(kind) for value in values])
+        dtype = torch.float32 if self.accelerator.device.type == "mps" else torch.float64
+        numbers = torch.stack([torch.as_tensor(value, device=self.accelerator.device).detach().to(dtype) for value in values])
         return self.accelerator.reduce(numbers, "sum").tolist() if self.world > 1 else numbers.tolist()
 
-    def together(self, mine: Any) -> list[Any]:
-        """What every process has, in the order of their ranks."""
+    def all_gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
         if self.world == 1:
-            return [mine]
-        found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, mine)
-        return found
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
 
-    def holding_back(self, last: bool) -> AbstractContextManager[Any]:
-        """Gradients are exchanged in the last micro-batch of a step alone."""
+    def no_sync(self, unless: bool) -> AbstractContextManager[Any]:
+        """Context without gradient synchronization, unless `unless` (the last micro-batch of a step)."""
         if self.sharded:
-            self.wrapped.set_requires_gradient_sync(last)  # type: ignore[operator]
+            self.wrapped_module.set_requires_gradient_sync(unless)  # type: ignore[operator]
             return nullcontext()
-        if self.world == 1 or last:
+        if self.world == 1 or unless:
             return nullcontext()
-        return self.wrapped.no_sync()  # type: ignore[operator]
+        return self.wrapped_module.no_sync()  # type: ignore[operator]
 
     @contextmanager
-    def unsharded(self, learner: nn.Module) -> Iterator[None]:
-        """What lies beside the blocks is whole on every process for a while; blocks gather themselves when called."""
+    def unsharded(self, module: nn.Module) -> Iterator[None]:
+        """Context with the parameters outside the blocks gathered on every process; blocks gather theirs when called."""
         if self.sharded:
-            learner.unshard()  # type: ignore[operator]
+            module.unshard()  # type: ignore[operator]
         try:
             yield
         finally:
             if self.sharded:
-                learner.reshard()  # type: ignore[operator]
+                module.reshard()  # type: ignore[operator]
 
 
-def distributed_context(accelerator: Accelerator, learner: TrainingModule, config: TrainConfig) -> DistributedContext:
-    """Wraps the learner for the way that was asked for."""
+def distributed_context(accelerator: Accelerator, module: TrainingModule, config: TrainConfig) -> DistributedContext:
+    """Moves the module to the device and wraps it as configured: plain, DDP or FSDP2."""
     if config.activation_checkpointing == "fairscale" and accelerator.num_processes > 1 and not config.fsdp:
         raise ValueError("fairscale's activation checkpointing does not run in several processes unless they are sharded; "
                          "give activation_checkpointing: torch, or fsdp: true.")  # fmt: skip
     if config.fsdp and accelerator.num_processes > 1:
-        learner.to(accelerator.device)
-        shard(learner, config.precision)
-        return DistributedContext(accelerator, learner, sharded=True)
-    learner.to(accelerator.device)
-    wrapped = accelerator.prepare_model(learner) if accelerator.num_processes > 1 else learner
-    return DistributedContext(accelerator, wrapped, sharded=False)
+        module.to(accelerator.device)
+        shard(module, config.precision)
+        return DistributedContext(accelerator, module, sharded=True)
+    module.to(accelerator.device)
+    wrapped_module = accelerator.prepare_model(module) if accelerator.num_processes > 1 else module
+    return DistributedContext(accelerator, wrapped_module, sharded=False)

@@ -1,4 +1,4 @@
-"""Feature reduction: what of an encoder's output is kept in the feature cache."""
+"""Feature reduction: the part of an encoder's output that the feature cache stores."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from llama.modules.adapters import CachedFeatures, UnderstandingAdapter, l2_norm
 
 
 class FeatureReduction:
-    """Encoder states of the windows of a medium -> the least of them that decides what its adapter makes of it.
+    """Reduces the encoder states of a medium to the smallest features that its adapter's trainable parts depend on.
 
-    Kept are, by name and as far as the pools need them (`parts`): "channels" [C, F], what the mix sums over, their time mean
-    taken, which may go before the mix; "mixed" [F], after a frozen mix of tokens; under a frozen pool's name its vector;
-    "frames" [T, F] of a recurrent pool behind a frozen mix; for any other pool that trains whole "states", each window alone
-    as "states.0" [L, T, F], "states.1" and on, for a pool may see where one ends.
-    Frozen parts are copies, so that a learner may move or shard its own. `trained`: names of the model's parameters.
+    Stored by name, as far as the pools need them (`parts`): "channels" [C, F], the time means of the channels that the mix
+    sums; "mixed" [F], after a frozen mix of tokens; a frozen pool's vector under its name; "frames" [T, F] for a recurrent
+    pool after a frozen mix; for any other trainable pool the complete states, one entry a window ("states.0" [L, T, F],
+    "states.1", ...), because a pool may depend on the windows' boundaries.
+    Frozen modules are copied, so that the training module can move or shard its own. `trained`: names of the model's
+    trainable parameters.
     """
 
     def __init__(self, adapter: UnderstandingAdapter, kind: str, trained: Collection[str]) -> None:
@@ -30,7 +31,7 @@ class FeatureReduction:
         self.frozen = copy.deepcopy(nn.ModuleDict(used)).requires_grad_(False).eval()
 
     def _part(self, pool: str) -> str:
-        """Which part of what is kept stands for a pool."""
+        """The stored part that a pool is computed from."""
         mixes, pools = self._trains("mix"), self._trains(f"pools.{pool}")
         if pool == "mean":
             return "mixed" if self.config.mix == "tokens" and not mixes else "channels"
@@ -41,32 +42,32 @@ class FeatureReduction:
     def _trains(self, part: str) -> bool:
         return any(name.startswith(f"{part}.") for name in self._trained)
 
-    def window(self, states: Tensor) -> dict[str, Tensor]:
-        """States [1, L, T, F] of one window -> what `whole` needs of them, so that long recordings stay small."""
+    def reduce_window(self, states: Tensor) -> dict[str, Tensor]:
+        """States [1, L, T, F] of one window -> the input of `join_windows`, so that long recordings take little memory."""
         self.frozen.to(states.device)
-        return {part: self._of_window(part, states) for part in self.parts}
+        return {part: self._reduce_part(part, states) for part in self.parts}
 
-    def _of_window(self, part: str, states: Tensor) -> Tensor:
+    def _reduce_part(self, part: str, states: Tensor) -> Tensor:
         if part == "states":
             return states
         if part == "channels":
             return states[:, 0] if self.config.mix == "tokens" else states.sum(2, dtype=torch.float32)
-        cast = states.to(self.dtype)
+        states = states.to(self.dtype)
         if part == "mixed":
-            return self.frozen["mix"](cast[:, 0])
-        return l2_normalize(self.frozen["mix"](cast)) if part in ("frames", "recurrent") else self.frozen[part].frames(cast)
+            return self.frozen["mix"](states[:, 0])
+        return l2_normalize(self.frozen["mix"](states)) if part in ("frames", "recurrent") else self.frozen[part].frames(states)
 
-    def whole(self, windows: Sequence[CachedFeatures], frames: int) -> dict[str, Tensor]:
-        """All windows of one medium, in order, of `frames` frames together -> what is kept of it, on the CPU."""
-        found = {part: self._of_whole(part, [window[part] for window in windows], frames)
-                 for part in self.parts if part != "states"}
-        found |= {f"states.{place}": window["states"] for place, window in enumerate(windows) if "states" in self.parts}
-        return {part: value[0].cpu().clone() for part, value in found.items()}
+    def join_windows(self, windows: Sequence[CachedFeatures], frames: int) -> dict[str, Tensor]:
+        """All reduced windows of a medium, in order, with `frames` frames in total -> its stored features, on the CPU."""
+        features = {part: self._join_part(part, [window[part] for window in windows], frames)
+                    for part in self.parts if part != "states"}
+        features |= {f"states.{number}": window["states"] for number, window in enumerate(windows) if "states" in self.parts}
+        return {part: value[0].cpu().clone() for part, value in features.items()}
 
-    def _of_whole(self, part: str, windows: Sequence[Tensor], frames: int) -> Tensor:
+    def _join_part(self, part: str, windows: Sequence[Tensor], frames: int) -> Tensor:
         if self.config.mix == "tokens":
             return windows[0]
         if part == "channels":
-            return torch.stack(list(windows)).sum(0) / frames  # so each window weighs by its length
+            return torch.stack(list(windows)).sum(0) / frames  # so each window counts by its length
         joined = torch.cat(list(windows), dim=1)
         return joined if part == "frames" else self.frozen[part](joined)

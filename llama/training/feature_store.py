@@ -1,13 +1,11 @@
-"""Where features are kept on disk, whole or not there, and the keys they are kept under: of contents, weights, settings."""
+"""Feature store: atomic files of cached features on disk, and their keys, which are hashes of content, weights and settings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import os
 import re
-import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,98 +17,97 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from llama.files import WriteError, atomic_path
 from llama.modules.adapters import CachedFeatures
 
 logger = logging.getLogger(__name__)
 
-INCIDENTAL = ("_name_or_path", "_diffusers_version", "_use_default_values", "architectures", "dtype", "torch_dtype",
+IGNORED_SETTINGS = ("_name_or_path", "_diffusers_version", "_use_default_values", "architectures", "dtype", "torch_dtype",
               "transformers_version")
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder of small safetensors files, each whole or not there, and of files' digests by their stamps."""
+    """Folder of small safetensors files, written atomically, and of the content digests of media files by their stamps."""
 
     folder: Path
 
     def read(self, key: str) -> dict[str, Tensor] | None:
-        """What was written under `key`; None if nothing was, or if it is damaged, which is then removed and said."""
+        """The tensors written under `key`, or None. A damaged file is removed with a warning and counts as missing."""
         path = self._path(key)
         try:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-                sound = (file.metadata() or {}).get("crc32") == checksum(tensors)
+                valid = (file.metadata() or {}).get("crc32") == checksum(tensors)
         except FileNotFoundError:
             return None
         except SafetensorError:
-            sound = False
-        if sound:
+            valid = False
+        if valid:
             return tensors
         logger.warning("The cached feature %s is damaged; it is removed and made again.", path)
         path.unlink(missing_ok=True)
         return None
 
     def write(self, key: str, tensors: CachedFeatures) -> None:
-        """Raises OSError in one sentence when the disk is full or the folder cannot be written to."""
+        """Writes tensors atomically. Raises OSError in one sentence if the disk is full or the folder is not writable."""
         self._replace(self._path(key), save(dict(tensors), {"crc32": checksum(tensors)}))
 
     def digest(self, stamp: str) -> str | None:
-        """The content digest of a file by its stamp, if it is known."""
-        path = self._record(stamp)
-        found = path.read_text(errors="replace") if path.exists() else ""
-        return found if re.fullmatch("[0-9a-f]{64}", found) else None
+        """The recorded content digest of the file with this stamp, or None."""
+        path = self._digest_path(stamp)
+        digest = path.read_text(errors="replace") if path.exists() else ""
+        return digest if re.fullmatch("[0-9a-f]{64}", digest) else None
 
     def write_digest(self, stamp: str, digest: str) -> None:
-        self._replace(self._record(stamp), digest.encode())
+        self._replace(self._digest_path(stamp), digest.encode())
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def _record(self, stamp: str) -> Path:
+    def _digest_path(self, stamp: str) -> Path:
         return self.folder / "digests" / stamp[:2] / stamp
 
     def _replace(self, path: Path, content: bytes) -> None:
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")  # of this process alone
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with atomic_path(path, fsync=False) as partial:  # what a power cut damages is found by its checksum
                 partial.write_bytes(content)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
         except OSError as error:
-            raise OSError(f"Cannot write to the feature cache {self.folder} ({error.strerror}); free some space or name "
+            reason = error.reason if isinstance(error, WriteError) else error.strerror
+            raise OSError(f"Cannot write to the feature cache {self.folder} ({reason}); free some space or name "
                           "another folder with cache_dir.") from error
 
 
 def checksum(tensors: CachedFeatures) -> str:
-    """Of all bytes: a file cut by a power failure may keep its length and hold zeros."""
-    total = 0
+    """CRC-32 of all tensors: after a power failure a file may have its full length and contain zeros."""
+    crc = 0
     for name in sorted(tensors):
-        total = zlib.crc32(raw(tensors[name]), total)
-    return f"{total:08x}"
+        crc = zlib.crc32(raw_bytes(tensors[name]), crc)
+    return f"{crc:08x}"
 
 
-def raw(tensor: Tensor) -> Any:
-    """The bytes of a tensor, uncopied where it lies on the CPU."""
+def raw_bytes(tensor: Tensor) -> Any:
+    """The bytes of a tensor as an array, without a copy if it is contiguous on the CPU."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
-def sha256(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+def sha256(*texts: str) -> str:
+    """SHA-256 of the texts, in hex."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
-def fingerprint(module: nn.Module, *words: str) -> str:
-    """Of a frozen module: its tensors, bit for bit with names and types, and the words that say how it is used."""
-    total = hashlib.sha256("\0".join(words).encode())
+def fingerprint(module: nn.Module, *settings: str) -> str:
+    """SHA-256 of a frozen module: its tensors with names and dtypes, bit for bit, and texts that say how it is used."""
+    checksum = hashlib.sha256("\0".join(settings).encode())
     for name, value in sorted(module.state_dict().items()):
-        total.update(f"\0{name} {value.dtype} {tuple(value.shape)}\0".encode())
-        total.update(raw(value))
-    return total.hexdigest()
+        checksum.update(f"\0{name} {value.dtype} {tuple(value.shape)}\0".encode())
+        checksum.update(raw_bytes(value))
+    return checksum.hexdigest()
 
 
 def settings_of(config: Any) -> str:
-    """A configuration of transformers or diffusers, less what says nothing about the numbers that come out."""
-    given = config if isinstance(config, Mapping) else config.to_dict()
-    values = {name: value for name, value in given.items() if name not in INCIDENTAL}
+    """A transformers or diffusers configuration as JSON, without the entries that do not affect the outputs."""
+    entries = config if isinstance(config, Mapping) else config.to_dict()
+    values = {name: value for name, value in entries.items() if name not in IGNORED_SETTINGS}
     return json.dumps(values, sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""Before the first step: model, data, optimiser and schedule of a run, and all that can be refused by then."""
+"""Launch of a training run: builds model, data, optimizer and schedule, and checks everything before the first step."""
 
 from __future__ import annotations
 
@@ -35,50 +35,51 @@ from llama.training.stages import group_of, stage, trainable
 from llama.training.train_step import TrainStep
 from llama.training.trainer import Trainer
 
-UNDECAYED = ("*.gate", "*norm*.weight", "*new_rows", "*prefix_query.*", "*.queries")  # beside vectors and biases
+UNDECAYED = ("*.gate", "*norm*.weight", "*new_rows", "*prefix_query.*", "*.queries")  # without weight decay, like vectors and biases
 STREAMED_STEPS = "A stream has no known length, so epochs cannot say how long to train; give max_steps."
 
 
 def load_for_training(config: TrainConfig, number: int, device: torch.device) -> MuMuLLaMA:
-    """What trains comes in float32, the rest in `frozen_dtype`. Raises ValueError where the settings contradict."""
+    """The model with trainable weights in float32 and the rest in `frozen_dtype`. ValueError for settings that contradict."""
     arguments = {**config.model.arguments(), "dtype": frozen_dtype(config, device)}
     groups = {group for variant in VARIANTS for group in stage(number, config.preset, variant).trains}
     if "new_rows" in groups:
-        groups.add("output")  # that they are taken from
+        groups.add("output")  # the rows are copied from it
     return load(**arguments, merge_lora=False, device=device, precise=lambda name: group_of(name) in groups)
 
 
 def frozen_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """Of what stays frozen: the model's dtype if that is given, else what is computed in; a CPU saves no time by less."""
-    kinds = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    asked = config.model.arguments()["dtype"]
-    if config.precision == "no" and asked not in (None, torch.float32):
+    """dtype of the frozen weights: the model's if given, else that of `precision` on a GPU and float32 elsewhere."""
+    dtypes = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = config.model.arguments()["dtype"]
+    if config.precision == "no" and dtype not in (None, torch.float32):
         raise ValueError(
             f"precision no computes in float32, so the model cannot be {config.model.dtype}; give precision bf16, or leave dtype out."
         )
-    return asked or (kinds[config.precision] if device.type == "cuda" else torch.float32)
+    return dtype or (dtypes[config.precision] if device.type == "cuda" else torch.float32)
 
 
 def training_module(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...]) -> TrainingModule:
+    """The model as a training module in which exactly `names` train, with the configured noise and checkpointing."""
     if config.gate_start is not None:
         open_gates(model, config.gate_start)
-    learner = TrainingModule(model, condition_weights(config), new_rows=AUDIO_TOKEN_ROWS in names, blur=config.blur)
-    mark_trainable(learner, names, frozen_dtype(config, model.device))
-    fold_zero_lora(learner)
+    module = TrainingModule(model, condition_weights(config), new_rows=AUDIO_TOKEN_ROWS in names, feature_noise=config.blur)
+    mark_trainable(module, names, frozen_dtype(config, model.device))
+    fold_zero_lora(module)
     checkpoint_activations(model, config.activation_checkpointing, config.offload)
-    return learner.train()
+    return module.train()
 
 
 def read_data(config: TrainConfig, number: int) -> tuple[ExampleMixture | StreamMixture, ExampleMixture | StreamMixture | None]:
-    """(to learn from, held out)."""
-    learned = read_examples(config.data.get(number, ()), number)
+    """(training, validation) examples of a stage; validation is None without sources for it and without a holdout."""
+    examples = read_examples(config.data.get(number, ()), number)
     if config.validation.get(number):
-        return learned, read_examples(config.validation[number], number)
-    return split(learned, config.holdout) if config.holdout else (learned, None)
+        return examples, read_examples(config.validation[number], number)
+    return split(examples, config.holdout) if config.holdout else (examples, None)
 
 
 def check_parts(model: MuMuLLaMA, number: int, config: TrainConfig) -> None:
-    """What a stage needs of the model is asked for at once, not when the first example comes."""
+    """Raises ValueError if the model lacks a part that the stage's data need, before any data are read."""
     if model.tokenizer is None:
         raise ValueError("The model has no tokenizer.model; put LLaMA's into its folder, or give llama_dir.")
     if config.max_tokens > (limit := model.config.llama.max_seq_len):
@@ -95,27 +96,27 @@ def check_parts(model: MuMuLLaMA, number: int, config: TrainConfig) -> None:
 
 
 def medium_of(source: Source) -> str | None:
-    """The medium that every example of a source has; None where that is up to each."""
+    """The medium that every example of a source has; None if it differs between examples."""
     if source.form == "captions":
         return source.kind
     return "audio" if source.form in ("musicqa", "songs") else None
 
 
-def build_optimizer(team: DistributedContext, learner: TrainingModule, config: TrainConfig) -> Any:
-    """AdamW on what trains, without decay for vectors, gates, queries and single rows."""
+def build_optimizer(context: DistributedContext, module: TrainingModule, config: TrainConfig) -> Any:
+    """AdamW over the trainable parameters, without decay for vectors, gates, queries and `new_rows`."""
     from timm.optim import param_groups_weight_decay
 
-    fused = team.accelerator.device.type == "cpu" and not team.sharded or None  # the same steps in one pass over the numbers
-    groups = param_groups_weight_decay(learner, config.weight_decay, no_weight_decay_list=UNDECAYED)
-    return team.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
+    fused = context.accelerator.device.type == "cpu" and not context.sharded or None  # the same update in one pass over memory
+    groups = param_groups_weight_decay(module, config.weight_decay, no_weight_decay_list=UNDECAYED)
+    return context.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
 
 
 def build_scheduler(optimizer: Any, config: TrainConfig, total: int) -> Any:
-    """Cosine from lr to min_lr over the steps, after a linear warm-up. It has no state: a step's number says its rate."""
+    """Cosine from lr to min_lr over the steps, after a linear warm-up. It is stateless: a step's rate follows from its number."""
     from timm.scheduler import CosineLRScheduler
 
     warmup = config.warmup_steps
-    if warmup >= total:  # of epochs; max_steps was compared when the settings were read
+    if warmup >= total:  # steps that follow from epochs; the configuration checks max_steps
         raise ValueError(f"warmup_steps {warmup} leave nothing of the {total} steps that the epochs make; give fewer.")
     return CosineLRScheduler(
         getattr(optimizer, "optimizer", optimizer), t_initial=total - warmup, lr_min=config.min_lr, warmup_t=warmup,
@@ -123,55 +124,57 @@ def build_scheduler(optimizer: Any, config: TrainConfig, total: int) -> Any:
     )  # fmt: skip
 
 
-def total_steps(config: TrainConfig, learned: ExampleMixture | StreamMixture, world: int) -> int:
+def total_steps(config: TrainConfig, examples: ExampleMixture | StreamMixture, world: int) -> int:
+    """The number of optimizer steps: max_steps, else what the epochs take. ValueError for a stream without max_steps."""
     if config.max_steps is not None:
         return config.max_steps
-    if isinstance(learned, StreamMixture):
+    if isinstance(examples, StreamMixture):
         raise ValueError(STREAMED_STEPS)
-    return BatchSampler.of(learned, config.seed, config.batch_size, config.accumulation, world).steps(config.epochs)
+    assert config.epochs is not None  # TrainConfig requires max_steps or epochs
+    return BatchSampler.of(examples, config.seed, config.batch_size, config.accumulation, world).steps(config.epochs)
 
 
 def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str | Path | None = None) -> Path:
-    """Trains stage `number`; the folder of the newest weights, OUTPUT_DIR/last.
+    """Trains stage `number` and returns the folder of the newest weights, OUTPUT_DIR/last.
 
-    resume: goes on from the newest checkpoint of OUTPUT_DIR. export: also writes the whole model there at the end.
+    resume: continue from the newest checkpoint of OUTPUT_DIR. export: also write the complete model there at the end.
     Raises ValueError, FileNotFoundError or OSError in one sentence, FloatingPointError for a loss that is not finite.
     """
     accelerator = make_accelerator(config)
-    snapshots = RunCheckpoints(Path(config.output_dir), config.keep)
-    with ExitStack() as held:
-        run_on_main(accelerator, lambda: lock_folder(held, snapshots, resume))
-        train(config, number, accelerator, snapshots, resume, export)
+    checkpoints = RunCheckpoints(Path(config.output_dir), config.keep)
+    with ExitStack() as stack:
+        run_on_main(accelerator, lambda: lock_folder(stack, checkpoints, resume))
+        train(config, number, accelerator, checkpoints, resume, export)
         shut_down(accelerator)
-    return snapshots.last
+    return checkpoints.last
 
 
 def train(
-    config: TrainConfig, number: int, accelerator: Any, snapshots: RunCheckpoints, resume: bool, export: str | Path | None
+    config: TrainConfig, number: int, accelerator: Any, checkpoints: RunCheckpoints, resume: bool, export: str | Path | None
 ) -> None:
-    """The run from its first step, or the newest checkpoint, to its last; nothing of it is held afterwards."""
-    run = build_trainer(config, number, accelerator, snapshots)
+    """Runs the training from its first step, or the newest checkpoint, to its last. Keeps no reference to it afterwards."""
+    trainer = build_trainer(config, number, accelerator, checkpoints)
     if export is not None:
-        check_export(export, run.origin.sizes)
-    start = run.resume() if resume else 0
-    # not before: a run that is refused leaves what an earlier one wrote
-    run_on_main(accelerator, lambda: write_text(snapshots.output_dir / "config.yaml", to_yaml(config)))
-    step = run.go(start)
-    if export is not None and step >= run.total:
-        run_on_main(accelerator, lambda: export_model(snapshots.last, export))
+        check_export(export, trainer.base.sizes)
+    start = trainer.resume() if resume else 0
+    # Not earlier: a run that is refused must not overwrite the files of the run before it.
+    run_on_main(accelerator, lambda: write_text(checkpoints.output_dir / "config.yaml", to_yaml(config)))
+    step = trainer.run(start)
+    if export is not None and step >= trainer.total_steps:
+        run_on_main(accelerator, lambda: export_model(checkpoints.last, export))
 
 
-def lock_folder(held: ExitStack, snapshots: RunCheckpoints, resume: bool) -> None:
-    """Takes the folder for this run; what an earlier run left there is tidied, or refused."""
-    held.enter_context(RunLock(snapshots.output_dir))
+def lock_folder(stack: ExitStack, checkpoints: RunCheckpoints, resume: bool) -> None:
+    """Locks the folder until `stack` closes; cleans up after the run to resume, or refuses a folder with checkpoints."""
+    stack.enter_context(RunLock(checkpoints.output_dir))
     if resume:
-        snapshots.tidy()
+        checkpoints.clean_up()
     else:
-        snapshots.check_fresh()
+        checkpoints.check_fresh()
 
 
 def check_export(target: str | Path, sizes: MuMuConfig) -> None:
-    """Raises ValueError for what would be refused after the last step only."""
+    """Raises ValueError for an export target that could not be written, which would otherwise show only after the last step."""
     path = Path(target)
     if path.suffix == ".pth":
         if path.is_dir():
@@ -183,27 +186,29 @@ def check_export(target: str | Path, sizes: MuMuConfig) -> None:
 
 
 def export_model(last: Path, target: str | Path) -> None:
-    """The whole model that `last` is the trained part of: a .pth file in the published format, else a folder of ours."""
+    """Writes the complete model whose trained weights are in `last`: a .pth file in the published format, else a model folder."""
     trained = set(read_delta(last)[0])
     if AUDIO_TOKEN_ROWS in trained:
-        trained.add(OUTPUT)  # which they are part of
+        trained.add(OUTPUT)  # the rows are part of it
     model = load(last, merge_lora=False, dtype="stored", precise=lambda name: name in trained)
     (save_published if Path(target).suffix == ".pth" else save_pretrained)(model, target)
 
 
-def build_trainer(config: TrainConfig, number: int, accelerator: Any, snapshots: RunCheckpoints) -> Trainer:
-    """The model with what trains chosen, its data, optimiser and schedule, each on every process."""
-    learned, held_out = read_data(config, number)
+def build_trainer(config: TrainConfig, number: int, accelerator: Any, checkpoints: RunCheckpoints) -> Trainer:
+    """The trainer of a stage with its model, data, optimizer and schedule; every process builds its own."""
+    train_data, validation_data = read_data(config, number)
     model = load_for_training(config, number, accelerator.device)
     check_parts(model, number, config)
     chosen = stage(number, config.preset, model.config.variant)
     names = trainable(model, chosen, config.freeze)
     features = FeatureCache(model, Path(config.cache_dir) if config.cache_dir else None, names)
-    origin = BaseReference({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
-    tokenizer, neighbours = model.tokenizer, detach_components(model)
-    learner = training_module(model, config, names)
-    team = distributed_context(accelerator, learner, config)
-    optimizer, total = build_optimizer(team, learner, config), total_steps(config, learned, team.world)
-    updater = TrainStep(config, team, learner, features, optimizer)
-    scheduler = build_scheduler(optimizer, config, total)
-    return Trainer(config, chosen, updater, neighbours, tokenizer, scheduler, snapshots, origin, learned, held_out, total)
+    base = BaseReference({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
+    tokenizer, components = model.tokenizer, detach_components(model)
+    module = training_module(model, config, names)
+    context = distributed_context(accelerator, module, config)
+    optimizer, steps = build_optimizer(context, module, config), total_steps(config, train_data, context.world)
+    train_step = TrainStep(config, context, module, features, optimizer)
+    scheduler = build_scheduler(optimizer, config, steps)
+    return Trainer(
+        config, chosen, train_step, components, tokenizer, scheduler, checkpoints, base, train_data, validation_data, steps
+    )

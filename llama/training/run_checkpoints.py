@@ -1,7 +1,8 @@
-"""A run's state on disk: one run a folder, checkpoints that are whole or not there, and everything that going on needs.
+"""Checkpoints of a training run: one run a folder, written atomically, with everything that resuming needs.
 
-OUTPUT_DIR/checkpoints/step-000200/ holds weights.safetensors and origin.json (so each can be loaded as a model, see
-overlay.py), optimizer.safetensors, random.safetensors and state.json; OUTPUT_DIR/last/ the newest weights alone.
+OUTPUT_DIR/checkpoints/step-000200/ has weights.safetensors and origin.json (so each can be loaded as a model, see
+llama/checkpoint/delta.py), optimizer.safetensors, random.safetensors and state.json. OUTPUT_DIR/last/ has the newest
+weights alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from llama.checkpoint.delta import (
     write_tensors,
 )
 from llama.checkpoint.readers import read_safetensors
-from llama.files import write_text
+from llama.files import PARTIAL, write_text
 
 OPTIMIZER, RANDOM, PROGRESS = "optimizer.safetensors", "random.safetensors", "state.json"
 FILES = (WEIGHTS, ORIGIN, OPTIMIZER, RANDOM, PROGRESS)
@@ -38,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 
 class RunLock:
-    """Holds OUTPUT_DIR for one run, as a context; the system frees it when the process ends, however it ends.
+    """Context that locks OUTPUT_DIR for one run; the system releases the lock when the process ends in any way.
 
-    Entering raises ValueError in one sentence if another run holds the folder.
+    Entering raises ValueError if another run has the lock.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
@@ -66,20 +67,23 @@ class RunLock:
 
 @dataclass(frozen=True)
 class RunCheckpoint:
-    """All of a run after `step`. weights: own names; optimizer and random: flat, as run_state.py gathers them;
-    progress: plain values (JSON) that training wants back; origin: what the weights lie over."""
+    """State of a run after `step`.
+
+    weights: by internal names. optimizer and random: flat, as run_state.py gathers them. progress: JSON values that the
+    trainer restores. base: the base model that the weights apply to.
+    """
 
     step: int
     weights: State
     optimizer: State
     random: State
     progress: Mapping[str, Any]
-    origin: BaseReference
+    base: BaseReference
 
 
 @dataclass(frozen=True)
 class RunCheckpoints:
-    """The checkpoints of one output folder, of which the newest `keep` stay. Only one process may write."""
+    """The checkpoints of one output folder; the newest `keep` are kept. Only one process may write."""
 
     output_dir: Path
     keep: int = 2
@@ -96,120 +100,121 @@ class RunCheckpoints:
     def last(self) -> Path:
         return Path(self.output_dir) / "last"
 
-    def save(self, snapshot: RunCheckpoint) -> Path:
-        """Writes a checkpoint whole, then `last`, and only then removes old ones. Returns its folder.
+    def save(self, checkpoint: RunCheckpoint) -> Path:
+        """Writes a checkpoint atomically, then `last`, and only then removes old ones. Returns its folder.
 
-        Raises OSError in one sentence where the disk does not take it; the checkpoints before it are left as they are.
+        Raises OSError in one sentence if it cannot be written; the earlier checkpoints are unchanged then.
         """
-        snapshot = dataclasses.replace(snapshot, origin=dataclasses.replace(snapshot.origin, step=snapshot.step))
-        target = self._place(snapshot.step)
+        checkpoint = dataclasses.replace(checkpoint, base=dataclasses.replace(checkpoint.base, step=checkpoint.step))
+        target = self._path(checkpoint.step)
         partial = self._partial(target)
         try:
-            _write(partial, snapshot)
-            if target.exists():  # one that was damaged, or the same step of the same run
+            _write(partial, checkpoint)
+            if target.exists():  # damaged, or the same step of the same run
                 target.rename(self._partial(target, "old"))
             partial.rename(target)
             _sync(self.folder)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise OSError(self._failed(target, error)) from error
-        write_delta(self.last, snapshot.weights, snapshot.origin)
-        self._remove_old(snapshot.step)
+            raise OSError(self._write_error(target, error)) from error
+        write_delta(self.last, checkpoint.weights, checkpoint.base)
+        self._remove_old(checkpoint.step)
         return target
 
     def newest(self) -> RunCheckpoint | None:
-        """The newest checkpoint that is whole; None if there is none. Those that are damaged are named in the log."""
-        return next(self._whole(), None)
+        """The newest undamaged checkpoint, or None. Damaged ones are logged and skipped."""
+        return next(self._readable(), None)
 
     def steps(self) -> list[int]:
-        """Steps of all checkpoints, whole or not, ascending."""
-        names = (re.fullmatch(r"step-(\d+)", place.name) for place in self.folder.glob("step-*"))
-        return sorted(int(found[1]) for found in names if found)
+        """Steps of all checkpoints, damaged ones included, ascending."""
+        matches = (re.fullmatch(r"step-(\d+)", path.name) for path in self.folder.glob("step-*"))
+        return sorted(int(match[1]) for match in matches if match)
 
-    def tidy(self) -> None:
-        """What a killed run left: half-written folders are removed, `last` is brought up to the newest checkpoint."""
-        for place in (*self.folder.glob(".step-*"), *self.last.glob(".*.partial")):
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
-        # Judged by their heads: a large run's optimizer would take long to read, only to be read again when it goes on.
-        newest = next((step for step in reversed(self.steps()) if _is_whole(self._place(step), step)), None)
+    def clean_up(self) -> None:
+        """Cleans up after a killed run: removes incomplete folders and brings `last` up to the newest checkpoint."""
+        for path in (*self.folder.glob(".step-*"), *self.last.glob(f"{PARTIAL}*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # Checked by the files' headers: a large optimizer state takes long to read, and resuming reads it again.
+        newest = next((step for step in reversed(self.steps()) if _is_complete(self._path(step), step)), None)
         if newest is not None and self._last_step() != newest:
-            write_delta(self.last, *read_delta(self._place(newest)))
+            write_delta(self.last, *read_delta(self._path(newest)))
 
     def check_fresh(self) -> None:
-        """Raises ValueError if a run that starts anew would mix its checkpoints with those of another."""
+        """Raises ValueError if the folder has checkpoints, which a new run would mix with its own."""
         if steps := self.steps():
             raise ValueError(
                 f"{self.output_dir} holds checkpoints of a run up to step {steps[-1]}; go on with --resume, "
                 "or give another --output_dir."
             )
 
-    def _whole(self) -> Iterator[RunCheckpoint]:
+    def _readable(self) -> Iterator[RunCheckpoint]:
+        """Undamaged checkpoints, newest first."""
         for step in reversed(self.steps()):
-            place = self._place(step)
+            path = self._path(step)
             try:
-                yield _read(place, step)
+                yield _read(path, step)
             except (ValueError, OSError) as error:
-                logger.warning("%s is left out: %s", place, " ".join(str(error).split()))
+                logger.warning("%s is left out: %s", path, " ".join(str(error).split()))
 
-    def _place(self, step: int) -> Path:
+    def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
 
     def _last_step(self) -> int | None:
         try:
             return read_base_reference(self.last).step if (self.last / WEIGHTS).is_file() else None
         except (ValueError, OSError):
-            return None  # damaged is as good as missing: it is written anew
+            return None  # damaged counts as missing: it is written again
 
     def _partial(self, target: Path, kind: str = "partial") -> Path:
-        place = self.folder / f".{target.name}.{kind}-{os.getpid()}"
-        if place.exists():
-            shutil.rmtree(place)
-        return place
+        path = self.folder / f".{target.name}.{kind}-{os.getpid()}"
+        if path.exists():
+            shutil.rmtree(path)
+        return path
 
-    def _failed(self, target: Path, error: OSError) -> str:
+    def _write_error(self, target: Path, error: OSError) -> str:
         reason = getattr(error.__cause__, "strerror", None) or error.strerror or str(error.__cause__ or error)
-        kept = f"step {self.steps()[-1]} is the last one kept" if self.steps() else "none was kept before it"
-        return f"The checkpoint {target} could not be written ({reason}), {kept}; make room, and go on with --resume."
+        previous = f"step {self.steps()[-1]} is the last one kept" if self.steps() else "none was kept before it"
+        return f"The checkpoint {target} could not be written ({reason}), {previous}; make room, and go on with --resume."
 
     def _remove_old(self, step: int) -> None:
-        """Hidden first and then removed, so that a kill in between leaves no half checkpoint under a true name."""
-        before = [one for one in self.steps() if one < step]
-        whole = [one for one in before if _is_whole(self._place(one), one)]
-        kept = whole[max(0, len(whole) - (self.keep - 1)) :]
-        for one in before:
-            if one not in kept:
-                self._place(one).rename(self._partial(self._place(one), "old"))
-        for place in self.folder.glob(".step-*"):
-            shutil.rmtree(place)
+        """Renames old checkpoints to hidden names before removing them, so that a kill leaves no incomplete one under its name."""
+        earlier = [number for number in self.steps() if number < step]
+        complete = [number for number in earlier if _is_complete(self._path(number), number)]
+        keep = complete[max(0, len(complete) - (self.keep - 1)) :]
+        for number in earlier:
+            if number not in keep:
+                self._path(number).rename(self._partial(self._path(number), "old"))
+        for path in self.folder.glob(".step-*"):
+            shutil.rmtree(path)
 
 
-def _write(folder: Path, snapshot: RunCheckpoint) -> None:
-    write_delta(folder, snapshot.weights, snapshot.origin)
-    write_tensors(folder / OPTIMIZER, snapshot.optimizer)
-    write_tensors(folder / RANDOM, snapshot.random)
-    write_text(folder / PROGRESS, json.dumps({**snapshot.progress, "step": snapshot.step}, indent=2) + "\n")
+def _write(folder: Path, checkpoint: RunCheckpoint) -> None:
+    write_delta(folder, checkpoint.weights, checkpoint.base)
+    write_tensors(folder / OPTIMIZER, checkpoint.optimizer)
+    write_tensors(folder / RANDOM, checkpoint.random)
+    write_text(folder / PROGRESS, json.dumps({**checkpoint.progress, "step": checkpoint.step}, indent=2) + "\n")
     _sync(folder)
 
 
 def _sync(folder: Path) -> None:
-    """The folder's list of names, too, must reach the disk; where folders cannot be opened, the system sees to it."""
+    """Flushes the folder's entries to the disk; systems other than POSIX cannot open folders and do it themselves."""
     if os.name == "posix":
-        place = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(place)
+            os.fsync(descriptor)
         finally:
-            os.close(place)
+            os.close(descriptor)
 
 
 def _read(folder: Path, step: int) -> RunCheckpoint:
-    """Raises ValueError or OSError naming what is missing or damaged."""
+    """The checkpoint in `folder`. Raises ValueError or OSError naming the file that is missing or damaged."""
     progress = _check(folder, step)
-    weights, origin = read_delta(folder)
-    return RunCheckpoint(step, weights, read_safetensors(folder / OPTIMIZER), read_safetensors(folder / RANDOM), progress, origin)
+    weights, base = read_delta(folder)
+    return RunCheckpoint(step, weights, read_safetensors(folder / OPTIMIZER), read_safetensors(folder / RANDOM), progress, base)
 
 
 def _check(folder: Path, step: int) -> dict[str, Any]:
-    """state.json of a checkpoint whose files are all there, of the length that their heads tell; else raises as `_read`."""
+    """state.json of a checkpoint, after checking that all files exist with the length their headers give; raises like `_read`."""
     from safetensors import SafetensorError, safe_open
 
     if missing := [name for name in FILES if not (folder / name).is_file()]:
@@ -230,7 +235,7 @@ def _check(folder: Path, step: int) -> dict[str, Any]:
     return progress
 
 
-def _is_whole(folder: Path, step: int) -> bool:
+def _is_complete(folder: Path, step: int) -> bool:
     try:
         _check(folder, step)
     except (ValueError, OSError):

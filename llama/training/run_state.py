@@ -1,6 +1,6 @@
-"""The state of a run in memory, whole on the first process: what trains, its optimizer's moments, all random numbers.
+"""Run state in memory: trainable weights, optimizer moments and random states, gathered on the first process.
 
-Gathered from one process or many, replicated or sharded, and put back into as many or another number.
+It is gathered from one process or many, replicated or sharded, and can be restored into another number of processes.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from torch.optim import Optimizer
 
 from llama.checkpoint.builder import State
 
-WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod")  # parts of names that torch's own wrappers add
-MAIN = 0  # the rank that has whole states
+WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod")  # name parts that torch's wrappers add
+MAIN = 0  # the rank that gets the complete state
 
 # -- a model and its optimizer, on one process or many ------------------------------------------------------------
 
 
 def gather_state(model: nn.Module, optimizer: Optimizer, names: Mapping[str, str]) -> tuple[State, State]:
-    """(weights, optimizer) that train, whole and on the CPU: copies under own names, the optimizer's as "exp_avg.NAME".
+    """(trainable weights, optimizer moments): complete copies on the CPU by internal names, moments as "exp_avg.NAME".
 
-    model: plain, DDP or FSDP2; every process must call this, those but the first get empty states. names: own names by
-    the model's parameter names, without what wrappers put before them.
+    model: plain, DDP or FSDP2. Every process must call this; those but the first get empty states. names: the model's
+    parameter names, without the parts that wrappers add -> internal names.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, get_optimizer_state_dict
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights = get_model_state_dict(model, options=options)
     plain = _plain(optimizer)
-    # asked for the state of an optimizer that has none, torch makes one, as of a first step
+    # For an optimizer without state torch would create one, as after a first step.
     states = get_optimizer_state_dict(model, plain, options=options).get("state", {}) if plain.state else {}
     moments = {
         f"{kind}.{names[name]}": value.detach().clone()
@@ -46,58 +46,59 @@ def gather_state(model: nn.Module, optimizer: Optimizer, names: Mapping[str, str
 
 
 def restore_state(model: nn.Module, optimizer: Optimizer, names: Mapping[str, str], weights: State, moments: State) -> None:
-    """Inverse of `gather_state`, bit for bit; the first process's states count, the others may give empty ones.
+    """Inverse of `gather_state`, bit for bit. The first process's states are used; the others may pass empty ones.
 
-    Rates, decay and whatever else the optimizer's groups hold stay as they are: those are for the schedule to set.
-    Raises ValueError naming a weight that does not train here, or the other way round.
+    The optimizer's learning rates, decay and other group settings are unchanged, because the scheduler sets them.
+    Raises ValueError naming a weight that is in only one of checkpoint and trainable parameters.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-    _check_names(model, names, _shared(sorted(weights)))
-    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=_many(), strict=False)
-    _restore_moments(model, _plain(optimizer), names, moments, options)  # first: its making of states steps once, by nothing
-    theirs = {own: name for name, own in names.items()}
-    set_model_state_dict(model, {theirs[own]: value for own, value in weights.items()}, options=options)
+    _check_names(model, names, _broadcast(sorted(weights)))
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=_is_distributed(), strict=False)
+    # Before the weights, because torch creates the optimizer's state by a step with zero gradients.
+    _restore_moments(model, _plain(optimizer), names, moments, options)
+    model_names = {internal: name for name, internal in names.items()}
+    set_model_state_dict(model, {model_names[internal]: value for internal, value in weights.items()}, options=options)
 
 
 def _restore_moments(model: nn.Module, optimizer: Optimizer, names: Mapping[str, str], moments: State, options: Any) -> None:
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-    saved = {flat.partition(".")[2] for flat in _shared(sorted(moments))}
+    saved = {flat.partition(".")[2] for flat in _broadcast(sorted(moments))}
     optimizer.state.clear()
     if not saved:
         return
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     state: dict[str, Any] = {}
-    theirs = {own: name for name, own in names.items()}
+    model_names = {internal: name for name, internal in names.items()}
     for flat, value in moments.items():
-        kind, _, own = flat.partition(".")
-        state.setdefault(theirs[own], {})[kind] = value.clone()  # torch makes it the optimizer's own
-    listed = get_optimizer_state_dict(model, optimizer)["param_groups"]
-    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": listed} if state else {}, options=options)
+        kind, _, internal = flat.partition(".")
+        state.setdefault(model_names[internal], {})[kind] = value.clone()  # torch stores this tensor itself in the optimizer
+    named_groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": named_groups} if state else {}, options=options)
     for group, values in zip(optimizer.param_groups, groups, strict=True):
-        group.update(values)  # rates are the schedule's, not the file's
+        group.update(values)  # the learning rates of the scheduler, not of the checkpoint
     for name, value in _parameters(model):
-        if names.get(name) not in saved:  # it never had a gradient, and its first step is still to come
+        if names.get(name) not in saved:  # it never had a gradient, so its first step is still to come
             optimizer.state.pop(value, None)
 
 
 def _check_names(model: nn.Module, names: Mapping[str, str], saved: list[str]) -> None:
     trained = {names[name] for name, value in _parameters(model) if value.requires_grad}
-    if strange := sorted(trained.symmetric_difference(saved)):
-        where = "trains now but is not in the checkpoint" if strange[0] in trained else "is in the checkpoint but does not train now"
-        raise ValueError(f"{strange[0]} {where}; resume with the stage, preset and freeze of the run that wrote it.")
+    if differing := sorted(trained.symmetric_difference(saved)):
+        where = "trains now but is not in the checkpoint" if differing[0] in trained else "is in the checkpoint but does not train now"
+        raise ValueError(f"{differing[0]} {where}; resume with the stage, preset and freeze of the run that wrote it.")
 
 
 def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Parameters under the names that torch's state dictionaries have: without what wrappers put in."""
+    """Parameters by the names that torch's state dictionaries use, without the parts that wrappers add."""
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     for name, value in inner.named_parameters():
         yield ".".join(part for part in name.split(".") if part not in WRAPPERS), value
 
 
 def _plain(optimizer: Optimizer) -> Optimizer:
-    """The optimizer itself, out of accelerate's wrapper."""
+    """The torch optimizer inside accelerate's wrapper."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
@@ -105,27 +106,27 @@ def _plain(optimizer: Optimizer) -> Optimizer:
 
 
 def gather_random() -> State:
-    """Where the random numbers of every process stand, as tensors "RANK.python" and so on; every process must call it."""
-    mine = random_state()
-    if not _many():
-        return {f"{MAIN}.{name}": value for name, value in mine.items()}
-    everyone: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, mine)
-    return {f"{rank}.{name}": value for rank, state in enumerate(everyone) for name, value in state.items()}
+    """Random states of all processes as tensors "RANK.python" and so on; every process must call it."""
+    own_state = random_state()
+    if not _is_distributed():
+        return {f"{MAIN}.{name}": value for name, value in own_state.items()}
+    states: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(states, own_state)
+    return {f"{rank}.{name}": value for rank, state in enumerate(states) for name, value in state.items()}
 
 
 def restore_random(state: State) -> None:
-    """Inverse of `gather_random`; the first process's state counts. A process that was not there then keeps its own."""
-    rank = dist.get_rank() if _many() else MAIN
-    whole = _shared(dict(state))
-    set_random_state({name.partition(".")[2]: value for name, value in whole.items() if name.startswith(f"{rank}.")})
+    """Inverse of `gather_random`, from the first process's `state`. A process without an entry keeps its own state."""
+    rank = dist.get_rank() if _is_distributed() else MAIN
+    states = _broadcast(dict(state))
+    set_random_state({name.partition(".")[2]: value for name, value in states.items() if name.startswith(f"{rank}.")})
 
 
 def random_state() -> State:
-    """Python's, numpy's and torch's random numbers of this process; the GPU's where it is in use."""
+    """Random states of Python, numpy and torch in this process, and of the GPU if it is in use."""
     _, words, gauss = random.getstate()
-    numpys: Any = np.random.get_state()  # a tuple, in numpy's own types a table as well
-    _, keys, position, has_gauss, cached = numpys
+    numpy_state: Any = np.random.get_state()  # a tuple; numpy's types allow a dictionary too
+    _, keys, position, has_gauss, cached = numpy_state
     state = {
         "python": torch.tensor(words, dtype=torch.int64),
         "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
@@ -137,7 +138,7 @@ def random_state() -> State:
 
 
 def set_random_state(state: State) -> None:
-    """Inverse of `random_state`; of an empty state, nothing."""
+    """Inverse of `random_state`; an empty state changes nothing."""
     if not state:
         return
     gauss = state["python_gauss"].tolist()
@@ -149,14 +150,14 @@ def set_random_state(state: State) -> None:
         torch.cuda.set_rng_state(state["cuda"].clone())
 
 
-def _many() -> bool:
+def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _shared(value: Any) -> Any:
+def _broadcast(value: Any) -> Any:
     """The first process's value, on every process."""
-    if not _many():
+    if not _is_distributed():
         return value
-    box = [value]
-    dist.broadcast_object_list(box, src=MAIN)
-    return box[0]
+    message = [value]
+    dist.broadcast_object_list(message, src=MAIN)
+    return message[0]

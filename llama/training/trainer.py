@@ -1,4 +1,4 @@
-"""Training: a configuration and a stage in, weights out; stopped at any moment, it goes on where it was."""
+"""Trainer: the training loop of one stage, with validation, checkpoints, exact resuming and a graceful stop."""
 
 from __future__ import annotations
 
@@ -29,195 +29,200 @@ from llama.training.stages import Stage
 from llama.training.train_step import TrainStep
 from llama.training.validation import evaluate, pick_examples, sample_answers
 
-IDENTITY = {
+DATA_ORDER = {  # in words, for an error message
     "seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of", "window": "window",
 }  # fmt: skip
 
 
 @dataclass
 class Trainer:
-    """Everything that one stage's training holds on to."""
+    """Runs the training of one stage, from its first step or from a checkpoint to its last."""
 
     config: TrainConfig
     stage: Stage
-    updater: TrainStep
-    neighbours: dict[str, nn.Module | None]
+    train_step: TrainStep
+    components: dict[str, nn.Module | None]  # frozen parts, put into the model to generate answers
     tokenizer: Any
     scheduler: Any
-    snapshots: RunCheckpoints
-    origin: BaseReference
-    learned: ExampleMixture | StreamMixture
-    held_out: ExampleMixture | StreamMixture | None
-    total: int  # steps
-    made: int = 0  # steps so far
+    checkpoints: RunCheckpoints
+    base: BaseReference
+    train_data: ExampleMixture | StreamMixture
+    validation_data: ExampleMixture | StreamMixture | None
+    total_steps: int
+    step: int = 0  # steps done so far
 
     @property
-    def team(self) -> DistributedContext:
-        return self.updater.team
+    def context(self) -> DistributedContext:
+        return self.train_step.context
 
     @property
-    def learner(self) -> TrainingModule:
-        return self.updater.learner
+    def module(self) -> TrainingModule:
+        return self.train_step.module
 
     @property
-    def names(self) -> dict[str, str]:
-        """Names of what trains: in the learner -> in the files."""
-        return {name: internal_name(name) for name, value in self.learner.named_parameters() if value.requires_grad}
+    def trained_names(self) -> dict[str, str]:
+        """Names of the trainable parameters: in the training module -> internal names."""
+        return {name: internal_name(name) for name, parameter in self.module.named_parameters() if parameter.requires_grad}
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def go(self, start: int) -> int:
-        """Steps from `start` on; the number of steps that were made in all, fewer than `total` if it was told to stop."""
-        if start >= self.total:
+    def run(self, start: int) -> int:
+        """Trains from step `start` on. Returns the number of the last step, below `total_steps` if a signal stopped it."""
+        if start >= self.total_steps:
             return start
-        self.made = start
+        self.step = start
         batches = train_batches(
-            LoaderOptions.of(self.config), self.tokenizer, self.learned, self.updater.features.reader,
-            self.team.rank, self.team.world, start,
+            LoaderOptions.of(self.config), self.tokenizer, self.train_data, self.train_step.features.reader,
+            self.context.rank, self.context.world, start,
         )  # fmt: skip
-        with self.reports(start) as reports, graceful_interrupt() as asked:
-            clock = Clock()
-            for step, values in enumerate(clock.measure(islice(batches, self.total - start), self.update), start + 1):
-                reports.step(step, self.told(step, values, clock) if reports.main and reports.due(step) else None)
-                stopping = self.team.total([float(asked())])[0] > 0
-                if step % self.config.save_every == 0 or step == self.total or stopping:
+        with self.open_logger(start) as logger, graceful_interrupt() as interrupted:
+            timer = StepTimer()
+            for step, values in enumerate(timer.measure(islice(batches, self.total_steps - start), self.update), start + 1):
+                logger.log_step(step, self.log_values(step, values, timer) if logger.is_main and logger.is_due(step) else None)
+                stopping = self.context.sum([float(interrupted())])[0] > 0
+                if step % self.config.save_every == 0 or step == self.total_steps or stopping:
                     self.save(step)
-                if self.config.validate_every and (step % self.config.validate_every == 0 or step == self.total):
-                    self.validate(step, reports)
+                if self.config.validate_every and (step % self.config.validate_every == 0 or step == self.total_steps):
+                    self.validate(step, logger)
                 if stopping:
-                    reports.say(f"Stopped as asked after step {step}; --resume goes on from there.")
+                    logger.message(f"Stopped as asked after step {step}; --resume goes on from there.")
                     return step
-        return self.total
+        return self.total_steps
 
     def update(self, batches: Sequence[Batch]) -> dict[str, float]:
-        self.scheduler.step_update(self.made)
-        self.made += 1
-        return self.updater.step(batches)
+        """One step: sets the learning rate and updates the weights; returns what the log needs of it."""
+        self.scheduler.step_update(self.step)
+        self.step += 1
+        return self.train_step.step(batches)
 
-    def reports(self, start: int) -> RunLogger:
+    def open_logger(self, start: int) -> RunLogger:
         config = self.config
-        return RunLogger(config.output_dir, self.total, start, config.tensorboard, self.team.main, config.log_every)
+        return RunLogger(config.output_dir, self.total_steps, start, config.tensorboard, self.context.is_main, config.log_every)
 
-    def told(self, step: int, values: dict[str, float], clock: Clock) -> dict[str, float]:
-        size = self.config.batch_size * self.config.accumulation * self.team.world
-        rate = self.scheduler.optimizer.param_groups[0]["lr"]
-        told = {**values, "learning_rate": rate, "examples_per_second": size * clock.rate()}
-        if isinstance(self.learned, ExampleMixture):
-            told["epoch"] = step * size / self.learned.epoch_size
-        return told
+    def log_values(self, step: int, values: dict[str, float], timer: StepTimer) -> dict[str, float]:
+        """The columns of a log row: the step's losses, learning rate, speed, and of lists the epoch."""
+        size = self.config.batch_size * self.config.accumulation * self.context.world
+        learning_rate = self.scheduler.optimizer.param_groups[0]["lr"]
+        row = {**values, "learning_rate": learning_rate, "examples_per_second": size * timer.rate()}
+        if isinstance(self.train_data, ExampleMixture):
+            row["epoch"] = step * size / self.train_data.epoch_size
+        return row
 
-    def validate(self, step: int, reports: RunLogger) -> None:
-        """Losses by task, and answers to look at in OUTPUT_DIR/examples."""
-        if self.held_out is None:
+    def validate(self, step: int, logger: RunLogger) -> None:
+        """Logs validation losses by task, and writes sample answers to OUTPUT_DIR/examples."""
+        if self.validation_data is None:
             return
-        config, features, read = self.config, self.updater.features, []
+        config, context, validated = self.config, self.context, list[Batch]()
+        batches = validation_batches(
+            LoaderOptions.of(config), self.tokenizer, self.validation_data, self.train_step.features.reader, context.rank, context.world
+        )
 
-        def lessons() -> Iterator[TrainingBatch]:
-            found = validation_batches(
-                LoaderOptions.of(config), self.tokenizer, self.held_out, features.reader, self.team.rank, self.team.world
-            )
-            for batch in found:
-                read.append(dataclasses.replace(batch, media={}))  # its names alone are needed after
-                yield self.updater.lesson(batch)
+        def prepared() -> Iterator[TrainingBatch]:
+            for batch in batches:
+                validated.append(dataclasses.replace(batch, media={}))  # without media: only `Batch.skipped` is needed later
+                yield self.train_step.prepare(batch)
 
-        scores = evaluate(self.learner, self.team, lessons())
-        reports.validation(step, scores.losses, scores.rows)
-        self.updater.check_broken(read)
-        if config.examples and (self.team.main or self.team.sharded):
-            self.show(step)
-        self.team.accelerator.wait_for_everyone()
+        scores = evaluate(self.module, context, prepared())
+        logger.log_validation(step, scores.losses, scores.rows)
+        self.train_step.check_skipped(validated)
+        if config.examples and (context.is_main or context.sharded):
+            self.write_samples(step, self.validation_data)
+        context.accelerator.wait_for_everyone()
 
-    def show(self, step: int) -> None:
-        """Generated answers to a few held-out examples that can be read."""
-        config, broken = self.config, tuple(self.updater.broken)
-        rows = self.held_out.sample(config.validation_rows, 0)
-        chosen = pick_examples([one for one in rows if not any(line.startswith(f"{one.source}: ") for line in broken)], config.examples)
-        said = sample_answers(self.learner, self.team, self.neighbours, chosen, config.example_seconds, config.seed)
-        if self.team.main:
-            write_examples(Path(config.output_dir) / "examples" / f"step-{step:06d}", said)
+    def write_samples(self, step: int, data: ExampleMixture | StreamMixture) -> None:
+        """Generates answers to a few validation examples that can be read, and writes them to OUTPUT_DIR/examples."""
+        config, skipped = self.config, tuple(self.train_step.skipped)
+        rows = data.sample(config.validation_rows, 0)
+        readable = [row for row in rows if not any(line.startswith(f"{row.source}: ") for line in skipped)]
+        chosen = pick_examples(readable, config.examples)
+        samples = sample_answers(self.module, self.context, self.components, chosen, config.example_seconds, config.seed)
+        if self.context.is_main:
+            write_examples(Path(config.output_dir) / "examples" / f"step-{step:06d}", samples)
 
-    # -- keeping ----------------------------------------------------------------------------------------------------
+    # -- checkpoints ------------------------------------------------------------------------------------------------
 
     def save(self, step: int) -> None:
-        """A checkpoint, whole or not at all; every process takes part."""
-        weights, moments = gather_state(self.learner, self.updater.optimizer, self.names)
-        random, scaler = gather_random(), self.team.accelerator.scaler
-        progress = {"broken": self.updater.broken, "scaler": scaler.state_dict() if scaler is not None else None, **self.identity()}
-        snapshot = RunCheckpoint(step, weights, moments, random, progress, self.origin)
-        run_on_main(self.team.accelerator, lambda: self.snapshots.save(snapshot) and None)
+        """Writes a checkpoint atomically; every process must call it."""
+        weights, moments = gather_state(self.module, self.train_step.optimizer, self.trained_names)
+        random, scaler = gather_random(), self.context.accelerator.scaler
+        scaler_state = scaler.state_dict() if scaler is not None else None
+        progress = {"broken": self.train_step.skipped, "scaler": scaler_state, **self.data_order()}
+        checkpoint = RunCheckpoint(step, weights, moments, random, progress, self.base)
+        run_on_main(self.context.accelerator, lambda: self.checkpoints.save(checkpoint) and None)
 
     def resume(self) -> int:
-        """The step that the newest checkpoint holds, which the run is brought to. Raises ValueError where it cannot be."""
-        found: list[RunCheckpoint] = []
-        step, progress = run_on_main(self.team.accelerator, lambda: self.fitting(found))
-        weights, moments, random = (found[0].weights, found[0].optimizer, found[0].random) if found else ({}, {}, {})
-        restore_state(self.learner, self.updater.optimizer, self.names, weights, moments)
+        """Restores the newest checkpoint and returns its step. ValueError if there is none or it belongs to another run."""
+        read: list[RunCheckpoint] = []  # filled on the main process alone
+        step, progress = run_on_main(self.context.accelerator, lambda: self.read_compatible(read))
+        weights, moments, random = (read[0].weights, read[0].optimizer, read[0].random) if read else ({}, {}, {})
+        restore_state(self.module, self.train_step.optimizer, self.trained_names, weights, moments)
         restore_random(random)
-        if self.team.accelerator.scaler is not None and progress.get("scaler"):
-            self.team.accelerator.scaler.load_state_dict(progress["scaler"])
-        self.updater.broken = list(progress["broken"])
+        if self.context.accelerator.scaler is not None and progress.get("scaler"):
+            self.context.accelerator.scaler.load_state_dict(progress["scaler"])
+        self.train_step.skipped = list(progress["broken"])
         return step
 
-    def fitting(self, found: list[RunCheckpoint]) -> tuple[int, dict[str, Any]]:
-        """The newest checkpoint, into `found`, if this run can go on from it: its step and progress. Raises ValueError."""
-        snapshot = self.snapshots.newest()
-        if snapshot is None:
+    def read_compatible(self, read: list[RunCheckpoint]) -> tuple[int, dict[str, Any]]:
+        """Appends the newest checkpoint to `read` and returns its step and progress; ValueError if it is of another run."""
+        checkpoint = self.checkpoints.newest()
+        if checkpoint is None:
             raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
-        check_base_reference(snapshot.origin, self.stage.number, self.config.preset, self.snapshots.last)
-        check_base(snapshot.origin, self.origin)
-        for name, mine in self.identity().items():
-            if (theirs := {"window": WINDOW, **snapshot.progress}.get(name)) != mine:  # earlier checkpoints name no window
+        check_base_reference(checkpoint.base, self.stage.number, self.config.preset, self.checkpoints.last)
+        check_base(checkpoint.base, self.base)
+        for name, ours in self.data_order().items():
+            if (theirs := {"window": WINDOW, **checkpoint.progress}.get(name)) != ours:  # older checkpoints have no window
                 raise ValueError(
-                    f"{self.config.output_dir} was begun with {IDENTITY[name]} {theirs}, this run has {mine}: it would see other data; "
+                    f"{self.config.output_dir} was begun with {DATA_ORDER[name]} {theirs}, this run has {ours}: it would see other data; "
                     f"give {theirs} again, or another --output_dir."
                 )
-        found.append(snapshot)
-        return snapshot.step, dict(snapshot.progress)
+        read.append(checkpoint)
+        return checkpoint.step, dict(checkpoint.progress)
 
-    def identity(self) -> dict[str, int]:
-        """What decides which examples a step sees. A stream is dealt out to processes; a list is not."""
-        same = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.team.world}
-        if isinstance(self.learned, StreamMixture):
-            return {**same, "processes": self.team.world}
-        return {**same, "window": self.config.window}
+    def data_order(self) -> dict[str, int]:
+        """The values that decide which examples a step sees. A stream is divided among the processes; a list is not."""
+        values = {"seed": self.config.seed, "global_batch": self.config.batch_size * self.config.accumulation * self.context.world}
+        if isinstance(self.train_data, StreamMixture):
+            return {**values, "processes": self.context.world}
+        return {**values, "window": self.config.window}
 
 
-class Clock:
-    """Steps a second since it was last asked, without what lies between steps (saving, validating)."""
+class StepTimer:
+    """Measures steps a second, without the time between steps (saving, validation)."""
 
     def __init__(self) -> None:
         self.steps, self.seconds = 0, 0.0
 
     def measure(self, batches: Iterator[Any], step: Callable[[Any], Any]) -> Iterator[Any]:
-        """What `step` makes of each of the batches; the time counts that takes, and the time to read them."""
-        begun = time.monotonic()
+        """Yields `step(batch)` for each batch; measures the time of reading the batch and of the step."""
+        start = time.monotonic()
         for batch in batches:
-            made = step(batch)
-            self.steps, self.seconds = self.steps + 1, self.seconds + time.monotonic() - begun
-            yield made
-            begun = time.monotonic()
+            result = step(batch)
+            self.steps, self.seconds = self.steps + 1, self.seconds + time.monotonic() - start
+            yield result
+            start = time.monotonic()
 
     def rate(self) -> float:
+        """Steps a second since the last call; 0 without any."""
         steps, seconds = self.steps, self.seconds
         self.steps, self.seconds = 0, 0.0
         return steps / seconds if seconds else 0.0
 
 
 @contextmanager
-def graceful_interrupt() -> Iterator[Any]:
-    """Ctrl-C and a scheduler's SIGTERM end the run after the step under way, with a checkpoint; a second one at once."""
-    asked: list[int] = []
+def graceful_interrupt() -> Iterator[Callable[[], bool]]:
+    """Context that yields a function telling whether SIGINT or SIGTERM arrived; a second signal acts as usual.
 
-    def take(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
+    The trainer then finishes its step and writes a checkpoint before it stops.
+    """
+    received: list[int] = []
 
-    before: dict[int, Any] = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(number, handlers[number])
+
+    handlers: dict[int, Any] = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-# -- setting up -----------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def medium(kind: str, path: Path) -> MediaRef:
 
 
 def kept(features: FeatureCache, kind: str, *paths: Path | None) -> list[dict[str, Tensor] | None]:
-    return features.complete([None if path is None else features.reader(medium(kind, path)) for path in paths])
+    return features.encode_missing([None if path is None else features.reader(medium(kind, path)) for path in paths])
 
 
 def heard(model: MuMuLLaMA, rows: list, kind: str = "audio") -> Tensor:
@@ -198,7 +198,7 @@ def test_company_changes_nothing(models: Callable, media: dict[str, Path], tmp_p
     """Equal shapes go through the encoder together on an accelerator."""
     model, paths = models("nano"), others(kind, media, tmp_path)
     alone = kept(FeatureCache(model, None, adapters_of(model)), kind, *paths)
-    monkeypatch.setattr(FeatureCache, "_rows", lambda self, kind: 4)
+    monkeypatch.setattr(FeatureCache, "_batch_size", lambda self, kind: 4)
     together = kept(FeatureCache(model, None, adapters_of(model)), kind, *paths)
     for ours, theirs in zip(alone, together, strict=True):
         errors = {part: float((ours[part] - theirs[part]).abs().max() / ours[part].abs().max()) for part in ours}
@@ -237,7 +237,7 @@ def test_the_second_epoch_decodes_nothing(model: MuMuLLaMA, media: dict[str, Pat
     some = [medium("audio", media["short"]), medium("image", media["image"]), None, medium("video", media["video"])]
     for epoch in range(2):
         features = FeatureCache(model, tmp_path, NOTHING)
-        features.complete([one and features.reader(one) for one in some])
+        features.encode_missing([one and features.reader(one) for one in some])
         assert (features.hits, features.misses) == ((3, 0) if epoch else (0, 3))
         assert decoded == ({} if epoch else {"audio": 1, "image": 1, "video": 1, "digest": 3})
         decoded.clear()
@@ -263,14 +263,14 @@ def test_content_is_what_counts(model: MuMuLLaMA, media: dict[str, Path], tmp_pa
     shutil.copy(file, tmp_path / "elsewhere.jpg")
     moved = kept(features, "image", tmp_path / "elsewhere.jpg")[0]["mixed"]
     packed = MediaRef("image", "tar", content=file.read_bytes())
-    inside = features.complete([features.reader(packed)])[0]["mixed"]
+    inside = features.encode_missing([features.reader(packed)])[0]["mixed"]
     assert decoded["image"] == 2 and torch.equal(moved, after) and torch.equal(inside, after)
 
 
 def test_content_in_memory_is_decoded(model: MuMuLLaMA, media: dict[str, Path]) -> None:
     features = FeatureCache(model, None, NOTHING)
     for kind, name in {"audio": "short", "image": "image", "video": "video"}.items():
-        packed = features.complete([features.reader(MediaRef(kind, "tar", content=media[name].read_bytes()))])[0]
+        packed = features.encode_missing([features.reader(MediaRef(kind, "tar", content=media[name].read_bytes()))])[0]
         (plain,) = kept(features, kind, media[name])
         assert all(torch.equal(packed[part], plain[part]) for part in plain)
 
@@ -376,10 +376,10 @@ def test_a_full_disk_leaves_nothing_half_written(model: MuMuLLaMA, media: dict[s
     features = FeatureCache(model, tmp_path, {"adapters.image.mix.weight"})
     prepared = features.reader(medium("image", media["image"]))
     with small_disk(900), pytest.raises(OSError, match=r"Cannot write to the feature cache .* \(.+\); free some space") as caught:
-        features.complete([prepared])
+        features.encode_missing([prepared])
     assert isinstance(caught.value.__cause__, OSError) and caught.value.__cause__.errno == errno.EFBIG
     assert not files(tmp_path)
-    assert features.complete([prepared])[0] is not None and len(files(tmp_path)) == 2
+    assert features.encode_missing([prepared])[0] is not None and len(files(tmp_path)) == 2
 
 
 def test_a_folder_that_cannot_be_is_a_sentence(model: MuMuLLaMA, media: dict[str, Path], tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_the_reader_travels_without_weights(models: Callable, media: dict[str, P
     for one in some:
         ours, theirs = features.reader(one), reader(one)
         assert ours.key == theirs.key and all(map(torch.equal, ours.inputs, theirs.inputs))
-    features.complete([reader(one) for one in some])
+    features.encode_missing([reader(one) for one in some])
     assert all(reader(one).inputs is None for one in some) and model.mert.model is not None
 
 

@@ -51,7 +51,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def train(folder: Path, steps: range, total: int = 40) -> None:
     with RunLogger(folder, total, start=steps.start - 1, tensorboard=False) as run:
         for step in steps:
-            run.step(step, values(1 / step) if run.due(step) else None)
+            run.log_step(step, values(1 / step) if run.is_due(step) else None)
 
 
 def tone(hertz: float, rate: int, seconds: float = 1.0) -> Waveform:
@@ -73,7 +73,7 @@ def test_a_row_every_log_step_and_at_the_end(tmp_path: Path) -> None:
 
 def test_numbers_come_back_exact(tmp_path: Path) -> None:
     loss = torch.rand(50).tolist()
-    reports.begin_table(tmp_path / "t.csv", ("step", "loss"), 0)
+    reports.open_table(tmp_path / "t.csv", ("step", "loss"), 0)
     append_rows(tmp_path / "t.csv", ("step", "loss"), [{"step": step, "loss": one} for step, one in enumerate(loss)])
     back = torch.tensor([float(row["loss"]) for row in read(tmp_path / "t.csv")])
     assert torch.equal(back, torch.tensor(loss))
@@ -81,7 +81,7 @@ def test_numbers_come_back_exact(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     with RunLogger(tmp_path, 10, tensorboard=False) as run, pytest.raises(ValueError, match="lr"):
-        run.step(10, {"lr": 1e-4})
+        run.log_step(10, {"lr": 1e-4})
 
 
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
@@ -98,18 +98,18 @@ def test_an_unfinished_row_is_dropped_though_its_columns_are_all_there(tmp_path:
     train(tmp_path, range(1, 21))
     path = tmp_path / "log.csv"
     path.write_text(path.read_text()[:-3])
-    assert [row[0] for row in reports.begin_table(path, COLUMNS, 40)] == ["10"]
+    assert [row[0] for row in reports.open_table(path, COLUMNS, 40)] == ["10"]
     assert path.read_text().endswith("\n")
 
 
 def test_seconds_count_on_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [50.0]
     monkeypatch.setattr(reports.time, "monotonic", lambda: clock[0])
-    reports.begin_table(tmp_path / "log.csv", COLUMNS, 0)
+    reports.open_table(tmp_path / "log.csv", COLUMNS, 0)
     append_rows(tmp_path / "log.csv", COLUMNS, [{"step": 10, "seconds": 1000.0}, {"step": 20, "seconds": 2000.0}])
     with RunLogger(tmp_path, 20, start=10, tensorboard=False) as run:
         clock[0] += 60
-        run.step(20)
+        run.log_step(20)
     assert [row["seconds"] for row in read(tmp_path / "log.csv")] == ["1000", "1060"]
 
 
@@ -124,17 +124,17 @@ def test_validation_by_task(tmp_path: Path) -> None:
     for start, steps in ((0, (10, 20)), (10, (20,))):
         with RunLogger(tmp_path, 20, start, tensorboard=False) as run:
             for step in steps:
-                run.validation(step, {"question": 1.5, "text_to_music": 0.25}, {"question": 7, "text_to_music": 3})
+                run.log_validation(step, {"question": 1.5, "text_to_music": 0.25}, {"question": 7, "text_to_music": 3})
     rows = [tuple(row.values()) for row in read(tmp_path / "validation.csv")]
     assert rows[:2] == [("10", "question", "1.5", "7"), ("10", "text_to_music", "0.25", "3")]
     assert [row[0] for row in rows] == ["10", "10", "20", "20"]
 
 
 def test_other_processes_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with RunLogger(tmp_path / "out", 10, main=False) as run:
-        run.step(10, values(1.0))
-        run.validation(10, {"chat": 1.0}, {"chat": 1})
-        run.say("hello")
+    with RunLogger(tmp_path / "out", 10, is_main=False) as run:
+        run.log_step(10, values(1.0))
+        run.log_validation(10, {"chat": 1.0}, {"chat": 1})
+        run.message("hello")
     assert not (tmp_path / "out").exists() and capfd.readouterr() == ("", "")
 
 
@@ -154,7 +154,7 @@ def test_time_left_is_of_this_run(tmp_path: Path, capsys: pytest.CaptureFixture[
     monkeypatch.setattr(reports.time, "monotonic", lambda: clock[0])
     with RunLogger(tmp_path, 40, start=10, tensorboard=False) as run:
         clock[0] += 60  # ten steps a minute
-        run.step(20, {"loss": 1.0})
+        run.log_step(20, {"loss": 1.0})
     assert capsys.readouterr().err == "step 20/40, loss 1, 0:02:00 left\n"
 
 
@@ -163,8 +163,8 @@ def test_on_a_terminal_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "stderr", screen)
     with RunLogger(tmp_path, 40, start=20, tensorboard=False) as run:
         for step in range(21, 31):
-            run.step(step, values(0.125))
-        run.say("song.mp3 was skipped")
+            run.log_step(step, values(0.125))
+        run.message("song.mp3 was skipped")
     shown = screen.getvalue()
     assert "30/40" in shown and "loss 0.125" in shown and "12.5 examples/s" in shown
     assert "song.mp3 was skipped\n" in shown and "step 30/40" not in shown
@@ -183,8 +183,8 @@ def test_tensorboard_shows_the_same_and_forgets_what_was_undone(tmp_path: Path) 
     for start, loss in ((0, 0.5), (10, 0.25)):
         with RunLogger(tmp_path, 30, start) as run:
             for step in range(start + 1, 31):
-                run.step(step, {"loss": loss})
-            run.validation(30, {"chat": loss}, {"chat": 2})
+                run.log_step(step, {"loss": loss})
+            run.log_validation(30, {"chat": loss}, {"chat": 2})
     found = scalars(tmp_path / "tensorboard")
     assert found["train/loss"] == [(10, 0.5), (20, 0.25), (30, 0.25)]
     assert found["validation/chat"] == [(30, 0.25)]
@@ -196,7 +196,7 @@ def test_without_tensorboard_the_tables_go_on(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with RunLogger(tmp_path, 10) as run:
-        run.step(10, values(1.0))
+        run.log_step(10, values(1.0))
     assert capsys.readouterr().err.count("TensorBoard is not installed") == 1
     assert len(read(tmp_path / "log.csv")) == 1 and not (tmp_path / "tensorboard").exists()
 

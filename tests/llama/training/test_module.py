@@ -11,28 +11,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import llama
-from benchmarks.parity_learner import School, means, sketch, sketched_deviation
+from benchmarks.parity_learner import TrainingBench, means, sketch, sketched_deviation
 from benchmarks.parity_variant import CONSTANT, GRADIENT_BOUND
 from llama.modules.lora import LoRALinear
 from llama.training.module import TrainingModule, add_noise, fold_zero_lora, mark_trainable
 from llama.training.stages import stage, trainable
 
 
-def school_of(golden: Path) -> School:
+def school_of(golden: Path) -> TrainingBench:
     model = llama.load(
         golden / "m2ugen/model.safetensors", llama_dir=golden / "components/llama", **component_paths(), merge_lora=False
     )
-    return School(model, load_file(golden / "inputs.safetensors"), load_file(golden / "m2ugen/train_forward.safetensors"))
+    return TrainingBench(model, load_file(golden / "inputs.safetensors"), load_file(golden / "m2ugen/train_forward.safetensors"))
 
 
 @pytest.fixture(scope="module")
-def school(golden: Path) -> School:
+def school(golden: Path) -> TrainingBench:
     """Tests must not change its weights."""
     return school_of(golden)
 
 
 @pytest.mark.parametrize("case", ["music_text", "music_audio_image", "batch2_all"])
-def test_losses_are_the_published_ones(school: School, case: str) -> None:
+def test_losses_are_the_published_ones(school: TrainingBench, case: str) -> None:
     with torch.no_grad():
         words, condition = means(school.learner(school.case(case)))
     # The constant leaves the reference with the rounding of a number of its size.
@@ -40,13 +40,13 @@ def test_losses_are_the_published_ones(school: School, case: str) -> None:
     torch.testing.assert_close(condition[None], school.expected[f"{case}.mse_loss"], rtol=1e-6, atol=0)
 
 
-def test_nothing_to_learn_is_a_loss_of_zero(school: School) -> None:
+def test_nothing_to_learn_is_a_loss_of_zero(school: TrainingBench) -> None:
     tokens = school.inputs["train_tokens_music"][None]
     sums = school.learner(school.lesson(tokens, torch.zeros_like(tokens), (), ()))
     assert sums["words"].sum() == 0 and sums["words_count"].sum() == 0 and sums["words"].requires_grad
 
 
-def test_new_rows_change_no_loss(school: School) -> None:
+def test_new_rows_change_no_loss(school: TrainingBench) -> None:
     lesson, apart = school.case("music_text"), TrainingModule(school.model, school.learner.condition, new_rows=True)
     with torch.no_grad():
         ours, theirs = school.learner(lesson), apart(lesson)

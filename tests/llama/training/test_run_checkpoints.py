@@ -22,7 +22,7 @@ from llama.checkpoint import delta as overlay
 from llama.checkpoint.builder import State
 from llama.checkpoint.delta import BaseReference, is_delta, read_base_reference
 from llama.config import MuMuConfig
-from llama.training import run_checkpoints as snapshots
+from llama.training import run_checkpoints
 from llama.training.run_checkpoints import RunCheckpoint, RunCheckpoints, RunLock
 from llama.training.run_state import gather_random
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ORIGIN = BaseReference({"model": "ckpts/nano"}, MuMuConfig.tiny(), 1, "ours")
 
 
-def snapshot(step: int, size: int = 8) -> RunCheckpoint:
+def checkpoint_at(step: int, size: int = 8) -> RunCheckpoint:
     values = torch.full((size,), float(step))
     return RunCheckpoint(step, {"a": values}, {"exp_avg.a": values, "step.a": torch.tensor(float(step))}, gather_random(),
                     {"seed": 3}, ORIGIN)  # fmt: skip
@@ -76,10 +76,10 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     runs = RunCheckpoints(tmp_path)
     assert runs.newest() is None and runs.steps() == []
     runs.check_fresh()
-    saved = snapshot(200)
+    saved = checkpoint_at(200)
     assert runs.save(saved) == tmp_path / "checkpoints" / "step-000200"
     found = runs.newest()
-    assert found.step == 200 and found.progress == {"seed": 3, "step": 200} and found.origin.step == 200
+    assert found.step == 200 and found.progress == {"seed": 3, "step": 200} and found.base.step == 200
     for ours, theirs in ((saved.weights, found.weights), (saved.optimizer, found.optimizer), (saved.random, found.random)):
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert torch.equal(load_file(tmp_path / "last/weights.safetensors")["a"], saved.weights["a"])
@@ -92,14 +92,14 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 def test_the_last_ones_are_kept(tmp_path: Path) -> None:
     runs = RunCheckpoints(tmp_path, keep=2)
     for step in (1, 2, 3):
-        runs.save(snapshot(step))
+        runs.save(checkpoint_at(step))
     assert runs.steps() == [2, 3]
     (tmp_path / "checkpoints/step-000003/weights.safetensors").write_bytes(b"damaged")
-    runs.save(snapshot(4))
+    runs.save(checkpoint_at(4))
     assert runs.steps() == [2, 4], "a damaged one is none of the two that are kept"
-    RunCheckpoints(tmp_path, keep=9).save(snapshot(5))
+    RunCheckpoints(tmp_path, keep=9).save(checkpoint_at(5))
     assert runs.steps() == [2, 4, 5]
-    RunCheckpoints(tmp_path, keep=1).save(snapshot(6))
+    RunCheckpoints(tmp_path, keep=1).save(checkpoint_at(6))
     assert runs.steps() == [6]
     with pytest.raises(ValueError, match="keep is 0"):
         RunCheckpoints(tmp_path, keep=0)
@@ -107,18 +107,18 @@ def test_the_last_ones_are_kept(tmp_path: Path) -> None:
 
 def test_the_same_step_again_replaces(tmp_path: Path) -> None:
     runs = RunCheckpoints(tmp_path)
-    runs.save(snapshot(1))
-    runs.save(snapshot(1, size=3))
+    runs.save(checkpoint_at(1))
+    runs.save(checkpoint_at(1, size=3))
     assert runs.newest().weights["a"].shape == (3,)
     assert [place.name for place in runs.folder.iterdir()] == ["step-000001"]
 
 
-@pytest.mark.parametrize("file", snapshots.FILES)
+@pytest.mark.parametrize("file", run_checkpoints.FILES)
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_ones_are_named_and_left_out(tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     runs = RunCheckpoints(tmp_path)
-    runs.save(snapshot(1))
-    place = runs.save(snapshot(2)) / file
+    runs.save(checkpoint_at(1))
+    place = runs.save(checkpoint_at(2)) / file
     if damage == "missing":
         place.unlink()
     else:
@@ -132,14 +132,14 @@ def test_damaged_ones_are_named_and_left_out(tmp_path: Path, file: str, damage: 
 
 def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
     runs = RunCheckpoints(tmp_path)
-    runs.save(snapshot(1))
-    runs.save(snapshot(2))
+    runs.save(checkpoint_at(1))
+    runs.save(checkpoint_at(2))
     shutil.copytree(runs.folder / "step-000002", runs.folder / ".step-000003.partial-99999")
     (runs.last / ".partial-99999-weights.safetensors").write_bytes(b"half")
     origin = json.loads((runs.last / "origin.json").read_text())
     (runs.last / "origin.json").write_text(json.dumps(origin | {"step": 1}))  # killed before `last` was refreshed
     (runs.last / "weights.safetensors").write_bytes((runs.folder / "step-000001/weights.safetensors").read_bytes())
-    runs.tidy()
+    runs.clean_up()
     assert sorted(place.name for place in runs.folder.iterdir()) == ["step-000001", "step-000002"]
     assert sorted(place.name for place in runs.last.iterdir()) == ["origin.json", "weights.safetensors"]
     assert read_base_reference(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
@@ -148,19 +148,19 @@ def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
 def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing where `last` is the newest, else the newest weights: an optimizer may be larger than all the rest."""
     runs, opened = RunCheckpoints(tmp_path), list[str]()
-    runs.save(snapshot(1))
-    runs.save(snapshot(2))
+    runs.save(checkpoint_at(1))
+    runs.save(checkpoint_at(2))
 
     def noted(path: Path) -> State:
         opened.append(f"{path.parent.name}/{path.name}")
         return load_file(path)
 
-    for room in (snapshots, overlay):
+    for room in (run_checkpoints, overlay):
         monkeypatch.setattr(room, "read_safetensors", noted)
-    runs.tidy()
+    runs.clean_up()
     assert opened == []
-    (runs.save(snapshot(3)) / "optimizer.safetensors").write_bytes(b"damaged")  # so `last` is newer than the newest
-    runs.tidy()
+    (runs.save(checkpoint_at(3)) / "optimizer.safetensors").write_bytes(b"damaged")  # so `last` is newer than the newest
+    runs.clean_up()
     assert opened == ["step-000002/weights.safetensors"]
     assert read_base_reference(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
     assert runs.newest().step == 2 and "step-000002/optimizer.safetensors" in opened
@@ -170,7 +170,7 @@ def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytes
 def test_killed_between_any_two_moves(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped as by SIGKILL at every rename, replace and removal of a save: the newest is the old one or the new one."""
     runs = RunCheckpoints(tmp_path, keep=1)
-    runs.save(snapshot(1))
+    runs.save(checkpoint_at(1))
     left = [step]
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,28 +187,28 @@ def test_killed_between_any_two_moves(tmp_path: Path, step: int, monkeypatch: py
         patch.setattr(os, "replace", counted(os.replace))
         patch.setattr(shutil, "rmtree", counted(shutil.rmtree))
         try:
-            runs.save(snapshot(2))
+            runs.save(checkpoint_at(2))
         except KeyboardInterrupt:
             pass
     found = runs.newest()
     assert found is not None and found.weights["a"][0] == found.step
-    runs.tidy()
+    runs.clean_up()
     assert runs.newest().step == found.step == read_base_reference(runs.last).step
     assert not list(runs.folder.glob(".*"))
 
 
 FULL = """
     import resource, signal, sys, torch
-    sys.path.insert(0, "tests")
-    from test_run_checkpoints import snapshot
+    sys.path[:0] = ["tests", "tests/llama/training"]
+    from test_run_checkpoints import checkpoint_at
     from llama.training.run_checkpoints import RunCheckpoints
     runs = RunCheckpoints(sys.argv[1])
     if sys.argv[2] == "limit":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-    runs.save(snapshot(1, 1000))
+    runs.save(checkpoint_at(1, 1000))
     try:
-        runs.save(snapshot(2, 300_000))
+        runs.save(checkpoint_at(2, 300_000))
     except OSError as error:
         print(error)
 """

@@ -40,7 +40,7 @@ def fresh(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 
 def by_task(run: Trainer, task: str) -> list[Any]:
-    return [example for example in run.learned if example.task == task]
+    return [example for example in run.train_data if example.task == task]
 
 
 def test_company_changes_no_row(fresh: Trainer) -> None:
@@ -50,8 +50,8 @@ def test_company_changes_no_row(fresh: Trainer) -> None:
     examples = [first, by_task(fresh, "chat")[0], second, *sights]
     assert len({Waveform.read(one.audio.path).samples.shape for one in (first, second)}) == 2
     with torch.no_grad():
-        together = fresh.learner(lesson_of(fresh, examples))
-        apart = [fresh.learner(lesson_of(fresh, [one])) for one in examples]
+        together = fresh.module(lesson_of(fresh, examples))
+        apart = [fresh.module(lesson_of(fresh, [one])) for one in examples]
     assert float(together["words"].min()) > 1
     for name in ("words", "words_count", "condition", "condition_count"):
         torch.testing.assert_close(together[name], torch.cat([one[name] for one in apart]), rtol=1e-5, atol=1e-4)
@@ -63,7 +63,7 @@ def test_media_are_heard(fresh: Trainer) -> None:
     others = [one.audio for one in by_task(fresh, "question") if one.audio.path != question.audio.path]
     with torch.no_grad():
         heard, swapped, deaf = (
-            fresh.learner(lesson_of(fresh, [dataclasses.replace(question, audio=one)]))["words"]
+            fresh.module(lesson_of(fresh, [dataclasses.replace(question, audio=one)]))["words"]
             for one in (question.audio, others[0], None)
         )
     assert len({float(heard), float(swapped), float(deaf)}) == 3
@@ -71,9 +71,9 @@ def test_media_are_heard(fresh: Trainer) -> None:
 
 def gradients(run: Trainer) -> dict[str, Tensor | None]:
     examples = [by_task(run, task)[0] for task in ("image_to_music", "video_to_music", "edit", "chat")]
-    found = run.learner(lesson_of(run, examples))
-    (found["words"].sum() + found["condition"].sum() + found["tie"]).backward()
-    return {internal_name(name): value.grad for name, value in run.learner.named_parameters()}
+    found = run.module(lesson_of(run, examples))
+    (found["words"].sum() + found["condition"].sum() + found["zero_grad_anchor"]).backward()
+    return {internal_name(name): value.grad for name, value in run.module.named_parameters()}
 
 
 def reached(found: dict[str, Tensor | None], prefix: str) -> float:
@@ -96,7 +96,7 @@ def test_behind_closed_gates_nothing_learns_but_the_gates(ground: Ground, tmp_pa
 
 def trainable_of(ground: Ground, tmp_path: Path) -> tuple[str, ...]:
     run = ground.run(tmp_path / "names")
-    return trainable(run.learner.model, run.stage)
+    return trainable(run.module.model, run.stage)
 
 
 # -- what training changes ----------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ class Trained:
 
 
 def everything(run: Trainer) -> dict[str, Tensor]:
-    found = {internal_name(name): value.detach().clone() for name, value in run.learner.named_parameters()}
-    for name, part in run.neighbours.items():
+    found = {internal_name(name): value.detach().clone() for name, value in run.module.named_parameters()}
+    for name, part in run.components.items():
         found |= {f"{name}.{inner}": value.detach().clone() for inner, value in part.state_dict().items()}
     return found
 
@@ -122,21 +122,21 @@ def trained(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Trained
     """Stage 3 on every kind of example, trained in this process, validated and made to answer on the way."""
     out = tmp_path_factory.mktemp("trained") / "run"
     run = ground.run(out, max_steps=4, batch_size=4, holdout=0.2, validate_every=2, validation_rows=4, examples=1, example_seconds=0.5)
-    before, modes, forward = everything(run), set[tuple[str, bool]](), run.learner.forward
+    before, modes, forward = everything(run), set[tuple[str, bool]](), run.module.forward
 
     def watched(*inputs: Any) -> Any:
         if torch.is_grad_enabled():
-            modes.add(("learner", run.learner.training))
-            modes.update((name, module.training) for name, part in run.neighbours.items() for module in part.modules())
+            modes.add(("learner", run.module.training))
+            modes.update((name, module.training) for name, part in run.components.items() for module in part.modules())
         return forward(*inputs)
 
-    run.learner.forward = watched  # type: ignore[method-assign]
-    run.go(0)
+    run.module.forward = watched  # type: ignore[method-assign]
+    run.run(0)
     return Trained(run, out, before, modes)
 
 
 def test_only_what_the_stage_trains_changes(trained: Trained) -> None:
-    after, names = everything(trained.run), set(trained.run.names.values())
+    after, names = everything(trained.run), set(trained.run.trained_names.values())
     changed = {name for name, value in trained.before.items() if not torch.equal(value, after[name])}
     assert changed <= names and len(trained.before) > 2 * len(names)
     for group in trained.run.stage.trains:
@@ -147,8 +147,8 @@ def test_only_what_the_stage_trains_changes(trained: Trained) -> None:
 
 
 def test_frozen_parts_stay_in_eval_mode(trained: Trained) -> None:
-    assert trained.modes == {("learner", True), *((name, False) for name in trained.run.neighbours)}
-    for part in trained.run.neighbours.values():
+    assert trained.modes == {("learner", True), *((name, False) for name in trained.run.components)}
+    for part in trained.run.components.values():
         assert not any(value.requires_grad for value in part.parameters())
 
 
@@ -160,13 +160,13 @@ def logits(model: MuMuLLaMA, run: Trainer) -> Tensor:
 
 
 def test_the_newest_weights_are_the_model_in_training(trained: Trained) -> None:
-    with complete_model(trained.run.learner, trained.run.neighbours) as model:
+    with complete_model(trained.run.module, trained.run.components) as model:
         here = logits(model, trained.run)
     there = load(trained.out / "last", merge_lora=False)
     assert torch.equal(logits(there, trained.run), here)
     torch.testing.assert_close(logits(load(trained.out / "last"), trained.run), here, rtol=0, atol=1e-4)
-    assert torch.equal(there.llama.output.weight[-8:], trained.run.learner.new_rows)
-    base = load(trained.run.origin.base["model"], merge_lora=False)
+    assert torch.equal(there.llama.output.weight[-8:], trained.run.module.new_rows)
+    base = load(trained.run.base.base["model"], merge_lora=False)
     assert float((logits(base, trained.run) - here).abs().max()) > 1e-3
     assert torch.equal(base.llama.output.weight[:-8], there.llama.output.weight[:-8])
 

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from training_helpers import Ground
 
 import train
+from llama.errors import CollectiveError
 from llama.mumu_llama import load
 from llama.training.config import ModelSettings, TrainConfig
-from llama.training.distributed import make_accelerator, run_on_main
+from llama.training.distributed import make_accelerator, raise_collective, run_on_main
 from llama.training.launch import fit
 from recipes.smoke import smoke_config, tiny_model
 
@@ -53,10 +54,10 @@ def test_what_trains_is_not_rounded_on_the_way_to_the_next_stage(ground: Ground,
     model = ModelSettings(path=str(first), dtype="bfloat16")
     run = ground.run(tmp_path / "two", model=model, precision="bf16")
     before = load_file(first / "weights.safetensors")
-    now = {name: value.detach() for name, value in run.learner.named_parameters() if value.requires_grad}
-    for name, own in run.names.items():
+    now = {name: value.detach() for name, value in run.module.named_parameters() if value.requires_grad}
+    for name, own in run.trained_names.items():
         assert torch.equal(now[name], before[own]), own
-    frozen = {value.dtype for value in run.learner.parameters() if not value.requires_grad}
+    frozen = {value.dtype for value in run.module.parameters() if not value.requires_grad}
     assert frozen == {torch.bfloat16}
 
 
@@ -130,13 +131,14 @@ def test_fairscale_in_several_processes_is_refused(ground: Ground, tmp_path: Pat
         ground.run(tmp_path / "run", activation_checkpointing="fairscale")
 
 
-def test_a_refusal_is_marked_as_everybodys(ground: Ground, tmp_path: Path) -> None:
+def test_an_error_of_every_process_is_reported_by_the_main_one(ground: Ground, tmp_path: Path) -> None:
     def refuse() -> None:
         raise ValueError("No.")
 
-    with pytest.raises(ValueError, match="No\\.") as told:
+    with pytest.raises(ValueError, match="No\\."):
         run_on_main(make_accelerator(ground.config(tmp_path)), refuse)
-    assert told.value.shared  # type: ignore[attr-defined]
+    with pytest.raises(CollectiveError, match="No\\."):
+        raise_collective(ValueError("No."), is_main=False)
 
 
 def test_a_smoke_test_forgets_only_smoke_tests(ground: Ground, tmp_path: Path) -> None:

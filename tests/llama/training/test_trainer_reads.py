@@ -99,8 +99,8 @@ def test_what_is_not_finite_stops_with_its_examples_named(
     update = Trainer.update
 
     def poisoned(run: Trainer, batches: Sequence[Any]) -> dict[str, float]:
-        if run.made == 2:
-            values = {internal_name(one): value for one, value in run.learner.named_parameters()}
+        if run.step == 2:
+            values = {internal_name(one): value for one, value in run.module.named_parameters()}
             with torch.no_grad():
                 values[name].view(-1)[0] = float("nan")
         return update(run, batches)
