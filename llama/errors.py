@@ -34,6 +34,10 @@ def importing(package: str) -> Iterator[None]:
         raise InstallationError(f"The package {package} does not load ({_one_line(error)}); {INSTALL}") from error
 
 
+class CollectiveError(RuntimeError):
+    """An error that every process of a distributed run raises, on a process other than the main one, which reports it."""
+
+
 def sentence(error: BaseException) -> str:
     """The error in one line for a user."""
     if is_installation_error(error) and not isinstance(error, InstallationError):
