@@ -1,10 +1,10 @@
-"""The page: text, recordings, pictures and clips in; words and music out. The same over HTTP.
+"""The server: a web page and an OpenAI-compatible HTTP API. Text, audio, images and video in; text and music out.
 
     python gradio_app.py
     python gradio_app.py --host 0.0.0.0 --auth listener:secret
     python gradio_app.py --model ./ckpts/MuMu-LLaMA-MusicGen/checkpoint.pth --llama_dir ./ckpts/LLaMA-2 --music_decoder musicgen
 
-What a user said and got lies in the state of their own page and in a folder of their own, which goes when they do.
+Each browser page has its own conversation and its own folder of files, which is deleted when the page is closed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import COMMAND_ERRORS, sentence
+from llama.errors import COMMAND_ERRORS, importing, sentence
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-WAITING = 64  # requests in the queue; the next one is told to come back later
+MAX_QUEUED_REQUESTS = 64  # further requests are refused until one has left the queue
 
 
-def interrupt() -> None:
-    """Ends this process as Ctrl-C does, from any thread, whatever its main thread waits for."""
+def interrupt_process() -> None:
+    """Ends this process as Ctrl-C does. Can be called from any thread, while the main thread is blocked."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
 @contextmanager
-def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[ChatService]:
-    """The model at work for many users, and their files; both end with the block.
+def run_service(model: MuMuLLaMA, max_queued_requests: int = MAX_QUEUED_REQUESTS) -> Iterator[ChatService]:
+    """A chat service on an engine of its own; the engine and all session files end with the block.
 
-    Where the engine ends by itself the block is interrupted as Ctrl-C does it: whoever watches over the server starts another.
+    An engine that fails interrupts the block as Ctrl-C does, and `EngineDeadError` is raised, so that a supervisor can
+    restart the server.
     """
     from demo.service.service import ChatService
     from demo.service.sessions import Sessions
@@ -58,75 +59,80 @@ def working(model: MuMuLLaMA, waiting: int = WAITING) -> Iterator[ChatService]:
     sessions = Sessions(sweep_every=60)
     try:
         with Engine(
-            model, max_queued_requests=waiting, use_worker=should_use_worker(model), on_failure=interrupt
+            model, max_queued_requests=max_queued_requests, use_worker=should_use_worker(model), on_failure=interrupt_process
         ) as engine:
             try:
                 yield ChatService(engine, sessions)
             except KeyboardInterrupt:
                 if engine.closed is None:
                     raise
-            if engine.closed is not None:  # nothing was raised where SIGINT is ignored, as it is in the background of a script
+            if engine.closed is not None:  # also where SIGINT is ignored, as in a script's background process
                 raise EngineDeadError(engine.closed)
     finally:
         sessions.close_all()
 
 
-def build_app(model: MuMuLLaMA, work: ChatService | None = None, name: str = "") -> gr.Blocks:
-    """The page around a model, to be launched as gradio's pages are; `application` serves it with the API beside it.
+def build_app(model: MuMuLLaMA, service: ChatService | None = None, name: str = "") -> gr.Blocks:
+    """The page alone, to be launched with gradio's `launch()`. `build_application` serves it together with the API.
 
-    work: who answers (None: one of its own, which ends with the process).
+    service: answers the requests (None: one with an engine of its own, which ends with the process).
     """
     from demo.page.controller import Page
-    from demo.server.app import launchable
+    from demo.server.app import add_launch
     from demo.service.service import ChatService
 
-    if work is None:
+    if service is None:
         from demo.service.sessions import Sessions
         from llama.serving.engine import Engine
 
-        work = ChatService(Engine(model), Sessions(sweep_every=60))
-    page = Page(work)
-    return launchable(_blocks(model, page, name), own_routers(page))
+        service = ChatService(Engine(model), Sessions(sweep_every=60))
+    page = Page(service)
+    return add_launch(_build_blocks(model, page, name), page_routers(page))
 
 
-def _blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
+def _build_blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
     from demo.page.layout import About, build
+    from demo.server.gradio_patches import patch_controls, session_states
 
     os.environ["GRADIO_TEMP_DIR"] = str(page.upload_dir)  # read when gradio makes a page and a server
-    return build(page, About(name or "mumu-llama", device_words(model), reads_captions(model)))
+    blocks = build(page, About(name or "mumu-llama", device_name(model), supports_captions(model)), session_states)
+    patch_controls(blocks)
+    return blocks
 
 
-def own_routers(page: Page) -> list[APIRouter]:
-    """What the page needs beside gradio's own routes: the media it shows, and whether it is still there."""
+def page_routers(page: Page) -> list[APIRouter]:
+    """The routes of the page beside gradio's own: session media, and the page's presence messages."""
     from demo.server.media_routes import media_router
     from demo.server.presence_routes import presence_router
 
     return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
 
 
-def application(
-    model: MuMuLLaMA, work: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None
+def build_application(
+    model: MuMuLLaMA, service: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None
 ) -> FastAPI:
-    """Page, media and API as one application. hosts: the names that it goes by (None: any)."""
+    """Page, media and API as one ASGI application. hosts: accepted values of the Host header (None: any)."""
     from demo.api.router import build_router
     from demo.page.controller import Page
-    from demo.server.app import mount
+    from demo.server.app import create_app
 
-    page = Page(work)
+    page = Page(service)
     name = name or "mumu-llama"
     key = f"{login.user}:{login.password}" if login is not None else None
-    routers = [*own_routers(page), build_router(work, name, auth=key)]
-    return mount(_blocks(model, page, name), routers, login=login, keeps="/v1/", upload_bytes=work.limits.bytes, hosts=hosts)
+    routers = [*page_routers(page), build_router(service, name, auth=key)]
+    return create_app(
+        _build_blocks(model, page, name), routers, login=login, api_prefix="/v1/", upload_bytes=service.limits.bytes, hosts=hosts
+    )
 
 
-def reads_captions(model: MuMuLLaMA) -> bool:
-    """Whether the words of an answer can drive the music: a decoder without a text tokenizer cannot read them."""
+def supports_captions(model: MuMuLLaMA) -> bool:
+    """Whether the music can be conditioned on the answer's text: not for a decoder whose text tokenizer is None."""
     decoder = getattr(model, "music_decoder", None)
     return decoder is not None and getattr(decoder, "tokenizer", ...) is not None
 
 
-def device_words(model: MuMuLLaMA) -> str:
-    """What the model runs on, such as "CPU" or the name of the GPU."""
+def device_name(model: MuMuLLaMA) -> str:
+    """The device of the model, such as "CPU" or the name of the GPU."""
     import torch
 
     device = getattr(model, "device", torch.device("cpu"))
@@ -140,39 +146,70 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--port", type=int, default=7860, help="(default: %(default)s)")
     add("--auth", metavar="USER:PASSWORD", help="who may enter; without it, everybody who reaches the address")
-    add("--queue", type=int, default=WAITING, metavar="N", help="requests that may wait (default: %(default)s)")
+    add("--queue", type=int, default=MAX_QUEUED_REQUESTS, metavar="N", help="requests that may wait (default: %(default)s)")
     add("--share", action="store_true", help="a public address through gradio's servers")
     return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Loads the model and serves the page until interrupted; 2 with one sentence on what was wrong, 1 if the engine ended."""
-    from demo.server.malloc import limit_malloc_arenas
-    from llama.serving.request import EngineDeadError
-
+    """Loads the model and serves until interrupted (0). Prints one sentence and returns 2 for an error of the user's, the disk's
+    or the installation's, and 1 if the engine failed."""
     values = parser().parse_args(arguments)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    limit_malloc_arenas()
     try:
-        from demo.server.access_middleware import LOCAL_HOSTS
-        from demo.server.app import serve
-        from demo.service.auth import Login
-
-        login = Login.parse(values.auth) if values.auth is not None else None
-        model = load_model(values)
-        with working(model, values.queue) as work:
-            hosts = LOCAL_HOSTS if values.host in LOCAL_HOSTS and not values.share else None
-            app = application(model, work, login=login, name=Path(values.model).name, hosts=hosts)
-            serve(app, values.host, values.port, share=values.share)
+        return _serve(values)
     except COMMAND_ERRORS as error:
         print(sentence(error), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _serve(values: argparse.Namespace) -> int:
+    from demo.server.malloc import limit_malloc_arenas
+    from demo.service.auth import Login
+
+    login = Login.parse(values.auth) if values.auth is not None else None
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    limit_malloc_arenas()  # before torch starts its threads
+    _report("Importing torch and gradio")
+    from demo.server.access_middleware import LOCAL_HOSTS
+    from demo.server.app import serve
+    from llama.serving.request import EngineDeadError
+
+    _import_page()
+    _report(f"Loading {_shorten(values.model)}")
+    model = load_model(values)
+    _report("Starting the server")
+    try:
+        with run_service(model, values.queue) as service:
+            hosts = LOCAL_HOSTS if values.host in LOCAL_HOSTS and not values.share else None
+            app = build_application(model, service, login=login, name=Path(values.model).name, hosts=hosts)
+            serve(app, values.host, values.port, share=values.share)
     except EngineDeadError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
     return 0
+
+
+def _report(step: str) -> None:
+    """Prints a step of the start, which takes up to a minute on a slow disk. Flushed: logs read stdout through a pipe."""
+    print(f"{step} ...", flush=True)
+
+
+def _import_page() -> None:
+    """Imports the slow libraries now, so that each reported step takes the time that it names."""
+    with importing("torch"):
+        import llama.mumu_llama  # noqa: F401
+    with importing("gradio"):
+        import demo.page.layout  # noqa: F401
+
+
+def _shorten(path: str) -> str:
+    """The path relative to the current folder, where it is below it."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return path
 
 
 if __name__ == "__main__":

@@ -26,18 +26,18 @@ from llama.mumu_llama import MuMuLLaMA
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("violin_swing", "piano_waltz", "flute_ballad", "guitar_rock")
-CUTS = 3  # recordings made of each example
+CUTS_PER_EXAMPLE = 3  # recordings made of each example
 PROMPTS = ("A slow, sad piano piece", "A fast dance for trumpet with drums", "A waltz for violin", "Calm music for a flute")
 QUESTIONS = ("How fast is it?", "Which instrument plays?", "Describe this recording.")
 EDITS = ("Make it faster and add drums", "Make it slower", "Play it with a flute instead")
 SECONDS = 10.0  # of a piece
-PATIENCE = 300.0  # seconds without a byte, after which an answer is lost
+READ_TIMEOUT = 300.0  # seconds without a byte, after which an answer is lost
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExpectedAnswer:
     """A request, and what the model answers to it alone: its words, and its sound as a wav file."""
 
     body: Json
@@ -56,7 +56,7 @@ class Answer:
 
 
 @dataclass
-class Served:
+class LoadResult:
     """What the clients of one run got: answers, why others were lost, and the memory of the server's processes in MB, once a second."""
 
     seconds: float = 0.0
@@ -79,31 +79,31 @@ class Served:
 # -- what is asked ----------------------------------------------------------------------------------------------
 
 
-def wishes(model: MuMuLLaMA, folder: Path) -> list[Wish]:
+def make_requests(model: MuMuLLaMA, folder: Path) -> list[ExpectedAnswer]:
     """Text to music, a question and an edit in turn; every recording is its own and lies in `folder`."""
-    made: list[Wish] = []
+    requests: list[ExpectedAnswer] = []
     for number, file in enumerate(recordings(folder)):
         music = GenerationOptions(seconds=SECONDS, seed=number)
-        made += [
-            wish(model, PROMPTS[number % len(PROMPTS)], None, music),
-            wish(model, QUESTIONS[number % len(QUESTIONS)], file, GenerationOptions(seed=number, music=False)),
-            wish(model, EDITS[number % len(EDITS)], file, music),
+        requests += [
+            make_request(model, PROMPTS[number % len(PROMPTS)], None, music),
+            make_request(model, QUESTIONS[number % len(QUESTIONS)], file, GenerationOptions(seed=number, music=False)),
+            make_request(model, EDITS[number % len(EDITS)], file, music),
         ]
-    return made
+    return requests
 
 
 def recordings(folder: Path) -> list[Path]:
     """Parts of the examples, each beginning elsewhere, as wav files."""
-    made = []
-    for cut in range(CUTS):
+    files = []
+    for cut in range(CUTS_PER_EXAMPLE):
         for name in EXAMPLES:
             samples, rate = soundfile.read(ROOT / f"assets/examples/{name}.flac")
-            made.append(folder / f"{name}_{cut}.wav")
-            soundfile.write(made[-1], samples[cut * rate // 2 :], rate)
-    return made
+            files.append(folder / f"{name}_{cut}.wav")
+            soundfile.write(files[-1], samples[cut * rate // 2 :], rate)
+    return files
 
 
-def wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOptions) -> Wish:
+def make_request(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOptions) -> ExpectedAnswer:
     """A request to the API, and the model's own answer."""
     reply: Reply = model.respond(Turn(text, audio=file), options)
     parts: list[Json] = [{"type": "text", "text": text}]
@@ -115,7 +115,7 @@ def wish(model: MuMuLLaMA, text: str, file: Path | None, options: GenerationOpti
         body |= {"modalities": ["text", "audio"], "audio": {"format": "wav", "voice": "any"}}
     music = reply.music
     sound = b"" if music is None else wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music)
-    return Wish(body, reply.text, sound)
+    return ExpectedAnswer(body, reply.text, sound)
 
 
 # -- the server -------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+:\d+", process.stdout.readline())
+            found = next((found for line in process.stdout if (found := re.search(r"http://\S+:\d+", line))), None)
             if found is None:
                 raise RuntimeError("The server did not start; run python gradio_app.py to see why.")
             yield found[0], process.pid
@@ -139,31 +139,31 @@ def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
 def memory(process: int) -> float | None:
     """MB that a process and those that it started hold; None where the system does not say it under /proc."""
     try:
-        held = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
         return None
-    return (int(held[1]) / 1000 if held else 0.0) + sum(memory(int(child)) or 0.0 for child in children)
+    return (int(match[1]) / 1000 if match else 0.0) + sum(memory(int(child)) or 0.0 for child in children)
 
 
 # -- the clients ------------------------------------------------------------------------------------------------
 
 
-def ask(client: httpx.Client, wanted: Wish) -> Answer:
+def ask(client: httpx.Client, request: ExpectedAnswer) -> Answer:
     """One answer, read as it streams. Raises RuntimeError where the server refuses, httpx.HTTPError where it is cut off."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     words, sound, first = "", b"", dict[str, float]()
-    with client.stream("POST", "/v1/chat/completions", json=wanted.body) as response:
+    with client.stream("POST", "/v1/chat/completions", json=request.body) as response:
         if response.status_code != httpx.codes.OK:
             raise RuntimeError(f"status {response.status_code}: {response.read().decode()}")
         for delta in _deltas(response):
             words += delta.get("content") or ""
             sound += base64.b64decode((delta.get("audio") or {}).get("data", ""))
-            for name, come in (("word", words), ("sound", sound)):
-                if come:
-                    first.setdefault(name, time.perf_counter() - begun)
-    right = words == wanted.words and sound == wanted.sound
-    return Answer(right, first.get("word"), first.get("sound"), time.perf_counter() - begun)
+            for name, received in (("word", words), ("sound", sound)):
+                if received:
+                    first.setdefault(name, time.perf_counter() - started)
+    right = words == request.words and sound == request.sound
+    return Answer(right, first.get("word"), first.get("sound"), time.perf_counter() - started)
 
 
 def _deltas(response: httpx.Response) -> Iterator[Json]:
@@ -179,28 +179,28 @@ def _deltas(response: httpx.Response) -> Iterator[Json]:
     raise RuntimeError("the answer broke off")
 
 
-def load(address: str, process: int, wanted: list[Wish], clients: int, seconds: float) -> Served:
+def run_clients(address: str, process: int, requests: list[ExpectedAnswer], clients: int, seconds: float) -> LoadResult:
     """`clients` that each ask again as soon as they are answered, for so many seconds; each begins with another wish."""
-    served, begun, over = Served(), time.perf_counter(), threading.Event()
+    result, started, stop = LoadResult(), time.perf_counter(), threading.Event()
 
     def run(number: int) -> None:
-        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
-            while not over.is_set():
+        with httpx.Client(base_url=address, timeout=READ_TIMEOUT) as client:
+            while not stop.is_set():
                 try:
-                    served.answers.append(ask(client, wanted[number % len(wanted)]))
+                    result.answers.append(ask(client, requests[number % len(requests)]))
                 except (httpx.HTTPError, RuntimeError) as error:  # counted, and told at the end
-                    served.lost.append(f"{type(error).__name__}: {error}")
+                    result.lost.append(f"{type(error).__name__}: {error}")
                 number += 1
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
-    while time.perf_counter() - begun < seconds:
-        held = memory(process)
-        served.memory += [held] if held is not None else []
+    while time.perf_counter() - started < seconds:
+        megabytes = memory(process)
+        result.memory += [megabytes] if megabytes is not None else []
         time.sleep(min(1.0, seconds))
-    over.set()
+    stop.set()
     for thread in threads:
         thread.join()
-    served.seconds = time.perf_counter() - begun
-    return served
+    result.seconds = time.perf_counter() - started
+    return result

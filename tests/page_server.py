@@ -15,8 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 import gradio_app
-from demo.server import access_middleware as door
-from demo.server.http_server import server
+from demo.server import access_middleware
+from demo.server.http_server import create_server
 from demo.service.auth import Login
 from demo.service.service import ChatService
 
@@ -25,8 +25,8 @@ from demo.service.service import ChatService
 def serving(work: ChatService, login: Login | None = None, model: Any = None) -> Iterator[str]:
     """Its address, which ends with a slash. Whoever guesses at its login waits for no more than a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(door, "WRONG_LOGIN_DELAY", 0.01)
-        with running(gradio_app.application(model or SimpleNamespace(), work, login=login)) as (address, _):
+        patch.setattr(access_middleware, "WRONG_LOGIN_DELAY", 0.01)
+        with running(gradio_app.build_application(model or SimpleNamespace(), work, login=login)) as (address, _):
             yield address
 
 
@@ -34,7 +34,7 @@ def serving(work: ChatService, login: Login | None = None, model: Any = None) ->
 def running(app: FastAPI) -> Iterator[tuple[str, uvicorn.Server]]:
     """An application on the server that it has in earnest."""
     with socket.create_server(("127.0.0.1", 0)) as entrance:
-        made = server(app)
+        made = create_server(app)
         thread = threading.Thread(target=made.run, kwargs={"sockets": [entrance]}, daemon=True)
         thread.start()
         while not made.started and thread.is_alive():

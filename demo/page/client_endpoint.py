@@ -1,11 +1,11 @@
-"""The page's one function for programs (`gradio_client`): a question with media in, words and files out, no conversation."""
+"""The public endpoint of the page for `gradio_client`: text and media in, text and files out, no conversation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from demo.service.caller import _caller, page_client_address
+from demo.page.gradio_request import event_caller, event_client_address
 from demo.service.conversation import Conversation
 from demo.service.request import Settings, Update
 from demo.service.service import EMPTY_REQUEST
@@ -19,32 +19,32 @@ Answer = tuple[str, str | None, str | None]
 def respond(
     page: Page, text: str | None, audio: str | None, image: str | None, video: str | None, seconds: float | None, seed: float | None
 ) -> Iterator[Answer]:
-    """(words, wav, midi) as they grow; the files come last. A mistake of the caller's is one sentence (`gradio.Error`)."""
+    """Yields (text, wav path, midi path) as the answer grows; the paths come last. A caller's mistake raises `gradio.Error`."""
     import gradio as gr
 
     session = page.sessions.open()
-    given = [one for one in (audio, image, video) if one]
+    files = [path for path in (audio, image, video) if path]
     try:
-        if not (text or "").strip() and not given:
+        if not (text or "").strip() and not files:
             raise ValueError(EMPTY_REQUEST)
         settings = Settings(seconds=seconds, seed=int(seed or 0))
-        updates = page.work.answer(
-            session, Conversation(), (text or "").strip(), page.uploaded(given), settings,
-            caller=_caller(), client_address=page_client_address(),
+        updates = page.service.answer(
+            session, Conversation(), (text or "").strip(), page.uploaded_paths(files), settings,
+            caller=event_caller(), client_address=event_client_address(),
         )
         try:
             for update in updates:
-                yield _files(update) if update.conversation is not None else (update.text, None, None)
+                yield _final_answer(update) if update.conversation is not None else (update.text, None, None)
         finally:
             updates.close()
     except ValueError as error:
         raise gr.Error(str(error), print_exception=False) from error
     finally:
-        page.forget(given)
-        page.sessions.close(session.token)  # the answer's files have been copied for the caller by now
+        page.delete_uploads(files)
+        page.sessions.close(session.token)  # gradio has copied the files of the answer by now
 
 
-def _files(update: Update) -> Answer:
+def _final_answer(update: Update) -> Answer:
     if not update.pieces:
         return update.text, None, None
     piece = update.pieces[0]

@@ -1,7 +1,7 @@
-"""The page: one conversation for each browser page, one input for words, sound, pictures and clips, cards with the answers.
+"""Controller of the page: turns user actions into page states, without any gradio.
 
-Nothing is kept for all users but the model: what a user said and got lies in the state of their own page and in the
-folder of their own session, which goes when the page does.
+The model is the only thing that users share. A conversation is held in the state of its browser page, and its files in
+the folder of its session, which is deleted when the page is closed.
 """
 
 from __future__ import annotations
@@ -11,102 +11,101 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.page import view_model as shown
+from demo.page import view_model
+from demo.page.gradio_request import event_client_address
 from demo.page.state import PageState, RunningAnswer, SubmittedMessage
 from demo.page.theme import ASSETS, EXAMPLES
-from demo.page.view import ExchangeView, MediaView
+from demo.page.view import ExchangeView, MediaView, Status
 from demo.page.view_html import exchange_html
-from demo.service.caller import page_client_address
 from demo.service.presence import Presence
-from demo.service.request import Settings, Update
+from demo.service.request import MAX_TEXT, Settings, Update
 from demo.service.service import EMPTY_REQUEST, ChatService
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session
 
-LONGEST_TEXT = 8000  # characters
 EVERY_EXAMPLE = tuple(example for row in EXAMPLES.values() for example in row)
 
 
 class Page:
-    """What the page does, without its looks: every method takes the state of one browser page and gives the next."""
+    """Actions of the page. Each method takes the state of one browser page and returns, or yields, the next states."""
 
-    def __init__(self, work: ChatService) -> None:
-        self.work, self.sessions, self.presence = work, work.sessions, Presence()
-        self.arrivals = work.sessions.root / "arrived"  # where gradio puts an upload until its session takes it
+    def __init__(self, service: ChatService) -> None:
+        self.service, self.sessions, self.presence = service, service.sessions, Presence()
+        self.upload_dir = service.sessions.root / "arrived"  # gradio stores an upload here until a session copies it
 
-    def ask(self, state: PageState, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[PageState]:
-        """The state as the answer grows. What a user did wrong is told in its card."""
-        state, session = self._session(state)
-        said = (text or "").strip()
+    def submit(self, state: PageState, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[PageState]:
+        """Sends a message and yields the state as the answer grows. A user's mistake becomes the error of the exchange."""
+        state, session = self._open_session(state)
+        message_text = (text or "").strip()
         try:
-            if not said and not files:
+            if not message_text and not files:
                 raise ValueError(EMPTY_REQUEST)
-            if len(said) > LONGEST_TEXT:
-                raise ValueError(f"The message has {len(said)} characters, the page takes {LONGEST_TEXT}; shorten it.")
-            uploads = tuple(self.work.receive(session, Path(file)) for file in files)
+            if len(message_text) > MAX_TEXT:
+                raise ValueError(f"The message has {len(message_text)} characters, the page takes {MAX_TEXT}; shorten it.")
+            uploads = tuple(self.service.receive(session, Path(file)) for file in files)
         except ValueError as error:
-            card = ExchangeView(said[:LONGEST_TEXT], state="failed", trouble=str(error))
-            yield _added(state, SubmittedMessage(said, (), settings, state.conversation), card)
+            exchange = ExchangeView(message_text[:MAX_TEXT], status="failed", error=str(error))
+            yield _append_exchange(state, SubmittedMessage(message_text, (), settings, state.conversation), exchange)
             return
         finally:
-            self.forget(files)
-        yield from self._answer(state, session, SubmittedMessage(said, uploads, settings, state.conversation))
+            self.delete_uploads(files)
+        yield from self._answer(state, session, SubmittedMessage(message_text, uploads, settings, state.conversation))
 
-    def again(self, state: PageState, exchange: int, take: int, *, fresh: bool) -> Iterator[PageState]:
-        """The same request once more: with the seed of that take, or (`fresh`) with a new one."""
-        state, session = self._session(state)
-        if not 0 <= exchange < len(state.asks):
+    def repeat(self, state: PageState, exchange_index: int, take_index: int, *, new_seed: bool) -> Iterator[PageState]:
+        """Sends the message of an earlier exchange again, with the seed of that take or with a new one."""
+        state, session = self._open_session(state)
+        if not 0 <= exchange_index < len(state.messages):
             yield state
             return
-        ask, takes = state.asks[exchange], state.cards[exchange].takes
-        seed = None if fresh or not 0 <= take < len(takes) else takes[take].seed
-        yield from self._answer(state, session, replace(ask, settings=replace(ask.settings, seed=seed, takes=1)))
+        message, takes = state.messages[exchange_index], state.exchanges[exchange_index].takes
+        seed = None if new_seed or not 0 <= take_index < len(takes) else takes[take_index].seed
+        yield from self._answer(state, session, replace(message, settings=replace(message.settings, seed=seed, takes=1)))
 
-    def example(self, state: PageState, number: int, settings: Settings) -> Iterator[PageState]:
-        """One of the examples, by its place."""
+    def submit_example(self, state: PageState, number: int, settings: Settings) -> Iterator[PageState]:
+        """Sends the example with this index."""
         example = EVERY_EXAMPLE[number % len(EVERY_EXAMPLE)]
         files = [ASSETS / "examples" / example.file] if example.file else []
-        yield from self.ask(state, example.text, files, settings)
+        yield from self.submit(state, example.text, files, settings)
 
     def clear(self, state: PageState) -> PageState:
-        """A new conversation; the work is stopped and the files are deleted."""
-        self.leave(state)
+        """Stops a running answer, deletes the files and returns the state of a new conversation."""
+        self.close(state)
         return PageState()
 
-    def leave(self, state: PageState | None) -> None:
-        """The browser page was closed: its work ends and its files go."""
+    def close(self, state: PageState | None) -> None:
+        """Stops a running answer and closes the session of a browser page that was closed."""
         if state is None:
             return
-        if state.run is not None:
-            state.run.gone = True
-            state.run.close()
+        if state.answer is not None:
+            state.answer.discarded = True
+            state.answer.close()
         if state.token:
             self.sessions.close(state.token)
 
-    def lost(self, state: PageState) -> None:
-        """The connection of the browser page has ended: it was closed, or the network fails for a while."""
+    def connection_lost(self, state: PageState) -> None:
+        """Closes the page unless it reconnects in time: its connection may have ended because the network failed."""
         if state.token:
-            self.presence.connection_lost(state.token, lambda: self.leave(state))
+            self.presence.connection_lost(state.token, lambda: self.close(state))
 
-    def uploaded(self, files: Sequence[str | Path]) -> list[Path]:
-        """The files that browsers and programs sent here, as paths; ValueError where one is named that nobody sent.
+    def uploaded_paths(self, files: Sequence[str | Path]) -> list[Path]:
+        """Paths of uploaded files. Raises ValueError for a file that was not uploaded.
 
-        A second lock behind gradio's own: a request may name any path of the server's, and what the page takes it also serves.
+        A request may name any path on the server, and the page serves the files that it accepts, so this repeats gradio's check.
         """
-        found = [Path(file) for file in files]
-        if not all(file.resolve().is_relative_to(self.arrivals.resolve()) for file in found):
+        paths = [Path(file) for file in files]
+        if not all(path.resolve().is_relative_to(self.upload_dir.resolve()) for path in paths):
             raise ValueError("A file was named that was not uploaded; upload it, and name what the upload gave.")
-        return found
+        return paths
 
-    def forget(self, files: Sequence[str | Path]) -> None:
-        """Deletes what gradio keeps of an upload, now that its session has a copy; files from elsewhere are left alone."""
+    def delete_uploads(self, files: Sequence[str | Path]) -> None:
+        """Deletes gradio's copies of uploads once the session has its own; files outside the upload folder stay."""
         for file in map(Path, files):
-            if file.resolve().is_relative_to(self.arrivals.resolve()):
+            if file.resolve().is_relative_to(self.upload_dir.resolve()):
                 file.unlink(missing_ok=True)
 
-    def _session(self, state: PageState) -> tuple[PageState, Session]:
-        """The session of the page, opened with its first request; a conversation whose files are gone begins anew."""
+    def _open_session(self, state: PageState) -> tuple[PageState, Session]:
+        """The session of the page. Opens one, with an empty state, for the first message and after the session has expired."""
         self.presence.connected(state.token)
         session = self.sessions.get(state.token) if state.token else None
         if session is None:
@@ -114,61 +113,67 @@ class Page:
             state = PageState(token=session.token)
         return state, session
 
-    def _answer(self, state: PageState, session: Session, ask: SubmittedMessage) -> Iterator[PageState]:
-        updates = self.work.answer(session, ask.before, ask.text, ask.uploads, ask.settings, client_address=page_client_address())
-        run, before = RunningAnswer(updates.stop, updates.close), shown.before(session, ask)
-        card = ExchangeView(ask.text, shown.media(session, ask.uploads), wanted=int(ask.settings.takes))
-        state = replace(_added(state, ask, card), run=run)
+    def _answer(self, state: PageState, session: Session, message: SubmittedMessage) -> Iterator[PageState]:
+        updates = self.service.answer(
+            session, message.conversation, message.text, message.uploads, message.settings, client_address=event_client_address()
+        )
+        answer, original = RunningAnswer(updates.stop, updates.close), view_model.original_audio(session, message)
+        media = view_model.media_views(session, message.uploads)
+        exchange = ExchangeView(message.text, media, take_count=int(message.settings.takes))
+        state = replace(_append_exchange(state, message, exchange), answer=answer)
         yield state
         try:
             for update in updates:
-                card = _grown(card, update, session, before)
+                exchange = _apply_update(exchange, update, session, original)
                 if update.conversation is not None:
                     state = replace(state, conversation=state.conversation.add_exchange(update.conversation.exchanges[-1]))
                 if update.stopped or update.conversation is not None:
-                    card = replace(card, state="stopped" if update.stopped else "done", takes=shown.finished(card.takes))
-                yield _with(state, card)
+                    status: Status = "stopped" if update.stopped else "done"
+                    exchange = replace(exchange, status=status, takes=view_model.complete_takes(exchange.takes))
+                yield _replace_last(state, exchange)
         except ValueError as error:
-            card = replace(card, state="failed", trouble=str(error))
+            exchange = replace(exchange, status="failed", error=str(error))
         finally:
-            updates.close()  # whoever ended it: the rows of this request leave the batch
-            run.over = True
-        if run.gone:
+            updates.close()  # also when the page is closed: cancels the requests, so that their rows leave the batch
+            answer.finished = True
+        if answer.discarded:
             return
-        card = replace(card, takes=shown.finished(card.takes))  # a sound that was given up has no file any more
-        yield _with(state, card)
-        if card.state != "failed" and card.takes:
-            yield _with(state, shown.pictured(session, card, update.pieces))
+        exchange = replace(exchange, takes=view_model.complete_takes(exchange.takes))  # the file of an abandoned take is deleted
+        yield _replace_last(state, exchange)
+        if exchange.status != "failed" and exchange.takes:
+            yield _replace_last(state, view_model.with_plots(session, exchange, update.pieces))
 
 
 def settings_of(
-    seconds: float | None, fit: bool, takes: float | None, seed: float | None, fresh: bool, guidance: float | None,
+    seconds: float | None, fit: bool, takes: float | None, seed: float | None, new_seed: bool, guidance: float | None,
     temperature: float | None, top_p: float | None, conditioning: str | None, max_tokens: float | None,
 ) -> Settings:
-    """From the fields of the page; a cleared one is None and has its usual value. ValueError for values out of range."""
-    given: dict[str, Any] = {
+    """Settings from the fields of the page. A cleared field is None and means the default. ValueError for values out of range."""
+    values: dict[str, Any] = {
         "seconds": seconds, "fit": bool(fit), "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
-        "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if fresh else seed,
+        "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if new_seed else seed,
     }  # fmt: skip
-    whole = {name: int(given[name]) for name in ("takes", "seed", "max_tokens") if given[name] is not None}
-    return Settings(**{name: value for name, value in {**given, **whole}.items() if value is not None})
+    integers = {name: int(values[name]) for name in ("takes", "seed", "max_tokens") if values[name] is not None}
+    return Settings(**{name: value for name, value in {**values, **integers}.items() if value is not None})
 
 
-def _added(state: PageState, ask: SubmittedMessage, card: ExchangeView) -> PageState:
-    """The state with one more exchange."""
-    index = len(state.cards)
-    views = (*state.views, exchange_html(card, index, state.token))
-    return replace(state, asks=(*state.asks, ask), cards=(*state.cards, card), views=views)
+def _append_exchange(state: PageState, message: SubmittedMessage, exchange: ExchangeView) -> PageState:
+    index = len(state.exchanges)
+    html = (*state.html, exchange_html(exchange, index, state.token))
+    return replace(state, messages=(*state.messages, message), exchanges=(*state.exchanges, exchange), html=html)
 
 
-def _with(state: PageState, card: ExchangeView) -> PageState:
-    """The state with its last card changed."""
-    view = exchange_html(card, len(state.cards) - 1, state.token)
-    return replace(state, cards=(*state.cards[:-1], card), views=(*state.views[:-1], view))
+def _replace_last(state: PageState, exchange: ExchangeView) -> PageState:
+    """The state with `exchange` as its last exchange."""
+    last_html = exchange_html(exchange, len(state.exchanges) - 1, state.token)
+    return replace(state, exchanges=(*state.exchanges[:-1], exchange), html=(*state.html[:-1], last_html))
 
 
-def _grown(card: ExchangeView, update: Update, session: Session, before: MediaView | None) -> ExchangeView:
-    """The card after an update. The sound under way gets its player as soon as it has an address."""
-    takes = shown.takes(session, card.takes, update)
-    return replace(card, words=update.text, referred=update.reference, progress=update.progress, left=update.seconds_left,
-                   ahead=update.queue_position, takes=takes, before=before if takes else None, wanted=len(update.seeds) or card.wanted)
+def _apply_update(exchange: ExchangeView, update: Update, session: Session, original: MediaView | None) -> ExchangeView:
+    """The exchange after an update. A take gets its player as soon as its file has a URL, before the file is complete."""
+    takes = view_model.take_views(session, exchange.takes, update)
+    return replace(
+        exchange, text=update.text, reference=update.reference, progress=update.progress, seconds_left=update.seconds_left,
+        queue_position=update.queue_position, takes=takes, original=original if takes else None,
+        take_count=len(update.seeds) or exchange.take_count,
+    )  # fmt: skip

@@ -1,105 +1,109 @@
-// The log of the conversation. gradio hands over one string of HTML an exchange; what is already there stays there, so that a
-// player goes on sounding and an open disclosure stays open while the answer around it grows.
+// The conversation. gradio passes one HTML string per exchange. The DOM is patched and not replaced, so that a player keeps
+// playing and an open disclosure stays open while the answer grows.
 const log = element.querySelector('.log');
-const KEPT = {DETAILS: ['open'], VIDEO: ['controls'], DIV: []};
+const USER_ATTRIBUTES = {DETAILS: ['open'], VIDEO: ['controls']};  // set by the user or the browser: not removed by an update
 
 function keyOf(node) { return node.nodeType === 1 ? node.dataset.key : undefined; }
 
-function alike(a, b) { return a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b); }
+function isSameNode(a, b) { return a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b); }
 
-function attributes(old, now) {
-  const kept = KEPT[old.nodeName] || [];
-  for (const {name} of [...old.attributes]) {
-    if (!now.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+function patchAttributes(current, updated) {
+  const preserved = USER_ATTRIBUTES[current.nodeName] || [];
+  for (const {name} of [...current.attributes]) {
+    if (!updated.hasAttribute(name) && !preserved.includes(name)) current.removeAttribute(name);
   }
-  for (const {name, value} of [...now.attributes]) {
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const {name, value} of [...updated.attributes]) {
+    if (current.getAttribute(name) !== value) current.setAttribute(name, value);
   }
 }
 
-// A player that sounds keeps its source until it pauses or ends; then it goes on in the finished file, which can be wound.
-function source(old, now) {
-  const next = now.getAttribute('src');
-  if (now.hasAttribute('data-start') && !old.dataset.begun) old.dataset.start = '1';
-  if (old.getAttribute('src') === next) { delete old.dataset.next; return; }
-  if (!old.paused && !old.ended) { old.dataset.next = next; return; }
-  exchange(old, next);
+// A playing player keeps its source until it pauses or ends; then it continues in the finished file, which is seekable.
+function patchPlayer(current, updated) {
+  const url = updated.getAttribute('src');
+  if (updated.hasAttribute('data-start') && !current.dataset.begun) current.dataset.start = '1';
+  if (current.getAttribute('src') === url) { delete current.dataset.next; return; }
+  if (!current.paused && !current.ended) { current.dataset.next = url; return; }
+  changeSource(current, url);
 }
 
-function exchange(player, next) {
-  const at = player.ended ? 0 : player.currentTime;
+function changeSource(player, url) {
+  const seconds = player.ended ? 0 : player.currentTime;
   delete player.dataset.next;
-  player.src = next;
-  if (at) player.addEventListener('loadedmetadata', () => { player.currentTime = at; }, {once: true});
+  player.src = url;
+  if (seconds) player.addEventListener('loadedmetadata', () => { player.currentTime = seconds; }, {once: true});
 }
 
-function patch(old, now) {
-  if (old.nodeType === 3) { if (old.data !== now.data) old.data = now.data; return; }
-  if (old.nodeType !== 1) return;
-  if (old.nodeName === 'AUDIO') { source(old, now); return; }
-  if (old.classList.contains('wave')) {
-    const at = old.style.getPropertyValue('--at');
-    attributes(old, now);
-    if (at) old.style.setProperty('--at', at);
+function patchNode(current, updated) {
+  if (current.nodeType === 3) { if (current.data !== updated.data) current.data = updated.data; return; }
+  if (current.nodeType !== 1) return;
+  if (current.nodeName === 'AUDIO') { patchPlayer(current, updated); return; }
+  if (current.classList.contains('wave')) {
+    const position = current.style.getPropertyValue('--at');
+    patchAttributes(current, updated);
+    if (position) current.style.setProperty('--at', position);
     return;
   }
-  attributes(old, now);
-  children(old, now);
+  patchAttributes(current, updated);
+  patchChildren(current, updated);
 }
 
-// Keyed elements are found wherever they stand among their siblings and are never moved: a moved player falls silent.
-function children(old, now) {
-  let here = old.firstChild;
-  for (const next of [...now.childNodes]) {
-    let found = here;
-    if (keyOf(next)) while (found && keyOf(found) !== keyOf(next)) found = found.nextSibling;
-    if (found && alike(found, next)) {
-      while (here !== found) { const gone = here; here = here.nextSibling; gone.remove(); }
-      patch(found, next);
-      here = found.nextSibling;
-    } else if (here && !keyOf(here) && !keyOf(next)) {
-      const gone = here;
-      here = here.nextSibling;
-      gone.replaceWith(next);
+// Keyed elements are looked up among their siblings and never moved: moving an audio element stops it.
+function patchChildren(current, updated) {
+  let cursor = current.firstChild;
+  function removeAtCursor() { const node = cursor; cursor = cursor.nextSibling; node.remove(); }
+  for (const next of [...updated.childNodes]) {
+    let match = cursor;
+    if (keyOf(next)) while (match && keyOf(match) !== keyOf(next)) match = match.nextSibling;
+    if (match && isSameNode(match, next)) {
+      while (cursor !== match) removeAtCursor();
+      patchNode(match, next);
+      cursor = match.nextSibling;
+    } else if (cursor && !keyOf(cursor) && !keyOf(next)) {
+      const replaced = cursor;
+      cursor = cursor.nextSibling;
+      replaced.replaceWith(next);
     } else {
-      old.insertBefore(next, here);
+      current.insertBefore(next, cursor);
     }
   }
-  while (here) { const gone = here; here = here.nextSibling; gone.remove(); }
+  while (cursor) removeAtCursor();
 }
 
-function begin() {
+function startPlayers() {
   for (const player of log.querySelectorAll('audio[data-start]')) {
     player.removeAttribute('data-start');
-    player.dataset.begun = '1';  // once, however often the answer around it grows
-    player.play().catch(() => {});  // the browser wants a click first; the player's own button is there
+    player.dataset.begun = '1';  // autoplay only once, however often the answer is updated
+    player.play().catch(() => {});  // rejected if the browser requires a click first; the user can press play
   }
 }
 
 function render() {
   const views = props.value || [];
-  const before = log.childElementCount;
-  const now = document.createElement('template');  // nothing in it is loaded before it stands in the page
-  now.innerHTML = views.join('');
-  children(log, now.content);
+  const previousCount = log.childElementCount;
+  const updated = document.createElement('template');  // inert: its images and media are not loaded
+  updated.innerHTML = views.join('');
+  patchChildren(log, updated.content);
   element.classList.toggle('begun', views.length > 0);
   const examples = document.querySelector('#examples details');
-  if (examples && views.length !== before) examples.open = views.length === 0;
-  begin();
-  tellWhole();
-  if (views.length > before) log.lastElementChild.scrollIntoView({behavior: calm() ? 'auto' : 'smooth', block: 'start'});
+  if (examples && views.length !== previousCount) examples.open = views.length === 0;
+  startPlayers();
+  announceAnswer();
+  if (views.length > previousCount) {
+    log.lastElementChild.scrollIntoView({behavior: reducedMotion() ? 'auto' : 'smooth', block: 'start'});
+  }
 }
 
-// Once for each answer, when it is whole; a new question empties it, so that the same answer twice is told twice.
-function tellWhole() {
-  const words = log.lastElementChild?.dataset.told || '', told = element.querySelector('.told');
-  if (told.textContent !== words) told.textContent = words;
+// Screen readers read the status region when its text changes: once per finished answer. A new message empties it, so that
+// the same answer is read again.
+function announceAnswer() {
+  const text = log.lastElementChild?.dataset.announcement || '', status = element.querySelector('.announcement');
+  if (status.textContent !== text) status.textContent = text;
 }
 
-function calm() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
+function reducedMotion() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
 
-function playTogether(card) {
-  const clip = card.querySelector('video'), music = card.querySelector('.take:not(.clip):not(.before) audio');
+function playTogether(takes) {
+  const clip = takes.querySelector('video'), music = takes.querySelector('.take:not(.clip):not(.before) audio');
   if (!clip || !music) return;
   clip.muted = true;
   clip.currentTime = 0;
@@ -125,7 +129,7 @@ element.addEventListener('click', event => {
   }
 });
 
-// Media events do not rise; they are caught on their way down.
+// Media events do not bubble, so these listeners use the capture phase.
 element.addEventListener('play', event => {
   event.target.dataset.begun = '1';
   for (const other of document.querySelectorAll('audio, video')) {
@@ -141,51 +145,51 @@ for (const name of ['timeupdate', 'seeking', 'ended']) {
 }
 for (const name of ['pause', 'ended']) {
   element.addEventListener(name, event => {
-    if (event.target.dataset.next) exchange(event.target, event.target.dataset.next);
-    if (together.includes(event.target)) for (const one of together) one.pause();
+    if (event.target.dataset.next) changeSource(event.target, event.target.dataset.next);
+    if (together.includes(event.target)) for (const player of together) player.pause();
   }, true);
 }
 
-// The server deletes the files of a page that says goodbye at once, and of one that it hears nothing of after a while.
-function tell(word) {
+// Presence: the server deletes the files of a closed page at once, and of a silent one after a timeout.
+function sendPresence(status) {
   const token = log.lastElementChild?.dataset.session;
-  if (token) navigator.sendBeacon(`page/${token}/${word}`);
+  if (token) navigator.sendBeacon(`page/${token}/${status}`);
 }
-setInterval(() => tell('here'), 30000);
-addEventListener('online', () => tell('here'));
-document.addEventListener('visibilitychange', () => { if (!document.hidden) tell('here'); });
-addEventListener('pagehide', event => { if (!event.persisted) tell('gone'); });
+setInterval(() => sendPresence('here'), 30000);
+addEventListener('online', () => sendPresence('here'));
+document.addEventListener('visibilitychange', () => { if (!document.hidden) sendPresence('here'); });
+addEventListener('pagehide', event => { if (!event.persisted) sendPresence('gone'); });
 
-// Without a microphone gradio's button does nothing and says nothing.
-async function noMicrophone() {
+// Explains why there is no microphone: gradio's button fails silently.
+async function microphoneError() {
   if (!navigator.mediaDevices) return 'Browsers lend the microphone only to https and to pages of this machine; add a recording as a file.';
   const devices = await navigator.mediaDevices.enumerateDevices();
-  if (!devices.some(one => one.kind === 'audioinput')) return 'No microphone was found; plug one in, or add a recording as a file.';
-  const right = await navigator.permissions?.query({name: 'microphone'}).catch(() => null);
-  return right?.state === 'denied' ? 'The browser does not lend this page the microphone; allow it, or add a recording as a file.' : '';
+  if (!devices.some(device => device.kind === 'audioinput')) return 'No microphone was found; plug one in, or add a recording as a file.';
+  const permission = await navigator.permissions?.query({name: 'microphone'}).catch(() => null);
+  return permission?.state === 'denied' ? 'The browser does not lend this page the microphone; allow it, or add a recording as a file.' : '';
 }
 document.addEventListener('click', event => {
   if (!event.target.closest('#box .microphone-button, #box [data-testid=microphone-button]')) return;
-  noMicrophone().then(words => { element.querySelector('.note').textContent = words; });
+  microphoneError().then(text => { element.querySelector('.note').textContent = text; });
 }, true);
 
-// Names for screen readers: gradio's input hides its label, its buttons are called otherwise than they read, its files are
-// items of no list, and the pictures in its footer repeat the words beside them.
-function named(selector, name, words) {
-  for (const one of document.querySelectorAll(selector)) {
-    const wanted = words ?? one.textContent.trim();
-    if (one.getAttribute(name) !== wanted) one.setAttribute(name, wanted);
+// Accessible names: gradio hides the label of its input, gives buttons an aria-label that differs from their text, marks
+// uploaded files as list items without a list, and has images in its footer that repeat the text beside them.
+function setAttributes(selector, name, value) {
+  for (const target of document.querySelectorAll(selector)) {
+    const text = value ?? target.textContent.trim();
+    if (target.getAttribute(name) !== text) target.setAttribute(name, text);
   }
 }
 new MutationObserver(() => {
-  named('#box textarea', 'aria-label', 'Your message');
-  named('#box .input-row :is(.submit-button, .stop-button)', 'aria-label');
-  named('#box .recording-overlay .stop-button', 'aria-label', 'Stop recording');
-  named('#box .thumbnail-wrapper', 'role', 'group');
-  named('footer img', 'alt', '');
+  setAttributes('#box textarea', 'aria-label', 'Your message');
+  setAttributes('#box .input-row :is(.submit-button, .stop-button)', 'aria-label');
+  setAttributes('#box .recording-overlay .stop-button', 'aria-label', 'Stop recording');
+  setAttributes('#box .thumbnail-wrapper', 'role', 'group');
+  setAttributes('footer img', 'alt', '');
 }).observe(document.body, {childList: true, subtree: true});
 
-// A control that goes with its own click must not take the keyboard's place with it. A finger that taps wants no keyboard.
+// Returns the focus to the input after a click on a control that disappears. Not after a tap: a phone would open its keyboard.
 document.addEventListener('click', event => {
   if (!event.target.closest('#box .input-row :is(.submit-button, .stop-button), #clear, #examples button')) return;
   if (event.detail && !matchMedia('(pointer: fine)').matches) return;

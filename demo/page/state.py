@@ -1,4 +1,4 @@
-"""State of the page: what a user submits, the answers that run, and the conversation they belong to."""
+"""State of one browser page: its conversation, the submitted messages and the running answer."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from demo.service.uploads import Upload
 
 @dataclass(frozen=True)
 class SubmittedMessage:
-    """One request as it was made, so that it can be made again. before: the conversation it belonged into."""
+    """A message as it was submitted, so that it can be repeated. conversation: the exchanges before it."""
 
     text: str
     uploads: tuple[Upload, ...]
     settings: Settings
-    before: Conversation
+    conversation: Conversation
 
 
 @dataclass
 class RunningAnswer:
-    """An answer under way. stop, close: end its work, from any thread; stop keeps what was made.
+    """Handle of an answer that is being generated. `stop` and `close` end it from any thread; `stop` keeps what was generated.
 
-    gone: its conversation is no more, it has nothing to show.
+    discarded: the page was cleared or closed, so no further state is shown.
     """
 
     stop: Callable[[], None]
     close: Callable[[], None]
-    over: bool = False
-    gone: bool = False
+    finished: bool = False
+    discarded: bool = False
 
 
 @dataclass(frozen=True)
 class PageState:
-    """What one browser page knows. asks, cards and views (the cards as HTML) go together."""
+    """Immutable state of one browser page. messages, exchanges and html (of each exchange) have the same length."""
 
     token: str = ""
     conversation: Conversation = field(default_factory=Conversation)
-    asks: tuple[SubmittedMessage, ...] = ()
-    cards: tuple[ExchangeView, ...] = ()
-    views: tuple[str, ...] = ()
-    run: RunningAnswer | None = None
+    messages: tuple[SubmittedMessage, ...] = ()
+    exchanges: tuple[ExchangeView, ...] = ()
+    html: tuple[str, ...] = ()
+    answer: RunningAnswer | None = None
 
     @property
     def busy(self) -> bool:
-        return self.run is not None and not self.run.over
+        return self.answer is not None and not self.answer.finished

@@ -1,4 +1,4 @@
-"""What the page says and how it looks: its words, its theme, and the two files beside this one (page.css, page.js)."""
+"""Texts, examples and theme of the page, and access to page.css and page.js."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TITLE = "MuMu-LLaMA"
 LEAD = "It listens to music, looks at pictures and clips, answers, and plays."
 PLACEHOLDER = "Your message"
 EMPTY = "Ask about music, or ask for music. Add a recording, a picture or a clip, or hum into the microphone."
-DRIVES = {"hidden": "what the model has in mind", "caption": "the words of its answer"}
+CONDITIONINGS = {"hidden": "what the model has in mind", "caption": "the words of its answer"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One click: what is said, and the name of a file in assets/examples or none."""
+    """A message that one click sends. file: a name in assets/examples, or None."""
 
     text: str
     file: str | None = None
@@ -56,18 +56,18 @@ def css() -> str:
 
 
 def script() -> str:
-    """Runs when the log of the page is there: `element`, `trigger`, `props` and `watch` are gradio's."""
+    """JavaScript that gradio runs when the log is on the page; gradio provides `element`, `trigger`, `props` and `watch`."""
     return (HERE / "page.js").read_text(encoding="utf-8")
 
 
 def theme() -> gr.themes.Base:
-    """System fonts alone: nothing is fetched from elsewhere."""
+    """gradio's default theme with system fonts only, so that the page loads nothing from other hosts."""
     import gradio as gr
 
     return gr.themes.Default(
         primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", radius_size="lg",
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
-    ).set(  # on white and on light grey the library's own greys are fainter than small words may be
+    ).set(  # gradio's own greys have too little contrast for small text (below 4.5:1)
         body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
         input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
     )  # fmt: skip

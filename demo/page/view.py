@@ -1,17 +1,22 @@
-"""What is shown of an exchange at one moment, as values, and what is said of it in words. demo/page/view_html.py makes it HTML."""
+"""View model of an exchange: frozen values that `view_html` turns into HTML, and the status texts of the page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-PEAKS = 96  # bars of a drawn wave
-KINDS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "mid": "MIDI"}
+from demo.service.audio_files import FORMATS
+from llama.media.containers import MEDIA_FORMATS
+
+PEAKS = 96  # bars of a drawn waveform
+Status = Literal["working", "done", "stopped", "failed"]
+FORMAT_LABELS = {item.suffix[1:]: item.label for item in MEDIA_FORMATS}
+DOWNLOAD_FORMATS = {name: FORMAT_LABELS[name] for name in FORMATS}  # those that a take is written in
 
 
 @dataclass(frozen=True)
 class MediaView:
-    """A file that can be heard or seen: its address, its length in seconds, and how loud it is along the way (0 to 1)."""
+    """A media file on the page: its URL, its length in seconds, and the peak level of each bar of its waveform (0 to 1)."""
 
     kind: str  # "audio", "image" or "video"
     url: str
@@ -21,85 +26,88 @@ class MediaView:
 
 @dataclass(frozen=True)
 class PlotView:
-    """A drawing of a take, for light and for dark pages; `alt` says in words what it shows."""
+    """A plot of a take, with one image for light and one for dark pages; `alt` describes it in words."""
 
     title: str
-    light: str
-    dark: str
+    light_url: str
+    dark_url: str
     alt: str
 
 
 @dataclass(frozen=True)
 class TakeView:
-    """One piece, number `place` (from 0) of its request. whole: it is made, and its files lie there.
+    """One take of an answer, number `index` (from 0). complete: its files are written.
 
-    downloads: (kind, address); pictures come after the sound, for they take a moment.
+    downloads: (format, URL). plots: empty until they are drawn, which takes a moment after the audio is complete.
     """
 
-    sound: MediaView
+    audio: MediaView
     seed: int
-    place: int = 0
+    index: int = 0
     downloads: tuple[tuple[str, str], ...] = ()
-    pictures: tuple[PlotView, ...] = ()
-    whole: bool = False
+    plots: tuple[PlotView, ...] = ()
+    complete: bool = False
 
 
 @dataclass(frozen=True)
 class ExchangeView:
-    """What one exchange shows at one moment. progress: seconds of music made, and of the whole; left: seconds of work.
+    """One exchange of the conversation at one moment.
 
-    before: the recording that was changed; ahead: requests that come first; wanted: takes that were asked for.
+    reference: the earlier media that the message refers to, in words. original: the recording that the takes change.
+    progress: (generated, total) seconds of music, all takes together. seconds_left: estimated seconds until the end.
+    queue_position: requests that run before this one. take_count: takes that were requested.
     """
 
-    said: str
+    message: str
     media: tuple[MediaView, ...] = ()
-    words: str = ""
-    referred: str | None = None
-    before: MediaView | None = None
+    text: str = ""
+    reference: str | None = None
+    original: MediaView | None = None
     takes: tuple[TakeView, ...] = ()
     progress: tuple[float, float] | None = None
-    left: float | None = None
-    ahead: int = 0
-    wanted: int = 1
-    state: Literal["working", "done", "stopped", "failed"] = "working"
-    trouble: str = ""
+    seconds_left: float | None = None
+    queue_position: int = 0
+    take_count: int = 1
+    status: Status = "working"
+    error: str = ""
 
 
-def name(card: ExchangeView, take: TakeView) -> str:
-    return f"Take {take.place + 1}" if card.wanted > 1 else "After" if card.before else "New music"
+def take_title(exchange: ExchangeView, take: TakeView) -> str:
+    return f"Take {take.index + 1}" if exchange.take_count > 1 else "After" if exchange.original else "New music"
 
 
-def plays_through(card: ExchangeView, take: TakeView) -> bool:
-    """Whether it can begin to play without running dry: what is missing comes sooner, at the pace so far, than it is needed."""
-    return take.whole or card.left is not None and card.left <= 0.8 * (take.sound.seconds or 0.0)
+def can_play_through(exchange: ExchangeView, take: TakeView) -> bool:
+    """Whether playback can start now and not overtake generation, judged by the estimated time left."""
+    return take.complete or exchange.seconds_left is not None and exchange.seconds_left <= 0.8 * (take.audio.seconds or 0.0)
 
 
-def stage(card: ExchangeView) -> str:
-    """One line on what is being done."""
-    if card.ahead:
-        return f"Waiting: {card.ahead} request{'s' if card.ahead > 1 else ''} before yours"
-    if card.progress is None:
-        return "Writing" if card.words else "Listening" if card.media else "Thinking"
-    made, total = card.progress
-    if made >= total:
+def progress_text(exchange: ExchangeView) -> str:
+    """The status line of an exchange that is being answered."""
+    if exchange.queue_position:
+        return f"Waiting: {exchange.queue_position} request{'s' if exchange.queue_position > 1 else ''} before yours"
+    if exchange.progress is None:
+        return "Writing" if exchange.text else "Listening" if exchange.media else "Thinking"
+    generated, total = exchange.progress
+    if generated >= total:
         return "Writing the files"
-    left = "" if card.left is None else f", about {max(1, round(card.left))} s left"
-    whole = f"{total / card.wanted:.1f} s" if card.wanted == 1 else f"{card.wanted} x {total / card.wanted:.1f} s"
-    return f"Making the music: {made / card.wanted:.1f} of {whole}{left}"
+    seconds_left = "" if exchange.seconds_left is None else f", about {max(1, round(exchange.seconds_left))} s left"
+    count, seconds = exchange.take_count, f"{total / exchange.take_count:.1f} s"
+    target = seconds if count == 1 else f"{count} x {seconds}"
+    return f"Making the music: {generated / count:.1f} of {target}{seconds_left}"
 
 
-def end(card: ExchangeView) -> str:
-    """Why it ended before its time, if it did."""
-    if card.state != "stopped":
-        return card.trouble
-    if not card.takes or card.progress is None:
+def ending_text(exchange: ExchangeView) -> str:
+    """Why the answer ended early: the error, or where it was stopped. Empty for an answer that is done or running."""
+    if exchange.status != "stopped":
+        return exchange.error
+    if not exchange.takes or exchange.progress is None:
         return "Stopped."
-    if card.wanted > 1:
+    if exchange.take_count > 1:
         return "Stopped. Each take is as long as it had become."
-    return f"Stopped after {card.takes[0].sound.seconds or 0.0:.1f} s of {card.progress[1]:.1f} s."
+    return f"Stopped after {exchange.takes[0].audio.seconds or 0.0:.1f} s of {exchange.progress[1]:.1f} s."
 
 
-def announcement(card: ExchangeView) -> str:
-    """An answer that is over, as one text for who does not see it."""
-    music = (f"{name(card, take)}, {take.sound.seconds or 0.0:.1f} seconds." for take in card.takes)
-    return " ".join(filter(None, ("Answer:", card.words, *music, end(card))))
+def announcement(exchange: ExchangeView) -> str:
+    """The finished answer as one text for screen readers."""
+    music = (f"{take_title(exchange, take)}, {take.audio.seconds or 0.0:.1f} seconds." for take in exchange.takes)
+    return " ".join(filter(None, ("Answer:", exchange.text, *music, ending_text(exchange))))

@@ -1,7 +1,7 @@
-"""An exchange as HTML: what was said, the growing answer, its takes side by side. Every word of a user or of the model is escaped.
+"""HTML of an exchange: the message, the growing answer, and its takes side by side. Text of users and of the model is escaped.
 
-The elements that must outlive an update (a player that sounds, a disclosure that is open) carry a `data-key`;
-page.js keeps the element of a key and changes only what differs.
+Elements that must survive an update (a playing audio element, an open disclosure) have a `data-key`: page.js keeps the
+element with the same key and changes only what differs.
 """
 
 from __future__ import annotations
@@ -9,104 +9,114 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
-from demo.page.view import KINDS, ExchangeView, MediaView, TakeView, announcement, end, name, plays_through, stage
+from demo.page.view import (
+    DOWNLOAD_FORMATS,
+    ExchangeView,
+    MediaView,
+    TakeView,
+    announcement,
+    can_play_through,
+    ending_text,
+    progress_text,
+    take_title,
+)
 
 
-def exchange_html(card: ExchangeView, index: int, token: str = "") -> str:
-    """The exchange number `index` of its page, whose session has that token."""
+def exchange_html(exchange: ExchangeView, index: int, token: str = "") -> str:
+    """HTML of exchange number `index` of a page. token: of its session, for page.js."""
     key = f"x{index}"
-    busy = ' aria-busy="true"' if card.state == "working" else ""
-    read_out = "" if busy else f' data-told="{escape(announcement(card))}"'
-    answer = "".join((_referred(card), _words(card), _sounds(card, index), _work(card), _trouble(card)))
+    busy = ' aria-busy="true"' if exchange.status == "working" else ""
+    spoken = "" if busy else f' data-announcement="{escape(announcement(exchange))}"'
+    answer = "".join((_reference(exchange), _text(exchange), _takes(exchange, index), _progress(exchange), _ending(exchange)))
     return (
-        f'<article class="turn" data-key="{key}" data-session="{escape(token)}"{read_out} aria-label="Exchange {index + 1}">'
-        f"{_said(card, key)}"
+        f'<article class="turn" data-key="{key}" data-session="{escape(token)}"{spoken} aria-label="Exchange {index + 1}">'
+        f"{_message(exchange, key)}"
         f'<div class="answer" data-key="{key}answer"{busy}><span class="sr">Answer: </span>{answer}</div></article>'
     )
 
 
-def _said(card: ExchangeView, key: str) -> str:
-    """What the user said and added; nothing where a file that was not taken was all."""
-    said = _media(card, key) + _paragraph(card.said)
-    return f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{said}</div>' if said else ""
+def _message(exchange: ExchangeView, key: str) -> str:
+    """The user's text and files; empty if the only file was refused."""
+    content = _media(exchange, key) + _paragraph(exchange.message)
+    return f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{content}</div>' if content else ""
 
 
-def _paragraph(words: str) -> str:
-    return f'<p class="text">{escape(words)}</p>' if words else ""
+def _paragraph(text: str) -> str:
+    return f'<p class="text">{escape(text)}</p>' if text else ""
 
 
-def _media(card: ExchangeView, key: str) -> str:
-    """What the user added; a clip that got music, and a recording that was changed, stand beside it instead."""
-    moved = {"video" if card.takes else "", "audio" if card.before else ""}
-    shown = (one for one in card.media if one.kind not in moved)
-    return "".join(_medium(one, f"{key}m{place}") for place, one in enumerate(shown))
+def _media(exchange: ExchangeView, key: str) -> str:
+    """The uploaded files, without those that are shown beside the takes: a clip with new music, a recording with an edit."""
+    beside_takes = {"video" if exchange.takes else "", "audio" if exchange.original else ""}
+    items = (item for item in exchange.media if item.kind not in beside_takes)
+    return "".join(_media_item(item, f"{key}m{index}") for index, item in enumerate(items))
 
 
-def _medium(one: MediaView, key: str) -> str:
-    url = _url(one.url)
-    if one.kind == "image":
+def _media_item(item: MediaView, key: str) -> str:
+    url = _url(item.url)
+    if item.kind == "image":
         return f'<img class="given" data-key="{key}" src="{url}" alt="The picture you added">'
-    if one.kind == "video":
-        shown = 'controls playsinline preload="metadata" aria-label="The clip you added"'
-        return f'<video class="given" data-key="{key}" src="{url}" {shown}></video>'
-    return f'<div class="given">{player(one, key, "The recording you added")}</div>'
+    if item.kind == "video":
+        attributes = 'controls playsinline preload="metadata" aria-label="The clip you added"'
+        return f'<video class="given" data-key="{key}" src="{url}" {attributes}></video>'
+    return f'<div class="given">{player(item, key, "The recording you added")}</div>'
 
 
-def player(sound: MediaView, key: str, label: str, *, start: bool = False) -> str:
-    """A wave to click into and the browser's own player below it. start: plays as soon as it is there."""
-    begin = ' data-start="1"' if start else ""
+def player(audio: MediaView, key: str, label: str, *, autoplay: bool = False) -> str:
+    """A waveform to seek in by mouse, above the browser's audio player. autoplay: start as soon as the element is on the page."""
+    start = ' data-start="1"' if autoplay else ""
     return (
-        f'<div class="player" data-key="{key}">{_wave(sound.peaks)}'
-        f'<audio data-key="{key}a" controls preload="metadata" src="{_url(sound.url)}"{begin} '
+        f'<div class="player" data-key="{key}">{_waveform(audio.peaks)}'
+        f'<audio data-key="{key}a" controls preload="metadata" src="{_url(audio.url)}"{start} '
         f'aria-label="{escape(label)}"></audio></div>'
     )
 
 
-def _wave(peaks: tuple[float, ...]) -> str:
-    """Bars as a mask over two colours: what has been played, and the rest. The player below it is what is operated by key."""
+def _waveform(peaks: tuple[float, ...]) -> str:
+    """Bars as an SVG mask over two colours, for the played part and the rest. Hidden from keyboards: the player below serves them."""
     if not peaks:
         return '<div class="wave making" aria-hidden="true"></div>'
     width = 100 / len(peaks)
     bars = "".join(
-        f"<rect x='{place * width:.2f}' y='{50 - 48 * peak:.1f}' width='{0.62 * width:.2f}' height='{96 * peak:.1f}'/>"
-        for place, peak in enumerate(max(peak, 0.03) for peak in peaks)
+        f"<rect x='{index * width:.2f}' y='{50 - 48 * peak:.1f}' width='{0.62 * width:.2f}' height='{96 * peak:.1f}'/>"
+        for index, peak in enumerate(max(peak, 0.03) for peak in peaks)
     )
-    drawing = quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 100' preserveAspectRatio='none'>{bars}</svg>")
-    mask = f"url(&quot;data:image/svg+xml,{drawing}&quot;)"
+    svg = quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 100' preserveAspectRatio='none'>{bars}</svg>")
+    mask = f"url(&quot;data:image/svg+xml,{svg}&quot;)"
     return f'<div class="wave" aria-hidden="true" style="--bars:{mask}"></div>'
 
 
-def _referred(card: ExchangeView) -> str:
-    return f'<p class="referred">About {escape(card.referred)}</p>' if card.referred else ""
+def _reference(exchange: ExchangeView) -> str:
+    return f'<p class="referred">About {escape(exchange.reference)}</p>' if exchange.reference else ""
 
 
-def _words(card: ExchangeView) -> str:
-    if not card.words and card.state == "done" and not card.takes:
+def _text(exchange: ExchangeView) -> str:
+    if not exchange.text and exchange.status == "done" and not exchange.takes:
         return '<p class="text faint">(no words)</p>'
-    return f'<p class="text words">{escape(card.words)}</p>' if card.words else ""
+    return f'<p class="text words">{escape(exchange.text)}</p>' if exchange.text else ""
 
 
-def _sounds(card: ExchangeView, index: int) -> str:
-    """The recording before, or the clip, then every take, in one row where there is room."""
-    if not card.takes:
+def _takes(exchange: ExchangeView, index: int) -> str:
+    """The original recording or the clip, then every take, side by side where the page is wide enough."""
+    if not exchange.takes:
         return ""
-    cells = [_before(card.before, index)] if card.before else []
-    clip = next((one for one in card.media if one.kind == "video"), None)
+    cells = [_original(exchange.original, index)] if exchange.original else []
+    clip = next((item for item in exchange.media if item.kind == "video"), None)
     cells += [_clip(clip, index)] if clip else []
-    cells += [_take(card, index, place) for place in range(len(card.takes))]
+    cells += [_take(exchange, index, take_index) for take_index in range(len(exchange.takes))]
     return f'<div class="takes" data-key="x{index}takes">{"".join(cells)}</div>'
 
 
-def _before(sound: MediaView, index: int) -> str:
+def _original(audio: MediaView, index: int) -> str:
     return (
         f'<section class="take before" data-key="x{index}before" aria-label="Before">'
-        f"<header><b>Before</b>{_length(sound.seconds)}</header>"
-        f"{player(sound, f'x{index}b', 'The recording before the change')}</section>"
+        f"<header><b>Before</b>{_length(audio.seconds)}</header>"
+        f"{player(audio, f'x{index}b', 'The recording before the change')}</section>"
     )
 
 
 def _clip(clip: MediaView, index: int) -> str:
-    """The clip without its own sound, and a button that starts it together with its new music."""
+    """The clip, muted, and a button that plays it together with its new music."""
     return (
         f'<section class="take clip" data-key="x{index}clip" aria-label="Your clip">'
         f"<header><b>Your clip</b>{_length(clip.seconds)}</header>"
@@ -117,21 +127,22 @@ def _clip(clip: MediaView, index: int) -> str:
     )
 
 
-def _take(card: ExchangeView, index: int, place: int) -> str:
-    take = card.takes[place]
-    key = f"x{index}t{stem(take.sound.url)}"
-    label = f"{name(card, take)}, seed {take.seed}"
-    sound = player(take.sound, key, label, start=take.place == 0 and card.state != "stopped" and plays_through(card, take))
+def _take(exchange: ExchangeView, index: int, take_index: int) -> str:
+    take = exchange.takes[take_index]
+    key = f"x{index}t{stem(take.audio.url)}"
+    label = f"{take_title(exchange, take)}, seed {take.seed}"
+    autoplay = take.index == 0 and exchange.status != "stopped" and can_play_through(exchange, take)
     return (
         f'<section class="take" data-key="{key}s" aria-label="{escape(label)}">'
-        f'<header><b>{name(card, take)}</b>{_length(take.sound.seconds)}'
-        f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span></header>{sound}'
-        f"{_downloads(take)}{_buttons(card, index, place)}{_pictures(take, key)}</section>"
+        f'<header><b>{take_title(exchange, take)}</b>{_length(take.audio.seconds)}'
+        f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span></header>'
+        f"{player(take.audio, key, label, autoplay=autoplay)}{_downloads(take)}"
+        f"{_buttons(exchange, index, take_index)}{_plots(take, key)}</section>"
     )
 
 
 def stem(url: str) -> str:
-    """The name of a file without folder and ending: who stands for a take whatever its place."""
+    """The file name of a URL without its suffix: the key of a take, which stays the same when other takes are inserted before it."""
     return url.rpartition("/")[2].partition(".")[0]
 
 
@@ -142,47 +153,48 @@ def _length(seconds: float | None) -> str:
 def _downloads(take: TakeView) -> str:
     name = f"mumu-llama-seed-{take.seed}"
     links = "".join(
-        f'<a href="{_url(url)}" download="{name}.{kind}" aria-label="Download as {KINDS[kind]}">{KINDS[kind]}</a>'
-        for kind, url in take.downloads
+        f'<a href="{_url(url)}" download="{name}.{suffix}" aria-label="Download as {label}">{label}</a>'
+        for suffix, url in take.downloads
+        for label in (DOWNLOAD_FORMATS[suffix],)
     )
     return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
 
 
-def _buttons(card: ExchangeView, index: int, place: int) -> str:
-    if not card.takes[place].whole or card.state == "working":
+def _buttons(exchange: ExchangeView, index: int, take_index: int) -> str:
+    if not exchange.takes[take_index].complete or exchange.status == "working":
         return ""
-    data = f'data-exchange="{index}" data-take="{place}"'
+    data = f'data-exchange="{index}" data-take="{take_index}"'
     return (
         f'<div class="row"><button type="button" class="small" data-act="again" {data} title="The same seed once more">Again</button>'
         f'<button type="button" class="small" data-act="another" {data} title="The same request, a new seed">Another take</button></div>'
     )
 
 
-def _pictures(take: TakeView, key: str) -> str:
-    if not take.pictures:
+def _plots(take: TakeView, key: str) -> str:
+    if not take.plots:
         return ""
     figures = "".join(
-        f"<figure><figcaption>{escape(one.title)}</figcaption>"
-        f'<img class="on-light" loading="lazy" src="{_url(one.light)}" alt="{escape(one.alt)}">'
-        f'<img class="on-dark" loading="lazy" src="{_url(one.dark)}" alt="{escape(one.alt)}"></figure>'
-        for one in take.pictures
+        f"<figure><figcaption>{escape(plot.title)}</figcaption>"
+        f'<img class="on-light" loading="lazy" src="{_url(plot.light_url)}" alt="{escape(plot.alt)}">'
+        f'<img class="on-dark" loading="lazy" src="{_url(plot.dark_url)}" alt="{escape(plot.alt)}"></figure>'
+        for plot in take.plots
     )
     return f'<details data-key="{key}d"><summary>See the sound</summary>{figures}</details>'
 
 
-def _work(card: ExchangeView) -> str:
-    """How far the work is: the place in the queue, then the time left."""
-    if card.state != "working":
+def _progress(exchange: ExchangeView) -> str:
+    """The progress line: the queue position, then the seconds generated and the time left."""
+    if exchange.status != "working":
         return ""
-    made, total = card.progress or (0.0, 0.0)
+    generated, total = exchange.progress or (0.0, 0.0)
     dots = '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
-    bar = f'<progress max="{total:.2f}" value="{made:.2f}" aria-label="Music made so far"></progress>' if total else dots
-    return f'<div class="work">{bar}<span>{stage(card)}</span></div>'
+    bar = f'<progress max="{total:.2f}" value="{generated:.2f}" aria-label="Music made so far"></progress>' if total else dots
+    return f'<div class="work">{bar}<span>{progress_text(exchange)}</span></div>'
 
 
-def _trouble(card: ExchangeView) -> str:
-    kind = "stopped" if card.state == "stopped" else "trouble"
-    return f'<p class="{kind}">{escape(end(card))}</p>' if end(card) else ""
+def _ending(exchange: ExchangeView) -> str:
+    css_class = "stopped" if exchange.status == "stopped" else "trouble"
+    return f'<p class="{css_class}">{escape(ending_text(exchange))}</p>' if ending_text(exchange) else ""
 
 
 def _url(url: str) -> str:

@@ -1,4 +1,4 @@
-"""From what was made to what is shown: addresses of files, waves, downloads and drawings."""
+"""Builds the view model from files and updates: URLs, waveforms, downloads and plots."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo.page import plots as drawings
-from demo.page.view import KINDS, PEAKS, ExchangeView, MediaView, PlotView, TakeView
+from demo.page import plots
+from demo.page.view import DOWNLOAD_FORMATS, PEAKS, ExchangeView, MediaView, PlotView, TakeView
 from demo.service.conversation import resolve_turn
-from demo.service.sessions import new_name
+from demo.service.sessions import media_url, new_name
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
@@ -23,89 +23,88 @@ if TYPE_CHECKING:
     from demo.service.uploads import Upload
 
 
-def media_url(session: Session, file: Path) -> str:
-    """Relative, so that the page may stand below any path."""
-    return f"media/{session.token}/{file.name}"
 
-
-def media(session: Session, uploads: Sequence[Upload]) -> tuple[MediaView, ...]:
-    """What the user added, ready to be shown."""
+def media_views(session: Session, uploads: Sequence[Upload]) -> tuple[MediaView, ...]:
+    """Views of the files that the user added to a message."""
     return tuple(
-        sound(session, one.path, one.seconds) if one.kind == "audio" else MediaView(one.kind, media_url(session, one.path), one.seconds)
-        for one in uploads
+        audio_view(session, upload.path, upload.seconds)
+        if upload.kind == "audio"
+        else MediaView(upload.kind, media_url(session.token, upload.path.name), upload.seconds)
+        for upload in uploads
     )
 
 
-def sound(session: Session, file: Path, seconds: float | None = None) -> MediaView:
+def audio_view(session: Session, file: Path, seconds: float | None = None) -> MediaView:
     music = Waveform.read(file)
-    return MediaView("audio", media_url(session, file), seconds or music.seconds, peaks(music))
+    return MediaView("audio", media_url(session.token, file.name), seconds or music.seconds, peaks(music))
 
 
 def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
-    """How loud each of `bars` equal parts is, the loudest being 1."""
-    loud = music.samples.abs().amax(dim=0).numpy()
-    tops = np.array([part.max(initial=0.0) for part in np.array_split(loud, bars)])
-    return tuple(round(float(top), 3) for top in tops / max(float(tops.max(initial=0.0)), 1e-6))
+    """Peak level of each of `bars` equal parts, relative to the loudest part (0 to 1)."""
+    levels = music.samples.abs().amax(dim=0).numpy()
+    maxima = np.array([part.max(initial=0.0) for part in np.array_split(levels, bars)])
+    return tuple(round(float(level), 3) for level in maxima / max(float(maxima.max(initial=0.0)), 1e-6))
 
 
-def before(session: Session, ask: SubmittedMessage) -> MediaView | None:
-    """The recording that a change would begin from: one that was added, or the sound that the words refer to."""
+def original_audio(session: Session, message: SubmittedMessage) -> MediaView | None:
+    """The recording that an edit starts from: the one that was uploaded, or the earlier audio that the message refers to."""
     try:
-        heard = resolve_turn(ask.before, ask.text, ask.uploads)[0].audio
-    except ValueError:  # told by the answer
+        audio = resolve_turn(message.conversation, message.text, message.uploads)[0].audio
+    except ValueError:  # the answer reports it
         return None
-    return sound(session, Path(heard)) if isinstance(heard, str) else None
+    return audio_view(session, Path(audio)) if isinstance(audio, str) else None
 
 
-def takes(session: Session, known: Sequence[TakeView], update: Update) -> tuple[TakeView, ...]:
-    """A player for every sound, those under way too, in the order of their seeds, whichever began first."""
+def take_views(session: Session, takes: Sequence[TakeView], update: Update) -> tuple[TakeView, ...]:
+    """The takes after an update, in the order of their seeds, including those that are still being generated."""
     total = update.progress[1] / max(1, len(update.texts)) if update.progress else None
-    heard = {take.seed: take for take in known}
-    for one in update.streams:
-        heard.setdefault(one.seed, TakeView(MediaView("audio", one.url.lstrip("/"), total), one.seed, _place(update, one.seed)))
+    takes_by_seed = {take.seed: take for take in takes}
+    for stream in update.streams:
+        audio = MediaView("audio", stream.url.lstrip("/"), total)
+        takes_by_seed.setdefault(stream.seed, TakeView(audio, stream.seed, _take_index(update, stream.seed)))
     for piece in update.pieces:
-        if piece.seed not in heard or not heard[piece.seed].whole:
-            heard[piece.seed] = _take(session, piece, _place(update, piece.seed))
-    return tuple(sorted(heard.values(), key=lambda take: take.place))
+        if piece.seed not in takes_by_seed or not takes_by_seed[piece.seed].complete:
+            takes_by_seed[piece.seed] = _take(session, piece, _take_index(update, piece.seed))
+    return tuple(sorted(takes_by_seed.values(), key=lambda take: take.index))
 
 
-def _place(update: Update, seed: int) -> int:
+def _take_index(update: Update, seed: int) -> int:
     return update.seeds.index(seed)
 
 
-def finished(known: Sequence[TakeView]) -> tuple[TakeView, ...]:
-    """The takes that became pieces."""
-    return tuple(take for take in known if take.whole)
+def complete_takes(takes: Sequence[TakeView]) -> tuple[TakeView, ...]:
+    """The takes whose files are written."""
+    return tuple(take for take in takes if take.complete)
 
 
-def _take(session: Session, piece: Piece, place: int) -> TakeView:
-    files = ((kind, piece.sound.with_suffix(f".{kind}")) for kind in KINDS)
-    links = tuple((kind, media_url(session, file)) for kind, file in files if file.is_file())
-    return TakeView(sound(session, piece.sound, piece.seconds), piece.seed, place, links, whole=True)
+def _take(session: Session, piece: Piece, index: int) -> TakeView:
+    files = ((suffix, piece.sound.with_suffix(f".{suffix}")) for suffix in DOWNLOAD_FORMATS)
+    downloads = tuple((suffix, media_url(session.token, file.name)) for suffix, file in files if file.is_file())
+    return TakeView(audio_view(session, piece.sound, piece.seconds), piece.seed, index, downloads, complete=True)
 
 
-def pictured(session: Session, card: ExchangeView, pieces: Sequence[Piece]) -> ExchangeView:
-    """The card with drawings of its takes."""
-    drawn = {piece.seed: _pictures(session, piece) for piece in pieces}
-    return replace(card, takes=tuple(replace(take, pictures=drawn[take.seed]) for take in card.takes))
+def with_plots(session: Session, exchange: ExchangeView, pieces: Sequence[Piece]) -> ExchangeView:
+    """The exchange with plots for each of its takes."""
+    plots_by_seed = {piece.seed: _plots(session, piece) for piece in pieces}
+    return replace(exchange, takes=tuple(replace(take, plots=plots_by_seed[take.seed]) for take in exchange.takes))
 
 
-def _pictures(session: Session, piece: Piece) -> tuple[PlotView, ...]:
-    """Roll, spectrogram and wave, each for light and for dark pages, drawn into the session's folder."""
+def _plots(session: Session, piece: Piece) -> tuple[PlotView, ...]:
+    """Piano roll (where there is a score), spectrogram and waveform, for light and dark pages, written to the session's folder."""
     music = Waveform.read(piece.sound)
 
-    def picture(title: str, alt: str, draw: Callable[[bool], bytes]) -> PlotView:
+    def plot(title: str, alt: str, draw: Callable[[bool], bytes]) -> PlotView:
         light, dark = (new_name(session.folder, ".png") for _ in range(2))
         light.write_bytes(draw(False))
         dark.write_bytes(draw(True))
-        return PlotView(title, media_url(session, light), media_url(session, dark), alt)
+        return PlotView(title, media_url(session.token, light.name), media_url(session.token, dark.name), alt)
 
     score, seconds = piece.score, piece.seconds
-    notes = () if score is None else (
-        picture("The notes", drawings.piano_roll_alt(score, seconds), lambda dark: drawings.piano_roll(score, seconds, dark)),
+    piano_roll = () if score is None else (
+        plot("The notes", plots.piano_roll_alt(score, seconds), lambda dark: plots.piano_roll(score, seconds, dark)),
     )
     return (
-        *notes,
-        picture("Which pitches sound, and when", drawings.spectrogram_alt(music), lambda dark: drawings.spectrogram(music, dark)),
-        picture("How loud", drawings.waveform_alt(music), lambda dark: drawings.waveform(music, dark)),
+        *piano_roll,
+        plot("Which pitches sound, and when", plots.spectrogram_alt(music), lambda dark: plots.spectrogram(music, dark)),
+        plot("How loud", plots.waveform_alt(music), lambda dark: plots.waveform(music, dark)),
     )

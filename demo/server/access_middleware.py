@@ -1,4 +1,4 @@
-"""The door of the server: who may come in, with how much, and what the pages that go out may load."""
+"""ASGI middleware for access control: Host and Origin checks, login, limits on request bodies, and security headers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from starlette.requests import ClientDisconnect
 from demo.api.access import unauthorized
 from demo.service.auth import Login
 
-# What a page may load: its own files. gradio builds its page from inline scripts and templates.
-POLICY = (
+# Pages may load files of this server only. gradio needs inline scripts and eval for its page.
+CONTENT_SECURITY_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
 )
 HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),  # addresses of media hold the session's token
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),  # URLs of media contain the session's token
     (b"x-content-type-options", b"nosniff"),
 )
-PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 JSON = (b"content-type", b"application/json")
-CLOSE = (b"connection", b"close")  # what was refused unread may still be coming
+CLOSE = (b"connection", b"close")  # the rest of a rejected body may still be on its way
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # what a server that only this machine can reach goes by
-UNUSED = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
-UPLOAD = "/gradio_api/upload"
-MAX_BODY_BYTES = 1 << 20  # bytes of a request without files, and of the form around files
-MAX_FILES = 4  # of the largest ones in one upload
-MAX_DISCARDED_BYTES = 8 << 20  # bytes that are still taken of what was refused: whoever sends them hears of it only then
-LINGER_SECONDS = 1.0  # seconds that they have for it
-WRONG_LOGIN_DELAY = 0.5  # seconds that a wrong login waits for its answer, so that guessing takes long
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # Host names of a server that listens on this machine only
+DISABLED_ROUTES = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
+UPLOAD_PATH = "/gradio_api/upload"
+MAX_BODY_BYTES = 1 << 20  # of a request without files, and of the multipart form around files
+MAX_FILES = 4  # files of the maximum size in one upload
+MAX_DISCARDED_BYTES = 8 << 20  # read and dropped of a rejected body: most clients read the answer only after they have sent all
+LINGER_SECONDS = 1.0  # time limit for that
+WRONG_LOGIN_DELAY = 0.5  # seconds before the answer to a wrong login, to slow guessing down
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,156 +44,157 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class AccessMiddleware:
-    """Asks everybody for the login, whatever they want, and says in every answer what a page may load.
+    """Checks every request before the application sees it, and adds the security headers to every response.
 
-    keeps: paths that begin so are the API's: they are told in its clients' form, and bound what they read themselves.
-    hosts: the names that the server goes by (None: any); another site may let its own name lead to this machine, and then
-    speaks as if it were this one. upload_bytes: of the largest file (None: any).
+    login: required for every path (None: no login). api_prefix: paths with this prefix belong to the API, which gets JSON
+    errors and limits its bodies itself. hosts: accepted Host names (None: any), against DNS rebinding, where another site
+    points its own name at this machine. upload_bytes: size of the largest file (None: any).
     """
 
     def __init__(
-        self, app: Any, login: Login | None = None, keeps: str | None = None, hosts: Sequence[str] | None = None,
+        self, app: Any, login: Login | None = None, api_prefix: str | None = None, hosts: Sequence[str] | None = None,
         upload_bytes: int | None = None,
     ) -> None:
-        self.app, self.login, self.keeps, self.hosts, self.upload_bytes = app, login, keeps, hosts, upload_bytes
+        self.app, self.login, self.api_prefix, self.hosts, self.upload_bytes = app, login, api_prefix, hosts, upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
-        if reason := refusal(scope, self.hosts):
-            return await _turn_away(scope, BoundedExchange(receive, send, None), 403, reason)
-        if not await self._knows(scope):
-            return await self._ask(scope, send)
-        visit = BoundedExchange(receive, send, self._most(scope["path"]))
-        if visit.most is None or _announced(scope) <= visit.most:
+        if reason := rejection_reason(scope, self.hosts):
+            return await _reject(scope, BoundedExchange(receive, send, None), 403, reason)
+        if not await self._is_authorized(scope):
+            return await self._request_login(scope, send)
+        exchange = BoundedExchange(receive, send, self._body_limit(scope["path"]))
+        if exchange.max_bytes is None or _content_length(scope) <= exchange.max_bytes:
             try:
-                await self.app(scope, visit.receive, visit.send)
+                await self.app(scope, exchange.receive, exchange.send)
             except ClientDisconnect:
-                pass  # whoever has left in the middle of a request needs no answer
-            if not visit.over:
+                pass  # raised in the application when a client leaves during its request: no answer is needed
+            if not exchange.too_large:
                 return
-        too_large = f"This is larger than {(visit.most or 0) / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
-        await _turn_away(scope, visit, 413, too_large)
+        reason = f"This is larger than {(exchange.max_bytes or 0) / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
+        await _reject(scope, exchange, 413, reason)
 
-    def _kept(self, scope: Scope) -> bool:
-        return self.keeps is not None and scope["path"].startswith(self.keeps)
+    def _is_api(self, path: str) -> bool:
+        return self.api_prefix is not None and path.startswith(self.api_prefix)
 
-    def _most(self, path: str) -> int | None:
-        """Bytes of a request's body; None: it is bounded further inside, or nowhere."""
-        if self.keeps is not None and path.startswith(self.keeps):
+    def _body_limit(self, path: str) -> int | None:
+        """Largest body of a request in bytes; None where the API limits it, or where there is no limit."""
+        if self._is_api(path):
             return None
-        if not path.startswith(UPLOAD):
+        if not path.startswith(UPLOAD_PATH):
             return MAX_BODY_BYTES
         return None if self.upload_bytes is None else MAX_FILES * self.upload_bytes + MAX_BODY_BYTES
 
-    async def _knows(self, scope: Scope) -> bool:
+    async def _is_authorized(self, scope: Scope) -> bool:
         if self.login is None:
             return True
-        given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        admitted = self.login.admits(given)
-        if given and not admitted:
+        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        admitted = self.login.admits(authorization)
+        if authorization and not admitted:
             await asyncio.sleep(WRONG_LOGIN_DELAY)
         return admitted
 
-    async def _ask(self, scope: Scope, send: Send) -> None:
-        told = unauthorized()
-        form = json.dumps(told.body()).encode(), JSON
-        plain = b"Give the user and the password of this server.", PLAIN
-        content, kind = form if self._kept(scope) else plain
-        ask = [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
-        await _answer(scope, send, told.status, content, kind, *ask)
+    async def _request_login(self, scope: Scope, send: Send) -> None:
+        """Answers 401, in the API's JSON form or as text."""
+        error = unauthorized()
+        content, content_type = b"Give the user and the password of this server.", PLAIN_TEXT
+        if self._is_api(scope["path"]):
+            content, content_type = json.dumps(error.body()).encode(), JSON
+        challenge = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await _respond(scope, send, error.status, content, content_type, *challenge)
 
 
 @dataclass
 class BoundedExchange:
-    """One request on its way in and its answer on the way out. most: bytes that are read of it (None: any number).
+    """A request and its response, with a limit on the bytes of the body (max_bytes; None: no limit).
 
-    over: it was larger, and nobody has begun to answer it; what read it was told that the client has left. whole: no more
-    of it is to come.
+    A body beyond the limit looks to the application like a client that has disconnected. too_large: the limit was exceeded
+    before the response started, so that the middleware answers instead. complete: the whole body has been received.
     """
 
-    taken: Receive
-    given: Send
-    most: int | None
-    read: int = 0
-    begun: bool = False
-    over: bool = False
-    whole: bool = False
+    receive_raw: Receive
+    send_raw: Send
+    max_bytes: int | None
+    received: int = 0
+    response_started: bool = False
+    too_large: bool = False
+    complete: bool = False
 
     async def receive(self) -> Message:
-        message = await self.taken()
-        self.read += len(message.get("body", b"")) if message["type"] == "http.request" else 0
-        self.whole = not message.get("more_body", False)
-        if self.most is None or self.read <= self.most:
+        message = await self.receive_raw()
+        self.received += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+        self.complete = not message.get("more_body", False)
+        if self.max_bytes is None or self.received <= self.max_bytes:
             return message
-        self.over = self.over or not self.begun
+        self.too_large = self.too_large or not self.response_started
         return {"type": "http.disconnect"}
 
-    async def rest(self, most: int) -> None:
-        """Reads on, and keeps nothing, until all has come or so many bytes have."""
-        until = self.read + most
-        while not self.whole and self.read <= until:
+    async def discard(self, max_bytes: int) -> None:
+        """Reads and drops the rest of the body, at most `max_bytes` bytes."""
+        limit = self.received + max_bytes
+        while not self.complete and self.received <= limit:
             await self.receive()
 
     async def send(self, message: Message) -> None:
-        if self.over:
-            return  # of an error that is no error of the reader's
+        if self.too_large:
+            return  # the application's answer to a disconnect that did not happen
         if message["type"] == "http.response.start":
-            self.begun = True
-            present = list(message.get("headers", []))
-            names = {name.lower() for name, _ in present}
-            message = {**message, "headers": present + [pair for pair in HEADERS if pair[0] not in names]}
-        await self.given(message)
+            self.response_started = True
+            headers = list(message.get("headers", []))
+            names = {name.lower() for name, _ in headers}
+            message = {**message, "headers": headers + [header for header in HEADERS if header[0] not in names]}
+        await self.send_raw(message)
 
 
-def refusal(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
-    """Why a request is not for the page, if so: a page of another site speaks, or a route is asked for that nothing here uses."""
+def rejection_reason(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
+    """Why a request gets 403: an unknown Host, an Origin of another site, or a route that is disabled. None: it is allowed."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    if hosts is not None and _parts("//" + headers.get(b"host", "")).hostname not in hosts:
+    if hosts is not None and _split_url("//" + headers.get(b"host", "")).hostname not in hosts:
         return "This server does not go by that name; use the address that it printed."
     origin = headers.get(b"origin")
-    if origin is not None and _parts(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
+    if origin is not None and _split_url(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
         return "A page of another site may not speak to this server."
     path = scope["path"].lower()
-    if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(UNUSED):
+    if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(DISABLED_ROUTES):
         return "This server does not offer that."
     return None
 
 
-def _parts(address: str) -> SplitResult:
-    """Of an address as a client has it; one that is none has no parts, and is nobody's."""
+def _split_url(url: str) -> SplitResult:
+    """The parts of a client's URL; empty parts, which match no host, for an invalid one."""
     try:
-        return urlsplit(address)
+        return urlsplit(url)
     except ValueError:
         return urlsplit("")
 
 
-def _announced(scope: Scope) -> int:
-    """Bytes of the body, where the client tells them."""
-    told = dict(scope["headers"]).get(b"content-length", b"")
-    return int(told) if told.isdigit() else 0
+def _content_length(scope: Scope) -> int:
+    """The announced size of the body in bytes; 0 if it is unknown."""
+    value = dict(scope["headers"]).get(b"content-length", b"")
+    return int(value) if value.isdigit() else 0
 
 
-async def _turn_away(scope: Scope, visit: BoundedExchange, status: int, reason: str) -> None:
-    """Answers, and closes the connection a little later: closed on what still comes, it would take the answer along."""
+async def _reject(scope: Scope, exchange: BoundedExchange, status: int, reason: str) -> None:
+    """Answers, then reads on for a moment: closing a connection with unread data would discard the answer too."""
     if scope["type"] == "websocket":
-        return await visit.given({"type": "websocket.close", "code": 1008})
-    await _begin(visit.given, status, reason.encode(), PLAIN, CLOSE)
+        return await exchange.send_raw({"type": "websocket.close", "code": 1008})
+    await _start_response(exchange.send_raw, status, reason.encode(), PLAIN_TEXT, CLOSE)
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
-            await visit.rest(MAX_DISCARDED_BYTES)
-    await visit.given({"type": "http.response.body", "body": b""})
+            await exchange.discard(MAX_DISCARDED_BYTES)
+    await exchange.send_raw({"type": "http.response.body", "body": b""})
 
 
-async def _answer(scope: Scope, send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
+async def _respond(scope: Scope, send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
     if scope["type"] == "websocket":
         return await send({"type": "websocket.close", "code": 1008})
-    await _begin(send, status, content, *headers)
+    await _start_response(send, status, content, *headers)
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _begin(send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """All of an answer but its end. Its length is told, so that a client that sends need not wait for the end."""
+async def _start_response(send: Send, status: int, content: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Sends a response except for its last, empty message. Content-Length lets a client read it before that message."""
     length = b"content-length", str(len(content)).encode()
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": content, "more_body": True})

@@ -1,48 +1,112 @@
-"""Patches of gradio's private parts: bounded uploads, and no downloads from addresses."""
+"""Everything that this server patches or reads of gradio's private parts, in one file.
+
+Written for and tested with the gradio of requirements.txt; tests/demo/server/test_gradio_patches.py checks each part
+against the installed version and says which of them is missing after an update.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from demo.server.access_middleware import MAX_BODY_BYTES, MAX_FILES
+from demo.service.uploads import folder_size
 
-MAX_PENDING_BYTES = 4_000_000_000  # bytes of all pending uploads; those that no message uses are deleted after an hour
+if TYPE_CHECKING:
+    import gradio as gr
 
-
+MAX_PENDING_BYTES = 4_000_000_000  # bytes of all uploads that no message has used; the page deletes those after an hour
 PENDING_FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."
+NO_DOWNLOADS = "This server fetches nothing; send the file itself."
+
+
+# -- the page's controls and sessions -----------------------------------------------------------------------------------
+
+
+def patch_controls(blocks: gr.Blocks) -> None:
+    """Changes how the sliders and file inputs of a page read their values (`preprocess`).
+
+    Sliders accept None, the value of a cleared field, which gradio compares with the limits and fails. Files are passed as
+    the path of the upload: gradio's own version leaves an empty temporary file behind for each.
+    """
+    from gradio.components import File, Slider
+
+    for block in blocks.blocks.values():
+        if isinstance(block, Slider):
+            setattr(block, "preprocess", _accept_none(block))  # noqa: B010 - replaces a method of this object only
+        elif isinstance(block, File):
+            setattr(block, "preprocess", _upload_path)  # noqa: B010
+
+
+def _accept_none(slider: gr.Slider) -> Any:
+    preprocess = type(slider).preprocess
+    return lambda payload: None if payload is None else preprocess(slider, payload)
+
+
+def _upload_path(payload: Any) -> str | None:
+    return payload.path if payload is not None else None
+
+
+def session_states(blocks: gr.Blocks, session_hash: str) -> list[object]:
+    """Values of the `gr.State` components of one browser page; empty for an unknown page. gradio has no public way to read them."""
+    session = blocks.state_holder.session_data.get(session_hash)
+    return list(session.state_data.values()) if session is not None else []
+
+
+def require_uploads(blocks: gr.Blocks) -> None:
+    """Makes gradio accept only uploaded files. It skips that check for a page that was mounted and not launched."""
+    blocks.has_launched = True
+
+
+def stop_events(routes: Iterable[object]) -> Iterator[asyncio.Event]:
+    """Events that end the open event streams of mounted gradio apps, which would otherwise delay the shutdown."""
+    for route in routes:
+        event = getattr(getattr(route, "app", None), "stop_event", None)
+        if event is not None:
+            yield event
+
+
+def open_tunnel(port: int) -> str:
+    """Opens a tunnel through gradio's servers and returns its public URL. Used with --share only."""
+    from gradio import networking
+
+    return networking.setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+
+
+# -- uploads and downloads ----------------------------------------------------------------------------------------------
 
 
 def patch_uploads() -> None:
-    """gradio names an upload by its content: two users with one file would share it, and the first to be done deletes it.
-    What has arrived of an upload that breaks off it leaves lying there, under a name that nobody is told; and it takes
-    whatever comes, though the disk be full of what nobody has asked about."""
+    """Gives every upload a file of its own, a limit on all pending uploads, and a clean-up of interrupted ones.
+
+    gradio names an upload by the hash of its content, so that two users with the same file share it and the first to
+    finish deletes it. It keeps the temporary files of interrupted uploads, and it has no limit on their total size.
+    """
     from gradio import route_utils
 
-    if getattr(route_utils, "of_our_own", False):
+    if getattr(route_utils, "patched_by_mumu_llama", False):
         return
-    room = UploadBudget()
+    budget = UploadBudget()
 
-    class Arrived(route_utils.GradioUploadFile):
+    class UniqueUploadFile(route_utils.GradioUploadFile):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             self.sha.update(secrets.token_bytes(32))
 
-    class Arriving(route_utils.GradioMultiPartParser):
+    class BoundedMultipartParser(route_utils.GradioMultiPartParser):
         async def parse(self) -> Any:
-            most = min(MAX_FILES * self.max_file_size + MAX_BODY_BYTES, MAX_PENDING_BYTES)  # of one that does not tell how long it is
-            announced = self.headers.get("content-length", "")
-            coming = PendingUpload(int(announced) if announced.isdecimal() else int(most))
-            self.stream = coming.counted(self.stream)
+            content_length = self.headers.get("content-length", "")
+            # A chunked upload does not announce its size: reserve the largest that the middleware lets through.
+            largest = min(MAX_FILES * self.max_file_size + MAX_BODY_BYTES, MAX_PENDING_BYTES)
+            upload = PendingUpload(int(content_length) if content_length.isdecimal() else int(largest))
+            self.stream = upload.count(self.stream)
             try:
-                if not await asyncio.to_thread(room.take, Path(self.upload_dir), coming):
+                if not await asyncio.to_thread(budget.reserve, Path(self.upload_dir or "."), upload):
                     raise route_utils.MultiPartException(PENDING_FULL)
                 return await super().parse()
             except BaseException:
@@ -51,60 +115,52 @@ def patch_uploads() -> None:
                     Path(file.name).unlink(missing_ok=True)
                 raise
             finally:
-                coming.left = 0
+                upload.remaining = 0
 
-    for name, own in (("GradioUploadFile", Arrived), ("GradioMultiPartParser", Arriving), ("of_our_own", True)):
-        setattr(route_utils, name, own)  # the library offers no other way
+    patches = {"GradioUploadFile": UniqueUploadFile, "GradioMultiPartParser": BoundedMultipartParser, "patched_by_mumu_llama": True}
+    for name, value in patches.items():
+        setattr(route_utils, name, value)
 
 
 @dataclass(eq=False)
 class PendingUpload:
-    """An upload under way. left: bytes that it may still send."""
+    """An upload that is being received. remaining: bytes that it may still send."""
 
-    left: int
+    remaining: int
 
-    async def counted(self, parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """The same parts; each is on the disk when the next one is asked for."""
-        async for part in parts:
-            yield part
-            self.left = max(0, self.left - len(part))
+    async def count(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Passes the chunks on. A chunk is subtracted when the next one is requested, since it is on the disk by then."""
+        async for chunk in chunks:
+            yield chunk
+            self.remaining = max(0, self.remaining - len(chunk))
 
 
 class UploadBudget:
-    """What lies in the folder of uploads and what is still to come there have `MAX_PENDING_BYTES` bytes together. For any thread."""
+    """Limits the files in the upload folder and the bytes still to come to `MAX_PENDING_BYTES` together. Thread-safe."""
 
     def __init__(self) -> None:
-        self._guard, self._coming = threading.Lock(), list[PendingUpload]()
+        self._lock, self._uploads = threading.Lock(), list[PendingUpload]()
 
-    def take(self, folder: Path, upload: PendingUpload) -> bool:
-        """Keeps what an upload may still send free for it, as long as it has something left; False where that is too much."""
-        with self._guard:
-            self._coming = [one for one in self._coming if one.left]
-            coming = sum(one.left for one in self._coming)  # before the folder is read: rather twice than not at all
-            fits = coming + _held(folder) + upload.left <= MAX_PENDING_BYTES
-            self._coming += [upload] if fits else []
+    def reserve(self, folder: Path, upload: PendingUpload) -> bool:
+        """Reserves the remaining bytes of an upload for as long as it is pending. False if they exceed the limit."""
+        with self._lock:
+            self._uploads = [pending for pending in self._uploads if pending.remaining]
+            reserved = sum(pending.remaining for pending in self._uploads)  # before reading the folder: counts twice rather than not
+            fits = reserved + folder_size(folder) + upload.remaining <= MAX_PENDING_BYTES
+            self._uploads += [upload] if fits else []
             return fits
 
 
-def _held(folder: Path) -> int:
-    """Bytes of what lies in a folder and its folders; what is deleted meanwhile takes no room."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(place, name)).st_size
-    return total
-
 
 def patch_downloads() -> None:
-    """gradio fetches what a client gives as the address of a file, and asks a resolver on the internet where that is."""
+    """Refuses files given as URLs. gradio would download them, and query a public DNS resolver for their host."""
     from gradio import processing_utils
 
-    def refused(url: str, *arguments: Any, **named: Any) -> str:
-        raise ValueError("This server fetches nothing; send the file itself.")
+    def refuse(url: str, *arguments: Any, **named: Any) -> str:
+        raise ValueError(NO_DOWNLOADS)
 
-    async def refused_later(url: str, *arguments: Any, **named: Any) -> str:
-        return refused(url)
+    async def refuse_async(url: str, *arguments: Any, **named: Any) -> str:
+        return refuse(url)
 
-    for name in ("ssrf_protected_download", "async_ssrf_protected_download"):
-        setattr(processing_utils, name, refused_later if name.startswith("async") else refused)
+    for name, function in (("ssrf_protected_download", refuse), ("async_ssrf_protected_download", refuse_async)):
+        setattr(processing_utils, name, function)

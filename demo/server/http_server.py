@@ -1,4 +1,8 @@
-"""The server itself: how many it lets in, how long it waits for who neither reads nor speaks, and how it ends."""
+"""The HTTP server: uvicorn with a limit on connections, a timeout for stalled clients, and a graceful shutdown.
+
+Everything that relies on uvicorn's private parts (`H11Protocol`, its `flow` and `cycle`) is in this file;
+tests/demo/server/test_http_server.py checks them against the installed version.
+"""
 
 from __future__ import annotations
 
@@ -14,98 +18,97 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.page.theme import TITLE
+from demo.server.gradio_patches import stop_events
 
 SHUTDOWN_TIMEOUT = 3  # seconds that open streams have to end when the server stops
-MAX_CONNECTIONS = 512  # at a time; whoever comes then is told 503
-STALL_TIMEOUT = 150.0  # seconds without a step of the client's; the API tells of a late body before
+MAX_CONNECTIONS = 512  # at a time; further requests get 503
+STALL_TIMEOUT = 150.0  # seconds without progress by the client; longer than the API's own timeout for a body, which answers 408
 
 
 def serve(app: FastAPI, host: str, port: int, tunnel: Callable[[int], str] | None = None) -> None:
-    """Until Ctrl-C, which lets open answers end for a moment. Raises OSError where the port is taken.
+    """Serves until Ctrl-C or SIGTERM; open answers then have `SHUTDOWN_TIMEOUT`. Raises OSError if the port is taken.
 
-    tunnel: makes a public address of a port (None: there is to be none).
+    tunnel: opens a public address for a port and returns it (None: local only).
     """
-    if threading.current_thread() is threading.main_thread():  # what stops services ends it as Ctrl-C does, files and all
+    if threading.current_thread() is threading.main_thread():  # SIGTERM ends the server as Ctrl-C does, with its clean-up
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family) as door:
-        shown = f"[{host}]" if ":" in host else host
-        print(f"{TITLE}: http://{shown}:{door.getsockname()[1]}/", flush=True)
+    with socket.create_server((host, port), family=family) as listener:
+        url_host = f"[{host}]" if ":" in host else host
+        print(f"{TITLE}: http://{url_host}:{listener.getsockname()[1]}/", flush=True)
         if tunnel is not None:
-            print(f"Public address: {tunnel(door.getsockname()[1])}", flush=True)
-        server(app).run(sockets=[door])
+            print(f"Public address: {tunnel(listener.getsockname()[1])}", flush=True)
+        create_server(app).run(sockets=[listener])
 
 
 class GracefulServer(uvicorn.Server):
-    """A server whose end is told to open pages first: their connections would hold it up, and end in errors."""
+    """Server that ends the event streams of open pages before it shuts down: they would delay it and end in errors."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for route in self.config.app.routes:  # type: ignore[union-attr]
-            ended = getattr(getattr(route, "app", None), "stop_event", None)  # gradio's
-            if ended is not None:
-                ended.set()
+        for event in stop_events(self.config.app.routes):  # type: ignore[union-attr]
+            event.set()
         await super().shutdown(sockets)
 
 
 class StallTimeoutProtocol(H11Protocol):
-    """A connection that is cut when its client stalls: reads nothing of what waits for it, or does not go on with its request.
+    """HTTP/1.1 connection that is aborted after `STALL_TIMEOUT` if its client stops reading or does not finish its request.
 
-    It would hold its memory, its place and its row of the engine for ever. A stream that has little to say is none of
-    those: what it says is taken at once, however rarely that is.
+    A stalled client would hold its memory, its connection and its row of the engine for ever. A response stream with
+    long pauses is not stalled, as long as the client takes what is sent.
     """
 
-    _limit: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
+        self._start_timer()
 
     def handle_events(self) -> None:
         super().handle_events()
         if self.flow.write_paused or self.transport.get_protocol() is not self:
             return
-        if self.cycle is None or self.cycle.response_complete:  # a request has come in part, however often it grows
-            if self._limit is None:
-                self._watch()
+        if self.cycle is None or self.cycle.response_complete:  # part of a request head: further parts do not extend the timeout
+            if self._timer is None:
+                self._start_timer()
         elif self.cycle.more_body:
-            self._watch()
+            self._start_timer()
         else:
-            self._rest()
+            self._cancel_timer()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._rest()  # nothing of what comes now is told to this class, nor that the connection ends
+        self._cancel_timer()  # another protocol takes the connection over, and this one is not called any more
         super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch()
+        self._start_timer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._rest()
+        self._cancel_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
+        self._cancel_timer()
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
-        self._rest()
-        self._limit = self.loop.call_later(STALL_TIMEOUT, self._cut)
+    def _start_timer(self) -> None:
+        self._cancel_timer()
+        self._timer = self.loop.call_later(STALL_TIMEOUT, self._abort)
 
-    def _cut(self) -> None:
-        if self.flow.read_paused and not self.flow.write_paused:  # it is the application that is late
-            self._watch()
+    def _abort(self) -> None:
+        if self.flow.read_paused and not self.flow.write_paused:  # the application is slow to read, not the client to send
+            self._start_timer()
         else:
             self.transport.abort()
 
-    def _rest(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-def server(app: FastAPI) -> uvicorn.Server:
-    """Of that application, on sockets that its `run` is given."""
+def create_server(app: FastAPI) -> uvicorn.Server:
+    """A server for the application. Its `run(sockets=...)` listens on the given sockets."""
     return GracefulServer(uvicorn.Config(
         app, http=StallTimeoutProtocol, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_TIMEOUT, access_log=False,
         limit_concurrency=MAX_CONNECTIONS

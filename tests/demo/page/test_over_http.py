@@ -17,7 +17,7 @@ from PIL import Image
 
 import gradio_app
 from demo.page.controller import Page
-from demo.server.access_middleware import LOCAL_HOSTS, refusal
+from demo.server.access_middleware import LOCAL_HOSTS, rejection_reason
 from demo.service.auth import Login
 from demo.service.media_probe import Limits
 from demo.service.service import ChatService
@@ -148,7 +148,7 @@ def test_pages_of_other_sites_may_not_speak(address: str, headers: dict[str, str
 ])  # fmt: skip
 def test_a_server_of_this_machine_goes_by_its_own_names(host: str, allowed: bool) -> None:
     scope = {"path": "/", "headers": [(b"host", host.encode()), (b"origin", f"http://{host}".encode())]}
-    assert (refusal(scope, LOCAL_HOSTS) is None) == allowed and (refusal(scope) is None or not host)
+    assert (rejection_reason(scope, LOCAL_HOSTS) is None) == allowed and (rejection_reason(scope) is None or not host)
 
 
 def test_the_page_asks_nothing_from_elsewhere(address: str) -> None:

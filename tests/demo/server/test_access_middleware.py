@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 import gradio_app
-from demo.server import access_middleware as door
+from demo.server import access_middleware
 from demo.server.access_middleware import MAX_BODY_BYTES, AccessMiddleware
 from demo.service.auth import Login
 from demo.service.service import ChatService
@@ -49,7 +49,7 @@ def reader() -> tuple[AccessMiddleware, list[int]]:
         whole.append(len(await request.body()))
 
     app.add_api_route("/{rest:path}", read, methods=["POST"])
-    return AccessMiddleware(app, keeps="/v1/", upload_bytes=FILE), whole
+    return AccessMiddleware(app, api_prefix="/v1/", upload_bytes=FILE), whole
 
 
 BOUNDS = {"/gradio_api/upload": MOST, "/gradio_api/queue/join": MAX_BODY_BYTES,
@@ -77,7 +77,7 @@ def test_no_more_is_read_than_belongs_there(reader: tuple[AccessMiddleware, list
     assert refused.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and whole == [most]
     assert refused.text == f"This is larger than {most / 1e6:.0f} MB, the most that is taken at once; send less, or in parts."
     ask(app, "POST", path, content=body(50 * most))
-    assert whole == [most] and len(sent) < (2.1 * most + door.MAX_DISCARDED_BYTES) / 10_000 + 3
+    assert whole == [most] and len(sent) < (2.1 * most + access_middleware.MAX_DISCARDED_BYTES) / 10_000 + 3
 
 
 @pytest.mark.parametrize("kind", ["announced", "chunked", "of another site"])
@@ -108,7 +108,7 @@ async def _length(request: Request) -> int:
 
 
 def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[AccessMiddleware, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(access_middleware, "LINGER_SECONDS", 0.05)
     answers = list[MutableMapping]()
 
     async def silent() -> MutableMapping:
@@ -129,7 +129,7 @@ def test_who_never_ends_is_not_listened_to_for_long(reader: tuple[AccessMiddlewa
 ])  # fmt: skip
 def test_addresses_that_are_none_are_nobodys(header: str, sentence: str) -> None:
     app = FastAPI()
-    app.add_middleware(AccessMiddleware, hosts=door.LOCAL_HOSTS)
+    app.add_middleware(AccessMiddleware, hosts=access_middleware.LOCAL_HOSTS)
     with running(app) as (address, _):
         url = httpx.URL(address)
         with socket.create_connection((url.host, url.port), timeout=20) as client, client.makefile("rb") as file:
@@ -165,8 +165,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     sessions = Sessions(tmp_path_factory.mktemp("sessions") / "all")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", "")  # which building changes
-        patch.setattr(door, "WRONG_LOGIN_DELAY", 0)
-        yield gradio_app.application(SimpleNamespace(), ChatService(ScriptedEngine(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
+        patch.setattr(access_middleware, "WRONG_LOGIN_DELAY", 0)
+        yield gradio_app.build_application(SimpleNamespace(), ChatService(ScriptedEngine(), sessions), login=Login.parse(KEY))  # type: ignore[arg-type]
     sessions.close_all()
 
 
@@ -193,7 +193,7 @@ def test_the_api_answers_for_all_its_paths(locked: object, method: str, path: st
 
 
 def test_a_guess_waits_and_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "WRONG_LOGIN_DELAY", 0.5)
+    monkeypatch.setattr(access_middleware, "WRONG_LOGIN_DELAY", 0.5)
     app, ended = AccessMiddleware(FastAPI(), Login.parse(KEY)), list[str]()
 
     async def one(client: httpx.AsyncClient, name: str, **headers: str) -> None:

@@ -91,7 +91,7 @@ from demo.service.service import ChatService
 from tests.scripted_engine import ScriptedEngine
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 try:
-    serve(gradio_app.application(types.SimpleNamespace(), ChatService(ScriptedEngine(), sessions)), "127.0.0.1", int(sys.argv[2]))
+    serve(gradio_app.build_application(types.SimpleNamespace(), ChatService(ScriptedEngine(), sessions)), "127.0.0.1", int(sys.argv[2]))
 except KeyboardInterrupt:
     print("interrupted")
 finally:
@@ -115,10 +115,10 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
 
 def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, page: Page) -> None:
     @contextmanager
-    def working(model: Any, waiting: int) -> Iterator[ChatService]:
+    def run_service(model: Any, max_queued_requests: int) -> Iterator[ChatService]:
         yield page.service
 
-    monkeypatch.setattr(gradio_app, "working", working)
+    monkeypatch.setattr(gradio_app, "run_service", run_service)
     monkeypatch.setattr(gradio_app, "load_model", lambda values: SimpleNamespace())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert gradio_app.main(["--port", str(taken.getsockname()[1])]) == 2

@@ -19,7 +19,7 @@ import pytest
 
 import gradio_app
 import llama
-from benchmarks.served import Answer, Wish, ask, server, wish
+from benchmarks.served import Answer, ExpectedAnswer, ask, server, make_request
 from demo.service.conversation import Conversation
 from demo.service.errors import UserFacingError
 from demo.service.request import Settings
@@ -54,19 +54,19 @@ def address(nano: llama.MuMuLLaMA, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def wishes(nano: llama.MuMuLLaMA) -> list[Wish]:
+def wishes(nano: llama.MuMuLLaMA) -> list[ExpectedAnswer]:
     """Each with an answer of its own."""
     music = GenerationOptions(seconds=3.0, seed=3)
     return [
-        wish(nano, "A slow, sad piano piece", None, music),
-        wish(nano, "How fast is it?", RECORDING, GenerationOptions(music=False)),
-        wish(nano, "Make it faster and add drums", RECORDING, music),
+        make_request(nano, "A slow, sad piano piece", None, music),
+        make_request(nano, "How fast is it?", RECORDING, GenerationOptions(music=False)),
+        make_request(nano, "Make it faster and add drums", RECORDING, music),
     ]
 
 
-def answers(address: str, wanted: list[Wish]) -> list[Answer]:
+def answers(address: str, wanted: list[ExpectedAnswer]) -> list[Answer]:
     """All asked at once."""
-    def one(wanted: Wish) -> Answer:
+    def one(wanted: ExpectedAnswer) -> Answer:
         with httpx.Client(base_url=address, timeout=120) as client:
             return ask(client, wanted)
 
@@ -137,7 +137,7 @@ class Stalled:
             return file.read()
 
 
-def test_who_reads_nothing_holds_nobody(address: str, wishes: list[Wish]) -> None:
+def test_who_reads_nothing_holds_nobody(address: str, wishes: list[ExpectedAnswer]) -> None:
     """More of them than the engine has rows. What they have not read waits for them."""
     body = {"messages": [{"role": "user", "content": "A slow, sad piano piece"}], "modalities": ["text", "audio"], "stream": True}
     bodies = [{**body, "seconds": 30, "seed": number, "user": f"listener {number}"} for number in range(20)]
@@ -147,7 +147,7 @@ def test_who_reads_nothing_holds_nobody(address: str, wishes: list[Wish]) -> Non
         assert client.rest().rstrip().endswith(b"data: [DONE]")
 
 
-def test_rubbish_harms_nobody_else(address: str, wishes: list[Wish]) -> None:
+def test_rubbish_harms_nobody_else(address: str, wishes: list[ExpectedAnswer]) -> None:
     """Files that are none, or end too soon, sent while others are answered: each is told in one sentence."""
     rubbish = (b"RIFF\x00\x00\x00\x00WAVEfmt ", RECORDING.read_bytes()[:300], b"\x00" * 5000, b"<html>", b"")
 
@@ -203,7 +203,7 @@ def test_the_server_ends_with_its_engine(
 
     works: list[ChatService] = []
     monkeypatch.setattr(gradio_app, "load_model", lambda values: nano)
-    monkeypatch.setattr(gradio_app, "application", kept)
+    monkeypatch.setattr(gradio_app, "build_application", kept)
     monkeypatch.setattr("demo.server.app.serve", serve_and_ask)
     monkeypatch.setattr(TextBatch, "_forward", lambda *_: (_ for _ in ()).throw(SystemExit("a mistake")))
     assert gradio_app.main(["--port", "0"]) == 1

@@ -82,21 +82,21 @@ def test_uploads_at_once_have_no_more_room_than_one_after_another(uploading: tup
 
 def test_room_is_kept_until_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradio_patches, "MAX_PENDING_BYTES", 1000)
-    room, first = gradio_patches.UploadBudget(), gradio_patches.PendingUpload(600)
-    assert room.take(tmp_path, first) and not room.take(tmp_path, gradio_patches.PendingUpload(401))
+    budget, first = gradio_patches.UploadBudget(), gradio_patches.PendingUpload(600)
+    assert budget.reserve(tmp_path, first) and not budget.reserve(tmp_path, gradio_patches.PendingUpload(401))
 
     async def parts() -> AsyncIterator[bytes]:
         yield bytes(500)
 
     async def arrive() -> None:
-        async for part in first.counted(parts()):
+        async for part in first.count(parts()):
             (tmp_path / "first").write_bytes(part)
-            assert first.left == 600
+            assert first.remaining == 600
 
     asyncio.run(arrive())
-    assert first.left == 100 and not room.take(tmp_path, gradio_patches.PendingUpload(401))
-    first.left = 0
-    assert room.take(tmp_path, gradio_patches.PendingUpload(500)) and not room.take(tmp_path, gradio_patches.PendingUpload(1))
+    assert first.remaining == 100 and not budget.reserve(tmp_path, gradio_patches.PendingUpload(401))
+    first.remaining = 0
+    assert budget.reserve(tmp_path, gradio_patches.PendingUpload(500)) and not budget.reserve(tmp_path, gradio_patches.PendingUpload(1))
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(uploading: tuple) -> None:

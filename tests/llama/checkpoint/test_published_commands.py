@@ -31,7 +31,7 @@ def tree(published_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def open_page(command: str, monkeypatch: pytest.MonkeyPatch) -> llama.MuMuLLaMA:
     """The model of the page that `command` opens, without serving it."""
     opened: list[llama.MuMuLLaMA] = []
-    monkeypatch.setattr(gradio_app, "application", lambda model, *_, **__: opened.append(model))
+    monkeypatch.setattr(gradio_app, "build_application", lambda model, *_, **__: opened.append(model))
     monkeypatch.setattr(demo.server.app, "serve", lambda *_, **__: None)
     paths = [part for name in ("mert", "vit", "vivit") for part in (f"--{name}_path", str(component_paths()[f"{name}_path"]))]
     monkeypatch.setattr("sys.argv", [*command.split()[1:], *paths])
