@@ -49,6 +49,13 @@ class BaseReference:
     folder: Path | None = None
     relative_paths: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def location(self) -> Path:
+        """The folder that it was read from. Raises ValueError for one that was never written."""
+        if self.folder is None:
+            raise ValueError("This reference was not read from a delta checkpoint; write it and read it again.")
+        return self.folder
+
 
 # -- reading and writing ------------------------------------------------------------------------------------------
 
@@ -138,7 +145,7 @@ def base_arguments(reference: BaseReference, given: Mapping[str, Any]) -> dict[s
 def _base_value(reference: BaseReference, name: str, requested: Mapping[str, Any]) -> Any:
     recorded = reference.base[name]
     from_folder = (recorded, reference.relative_paths.get(name))
-    candidates = [recorded, *(os.path.join(reference.folder, path) for path in from_folder if path is not None)]
+    candidates = [recorded, *(os.path.join(reference.location, path) for path in from_folder if path is not None)]
     existing = next((path for path in candidates if os.path.exists(path)), None) if name in PATHS else recorded
     if name not in requested:
         if existing is None and os.path.isabs(recorded):
@@ -146,7 +153,7 @@ def _base_value(reference: BaseReference, name: str, requested: Mapping[str, Any
         return existing or recorded  # what is no folder here may be a name on the hub
     if existing is not None and not _same(existing, requested[name]):
         raise ValueError(
-            f"{reference.folder} was trained over {name} {recorded}, so {name} {requested[name]} would not fit it; leave it out."
+            f"{reference.location} was trained over {name} {recorded}, so {name} {requested[name]} would not fit it; leave it out."
         )
     return requested[name]
 
@@ -158,16 +165,17 @@ def _same(first: Any, second: Any) -> bool:
 def _missing_base(reference: BaseReference, name: str) -> str:
     elsewhere = "" if name == "model" else f"give its new place as {name}, or "
     return (
-        f"The weights in {reference.folder} lie over {name} {reference.base[name]}, which is not there; "
-        f"put it back, {elsewhere}write its new place under base in {reference.folder / ORIGIN}."
+        f"The weights in {reference.location} lie over {name} {reference.base[name]}, which is not there; "
+        f"put it back, {elsewhere}write its new place under base in {reference.location / ORIGIN}."
     )
 
 
 def _refuse_circles(reference: BaseReference, model: Any) -> None:
-    seen = {os.path.realpath(reference.folder)}
+    seen = {os.path.realpath(reference.location)}
     while model is not None and is_delta(model):
         if os.path.realpath(model) in seen:
-            raise ValueError(f"The base of {reference.folder} leads back to {model}; name its true base in {reference.folder / ORIGIN}.")
+            folder = reference.location
+            raise ValueError(f"The base of {folder} leads back to {model}; name its true base in {folder / ORIGIN}.")
         seen.add(os.path.realpath(model))
         base_reference = read_base_reference(model)
         model = _base_value(base_reference, "model", {}) if "model" in base_reference.base else None
@@ -179,7 +187,7 @@ def check_sizes(reference: BaseReference, config: MuMuConfig) -> None:
     for name, size in recorded.items():
         if name not in IGNORED_FIELDS and base[name] != size:
             raise ValueError(
-                f"{reference.folder} was trained over a model with {name} {size}, but its base has {base[name]}: a checkpoint "
+                f"{reference.folder or 'This run'} was trained over a model with {name} {size}, but its base has {base[name]}: a checkpoint "
                 "of another size; name the base it was trained over."
             )
 

@@ -58,7 +58,7 @@ def load_model(
         raise ValueError(f"music_decoder {source.music_decoder!r} is unknown; choose musicgen or audioldm2.")
     target_device, model = device_named(device), source.model
     if model is not None and is_delta(model):
-        return _load_delta(source, model_class, target_device, dtype, merge_lora, verify, keep_float32)
+        return _load_delta(model, source, model_class, target_device, dtype, merge_lora, verify, keep_float32)
     if model is not None and is_native(model):
         _refuse_for_native(source, verify)
         return from_pretrained(
@@ -86,11 +86,11 @@ def load_model(
 
 
 def _load_delta(
-    source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
+    folder: str | Path, source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
     keep_float32: Callable[[str], bool] | None,
 ) -> ModelT:
     """Trained weights over their base, before its LoRA is merged."""
-    weights, reference = read_delta(source.model)
+    weights, reference = read_delta(folder)
     base = base_arguments(reference, source.non_defaults())
     stored_dtype = base.pop("dtype", None)
     result = load_model(

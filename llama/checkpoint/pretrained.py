@@ -104,7 +104,7 @@ def _native_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dt
     if source is None:
         return None
     if spec.kind == "musicgen":
-        return MusicGenDecoder.from_folder(source, dtype or "auto")  # type: ignore[arg-type]
+        return MusicGenDecoder.from_folder(source, dtype or "auto")
     return AudioLDM2Decoder.from_folder(source, dtype or torch.float32)
 
 

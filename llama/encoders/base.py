@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from safetensors.torch import load_file
@@ -76,8 +76,8 @@ class FrozenEncoder(nn.Module):
         raise TypeError(f"{cls.__name__} is an abstract encoder.")
 
     @classmethod
-    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> Self:
-        """Load a `save_pretrained` folder or a hub name, in `dtype`. Never runs remote code.
+    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> Self:
+        """Load a `save_pretrained` folder or a hub name, in `dtype` ("auto": as it is stored). Never runs remote code.
 
         Raises FileNotFoundError if it does not exist, ValueError if it contains another kind of model.
         """

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 
 from llama.decoders.base import (
     AudioGenerator,
+    RequestBuilder,
     SymbolicCodec,
     SynthesisRequest,
     check_folder,
@@ -68,7 +69,7 @@ def known_config(hidden: int, n_q: int = 4) -> dict[str, Any]:
     return {"model_type": "musicgen", "text_encoder": T5_BASE, "audio_encoder": ENCODEC_32KHZ, "decoder": decoder}
 
 
-class MusicGenDecoder(nn.Module):
+class MusicGenDecoder(RequestBuilder, nn.Module):
     """MusicGen with its text encoder and codec; frozen, always in eval mode.
 
     `hop`: samples of a frame of codes; `audio_channels`: channels that the codec codes as separate recordings.
@@ -113,7 +114,7 @@ class MusicGenDecoder(nn.Module):
         return ContextWindow(window, max(1, window // 3))
 
     @classmethod
-    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> MusicGenDecoder:
+    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> MusicGenDecoder:
         """Load a save_pretrained folder or a hub name. Raises FileNotFoundError, or ValueError for another kind of model."""
         if check_folder(path, "config.json") is not None:
             config = read_json(Path(path) / "config.json")
@@ -193,58 +194,13 @@ class MusicGenDecoder(nn.Module):
         states = self.model.text_encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
         return states.last_hidden_state.float(), batch.attention_mask
 
-    def synthesize(
-        self,
-        condition: Tensor,
-        seconds: float,
-        *,
-        mask: Tensor | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        seeds: Sequence[int],
-        prompt: Waveform | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> AudioGenerator:
-        """Generate music from a condition [B, tokens, width]: chunks [B, channels, n] float32, exactly `seconds` in all.
+    def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> AudioGenerator:
+        """Generate music: chunks [B, channels, n] float32 of exactly the requested length in all.
 
-        Args:
-            mask: [B, tokens] of the condition; None attends to all of it.
-            guidance: scale of classifier-free guidance; None for the model's own, up to 1 for none.
-            temperature: 0 takes the likeliest code; multiplies the temperatures of a symbolic codec.
-            seeds: one for each row.
-            prompt: recording to continue; its own sound is not returned.
-            progress: not called; the chunks show the progress.
-
-        Returns:
-            A generator, which returns a score for each row at the end if the codec is symbolic.
-
-        Raises:
-            ValueError: an argument is out of range; raised before any work is done.
+        The generator returns a score for each row at the end if the codec is symbolic. `progress` is not called: the chunks
+        show the progress. Raises ValueError before any work is done if the prompt is too short or cannot be continued.
         """
-        request = self.request(condition, seconds, mask=mask, guidance=guidance, temperature=temperature, seeds=seeds)
-        prompt_codes = self._encode(prompt, len(request.seeds))
-        return self._chunks(request, prompt_codes)
-
-    def request(
-        self,
-        condition: Tensor,
-        seconds: float,
-        *,
-        mask: Tensor | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        seeds: Sequence[int],
-    ) -> SynthesisRequest:
-        """The checked request, with the decoder's own guidance and temperature where none is given."""
-        return SynthesisRequest(
-            condition=condition,
-            seconds=seconds,
-            mask=mask,
-            guidance=self.guidance if guidance is None else guidance,
-            temperature=self.temperature if temperature is None else temperature,
-            seeds=tuple(seeds),
-            shape=self.condition_shape,
-        )
+        return self._chunks(request, self._encode(request.prompt, len(request.seeds)))
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
