@@ -21,7 +21,7 @@ from llama.errors import COMMAND_ERRORS, sentence
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m llama.checkpoint", description="Convert and check model files.")
     commands = parser.add_subparsers(dest="command", required=True)
-    convert = commands.add_parser("convert", help="between the published format and our own")
+    convert = commands.add_parser("convert", help="between the published format and our own (native) one")
     convert.add_argument("source", help="a published checkpoint, or a folder of ours")
     convert.add_argument("target", help="a folder to write, or a .pth file for the published format")
     convert.add_argument("--to", choices=("own", "published"), help="default: published if the target ends in .pth")

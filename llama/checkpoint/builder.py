@@ -1,4 +1,4 @@
-"""A model from weights without ever holding two copies: built without memory, then each tensor is put in its place."""
+"""Builds a model from weights with one copy in memory: the module is made on the meta device, then its tensors are set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llama.modules.transformer import GATE_START
 from llama.mumu_model import MuMuModel
 
 EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
-AUDIO_TOKEN_ROW_STD = 0.1  # of the rows' own spread: new tokens start near the mean word, and apart from each other
+AUDIO_TOKEN_ROW_STD = 0.1  # share of the rows' own spread: new tokens start near the mean row and differ from each other
 
 State = dict[str, Tensor]
 ModelT = TypeVar("ModelT", bound=MuMuModel)
@@ -29,7 +29,7 @@ ModelT = TypeVar("ModelT", bound=MuMuModel)
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's random numbers from `seed` inside, undisturbed outside."""
+    """Seeds torch's random numbers inside the block and restores them after it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -45,11 +45,11 @@ def assemble(
     init_missing: bool = False,
     keep_float32: Callable[[str], bool] | None = None,
 ) -> ModelT:
-    """The model's own parts from `state` (our names; emptied on the way), without its neighbours.
+    """The model without its pretrained components, from `state` (internal names; emptied to save memory).
 
-    With `init_missing`, parts that training begins from nothing (adapters, projector, queries, LoRA, biases) may be missing.
-    Weights that `keep_float32` names become float32 whatever `dtype` is: rounded once, they would train from elsewhere.
-    Raises ValueError naming a weight that is missing, left over or of another shape.
+    init_missing: initialise the parts that training starts from nothing (adapters, projector, queries, LoRA, biases) where
+    `state` lacks them. keep_float32: names of weights that become float32 whatever `dtype` is, because rounding would
+    change where their training starts. Raises ValueError naming a weight that is missing, left over or of another shape.
     """
     with torch.device("meta"):
         model = model_class(config)
@@ -73,12 +73,12 @@ def _more(names: list[str]) -> str:
 
 
 def cast(value: Tensor, dtype: Dtype, device: torch.device) -> Tensor:
-    """In `dtype` on `device`; the same tensor, not a copy, if it is there already."""
+    """`value` in `dtype` on `device`; the same tensor if it is so already. Integers keep their type."""
     return value.to(device=device, dtype=dtype if dtype and value.is_floating_point() else value.dtype)
 
 
 def set_parameter(model: nn.Module, name: str, value: Tensor) -> None:
-    """Makes `value` the parameter or buffer `name`."""
+    """Sets the parameter or buffer `name` to `value`."""
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
     if leaf in module._buffers:
@@ -112,7 +112,7 @@ def attach_components(
     dtype: Dtype,
     merge: bool,
 ) -> ModelT:
-    """The neighbours into their places, all on the model's device. Raises ValueError for an index that does not fit."""
+    """Attaches the pretrained components to the model, on its device. Raises ValueError for an index that does not fit."""
     check_prototypes(model.config, prototypes)
     for component in (*encoders.values(), decoder):
         if component is not None:
@@ -123,7 +123,7 @@ def attach_components(
 
 
 def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
-    """Raises ValueError if the projector does not make what this decoder takes."""
+    """Raises ValueError if the projector's output does not have the decoder's condition shape."""
     projected = (config.projector.tokens, config.projector.width)
     if decoder is not None and tuple(decoder.condition_shape) != projected:
         raise ValueError(
@@ -133,7 +133,7 @@ def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:
 
 
 def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
-    """Raises ValueError if the model has another number of words."""
+    """Raises ValueError if the model has another number of embeddings than the tokenizer has tokens."""
     if rows != tokenizer.vocab_size:
         raise ValueError(
             f"The tokenizer has {tokenizer.base_vocab} pieces and 8 audio tokens, the model {rows} embeddings; "
@@ -142,7 +142,7 @@ def check_tokenizer(tokenizer: Tokenizer, rows: int) -> None:
 
 
 def check_prototypes(config: MuMuConfig, prototypes: PrototypeIndex | None) -> None:
-    """Raises ValueError if the index is not of the audio features that the model draws towards it."""
+    """Raises ValueError if the prototypes do not have the width of the audio features, or the model has no mean pool."""
     if prototypes is None:
         return
     if "mean" not in config.audio.pools:
@@ -155,7 +155,7 @@ def check_prototypes(config: MuMuConfig, prototypes: PrototypeIndex | None) -> N
         )
 
 
-# -- what training starts from nothing ------------------------------------------------------------------------------
+# -- initial values of new parts ------------------------------------------------------------------------------------
 
 
 def _init_gates(model: MuMuModel) -> None:
@@ -180,7 +180,7 @@ def _init_missing(model: MuMuModel, config: MuMuConfig) -> None:
 
 
 def _fill(module: nn.Module, build: Callable[[], nn.Module], dtype: torch.dtype) -> None:
-    """Parameters without memory from a freshly built twin."""
+    """Copies the parameters that are still on the meta device from a newly built module."""
     missing = [name for name, value in module.named_parameters() if value.is_meta]
     if missing:
         fresh = dict(build().named_parameters())
@@ -198,7 +198,7 @@ def _init_lora(linear: LoRALinear, dtype: torch.dtype) -> None:
 
 
 def _restore_buffers(model: MuMuModel, config: MuMuConfig) -> None:
-    """Computed constants are not in any file: they are taken from a small twin, whose width they do not depend on."""
+    """Computed constants are in no file: they are copied from a newly built small module; they do not depend on its width."""
     for modality in MODALITIES:
         missing = [name for name, value in model.adapters[modality].named_buffers() if value.is_meta]
         if missing:
@@ -208,7 +208,7 @@ def _restore_buffers(model: MuMuModel, config: MuMuConfig) -> None:
 
 
 def add_audio_token_rows(state: State, base_vocab: int) -> None:
-    """Eight rows more for a base LLaMA's words, each near the mean row and unlike the others; published names."""
+    """Adds eight rows for the audio tokens to a base LLaMA's embeddings and output; `state` has the published names."""
     with seeded(0):
         for name in (EMBEDDINGS, OUTPUT):
             rows = state[name]

@@ -1,4 +1,4 @@
-"""Conversion between the published format and our own, and the check of a folder."""
+"""Conversion between the published and the native format, and verification of a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from llama.mumu_model import MuMuModel
 
 
 def published_state(model: MuMuModel) -> State:
-    """All weights under the published names; the inverse of loading them with merge_lora=False, dtype 'stored'.
+    """All weights under the published names: the inverse of loading with merge_lora=False and dtype="stored".
 
     Raises ValueError for adapters or decoders that the published form cannot hold.
     """
@@ -35,7 +35,7 @@ def published_state(model: MuMuModel) -> State:
 
 
 def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Writes a checkpoint that the published code reads, whole or not at all."""
+    """Writes a checkpoint that the published code reads, atomically."""
     path = Path(file)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
@@ -49,9 +49,9 @@ def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None
 
 
 def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype | None = None, **options: Any) -> None:
-    """Reads `source` as `llama.load` does, every weight as it is stored, and writes `target` in the format `to`.
+    """Reads `source` as `llama.load` does, each weight in its stored type, and writes `target` in the format `to`.
 
-    options: the other arguments of `llama.load` that say where a model comes from, and verify.
+    to: "own" or "published"; None chooses by the suffix of `target`. options: the other fields of `ModelSource`, and verify.
     """
     verify = options.pop("verify", False)
     model = load_model(ModelSource(source, **options), MuMuModel, dtype="stored", merge_lora=False, verify=verify)
@@ -66,7 +66,7 @@ def verify(folder: str) -> str:
     path = Path(folder)
     if path.is_dir() and is_native(path):
         model = from_pretrained(path, dtype="stored", merge_lora=False, model_class=MuMuModel)
-        return f"{path}: all {len(trainable_state(model))} weights and their neighbours fit config.json."
+        return f"{path}: all {len(trainable_state(model))} weights and their components fit config.json."
     folders = [candidate for candidate in (path, *sorted(path.glob("*"))) if (candidate / CHECKLIST).is_file()]
     if not folders:
         raise FileNotFoundError(f"{path} has no {CHECKLIST} and is no folder of ours; give LLaMA's as Meta delivered it.")

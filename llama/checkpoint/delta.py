@@ -1,7 +1,7 @@
-"""What a training run changed, without what it left alone: a folder of trained weights that lie over a base model.
+"""Delta checkpoint: only the trained weights, with a reference to the base checkpoint they apply to.
 
-weights.safetensors holds the trained weights under the model's own names, origin.json the base as arguments of
-`llama.load`, the sizes it must have, and what was trained. The base may be such a folder again.
+weights.safetensors holds the trained weights under the model's internal names; origin.json holds the base as arguments of
+`llama.load`, its sizes, and the stage that was trained. The base may be a delta checkpoint itself.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from llama.files import atomic_path, write_text
 from llama.modules.lora import LoRALinear
 from llama.mumu_model import MuMuModel
 
-AUDIO_TOKEN_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output map, where they train without the rest of it
+AUDIO_TOKEN_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output layer, where only they are trained
 ORIGIN, WEIGHTS = "origin.json", "weights.safetensors"
 FORMAT = 1
 BASE_FIELDS = (*FIELDS, "dtype")
-IGNORED_FIELDS = ("decoder.path", "llama.max_seq_len")  # a base may differ in these: no weight has their size
+IGNORED_FIELDS = ("decoder.path", "llama.max_seq_len")  # the base may differ in these: no weight's shape depends on them
 
 
 @dataclass(frozen=True)
 class BaseReference:
-    """What the weights lie over, and how they came about.
+    """Reference of a delta checkpoint to its base, and which training made it.
 
-    base: arguments of `llama.load`. sizes: of the base. folder: where this was read; near: the base's paths
-    as seen from there, for a tree that was moved as a whole. The last two are filled in by writing and reading.
+    base: arguments of `llama.load` for the base. sizes: the base's configuration. folder: where the reference was read.
+    relative_paths: the base's paths relative to that folder, for a tree that was moved as a whole (the key "near" of
+    origin.json). Writing and reading fill in the last two.
     """
 
     base: Mapping[str, Any]
@@ -61,12 +62,12 @@ class BaseReference:
 
 
 def is_delta(folder: str | Path) -> bool:
-    """Whether `folder` is one that training wrote; damaged ones are, too, so that reading can say what they lack."""
+    """Whether `folder` is a delta checkpoint. A damaged one counts, so that reading it reports what is missing."""
     return (Path(folder) / ORIGIN).is_file()
 
 
 def write_delta(folder: str | Path, state: State, reference: BaseReference) -> None:
-    """Writes both files, each whole or not at all. Raises OSError in one sentence where the disk does not take them."""
+    """Writes both files, each atomically. Raises WriteError where the disk does not take them."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     write_tensors(target / WEIGHTS, state)
@@ -80,7 +81,7 @@ def write_tensors(file: Path, state: State) -> None:
 
 
 def read_delta(folder: str | Path) -> tuple[State, BaseReference]:
-    """(weights on the CPU, reference). Raises FileNotFoundError or ValueError naming what is missing or damaged."""
+    """The weights, on the CPU, and the reference. Raises FileNotFoundError or ValueError naming what is missing or damaged."""
     reference = read_base_reference(folder)
     file = Path(folder) / WEIGHTS
     if not file.is_file():
@@ -89,7 +90,7 @@ def read_delta(folder: str | Path) -> tuple[State, BaseReference]:
 
 
 def read_base_reference(folder: str | Path) -> BaseReference:
-    """origin.json alone. Raises FileNotFoundError or ValueError as `read_delta` does."""
+    """The reference alone, from origin.json. Raises FileNotFoundError or ValueError as `read_delta` does."""
     file = Path(folder) / ORIGIN
     if not file.is_file():
         raise FileNotFoundError(f"There is no {ORIGIN} in {folder}; give a folder that training wrote, such as OUTPUT_DIR/last.")
@@ -117,7 +118,7 @@ def _to_json(reference: BaseReference, folder: Path) -> str:
 
 
 def _plain(name: str, value: Any) -> str:
-    """Paths that are there become absolute: a run is loaded from other folders than it was started in."""
+    """The value as text. Existing paths become absolute, since a run is loaded from other working directories."""
     if name in PATHS and Path(value).exists():
         return os.path.abspath(value)
     return str(value).removeprefix("torch.")
@@ -127,10 +128,10 @@ def _plain(name: str, value: Any) -> str:
 
 
 def base_arguments(reference: BaseReference, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `load` for the base, joined with those that the caller gave for the whole (None: not given).
+    """Arguments of `load` for the base: the recorded ones, and those that the caller gave for the model (None: not given).
 
-    Raises ValueError for one that contradicts the recorded base or for bases in a circle, FileNotFoundError for a base
-    that is gone. Where a recorded path is gone, the caller's takes its place.
+    A given path replaces a recorded one that no longer exists. Raises ValueError for an argument that contradicts the
+    recorded base or for bases in a circle, FileNotFoundError for a base that no longer exists.
     """
     requested = {name: value for name, value in given.items() if value is not None}
     result = {name: _base_value(reference, name, requested) for name in reference.base if name != "dtype"} | {
@@ -150,7 +151,7 @@ def _base_value(reference: BaseReference, name: str, requested: Mapping[str, Any
     if name not in requested:
         if existing is None and os.path.isabs(recorded):
             raise FileNotFoundError(_missing_base(reference, name))
-        return existing or recorded  # what is no folder here may be a name on the hub
+        return existing or recorded  # a path that does not exist may be a name on the hub
     if existing is not None and not _same(existing, requested[name]):
         raise ValueError(
             f"{reference.location} was trained over {name} {recorded}, so {name} {requested[name]} would not fit it; leave it out."
@@ -187,8 +188,8 @@ def check_sizes(reference: BaseReference, config: MuMuConfig) -> None:
     for name, size in recorded.items():
         if name not in IGNORED_FIELDS and base[name] != size:
             raise ValueError(
-                f"{reference.folder or 'This run'} was trained over a model with {name} {size}, but its base has {base[name]}: a checkpoint "
-                "of another size; name the base it was trained over."
+                f"{reference.folder or 'This run'} was trained over a model with {name} {size}, but its base has {base[name]}: "
+                "a checkpoint of another size; name the base it was trained over."
             )
 
 
@@ -201,9 +202,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def check_base_reference(reference: BaseReference, stage: int, preset: str, folder: str | Path | None = None) -> None:
-    """Raises ValueError where a run of `stage` with `preset` cannot resume what `reference` tells of.
+    """Raises ValueError where a run of `stage` with `preset` cannot resume the run of `reference`.
 
-    folder: what the sentence names; None where the reference was read from.
+    folder: named in the message; None for the folder that the reference was read from.
     """
     folder = folder or reference.folder
     if reference.stage != stage:
@@ -219,7 +220,7 @@ def check_base_reference(reference: BaseReference, stage: int, preset: str, fold
 
 
 def check_base(reference: BaseReference, current: BaseReference) -> None:
-    """Raises ValueError where a run over `current` cannot resume what lies over the base of `reference`."""
+    """Raises ValueError where a run over the base of `current` cannot resume a run over that of `reference`."""
     check_sizes(reference, current.sizes)
     for name in BASE_FIELDS:
         theirs, requested = reference.base.get(name), current.base.get(name)
@@ -230,15 +231,15 @@ def check_base(reference: BaseReference, current: BaseReference) -> None:
             )
 
 
-# -- laying over --------------------------------------------------------------------------------------------------
+# -- applying the weights -----------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def apply_delta(model: MuMuModel, state: State) -> None:
-    """Lays trained weights over the model's, each in the type and on the device of the one it replaces.
+    """Copies the trained weights into the model, keeping its types and device.
 
-    A model with merged LoRA is merged anew. Raises ValueError naming a weight that the model has no place for; then
-    nothing is changed.
+    Merged LoRA is unmerged before and merged again after. Raises ValueError naming a weight that does not fit the model,
+    before anything is changed.
     """
     merged = any(isinstance(module, LoRALinear) and module.merged for module in model.modules())
     if merged:
@@ -248,7 +249,7 @@ def apply_delta(model: MuMuModel, state: State) -> None:
     try:
         for name, value in state.items():
             _check(name, value, weights)
-        for name in sorted(state, key=lambda name: name == AUDIO_TOKEN_ROWS):  # the rows after the map that they are part of
+        for name in sorted(state, key=lambda name: name == AUDIO_TOKEN_ROWS):  # the rows after the layer that they belong to
             weights[name].copy_(state[name])
     finally:
         if merged:

@@ -1,7 +1,7 @@
-"""The published checkpoints' names and sizes: one table, read in both directions, and what weights say of the model.
+"""Key mapping between published and internal weight names, in both directions, and the sizes that weights imply.
 
 The published file is flat: `llama.*`, `mu_mert_*` (audio), `iu_vit_*` (image), `iu_vivit_*` (video), `prefix_query`,
-`output_projector.*`, and the neighbours `mert_model.*`, `vit_model.*`, `vivit_model.*`, `generation_model.*`.
+`output_projector.*`, and the components `mert_model.*`, `vit_model.*`, `vivit_model.*`, `generation_model.*`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ State = dict[str, Tensor]
 
 COMPONENT_PREFIXES = {"mert": "mert_model.", "vit": "vit_model.", "vivit": "vivit_model.", "decoder": "generation_model."}
 ADAPTER_PREFIXES = {"audio": "mu_mert", "image": "iu_vit", "video": "iu_vivit"}
-PREFIX_QUERY = "prefix_query.weight"  # [3 Q, D]: one row a layer; ours is [Q, 1, D] for each modality
+PREFIX_QUERY = "prefix_query.weight"  # [3 Q, D]: one row a layer; internally [Q, 1, D] for each modality
 BLOCKS = 3
 
 
 def _table() -> Iterator[tuple[str, str]]:
-    """(published, ours). {} stands for the same text on both sides; the first line that fits a name decides."""
+    """Pairs (published name, internal name). {} stands for the same text on both sides; the first match decides."""
     for part, weights in {"attention": ("wq", "wk", "wv", "wo"), "feed_forward": ("w1", "w2", "w3")}.items():
         for weight in weights:
             for low in ("l1", "l2"):
@@ -67,12 +67,12 @@ def _translate(name: str, rules: list[tuple[re.Pattern[str], str]], kind: str) -
 
 
 def internal_name(name: str) -> str:
-    """A published name -> ours. Raises ValueError naming it if it is unknown."""
+    """The internal name of a published one. Raises ValueError naming it if it is unknown."""
     return _translate(name, TO_INTERNAL, "the published model")
 
 
 def published_name(name: str) -> str:
-    """Our name -> the published one. Raises ValueError naming it if the published model has no such part."""
+    """The published name of an internal one. Raises ValueError naming it if the published model has no such part."""
     return _translate(name, TO_PUBLISHED, "this model's published form")
 
 
@@ -88,7 +88,7 @@ UNUSED = re.compile(r"^llama\.rope\.freqs$|\.rotary_emb\.inv_freq$")  # recomput
 
 
 def rename_legacy_keys(raw: Mapping[str, Any]) -> State:
-    """Names of older releases and of wrapped models -> the published names."""
+    """Renames the keys of older releases and of wrapped models to the published names."""
     state: State = {}
     for name, value in raw.items():
         for old, new in LEGACY_KEYS:
@@ -99,7 +99,7 @@ def rename_legacy_keys(raw: Mapping[str, Any]) -> State:
 
 
 def split_components(state: State) -> dict[str, State]:
-    """Moves the frozen neighbours' weights out of `state`, each family under its own names."""
+    """Moves the components' weights out of `state`: {component: weights under the component's own names}."""
     component_states: dict[str, State] = {}
     for kind, prefix in COMPONENT_PREFIXES.items():
         names = [name for name in state if name.startswith(prefix)]
@@ -109,7 +109,7 @@ def split_components(state: State) -> dict[str, State]:
 
 
 def to_internal(state: State) -> State:
-    """Published weights (without the neighbours) -> ours; `state` is emptied, so that nothing is held twice."""
+    """Published weights (without components) under the internal names; `state` is emptied to save memory."""
     internal: State = {}
     for name in list(state):
         value = state.pop(name)
@@ -192,7 +192,7 @@ def _check_params(params: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
 
 
 def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfig) -> AdapterConfig:
-    """One adapter's sizes; `base` where the checkpoint does not hold it."""
+    """One adapter's sizes; `base` if the checkpoint does not hold the adapter."""
     prefix = ADAPTER_PREFIXES[modality]
     if f"{prefix}_proj.weight" not in state or f"{prefix}_agg.weight" not in state:
         return base
@@ -208,7 +208,7 @@ def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfi
 
 
 def infer_projector(state: Mapping[str, Tensor], base: ProjectorConfig) -> ProjectorConfig:
-    """The output projector's sizes. The number of heads leaves no trace in the weights; the published one has four."""
+    """The output projector's sizes. The weights do not show the number of heads; the published projector has four."""
     if "output_projector.query_embs" not in state:
         return base
     _, tokens, hidden = state["output_projector.query_embs"].shape

@@ -1,6 +1,6 @@
-"""Reading foreign files: torch and safetensors files, Meta's LLaMA shards, Hugging Face's LLaMA folders.
+"""LLaMA's base weights from Meta's shards or a Hugging Face folder.
 
-Nothing is un-pickled beyond tensors and plain values, and files are mapped, not copied into memory.
+Nothing is un-pickled beyond tensors and plain values, and files are memory-mapped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.w
 
 @dataclass(frozen=True)
 class LlamaFolder:
-    """Where LLaMA's parts lie: `weights` is the folder with shards or None, `params` is params.json in Meta's names."""
+    """Files of a LLaMA folder. weights: the folder with the shards, or None. params: params.json, with Meta's names."""
 
     root: Path
     params: dict[str, Any]
@@ -38,7 +38,7 @@ class LlamaFolder:
 
     @classmethod
     def find(cls, path: str | Path, llama_type: str = "7B") -> LlamaFolder:
-        """`path` may be LLaMA or LLaMA-2 (the one that is there), with or without the type's folder inside."""
+        """Finds the files. `path` may be LLaMA or LLaMA-2 (the existing one is taken), with or without the type's sub-folder."""
         root = _existing_folder(Path(path))
         folders = [root / llama_type, root / f"llama-2-{llama_type.lower()}", root, root.parent]
         params = next((folder / "params.json" for folder in folders if (folder / "params.json").is_file()), None)
@@ -66,7 +66,7 @@ class LlamaFolder:
 
 
 def _existing_folder(path: Path) -> Path:
-    absolute = Path(os.path.abspath(path))  # "." has neither a name nor a parent to look into
+    absolute = Path(os.path.abspath(path))  # "." has neither a name nor a parent
     for folder in (absolute, absolute.parent / "LLaMA-2", absolute.parent / "LLaMA"):
         if folder.is_dir():
             return folder
@@ -88,20 +88,20 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def merge_shards(shards: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Model-parallel pieces -> whole tensors; each shard's tensors are let go as they are joined."""
+    """Joins model-parallel shards; frees each shard's tensors as it goes."""
     if len(shards) == 1:
         return shards[0]
     return {name: _join(name, [shard.pop(name) for shard in shards]) for name in list(shards[0])}
 
 
 def _join(name: str, parts: list[Tensor]) -> Tensor:
-    if parts[0].dim() < 2:  # norms and rotary factors are whole in every shard
+    if parts[0].dim() < 2:  # norms and rotary factors are the same in every shard
         return parts[0]
     return torch.cat(parts, dim=-1 if name.endswith(BY_COLUMNS) else 0)
 
 
 def verify_checklist(folder: Path) -> list[str]:
-    """Names of the files whose md5 fits checklist.chk. Raises ValueError naming one that is missing or differs,
+    """Names of the files whose MD5 equals that in checklist.chk. Raises ValueError naming one that is missing or differs,
     FileNotFoundError if there is no list."""
     if not (folder / CHECKLIST).is_file():
         raise FileNotFoundError(f"{folder} has no {CHECKLIST} to verify LLaMA's weights by; put it there, or leave verify out.")
@@ -142,7 +142,7 @@ def meta_params(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_hugging_face(folder: Path) -> dict[str, Tensor]:
-    """LlamaForCausalLM's weights under Meta's names, queries and keys turned back to interleaved rotary pairs."""
+    """LlamaForCausalLM's weights under Meta's names, queries and keys reordered to interleaved rotary pairs."""
     params = meta_params(_read_json(folder / "config.json"))
     state: dict[str, Tensor] = {}
     for file in _weight_files(folder):

@@ -1,4 +1,4 @@
-"""Loading a model: published checkpoints, LLaMA's base weights with components, our own folders, delta checkpoints."""
+"""Loads a model from a published checkpoint, LLaMA's base weights with components, a native folder or a delta checkpoint."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _load_delta(
     folder: str | Path, source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
     keep_float32: Callable[[str], bool] | None,
 ) -> ModelT:
-    """Trained weights over their base, before its LoRA is merged."""
+    """Loads the base without merging LoRA, then applies the trained weights."""
     weights, reference = read_delta(folder)
     base = base_arguments(reference, source.non_defaults())
     stored_dtype = base.pop("dtype", None)
@@ -103,7 +103,7 @@ def _load_delta(
 
 
 def _refuse_for_native(source: ModelSource, verify: bool) -> None:
-    """Raises ValueError for arguments that would have no effect."""
+    """Raises ValueError for arguments that have no effect on a native folder."""
     model, given = source.model, {"llama_dir": source.llama_dir, **{f"{name}_path": path for name, path in source.component_paths.items()}}
     if unused := [name for name, value in given.items() if value is not None]:
         raise ValueError(f"{model} is a folder of ours and holds its components, so {unused[0]} has no effect; leave it out.")
@@ -113,7 +113,7 @@ def _refuse_for_native(source: ModelSource, verify: bool) -> None:
         )
 
 
-# -- what the checkpoint holds ------------------------------------------------------------------------------------
+# -- the checkpoint file -----------------------------------------------------------------------------------------
 
 
 def _checkpoint_file(path: Path) -> Path:
@@ -128,7 +128,7 @@ def _checkpoint_file(path: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
-    """Published weights under their names of today, and the neighbours' apart."""
+    """Published weights under their current names, and the components' weights apart from them."""
     raw = read_safetensors(path) if path.suffix == ".safetensors" else weights_of(read_torch(path), path)
     state = rename_legacy_keys(raw)
     adapter_prefixes = (f"{name}_" for name in ADAPTER_PREFIXES.values())
@@ -143,7 +143,7 @@ def _read_checkpoint(path: Path) -> tuple[State, dict[str, State]]:
 
 
 def _llama_folder(source: ModelSource) -> LlamaFolder:
-    """llama_dir, or else the folder of the checkpoint."""
+    """The LLaMA folder: llama_dir, or else the folder of the checkpoint."""
     if source.llama_dir is not None:
         return LlamaFolder.find(source.llama_dir, source.llama_type)
     if source.model is None:
@@ -159,7 +159,7 @@ def _tokenizer(folder: LlamaFolder) -> Tokenizer:
 
 
 def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: bool) -> None:
-    """LLaMA's base weights where the checkpoint has only the trained ones, with rows for the audio tokens."""
+    """Adds LLaMA's base weights where the checkpoint has only trained ones, and rows for the audio tokens."""
     if "llama.layers.0.attention.wk.weight" not in state or "llama.output.weight" not in state:
         base = {f"llama.{name}": value for name, value in folder.read(verify).items() if name != "rope.freqs"}
         for name, value in base.items():
@@ -174,7 +174,7 @@ def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: b
 
 
 def _encoder(name: str, state: State | None, path: str | Path | None, dtype: Dtype) -> FrozenEncoder | None:
-    """From the checkpoint's weights, with sizes from `path` or the known ones; without weights, all from `path`."""
+    """An encoder from the checkpoint's weights, with sizes from `path` or of the published encoder; without weights, from `path`."""
     if state is None:
         return ENCODER_CLASSES[name].from_folder(path, dtype or torch.float32) if path is not None else None
     published = path is None or (str(path) in KNOWN[name] and not Path(path).is_dir())
@@ -184,7 +184,7 @@ def _encoder(name: str, state: State | None, path: str | Path | None, dtype: Dty
 
 
 def _component_json(path: str | Path | None, file: str, kind: str, optional: bool = False) -> dict[str, Any] | None:
-    """A component's json from its folder or from the hub."""
+    """A JSON file of a component, from its folder or the hub."""
     from transformers.utils import cached_file
 
     argument = f"{'music_decoder' if kind == 'decoder' else kind}_path"
@@ -198,14 +198,14 @@ def _component_json(path: str | Path | None, file: str, kind: str, optional: boo
 
 
 def _require_encoders(model: str | Path | None, encoders: dict[str, Any]) -> None:
-    """A checkpoint that has an adapter needs its encoder; training from the base may leave media out."""
+    """Raises ValueError where a checkpoint lacks an encoder; training from the base weights may leave encoders out."""
     for name in encoders if model is not None else ():
         if encoders[name] is None:
             raise ValueError(f"The checkpoint lacks the {name} weights; name their folder or hub name with {name}_path.")
 
 
 def _trained_decoder(requested: str | None, state: State | None, checkpoint: State) -> str:
-    """The kind of decoder that the checkpoint was trained for; where it does not say, the one asked for, or musicgen."""
+    """Kind of decoder that the checkpoint was trained for; if it does not show it, the requested one, or musicgen."""
     queries = checkpoint.get("output_projector.query_embs")
     if state is None and queries is None:
         return requested or "musicgen"
@@ -216,7 +216,7 @@ def _trained_decoder(requested: str | None, state: State | None, checkpoint: Sta
 
 
 def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint: State, dtype: Dtype) -> Any:
-    """The music decoder of this kind."""
+    """The music decoder of this kind, from the checkpoint or `path`; None if neither has one."""
     queries = checkpoint.get("output_projector.query_embs")
     if kind == "audioldm2":
         if path is None and queries is not None:
@@ -233,7 +233,7 @@ def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint
 
 
 def _base_config(encoders: dict[str, Any], decoder: Any, kind: str, path: str | Path | None) -> MuMuConfig:
-    """Sizes for what the checkpoint does not say: those of the components."""
+    """Configuration for what the checkpoint does not show: the sizes of the components."""
     config = MuMuConfig(decoder=DecoderSpec(kind, str(path) if path and kind == "audioldm2" else None))  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
     if encoders["mert"] is not None:

@@ -1,7 +1,7 @@
-"""Our own format: a folder with everything, read back with no other file.
+"""Native format: one folder with everything that a model needs.
 
-config.json and model.safetensors (the model's own parts), tokenizer.model, the neighbours as stock folders mert/, vit/,
-vivit/ and decoder/, and knn.index where there is one.
+It holds config.json and model.safetensors (the model without components), tokenizer.model, the components as
+Hugging Face folders mert/, vit/, vivit/ and decoder/, and knn.index if the model has prototypes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NATIVE_FILES = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder")
 
 
 def is_native(folder: str | Path) -> bool:
-    """Whether `folder` is one that `save_pretrained` wrote, or a hub name, which can be nothing else."""
+    """Whether `folder` was written by `save_pretrained`, or is a hub name (only this format is loaded from the hub)."""
     path = Path(folder)
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
         return b'"query_layer"' in (path / CONFIG).read_bytes()
@@ -58,9 +58,9 @@ def from_pretrained(
     precise: Callable[[str], bool] | None = None,
     model_class: type[ModelT],
 ) -> ModelT:
-    """A model in eval mode from our own folder or its name on the hub, with no other file; arguments as in `llama.load`.
+    """A model in eval mode from a native folder or its hub name; arguments as in `llama.load`.
 
-    music_decoder_path: for a folder that was saved without its decoder. knn_dir: instead of the folder's own index.
+    music_decoder_path: for a folder that was saved without its decoder. knn_dir: replaces the folder's own index.
     """
     path, target_device = _native_folder(folder), device_named(device)
     config = _read_config(path / CONFIG)
@@ -91,12 +91,12 @@ def _load_encoder(encoder: type[FrozenEncoder], folder: Path, dtype: Dtype) -> A
 def _read_config(file: Path) -> MuMuConfig:
     try:
         return MuMuConfig.from_json(file.read_text())
-    except (ValueError, AttributeError) as error:  # AttributeError: JSON, but no table
+    except (ValueError, AttributeError) as error:  # AttributeError: JSON, but no object
         raise ValueError(f"{file} is damaged or not ours ({error}); copy or download it again.") from error
 
 
 def _native_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dtype: Dtype) -> Any:
-    """What lies in the folder; or else the path given now, or when it was saved."""
+    """The decoder in `folder`; otherwise from `path`, or from the path recorded when the model was saved."""
     if folder.is_dir():
         source: str | Path | None = folder
     else:
@@ -126,7 +126,7 @@ def _native_folder(folder: str | Path) -> Path:
 
 
 def trainable_state(model: MuMuModel) -> State:
-    """The model's own weights, without its neighbours, LoRA apart even if it is merged."""
+    """The model's weights without its components; LoRA weights stay separate even if they are merged."""
     components = tuple(f"{name}." for name in COMPONENTS)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith(components)}
     for name, module in model.named_modules():
@@ -137,10 +137,10 @@ def trainable_state(model: MuMuModel) -> State:
 
 
 def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-    """Writes our own format: config.json, model.safetensors, tokenizer.model and the neighbours' stock folders.
+    """Writes the native format atomically.
 
-    Written beside the target and moved into place whole. A folder of ours is replaced (files of others in it stay);
-    any other that is not empty is refused by a ValueError. dtype: of the stored weights; None as they are.
+    A native folder is replaced, and its other files are kept; any other folder that is not empty is a ValueError.
+    dtype: type of the stored weights; None stores them as they are.
     """
     target = Path(os.path.abspath(folder))
     if target.exists() and not (target.is_dir() and (is_native(target) or not any(target.iterdir()))):
@@ -152,7 +152,7 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
 
 
 def _copy_other_files(target: Path, draft: Path) -> None:
-    """A model card and the like, which saving knows nothing of."""
+    """Copies the files that saving does not write, such as a model card."""
     for item in target.iterdir():
         if item.name not in NATIVE_FILES:
             (shutil.copytree if item.is_dir() else shutil.copy2)(item, draft / item.name)
@@ -175,7 +175,7 @@ def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
 
 
 def unshare_tensors(state: State, dtype: torch.dtype | None) -> State:
-    """Tensors as the file wants them: contiguous, in `dtype`, none sharing memory with another."""
+    """Tensors as safetensors requires: contiguous, in `dtype`, none sharing memory with another."""
     seen: set[int] = set()
     result = {}
     for name, value in state.items():

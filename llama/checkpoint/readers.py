@@ -17,9 +17,9 @@ from torch import Tensor
 
 
 def read_torch(path: Path) -> Any:
-    """What torch.save wrote, mapped into memory; plain values, tensors and an argparse.Namespace at most.
+    """The content of a torch.save file, memory-mapped: plain values, tensors and at most an argparse.Namespace.
 
-    Raises ValueError naming what was refused, or that the file is truncated or something else.
+    Raises ValueError for any other object, naming it, and for a file that is truncated or no torch file.
     """
     if not zipfile.is_zipfile(path) and _first_bytes(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.")
@@ -42,7 +42,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """A safetensors file, mapped into memory. Raises ValueError if it is damaged."""
+    """The tensors of a safetensors file, memory-mapped. Raises ValueError if it is damaged."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -50,7 +50,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def weights_of(raw: Any, path: Path) -> dict[str, Tensor]:
-    """The flat name -> tensor of a checkpoint, from under 'model' if it is a training checkpoint's."""
+    """The weights of a checkpoint by name; those under "model" if it is a training checkpoint."""
     weights = raw.get("model", raw) if isinstance(raw, Mapping) else raw
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(value, Tensor) for value in weights.values()):
         content = ", ".join(sorted(map(str, raw))[:4]) if isinstance(raw, Mapping) else type(raw).__name__
