@@ -36,7 +36,7 @@ def media(golden: Path) -> dict[str, object]:
 
 
 def turns(golden: Path) -> list[Turn]:
-    """Every mixture that matters, with prompts of different lengths."""
+    """Turns with different media, and prompts of different lengths."""
     inputs = media(golden)
     return [
         Turn("Describe the music with piano and drums"),
@@ -77,27 +77,27 @@ def test_a_decoder_without_notes_gives_none(scripted: llama.MuMuLLaMA) -> None:
     assert reply.music is not None and reply.score is None
 
 
-def test_stream_is_the_whole(scripted: llama.MuMuLLaMA) -> None:
+def test_streamed_events_equal_the_reply(scripted: llama.MuMuLLaMA) -> None:
     options = GenerationOptions(max_tokens=40, seconds=1.5, seed=1)
     events = list(scripted.stream(Turn("Play"), options))
     done = events[-1]
     assert isinstance(done, Done) and done.reply.finish == "music" and done.reply.music is not None
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == done.reply.text == "A warm piano"
     sound = torch.cat([event.music.samples for event in events if isinstance(event, MusicChunk)], dim=-1)
-    whole = scripted.respond(Turn("Play"), options)
-    assert torch.equal(sound, done.reply.music.samples) and torch.equal(sound, whole.music.samples)
-    assert whole.music.samples.shape[-1] == round(1.5 * scripted.music_decoder.sample_rate)
+    reply = scripted.respond(Turn("Play"), options)
+    assert torch.equal(sound, done.reply.music.samples) and torch.equal(sound, reply.music.samples)
+    assert reply.music.samples.shape[-1] == round(1.5 * scripted.music_decoder.sample_rate)
 
 
 def randomise_codebooks(model: llama.MuMuLLaMA) -> None:
-    """A random Encodec has all-zero codebooks, and would play every code alike."""
+    """A random Encodec has all-zero codebooks, so every code would sound alike."""
     for name, buffer in model.music_decoder.model.audio_encoder.named_buffers():
         if name.endswith("codebook.embed"):
             buffer.normal_()
 
 
 def test_condition_changes_the_sound(scripted: llama.MuMuLLaMA) -> None:
-    """The projected hidden states reach the decoder: change them, and the sound changes."""
+    """The projected hidden states reach the decoder: changing them changes the sound."""
     randomise_codebooks(scripted)
     options = GenerationOptions(max_tokens=40, seconds=1.0)
     before = scripted.respond(Turn("Play"), options).music.samples
@@ -108,12 +108,12 @@ def test_condition_changes_the_sound(scripted: llama.MuMuLLaMA) -> None:
     assert not torch.allclose(before, after, atol=1e-4)
 
 
-def test_caption_conditioning_hears_the_words(scripted: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[str] = []
+def test_caption_conditioning_embeds_the_text(scripted: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions_seen: list[str] = []
     embed = scripted.music_decoder.embed
-    monkeypatch.setattr(scripted.music_decoder, "embed", lambda captions: (heard.extend(captions), embed(captions))[1])
+    monkeypatch.setattr(scripted.music_decoder, "embed", lambda captions: (captions_seen.extend(captions), embed(captions))[1])
     reply = scripted.respond(Turn("Play"), GenerationOptions(max_tokens=40, seconds=0.5, conditioning="caption"))
-    assert heard == ["A warm piano"] and reply.music is not None
+    assert captions_seen == ["A warm piano"] and reply.music is not None
 
 
 def test_swapping_the_audio_changes_the_logits(published: llama.MuMuLLaMA, golden: Path) -> None:
@@ -126,7 +126,7 @@ def test_swapping_the_audio_changes_the_logits(published: llama.MuMuLLaMA, golde
 
 
 class Script:
-    """Feeds a row a list of tokens, each with its place as its state."""
+    """Feeds a row a list of tokens, each with its index as its hidden state."""
 
     def __init__(self, model: llama.MuMuLLaMA) -> None:
         self.row, self.model = RowState(model, 1000), model
@@ -160,13 +160,13 @@ def test_stops(published: llama.MuMuLLaMA) -> None:
     assert row.finish == "stop" and row.text() == "one"
 
 
-def test_audio_marks_never_show(published: llama.MuMuLLaMA) -> None:
+def test_audio_tokens_are_not_in_the_text(published: llama.MuMuLLaMA) -> None:
     row = Script(published).write(published.tokenizer.encode("A piano [AUD0][AUD3] plays", bos=False))
     assert "AUD" not in row.text() and "A piano" in row.text()
 
 
-def test_whole_characters_are_streamed(published: llama.MuMuLLaMA) -> None:
-    """A character of several byte pieces is handed out when it is whole."""
+def test_only_complete_characters_are_streamed(published: llama.MuMuLLaMA) -> None:
+    """A character of several byte tokens is returned with its last token."""
     wanted, row, sent = "日本 🎵 é", RowState(published, 1000), ""
     for token in published.tokenizer.encode(wanted, bos=False):
         row.append(token, torch.zeros(1))
@@ -186,8 +186,8 @@ def test_a_row_near_the_context_does_not_cut_the_others(published: llama.MuMuLLa
     assert together[1].tokens == published.respond(short, options).tokens
 
 
-def test_answering_keeps_no_graph(published: llama.MuMuLLaMA, golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long recording is heard window by window; a graph would hold the states of all."""
+def test_responding_keeps_no_graph(published: llama.MuMuLLaMA, golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long recording is encoded window by window; an autograd graph would keep the states of all."""
     seen = []
     encode = published.encode
     monkeypatch.setattr(published, "encode", lambda turns: seen.append(encode(turns)) or seen[-1])
@@ -196,7 +196,7 @@ def test_answering_keeps_no_graph(published: llama.MuMuLLaMA, golden: Path, monk
 
 
 def test_training_follows_inference(published: llama.MuMuLLaMA) -> None:
-    """Nothing that inference mode made is kept where training would meet it."""
+    """No inference tensor is cached where training would use it."""
     build_rope_cache.cache_clear()
     tokens = torch.randint(3, 500, (1, 5))
     with torch.inference_mode():
@@ -212,10 +212,10 @@ def test_length_is_a_finish_and_deltas_lose_nothing(published: llama.MuMuLLaMA) 
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
 
 
-def test_seeds_are_kept(published: llama.MuMuLLaMA) -> None:
+def test_seeds_decide(published: llama.MuMuLLaMA) -> None:
     warm = {"max_tokens": 12, "temperature": 1.2, "top_p": 0.95, "music": False}
-    one, again, other = (published.respond(Turn("Hm"), GenerationOptions(seed=seed, **warm)).tokens for seed in (5, 5, 6))
-    assert one == again != other
+    first, again, other = (published.respond(Turn("Hm"), GenerationOptions(seed=seed, **warm)).tokens for seed in (5, 5, 6))
+    assert first == again != other
 
 
 def test_nucleus_sampling_equals_the_reference(golden: Path) -> None:
@@ -250,6 +250,6 @@ def test_long_prompt_and_missing_parts_are_refused(published: llama.MuMuLLaMA) -
     assert published.respond([]) == []
 
 
-def test_video_of_any_length_is_seen(published: llama.MuMuLLaMA) -> None:
+def test_video_of_any_length_is_encoded(published: llama.MuMuLLaMA) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (3, 40, 50, 3), dtype=np.uint8)
     assert published.encode([Turn(video=frames)]).video.shape == (1, 1, 64)

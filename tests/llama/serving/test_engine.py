@@ -1,8 +1,9 @@
-"""Many at once: every answer is the one given alone, newcomers join, who goes or fails harms nobody, and nothing hangs."""
+"""The engine: batched answers equal single ones, requests join and leave while others run, and errors and cancellation stay isolated."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 from test_generation import media, randomise_codebooks
-from torch import Tensor
 
 import llama
+from llama.decoders.base import SynthesisRequest
 from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuous_batch import BatchState, CodeSequence
 from llama.dialogue import Reply, Turn
@@ -41,17 +42,17 @@ def reply(events: list[Event]) -> Reply:
     return events[-1].reply
 
 
-def same(one: Reply, other: Reply, tolerance: float = 0.0) -> bool:
-    """Tokens and notes identical; samples too where notes are played. Encodec adds up in another order in company."""
-    words = (one.tokens, one.text, one.finish, one.score) == (other.tokens, other.text, other.finish, other.score)
-    if not words or one.music is None or other.music is None:
-        return words and one.music is other.music
-    mine, its = one.music.samples, other.music.samples
-    return mine.shape == its.shape and float((mine - its).abs().max()) <= tolerance
+def same(first: Reply, second: Reply, tolerance: float = 0.0) -> bool:
+    """Equal tokens and notes; samples equal up to `tolerance`, since a batch changes the order of Encodec's sums."""
+    text_equal = (first.tokens, first.text, first.finish, first.score) == (second.tokens, second.text, second.finish, second.score)
+    if not text_equal or first.music is None or second.music is None:
+        return text_equal and first.music is second.music
+    samples, others = first.music.samples, second.music.samples
+    return samples.shape == others.shape and float((samples - others).abs().max()) <= tolerance
 
 
 def mixture() -> list[tuple[Turn, GenerationOptions]]:
-    """Text, audio, image and video; words alone and music; every length, temperature, guidance and seed its own."""
+    """Requests with text, audio, image and video, with and without music, all with different options."""
     warm = GenerationOptions(temperature=0.9, top_p=0.95, seed=4, seconds=3.0)
     return [
         (Turn("A slow, sad piano piece"), GenerationOptions(seconds=7.0, seed=1)),
@@ -72,8 +73,8 @@ def alone(nano: llama.MuMuLLaMA) -> list[Reply]:
 
 
 @pytest.mark.parametrize("staggered", [False, True])
-def test_every_answer_is_the_one_given_alone(nano: llama.MuMuLLaMA, alone: list[Reply], staggered: bool) -> None:
-    """At once, or each when the one before has said its first word."""
+def test_batched_answers_equal_single_ones(nano: llama.MuMuLLaMA, alone: list[Reply], staggered: bool) -> None:
+    """All submitted at once, or each after the first event of the one before."""
     with Engine(nano) as engine:
         streams: list[Iterator[Event]] = []
         heard: list[list[Event]] = []
@@ -89,44 +90,44 @@ def test_every_answer_is_the_one_given_alone(nano: llama.MuMuLLaMA, alone: list[
         assert not chunks or torch.equal(torch.cat(chunks, -1), reply(events).music.samples)
 
 
-def test_sound_streams_in_company(scripted: llama.MuMuLLaMA, golden: Path) -> None:
-    """An Encodec decoder: several chunks each, the same words, and sound that differs by rounding alone."""
+def test_batched_encodec_music_streams(scripted: llama.MuMuLLaMA, golden: Path) -> None:
+    """Several chunks each; equal text, and sound that differs by rounding alone."""
     randomise_codebooks(scripted)
     inputs = media(golden)
-    wishes = [
+    cases = [
         (Turn("Play"), GenerationOptions(max_tokens=40, seconds=4.0, seed=1)),
         (Turn("Play it", audio=inputs["audio"]), GenerationOptions(max_tokens=40, seconds=1.7, guidance=1.0)),
         (Turn("Look", image=inputs["image"]), GenerationOptions(max_tokens=40, seconds=2.9, seed=7, guidance=2.0)),
     ]
-    alone = [scripted.respond(turn, options) for turn, options in wishes]
+    alone = [scripted.respond(turn, options) for turn, options in cases]
     with Engine(scripted) as engine:
-        tickets = [engine.submit(turn, options) for turn, options in wishes]
-        found = [list(ticket) for ticket in tickets]
+        requests = [engine.submit(turn, options) for turn, options in cases]
+        found = [list(request) for request in requests]
     for events, expected in zip(found, alone, strict=True):
         assert expected.finish == "music" and same(reply(events), expected, tolerance=1e-5)
         chunks = [event.music.samples for event in events if isinstance(event, MusicChunk)]
         assert len(chunks) > 1 and torch.equal(torch.cat(chunks, -1), reply(events).music.samples)
 
 
-def test_progress_is_told_to_its_end(nano: llama.MuMuLLaMA) -> None:
+def test_progress_reaches_its_end(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano) as engine:
         events = list(engine.submit(Turn("A slow, sad piano piece"), GenerationOptions(seconds=30.0)))
-    made = [event.seconds for event in events if isinstance(event, Progress)]
-    assert made[0] == 0.0 and made[-1] == 30.0 and made == sorted(made)
+    seconds = [event.seconds for event in events if isinstance(event, Progress)]
+    assert seconds[0] == 0.0 and seconds[-1] == 30.0 and seconds == sorted(seconds)
     assert {event.total_seconds for event in events if isinstance(event, Progress)} == {30.0}
 
 
-def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> None:
-    """Also what was told before, in order; an error and a cancelled request have an end, too."""
+def test_a_listener_gets_the_events_of_the_iterator(nano: llama.MuMuLLaMA) -> None:
+    """Also those queued before, in order; an error or a cancellation has a last event, too."""
     with Engine(nano) as engine:
         wish = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
         expected = reply(list(engine.submit(*wish)))
         early, late, bad = engine.submit(*wish), engine.submit(*wish), engine.submit(Turn("Hm", audio=ROOT / "none.wav"))
-        told: dict[str, list[Event | Exception | None]] = {"early": [], "late": [], "bad": [], "left": []}
-        ended = {name: threading.Event() for name in told}
+        delivered: dict[str, list[Event | Exception | None]] = {"early": [], "late": [], "bad": [], "left": []}
+        ended = {name: threading.Event() for name in delivered}
 
         def put(name: str, event: Event | Exception | None) -> None:
-            told[name].append(event)
+            delivered[name].append(event)
             if event is None or isinstance(event, (Done, Exception)):
                 ended[name].set()
 
@@ -137,30 +138,30 @@ def test_who_follows_is_told_all_that_who_iterates_is(nano: llama.MuMuLLaMA) -> 
         left = engine.submit(Turn("A slow, sad piano piece"), LONG)
         left.add_listener(partial(put, "left"))
         left.cancel()
-        assert all(one.wait(60) for one in ended.values())
+        assert all(event.wait(60) for event in ended.values())
     for name in ("early", "late"):
-        assert same(reply(told[name]), expected)
-        assert "".join(event.text for event in told[name] if isinstance(event, TextDelta)) == expected.text
-    assert isinstance(told["bad"][-1], FileNotFoundError) and told["left"][-1] is None
+        assert same(reply(delivered[name]), expected)
+        assert "".join(event.text for event in delivered[name] if isinstance(event, TextDelta)) == expected.text
+    assert isinstance(delivered["bad"][-1], FileNotFoundError) and delivered["left"][-1] is None
 
 
-def test_who_is_told_may_leave_at_once(nano: llama.MuMuLLaMA) -> None:
-    """As when what is told collects an answer that nobody holds any more."""
+def test_a_listener_may_cancel(nano: llama.MuMuLLaMA) -> None:
+    """As when the garbage collector runs in the callback and finds a dropped answer."""
     with Engine(nano) as engine:
-        ticket, over = engine.submit(Turn("A slow, sad piano piece"), LONG), threading.Event()
-        ticket.add_listener(lambda event: ticket.cancel() if event is not None else over.set())
+        request, over = engine.submit(Turn("A slow, sad piano piece"), LONG), threading.Event()
+        request.add_listener(lambda event: request.cancel() if event is not None else over.set())
         assert over.wait(60)
         assert reply(list(engine.submit(Turn("Hm"), SHORT))).text
 
 
-def under_way(ticket: Request) -> Iterator[Event]:
-    """The ticket's events from the moment when its music is being made."""
-    events = iter(ticket)
+def under_way(request: Request) -> Iterator[Event]:
+    """The events of a request, from the first of its music on."""
+    events = iter(request)
     assert any(isinstance(event, Progress) for event in events)
     return events
 
 
-def test_a_newcomer_is_answered_while_a_long_piece_is_made(nano: llama.MuMuLLaMA) -> None:
+def test_a_new_request_is_answered_while_a_long_piece_is_made(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano) as engine:
         long = engine.submit(Turn("A slow, sad piano piece"), LONG)
         under_way(long)
@@ -170,7 +171,7 @@ def test_a_newcomer_is_answered_while_a_long_piece_is_made(nano: llama.MuMuLLaMA
     assert same(reply(short), nano.respond(Turn("A waltz for violin"), SHORT))
 
 
-def test_who_cancels_ends_quietly_and_frees_a_row(nano: llama.MuMuLLaMA) -> None:
+def test_cancelling_ends_the_iterator_and_frees_a_row(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano, max_running_requests=2) as engine:
         stays = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=20.0))
         goes = engine.submit(Turn("A slow, sad piano piece"), LONG)
@@ -184,7 +185,7 @@ def test_who_cancels_ends_quietly_and_frees_a_row(nano: llama.MuMuLLaMA) -> None
         assert list(goes) == []
 
 
-def test_who_cancels_while_it_waits_is_never_begun(nano: llama.MuMuLLaMA) -> None:
+def test_a_request_cancelled_in_the_queue_never_starts(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano, max_running_requests=1) as engine:
         first = engine.submit(Turn("A slow, sad piano piece"), LONG)
         under_way(first)
@@ -196,25 +197,25 @@ def test_who_cancels_while_it_waits_is_never_begun(nano: llama.MuMuLLaMA) -> Non
         assert reply(list(third)).music is not None and third.queue_position == 0
 
 
-def test_a_full_queue_is_told_at_once(nano: llama.MuMuLLaMA) -> None:
+def test_a_full_queue_is_reported_at_once(nano: llama.MuMuLLaMA) -> None:
     with Engine(nano, max_running_requests=1, max_queued_requests=1) as engine:
-        tickets = [engine.submit(Turn("A slow, sad piano piece"), LONG) for _ in range(2)]
+        requests = [engine.submit(Turn("A slow, sad piano piece"), LONG) for _ in range(2)]
         with pytest.raises(QueueFullError, match="try again in a moment"):
             engine.submit(Turn("Hm"))
-        tickets[0].cancel()
-        tickets[1].cancel()
+        requests[0].cancel()
+        requests[1].cancel()
         assert reply(list(engine.submit(Turn("Hm")))).text
 
 
-def test_a_slow_client_holds_nobody(nano: llama.MuMuLLaMA) -> None:
-    """Nobody reads the first ticket until the second is answered."""
+def test_a_slow_client_does_not_block_others(nano: llama.MuMuLLaMA) -> None:
+    """The events of the first request are not read until the second is answered."""
     with Engine(nano) as engine:
         slow = engine.submit(Turn("A slow, sad piano piece"), SHORT)
         assert reply(list(engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=8.0)))).music is not None
         assert same(reply(list(slow)), nano.respond(Turn("A slow, sad piano piece"), SHORT))
 
 
-def test_a_slow_upload_holds_nobody(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_encoding_does_not_block_others(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     encode, gate = nano.encode, threading.Event()
     monkeypatch.setattr(nano, "encode", lambda turns: (gate.wait(60), encode(turns))[1])
     with Engine(nano, encoder_threads=1) as engine:
@@ -228,7 +229,7 @@ def test_a_slow_upload_holds_nobody(nano: llama.MuMuLLaMA, monkeypatch: pytest.M
 # -- errors -----------------------------------------------------------------------------------------------------
 
 
-def test_a_broken_medium_is_its_own_fault(nano: llama.MuMuLLaMA, tmp_path: Path) -> None:
+def test_a_broken_medium_fails_its_request_alone(nano: llama.MuMuLLaMA, tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF, but no more")
     with Engine(nano) as engine:
         bad = [
@@ -236,10 +237,10 @@ def test_a_broken_medium_is_its_own_fault(nano: llama.MuMuLLaMA, tmp_path: Path)
             engine.submit(Turn("How fast is it?", audio=tmp_path / "missing.wav")),
         ]
         good = engine.submit(Turn("A waltz for violin"), SHORT)
-        for ticket, kind in zip(bad, (ValueError, FileNotFoundError), strict=True):
+        for request, kind in zip(bad, (ValueError, FileNotFoundError), strict=True):
             with pytest.raises(kind):
-                list(ticket)
-            assert list(ticket) == []  # told once
+                list(request)
+            assert list(request) == []  # the error is raised once
         assert reply(list(good)).music is not None
 
 
@@ -254,12 +255,12 @@ def test_bad_requests_are_refused_at_once(nano: llama.MuMuLLaMA, published: llam
 
 
 TEXTS = ("A waltz for violin", "A slow, sad piano piece", "A fast dance for trumpet with drums")
-WISHES = [(Turn(text), GenerationOptions(max_tokens=40, seconds=2.0, seed=seed)) for seed, text in enumerate(TEXTS)]
+CASES = [(Turn(text), GenerationOptions(max_tokens=40, seconds=2.0, seed=seed)) for seed, text in enumerate(TEXTS)]
 VICTIM = 1  # and the seed that it is known by
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: BaseException, harm: Callable[..., bool]) -> None:
-    """A method that fails whenever `harm` finds the victim among what it is given."""
+    """Patches a method to raise `error` whenever `harm`, called with its arguments, is true."""
     work = getattr(place, name)
 
     def broken(self: Any, *arguments: Any) -> Any:
@@ -271,21 +272,21 @@ def spoil(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, error: BaseExc
 
 
 def submit_all(engine: Engine) -> list[Request]:
-    """All begin in the same round, so that they share their steps."""
+    """Submits all requests before the next engine step, so that they share their steps."""
     with engine._changed:
-        return [engine.submit(turn, options) for turn, options in WISHES]
+        return [engine.submit(turn, options) for turn, options in CASES]
 
 
-def reads_victim(words: TextBatch, cache: object, lines: Sequence[TextSequence]) -> bool:
-    return any(line.options.seed == VICTIM and len(line.row.tokens) > 4 for line in lines)
+def reads_victim(batch: TextBatch, cache: object, sequences: Sequence[TextSequence]) -> bool:
+    return any(sequence.options.seed == VICTIM and len(sequence.row.tokens) > 4 for sequence in sequences)
 
 
-def plays_victim(lanes: BatchState) -> bool:
-    return any(writes_victim(part) for part in lanes.sequences)
+def plays_victim(state: BatchState) -> bool:
+    return any(writes_victim(sequence) for sequence in state.sequences)
 
 
-def writes_victim(part: CodeSequence, codes: object = None) -> bool:
-    return part.request.seeds[0] == VICTIM and part.column > 3
+def writes_victim(sequence: CodeSequence, codes: object = None) -> bool:
+    return sequence.request.seeds[0] == VICTIM and sequence.column > 3
 
 
 SPOTS = {"words": (TextBatch, "_forward", reads_victim), "music": (BatchState, "next_logits", plays_victim),
@@ -294,56 +295,56 @@ SPOTS["sound that is due"] = MusicJob, "on_step", lambda job: writes_victim(job.
 
 
 @pytest.mark.parametrize("spot", SPOTS)
-def test_an_error_in_a_step_of_all_is_the_guilty_ones(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str) -> None:
-    """It alone is told; the others, and who comes after, are what they are alone."""
-    expected = [nano.respond(turn, options) for turn, options in WISHES]
+def test_an_error_in_a_batch_step_fails_its_cause_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str) -> None:
+    """The other requests, and later ones, are answered as if alone."""
+    expected = [nano.respond(turn, options) for turn, options in CASES]
     with Engine(nano) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], RuntimeError("mine"), SPOTS[spot][2])
-        tickets = submit_all(engine)
+        requests = submit_all(engine)
         with pytest.raises(RuntimeError, match="^mine$"):
-            list(tickets[VICTIM])
-        assert all(same(reply(list(tickets[index])), expected[index]) for index in (0, 2))
-        assert same(reply(list(engine.submit(*WISHES[0]))), expected[0])
+            list(requests[VICTIM])
+        assert all(same(reply(list(requests[index])), expected[index]) for index in (0, 2))
+        assert same(reply(list(engine.submit(*CASES[0]))), expected[0])
 
 
 @pytest.mark.parametrize("spot", ["words", "music"])
-def test_memory_that_runs_out_is_told_to_who_came_last(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str) -> None:
+def test_out_of_memory_fails_the_newest_request(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str) -> None:
     """Each alone would fit: the first two go on."""
-    full = {"words": lambda words, cache, lines: len(lines) == 3, "music": lambda lanes: len(lanes.sequences) == 3}
+    full = {"words": lambda batch, cache, sequences: len(sequences) == 3, "music": lambda state: len(state.sequences) == 3}
     with Engine(nano) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], torch.OutOfMemoryError("allocator's words"), full[spot])
-        tickets = submit_all(engine)
-        told = [outcome(ticket) for ticket in tickets]
-    failed = [index for index, one in enumerate(told) if isinstance(one, MemoryError)]
-    assert len(failed) == 1 and "not enough memory for this request" in str(told[failed[0]])
-    assert all(same(told[index], nano.respond(*WISHES[index])) for index in range(3) if index not in failed)
+        requests = submit_all(engine)
+        outcomes = [outcome(request) for request in requests]
+    failed = [index for index, result in enumerate(outcomes) if isinstance(result, MemoryError)]
+    assert len(failed) == 1 and "not enough memory for this request" in str(outcomes[failed[0]])
+    assert all(same(outcomes[index], nano.respond(*CASES[index])) for index in range(3) if index not in failed)
 
 
-def outcome(ticket: Request) -> Reply | Exception:
+def outcome(request: Request) -> Reply | Exception:
     try:
-        return reply(list(ticket))
+        return reply(list(request))
     except MemoryError as error:
         return error
 
 
-def test_an_error_while_sound_is_made_is_its_own(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, AudioStreamer, "finish", MemoryError(), lambda listening, codes: listening.samples_left == 3 * 32_000)
+def test_an_error_in_rendering_fails_its_request_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, AudioStreamer, "finish", MemoryError(), lambda streamer, codes: streamer.samples_left == 3 * 32_000)
     with Engine(nano) as engine:
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0))
-        good = engine.submit(*WISHES[0])
+        good = engine.submit(*CASES[0])
         with pytest.raises(MemoryError, match="ask for a shorter piece"):
             list(bad)
         assert reply(list(good)).music is not None
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_the_engine_thread_fails_all_requests(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     with Engine(nano, max_running_requests=2, on_failure=over.set) as engine:
         spoil(monkeypatch, TextBatch, "_forward", KeyboardInterrupt(), reads_victim)
-        for ticket in submit_all(engine):
+        for request in submit_all(engine):
             with pytest.raises(EngineDeadError, match="The engine stopped"):
-                list(ticket)
+                list(request)
         with pytest.raises(EngineDeadError, match="The engine stopped"):
             engine.submit(Turn("Hm"))
         assert over.wait(60)
@@ -352,8 +353,8 @@ def test_the_end_of_the_thread_is_told_to_all(nano: llama.MuMuLLaMA, monkeypatch
 def test_close_ends_work_under_way(nano: llama.MuMuLLaMA) -> None:
     before = threading.active_count()
     engine = Engine(nano, max_running_requests=1)
-    made = engine.submit(Turn("A slow, sad piano piece"), LONG)
-    events = under_way(made)
+    running = engine.submit(Turn("A slow, sad piano piece"), LONG)
+    events = under_way(running)
     waits = engine.submit(Turn("Hm"), SHORT)
     engine.close()
     engine.close()
@@ -377,7 +378,7 @@ def listened(monkeypatch: pytest.MonkeyPatch) -> list[Turn]:
     return turns
 
 
-def test_a_recording_is_listened_to_once(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
+def test_a_recording_is_encoded_once(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
     """Under another name or as samples in memory, too; kept are features, not answers."""
     first, second = EXAMPLES / "violin_swing.flac", tmp_path / "again.flac"
     second.write_bytes(first.read_bytes())
@@ -391,7 +392,7 @@ def test_a_recording_is_listened_to_once(nano: llama.MuMuLLaMA, listened: list[T
     assert [turn.audio for turn in listened] == [str(first), sound]
 
 
-def test_a_file_that_has_changed_is_listened_to_anew(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
+def test_a_changed_file_is_encoded_again(nano: llama.MuMuLLaMA, listened: list[Turn], tmp_path: Path) -> None:
     file = tmp_path / "take.flac"
     with Engine(nano) as engine:
         for name in ("violin_swing", "piano_waltz"):
@@ -406,7 +407,7 @@ def test_a_file_that_has_changed_is_listened_to_anew(nano: llama.MuMuLLaMA, list
 
 
 @pytest.mark.parametrize("most", [0, 1])
-def test_no_more_media_are_remembered_than_asked_for(nano: llama.MuMuLLaMA, listened: list[Turn], most: int) -> None:
+def test_the_encoder_cache_is_bounded(nano: llama.MuMuLLaMA, listened: list[Turn], most: int) -> None:
     names = ("violin_swing", "violin_swing", "piano_waltz", "violin_swing")
     with Engine(nano, encoder_cache_size=most) as engine:
         for name in names:
@@ -414,8 +415,8 @@ def test_no_more_media_are_remembered_than_asked_for(nano: llama.MuMuLLaMA, list
     assert len(listened) == (3 if most else 4)
 
 
-def test_an_opened_picture_is_looked_at_each_time(nano: llama.MuMuLLaMA, listened: list[Turn]) -> None:
-    """What it shows may hang on more than its pixels, such as a palette or a turn."""
+def test_an_open_image_is_encoded_each_time(nano: llama.MuMuLLaMA, listened: list[Turn]) -> None:
+    """Its content may depend on more than its pixels, such as a palette or an orientation."""
     turn = Turn("What is it?", image=Image.open(EXAMPLES / "calm_sea.jpg"))
     with Engine(nano) as engine:
         for _ in range(2):
@@ -423,48 +424,70 @@ def test_an_opened_picture_is_looked_at_each_time(nano: llama.MuMuLLaMA, listene
     assert len(listened) == 2
 
 
-# -- decoders whose pieces are made as a whole ------------------------------------------------------------------
+# -- static batching of decoders without continuous batching --------------------------------------------------------
 
 
-class Whole(torch.nn.Module):
-    """A decoder that cannot be joined; notes how many it was asked for at once, and fails for one seed."""
+class UnbatchableDecoder(torch.nn.Module):
+    """A decoder without continuous batching; records the seeds of each call, reports progress, and fails for one seed."""
 
     def __init__(self, decoder: Any, gate: threading.Event) -> None:
         super().__init__()
-        self.decoder, self.gate, self.groups = decoder, gate, list[list[int]]()
+        self.decoder, self.gate, self.groups, self.completed = decoder, gate, list[list[int]](), list[list[int]]()
         self.sample_rate = decoder.sample_rate
 
     def embed(self, captions: Sequence[str]) -> Any:
         return self.decoder.embed(captions)
 
-    def synthesize(self, condition: Tensor, seconds: float, *, seeds: Sequence[int], **options: Any) -> Any:
-        self.groups.append(list(seeds))
+    def request(self, *args: Any, **options: Any) -> SynthesisRequest:
+        return self.decoder.request(*args, **options)
+
+    def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> Any:
+        self.groups.append(list(request.seeds))
         self.gate.wait(60)
-        if 13 in seeds:
+        if 13 in request.seeds:
             raise RuntimeError("unlucky")
-        return self.decoder.synthesize(condition, seconds, seeds=seeds, **options)
+        if progress is not None:
+            progress(0.5)
+        self.completed.append(list(request.seeds))
+        return self.decoder.synthesize(request, progress)
 
 
-def test_equals_are_made_together_where_pieces_cannot_join(scripted: llama.MuMuLLaMA) -> None:
+def test_equal_requests_form_static_batches(scripted: llama.MuMuLLaMA) -> None:
     def wish(seed: int, seconds: float = 1.0) -> GenerationOptions:
         return GenerationOptions(max_tokens=40, seconds=seconds, seed=seed)
 
     alone = {seed: scripted.respond(Turn("Play"), wish(seed)) for seed in (1, 2, 3)}
     gate = threading.Event()
-    scripted.music_decoder = Whole(scripted.music_decoder, gate)
+    scripted.music_decoder = UnbatchableDecoder(scripted.music_decoder, gate)
     with Engine(scripted) as engine:
         first = engine.submit(Turn("Play"), wish(1))
         under_way(first)
-        tickets = {seed: engine.submit(Turn("Play"), wish(seed)) for seed in (2, 13, 3)}
+        requests = {seed: engine.submit(Turn("Play"), wish(seed)) for seed in (2, 13, 3)}
         other, goes = engine.submit(Turn("Play"), wish(4, 0.5)), engine.submit(Turn("Play"), wish(5))
-        for ticket in (*tickets.values(), other):
-            under_way(ticket)
+        for request in (*requests.values(), other):
+            under_way(request)
         goes.cancel()
         gate.set()
-        assert same(reply(list(tickets[2])), alone[2], 1e-5) and same(reply(list(tickets[3])), alone[3], 1e-5)
+        assert same(reply(list(requests[2])), alone[2], 1e-5) and same(reply(list(requests[3])), alone[3], 1e-5)
         with pytest.raises(RuntimeError, match="unlucky"):
-            list(tickets[13])
+            list(requests[13])
         assert reply(list(other)).music.seconds == 0.5
         assert same(reply(list(first)), alone[1], 1e-5)
     assert [2, 13, 3] in scripted.music_decoder.groups and [13] in scripted.music_decoder.groups
     assert not any(5 in group for group in scripted.music_decoder.groups)
+
+
+def test_a_static_batch_reports_progress_and_stops_when_it_is_cancelled(scripted: llama.MuMuLLaMA) -> None:
+    options = GenerationOptions(max_tokens=40, seconds=1.0, seed=1)
+    gate = threading.Event()
+    decoder = scripted.music_decoder = UnbatchableDecoder(scripted.music_decoder, gate)
+    with Engine(scripted) as engine:
+        cancelled = engine.submit(Turn("Play"), options)
+        under_way(cancelled)
+        while not decoder.groups:
+            time.sleep(0.01)
+        cancelled.cancel()
+        gate.set()
+        events = list(engine.submit(Turn("Play"), options))
+    assert [event.seconds for event in events if isinstance(event, Progress)] == [0.0, 0.5, 1.0]
+    assert len(decoder.groups) == 2 and len(decoder.completed) == 1

@@ -1,4 +1,4 @@
-"""Music made in a process of its own: the same answers, and whatever happens to either process is told or put right."""
+"""The music worker: answers equal those of one process; errors and the death of either process are reported or repaired."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from llama.serving.request import EngineDeadError
 from llama.serving.worker_client import MusicWorkerClient, PendingMusic, should_use_worker
 
 ROOT = Path(__file__).resolve().parents[3]
-WISH = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
-PATIENCE = 60.0  # seconds
+CASE = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
+TIMEOUT = 60.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +43,19 @@ def nano() -> llama.MuMuLLaMA:
 
 @pytest.fixture(scope="module")
 def engine(nano: llama.MuMuLLaMA) -> Iterator[Engine]:
-    with Engine(nano, use_worker=True) as made:
-        yield made
+    with Engine(nano, use_worker=True) as engine:
+        yield engine
 
 
 def other(engine: Engine) -> Any:
-    """The process that makes the engine's music."""
+    """The engine's music worker process."""
     assert isinstance(engine._music, MusicWorkerClient) and engine._music.process is not None
     return engine._music.process
 
 
 def gone(process: int) -> bool:
     """Whether no such process is at work any more, within the time that a machine under load needs."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         try:
             if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -66,16 +66,16 @@ def gone(process: int) -> bool:
     return False
 
 
-def test_answers_are_those_given_here(nano: llama.MuMuLLaMA, engine: Engine) -> None:
-    tickets = [engine.submit(turn, options) for turn, options in mixture()]
-    for (turn, options), ticket in zip(mixture(), tickets, strict=True):
-        events = list(ticket)
+def test_answers_equal_those_of_one_process(nano: llama.MuMuLLaMA, engine: Engine) -> None:
+    requests = [engine.submit(turn, options) for turn, options in mixture()]
+    for (turn, options), request in zip(mixture(), requests, strict=True):
+        events = list(request)
         assert same(reply(events), nano.respond(turn, options))
-        made = [event.seconds for event in events if isinstance(event, Progress)]
-        assert made == sorted(made) and bool(made) == any(isinstance(event, MusicChunk) for event in events)
+        seconds = [event.seconds for event in events if isinstance(event, Progress)]
+        assert seconds == sorted(seconds) and bool(seconds) == any(isinstance(event, MusicChunk) for event in events)
 
 
-def test_the_copy_has_what_was_set_by_hand(nano: llama.MuMuLLaMA) -> None:
+def test_the_spec_keeps_weights_and_settings(nano: llama.MuMuLLaMA) -> None:
     decoder = nano.music_decoder
     copy = DecoderSpec.of(decoder).decoder()
     for name, value in decoder.state_dict().items():
@@ -84,23 +84,23 @@ def test_the_copy_has_what_was_set_by_hand(nano: llama.MuMuLLaMA) -> None:
     assert [getattr(copy, name) for name in settings] == [getattr(decoder, name) for name in settings]
 
 
-def test_who_leaves_is_not_played_for(engine: Engine) -> None:
-    ticket = engine.submit(Turn("A slow, sad piano piece"), LONG)
-    under_way(ticket)
-    ticket.cancel()
-    assert reply(list(engine.submit(*WISH))).music is not None
+def test_a_cancelled_request_leaves_the_worker(engine: Engine) -> None:
+    request = engine.submit(Turn("A slow, sad piano piece"), LONG)
+    under_way(request)
+    request.cancel()
+    assert reply(list(engine.submit(*CASE))).music is not None
     assert isinstance(engine._music, MusicWorkerClient) and not engine._music._pending
 
 
-def test_a_process_that_dies_is_told_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
+def test_a_worker_that_dies_is_reported_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
     events, first = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine)
     first.kill()
     with pytest.raises(EngineDeadError, match="ended before the piece was ready; ask again"):
         list(events)
-    assert same(reply(list(engine.submit(*WISH))), nano.respond(*WISH)) and other(engine).pid != first.pid
+    assert same(reply(list(engine.submit(*CASE))), nano.respond(*CASE)) and other(engine).pid != first.pid
 
 
-def test_the_end_of_the_engine_is_the_end_of_its_process(nano: llama.MuMuLLaMA) -> None:
+def test_closing_the_engine_ends_its_worker(nano: llama.MuMuLLaMA) -> None:
     before = threading.active_count()
     engine = Engine(nano, use_worker=True)
     events, process = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine).pid
@@ -126,7 +126,7 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_a_killed_engine_leaves_no_worker_behind(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -139,16 +139,16 @@ def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
     assert gone(music)
 
 
-# -- errors on the other side, looked at in this process ------------------------------------------------------------
+# -- errors in the worker, on a thread of this process -------------------------------------------------------------
 
 
-class Near(MusicWorkerClient):
-    """The other side on a thread, so that a test may spoil it."""
+class ThreadWorkerClient(MusicWorkerClient):
+    """Client whose worker is a thread of this process, so that a test can patch it."""
 
     def _start_process(self) -> tuple[Any, Connection]:
         pipe, theirs = multiprocessing.Pipe()
-        stage = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
-        thread = threading.Thread(target=lambda: (stage.run(), theirs.close()), daemon=True)
+        loop = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
+        thread = threading.Thread(target=lambda: (loop.run(), theirs.close()), daemon=True)
         thread.start()
         return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
 
@@ -158,7 +158,7 @@ SPOTS = {
     "a step": (CodeSequence, "append_codes", lambda sequence, codes: sequence.request.seeds[0] == 7 and sequence.column > 3),
     "sound": (AudioStreamer, "finish", lambda streamer, codes: streamer.samples_left == 3 * 32_000),
 }
-TOLD = [
+ERRORS = [
     (ValueError("too much of it"), ValueError, "^too much of it$"),
     (torch.OutOfMemoryError("of the allocator"), MemoryError, "not enough memory for this request"),
     (KeyError("mine"), RuntimeError, "KeyError: 'mine'"),
@@ -166,73 +166,73 @@ TOLD = [
 
 
 @pytest.mark.parametrize("spot", SPOTS)
-@pytest.mark.parametrize(("error", "kind", "words"), TOLD, ids=["user's", "memory", "other"])
-def test_an_error_over_there_is_the_guilty_ones(
+@pytest.mark.parametrize(("error", "kind", "words"), ERRORS, ids=["user's", "memory", "other"])
+def test_an_error_in_the_worker_fails_its_cause_alone(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, spot: str, error: Exception, kind: type[Exception], words: str
 ) -> None:
-    expected = nano.respond(*WISH)
-    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
+    expected = nano.respond(*CASE)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
     with Engine(nano, use_worker=True) as engine:
         spoil(monkeypatch, *SPOTS[spot][:2], error, SPOTS[spot][2])
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
-        good = engine.submit(*WISH)
+        good = engine.submit(*CASE)
         with pytest.raises(kind, match=words):
             list(bad)
         assert same(reply(list(good)), expected)
 
 
-def test_what_cannot_be_put_together_fails_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = nano.respond(*WISH)
-    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
+def test_an_error_in_collecting_chunks_fails_its_request_alone(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = nano.respond(*CASE)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
     with Engine(nano, use_worker=True) as engine:
         last = lambda piece, kind, *_: kind == "finish" and piece.sink.options.seed == 7  # noqa: E731
         spoil(monkeypatch, PendingMusic, "handle", MemoryError(), last)
         bad = engine.submit(Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7))
         with pytest.raises(MemoryError, match="not enough memory for this request"):
             list(bad)
-        assert same(reply(list(engine.submit(*WISH))), expected)
+        assert same(reply(list(engine.submit(*CASE))), expected)
 
 
-def test_nobody_waits_for_a_process_that_starts(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Words are told, and a piece that was asked for meanwhile is played when it is there."""
-    allowed, start = threading.Event(), Near._start_process
-    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    monkeypatch.setattr(Near, "_start_process", lambda self: start(self) if allowed.wait(PATIENCE) else None)
+def test_text_does_not_wait_for_the_worker_to_start(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text is answered at once, and music requested meanwhile when the worker runs."""
+    allowed, start = threading.Event(), ThreadWorkerClient._start_process
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    monkeypatch.setattr(ThreadWorkerClient, "_start_process", lambda self: start(self) if allowed.wait(TIMEOUT) else None)
     with Engine(nano, use_worker=True) as engine:
-        music = engine.submit(*WISH)
+        music = engine.submit(*CASE)
         assert reply(list(engine.submit(Turn("A waltz for violin"), GenerationOptions(music=False)))).text
         allowed.set()
-        assert same(reply(list(music)), nano.respond(*WISH))
+        assert same(reply(list(music)), nano.respond(*CASE))
 
 
-def test_a_process_that_cannot_be_started_is_tried_again_when_it_is_needed(
+def test_a_worker_that_cannot_start_is_tried_again_for_the_next_request(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried, start = list[int](), Near._start_process
+    tried, start = list[int](), ThreadWorkerClient._start_process
 
-    def started(self: Near) -> tuple[Any, Connection]:
+    def started(self: ThreadWorkerClient) -> tuple[Any, Connection]:
         tried.append(1)
         if len(tried) < 3:
             raise OSError(12, "Cannot allocate memory")
         return start(self)
 
-    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", Near)
-    monkeypatch.setattr(Near, "_start_process", started)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    monkeypatch.setattr(ThreadWorkerClient, "_start_process", started)
     with Engine(nano, use_worker=True) as engine:
         answers = []
         while len(answers) < 10 and not (answers and answers[-1] is None):
             try:
-                list(engine.submit(*WISH))
+                list(engine.submit(*CASE))
                 answers.append(None)
             except EngineDeadError as error:
                 answers.append(error)
         assert answers[-1] is None and len(tried) == 3
 
 
-# -- whether it is worth it -------------------------------------------------------------------------------------------
+# -- should_use_worker ------------------------------------------------------------------------------------------------
 
 
-def test_it_is_worth_it_for_small_decoders_on_several_cores(
+def test_the_worker_is_for_small_decoders_on_several_cores(
     nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llama.serving.worker_client.cpu_count", lambda: 2)
