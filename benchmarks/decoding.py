@@ -1,9 +1,9 @@
-"""Speed of the language model's decoding, beside transformers with the same weights and beside the memory's bandwidth.
+"""Decoding speed of the language model, compared with transformers on the same weights and with the memory bandwidth.
 
     python -m benchmarks.decoding        one line a figure, every ratio from this one run
 
 dim 512, 12 layers, 8 heads, vocabulary 8,200, batch 1, 2 threads, float32. Exit code 1 if the tokens differ; a missed
-target is only said, for machines are noisy.
+target is only reported, because timings vary.
 """
 
 from __future__ import annotations
@@ -60,27 +60,27 @@ def halves(weight: Tensor) -> Tensor:
 @torch.inference_mode()
 def our_tokens(model: Transformer, prompt: Tensor, count: int, times: list[float] | None = None) -> list[int]:
     cache = KVCache.empty(SIZES, 1, prompt.shape[1] + count, device=prompt.device, dtype=torch.float32)
-    written, tokens = [], prompt
+    generated, tokens = [], prompt
     for _ in range(count):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         tokens = model(tokens, None, cache, last_only=True).logits[:, -1].argmax(-1, keepdim=True)
-        written.append(int(tokens))
+        generated.append(int(tokens))
         if times is not None:
-            times.append(time.perf_counter() - begun)
-    return written
+            times.append(time.perf_counter() - started)
+    return generated
 
 
 @torch.inference_mode()
 def their_tokens(model: LlamaForCausalLM, prompt: Tensor, count: int) -> list[int]:
     mask = torch.ones_like(prompt)
-    written = model.generate(prompt, attention_mask=mask, max_new_tokens=count, min_new_tokens=count, do_sample=False)
-    return written[0, prompt.shape[1] :].tolist()
+    generated = model.generate(prompt, attention_mask=mask, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    return generated[0, prompt.shape[1] :].tolist()
 
 
 def seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def bandwidth() -> float:
@@ -97,11 +97,13 @@ def token_time(model: Transformer, context: int) -> float:
 
 
 def one_round(ours: Transformer, theirs: LlamaForCausalLM, prompt: Tensor) -> dict[str, float]:
-    """Every figure once, each beside what it is compared with, so that a busy moment hits both."""
-    read = sum(p.numel() * 4 for name, p in ours.named_parameters() if not name.startswith("tok_embeddings"))
-    mine, other = seconds(lambda: our_tokens(ours, prompt, NEW)), seconds(lambda: their_tokens(theirs, prompt, NEW))
+    """Measures every figure once, next to its reference, so that load on the machine affects both."""
+    bytes_read = sum(p.numel() * 4 for name, p in ours.named_parameters() if not name.startswith("tok_embeddings"))
+    our_seconds = seconds(lambda: our_tokens(ours, prompt, NEW))
+    their_seconds = seconds(lambda: their_tokens(theirs, prompt, NEW))
     early, late = token_time(ours, 64), token_time(ours, 512)
-    return {"speed": NEW / mine, "ratio": other / mine, "growth": late / early, "share": read / early / bandwidth()}
+    share = bytes_read / early / bandwidth()
+    return {"speed": NEW / our_seconds, "ratio": their_seconds / our_seconds, "growth": late / early, "share": share}
 
 
 def target(name: str, value: float, bound: float, at_least: bool = True) -> None:

@@ -1,10 +1,10 @@
-"""How gates should start: stage 1 from each start, on recordings that must be heard to be answered about.
+"""Compares initial gate values: stage 1 from each value, on questions that only the recording can answer.
 
     python -m benchmarks.gates                  # a fresh small LLaMA, three seeds a start
     python -m benchmarks.gates --llama nano     # the trained LLaMA of ckpts/nano, with fresh adapters
 
-Every recording comes with one question, which of four instruments leads; a guess is right in one case of four. LLaMA hears
-through fresh adapters alone, behind gates that let tanh(gate) of them pass. The preset is "ours", which trains the gates;
+Every recording comes with one question, which of four instruments leads; a guess is right in one case of four. LLaMA gets
+audio only through new adapters behind gates, which scale them by tanh(gate). The preset is "ours", which trains the gates;
 the last row keeps them closed, as the published training did.
 
 quick: steps after which at least `GOOD_SHARE` of the greedy answers about recordings never trained on stay right (median of the
@@ -58,6 +58,8 @@ MAX_ANSWER_TOKENS = 16  # tokens at most
 
 @dataclass(frozen=True)
 class Case:
+    """One initial gate value."""
+
     start: float
     trained: bool = True  # the gates
 
@@ -68,9 +70,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one run."""
+    """Figures of one run."""
 
-    steps_until_good: float  # steps; infinite where it never came to that
+    steps_until_good: float  # infinite where it was not reached
     loss: float  # the mean of the last steps
     right: float
     swapped: float
@@ -81,7 +83,7 @@ CASES = (*(Case(start) for start in STARTS), Case(0.0, trained=False))
 
 
 def make_model(seed: int, trained: bool) -> MuMuLLaMA:
-    """ckpts/nano's ears, fresh adapters with one position, and a random small LLaMA or ckpts/nano's own."""
+    """A model with ckpts/nano's audio encoder, new adapters with one position, and a random small LLaMA or ckpts/nano's."""
     nano, sizes = load(DEFAULT_MODEL, merge_lora=False), MuMuConfig.tiny()
     trained_llama = nano.config.llama
     small = dataclasses.replace(sizes.llama, vocab_size=trained_llama.vocab_size, max_seq_len=trained_llama.max_seq_len)
@@ -121,7 +123,7 @@ def count_layers(model: Path) -> int:
 
 
 def train(config: TrainConfig, made: Path) -> Result:
-    """One run of stage 1, as train.py does it, and what it has learned to hear."""
+    """Runs stage 1 as train.py does, and measures the answers on held-out recordings."""
     run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
     batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader)
     examples = list(read_source(questions(made, "held_out"), 1))
@@ -143,7 +145,7 @@ def steps_until_good(shares: Sequence[float]) -> float:
 
 
 def accuracy(answers: Sequence[str], expected: Sequence[str]) -> tuple[float, float]:
-    """(share of answers that are right, share that would be for the recording of another question, every other one)."""
+    """(accuracy, accuracy of the same answers against the recordings of all other questions)."""
     right = sum(map(str.__eq__, answers, expected))
     pairs = sum(answer == other for answer in answers for other in expected) - right
     return right / len(answers), pairs / (len(answers) * (len(answers) - 1))
@@ -157,7 +159,7 @@ def first_instrument(answer: str) -> str:
 
 @torch.no_grad()
 def answers(run: Trainer, examples: Sequence[Example]) -> list[str]:
-    """Greedy answers, from what is cached of the recordings."""
+    """Greedy answers from the recordings' cached features."""
     features = run.train_step.features
     kept = features.encode_missing([features.reader(one.audio) for one in examples if one.audio is not None])
     with complete_model(run.module, run.components) as model:

@@ -1,9 +1,9 @@
-"""Memory that loading takes: python -m benchmarks.loading [--gigabytes 2]
+"""Peak memory of loading a checkpoint: python -m benchmarks.loading [--gigabytes 2]
 
-Writes a checkpoint of that size in the published format (the test model's neighbours, a LLaMA widened until the file is
-large enough), then loads it in processes of their own. Printed: the peak resident memory above that of a process
-that only imports the libraries, as a ratio to the file; beside it the usual way, which builds the model at random, reads
-the whole file and copies it in.
+Writes a checkpoint of that size in the published format (the test model's encoders and decoder, and a LLaMA of the
+necessary size), then loads it in separate processes. Printed: the peak resident memory above that of a process
+that only imports the libraries, as a ratio to the file; compared with the usual way, which builds a random model, reads
+the whole file and copies it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sizes(gigabytes: float, small: MuMuConfig) -> MuMuConfig:
 
 
 def write(file: Path, gigabytes: float) -> None:
-    """A published-format checkpoint of random weights, with the test model's neighbours."""
+    """Writes a published-format checkpoint of random weights, with the test model's encoders and decoder."""
     published = read_safetensors(GOLDEN / "m2ugen" / "model.safetensors")
     neighbours = {name: value for name, value in published.items() if "_model." in name}
     config = sizes(gigabytes, infer_config(published, {}, MuMuConfig()))
@@ -62,7 +62,7 @@ def ours(file: Path) -> Any:
 
 
 def naive(file: Path) -> Any:
-    """Build at random, read all, copy."""
+    """The usual way: builds a random model, reads the whole file, copies."""
     header = rename_legacy_keys(torch.load(file, mmap=True, weights_only=True)["model"])
     model = MuMuLLaMA(infer_config(header, {}, MuMuConfig()))
     state = rename_legacy_keys(torch.load(file, map_location="cpu", weights_only=True)["model"])
@@ -71,7 +71,7 @@ def naive(file: Path) -> Any:
     return model
 
 
-WAYS = {"imports": lambda file: None, "ours": ours, "naive": naive}
+LOADERS = {"imports": lambda file: None, "ours": ours, "naive": naive}
 
 
 def measure(way: str, file: Path) -> tuple[float, float]:
@@ -103,14 +103,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=sorted(LOADERS), help=argparse.SUPPRESS)
     parser.add_argument("--write", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
         write(options.file, options.gigabytes)
     elif options.way:
         start = time.perf_counter()
-        model = WAYS[options.way](options.file)
+        model = LOADERS[options.way](options.file)
         seconds = time.perf_counter() - start
         if model is not None:  # mapped weights count once they are read: read every one
             sum(float(value.sum()) for value in model.parameters())

@@ -1,7 +1,7 @@
-"""Speed of our MusicGen loop against transformers' own `generate`: python -m benchmarks.musicgen
+"""Speed of this MusicGen loop against transformers' `generate`: python -m benchmarks.musicgen
 
 Ten million random parameters, guidance on, batch 1, greedy, the same frames, in one run; the two take turns and the
-medians count. One line a figure. Exit code 1 if the codes differ; a missed target is only said, for machines are noisy.
+medians count. One line a figure. Exit code 1 if the codes differ; a missed target is only reported, because timings vary.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ def random_decoder(width: int = 256, layers: int = 8, vocabulary: int = 1024) ->
 
 def ours(decoder: MusicGenDecoder, condition: Tensor, frames: int) -> Tensor:
     request = SynthesisRequest(condition, frames * decoder.hop / decoder.sample_rate, None, GUIDANCE, 0.0, (0,), decoder.condition_shape)
-    known = torch.zeros(1, decoder.model.config.decoder.num_codebooks, 0, dtype=torch.long)
-    for codes, complete in decoder.codes(request, known):
+    no_codes = torch.zeros(1, decoder.model.config.decoder.num_codebooks, 0, dtype=torch.long)
+    for codes, complete in decoder.codes(request, no_codes):
         if complete == frames:
             return codes
     raise AssertionError("the loop ended early")
 
 
 def theirs(decoder: MusicGenDecoder, condition: Tensor, frames: int) -> Tensor:
-    """transformers' generate on the same condition; the codes are caught on their way to the codec, which is not timed."""
-    caught: list[Tensor] = []
+    """transformers' generate on the same condition; the codes are captured before the codec, which is not timed."""
+    captured: list[Tensor] = []
     model, decode = decoder.model, decoder.model.audio_encoder.decode
 
-    def catch(codes: Tensor, **_: object) -> BaseModelOutput:
-        caught.append(codes[0])
+    def capture(codes: Tensor, **_: object) -> BaseModelOutput:
+        captured.append(codes[0])
         output = BaseModelOutput()
         output.audio_values = codes
         return output
 
-    model.audio_encoder.decode = catch
+    model.audio_encoder.decode = capture
     try:
         ones = torch.ones(condition.shape[:2], dtype=torch.long)
         model.generate(
@@ -81,7 +81,7 @@ def theirs(decoder: MusicGenDecoder, condition: Tensor, frames: int) -> Tensor:
         )  # fmt: skip
     finally:
         model.audio_encoder.decode = decode
-    return caught[0]
+    return captured[0]
 
 
 def seconds(work: Callable[[], Tensor]) -> float:

@@ -1,7 +1,7 @@
-"""Our numbers against reference values of the published model: python -m benchmarks.parity FOLDER
+"""Compares this implementation with reference values of the published model: python -m benchmarks.parity FOLDER
 
-FOLDER is laid out like tests/golden, in any sizes: `components/`, `inputs.safetensors`, `m2ugen/`, `mumu/` and so on; what
-is not there is not checked. One line a check: name, largest error relative to the largest reference value, ok or FAIL.
+FOLDER is laid out like tests/golden, in any sizes: `components/`, `inputs.safetensors`, `m2ugen/`, `mumu/` and so on;
+values that are missing are not checked. One line a check: name, largest error relative to the largest reference value, ok or FAIL.
 Exit code 1 if any check failed.
 """
 
@@ -34,7 +34,7 @@ from llama.modules.output_projector import OutputProjector
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
 
-# -- what no checkpoint is needed for -------------------------------------------------------------------------------
+# -- checks without a checkpoint ------------------------------------------------------------------------------------
 
 
 def tokens(folder: Path) -> Iterator[Check]:
@@ -42,8 +42,8 @@ def tokens(folder: Path) -> Iterator[Check]:
     cases = json.loads((folder / "tokenizer_cases.json").read_text())
     sizes = cases.pop("_meta", {})
     if sizes:
-        found = [tokenizer.vocab_size, list(tokenizer.audio_tokens), tokenizer.bos, tokenizer.eos]
-        yield same("tokenizer.sizes", found, [sizes[name] for name in ("len", "audio_tokens", "bos", "eos")])
+        sizes_found = [tokenizer.vocab_size, list(tokenizer.audio_tokens), tokenizer.bos, tokenizer.eos]
+        yield same("tokenizer.sizes", sizes_found, [sizes[name] for name in ("len", "audio_tokens", "bos", "eos")])
     for name, case in cases.items():
         yield same(f"tokenizer.{name}.ids", tokenizer.encode(case["text"]), case["ids"])
         yield same(f"tokenizer.{name}.ids_nospecial", tokenizer.encode(case["text"], bos=False), case["ids_nospecial"])
@@ -64,10 +64,10 @@ def sampling(folder: Path) -> Iterator[Check]:
     values = load_file(folder / "sample_top_p.safetensors")
     for name in sorted(name for name in values if name.endswith(".sorted_filtered")):
         p = float(name.removeprefix("p").removesuffix(".sorted_filtered"))
-        kept, _ = top_p_filter(values["probs"], p)
-        yield close(f"sample_top_p.{p}.filtered", kept, values[name])
-        drawn = sample_top_p(values["probs"], p, torch.Generator().manual_seed(123))
-        yield same(f"sample_top_p.{p}.tokens", drawn, values[f"p{p}.token_seed123"])
+        filtered, _ = top_p_filter(values["probs"], p)
+        yield close(f"sample_top_p.{p}.filtered", filtered, values[name])
+        tokens_drawn = sample_top_p(values["probs"], p, torch.Generator().manual_seed(123))
+        yield same(f"sample_top_p.{p}.tokens", tokens_drawn, values[f"p{p}.token_seed123"])
 
 
 def small_projector(folder: Path) -> Iterator[Check]:
@@ -168,14 +168,14 @@ def main() -> int:
     folder = parser.parse_args().folder
     if not folder.is_dir():
         parser.error(f"there is no folder {folder}; give one laid out like tests/golden")
-    done = []
+    results = []
     for check in checks(folder):
         print(check.line(), flush=True)
-        done.append(check)
-    failed = [check for check in done if not check.ok]
-    worst = max((check.error for check in done if check.bound == BOUND), default=0.0)
-    print(f"{len(done)} checks, {len(failed)} failed, largest relative error {worst:.2e} (bound {BOUND:g})")
-    return 1 if failed or not done else 0
+        results.append(check)
+    failed = [check for check in results if not check.ok]
+    worst = max((check.error for check in results if check.bound == BOUND), default=0.0)
+    print(f"{len(results)} checks, {len(failed)} failed, largest relative error {worst:.2e} (bound {BOUND:g})")
+    return 1 if failed or not results else 0
 
 
 if __name__ == "__main__":

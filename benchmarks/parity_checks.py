@@ -1,4 +1,4 @@
-"""Parts that the parity checks share: bounds, comparisons of tensors, and pictures read from the golden files."""
+"""Shared parts of the parity checks: bounds, comparisons of tensors, and the reference picture."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ BOUND = 1e-5  # relative, in float32
 
 @dataclass(frozen=True)
 class Check:
+    """Result of one comparison; `error` is relative to the largest reference value."""
+
     name: str
     error: float
     note: str = ""
@@ -66,6 +68,6 @@ def present(folder: Path, *names: str) -> bool:
     return all((folder / name).exists() for name in names)
 
 
-def picture(values: dict[str, Tensor]) -> Image.Image:
-    """The picture as the float image that the reference was given, in 8 bit by truncation."""
+def read_picture(values: dict[str, Tensor]) -> Image.Image:
+    """The reference's float image, truncated to 8 bits."""
     return Image.fromarray((values["image_chw_float01"] * 255).to(torch.uint8).permute(1, 2, 0).numpy())

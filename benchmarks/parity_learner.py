@@ -1,4 +1,4 @@
-"""Parity of what training minimises: losses and gradients of `TrainingModule`, from features in the form that training keeps."""
+"""Parity of training: losses and gradients of `TrainingModule`, from cached features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def learner_checks(folder: Path, variant: str) -> Iterator[Check]:
 
 
 class TrainingBench:
-    """A learner for stage 2 as published, and lessons made of the reference's inputs.
+    """The training module of stage 2 as published, and batches of the reference's inputs.
 
     expected: the values of train_forward.safetensors.
     """
@@ -102,13 +102,13 @@ class TrainingBench:
                 yield Check(f"{label} ({len(computed)})", worst, f"worst in {name}", GRADIENT_BOUND)
 
     def compute_gradients(self) -> dict[str, Tensor]:
-        """Of words and music after a recording, under published names."""
+        """Gradients for text and music after a recording, under published names."""
         mark_trainable(self.module, self.trained)
         self.module.zero_grad()
         sums = self.module(self.make_batch(*self.rows("music"), ("audio",), CAPTIONS[:1]))
         (sum(means(sums)) + sums["zero_grad_anchor"]).backward()
-        gradients = {internal_name(name): parameter.grad for name, parameter in self.module.named_parameters() if parameter.grad is not None}
-        return to_published(gradients)
+        parameters = self.module.named_parameters()
+        return to_published({internal_name(name): value.grad for name, value in parameters if value.grad is not None})
 
 
 def means(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

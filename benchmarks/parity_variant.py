@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.parity_checks import ABSENT, Check, Values, close, picture, present, same
+from benchmarks.parity_checks import ABSENT, Check, Values, close, present, read_picture, same
 from llama.checkpoint.builder import set_parameter
 from llama.checkpoint.key_mapping import internal_name
 from llama.decoders.base import SynthesisRequest
@@ -26,7 +26,7 @@ from llama.mumu_model import ModalityFeatures
 
 CAPTIONS = ("A slow piano plays at 90 beats per minute", "A loud drums plays")
 CONSTANT = 100.0  # the published training adds it to every loss that has a caption; it moves no gradient
-INTENDED = "_m2ugenstyle_NOT_REFERENCE"  # mumu's published video path cannot run; these values follow m2ugen's
+INTENDED_SUFFIX = "_m2ugenstyle_NOT_REFERENCE"  # mumu's published video path cannot run; these values follow m2ugen's
 WEIGHTS = ("checkpoint.pth", "model.safetensors")
 OVERLAY = "audio_weights.safetensors"  # a variant without weights of its own: the tensors that it lays over those of BASE
 BASE = "m2ugen/model.safetensors"
@@ -43,8 +43,8 @@ GRADIENT_BOUND = 3e-5  # the reference and ours each stand up to 1.1e-5 from the
 
 def variant_checks(folder: Path, variant: str) -> Iterator[Check]:
     """Checks of `folder/variant`, if there are weights in it, or an overlay of the base's."""
-    whole = any(present(folder / variant, name) for name in WEIGHTS)
-    if not whole and not present(folder, f"{variant}/{OVERLAY}", BASE):
+    has_weights = any(present(folder / variant, name) for name in WEIGHTS)
+    if not has_weights and not present(folder, f"{variant}/{OVERLAY}", BASE):
         return
     bench = Bench(folder, variant)
     works = (
@@ -71,15 +71,15 @@ class Bench:
         self.media = self.encode(self.turn(1.0))
 
     def load(self) -> MuMuLLaMA:
-        place = self.folder / self.variant
-        whole = next((place / name for name in WEIGHTS if present(place, name)), None)
-        if whole is not None:
-            return self.load_file(whole)
+        folder_of_variant = self.folder / self.variant
+        weights = next((folder_of_variant / name for name in WEIGHTS if present(folder_of_variant, name)), None)
+        if weights is not None:
+            return self.load_file(weights)
         with TemporaryDirectory() as folder:
-            return self.load_file(self.overlaid(Path(folder) / "model.safetensors"))
+            return self.load_file(self.overlay(Path(folder) / "model.safetensors"))
 
-    def overlaid(self, file: Path) -> Path:
-        """The base's weights under the variant's own; its idle recurrent video pool has the sizes of the audio's."""
+    def overlay(self, file: Path) -> Path:
+        """The base's weights with the variant's own on top; its unused recurrent video pool gets the sizes of the audio pool."""
         state = load_file(self.folder / BASE) | load_file(self.folder / self.variant / OVERLAY)
         recurrent = [name for name in state if name.startswith(("mu_mert_rnn.", "mu_mert_attention."))]
         idle = {name.replace("mu_mert", "iu_vivit"): torch.zeros_like(state[name]) for name in recurrent}
@@ -98,14 +98,14 @@ class Bench:
 
     def turn(self, loudness: float) -> Turn:
         """A turn with all three media of the reference; `loudness` scales the recording."""
-        return Turn(audio=self.waveform(loudness), image=picture(self.inputs), video=self.inputs["video_thwc_uint8"].numpy())
+        return Turn(audio=self.waveform(loudness), image=read_picture(self.inputs), video=self.inputs["video_thwc_uint8"].numpy())
 
     def encoder_inputs(self) -> dict[str, Tensor]:
         """The media as our preparation hands them to the encoders, a batch of one each."""
         model = self.model
         return {
             "audio": model.mert.windows(self.waveform())[0][None],
-            "image": model.vit.prepare(picture(self.inputs))[None],
+            "image": model.vit.prepare(read_picture(self.inputs))[None],
             "video": model.vivit.prepare(self.inputs["video_thwc_uint8"].numpy())[None],
         }
 
@@ -113,7 +113,7 @@ class Bench:
     def encode(self, *turns: Turn) -> ModalityFeatures:
         return self.model.encode(turns)
 
-    def some(self, names: tuple[str, ...]) -> ModalityFeatures:
+    def select(self, names: tuple[str, ...]) -> ModalityFeatures:
         return ModalityFeatures(**{name: getattr(self.media, name) for name in names})
 
     # -- understanding --------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Bench:
 
     @torch.no_grad()
     def long_recording(self, file: Path) -> Iterator[Check]:
-        """The reference hears the first 60 s only; ours hears all, each window weighing by its length."""
+        """The reference encodes the first 60 s only; this implementation encodes all, with windows weighted by length."""
         expected = Values.read(file)
         if "audio_61s_24k" not in self.inputs or "audio_feats_first60s" not in expected:
             return
@@ -172,19 +172,19 @@ class Bench:
             yield close("encode_audio_61s_by_length", whole, by_length)
 
     def logits(self, file: Path) -> Iterator[Check]:
-        expected, caught = Values.read(file), []
-        hooks = [layer.register_forward_hook(lambda *args: caught.append(args[-1])) for layer in self.model.llama.layers]
+        expected, layer_outputs = Values.read(file), []
+        hooks = [layer.register_forward_hook(lambda *args: layer_outputs.append(args[-1])) for layer in self.model.llama.layers]
         with torch.no_grad():
             text = self.model(self.tokens)
         for hook in hooks:
             hook.remove()
-        for index, output in enumerate(caught):
+        for index, output in enumerate(layer_outputs):
             yield close(f"layer_out_text_{index}", output, expected[f"layer_out_text_{index}"])
         yield close("logits_all_positions_text", text.logits, expected["logits_all_positions_text"])
         for name, media in {"text": (), **{one: (one,) for one in MEDIA}, "all": MEDIA}.items():
-            end = "" if f"logits_{name}" in expected else INTENDED
+            end = "" if f"logits_{name}" in expected else INTENDED_SUFFIX
             with torch.no_grad():
-                output = self.model(self.tokens, self.some(media))
+                output = self.model(self.tokens, self.select(media))
             yield close(f"logits_{name}{end}", output.logits[:, -1], expected[f"logits_{name}{end}"])
             yield close(f"last_hidden_{name}{end}", output.hidden, expected[f"last_hidden_{name}{end}"])
 
@@ -196,7 +196,7 @@ class Bench:
             if f"{case}.c_loss_reference" not in expected:
                 continue
             tokens, labels = (self.inputs[f"train_{what}_{kind}"][None] for what in ("tokens", "labels"))
-            yield from self.case(expected, case, tokens, labels, self.some(media), CAPTIONS[:1] if captioned else ())
+            yield from self.case(expected, case, tokens, labels, self.select(media), CAPTIONS[:1] if captioned else ())
         zero = torch.full_like(self.tokens, IGNORE)
         nothing = answer_loss(self.model(self.tokens).logits, zero)[None]
         yield close("train.zero_labels.ce", nothing, expected["zero_labels.c_loss_reference"])
@@ -226,21 +226,21 @@ class Bench:
     def target(self, expected: Values, case: str, projected: Tensor, captions: tuple[str, ...]) -> Iterator[Check]:
         states = expected[f"{case}.target_x10"] / 10
         if self.model.music_decoder.tokenizer is not None:
-            made, _ = self.model.music_decoder.embed(captions)
-            yield close(f"train.{case}.target_x10", 10 * made, expected[f"{case}.target_x10"])
+            embedded, _ = self.model.music_decoder.embed(captions)
+            yield close(f"train.{case}.target_x10", 10 * embedded, expected[f"{case}.target_x10"])
         yield close(f"train.{case}.mse", condition_loss(projected, states)[None], expected[f"{case}.mse_loss"])
 
     def spans(self, tokens: Tensor, labels: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """States that predict the eight audio tokens, and those tokens' embeddings, [rows, 8, D]."""
         marks = self.model.tokenizer.audio_tokens
-        found = audio_token_positions(labels, marks[0]).tolist()
-        states = torch.stack([hidden[row, place : place + len(marks)] for row, place in found])
-        return states, self.model.audio_token_embeddings(len(found))
+        positions = audio_token_positions(labels, marks[0]).tolist()
+        states = torch.stack([hidden[row, start : start + len(marks)] for row, start in positions])
+        return states, self.model.audio_token_embeddings(len(positions))
 
     def gradients(self, file: Path) -> Iterator[Check]:
         expected, model = Values.read(file), self.load()
         tokens, labels = (self.inputs[f"train_{what}_music"][None] for what in ("tokens", "labels"))
-        output, wanted = model(tokens, self.some(("audio",))), labels.masked_fill(labels == 0, IGNORE)
+        output, wanted = model(tokens, self.select(("audio",))), labels.masked_fill(labels == 0, IGNORE)
         marks = model.tokenizer.audio_tokens
         (_, place), *_ = audio_token_positions(wanted, marks[0]).tolist()
         embeddings = model.llama.tok_embeddings(labels[:, 1:][:, place : place + len(marks)])
@@ -255,12 +255,12 @@ class Bench:
 
     # -- generation -----------------------------------------------------------------------------------------------
 
-    def write(
+    def decode_steps(
         self, prompt: Tensor, media: ModalityFeatures, steps: int, options: GenerationOptions
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens [S], logits [S, V] and hidden [S, D] of `steps` tokens, without any rule for stopping."""
-        made = list(decode(self.model, [prompt.tolist()], media, steps, options))
-        tokens, logits, hidden = (torch.cat(parts) for parts in zip(*((s.tokens, s.logits, s.hidden) for s in made), strict=True))
+        decoded = list(decode(self.model, [prompt.tolist()], media, steps, options))
+        tokens, logits, hidden = (torch.cat(parts) for parts in zip(*((s.tokens, s.logits, s.hidden) for s in decoded), strict=True))
         return tokens, logits, hidden
 
     def greedy(self, file: Path) -> Iterator[Check]:
@@ -275,25 +275,25 @@ class Bench:
             if wanted is None and logits is None:
                 continue
             steps = len(logits if wanted is None else wanted)
-            tokens, ours, _ = self.write(expected[f"{case}.prompt"], self.some(media), steps, sampled)
+            tokens, ours, _ = self.decode_steps(expected[f"{case}.prompt"], self.select(media), steps, sampled)
             yield same(f"generate.{case}.tokens", tokens, wanted)
             yield close(f"generate.{case}.step_logits", ours, logits)
 
     def scripted(self, file: Path) -> Iterator[Check]:
         """Weights that write a known text and the eight audio tokens: from the prompt to the sound."""
-        kept = self.model
+        original_model = self.model
         self.model = self.load()
         for name, value in load_file(file).items():
             set_parameter(self.model, internal_name(name), value)
         values = load_file(file.with_name("generate.safetensors"))
         expected = Values({name.removeprefix("scripted."): value for name, value in values.items()})
         count = len(expected["tokens"])
-        tokens, logits, hidden = self.write(expected["prompt"], ModalityFeatures(), count, GenerationOptions())
+        tokens, logits, hidden = self.decode_steps(expected["prompt"], ModalityFeatures(), count, GenerationOptions())
         yield same("scripted.tokens", tokens, expected["tokens"])
         yield close("scripted.step_logits", logits, expected["step_logits"])
         first = tokens.tolist().index(self.model.tokenizer.audio_tokens[0])
         yield from self.music(expected, hidden[None, first : first + 8])
-        self.model = kept
+        self.model = original_model
 
     @torch.no_grad()
     def music(self, expected: Values, hidden: Tensor) -> Iterator[Check]:
@@ -316,7 +316,7 @@ class Bench:
             return
         seconds = codes.shape[-1] * decoder.hop / decoder.sample_rate
         request = SynthesisRequest(condition, seconds, mask, GUIDANCE, 0.0, (0,), decoder.condition_shape)
-        *_, (made, _) = decoder.codes(request, codes.new_zeros(1, codes.shape[2], 0))
-        yield same(f"scripted.{kind}_codes{end}", made, codes[0])
-        chunks = decoder.synthesize(condition, seconds, mask=mask, guidance=GUIDANCE, temperature=0.0, seeds=[0])
+        *_, (computed, _) = decoder.codes(request, codes.new_zeros(1, codes.shape[2], 0))
+        yield same(f"scripted.{kind}_codes{end}", computed, codes[0])
+        chunks = decoder.synthesize(request)
         yield close(f"scripted.{kind}_waveform{end}", torch.cat(list(chunks), -1)[0, 0], wave)

@@ -1,4 +1,4 @@
-"""The real server under load: `gradio_app.py` in a process of its own, asked over HTTP by clients in a loop."""
+"""Load test of the real server: `gradio_app.py` in its own process, with HTTP clients in a loop."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PROMPTS = ("A slow, sad piano piece", "A fast dance for trumpet with drums", "A 
 QUESTIONS = ("How fast is it?", "Which instrument plays?", "Describe this recording.")
 EDITS = ("Make it faster and add drums", "Make it slower", "Play it with a flute instead")
 SECONDS = 10.0  # of a piece
-READ_TIMEOUT = 300.0  # seconds without a byte, after which an answer is lost
+READ_TIMEOUT = 300.0  # seconds without a byte, after which an answer counts as lost
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ExpectedAnswer:
-    """A request, and what the model answers to it alone: its words, and its sound as a wav file."""
+    """A request with the model's answer to it alone: text, and sound as a WAV file."""
 
     body: Json
     words: str
@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass
 class LoadResult:
-    """What the clients of one run got: answers, why others were lost, and the memory of the server's processes in MB, once a second."""
+    """Result of one run: answers, reasons of lost ones, and the memory of the server's processes in MB, once a second."""
 
     seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
@@ -76,7 +76,7 @@ class LoadResult:
         return sorted(value for answer in self.answers if (value := getattr(answer, name)) is not None)
 
 
-# -- what is asked ----------------------------------------------------------------------------------------------
+# -- requests --------------------------------------------------------------------------------------------------
 
 
 def make_requests(model: MuMuLLaMA, folder: Path) -> list[ExpectedAnswer]:
@@ -137,7 +137,7 @@ def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
 
 
 def memory(process: int) -> float | None:
-    """MB that a process and those that it started hold; None where the system does not say it under /proc."""
+    """Resident memory of a process and its children in MB; None where /proc does not report it."""
     try:
         match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
@@ -167,7 +167,7 @@ def ask(client: httpx.Client, request: ExpectedAnswer) -> Answer:
 
 
 def _deltas(response: httpx.Response) -> Iterator[Json]:
-    """What each event adds; RuntimeError where one tells an error, or the last one is missing."""
+    """The delta of each event. Raises RuntimeError for an error event, or if the last event is missing."""
     for line in response.iter_lines():
         if line == "data: [DONE]":
             return

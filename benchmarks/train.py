@@ -1,4 +1,4 @@
-"""Training beside the published way: examples a second on the same examples, and what activation checkpointing saves.
+"""Training compared with the published way: examples a second, and memory of activation checkpointing.
 
     python -m benchmarks.train        two tables, every ratio from this one run
 
@@ -11,7 +11,7 @@ not. Left out to the published way's advantage: in stage 2 it also decodes the m
 How much is won depends on what share the frozen encoders have: on how long the recordings are, and how large the LLaMA is.
 
 Exit code 1 if the two learn something else (another loss for the first step), if ours decodes media after its first
-epoch, or if checkpointing changes a loss; a missed target is only said, for machines are noisy.
+epoch, or if checkpointing changes a loss; a missed target is only reported, because timings vary.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ WAYS = {"none": ("none", False), "torch": ("torch", False), "fairscale": ("fairs
 
 @dataclass
 class Published:
-    """The published way, written with our classes: one example at a time, everything anew."""
+    """The published way, with this project's classes: one example at a time, without caching."""
 
     model: MuMuLLaMA
     config: TrainConfig
@@ -115,7 +115,7 @@ class Published:
         return total / count
 
     def losses(self, example: Example, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the words, and of words and condition together."""
+        """Loss of the text, and of text and condition together."""
         with torch.no_grad():
             target = self.model.music_decoder.embed([example.caption]) if example.caption is not None else None
         out = self.model(tokens, self.model.encode([turn_of(example)]))
@@ -129,7 +129,7 @@ class Published:
 
 @dataclass
 class Ours:
-    """The loop of train.py, without the reports and checkpoints between steps."""
+    """The loop of train.py, without reports and checkpoints."""
 
     run: Trainer
     batches: Iterator[list[Batch]]
@@ -149,7 +149,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one stage of one model: examples a second of both ways, and whether they did the same."""
+    """Examples a second of both ways for one stage and model, and whether their losses agree."""
 
     published: float
     first: float  # ours, while the cache is filled
@@ -173,7 +173,7 @@ def make_config(made: Path, model: str, number: int, work: Path) -> TrainConfig:
 
 
 def seconds(work: Callable[[], float]) -> tuple[float, float]:
-    """(what it gives, how long this process works on it)."""
+    """(result, CPU seconds of this process)."""
     gc.collect()
     started = time.process_time()
     return work(), time.process_time() - started
@@ -201,7 +201,7 @@ def compare(config: TrainConfig, number: int, rounds: int) -> Speed:
 
 
 def save_larger_model(folder: Path) -> str:
-    """ckpts/nano's neighbours around a larger LLaMA of random weights."""
+    """Saves a model with ckpts/nano's encoders and decoder and a larger random LLaMA."""
     nano = load(DEFAULT_MODEL)
     torch.manual_seed(0)
     config = dataclasses.replace(nano.config, llama=dataclasses.replace(nano.config.llama, **LARGER))
@@ -249,7 +249,7 @@ def line(found: Speed) -> str:
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most."""
+    """Peak resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -264,7 +264,7 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
     learner = training_module(model, config, names)
     optimizer = torch.optim.AdamW([value for value in learner.parameters() if value.requires_grad], lr=0.0)
     figures: list[float] = []
-    for size in ((1, 8), (rows, tokens)):  # the small step makes all that stays
+    for size in ((1, 8), (rows, tokens)):  # the small step allocates everything persistent
         before = peak_memory()
         lesson = random_batch(model, *size)
         started = time.process_time()
@@ -291,7 +291,7 @@ def random_batch(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
 def report_memory(rows: int) -> bool:
     """Prints the table; whether every way finds the same loss."""
     print(f"\none step of stage 1, {DEEP.n_layers} layers of {DEEP.dim}, {rows} x {TOKENS} tokens, float32, CPU")
-    print(f"{'activation checkpointing':25} {'peak_memory MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
+    print(f"{'activation checkpointing':25} {'peak MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
     # Memory that is let go shall be gone: else the C library's holes between blocks are measured, not what is alive.
     environment, found = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}, {}
     for way in WAYS:

@@ -1,4 +1,4 @@
-"""Descriptions of music in natural words: many sentence forms, synonyms, and parts left out, as people describe it."""
+"""Captions of music in natural language: many sentence forms, synonyms, and omitted attributes."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class _Words:
 
     @property
     def mentions(self) -> frozenset[str]:
-        """Names of the attributes that are spoken of."""
+        """Names of the mentioned attributes."""
         said = {
             "lead": self.lead, "accompaniment": self.accompaniment, "style": self.style, "mode": self.mood or self.key,
             "metre": self.metre, "drums": self.drums, "pace": self.pace, "tempo": self.rate,

@@ -1,4 +1,4 @@
-"""What is asked outside music, or in music beyond what the model knows: frames with things to fill in, in great number.
+"""Questions outside music, or about music beyond the model's knowledge: patterns with many fillers.
 
 A refusal has to be recognised by its subject, whatever the words, so subjects are many and from everywhere.
 """
@@ -61,7 +61,7 @@ def unknown(rng: np.random.Generator, held_out: bool = False) -> str:
 
 
 def gibberish(rng: np.random.Generator) -> str:
-    """What a cat types."""
+    """Random letters."""
     letters = "asdfghjklqwertyuiopzxcvbnm"
     start = int(rng.integers(20))
     row = letters[start: start + 6] if rng.random() < 0.5 else letters

@@ -31,7 +31,7 @@ def random_clip(rng: np.random.Generator) -> Clip:
 
 
 def render_clip(clip: Clip, size: int = 64) -> np.ndarray:
-    """The frames, uint8 [FRAMES, size, size, 3]: a panning camera, things that move, a pulse of light."""
+    """Renders the frames, uint8 [FRAMES, size, size, 3]: a panning camera, moving objects, pulsing light."""
     rng = np.random.default_rng(clip.seed)
     speed = rng.uniform(*_SPEED[clip.motion]) * size / 64
     camera = rng.choice([0.0, 0.5, 1.0]) * speed * rng.choice([-1, 1])

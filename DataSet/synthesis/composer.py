@@ -1,4 +1,4 @@
-"""A composer with rules: sections that return, motifs, voice-led chords, cadences and a real ending, all from one seed."""
+"""Rule-based composer: returning sections, motifs, voice-led chords, cadences and an ending, all from one seed."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def is_held_out(attributes: Attributes) -> bool:
 def sample_attributes(rng: np.random.Generator, held_out: bool = False) -> Attributes:
     """Draw a combination: from the held-out ones if `held_out`, else from all others."""
     while True:
-        drawn = _draw(rng)
-        if is_held_out(drawn) == held_out:
-            return drawn
+        attributes = _draw(rng)
+        if is_held_out(attributes) == held_out:
+            return attributes
 
 
 def _draw(rng: np.random.Generator) -> Attributes:
@@ -71,7 +71,7 @@ def _draw(rng: np.random.Generator) -> Attributes:
 
 @dataclass(frozen=True)
 class Section:
-    """What returns when its letter returns. `answer` replaces the second half of a phrase that is heard again."""
+    """Material of one section (A or B). `answer` replaces the second half of a repeated phrase."""
 
     degrees: tuple[int, ...]  # a chord a bar
     melody: tuple[tuple[Tone, ...], ...]
@@ -79,18 +79,20 @@ class Section:
     ending: tuple[tuple[int, tuple[Tone, ...]], ...]  # of the last bars before the final chord
     groove: Groove
 
-    def bar(self, place: int, returns: bool, left: int) -> tuple[int, tuple[Tone, ...]]:
+    def bar(self, index: int, returns: bool, left: int) -> tuple[int, tuple[Tone, ...]]:
         """Chord and melody of a bar of the phrase, `left` bars from the final chord."""
         if left <= len(self.ending):
             return self.ending[-left]
         early = len(self.degrees) - len(self.answer)
-        if returns and place >= early:
-            return self.answer[place - early]
-        return self.degrees[place], self.melody[place]
+        if returns and index >= early:
+            return self.answer[index - early]
+        return self.degrees[index], self.melody[index]
 
 
 @dataclass(frozen=True)
 class Harmony:
+    """The key of a piece, and whether its chords have sevenths."""
+
     mode: str
     key: int
     sevenths: bool
@@ -105,7 +107,7 @@ PHRASE_ENDINGS = {0: (0, 0, 4), 4: (4, 4, 1), 3: (0, 3), 5: (0, 5), 2: (4, 2), 6
 
 
 def _section(rng: np.random.Generator, attributes: Attributes, ideas: Ideas, letter: str, bars: int, endings: int) -> Section:
-    """A question of `bars` bars, for section A an answer to it, and the last bars of a piece that ends here."""
+    """A phrase of `bars` bars, for section A its answer, and the `endings` last bars of a piece that ends in this section."""
     mode, metre, half = attributes.mode, attributes.metre, bars // 2
     table = (PROGRESSIONS if letter == "A" else BRIDGES)[mode]
     degrees = table[int(rng.integers(len(table)))]
@@ -117,12 +119,12 @@ def _section(rng: np.random.Generator, attributes: Attributes, ideas: Ideas, let
     question = arrange_motifs(rng, ideas, letters, _home(rng, degrees[-1]))
     opening = question[:half]
 
-    def closed(form: str, last: Sequence[int], home: tuple[int, ...]) -> tuple[tuple[int, tuple[Tone, ...]], ...]:
+    def with_close(form: str, last: Sequence[int], home: tuple[int, ...]) -> tuple[tuple[int, tuple[Tone, ...]], ...]:
         motifs, chords = [*opening, *arrange_motifs(rng, ideas, form, home)], [*degrees[:half], *last]
         return tuple(zip(last, write_bars(ideas, motifs, chords, mode, metre, start)[half:], strict=True))
 
-    answer = closed(_choose(rng, ANSWERS)[-half:], ((4, 0), (4, 0), (3, 0))[int(rng.integers(3))][-half:], (0,)) if letter == "A" and half else ()
-    ending = closed("bc"[-endings:], (int(rng.choice((1, 3))), 4)[-endings:], ((1,), (6,), (4,))[int(rng.integers(3))]) if endings else ()
+    answer = with_close(_choose(rng, ANSWERS)[-half:], ((4, 0), (4, 0), (3, 0))[int(rng.integers(3))][-half:], (0,)) if letter == "A" and half else ()
+    ending = with_close("bc"[-endings:], (int(rng.choice((1, 3))), 4)[-endings:], ((1,), (6,), (4,))[int(rng.integers(3))]) if endings else ()
     grooves = GROOVES[attributes.style, metre]
     melody = write_bars(ideas, question, degrees, mode, metre, start)
     return Section(tuple(degrees), tuple(melody), answer, ending, grooves[int(rng.integers(len(grooves)))])
@@ -137,7 +139,7 @@ def _home(rng: np.random.Generator, chord: int) -> tuple[int, ...]:
 
 
 class _ScoreWriter:
-    """Collects notes in seconds from written eighths."""
+    """Converts notes in eighths to notes in seconds, by track."""
 
     def __init__(self, attributes: Attributes, line: Timeline) -> None:
         self.attributes, self.line = attributes, line
@@ -159,8 +161,8 @@ class _ScoreWriter:
 
     def accompaniment(self, first: int, pattern: str, voices: Sequence[int]) -> None:
         for start, length, symbol in _strikes(pattern):
-            chosen = {"x": voices, "X": voices, "u": voices[1:]}.get(symbol)
-            for pitch in chosen or (voices[min(int(symbol), len(voices)) - 1],):
+            pitches = {"x": voices, "X": voices, "u": voices[1:]}.get(symbol)
+            for pitch in pitches or (voices[min(int(symbol), len(voices)) - 1],):
                 self.tone("accompaniment", first + start, length, pitch, symbol == "X")
 
     def bass(self, first: int, pattern: str, root: int, quality: str) -> None:
@@ -184,19 +186,22 @@ class _ScoreWriter:
 
 
 def _strikes(pattern: str) -> list[tuple[int, int, str]]:
-    """(start, length, symbol) of every struck note of a groove line; holds lengthen it."""
-    found: list[tuple[int, int, str]] = []
-    for place, symbol in enumerate(pattern):
-        if symbol == "-" and found:
-            start, length, held = found[-1]
-            found[-1] = (start, length + 1, held)
+    """(start, length, symbol) of every note of a groove line; holds lengthen the note before."""
+    strikes: list[tuple[int, int, str]] = []
+    for index, symbol in enumerate(pattern):
+        if symbol == "-" and strikes:
+            start, length, symbol_held = strikes[-1]
+            strikes[-1] = (start, length + 1, symbol_held)
         elif symbol not in ".-":
-            found.append((place, 1, symbol))
-    return found
+            strikes.append((index, 1, symbol))
+    return strikes
 
 
 def compose(rng: np.random.Generator, attributes: Attributes, seconds: float) -> Score:
-    """Write a piece of the given length in seconds; it cadences and its final chord fades before the end."""
+    """Composes a piece of `seconds` with a cadence and a final chord that fades before the end.
+
+    Raises ValueError for a length outside 1.5 to 600 seconds.
+    """
     if not 1.5 <= seconds <= 600:
         raise ValueError(f"A piece of {seconds} seconds cannot be written; ask for 1.5 to 600 seconds.")
     line = timeline(attributes, seconds)
@@ -230,7 +235,7 @@ def _write_bar(writer: _ScoreWriter, section: Section, harmony: Harmony, bar: Ba
 
 
 def _write_ending(writer: _ScoreWriter, harmony: Harmony) -> Chord:
-    """The tonic: a few beats of it where the length leaves room for them, then the final chord."""
+    """Writes the tonic for the beats that the length leaves, then the final chord."""
     attributes, line = writer.attributes, writer.line
     root, quality = harmony.chord(0)
     voices, tonic, begin = chord_voicing(root, quality), lead_tonic(attributes), line.bar_count * line.width
@@ -253,7 +258,7 @@ TAGS = {1: ((2, 0),), 2: ((2, 0), (2, -2)), 3: ((2, 0), (2, -2), (2, -3))}  # (e
 
 
 def _write_tag(writer: _ScoreWriter, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
-    """The beats between the return of the tonic and the final chord."""
+    """Writes the beats between the return of the tonic and the final chord."""
     attributes, line = writer.attributes, writer.line
     tonic, eighth = lead_tonic(attributes), begin
     around = 7 * ((home - tonic) // 12)

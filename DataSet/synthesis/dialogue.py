@@ -1,4 +1,4 @@
-"""One thing said and one answered, as a value; how an answer promises music."""
+"""A dialogue of one instruction and one answer, and the form of answers that announce music."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ ATTRIBUTE_VALUES: Mapping[str, tuple[Any, ...]] = {"lead": tuple(LEADS), "mode":
 
 @dataclass(frozen=True)
 class Dialogue:
-    """`kind` names the generator's case; `caption` is what the music decoder should be told, None for words alone."""
+    """One instruction and its answer.
+
+    kind: the generator's case. caption: the music decoder's caption; None for an answer in words alone.
+    """
 
     instruction: str
     answer: str
@@ -38,15 +41,15 @@ class Dialogue:
         return self.piece
 
 
-_JOIN_ARTEFACTS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # what joining leaves behind: a blank before a mark, two full stops
+_JOIN_ARTEFACTS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # artefacts of joining: a blank before a mark, two full stops
 
 
 def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: str, *, key: bool = False, note: str = "") -> Dialogue:
-    """The answer says what will be played, in the decoder's own words, then the eight marks; the key when somebody cares."""
+    """A dialogue whose answer states the decoder's caption and ends with the eight audio tokens; `key` adds the key."""
     caption = full_caption(piece, key)
-    told = caption if chance(rng, 0.66) else f"Here is {caption[0].lower() + caption[1:]}"
+    announcement = caption if chance(rng, 0.66) else f"Here is {caption[0].lower() + caption[1:]}"
     note = note.replace("{lead}", piece.lead)
-    return Dialogue(instruction, f"{note} {told}. {AUDIO_TOKENS}".strip(), kind, caption, piece)
+    return Dialogue(instruction, f"{note} {announcement}. {AUDIO_TOKENS}".strip(), kind, caption, piece)
 
 
 def random_piece(rng: np.random.Generator) -> Attributes:

@@ -1,9 +1,8 @@
-"""What people say to the model and what it should say back: hearing, wishing, editing, seeing, small talk, refusals.
+"""Generators of dialogues: questions about recordings, requests for music, edits, pictures and clips, small talk, refusals.
 
-Every generator draws from `rng` and from the facts it is given, and returns a `Dialogue`. With `held_out` the wording
-of the instruction comes from the part of the phrases that training never sees; the facts are the caller's business.
-Hearing and edits have files of their own (hearing.py, edits.py); the words are in questions.py, requests.py, phrases.py,
-chatter.py and lore.py; how people type them: habits.py.
+Every generator samples from `rng` and from the facts it gets, and returns a `Dialogue`. With `held_out` the wording of the
+instruction comes from the patterns reserved for testing; the caller chooses the facts. Questions and edits are in hearing.py
+and edits.py; the patterns in questions.py, requests.py, phrases.py, chatter.py and lore.py; typing habits in habits.py.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ WEATHERS = {"clear": "", "rain": " in the rain", "fog": " in the fog", "snow": "
 
 
 def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
-    """Music asked for in words: by its properties, by an occasion, or by the decoder's own kind of caption."""
+    """A request for music: by attributes, by an occasion, or in the form of the decoder's captions."""
     roll = rng.random()
     if roll < 0.13:
         return _occasion(rng, held_out)
@@ -67,72 +66,72 @@ def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
 
 
 def impossible(rng: np.random.Generator, held_out: bool = False) -> tuple[Dialogue, str]:
-    """A wish for a tempo, an instrument, a metre or a key that there is not; and which of them."""
+    """A request for an impossible tempo, instrument, metre or key, and the name of that attribute."""
     while True:
-        said = requests.sample_parts(rng, requests.shares(rng) | {"odd": 1.0})
-        if name := next((name for name, begins in _CORRECTION_STARTS.items() if said.note.startswith(begins)), None):
-            return _to_dialogue(rng, said, held_out), name
+        parts = requests.sample_parts(rng, requests.shares(rng) | {"odd": 1.0})
+        if name := next((name for name, begins in _CORRECTION_STARTS.items() if parts.note.startswith(begins)), None):
+            return _to_dialogue(rng, parts, held_out), name
 
 
 _CORRECTION_STARTS = {"tempo": ("That is faster", "That is slower"), "lead": ("I have no",), "metre": ("I count",), "key": ("I know no key",)}
 
 
-def _to_dialogue(rng: np.random.Generator, said: requests.RequestParts, held_out: bool) -> Dialogue:
-    words, fits = requests.phrase(rng, said, held_out)
+def _to_dialogue(rng: np.random.Generator, parts: requests.RequestParts, held_out: bool) -> Dialogue:
+    text_of_parts, fits = requests.phrase(rng, parts, held_out)
     if fits:
-        words = pick(rng, phrases.ASK, held_out).replace("{wish}", words + (pick(rng, phrases.WHOM, held_out) if chance(rng, 0.08) else ""))
+        text_of_parts = pick(rng, phrases.ASK, held_out).replace("{wish}", text_of_parts + (pick(rng, phrases.WHOM, held_out) if chance(rng, 0.08) else ""))
     elif chance(rng, 0.4):
-        words = choose(rng, ("Compose: ", "Music: ", "Make this: ", "Play: ", "Please make: ", "Song request: ", "Generate a song. ", "Give me a tune. ", "I need music. ", "Write something: ")) + words
-    text = with_article(capital(words) if chance(rng, 0.7) else words)
-    return music(rng, text, complete_attributes(said.wish), "wish", key="key" in said.wish, note=said.note)
+        text_of_parts = choose(rng, ("Compose: ", "Music: ", "Make this: ", "Play: ", "Please make: ", "Song request: ", "Generate a song. ", "Give me a tune. ", "I need music. ", "Write something: ")) + text_of_parts
+    text = with_article(capital(text_of_parts) if chance(rng, 0.7) else text_of_parts)
+    return music(rng, text, complete_attributes(parts.wish), "wish", key="key" in parts.wish, note=parts.note)
 
 
 def _default_piece(piece: Attributes) -> Attributes:
-    """The piece in the key that is taken when none is asked for."""
+    """The piece in the default key, which is used when a request names none."""
     return apply_edit(piece, {"key": 0 if piece.mode == "major" else 9})
 
 
 def _occasion(rng: np.random.Generator, held_out: bool) -> Dialogue:
     occasion = choose(rng, _OCCASIONS)
-    wanted = dict(OCCASIONS[occasion])
+    request = dict(OCCASIONS[occasion])
     if chance(rng, 0.35):
         kind = choose(rng, _DAYS)
-        occasion, wanted = f"{an(kind)} {choose(rng, DAYS)}", dict(WEATHER_OF_DAYS[kind])
+        occasion, request = f"{an(kind)} {choose(rng, DAYS)}", dict(WEATHER_OF_DAYS[kind])
     text, key = capital(pick(rng, phrases.OCCASION, held_out).replace("{occasion}", occasion)), False
     if chance(rng, 0.15):
-        text, wanted, key = _with_addition(rng, text, wanted, held_out)
-    return music(rng, text, complete_attributes(wanted), "occasion", key=key)
+        text, request, key = _with_addition(rng, text, request, held_out)
+    return music(rng, text, complete_attributes(request), "occasion", key=key)
 
 
 _OCCASIONS, _DAYS = tuple(OCCASIONS), tuple(WEATHER_OF_DAYS)
 
 
-def _with_addition(rng: np.random.Generator, text: str, wanted: dict[str, Any], held_out: bool) -> tuple[str, dict[str, Any], bool]:
-    """"... with a violin": what is wished for beside a picture, a clip or an occasion; whether a key is."""
-    clause, said = requests.addition(rng, held_out)
+def _with_addition(rng: np.random.Generator, text: str, request: dict[str, Any], held_out: bool) -> tuple[str, dict[str, Any], bool]:
+    """Adds a clause such as "with a violin": (text, request, whether it names a key)."""
+    clause, parts = requests.addition(rng, held_out)
     mark = "?" if text.endswith("?") else ""
-    return f"{text.rstrip('.?!, ')}{choose(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", wanted | said.wish, "key" in said.wish
+    return f"{text.rstrip('.?!, ')}{choose(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", request | parts.wish, "key" in parts.wish
 
 
 def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
     """One or two words, as people type them: "jazz", "something calm", "violin solo"."""
-    text, wanted, note = pick(rng, phrases.SHORT, held_out), {}, ""
+    text, request, note = pick(rng, phrases.SHORT, held_out), {}, ""
     if "{mood}" in text:
         mood = choose(rng, tuple(MOODS))
-        text, wanted = text.replace("{mood}", mood), {**MOODS[mood]}
+        text, request = text.replace("{mood}", mood), {**MOODS[mood]}
     if "{style}" in text:
         name = choose(rng, tuple(STYLE_NAMES))
-        text, wanted = text.replace("{style}", name), {**wanted, "style": STYLE_NAMES[name]}
+        text, request = text.replace("{style}", name), {**request, "style": STYLE_NAMES[name]}
     if "{lead}" in text:
         lead = choose(rng, tuple(SUBSTITUTES)) if chance(rng, 0.25) else choose(rng, tuple(LEADS))
         note = lore.NO_INSTRUMENT.format(wanted=lead, lead=SUBSTITUTES[lead]) if lead in SUBSTITUTES else ""
-        wanted = {**wanted, "lead": SUBSTITUTES.get(lead, lead)}
+        request = {**request, "lead": SUBSTITUTES.get(lead, lead)}
         text = text.replace("{lead}", lead if lead in SUBSTITUTES else synonyms.lead(rng, lead))
     text = with_article(capital(text) if chance(rng, 0.6) else text)
-    return music(rng, text, complete_attributes(wanted), "short", note=note)
+    return music(rng, text, complete_attributes(request), "short", note=note)
 
 
-# -- seeing -------------------------------------------------------------------------------------------------------
+# -- vision -------------------------------------------------------------------------------------------------------
 
 
 def picture(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = False) -> Dialogue:
@@ -143,7 +142,7 @@ def picture(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool 
 
 
 def _description(labels: Mapping[str, str]) -> str:
-    """": a city by day in the rain"; of a photograph whose place, light or weather nobody named, what is known."""
+    """": a city by day in the rain"; labels that are missing are left out."""
     place = f": {PLACES[labels['place']]}" if "place" in labels else ""
     light = f" {LIGHTS[labels['light']]}" if "light" in labels else ""
     return place + light + (WEATHERS[labels["weather"]] if "weather" in labels else "")
@@ -159,18 +158,18 @@ def clip(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = F
     return _for_sight(rng, capital(pick(rng, phrases.CLIP, held_out)), music_for_clip(labels), "clip", held_out)
 
 
-def _for_sight(rng: np.random.Generator, instruction: str, wanted: dict[str, Any], kind: str, held_out: bool) -> Dialogue:
+def _for_sight(rng: np.random.Generator, instruction: str, request: dict[str, Any], kind: str, held_out: bool) -> Dialogue:
     key = False
     if chance(rng, 0.15):
-        instruction, wanted, key = _with_addition(rng, instruction, wanted, held_out)
-    return music(rng, instruction, complete_attributes(wanted), kind, key=key)
+        instruction, request, key = _with_addition(rng, instruction, request, held_out)
+    return music(rng, instruction, complete_attributes(request), kind, key=key)
 
 
 # -- talk ---------------------------------------------------------------------------------------------------------
 
 
 def talk(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
-    """Words alone: small talk, facts of music, refusals, and questions about media that were not given."""
+    """A dialogue without music: small talk, facts of music, refusals, and questions about missing media."""
     roll = rng.random()
     if roll < 0.34:
         return Dialogue(capital(chatter.off_topic(rng, held_out)), say(rng, lore.REFUSAL), "refusal")
@@ -194,11 +193,11 @@ def talk(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
 def _missing_media(rng: np.random.Generator, held_out: bool) -> Dialogue:
     if chance(rng, 0.04):
         return Dialogue("", lore.EMPTY, "empty")
-    piece, place = random_piece(rng), choose(rng, (0, 0, 0, 1, 2))
-    if place == 0:
+    piece, medium = random_piece(rng), choose(rng, (0, 0, 0, 1, 2))
+    if medium == 0:
         text = (hear if chance(rng, 0.6) else _edit_of_something)(rng, piece, held_out).instruction
         return Dialogue(text or "Describe it.", say(rng, phrases.NO_AUDIO), "missing")
-    lists, answers = (((phrases.PICTURE, phrases.LOOK), phrases.NO_IMAGE), ((phrases.CLIP, phrases.WATCH), phrases.NO_VIDEO))[place - 1]
+    lists, answers = (((phrases.PICTURE, phrases.LOOK), phrases.NO_IMAGE), ((phrases.CLIP, phrases.WATCH), phrases.NO_VIDEO))[medium - 1]
     pool = [pattern for patterns in lists for pattern in select_split(patterns, held_out)]
     while not _MENTIONS_PICTURE.search(text := spin(rng, choose(rng, pool))):
         pass
@@ -210,13 +209,13 @@ _MENTIONS_RECORDING = re.compile(r"\b(it|this|same|instead|again|faster|slower|q
 
 
 def _edit_of_something(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
-    """An edit that speaks of something that was given: "a waltz" alone would be a wish."""
-    while not _MENTIONS_RECORDING.search((said := edit(rng, piece, held_out)).instruction):
+    """An edit whose wording refers to a recording: "a waltz" alone would be a request."""
+    while not _MENTIONS_RECORDING.search((dialogue := edit(rng, piece, held_out)).instruction):
         pass
-    return said
+    return dialogue
 
 
 def patterns() -> dict[str, tuple[str, ...]]:
-    """Every list of frames that has a part for testing, by name."""
+    """Every list of patterns with a held-out part, by name."""
     talks = {"greetings": lore.GREETINGS, "thanks": lore.THANKS, "abilities": lore.ABILITIES}
     return {name: tuple(found) for part in (questions.patterns(), requests.patterns(), phrases.patterns(), chatter.patterns(), talks) for name, found in part.items()}

@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z]{5,}")
 
 
 def story(rng: np.random.Generator) -> str:
-    """A sentence that has nothing to do with it."""
+    """A sentence that is unrelated to the request."""
     text = spin(rng, choose(rng, STORY))
     for name, words in _STORY.items():
         while "{" + name + "}" in text:
@@ -40,7 +40,7 @@ def story(rng: np.random.Generator) -> str:
 
 
 def add_typo(rng: np.random.Generator, text: str) -> str:
-    """One longer word with two letters swapped, one missing, doubled or wrong."""
+    """Puts a typo into one longer word: letters swapped, or one missing, doubled or wrong."""
     words = list(_WORD.finditer(text))
     if not words:
         return text
@@ -60,12 +60,12 @@ def add_slang(rng: np.random.Generator, text: str) -> str:
 
 
 def drop_words(rng: np.random.Generator, text: str) -> str:
-    """Without some of the small words, as in a hurry."""
+    """Drops some of the function words."""
     return " ".join(word for word in text.split(" ") if word.lower() not in SMALL or chance(rng, 0.5)) or text
 
 
 def as_typed(rng: np.random.Generator, text: str) -> str:
-    """The same, as somebody might type it."""
+    """The text with random typing habits."""
     if not text:
         return text
     roll = rng.random(6)

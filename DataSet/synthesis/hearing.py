@@ -1,4 +1,4 @@
-"""Questions about a recording with their answers: facts, yes or no, comparisons, descriptions; and what is no music."""
+"""Questions about a recording with their answers: facts, yes or no, comparisons, descriptions; and about non-music."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from DataSet.synthesis.wording import chance, choose, pick, say, spin
 from llama.media.score import KEYS, MODES, Attributes
 
 COUNT = {3: "three", 4: "four"}
-NOT_MUSIC = ("noise", "silence", "speech")  # kinds of recording that are called what they are
+NOT_MUSIC = ("noise", "silence", "speech")  # kinds of recordings without music
 FEELINGS = {("major", True): "bright and lively", ("major", False): "warm and calm",
             ("minor", True): "dark and driven", ("minor", False): "sad and quiet"}
 DANCES = {"ballad": "a slow dance, cheek to cheek", "rock": "rock and roll", "dance": "disco, as in a club", "waltz": "a waltz", "swing": "swing, or a jive",
@@ -24,7 +24,7 @@ PURPOSES = {"ballad": "a quiet evening or a love scene", "rock": "a road trip or
 
 
 def fact(rng: np.random.Generator, name: str, piece: Attributes) -> str:
-    """One heard fact as a sentence, the fact itself as early as English allows."""
+    """A sentence that states one attribute, with the value as early as possible. Raises ValueError for an unknown name."""
     noun = STYLE_WORDS[piece.style][0]
     match name:
         case "lead":
@@ -88,19 +88,19 @@ _OTHER_KINDS = ((0.90, "feeling", questions.FEELING), (0.92, "instruments", _INS
 
 
 def _several_attributes(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
-    """Two to four attributes in one question, answered in their order."""
+    """One question about two to four attributes, answered in order."""
     count = choose(rng, (2, 2, 2, 3, 3, 4))
     pool = [*_ATTRIBUTES, "instruments"]
-    names = [pool[place] for place in rng.permutation(len(pool))[:count]]
-    if "instruments" in names:  # they say all of these
+    names = [pool[index] for index in rng.permutation(len(pool))[:count]]
+    if "instruments" in names:  # includes these
         names = [name for name in names if name not in ("lead", "accompaniment", "drums")]
         names = names if len(names) > 1 else ["instruments", "tempo"]
     if chance(rng, 0.5):
         text = questions.several(rng, names, held_out)
     else:  # one question after the other
-        asked = [_keyword_question(rng, name, held_out) for name in names]
+        question_parts = [_keyword_question(rng, name, held_out) for name in names]
         link = choose(rng, ("? ", ", and ", "? And ", " and ", ", ", " & "))
-        text = link.join([asked[0], *(part if link == "? " else part[:1].lower() + part[1:] for part in asked[1:])]) + "?"
+        text = link.join([question_parts[0], *(part if link == "? " else part[:1].lower() + part[1:] for part in question_parts[1:])]) + "?"
     return Dialogue(text, " ".join(fact(rng, name, piece) for name in names), "several")
 
 
@@ -110,24 +110,24 @@ def _keyword_question(rng: np.random.Generator, name: str, held_out: bool) -> st
 
 
 def _confirm(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
-    """A yes or no question; whatever is true is said in full."""
+    """A yes or no question; the answer states the true value."""
     name = choose(rng, tuple(questions.YES_NO))
     value = getattr(piece, name) if chance(rng, 0.5) else choose(rng, ATTRIBUTE_VALUES[name])
     true, noun = value == getattr(piece, name), STYLE_WORDS[piece.style][0]
     if name == "key":
         mode = piece.mode if chance(rng, 0.7) else choose(rng, MODES)
-        asked, true = synonyms.key(rng, value, mode), true and mode == piece.mode
+        claim, true = synonyms.key(rng, value, mode), true and mode == piece.mode
     else:
-        asked = {"lead": lambda: choose(rng, ("a ", "a ", "the ", "")) + synonyms.lead(rng, value), "mode": lambda: choose(rng, synonyms.MODE_NAMES[value]), "style": lambda: an(choose(rng, synonyms.STYLE_NOUNS[value])),
+        claim = {"lead": lambda: choose(rng, ("a ", "a ", "the ", "")) + synonyms.lead(rng, value), "mode": lambda: choose(rng, synonyms.MODE_NAMES[value]), "style": lambda: an(choose(rng, synonyms.STYLE_NOUNS[value])),
                  "metre": lambda: choose(rng, synonyms.METRE_NAMES[value]), "accompaniment": lambda: synonyms.backing(rng, value)}[name]()
     plain = {"lead": f"the {piece.lead} plays the melody", "mode": f"it is in {piece.mode}", "style": f"it is {an(noun)}", "metre": f"it is in {piece.metre}/4",
              "key": f"it is in {KEYS[piece.key]} {piece.mode}", "accompaniment": f"{ACCOMPANIMENT[piece.accompaniment]} in the background"}
-    text = with_article(capital(pick(rng, questions.YES_NO[name], held_out).replace("{asked}", asked)))
+    text = with_article(capital(pick(rng, questions.YES_NO[name], held_out).replace("{asked}", claim)))
     return Dialogue(text, f"{'Yes' if true else 'No'}, {plain[name]}.", f"confirm {name}")
 
 
 def _compare(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dialogue:
-    """Faster or slower than a number; the tempo is said first, so that the verdict can rest on it."""
+    """A comparison of the tempo with a number; the answer states the tempo first, so that the verdict can depend on it."""
     faster = chance(rng, 0.5)
     number = int(choose(rng, range(60, 185, 5))) if chance(rng, 0.7) else int(rng.integers(50, 200))
     text = pick(rng, questions.COMPARE, held_out).replace("{than}", choose(rng, questions.FASTER if faster else questions.SLOWER)).replace("{number}", synonyms.number(rng, number))
@@ -136,7 +136,7 @@ def _compare(rng: np.random.Generator, piece: Attributes, held_out: bool) -> Dia
 
 
 def nothing(rng: np.random.Generator, kind: str, held_out: bool = False) -> Dialogue:
-    """Anything asked of a recording that holds no music: it is called what it is (`kind` of NOT_MUSIC)."""
+    """A question or edit about a recording without music; the answer names its kind (of NOT_MUSIC)."""
     piece = random_piece(rng)
     if chance(rng, 0.2):
         return Dialogue(edit(rng, piece, held_out).instruction, lore.NOTHING_TO_CHANGE[kind], "nothing to change")

@@ -1,4 +1,4 @@
-"""A folder of many files that is there whole or not at all, and can be gone on with after an interruption."""
+"""Writes a folder of many files atomically and resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Contents:
 
 
 def make_folder(folder: str | Path, origin: Mapping[str, Any], plan: Callable[[], Contents], log: Log) -> None:
-    """Make what `plan` says, under its name only when it is whole, and leave alone what is whole already.
+    """Writes the files of `plan`; the folder gets its name only when it is complete. A complete folder is left unchanged.
 
     `origin` tells how it is made; it is kept in the folder, so that one made otherwise is refused with `ValueError`, and an
     interrupted one goes on. A second process that wants the same waits, and finds it made.
@@ -63,7 +63,7 @@ def _refuse_foreign(folder: Path, origin: Mapping[str, Any]) -> None:
 
 
 def _resume_draft(folder: Path, draft: Path, origin: Mapping[str, Any]) -> None:
-    """Leave a draft of this very set in place, with what it has of files; begin it where there is none."""
+    """Keeps a draft of the same set with its files; starts a new draft otherwise."""
     if folder.is_dir() and any(folder.iterdir()):  # files were lost from it
         if draft.exists():
             shutil.rmtree(draft)

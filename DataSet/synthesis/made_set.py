@@ -1,4 +1,4 @@
-"""A small, fully labelled set in the published JSON forms, made here: composed, drawn and filmed by rule, no download.
+"""Writes a small synthetic data set with full labels in the published JSON forms, without any download.
 
     python -m DataSet.synthesis.made_set FOLDER --pieces 240 --seed 0
     python -m DataSet.synthesis.made_set FOLDER --pieces 240 --listening    # one question, whose answer is only in the sound
@@ -42,7 +42,7 @@ SHORTEST, LONGEST = 6.0, 10.0  # seconds of a piece
 PICTURE, FRAME, FRAME_RATE = (128, 128), 96, 8
 # Without threads and assembler code, for the same bytes each time: x264's fast routines look at memory nobody has written.
 H264 = {"crf": "18", "threads": "1", "x264-params": "asm=0"}
-LISTENING_LEADS = ("guitar", "trumpet", "flute", "synthesizer")  # which a small ear hardly takes for one another
+LISTENING_LEADS = ("guitar", "trumpet", "flute", "synthesizer")  # easy to tell apart for a small encoder
 LISTENING_QUESTION = "Which instrument plays the melody?"
 
 LoadSampler = Callable[[], Sampler]
@@ -50,7 +50,7 @@ LoadSampler = Callable[[], Sampler]
 
 @dataclass(frozen=True)
 class SyntheticPiece:
-    """A recording before it is played. `seed` is the composer's: equal seeds keep what an edit does not change."""
+    """A recording to synthesize. Equal seeds of the composer keep what an edit does not change."""
 
     attributes: Attributes
     seconds: float
@@ -143,7 +143,7 @@ def _plan_listening_set(pieces: int, seed: int) -> Contents:
 
 
 def _attributes_with_lead(seed: int, index: int) -> Attributes:
-    """A combination for training whose lead goes round, over an instrument that is none of the leads asked for."""
+    """A training combination with the leads in turn, over an accompaniment that is none of them."""
     rng, lead = _rng(seed, "listening", index), LISTENING_LEADS[index % len(LISTENING_LEADS)]
     while True:
         drawn = dataclasses.replace(sample_attributes(rng), lead=lead)
@@ -151,9 +151,9 @@ def _attributes_with_lead(seed: int, index: int) -> Attributes:
             return drawn
 
 
-def _recordings(made: Mapping[str, SyntheticPiece]) -> dict[str, Writer]:
+def _recordings(pieces: Mapping[str, SyntheticPiece]) -> dict[str, Writer]:
     player = cache(load_sampler)  # one for all, opened when the first is played, let go with them
-    return {f"audios/{name}": partial(piece.write, player) for name, piece in made.items()}
+    return {f"audios/{name}": partial(piece.write, player) for name, piece in pieces.items()}
 
 
 # -- what is said -------------------------------------------------------------------------------------------------
@@ -184,16 +184,16 @@ def _talk(seed: int, index: int) -> dict[str, str]:
 
 
 def _visual_caption(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], labels: Mapping[str, str]) -> str:
-    """What is to be seen, in one sentence: the answer that a question about it has, which chance does not touch."""
+    """A fixed one-sentence caption of a picture or clip: the answer to a question about it."""
     rng = np.random.default_rng(0)
-    return _sample_until(lambda: speak(rng, labels), lambda said: said.caption is None).answer
+    return _sample_until(lambda: speak(rng, labels), lambda dialogue: dialogue.caption is None).answer
 
 
-def _edit(seed: int, index: int, heard: SyntheticPiece) -> tuple[dict[str, Any], SyntheticPiece]:
+def _edit(seed: int, index: int, source: SyntheticPiece) -> tuple[dict[str, Any], SyntheticPiece]:
     rng = _rng(seed, "edit", index)
-    said = _sample_until(lambda: edits.edit(rng, heard.attributes), lambda said: said.kind == "like" or said.piece != heard.attributes)
-    row = _instruction("audio", f"heard_{index:05}.ogg", f"edited_{index:05}.ogg", full_caption(heard.attributes, key=True), said, rng)
-    return row, dataclasses.replace(heard, attributes=said.announced_piece)
+    dialogue = _sample_until(lambda: edits.edit(rng, source.attributes), lambda dialogue: dialogue.kind == "like" or dialogue.piece != source.attributes)
+    row = _instruction("audio", f"heard_{index:05}.ogg", f"edited_{index:05}.ogg", full_caption(source.attributes, key=True), dialogue, rng)
+    return row, dataclasses.replace(source, attributes=dialogue.announced_piece)
 
 
 def _picture(seed: int, index: int, scene: Scene) -> tuple[dict[str, Any], SyntheticPiece]:
@@ -208,19 +208,19 @@ def _for_sight(
     seed: int, index: int, modality: str, file: tuple[str, str], labels: Mapping[str, str], speak: Callable[..., Dialogue]
 ) -> tuple[dict[str, Any], SyntheticPiece]:
     rng, (name, suffix) = _rng(seed, f"for {modality}", index), file
-    said = _sample_until(lambda: speak(rng, labels), lambda said: said.caption is not None)
-    row = _instruction(modality, f"{name}_{index:05}.{suffix}", f"for_{name}_{index:05}.ogg", _visual_caption(speak, labels), said, rng)
-    return row, _piece(seed, f"for {modality}", index, said.announced_piece)
+    dialogue = _sample_until(lambda: speak(rng, labels), lambda dialogue: dialogue.caption is not None)
+    row = _instruction(modality, f"{name}_{index:05}.{suffix}", f"for_{name}_{index:05}.ogg", _visual_caption(speak, labels), dialogue, rng)
+    return row, _piece(seed, f"for {modality}", index, dialogue.announced_piece)
 
 
 def _instruction(
-    modality: str, given: str, wanted: str, caption: str, said: Dialogue, rng: np.random.Generator
+    modality: str, input_file: str, output_file: str, caption: str, dialogue: Dialogue, rng: np.random.Generator
 ) -> dict[str, Any]:
     """One entry of the published form: `value` without the audio tokens, which training adds."""
-    human = {"from": "human", "value": as_typed(rng, said.instruction), "input_modality": modality, "caption": caption}
-    answer = said.answer.removesuffix(AUDIO_TOKENS).strip()
-    gpt = {"from": "gpt", "value": answer, "caption": said.caption, "output_modality": "audio"}
-    return {"input_file": given, "output_file": wanted, "conversation": [human, gpt]}
+    human = {"from": "human", "value": as_typed(rng, dialogue.instruction), "input_modality": modality, "caption": caption}
+    answer = dialogue.answer.removesuffix(AUDIO_TOKENS).strip()
+    gpt = {"from": "gpt", "value": answer, "caption": dialogue.caption, "output_modality": "audio"}
+    return {"input_file": input_file, "output_file": output_file, "conversation": [human, gpt]}
 
 
 # -- how it comes to disk -----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Melodies that hang together: a few motifs a piece, which return, rise and fall in sequence, are turned over and adorned.
+"""Melodies built from a few motifs, which return in sequence, inverted and ornamented.
 
-A motif is a rhythm, a way to move from one strong beat to the next, and figures between them. Strong beats take chord tones
-(or lean on them from above), what lies between is found by steps. So the same motif over another chord is a sequence.
+A motif is a rhythm, a movement from one strong beat to the next, and figures between them. Strong beats take chord tones (or an
+appoggiatura from above), the notes between move by steps. The same motif over another chord is therefore a sequence.
 
 Legend: degrees count the steps of the scale from the lead's lowest tonic (7 is the octave); times are eighths in the bar.
 """
@@ -41,25 +41,27 @@ class Tone:
 
 @dataclass(frozen=True)
 class Motif:
-    cell: tuple[int, ...]  # lengths in eighths; a negative one rests
-    drifts: tuple[int, ...]  # steps from one strong beat to the next
-    draws: tuple[float, ...]  # which figures fill the way, in 0..1
-    leans: tuple[bool, ...]  # on which strong beats
-    up: bool
-    home: tuple[int, ...] = ()  # a close: degrees of the scale that its longest note may take
+    """A rhythm with a contour."""
 
-    def turned(self) -> Motif:
-        """The same with its contour turned over."""
+    cell: tuple[int, ...]  # lengths in eighths; negative for rests
+    drifts: tuple[int, ...]  # steps from one strong beat to the next
+    draws: tuple[float, ...]  # selects the figures between strong beats, 0..1
+    appoggiaturas: tuple[bool, ...]  # by strong beat
+    up: bool
+    home: tuple[int, ...] = ()  # for a close: scale degrees allowed for its longest note
+
+    def inverted(self) -> Motif:
+        """The motif with an inverted contour."""
         return replace(self, drifts=tuple(-drift for drift in self.drifts), up=not self.up)
 
-    def at(self, home: tuple[int, ...]) -> Motif:
-        """As a close on one of these degrees."""
-        return replace(self, home=home, leans=(False,) * len(self.leans))
+    def with_close(self, home: tuple[int, ...]) -> Motif:
+        """The motif as a close on one of these degrees."""
+        return replace(self, home=home, appoggiaturas=(False,) * len(self.appoggiaturas))
 
 
 @dataclass(frozen=True)
 class Ideas:
-    """What the melody of a piece is made of."""
+    """The material of a piece's melody."""
 
     motifs: dict[str, Motif]
     closes: tuple[tuple[int, ...], ...]
@@ -68,26 +70,26 @@ class Ideas:
 
 @lru_cache(maxsize=64)
 def rhythm_cells(style: str, metre: int) -> tuple[tuple[int, ...], ...]:
-    """All rhythms of a bar that a style knows."""
-    made = CELLS[style, metre] + tuple(a + b for a, b in product(HALVES[style, metre][0], HALVES[style, metre][1]))
-    return tuple(dict.fromkeys(made))
+    """All rhythms of a bar in a style."""
+    rhythms = CELLS[style, metre] + tuple(a + b for a, b in product(HALVES[style, metre][0], HALVES[style, metre][1]))
+    return tuple(dict.fromkeys(rhythms))
 
 
 def find_ideas(rng: np.random.Generator, attributes: Attributes) -> Ideas:
-    """Motifs a (the main one), b, and d (a turned over), whose rhythms suit the style and the tempo."""
-    wanted = PACES[attributes.style] * attributes.metre * 60 / attributes.tempo * rng.uniform(0.8, 1.25)
-    wanted = float(np.clip(wanted, 2.6, attributes.metre * 1.9))
-    known = rhythm_cells(attributes.style, attributes.metre)
-    counts = np.array([sum(length > 0 for length in cell) for cell in known])
-    weights = np.exp(-np.abs(counts - wanted) / 0.55)
+    """Random motifs a (the main one), b, and d (a inverted), with rhythms that suit style and tempo."""
+    note_count = PACES[attributes.style] * attributes.metre * 60 / attributes.tempo * rng.uniform(0.8, 1.25)
+    note_count = float(np.clip(note_count, 2.6, attributes.metre * 1.9))
+    rhythms = rhythm_cells(attributes.style, attributes.metre)
+    counts = np.array([sum(length > 0 for length in cell) for cell in rhythms])
+    weights = np.exp(-np.abs(counts - note_count) / 0.55)
     weights /= weights.sum()
-    first = _motif(rng, known[int(rng.choice(len(known), p=weights))])
-    second = _motif(rng, known[int(rng.choice(len(known), p=weights))])
+    first = _motif(rng, rhythms[int(rng.choice(len(rhythms), p=weights))])
+    second = _motif(rng, rhythms[int(rng.choice(len(rhythms), p=weights))])
     closes = CLOSES[attributes.metre]
-    fuller = [close for close in closes if len(close) >= min(wanted - 1.5, 4)]
-    picked = tuple(fuller[int(rng.integers(len(fuller)))] for _ in range(2))
+    fuller = [close for close in closes if len(close) >= min(note_count - 1.5, 4)]
+    chosen_closes = tuple(fuller[int(rng.integers(len(fuller)))] for _ in range(2))
     chromatic = {"swing": 0.5, "waltz": 0.2}.get(attributes.style, 0.04)
-    return Ideas({"a": first, "b": second, "d": first.turned()}, picked, chromatic)
+    return Ideas({"a": first, "b": second, "d": first.inverted()}, chosen_closes, chromatic)
 
 
 def _motif(rng: np.random.Generator, cell: tuple[int, ...]) -> Motif:
@@ -97,22 +99,22 @@ def _motif(rng: np.random.Generator, cell: tuple[int, ...]) -> Motif:
 
 
 def arrange_motifs(rng: np.random.Generator, ideas: Ideas, letters: str, home: tuple[int, ...]) -> list[Motif]:
-    """Motifs of a row of bars. A motif that returns may be adorned; "c" closes with the rhythm that all closes share."""
-    found: list[Motif] = []
-    for place, letter in enumerate(letters):
+    """The motifs of successive bars. A repeated motif may be ornamented; "c" is a close."""
+    arranged: list[Motif] = []
+    for index, letter in enumerate(letters):
         if letter == "c":
-            motif = ideas.motifs["a" if place % 2 else "b"]
-            found.append(replace(motif, cell=ideas.closes[0 if rng.random() < 0.8 else 1]).at(home))
+            motif = ideas.motifs["a" if index % 2 else "b"]
+            arranged.append(replace(motif, cell=ideas.closes[0 if rng.random() < 0.8 else 1]).with_close(home))
             continue
         motif = ideas.motifs[letter]
-        if letter in letters[:place] and rng.random() < 0.35:
+        if letter in letters[:index] and rng.random() < 0.35:
             motif = _ornament(rng, motif)
-        found.append(motif)
-    return found
+        arranged.append(motif)
+    return arranged
 
 
 def _ornament(rng: np.random.Generator, motif: Motif) -> Motif:
-    """One longer note broken in two, or other figures on the same rhythm."""
+    """Splits one longer note, or changes the figures on the same rhythm."""
     long = [index for index, length in enumerate(motif.cell) if length in (2, 4)]
     if not long or rng.random() < 0.4:
         return replace(motif, draws=tuple(rng.random(8).tolist()))
@@ -130,12 +132,12 @@ def write_bars(ideas: Ideas, motifs: Sequence[Motif], chords: Sequence[int], mod
         if motif.home:
             leaders = sorted({*leaders, _longest(notes)})
         anchors = {}
-        for place, leader in enumerate(leaders):
-            wanted = current + (motif.drifts[place % 3] if bars or place else 0)
+        for index_in_bar, leader in enumerate(leaders):
+            target = current + (motif.drifts[index_in_bar % 3] if bars or index_in_bar else 0)
             allowed = {(chord + step) % 7 for step in (0, 2, 4)}
             if motif.home and leader == _longest(notes):
                 allowed = {step % 7 for step in motif.home}
-            current = anchors[leader] = _nearest(wanted, allowed, motif.up)
+            current = anchors[leader] = _nearest(target, allowed, motif.up)
         bars.append((motif, chord, notes, anchors))
     written = []
     for index, (motif, chord, notes, anchors) in enumerate(bars):
@@ -145,34 +147,34 @@ def write_bars(ideas: Ideas, motifs: Sequence[Motif], chords: Sequence[int], mod
 
 
 def _onsets(cell: Sequence[int]) -> list[tuple[int, int]]:
-    """(start, length) of what sounds."""
+    """(start, length) of the notes of a rhythm."""
     starts = np.cumsum([0, *(abs(length) for length in cell)])
     return [(int(start), length) for start, length in zip(starts, cell, strict=False) if length > 0]
 
 
 def _strong_notes(notes: Sequence[tuple[int, int]], metre: int) -> list[int]:
     """Places of the notes that sound on the strong beats."""
-    found = {0}
+    strong = {0}
     for beat in (0, 4):
-        found |= {next((place for place, (start, length) in enumerate(notes) if start + length > beat), 0)}
-    return sorted(found)
+        strong |= {next((index for index, (start, length) in enumerate(notes) if start + length > beat), 0)}
+    return sorted(strong)
 
 
 def _longest(notes: Sequence[tuple[int, int]]) -> int:
     most = max(length for _, length in notes)
-    return max(place for place, (_, length) in enumerate(notes) if length == most)
+    return max(index for index, (_, length) in enumerate(notes) if length == most)
 
 
-def _nearest(wanted: int, steps: set[int], up: bool) -> int:
-    wanted = min(max(wanted, LOWEST), HIGHEST)
+def _nearest(target: int, steps: set[int], up: bool) -> int:
+    target = min(max(target, LOWEST), HIGHEST)
     near = [degree for degree in range(LOWEST, HIGHEST + 1) if degree % 7 in steps]
-    return min(near, key=lambda degree: (abs(degree - wanted) + 0.2 * abs(degree - MIDDLE), -degree if up else degree))
+    return min(near, key=lambda degree: (abs(degree - target) + 0.2 * abs(degree - MIDDLE), -degree if up else degree))
 
 
 def _tones(
     ideas: Ideas, motif: Motif, chord: int, notes: Sequence[tuple[int, int]], anchors: dict[int, int], after: int, mode: str
 ) -> tuple[Tone, ...]:
-    """The notes of a bar: anchors, what leans on them, and figures between."""
+    """The notes of a bar: anchors on strong beats, appoggiaturas, and figures between."""
     places = sorted(anchors)
     degrees: list[int] = []
     for index, place in enumerate(places):
@@ -180,7 +182,7 @@ def _tones(
         goal = anchors[last] if last in anchors else after
         between = last - place - 1
         here = [anchors[place]]
-        if motif.leans[index % 3] and between and anchors[place] < HIGHEST:
+        if motif.appoggiaturas[index % 3] and between and anchors[place] < HIGHEST:
             here, between = [anchors[place] + 1, anchors[place]], between - 1
         degrees += [*here, *_figure(motif, anchors[place], goal, between, index * 3)]
     tones = []
@@ -203,20 +205,20 @@ def _whole_step(mode: str, degree: int) -> bool:
 
 
 def _figure(motif: Motif, start: int, goal: int, count: int, first: int) -> list[int]:
-    """`count` degrees on the way from one anchor to the next: passing notes, neighbours, now and then a skip."""
-    current, made = start, []
-    way = (goal > start) - (goal < start) or (1 if motif.up else -1)
+    """`count` degrees between two anchors: passing notes, neighbour notes, sometimes a skip."""
+    current, degrees = start, []
+    direction = (goal > start) - (goal < start) or (1 if motif.up else -1)
     for left in range(count, 0, -1):
         weights = []
         for step, weight in zip(STEPS, STEP_WEIGHTS, strict=True):
-            there = current + way * step
-            far = max(0, abs(goal - there) - left)
-            early = there == goal and left == 1
-            outside = not LOWEST <= there <= HIGHEST
-            weights.append(0.0 if outside else weight * 0.22**far * (0.25 if early else 1.0))
+            candidate = current + direction * step
+            excess = max(0, abs(goal - candidate) - left)
+            early = candidate == goal and left == 1
+            outside = not LOWEST <= candidate <= HIGHEST
+            weights.append(0.0 if outside else weight * 0.22**excess * (0.25 if early else 1.0))
         draw = motif.draws[(first + count - left) % 8] * sum(weights)
         choice = next((k for k, total in enumerate(np.cumsum(weights).tolist()) if draw < total), 4)
-        current += way * STEPS[choice]
-        made.append(current)
-        way = (goal > current) - (goal < current) or way
-    return made
+        current += direction * STEPS[choice]
+        degrees.append(current)
+        direction = (goal > current) - (goal < current) or direction
+    return degrees

@@ -1,4 +1,4 @@
-"""Scores to sound through a soundfont synthesiser, for training data: many soundfonts, small human deviations."""
+"""Renders scores with a soundfont synthesizer, for training data: many soundfonts, small human deviations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VOLUME = {"lead": 1.0, "accompaniment": 0.9, "bass": 1.0, "drums": 0.9}
 
 @dataclass(frozen=True)
 class Voice:
-    """What plays a track: a preset of a soundfont. Bank 128 holds drum kits."""
+    """A preset of a soundfont for a track. Bank 128 has drum kits."""
 
     font: Path
     program: int
@@ -46,7 +46,7 @@ def find_soundfonts(*more: Path) -> dict[str, Path]:
 
 @lru_cache(maxsize=8)
 def _synthesiser(soundfont: str, sample_rate: int) -> tuple[object, int]:
-    """A loaded synthesiser is kept, because reading a large soundfont takes a second."""
+    """A cached synthesizer, because loading a large soundfont takes a second."""
     import tinysoundfont
 
     if not Path(soundfont).is_file():
@@ -79,7 +79,7 @@ def _humanize(note: Note, level: float, rng: np.random.Generator | None) -> tupl
 def render(
     score: Score, soundfont: str | Path, sample_rate: int = 24_000, rng: np.random.Generator | None = None
 ) -> NDArray[np.float32]:
-    """Play a score: samples [2, round(seconds * sample_rate)] float32 within -1..1.
+    """Renders a score: samples [2, round(seconds * sample_rate)] float32 within -1..1.
 
     With `rng` the performance is human: small deviations in time, touch and balance; without it, it is exact.
     """
@@ -99,7 +99,7 @@ def render(
 def render_stems(
     score: Score, voices: Mapping[str, Voice], sample_rate: int = 24_000, rng: np.random.Generator | None = None
 ) -> dict[str, NDArray[np.float32]]:
-    """Play every track by itself with its own voice: name -> samples [round(seconds * sample_rate)], mono.
+    """Renders every track separately with its voice: name -> samples [round(seconds * sample_rate)], mono.
 
     Presets differ in loudness by 40 dB and more, so whoever mixes measures them first. Raises RuntimeError where a
     soundfont does not have a preset.

@@ -1,4 +1,4 @@
-"""Requests for music in words: what is asked for, drawn together with how it is said, and what is said when it cannot be had.
+"""Requests for music in words: attributes, their wording, and notes about impossible ones.
 
 A request is a noun phrase with clauses, a noun phrase with sentences after it, a list of words, or a filled-in form. Every
 attribute has its own clauses and sentences, the last sixth of each kept for testing (wording.py).
@@ -57,7 +57,7 @@ SILENT = ("{Play|Compose|Write} {|a piece of |some |pure |complete }silence", "{
 
 @dataclass
 class RequestParts:
-    """What is being asked for, and the words for it by attribute."""
+    """The attributes of a request, and their wording by attribute."""
 
     wish: dict[str, Any] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)  # attribute (of CLAUSES, "mood", "pace", "style") -> value in words
@@ -85,7 +85,7 @@ def with_article(text: str) -> str:
 
 
 def sample_parts(rng: np.random.Generator, share: Mapping[str, float]) -> RequestParts:
-    """Some attributes, each with its chance, their values and what they are called."""
+    """Samples attributes, each with its probability, with values and wording."""
     said = RequestParts()
     names = [name for name in share if name != "odd" and chance(rng, share[name])]
     odd = chance(rng, share.get("odd", 0.0))
@@ -171,7 +171,7 @@ _SAMPLERS = {"mood": _mood, "style": _style, "pace": _pace, "lead": _lead, "acco
 
 
 def impossible_tempo(rng: np.random.Generator) -> tuple[int, str]:
-    """A tempo that cannot be played, and what is said about it."""
+    """A tempo outside the range, and the note about it."""
     if chance(rng, 0.55):
         number, note = int(choose(rng, (190, 200, 210, 220, 240, 250, 300, 350, 400, 450, 500, 600, 666, 750, 800, 900, 999, 1000, 1500, 2000, 3000, 5000, 10000, 100000))), lore.TOO_FAST
     else:
@@ -243,7 +243,7 @@ def sentence(rng: np.random.Generator, name: str, words: str, held_out: bool) ->
 
 
 def phrase(rng: np.random.Generator, said: RequestParts, held_out: bool) -> tuple[str, bool]:
-    """The wish in words, and whether it is a noun phrase that fits into any frame."""
+    """The request in words, and whether it is a noun phrase that fits any pattern."""
     form = rng.random()
     if form < 0.58 or len(said.words) < 2:
         return _noun_phrase(rng, said, said.words, held_out), True
@@ -310,7 +310,7 @@ def _form(rng: np.random.Generator, said: RequestParts) -> str:
 
 
 def shares(rng: np.random.Generator) -> dict[str, float]:
-    """How likely each attribute is named: some wishes say little, some nearly everything."""
+    """Random probabilities with which a request names each attribute."""
     names = ("mood", "style", "pace", "lead", "accompaniment", "tempo", "mode", "metre", "drums")
     share = dict.fromkeys(names, choose(rng, (0.15, 0.3, 0.45, 0.75)))
     share["style"], share["lead"] = max(share["style"], 0.4), max(share["lead"], 0.4)
@@ -318,7 +318,7 @@ def shares(rng: np.random.Generator) -> dict[str, float]:
 
 
 def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, RequestParts]:
-    """One thing more that is wanted of music for a picture, a clip or an occasion: "with a violin"."""
+    """One additional attribute of music for a picture, a clip or an occasion: "with a violin"."""
     said = RequestParts()
     _SAMPLERS[choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, said)
     name, words = next(iter(said.words.items()))
@@ -326,6 +326,6 @@ def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, RequestPart
 
 
 def patterns() -> dict[str, Sequence[str]]:
-    """Every list of frames for wishes, by name."""
+    """Every list of patterns for requests, by name."""
     clauses: dict[str, Sequence[str]] = {f"clause {name}": frames for name, frames in CLAUSES.items()}
     return clauses | {f"sentence {name}": frames for name, frames in SENTENCES.items()}

@@ -34,7 +34,7 @@ _SHADE = {"day": 1.0, "sunset": 0.62, "night": 0.22}
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows. `colour` and `crowd` run from 0 to 1; for a "pattern" they are all there is beside light."""
+    """Description of a picture. `colour` and `crowd` are in 0..1; a "pattern" has only these and light."""
 
     place: str
     light: str
@@ -45,7 +45,7 @@ class Scene:
 
     @property
     def stir(self) -> float:
-        """How much is going on, 0 to 1."""
+        """Amount of activity, 0 to 1."""
         if self.place == "pattern":
             return self.crowd
         storm = 0.15 if self.weather == "rain" and self.crowd > 0.5 else 0.0
@@ -53,7 +53,7 @@ class Scene:
 
     @property
     def warmth(self) -> float:
-        """How friendly it looks, about -1 to 1: light and colour lift, bad weather and fire weigh down."""
+        """Valence, about -1 to 1: light and colour raise it, bad weather and fire lower it."""
         value = {"day": 0.35, "sunset": 0.15, "night": -0.25}[self.light] + 0.9 * (self.colour - 0.5)
         value -= {"clear": 0.0, "rain": 0.5, "fog": 0.35, "snow": 0.1}[self.weather]
         return value + {"party": 0.5, "fire": -0.6}.get(self.place, 0.0)
@@ -74,12 +74,12 @@ class Scene:
 
     @property
     def clear_cut(self) -> bool:
-        """Whether mood and energy are not a matter of taste: away from every border between two names."""
+        """Whether mood and energy are unambiguous: not near a border between two labels."""
         return abs(self.warmth) > 0.1 and min(abs(self.stir - edge) for edge in (0.33, 0.45, 0.62)) > 0.03
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """A scene of which everybody would say the same."""
+    """A random scene with unambiguous labels."""
     while not (scene := _any_scene(rng)).clear_cut:
         pass
     return scene

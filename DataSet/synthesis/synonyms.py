@@ -1,4 +1,4 @@
-"""What people call the values of attributes: instruments, styles, metres, keys, tempi, as they type them."""
+"""Synonyms of attribute values as people type them: instruments, styles, metres, keys, tempi."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def backing(rng: np.random.Generator, value: str) -> str:
     return choose(rng, BACKING_NAMES[value])
 
 
-def key(rng: np.random.Generator, place: int, mode: str | None) -> str:
+def key(rng: np.random.Generator, index: int, mode: str | None) -> str:
     """As musicians write it: "E flat minor", "Eb min", "D"."""
-    tonic = choose(rng, KEY_NAMES[place]) if chance(rng, 0.6) else KEY_NAMES[place][0]
+    tonic = choose(rng, KEY_NAMES[index]) if chance(rng, 0.6) else KEY_NAMES[index][0]
     said = tonic if mode is None else f"{tonic}{'-' if chance(rng, 0.03) else ' '}{choose(rng, MODE_NAMES[mode]) if chance(rng, 0.5) else mode}"
     return said.lower() if mode and chance(rng, 0.12) else said  # "a" alone would be an article
 
@@ -87,10 +87,10 @@ def beats(rng: np.random.Generator, value: int) -> str:
     return said + ("" if unit == "bpm" and said.isdigit() and chance(rng, 0.2) else " ") + unit
 
 
-def drums(rng: np.random.Generator, wanted: bool) -> str:
+def drums(rng: np.random.Generator, present: bool) -> str:
     """A noun phrase for having drums; the caller says "with" or "without"."""
     said = choose(rng, DRUM_NAMES)
-    return said if wanted else said.removeprefix("a ")
+    return said if present else said.removeprefix("a ")
 
 
 def length(rng: np.random.Generator) -> tuple[str, bool]:

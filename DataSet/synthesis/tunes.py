@@ -1,8 +1,8 @@
-"""Tunes that people have played for centuries, harmonised and arranged: music that our own composer did not invent.
+"""Traditional tunes, harmonized and arranged: music that the composer did not generate.
 
 `read_abc` parses melodies in ABC notation (the fiddle tunes that come with music21, among others), `harmonise` finds a
-chord for every bar, `arrange` sets a tune in a style, metre, key and tempo with the grooves of our own pieces. Nothing
-of the tunes is shipped; `collect` reads them from where they are installed, and one in eight is kept for testing.
+chord for every bar, `arrange` sets a tune in a style, metre, key and tempo with the composer's grooves. No tune is
+shipped; `collect` reads them from the installed corpus, and one in eight is held out for testing.
 
     python -m DataSet.synthesis.tunes build/nano/tunes.json
 """
@@ -228,7 +228,7 @@ def _fit(tune: Tune, bar: int, degree: int) -> float:
 
 
 def second(line: Timeline, eighth: float) -> float:
-    """When an eighth, or a part of one, is played."""
+    """The time in seconds of an eighth or a fraction of one."""
     whole = int(eighth)
     return line.time(whole) + (eighth - whole) * (line.time(whole + 1) - line.time(whole))
 
@@ -302,13 +302,13 @@ def _voicing(root: int, quality: str, lift: int) -> tuple[int, ...]:
     return tuple(voices)
 
 
-def attributes_for(rng: np.random.Generator, tune: Tune, drawn: Attributes) -> Attributes:
-    """A drawn combination with the tune's own mode and metre, and a tempo at which its notes can be told apart."""
+def attributes_for(rng: np.random.Generator, tune: Tune, attributes: Attributes) -> Attributes:
+    """Attributes with the tune's mode and metre, and a tempo that keeps its notes distinct."""
     assert tune.mode in MODES
     busy = len(tune.notes) / (tune.bars * tune.metre)  # notes a beat
     fastest = min(TEMPI[-1], int(420 / max(busy, 1.0)))
-    tempo = drawn.tempo if drawn.tempo <= fastest else int(rng.choice([value for value in TEMPI if value <= fastest]))
-    return Attributes(**{**asdict(drawn), "mode": tune.mode, "metre": tune.metre, "tempo": tempo})
+    tempo = attributes.tempo if attributes.tempo <= fastest else int(rng.choice([value for value in TEMPI if value <= fastest]))
+    return Attributes(**{**asdict(attributes), "mode": tune.mode, "metre": tune.metre, "tempo": tempo})
 
 
 def corpus() -> Path:
@@ -323,9 +323,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="JSON file for the parsed tunes")
     options = parser.parse_args()
-    found = collect(corpus())
-    save(found, options.out)
-    print(f"{len(found)} tunes, {sum(tune.held_out for tune in found)} of them held out")
+    collected = collect(corpus())
+    save(collected, options.out)
+    print(f"{len(collected)} tunes, {sum(tune.held_out for tune in collected)} of them held out")
 
 
 if __name__ == "__main__":

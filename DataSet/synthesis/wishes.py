@@ -1,7 +1,7 @@
-"""What a wish means: from a few words, a picture's mood or a clip's motion to the complete attributes of one piece.
+"""Meaning of a request: from some attributes, a picture's mood or a clip's motion to the complete attributes of a piece.
 
-Everything here is a function without chance: whoever wishes the same gets the same attributes, so that a small model can
-learn the rule and a test can tell whether it did.
+All functions are deterministic: equal requests give equal attributes, so that a small model can learn the rule and a test
+can check it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def even_tempo(tempo: float) -> int:
 
 
 def complete_attributes(wish: Wish) -> Attributes:
-    """Fill what is not said from the style, and the style from what is said."""
+    """Completes a request: a missing style from the other attributes, then the others from the style."""
     style = wish.get("style") or _style_of(wish)
     values = {**STYLE_HABITS[style], **{name: value for name, value in wish.items() if name != "key"}, "style": style}
     if "accompaniment" not in wish and values["accompaniment"] == values["lead"]:
@@ -170,16 +170,16 @@ def music_for_clip(labels: Mapping[str, str]) -> dict[str, Any]:
             "metre": 3 if threes else 4, "drums": labels["pulse"] == "fours", "lead": lead}
 
 
-def apply_edit(heard: Attributes, change: Wish) -> Attributes:
-    """The heard piece with a change; a tempo change is given as "faster" (beats a minute more, or less than 0)."""
-    values = {name: getattr(heard, name) for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")}
+def apply_edit(source: Attributes, change: Wish) -> Attributes:
+    """The source piece with a change; a tempo change is "faster": a difference in beats a minute, negative for slower."""
+    values = {name: getattr(source, name) for name in ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")}
     values |= {name: value for name, value in change.items() if name != "faster"}
     values["tempo"] = even_tempo(values["tempo"] + change.get("faster", 0))
     return Attributes(**values)
 
 
 def full_caption(piece: Attributes, key: bool = False) -> str:
-    """The one sentence by which the music decoder is told about a piece; its key only when somebody cares."""
+    """The music decoder's caption of a piece; `key` adds the key."""
     mood, style = MODE_WORDS[piece.mode][0], STYLE_WORDS[piece.style][0]
     tonic = f" in {KEYS[piece.key]} {piece.mode}" if key else ""
     return (f"{'An' if mood[0] in 'aeiou' else 'A'} {mood} {style} for {piece.lead} over {ACCOMPANIMENT[piece.accompaniment]} "

@@ -1,7 +1,7 @@
-"""Patterns with alternatives, {one|another}, which may be nested: read once, then drawn from quickly or counted.
+"""Patterns with nested alternatives, {one|another}: parsed once, then sampled or counted.
 
-The last sixth of every list of patterns is kept for testing and never seen in training: whole frames are held out, not
-words. {names} without a bar are left in place for the caller.
+The last sixth of every list of patterns is held out for testing: whole patterns are held out, not words. {names} without a
+bar stay in place for the caller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Parts = tuple[Any, ...]  # strings, and tuples of alternatives, which are Parts
 
 
 def choose(rng: np.random.Generator, items: Sequence[Item]) -> Item:
-    """Any of them; many times faster than `rng.choice`."""
+    """A random item; many times faster than `rng.choice`."""
     return items[int(rng.random() * len(items))]
 
 
@@ -69,7 +69,7 @@ def _draw(rng: np.random.Generator, parts: Parts) -> str:
 
 
 def variants(pattern: str) -> int:
-    """In how many ways a pattern can be spun."""
+    """Number of texts that a pattern can give."""
     return _count(_parse(pattern))
 
 
@@ -81,20 +81,20 @@ def _count(parts: Parts) -> int:
 
 
 def held_out_count(patterns: Sequence[Item]) -> int:
-    """How many at the end of a list are for testing alone."""
+    """Number of patterns at the end of a list that are held out."""
     return max(1, len(patterns) // 6)
 
 
 def select_split(patterns: Sequence[Item], held_out: bool) -> Sequence[Item]:
-    """The patterns for testing, or those for training."""
+    """The held-out patterns, or those for training."""
     return patterns[-held_out_count(patterns):] if held_out else patterns[:-held_out_count(patterns)]
 
 
 def pick(rng: np.random.Generator, patterns: Sequence[str], held_out: bool = False) -> str:
-    """One pattern, spun; from the part kept for testing if `held_out`."""
+    """A random text of one pattern, of a held-out one if `held_out`."""
     return spin(rng, choose(rng, select_split(patterns, held_out)))
 
 
 def say(rng: np.random.Generator, patterns: Sequence[str]) -> str:
-    """One of the model's own phrases, or of what is not a frame: these are not held out."""
+    """A random text of any pattern, without holding any out; for the model's own phrases."""
     return spin(rng, choose(rng, patterns))

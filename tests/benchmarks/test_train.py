@@ -27,7 +27,7 @@ def test_both_ways_learn_the_same_and_a_difference_is_seen(
     monkeypatch.setattr(train, "BATCH", 4)
     step = train.Published.step
     monkeypatch.setattr(train.Published, "step", lambda self, examples: factor * step(self, examples))
-    found = train.compare(train.settings(made, str(DEFAULT_MODEL), 3, tmp_path), 3, 1)
+    found = train.compare(train.make_config(made, str(DEFAULT_MODEL), 3, tmp_path), 3, 1)
     assert found.same == (factor == 1.0)
     assert found.published > 0 and found.first > 0 and found.later > 0 and len(found.ratios) == 1
 
@@ -48,8 +48,8 @@ def test_a_missed_target_is_told(ratio: float) -> None:
 def test_what_differs_fails(monkeypatch: pytest.MonkeyPatch, same: bool, equal: bool, code: int) -> None:
     monkeypatch.setattr("sys.argv", ["train"])
     monkeypatch.setattr(train.torch, "set_num_threads", lambda _: None)
-    monkeypatch.setattr(train, "speeds", lambda *_: same)
-    monkeypatch.setattr(train, "memories", lambda _: equal)
+    monkeypatch.setattr(train, "report_speed", lambda *_: same)
+    monkeypatch.setattr(train, "report_memory", lambda _: equal)
     assert train.main() == code
 
 
@@ -58,7 +58,7 @@ def test_what_differs_fails(monkeypatch: pytest.MonkeyPatch, same: bool, equal: 
     [([0.2, 0.9, 0.9], 2), ([0.9, 0.2, 0.9], 3), ([0.9, 0.9], 1), ([0.9, 0.2], math.inf), ([0.2], math.inf)],
 )
 def test_quick_counts_to_where_answers_stay_right(shares: list[float], steps: float) -> None:
-    assert gates.quick(shares) == steps * gates.CHECK
+    assert gates.steps_until_good(shares) == steps * gates.CHECK_EVERY
 
 
 def test_accuracy_and_what_swapping_makes_of_it() -> None:
@@ -69,19 +69,19 @@ def test_accuracy_and_what_swapping_makes_of_it() -> None:
 
 
 def test_the_instrument_named_first_counts() -> None:
-    assert gates.lead("A flute, then a guitar.") == "flute"
-    assert gates.lead("A drum.") == ""
+    assert gates.first_instrument("A flute, then a guitar.") == "flute"
+    assert gates.first_instrument("A drum.") == ""
 
 
 def test_a_start_is_trained_or_kept_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "LEARNED", 8)
+    monkeypatch.setattr(gates, "TRAINING_RECORDINGS", 8)
     monkeypatch.setattr(gates, "HELD_OUT", 4)
     monkeypatch.setattr(gates, "BATCH", 2)
-    monkeypatch.setattr(gates, "CHECK", 1)
+    monkeypatch.setattr(gates, "CHECK_EVERY", 1)
     gates.make_lists(tmp_path / "made")
-    gates.fresh(0, trained=False).save_pretrained(tmp_path / "model")
+    gates.make_model(0, trained=False).save_pretrained(tmp_path / "model")
     closed, opened = (
-        gates.train(gates.settings(tmp_path, tmp_path / "model", gates.Case(0.0, trained), 0, 2), tmp_path / "made")
+        gates.train(gates.make_config(tmp_path, tmp_path / "model", gates.Case(0.0, trained), 0, 2), tmp_path / "made")
         for trained in (False, True)
     )
     assert closed.gate == 0.0 < opened.gate

@@ -162,7 +162,7 @@ def sound_figures(decoder: MusicGenDecoder, seconds: Sequence[float]) -> dict[st
     condition, _ = decoder.embed(texts)
     exact, peak, tail, step = [], 0.0, 0.0, 0.0
     for length in seconds:
-        sound = torch.cat(list(decoder.synthesize(condition, length, seeds=range(len(texts)))), -1)
+        sound = torch.cat(list(decoder.synthesize(decoder.request(condition, length, seeds=range(len(texts))))), -1)
         exact.append(sound.shape[-1] == round(length * decoder.sample_rate))
         peak = max(peak, float(sound.abs().max()))
         tail = max(tail, float(sound[..., -100:].abs().max()))
