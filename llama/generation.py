@@ -270,8 +270,9 @@ def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Tur
     """Music of rows that ended in audio tokens, in chunks [B, channels, n]; returns a score a row if the decoder has notes."""
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
-    chunks = model.music_decoder.synthesize(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
-    return (yield from chunks)
+    decoder = model.music_decoder
+    request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    return (yield from decoder.synthesize(request))
 
 
 # -- events -------------------------------------------------------------------------------------------------------

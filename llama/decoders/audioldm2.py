@@ -21,6 +21,7 @@ from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.decoders.base import (
     AudioGenerator,
+    RequestBuilder,
     SynthesisRequest,
     check_folder,
     pad_or_trim,
@@ -29,7 +30,6 @@ from llama.decoders.base import (
 )
 from llama.files import atomic_files
 from llama.hf import check_report, suppress_hf_logging
-from llama.media.audio import Waveform
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
@@ -38,11 +38,12 @@ FADE_SECONDS = 2.0
 UNUSED = re.compile(r"\.(position_ids|relative_position_index|num_batches_tracked)$")  # computed tables and training counters
 
 
-class AudioLDM2Decoder(nn.Module):
+class AudioLDM2Decoder(RequestBuilder, nn.Module):
     """AudioLDM2 as a MusicDecoder; frozen, always in eval mode. Fewer `num_inference_steps` are faster."""
 
     streams = False
     channels = 1
+    guidance, temperature = GUIDANCE, 1.0
 
     def __init__(self, pipeline: Any, num_inference_steps: int = 200):
         """`pipeline`: a diffusers.AudioLDM2Pipeline; its tokenizers may be None if no captions are embedded."""
@@ -128,33 +129,13 @@ class AudioLDM2Decoder(nn.Module):
         prompt = prompt.unflatten(1, (PROMPT_TOKENS, self.prompt_width))
         return prompt, (prompt != 0).any(-1).long(), generated.unflatten(1, (self.generated_tokens, self.generated_width))
 
-    def synthesize(
-        self,
-        condition: Tensor,
-        seconds: float,
-        *,
-        mask: Tensor | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        seeds: Sequence[int],
-        prompt: Waveform | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> AudioGenerator:
-        """Generate sound from a condition [B, 1, width]: one chunk [B, 1, n] float32 of exactly `seconds`.
+    def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> AudioGenerator:
+        """Generate sound: one chunk [B, 1, n] float32 of exactly the requested length.
 
-        `temperature` is checked but has no effect on diffusion. `progress` is called with the finished share after every
-        step; an exception that it raises ends the work. Raises ValueError before any work is done.
+        The temperature has no effect on diffusion. `progress` is called with the finished share after every step; an
+        exception that it raises ends the work. Raises ValueError before any work is done if the request has a prompt.
         """
-        request = SynthesisRequest(
-            condition=condition,
-            seconds=seconds,
-            mask=mask,
-            guidance=GUIDANCE if guidance is None else guidance,
-            temperature=1.0 if temperature is None else temperature,
-            seeds=tuple(seeds),
-            shape=self.condition_shape,
-        )
-        if prompt is not None:
+        if request.prompt is not None:
             raise ValueError("AudioLDM2 cannot continue a recording; leave the prompt out or choose music_decoder musicgen.")
         return iter_once(self, request, progress)
 

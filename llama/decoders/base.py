@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "SymbolicCodec", "SynthesisRequest",
+    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "RequestBuilder", "SymbolicCodec", "SynthesisRequest",
     "check_folder",
     "pad_or_trim", "read_json",
     "reading",
@@ -54,7 +54,7 @@ class MusicDecoder(Protocol):
         """Text states [B, tokens, width] of captions and their mask [B, tokens]: the regression target of training."""
         ...
 
-    def synthesize(
+    def request(
         self,
         condition: Tensor,
         seconds: float,
@@ -64,12 +64,15 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-        progress: Callable[[float], None] | None = None,
-    ) -> AudioGenerator:
+    ) -> SynthesisRequest:
+        """A checked request, with the decoder's own guidance and temperature where none is given; see SynthesisRequest."""
+        ...
+
+    def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> AudioGenerator:
         """Chunks [B, channels, n] float32, round(seconds * sample_rate) samples in all.
 
-        A decoder with a symbolic codec returns a score for each row after the last chunk.
-        progress: called with the finished share, 0 to 1, by a decoder that makes the whole at once; what it raises ends the work.
+        A decoder with a symbolic codec returns a score for each row after the last chunk. `progress` is called with the
+        finished share, 0 to 1, by a decoder that does not stream; an exception that it raises ends the work.
         """
         ...
 
@@ -80,19 +83,6 @@ class BatchableDecoder(MusicDecoder, Protocol):
 
     @property
     def device(self) -> torch.device: ...
-
-    def request(
-        self,
-        condition: Tensor,
-        seconds: float,
-        *,
-        mask: Tensor | None = None,
-        guidance: float | None = None,
-        temperature: float | None = None,
-        seeds: Sequence[int],
-    ) -> SynthesisRequest:
-        """The checked request, with the decoder's own guidance and temperature where none is given."""
-        ...
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
@@ -130,11 +120,12 @@ class SynthesisRequest:
 
     condition: Tensor  # [B, tokens, width]
     seconds: float
-    mask: Tensor | None  # [B, tokens]
-    guidance: float
-    temperature: float
-    seeds: tuple[int, ...]
+    mask: Tensor | None  # [B, tokens] of the condition; None attends to all of it
+    guidance: float  # scale of classifier-free guidance, up to 1 for none
+    temperature: float  # 0 takes the likeliest code; multiplies the temperatures of a symbolic codec
+    seeds: tuple[int, ...]  # one for each row
     shape: tuple[int, int]  # the decoder's (tokens, width)
+    prompt: Waveform | None = None  # recording to continue; its own sound is not returned
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -167,6 +158,37 @@ class SynthesisRequest:
     def samples(self, sample_rate: int) -> int:
         """Exact length of the sound in samples; at least one."""
         return max(1, round(self.seconds * sample_rate))
+
+
+class RequestBuilder:
+    """Mixin of the decoders: builds requests with the decoder's own guidance and temperature where none is given."""
+
+    condition_shape: tuple[int, int]
+    guidance: float
+    temperature: float
+
+    def request(
+        self,
+        condition: Tensor,
+        seconds: float,
+        *,
+        mask: Tensor | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        seeds: Sequence[int],
+        prompt: Waveform | None = None,
+    ) -> SynthesisRequest:
+        """A checked request; the arguments are fields of SynthesisRequest. Raises ValueError."""
+        return SynthesisRequest(
+            condition=condition,
+            seconds=seconds,
+            mask=mask,
+            guidance=self.guidance if guidance is None else guidance,
+            temperature=self.temperature if temperature is None else temperature,
+            seeds=tuple(seeds),
+            shape=self.condition_shape,
+            prompt=prompt,
+        )
 
 
 def pad_or_trim(sound: Tensor, samples: int) -> Tensor:

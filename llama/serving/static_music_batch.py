@@ -95,11 +95,11 @@ class StaticBatcher(Generic[RequestT]):
         masks = [mask for _, mask in pairs if mask is not None]
         decoder = self.decoder
         assert decoder is not None, "conditioning raises without a decoder"
-        chunks = decoder.synthesize(
+        synthesis = decoder.request(
             condition, options.seconds, mask=torch.cat(masks) if masks else None, guidance=options.guidance,
-            seeds=[request.options.seed for request in batch], progress=partial(_emit_progress, batch),
+            seeds=[request.options.seed for request in batch],
         )
-        sound, scores = _collect(chunks)
+        sound, scores = _collect(decoder.synthesize(synthesis, partial(_emit_progress, batch)))
         _emit_progress(batch, 1.0)
         for row, request in enumerate(batch):
             music = Waveform(sound[row], decoder.sample_rate)

@@ -96,7 +96,7 @@ def states(decoder: AudioLDM2Decoder, rows: int = 1, seed: int = 1) -> Tensor:
 
 
 def sound(decoder: AudioLDM2Decoder, *args: object, **options: object) -> Tensor:
-    return torch.cat(list(decoder.synthesize(*args, **options)), -1)
+    return torch.cat(list(decoder.synthesize(decoder.request(*args, **options))), -1)
 
 
 def close(one: Tensor, other: Tensor) -> bool:
@@ -172,11 +172,11 @@ def test_a_released_folder_loads_though_it_names_a_bare_language_model(complete,
 
 def test_refusals_are_sentences(decoder, tmp_path):
     with pytest.raises(ValueError, match="AudioLDM2 cannot continue a recording"):
-        decoder.synthesize(states(decoder), 1.0, seeds=[0], prompt=Waveform(torch.zeros(1, 16), 16))
+        decoder.synthesize(decoder.request(states(decoder), 1.0, seeds=[0], prompt=Waveform(torch.zeros(1, 16), 16)))
     with pytest.raises(ValueError, match="choose the decoder that the checkpoint was trained with"):
-        decoder.synthesize(torch.zeros(1, 128, 768), 1.0, seeds=[0])
+        decoder.request(torch.zeros(1, 128, 768), 1.0, seeds=[0])
     with pytest.raises(ValueError, match="seconds is -3"):
-        decoder.synthesize(states(decoder), -3.0, seeds=[0])
+        decoder.request(states(decoder), -3.0, seeds=[0])
     with pytest.raises(ValueError, match="no tokenizers"):
         decoder.embed(["a harp"])
     with pytest.raises(FileNotFoundError, match="no model_index.json"):

@@ -66,7 +66,7 @@ def condition(decoder: MusicDecoder, rows: int = 1, seed: int = 1) -> Tensor:
 
 
 def sound(decoder: MusicDecoder, *args: object, **options: object) -> Tensor:
-    return torch.cat(list(decoder.synthesize(*args, **options)), -1)
+    return torch.cat(list(decoder.synthesize(decoder.request(*args, **options))), -1)
 
 
 def codes(decoder: MusicGenDecoder, states: Tensor, frames: int, known: Tensor | None = None, **options: object) -> Tensor:
@@ -308,7 +308,7 @@ class TestStream:
     def test_chunks_come_early_and_make_the_whole(self):
         decoder = tiny(seed=2)
         states = condition(decoder)
-        chunks = list(decoder.synthesize(states, 6.0, temperature=0.0, seeds=[0]))
+        chunks = list(decoder.synthesize(decoder.request(states, 6.0, temperature=0.0, seeds=[0])))
         assert len(chunks) >= 3 and chunks[0].shape[-1] <= 800
         whole = decoder.model.audio_encoder.decode(codes(decoder, states, 300)[None], [None]).audio_values
         assert torch.allclose(torch.cat(chunks, -1), whole[..., :4800], atol=1e-5)
@@ -356,7 +356,7 @@ def test_grammar_computes_codes_and_cools_books():
     assert torch.equal(found[:, 2], found[:, 0])
     assert sorted(set(grammars[0].calls)) == [(book, frame) for book in range(4) for frame in range(80)]
     with pytest.raises(ValueError, match="cannot continue a recording"):
-        decoder.synthesize(states, 1.0, seeds=[0, 1], prompt=Waveform(torch.zeros(1, 900), 800))
+        decoder.synthesize(decoder.request(states, 1.0, seeds=[0, 1], prompt=Waveform(torch.zeros(1, 900), 800)))
 
 
 class TestFolders:
@@ -420,7 +420,7 @@ def test_bad_requests_are_refused_in_one_sentence(changes, words):
     decoder = tiny()
     arguments = {"condition": condition(decoder), "seconds": 1.0, "seeds": [0], **changes}
     with pytest.raises(ValueError, match=words):
-        decoder.synthesize(arguments.pop("condition"), arguments.pop("seconds"), **arguments)
+        decoder.synthesize(decoder.request(arguments.pop("condition"), arguments.pop("seconds"), **arguments))
 
 
 def test_no_tokenizer_no_captions():

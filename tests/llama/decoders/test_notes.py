@@ -233,8 +233,8 @@ def test_an_untrained_decoder_already_keeps_the_length_and_plays_rows_alone(code
     assert (decoder.sample_rate, decoder.channels, decoder.condition_shape) == (SAMPLE_RATE, 2, (CONDITION_TOKENS, 48))
     condition, mask = decoder.embed(["a slow waltz", "fast rock with drums at 150 bpm"])
     assert mask.sum(1).tolist()[0] < mask.sum(1).tolist()[1]
-    both = torch.cat(list(decoder.synthesize(condition, 4.05, seeds=[1, 2])), -1)
-    alone = torch.cat(list(decoder.synthesize(condition[1:], 4.05, seeds=[2])), -1)
+    both = torch.cat(list(decoder.synthesize(decoder.request(condition, 4.05, seeds=[1, 2]))), -1)
+    alone = torch.cat(list(decoder.synthesize(decoder.request(condition[1:], 4.05, seeds=[2]))), -1)
     assert both.shape == (2, 2, round(4.05 * SAMPLE_RATE))
     assert torch.equal(both[1:], alone)
     assert float(both.abs().max()) > 0.05 and float(both[..., -50:].abs().max()) == 0.0
