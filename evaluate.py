@@ -1,4 +1,4 @@
-"""Measure a model: one command a table.
+"""Measures a model: one sub-command per table.
 
     python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
 """
@@ -17,7 +17,7 @@ from llama.errors import COMMAND_ERRORS, sentence
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description="Measure a model on material that it never met, beside guessing.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    probes = commands.add_parser("probes", help="what the embedded model hears, follows and sounds like")
+    probes = commands.add_parser("probes", help="how the embedded model understands audio, follows prompts and sounds")
     add = probes.add_argument
     add("--count", type=int, default=200, help="cases of each kind (default: %(default)s)")
     add("--data", type=Path, default=Path("build/nano"), metavar="FOLDER", help="the recipe's work folder (default: %(default)s)")
@@ -35,7 +35,7 @@ def run_probes(values: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, or 2 with one sentence on what was wrong."""
+    """Runs the command; returns its exit code: 0, or 2 with an error in one sentence."""
     values = parser().parse_args(arguments)
     try:
         values.run(values)

@@ -1,6 +1,6 @@
-"""MuMu-LLaMA: one model that hears music and makes it. These are the public names; nothing happens at import.
+"""MuMu-LLaMA: a language model that understands and generates music. This package exports the public names.
 
-A name's room is opened when the name is first asked for, so that a command's `--help` need not wait for torch.
+Exports are lazy: a module is imported when one of its names is first used, so that `--help` does not load torch.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The command line: words to the standard output as they come, sound to a file.
+"""Command line: streams the answer's text to standard output and writes its music to a file.
 
     python -m llama "Which instruments do you hear, and how fast is it?" --audio song.flac
     python -m llama "A slow, sad piano piece" --seconds 12 --seed 7 --out piece.wav   # and its notes in piece.mid
 
-Exit code 0; 1 if --out was given and the answer holds no music; 2 with one sentence on what was wrong.
+Exit code 0; 1 if --out was given and the answer has no music; 2 with an error in one sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags; defaults of the options are those of GenerationOptions, so None here means "leave it"."""
+    """The parser. Options default to None, which leaves the default of GenerationOptions."""
     usage = "python -m llama TEXT [--audio FILE] [--image FILE] [--video FILE] [--out piece.wav] [options]"
     result = argparse.ArgumentParser(usage=usage, description="Ask about music, or ask for music.")
     result.add_argument("text", nargs="?", default="", metavar="TEXT", help="the request")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(values: argparse.Namespace) -> int:
-    """Everything that can be refused is refused before the model is loaded."""
+    """Checks all arguments before it loads the model; returns the exit code."""
     out = check_out(values.out)
     options = options_of(values)
     turn = turn_of(values)
@@ -86,7 +86,7 @@ def run(values: argparse.Namespace) -> int:
 
 
 def check_out(name: str | None) -> Path | None:
-    """Where the sound will go. Raises what writing would raise, minutes earlier."""
+    """Path of the output file. Raises what writing would raise, before the model is loaded."""
     if name is None:
         return None
     from llama.media.audio import WRITTEN_FORMATS
@@ -104,16 +104,16 @@ def check_out(name: str | None) -> Path | None:
 
 
 def options_of(values: argparse.Namespace) -> GenerationOptions:
-    """The options given on the command line. Raises ValueError for values out of range."""
+    """Generation options from the flags. Raises ValueError for values out of range."""
     from llama.generation import GenerationOptions
 
     names = ("seconds", "seed", "temperature", "top_p", "max_tokens", "guidance", "conditioning")
-    given = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
-    return GenerationOptions(**given, music=values.out is not None)
+    options = {name: getattr(values, name) for name in names if getattr(values, name) is not None}
+    return GenerationOptions(**options, music=values.out is not None)
 
 
 def turn_of(values: argparse.Namespace) -> Turn:
-    """The request with its media opened, so that a damaged file is known before the model loads."""
+    """The request with its media read, so that a damaged file is reported before the model is loaded."""
     from llama.dialogue import Turn
     from llama.media.audio import Waveform
     from llama.media.containers import existing_file
@@ -130,25 +130,25 @@ def turn_of(values: argparse.Namespace) -> Turn:
 
 
 def answer(model: MuMuLLaMA, turn: Turn, options: GenerationOptions) -> Reply:
-    """Prints the words as they come, and how far the music is if somebody watches."""
+    """Prints the text as it is generated, and the progress of the music on a terminal."""
     from llama.generation import Done, MusicChunk, TextDelta
 
-    played, words, watched = 0.0, False, sys.stderr.isatty()
+    seconds, open_line, terminal = 0.0, False, sys.stderr.isatty()
     for event in model.stream(turn, options):
         if isinstance(event, TextDelta):
             print(event.text, end="", flush=True)
-            words = True
+            open_line = True
         elif isinstance(event, MusicChunk):
-            if words:
+            if open_line:
                 print(flush=True)
-                words = False
-            played += event.music.seconds
-            if watched:
-                print(f"\r{played:6.1f} of {options.seconds:g} s of music", end="", file=sys.stderr, flush=True)
+                open_line = False
+            seconds += event.music.seconds
+            if terminal:
+                print(f"\r{seconds:6.1f} of {options.seconds:g} s of music", end="", file=sys.stderr, flush=True)
         elif isinstance(event, Done):
-            if words:
+            if open_line:
                 print(flush=True)
-            if watched and played:
+            if terminal and seconds:
                 print(file=sys.stderr)
             return event.reply
     raise AssertionError("a stream ends with Done")

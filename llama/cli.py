@@ -1,4 +1,4 @@
-"""Command-line flags that choose a model, shared by the commands and the server."""
+"""Command-line flags that choose a model, shared by all commands and the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_model_flags(parser: ArgumentParser) -> None:
 
 
 def load_model(values: Namespace) -> MuMuLLaMA:
-    """The model that the flags name, in eval mode. Raises one of USER_ERRORS in one sentence."""
+    """Loads the model that the flags name, in eval mode. Raises one of `llama.errors.COMMAND_ERRORS`."""
     import torch
 
     from llama.device import choose_device

@@ -1,4 +1,4 @@
-"""Every size of the model as frozen values; nothing in the other rooms is hard-wired."""
+"""Configuration of the model: all its sizes, as frozen dataclasses, and constants that several packages share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states drive the music decoder
+AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states condition the music decoder
 ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> its encoder, an attribute of the model
 COMPONENTS = (*ENCODERS.values(), "music_decoder")  # pretrained and frozen parts, each an attribute of the model
-MODALITIES = ("audio", "image", "video")  # the order of the layer bands, from the lowest band up
+MODALITIES = ("audio", "image", "video")  # in the order of their bands of LLaMA layers, from the lowest
 
 MAX_MUSIC_SECONDS = 600.0  # longest piece in one request; a context window of 30 s has then lost the beginning many times over
 VARIANTS = ("m2ugen", "mumu")
 DECODERS = ("musicgen", "audioldm2")  # kinds of music decoder
-DTYPES = ("float32", "float16", "bfloat16")  # names of the types that weights can have
+DTYPES = ("float32", "float16", "bfloat16")  # names of the types that weights may have
 
 Modality = Literal["audio", "image", "video"]
 Pool = Literal["mean", "recurrent", "rhythm", "harmony", "timbre"]
@@ -32,7 +32,7 @@ class LlamaConfig:
     vocab_size: int = 32000 + AUDIO_TOKENS  # the tokenizer's pieces and the eight audio tokens
     multiple_of: int = 256
     ffn_dim_multiplier: float | None = None
-    ffn_hidden: int | None = None  # given outright where a checkpoint does not follow Meta's rule
+    ffn_hidden: int | None = None  # feed-forward width, for checkpoints that do not follow Meta's rule
     norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     max_seq_len: int = 1024
@@ -55,7 +55,7 @@ class LlamaConfig:
 
     @property
     def ffn_dim(self) -> int:
-        """Meta's rule: two thirds of 4 x dim, rounded up to a multiple."""
+        """Feed-forward width by Meta's rule: two thirds of 4 x dim, rounded up to `multiple_of`."""
         if self.ffn_hidden:
             return self.ffn_hidden
         hidden = int(2 * 4 * self.dim / 3)
@@ -66,16 +66,16 @@ class LlamaConfig:
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """One understanding adapter: mix -> pool -> project -> three gated blocks."""
+    """Sizes of one understanding adapter: mix -> pool -> project -> three gated blocks."""
 
     feature_dim: int  # F, the encoder's width
-    channels: int  # what the 1x1 convolution sums over: layer states, or tokens
+    channels: int  # inputs of the 1x1 convolution: layer states, or tokens
     mix: Literal["layers", "tokens"] = "layers"
     pools: tuple[Pool, ...] = ("mean",)  # one prompt position each; the published model has one
     frame_rate: float = 75.0  # of the encoder states, Hz; the rhythm pool measures lags in seconds
     pool_dim: int = 128  # output width of the rhythm, harmony and timbre pools
-    spectrum: bool = False  # the last state is a spectrum: rhythm, harmony and timbre read it instead of all of them
-    idle_recurrent: int | None = None  # width of a published recurrent pool that no path can use; carried for saving
+    spectrum: bool = False  # the last state is a spectrum; the rhythm, harmony and timbre pools read it alone
+    idle_recurrent: int | None = None  # width of a published recurrent pool that is unused; kept for saving
     blocks: int = 3
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class ProjectorConfig:
-    """The output projector: eight hidden states -> the decoder's condition [tokens, width]."""
+    """Sizes of the output projector: eight hidden states -> the decoder's condition [tokens, width]."""
 
     tokens: int = 128
     width: int = 768
@@ -103,7 +103,7 @@ class ProjectorConfig:
 
 @dataclass(frozen=True)
 class DecoderSpec:
-    """Which music decoder the checkpoint was trained for."""
+    """The music decoder that the checkpoint was trained for."""
 
     kind: Literal["musicgen", "audioldm2"] = "musicgen"
     path: str | None = None  # folder or hub name, where the weights are not in the checkpoint
@@ -111,7 +111,7 @@ class DecoderSpec:
 
 @dataclass(frozen=True)
 class MuMuConfig:
-    """The whole model. `variant` is the published family the weights belong to."""
+    """Configuration of the whole model. `variant` is the published family of its weights."""
 
     llama: LlamaConfig = field(default_factory=LlamaConfig)
     audio: AdapterConfig = field(default_factory=lambda: AdapterConfig(1024, 25))
@@ -134,11 +134,12 @@ class MuMuConfig:
             )
 
     def adapter(self, modality: str) -> AdapterConfig:
+        """The adapter's sizes for "audio", "image" or "video"."""
         return {"audio": self.audio, "image": self.image, "video": self.video}[modality]
 
     @classmethod
     def tiny(cls, **changes: Any) -> MuMuConfig:
-        """A double of the model, small enough for tests, with every part present."""
+        """A configuration with all parts, small enough for tests."""
         base = cls(
             llama=LlamaConfig(dim=64, n_layers=8, n_heads=4, vocab_size=520, multiple_of=32, lora_rank=4, max_seq_len=256),
             audio=AdapterConfig(32, 4),
@@ -150,6 +151,7 @@ class MuMuConfig:
         return dataclasses.replace(base, **changes)
 
     def to_json(self) -> str:
+        """The content of config.json."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod

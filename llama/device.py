@@ -1,4 +1,4 @@
-"""Devices and number types: names to torch devices, and the type that weights are loaded in."""
+"""Device and dtype selection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or the GPU where there is one. Raises ValueError for one that is not there."""
+    """The device of that name; None is the GPU if there is one. Raises ValueError for one that is not available."""
     return device_named(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -14,7 +14,7 @@ Dtype = torch.dtype | None  # None: each weight as it is stored
 
 
 def device_named(name: str | torch.device | None) -> torch.device:
-    """The device of that name; None is the CPU. Raises ValueError for one that is unknown or not there."""
+    """The device of that name; None is the CPU. Raises ValueError for one that is unknown or not available."""
     try:
         device = torch.device("cpu" if name is None else name)
     except RuntimeError as error:
@@ -29,12 +29,15 @@ def device_named(name: str | torch.device | None) -> torch.device:
     return device
 
 
-def resolve_dtype(asked: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
-    """What weights become: None asked keeps the LLaMA's own, but no CPU is made to compute in float16."""
-    if isinstance(asked, torch.dtype):
-        return asked
-    if asked == "stored":
+def resolve_dtype(requested: torch.dtype | str | None, stored: torch.dtype, device: torch.device) -> Dtype:
+    """The dtype to load weights in; None keeps each weight's own.
+
+    requested: "stored" gives None; None gives the LLaMA's stored dtype, but float32 instead of float16 on a CPU.
+    """
+    if isinstance(requested, torch.dtype):
+        return requested
+    if requested == "stored":
         return None
-    if asked is not None:
-        raise ValueError(f"dtype {asked!r} is unknown; give a torch dtype, 'stored' or None.")
+    if requested is not None:
+        raise ValueError(f"dtype {requested!r} is unknown; give a torch dtype, 'stored' or None.")
     return torch.float32 if stored == torch.float16 and device.type == "cpu" else stored

@@ -1,4 +1,4 @@
-"""What is said to the model and what it says back, as frozen values; the prompt's wording."""
+"""Requests and replies of the model as frozen dataclasses, and the prompt template."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from llama.media.audio import Waveform
 if TYPE_CHECKING:
     from llama.media.score import Score
 
-STOP_MARK = "\n###"  # the next section of the prompt's own form: an answer never contains it
+STOP_MARK = "\n###"  # start of the template's next section: generation stops there
 PROMPT = (
     "Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Response:"
-)  # Alpaca's form, which the published weights were trained on
+)  # Alpaca's template, which the published weights were trained with
 
 MEDIA: dict[str, tuple[type, ...]] = {"audio": (Waveform,), "image": (Image,), "video": (np.ndarray, Tensor)}
 
@@ -29,7 +29,7 @@ Finish = Literal["stop", "length", "music"]
 
 @dataclass(frozen=True)
 class Turn:
-    """One request. Three optional slots, because each medium enters its own band of layers, not a place in the text.
+    """One request: a text and at most one medium of each kind, since each kind enters its own band of layers.
 
     audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
     """
@@ -55,11 +55,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class Reply:
-    """text: the words alone; tokens: every id the model wrote; music: a `Waveform` or None.
+    """One answer. text: without special tokens; tokens: all generated ids; music: a `Waveform` or None.
 
-    score: the notes of the music, where the decoder has notes (`llama.media.midi` makes a file of them).
-
-    finish: "music" when the eight audio tokens came, "stop" at an end mark, "length" at the limit.
+    score: the notes of the music, if the decoder is symbolic (`llama.media.midi` writes them to a file).
+    finish: "music" after the eight audio tokens, "stop" at an end mark, "length" at max_tokens.
     """
 
     text: str
@@ -70,5 +69,5 @@ class Reply:
 
 
 def format_prompt(instruction: str) -> str:
-    """The instruction in the form of the training texts; the answer follows the colon directly."""
+    """The prompt for an instruction, in the template of the training texts; the answer follows the colon directly."""
     return PROMPT.format(instruction=instruction)

@@ -54,6 +54,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str) -> None:
+    """Raises ValueError for a field that is not finite or not `allowed`; `words` says what is. None passes."""
     for name in names:
         value = getattr(owner, name)
         if value is not None and not (math.isfinite(value) and allowed(value)):
@@ -61,5 +62,5 @@ def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str
 
 
 def comma_list(words: Iterable[object]) -> str:
-    """Words of a sentence, with commas between them."""
+    """The words joined with commas."""
     return ", ".join(map(str, words))

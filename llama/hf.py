@@ -1,4 +1,4 @@
-"""Small helpers around transformers: quiet loading, exact precision, and checks of what was loaded."""
+"""Helpers for loading with transformers: logging, precision, and checks of the loading report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 @contextmanager
 def suppress_hf_logging() -> Iterator[None]:
-    """Without transformers' progress bars and loading reports: what matters of them is raised as an error here."""
+    """Disables transformers' progress bars and loading reports; `check_report` raises errors for what matters in them."""
     bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -26,12 +26,12 @@ def suppress_hf_logging() -> Iterator[None]:
 
 
 def no_autocast(device: torch.device | str) -> torch.autocast:
-    """Frozen parts compute in the type of their weights, whatever what trains beside them computes in."""
+    """Disables autocast on a device, so that frozen parts compute in the dtype of their weights during training."""
     return torch.autocast(torch.device(device).type, enabled=False)
 
 
 def check_report(kind: str, argument: str, report: Mapping[str, Any], unused: re.Pattern[str]) -> None:
-    """Refuse what a library would fill at random, apart from names that `unused` finds. Raises ValueError."""
+    """Raises ValueError for missing weights, which transformers would initialise at random, except those that `unused` matches."""
     if other := sorted(key for key, *_ in report["mismatched_keys"]):
         raise ValueError(f"The {kind} weights hold {other[0]} in another shape than their config says; name the folder "
                          f"of the component they belong to with {argument}.")
@@ -41,7 +41,7 @@ def check_report(kind: str, argument: str, report: Mapping[str, Any], unused: re
 
 
 def check_unexpected(kind: str, argument: str, report: Mapping[str, Any], unused: re.Pattern[str] | None = None) -> None:
-    """Refuse weights that the component has no place for, apart from names that `unused` finds. Raises ValueError."""
+    """Raises ValueError for weights that the component does not have, except those that `unused` matches."""
     if extra := sorted(key for key in report["unexpected_keys"] if unused is None or not unused.search(key)):
         raise ValueError(f"The {kind} weights hold {extra[0]}, which this component does not have; name the folder of "
                          f"the component they belong to with {argument}.")

@@ -1,4 +1,4 @@
-"""Metrics as pure functions: shares with their uncertainty, what guessing would reach, and what notes and sound tell by themselves.
+"""Metrics as pure functions: proportions with confidence intervals, chance levels, and measures of notes and audio.
 
 Legend: samples are float arrays [channels, N]; onsets are seconds; a tonic is a pitch class, 0 is C.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from llama.media.score import SCALES
 
-# How much each pitch class belongs to a key, from its tonic up (Krumhansl 1990, probe tones).
+# Probe-tone profiles of the keys, from the tonic up (Krumhansl 1990).
 KEY_PROFILES = {
     "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
     "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
@@ -28,12 +28,12 @@ Agrees = Callable[[Any, Any], bool]
 
 
 def share(hits: Sequence[bool]) -> float:
-    """Part of `hits` that is true; nan for none at all."""
+    """Share of `hits` that are true; nan for an empty sequence."""
     return sum(map(bool, hits)) / len(hits) if len(hits) else math.nan
 
 
 def interval(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share: where it would lie in 95 of 100 repetitions. (0, 1) for no cases.
+    """Wilson's 95 % confidence interval of a share; (0, 1) for no cases.
 
     Where cases are not independent, `count` is the number of those that are, and `right` the share of it.
     """
@@ -48,31 +48,31 @@ def interval(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def majority(truth: Sequence[Any]) -> float:
-    """What always giving the commonest answer would reach."""
+    """Accuracy of always giving the most frequent answer."""
     return max(Counter(truth).values()) / len(truth) if len(truth) else math.nan
 
 
 def chance(given: Sequence[Any], truth: Sequence[Any], agrees: Agrees) -> float:
-    """What the answers would reach if each were about any other case: the mean over all wrong pairs."""
+    """Chance accuracy: the mean agreement of each answer with all other cases."""
     if len(given) != len(truth):
         raise ValueError(f"There are {len(given)} answers for {len(truth)} cases; give one each.")
-    hits = [agrees(one, true) for at, one in enumerate(given) for other, true in enumerate(truth) if at != other]
+    hits = [agrees(answer, label) for i, answer in enumerate(given) for j, label in enumerate(truth) if i != j]
     return share(hits)
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's, with mean ranks for equal values; nan where one of them never changes."""
+    """Spearman's rank correlation, with mean ranks for ties; nan where one of the sequences is constant."""
     if len(first) != len(second):
         raise ValueError(f"There are {len(first)} and {len(second)} values; give pairs.")
-    one, other = _ranks(first), _ranks(second)
-    if len(one) < 2 or one.std() == 0 or other.std() == 0:
+    first_ranks, second_ranks = _ranks(first), _ranks(second)
+    if len(first_ranks) < 2 or first_ranks.std() == 0 or second_ranks.std() == 0:
         return math.nan
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(first_ranks, second_ranks)[0, 1])
 
 
 def _ranks(values: Sequence[float]) -> np.ndarray:
-    _, place, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, group, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[group]
 
 
 # -- notes ------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def tempo_from_onsets(onsets: Sequence[float], weights: Sequence[float] | None =
 
 
 def mode_of_chroma(chroma: Sequence[float]) -> tuple[int, str]:
-    """Tonic and mode whose probe-tone profile goes best with twelve pitch classes' weights."""
+    """Tonic and mode whose probe-tone profile correlates best with the weights of the twelve pitch classes."""
     weights = np.asarray(chroma, float)
     if weights.shape != (12,):
         raise ValueError(f"Chroma has shape {weights.shape}; give the weights of the twelve pitch classes from C up.")
@@ -128,12 +128,12 @@ def clipped(samples: np.ndarray, level: float = 0.999) -> float:
 
 
 def largest_step(samples: np.ndarray) -> float:
-    """The largest jump between neighbouring samples [C, N]: a click is a jump that no instrument makes."""
+    """The largest difference between adjacent samples [C, N]; clicks show as large values."""
     return float(np.abs(np.diff(samples, axis=-1)).max(initial=0.0))
 
 
 def ends_silent(samples: np.ndarray, sample_rate: int, seconds: float = 0.02, below: float = 0.01) -> bool:
-    """Whether the last moment of samples [C, N] is quiet beside the whole: an ending, where a cut leaves sound."""
+    """Whether the last `seconds` of samples [C, N] are quiet relative to the peak: a cut piece ends with sound."""
     if not np.abs(samples).max(initial=0.0):
         return False
     last = samples[..., -max(1, round(seconds * sample_rate)):]

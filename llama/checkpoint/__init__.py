@@ -1,1 +1,1 @@
-"""Checkpoints: published files, LLaMA's base weights, our own folders, and delta checkpoints of a training."""
+"""Checkpoints: published files, LLaMA's base weights, native folders, and delta checkpoints of a training."""

@@ -104,8 +104,8 @@ def _load_delta(
 
 def _refuse_for_native(source: ModelSource, verify: bool) -> None:
     """Raises ValueError for arguments that have no effect on a native folder."""
-    model, given = source.model, {"llama_dir": source.llama_dir, **{f"{name}_path": path for name, path in source.component_paths.items()}}
-    if unused := [name for name, value in given.items() if value is not None]:
+    model, paths = source.model, {f"{name}_path": path for name, path in source.component_paths.items()}
+    if unused := [name for name, path in {"llama_dir": source.llama_dir, **paths}.items() if path is not None]:
         raise ValueError(f"{model} is a folder of ours and holds its components, so {unused[0]} has no effect; leave it out.")
     if verify:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""Media as values: audio, pictures, clips, scores and MIDI, and the containers they come in."""
+"""Media: audio, images, video, scores and MIDI, and their file formats."""

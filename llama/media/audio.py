@@ -1,4 +1,4 @@
-"""Sound as a value: read from any file, averaged, resampled, written.
+"""Waveforms: reading from any sound or video file, mixing down, resampling, writing.
 
 Shapes: samples `[C, N]` float32, C channels of N samples, nominally in [-1, 1].
 """
@@ -20,12 +20,12 @@ from llama.files import atomic_path
 from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, decoded, media_file, open_container, readable
 
 MINUTE = 60  # seconds
-MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording accepted
+MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
 MAX_RATE = 768_000  # samples per second; no converter goes beyond
-RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, so that a long recording is never padded and unfolded whole
+RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, which bounds the memory for long recordings
 MAX_KERNEL = 4_000_000  # numbers in the resampler's kernel; common pairs of rates need a few thousand
 WRITE_BLOCK = 1 << 16  # samples handed to the file library at a time: its Ogg encoder overflows on whole minutes
-UNKNOWN_LENGTH = 1 << 40  # samples; a header that says as many or more was written before the length was known
+UNKNOWN_LENGTH = 1 << 40  # samples; a header with this many or more was written before the length was known
 
 WRITTEN_FORMATS = {item.suffix: item.encoding for item in MEDIA_FORMATS if item.encoding is not None}
 
@@ -34,8 +34,8 @@ WRITTEN_FORMATS = {item.suffix: item.encoding for item in MEDIA_FORMATS if item.
 class Waveform:
     """A recording: `samples` [C, N] float32 and its `sample_rate` in Hz.
 
-    Raises `ValueError` for another shape or type, for no samples, for values that are not finite, and for rates that
-    are not whole positive numbers. Silence is fine.
+    Raises `ValueError` for another shape or type, an empty tensor, values that are not finite, and a rate that is not a
+    positive integer. Silence is allowed.
     """
 
     samples: Tensor  # [C, N] float32
@@ -62,11 +62,11 @@ class Waveform:
         return Waveform(_resample(self.samples, self.sample_rate, int(rate)), int(rate))
 
     def write(self, path: str | Path) -> None:
-        """Write wav, flac, ogg or mp3, as the suffix says. The file appears complete or not at all."""
+        """Writes wav, flac, ogg or mp3, chosen by the suffix, atomically."""
         path = Path(path)
         if path.suffix.lower() not in WRITTEN_FORMATS:
-            known = ", ".join(WRITTEN_FORMATS)
-            raise ValueError(f"Cannot write sound to {path.name}: its suffix is none of {known}; choose one of these.")
+            suffixes = ", ".join(WRITTEN_FORMATS)
+            raise ValueError(f"Cannot write sound to {path.name}: its suffix is none of {suffixes}; choose one of these.")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"Cannot write {path}: the folder {path.parent} does not exist; make it first.")
         if path.is_dir():
@@ -81,9 +81,9 @@ class Waveform:
 
     @staticmethod
     def read(path: MediaFile) -> Waveform:
-        """Read any sound file, or the sound of a video, up to two hours; from disk, or encoded in memory.
+        """Reads a sound file, or the sound of a video, of up to two hours, from disk or from memory.
 
-        Raises `FileNotFoundError` when nothing is there, `ValueError` when it is a folder, empty, no sound or too long.
+        Raises `FileNotFoundError` if the file does not exist, `ValueError` if it is a folder, empty, no sound or too long.
         """
         file = media_file(path)
         try:
@@ -113,12 +113,12 @@ def _check_seconds(path: Path | Encoded, seconds: float) -> None:
 
 
 def _finite(samples: Tensor) -> bool:
-    """By the extremes, through which NaN passes: a mask would take as much memory again."""
+    """Whether all values are finite. Checks the minimum and maximum, which NaN propagates to: a mask would double the memory."""
     return bool(torch.stack(samples.aminmax()).isfinite().all())
 
 
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    """`[C, N]`; each block is let go once it is copied, so a long recording is not held twice."""
+def _concatenate(blocks: list[np.ndarray]) -> np.ndarray:
+    """Concatenates to `[C, N]`; frees each block once it is copied, so that a long recording is not in memory twice."""
     joined = np.empty((len(blocks[0]), sum(block.shape[1] for block in blocks)), np.float32)
     blocks.reverse()
     end = 0
@@ -132,7 +132,7 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
 def _waveform(path: Path | Encoded, blocks: list[np.ndarray], rate: int) -> Waveform:
     if not blocks:
         raise ValueError(f"{path} holds no sound (0 samples); give a recording.")
-    samples = torch.from_numpy(_joined(blocks))
+    samples = torch.from_numpy(_concatenate(blocks))
     if not _finite(samples):
         raise ValueError(f"{path} holds values that are not finite (NaN or infinity); export the sound again.")
     return Waveform(samples, rate)
@@ -140,12 +140,12 @@ def _waveform(path: Path | Encoded, blocks: list[np.ndarray], rate: int) -> Wave
 
 def _read_soundfile(path: Path | Encoded) -> Waveform:
     with soundfile.SoundFile(readable(path)) as file:
-        rate, blocks, heard = file.samplerate, [], 0
+        rate, blocks, samples_read = file.samplerate, [], 0
         _check_seconds(path, file.frames / rate if file.frames < UNKNOWN_LENGTH else 0)
         while len(block := file.read(MINUTE * rate, dtype="float32", always_2d=True)):
             blocks.append(block.T)
-            heard += len(block)
-            _check_seconds(path, heard / rate)
+            samples_read += len(block)
+            _check_seconds(path, samples_read / rate)
     return _waveform(path, blocks, rate)
 
 
@@ -166,40 +166,40 @@ def _av_blocks(path: Path | Encoded, container, stream) -> tuple[list[np.ndarray
 
     rate, layout = stream.rate, stream.layout.name
     convert = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    blocks, heard = [], 0
+    blocks, samples_read = [], 0
     for frame in decoded(container, stream):
         for planar in convert.resample(frame):
             blocks.append(planar.to_ndarray())
-            heard += planar.samples
-        _check_seconds(path, heard / rate)  # the header may not know the length
-    if heard:
+            samples_read += planar.samples
+        _check_seconds(path, samples_read / rate)  # the header may not know the length
+    if samples_read:
         blocks += [planar.to_ndarray() for planar in convert.resample(None) if planar.samples]
     return blocks, rate
 
 
 def _resample(samples: Tensor, source: int, target: int) -> Tensor:
-    """Blocks of whole kernel periods with enough sound on both sides, so that the joins equal one pass."""
+    """Resamples in blocks of whole kernel periods with enough context on both sides, so that the result equals one pass."""
     with importing("torchaudio"):
         from torchaudio.functional import resample  # heavy to import, and needed only here
 
     ratio = _simple_ratio(Fraction(source, target))
-    step, made = ratio.numerator, ratio.denominator
-    length = -(-samples.shape[1] * target // source)  # exact ceiling, where a float32 one loses samples of long files
-    margin = step * ceil(8 * max(step / made, 1) / step)  # input samples; the filter reaches 6 / 0.99 of either rate
+    step, output_step = ratio.numerator, ratio.denominator
+    length = -(-samples.shape[1] * target // source)  # integer ceiling: in float32 it loses samples of long files
+    margin = step * ceil(8 * max(step / output_step, 1) / step)  # input samples; the filter reaches 6 / 0.99 of either rate
     block = step * max(1, RESAMPLE_BLOCK * source // step)
     parts = []
     for start in range(0, samples.shape[1], block):
         before = min(margin, start)
-        with torch.autocast(samples.device.type, enabled=False):  # sound stays float32 in a model that computes in less
-            piece = resample(samples[:, start - before : start + block + margin], step, made)
-        first = before // step * made
-        parts.append(piece[:, first : first + block // step * made])
+        with torch.autocast(samples.device.type, enabled=False):  # audio stays float32 under autocast
+            piece = resample(samples[:, start - before : start + block + margin], step, output_step)
+        first = before // step * output_step
+        parts.append(piece[:, first : first + block // step * output_step])
     joined = torch.cat(parts, dim=1)[:, :length]
     return torch.nn.functional.pad(joined, (0, length - joined.shape[1])).contiguous()
 
 
 def _simple_ratio(ratio: Fraction) -> Fraction:
-    """The ratio itself, unless its terms are so large that the kernel would take gigabytes (44101 to 24000 Hz).
+    """The ratio itself, unless its terms are so large that the kernel would need gigabytes (44101 to 24000 Hz).
 
     Then the nearest ratio with a kernel of bounded size: off by less than a millionth, a millisecond in an hour.
     """

@@ -63,8 +63,8 @@ MEDIA_FORMATS = (
 )
 
 
-# Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) stay out: they make the reader open other
-# files and addresses that the one who sent the file chose.
+# Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) are excluded: they make the reader open other
+# files and addresses, which the sender of the file could choose.
 CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,amr,ac3,eac3,asf,avi,flv,mpeg,mpegts,"
               "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
 
@@ -76,7 +76,7 @@ MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file held in memory, as it would lie on disk (mp3, jpg, mp4, ...); `name` is what errors call it."""
+    """An encoded file (mp3, jpg, mp4, ...) in memory; `name` is used in error messages."""
 
     content: bytes = field(repr=False)
     name: str = "The file in memory"
@@ -85,15 +85,15 @@ class Encoded:
         return self.name
 
     def open(self, mode: str = "rb") -> BytesIO:
-        """A reader of its own for each that reads; `mode` as for a path."""
+        """A new reader of the content; `mode` as for a path."""
         return BytesIO(self.content)
 
 
-MediaFile = str | Path | bytes | BinaryIO | Encoded  # a file as it is given: its name, or what it holds
+MediaFile = str | Path | bytes | BinaryIO | Encoded  # a path, or the content of a file
 
 
 def media_file(source: MediaFile) -> Path | Encoded:
-    """`source` as a file that may hold media, on disk or in memory; one sentence otherwise."""
+    """`source` as a file on disk or in memory. Raises ValueError or FileNotFoundError if it cannot hold media."""
     if isinstance(source, (str, Path)):
         return existing_file(source)
     if not isinstance(source, Encoded):
@@ -103,7 +103,7 @@ def media_file(source: MediaFile) -> Path | Encoded:
 
 
 def existing_file(path: str | Path) -> Path:
-    """`path` if it is a file that may hold media; one sentence otherwise, which says what the file is instead."""
+    """`path` as a file that may hold media. Raises ValueError or FileNotFoundError, saying what it is instead."""
     if path == "":
         raise ValueError("The name of a file is empty; give a sound, picture or video file.")
     path = Path(path)
@@ -116,19 +116,19 @@ def existing_file(path: str | Path) -> Path:
 
 
 def _check_content(path: Path | Encoded) -> None:
-    found = describe_file(path)
-    if found in ("empty", "text"):
-        what = "an empty file" if found == "empty" else "a text file, whatever its name says"
+    content = describe_file(path)
+    if content in ("empty", "text"):
+        what = "an empty file" if content == "empty" else "a text file, whatever its name says"
         raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
 
 
 def readable(path: Path | Encoded) -> Path | BytesIO:
-    """What the file libraries open: a path, or a fresh reader of what is in memory."""
+    """What media libraries can open: a path, or a new reader of the content in memory."""
     return path.open() if isinstance(path, Encoded) else path
 
 
 def describe_file(path: Path | Encoded) -> str:
-    """What the first bytes of a file are: "empty", "text", a known kind in words, or "not a known format"."""
+    """Description of a file from its first bytes: "empty", "text", a known format in words, or "not a known format"."""
     with path.open("rb") as file:
         head = file.read(SNIFF_BYTES)
     if not head:
@@ -150,7 +150,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def open_container(path: Path | Encoded):  # noqa: ANN201 - av is imported only where it is used
-    """Open `path` with PyAV, as one file of a known container and nothing else; `ValueError` when it is not one."""
+    """Opens `path` with PyAV as a single file of a known container. Raises `ValueError` if it is none."""
     import av
 
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
@@ -159,14 +159,14 @@ def open_container(path: Path | Encoded):  # noqa: ANN201 - av is imported only 
     try:
         return av.open(file, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        found = describe_file(path)
-        what = "damaged, or of a format unknown here" if found == "not a known format" else found
+        content = describe_file(path)
+        what = "damaged, or of a format unknown here" if content == "not a known format" else content
         raise ValueError(f"Cannot read {path}: it is {what} ({error.strerror}); give a sound or video file "
                          "such as wav, mp3, flac, ogg, m4a, mp4 or webm.") from error
 
 
 def decoded(container, stream) -> Iterator:  # noqa: ANN001 - av is imported only where it is used
-    """The frames of a stream. A damaged packet costs its own frames, not the file: players do the same."""
+    """The frames of a stream. Skips the frames of a damaged packet, as players do."""
     import av
 
     for packet in container.demux(stream):

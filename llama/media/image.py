@@ -1,8 +1,4 @@
-"""Pictures and clips to pixels: every picture mode, frames spread evenly over a whole clip, bounded memory.
-
-Which frames: of T frames, `round(linspace(0, T - 1, count))`. So T == count gives each frame once, a shorter clip
-repeats frames, a longer one is seen from its first frame to its last, and the same clip always gives the same frames.
-"""
+"""Images: reading a picture of any mode as upright RGB, within a limit of pixels."""
 
 from __future__ import annotations
 
@@ -16,14 +12,14 @@ from llama.media.containers import Encoded, MediaFile, describe_file, media_file
 
 MAX_PIXELS = 100_000_000
 WHITE = (255, 255, 255, 255)
-# Formats decoded by the picture library itself. PostScript stays out: it starts another program on the user's file.
+# Formats that Pillow decodes itself. PostScript is excluded: Pillow would run another program on the user's file.
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 
 
 def load_image(image: Image.Image | MediaFile) -> Image.Image:
-    """The picture, or that in a file, in RGB, upright: alpha over white, palette, grey, CMYK, 16-bit modes converted.
+    """A picture, or the picture in a file, as upright RGB. Alpha goes over white; palette, grey, CMYK and 16 bits are converted.
 
-    Raises `FileNotFoundError` or `ValueError`: nothing there, not a picture, damaged, no pixels, over 100 megapixels.
+    Raises `FileNotFoundError` if the file does not exist, `ValueError` if it is no picture, damaged, empty or over 100 megapixels.
     """
     name, picture = _opened(image)
     _check_pixels(name, *picture.size)
@@ -42,19 +38,19 @@ def _opened(image: Image.Image | MediaFile) -> tuple[str, Image.Image]:
 
 def _open_picture(path: Path | Encoded) -> Image.Image:
     try:
-        with warnings.catch_warnings():  # the library's own, higher limit; ours is checked right after
+        with warnings.catch_warnings():  # Pillow's own, higher limit; ours is checked right after
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(readable(path), formats=_available(PICTURES))
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(str(path))) from error
     except (OSError, SyntaxError, ValueError) as error:
-        what = describe_file(path)
-        found = "damaged, or of a format unknown here" if what.startswith("not") or "picture" in what else what
-        raise ValueError(f"{path} is {found}; give a picture such as png, jpg, webp, gif, bmp or tiff.") from error
+        content = describe_file(path)
+        what = "damaged, or of a format unknown here" if content.startswith("not") or "picture" in content else content
+        raise ValueError(f"{path} is {what}; give a picture such as png, jpg, webp, gif, bmp or tiff.") from error
 
 
 def _available(formats: tuple[str, ...]) -> list[str]:
-    """The library is built with or without some of them, and knows most only after this call."""
+    """The formats that this build of Pillow has; `init` registers most of them."""
     Image.init()
     return [name for name in formats if name in Image.OPEN]
 
@@ -80,7 +76,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits or more, or of fractions, to 8 bits: the library's own conversion clips instead of scaling."""
+    """Scales grey of 16 bits or more, or of floats, to 8 bits; Pillow's own conversion clips instead."""
     grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
     if picture.mode == "F":
         scale = 255.0 if grey.max() <= 1.0 else 1.0  # fractions of white, or 8-bit values in floats

@@ -1,16 +1,16 @@
-"""Scores as standard MIDI files, for whoever wants to go on writing where the model stopped.
+"""Standard MIDI files of scores, to continue a piece in a notation program or sequencer.
 
-Written with mido: pure Python, maintained, and nothing but messages and ticks; pretty_midi would be a layer on top of it.
+Uses mido, a maintained library of messages and ticks in pure Python, which pretty_midi builds on.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import mido
 
+from llama.files import atomic_path
 from llama.media.score import KEYS, TRACKS, Attributes, Score
 
 TICKS = 480  # a beat: eighths, and the thirds that swing makes of a beat, are whole numbers of them
@@ -18,32 +18,27 @@ CHANNELS = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}  # the tenth i
 
 
 def to_midi(score: Score, seconds: float | None = None) -> bytes:
-    """A file of type 1: a track with tempo, metre and key, then one a voice that plays. It lasts `seconds` (the score's own)."""
+    """A MIDI file of type 1: a track with tempo, metre and key, then one per voice. It lasts `seconds`, by default the score's."""
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
     end = _ticks(score, score.seconds if seconds is None else seconds)
-    file.tracks.append(_conductor(score.attributes, end))
-    file.tracks += [_voice(score, name, end) for name in TRACKS if score.track(name)]
+    file.tracks.append(_conductor_track(score.attributes, end))
+    file.tracks += [_voice_track(score, name, end) for name in TRACKS if score.track(name)]
     out = io.BytesIO()
     file.save(file=out)
     return out.getvalue()
 
 
 def write_midi(score: Score, path: str | Path, seconds: float | None = None) -> None:
-    """`to_midi` into a file, whole or not at all."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    """Writes `to_midi` to a file atomically."""
+    with atomic_path(path) as partial:
         partial.write_bytes(to_midi(score, seconds))
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _ticks(score: Score, second: float) -> int:
     return round(second * score.attributes.tempo / 60 * TICKS)
 
 
-def _conductor(attributes: Attributes, end: int) -> mido.MidiTrack:
+def _conductor_track(attributes: Attributes, end: int) -> mido.MidiTrack:
     key = KEYS[attributes.key].replace(" sharp", "#").replace(" flat", "b") + ("m" if attributes.mode == "minor" else "")
     name = f"{attributes.style} in {KEYS[attributes.key]} {attributes.mode}"
     return mido.MidiTrack(
@@ -57,9 +52,9 @@ def _conductor(attributes: Attributes, end: int) -> mido.MidiTrack:
     )
 
 
-def _voice(score: Score, name: str, end: int) -> mido.MidiTrack:
-    channel, played = CHANNELS[name], getattr(score.attributes, name, name)
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=played if isinstance(played, str) else name)])
+def _voice_track(score: Score, name: str, end: int) -> mido.MidiTrack:
+    channel, instrument = CHANNELS[name], getattr(score.attributes, name, name)
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=instrument if isinstance(instrument, str) else name)])
     if name != "drums":
         track.append(mido.Message("program_change", channel=channel, program=score.programs[name]))
     events = []

@@ -1,4 +1,4 @@
-"""Pictures of sound: its waveform, and below it what sounds when.
+"""Plots of a waveform and its spectrogram.
 
 Legend: S semitones, F frames of a spectrogram.
 """
@@ -6,34 +6,34 @@ Legend: S semitones, F frames of a spectrogram.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from llama.files import atomic_path
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WINDOW = 0.1  # seconds of sound in a frame of the spectrogram: long enough to part neighbouring notes
+WINDOW = 0.1  # seconds in a frame of the spectrogram: long enough to separate neighbouring notes
 LOWEST = 40.0  # Hz
-SILENCE = 1e-12  # power that counts as none
-FLOOR = -80.0  # dB below the loudest point, from where on everything is drawn dark
-PICTURE_COLUMNS = 1200  # a picture is no wider; finer steps in time would not be seen
+SILENCE = 1e-12  # lowest power; avoids log of 0
+FLOOR = -80.0  # dB relative to the loudest point; anything below is drawn dark
+PICTURE_COLUMNS = 1200  # columns of a plot; finer time steps would not be visible
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)  # Hz
 
 
 def spectrogram(wave: Waveform, lowest: float = LOWEST) -> tuple[Tensor, float]:
-    """dB below the loudest point, [S, F] from FLOOR to 0 (silence is FLOOR throughout), and the seconds between frames.
+    """The spectrogram [S, F] in dB relative to the loudest point, from FLOOR to 0 (silence is FLOOR), and the seconds between frames.
 
-    A band is a semitone, from `lowest` Hz to half the sample rate. Channels are averaged.
+    Bands are semitones from `lowest` Hz to half the sample rate. Channels are averaged.
     """
     samples = wave.mono().samples[0]
     size = 2 ** round(math.log2(max(4.0, WINDOW * wave.sample_rate)))
-    hop = max(1, size // 8, len(samples) // PICTURE_COLUMNS)  # of a long piece only as much is looked at as can be shown
+    hop = max(1, size // 8, len(samples) // PICTURE_COLUMNS)  # long pieces: no more frames than columns
     frames = torch.stft(samples, size, hop, window=torch.hann_window(size), pad_mode="constant", return_complex=True)
     power = semitone_filters(size, wave.sample_rate, lowest) @ frames.abs().square()
     decibels = 10.0 * torch.log10(power.clamp_min(SILENCE))
@@ -42,22 +42,22 @@ def spectrogram(wave: Waveform, lowest: float = LOWEST) -> tuple[Tensor, float]:
 
 
 def semitone_filters(size: int, rate: int, lowest: float = LOWEST) -> Tensor:
-    """Overlapping triangles over the bins of a transform of `size` samples, [S, size // 2 + 1]."""
+    """Overlapping triangular filters over the bins of a transform of `size` samples, [S, size // 2 + 1]."""
     first, last = _octaves(rate, lowest)
     centres = 2 ** (first + torch.arange(0, last - first, 1 / 12))[:, None]  # Hz
     bins = torch.linspace(0, rate / 2, size // 2 + 1)
-    # Where bins stand further apart than semitones, a triangle that misses them all would leave a dark line.
+    # Low semitones are closer than the bins: a triangle between two bins would give a dark line.
     reach = (centres * (2 ** (1 / 12) - 1)).clamp_min(rate / size)
     return (1.0 - (bins - centres).abs() / reach).clamp_min(0.0)
 
 
 def _octaves(rate: int, lowest: float = LOWEST) -> tuple[float, float]:
-    """The range that is drawn, as powers of two in Hz."""
+    """The frequency range of the plot, as powers of two in Hz."""
     return math.log2(min(lowest, rate / 8)), math.log2(rate / 2)
 
 
 def picture(wave: Waveform) -> Figure:
-    """The waveform above, and below it what sounds when, in seconds and Hz. Made without pyplot, so in any thread."""
+    """A figure of the waveform and, below it, the spectrogram. Does not use pyplot, so it works in any thread."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -72,7 +72,7 @@ def picture(wave: Waveform) -> Figure:
 
 
 def _draw_waveform(axes: Any, wave: Waveform) -> None:
-    """The lowest and highest sample of each column, so that a long piece keeps its peaks."""
+    """Draws the lowest and highest sample of each column, so that a long piece keeps its peaks."""
     samples = wave.mono().samples[0]
     width = -(-len(samples) // PICTURE_COLUMNS)
     columns = torch.nn.functional.pad(samples, (0, -len(samples) % width), value=float(samples[-1])).view(-1, width)
@@ -89,19 +89,14 @@ def _draw_spectrogram(figure: Figure, axes: Any, wave: Waveform) -> None:
     lowest, highest = _octaves(wave.sample_rate)
     extent = (-step / 2, (bands.shape[1] - 0.5) * step, lowest - 1 / 24, lowest + (len(bands) - 0.5) / 12)
     image = axes.imshow(bands.numpy(), extent=extent, origin="lower", aspect="auto", cmap="magma", vmin=FLOOR, vmax=0)
-    shown = [hertz for hertz in TICKS if lowest <= math.log2(hertz) < highest]
-    axes.set_yticks([math.log2(hertz) for hertz in shown], [str(hertz) for hertz in shown])
+    ticks = [hertz for hertz in TICKS if lowest <= math.log2(hertz) < highest]
+    axes.set_yticks([math.log2(hertz) for hertz in ticks], [str(hertz) for hertz in ticks])
     axes.set_xlabel("seconds")
     axes.set_ylabel("Hz")
     figure.colorbar(image, ax=axes, label="dB", pad=0.01)
 
 
 def write_picture(wave: Waveform, path: str | Path) -> None:
-    """`picture` as a PNG file, which appears complete or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    """Writes `picture` as a PNG file atomically."""
+    with atomic_path(path) as partial:
         picture(wave).savefig(partial, format="png", dpi=100)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Music as values: attributes, notes, scores, and the timeline that tempo, metre and length alone determine.
+"""Symbolic music: attributes, notes, scores, and the timeline that follows from tempo, metre and length.
 
 Legend: a bar has `metre` beats, a beat has two eighths; pitches are MIDI numbers, times are seconds, keys are pitch classes.
 """
@@ -42,7 +42,7 @@ GATES: Mapping[str, Mapping[str, float]] = {  # sounding part of a written lengt
 }
 FINAL_SECONDS = 1.0  # the last chord sounds at least this long
 MIN_CHORD = 0.3  # seconds that the last chord sounds at least, if there is room for a bar before it
-ENDING_REST = 0.4  # kept free at the very end, so that the last chord can fade inside the length
+ENDING_REST = 0.4  # seconds of silence at the end, in which the last chord fades
 
 
 def _one_of(name: str, value: object, allowed: Mapping[str, int] | tuple[object, ...]) -> None:
@@ -53,7 +53,7 @@ def _one_of(name: str, value: object, allowed: Mapping[str, int] | tuple[object,
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a piece is like, in words that a listener would use. `tempo` is in beats a minute, `key` a pitch class."""
+    """Attributes of a piece. `tempo` is in beats a minute, `metre` in beats a bar, `key` a pitch class."""
 
     lead: str
     accompaniment: str
@@ -109,7 +109,7 @@ class Chord:
 
 @dataclass(frozen=True)
 class Score:
-    """A piece: notes of four tracks in seconds, its chords bar by bar, and what it was asked to be."""
+    """A piece: the notes of four tracks in seconds, its chords bar by bar, and the requested attributes."""
 
     attributes: Attributes
     seconds: float
@@ -130,17 +130,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Bar:
-    """Where a bar stands in the form."""
+    """Position of a bar in the form."""
 
     section: str  # "A" or "B"
-    place: int  # bar within its phrase
+    place: int  # index of the bar in its phrase
     left: int  # bars still to come before the final chord, this one included
-    returns: bool  # the section was heard before
+    returns: bool  # the section occurred before
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Bars, eighths and form of a piece: a function of tempo, metre, swing and length, so it never has to be guessed."""
+    """Bars, eighths and form of a piece, as a function of tempo, metre, swing and length."""
 
     tempo: int
     metre: int
@@ -176,7 +176,7 @@ class Timeline:
 
     @property
     def end(self) -> float:
-        """Second at which the final chord is let go."""
+        """Second at which the final chord ends."""
         return max(self.time(self.eighths) + 0.1, self.seconds - ENDING_REST)
 
     @cached_property
@@ -196,10 +196,10 @@ class Timeline:
         letters = {1: "A", 2: "AA", 3: "ABA"}.get(phrases, "AABA")
         bars: list[Bar] = []
         for index in range(self.bar_count):
-            number, place = divmod(index, self.phrase)
+            number, position = divmod(index, self.phrase)
             section = letters[number % len(letters)]
             seen = any(letters[k % len(letters)] == section for k in range(number))
-            bars.append(Bar(section, place, self.bar_count - index, seen))
+            bars.append(Bar(section, position, self.bar_count - index, seen))
         return tuple(bars)
 
 
@@ -209,12 +209,12 @@ def _timeline(tempo: int, metre: int, swing: bool, seconds: float) -> Timeline:
 
 
 def timeline(attributes: Attributes, seconds: float) -> Timeline:
-    """The timeline of a piece (shared, because asking for it again is common)."""
+    """The timeline of a piece, cached."""
     return _timeline(attributes.tempo, attributes.metre, attributes.swing, float(seconds))
 
 
 def closing_bars(line: Timeline) -> int:
-    """Bars before the tonic's return that lead to it and are not what they were when their section was heard first."""
+    """Number of bars before the final tonic that lead to it and so differ from the first time of their section."""
     return 2 if line.phrase == 4 else 1
 
 

@@ -1,4 +1,8 @@
-"""Clips: frames chosen over the whole file, read with PyAV."""
+"""Video: frames spread evenly over a whole clip, read with PyAV in bounded memory.
+
+Of T frames, `round(linspace(0, T - 1, count))` are read: each once if T == count, repeated in a shorter clip, from the first
+to the last in a longer one.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +19,23 @@ from torch import Tensor
 from llama.media.containers import Encoded, MediaFile, decoded, media_file, open_container, readable
 from llama.media.image import _available, _check_pixels, _open_picture, load_image
 
-MAX_SIDE = 1024  # pixels; larger frames of a clip are scaled down as they come, and all encoders look at far smaller ones
-
-
+MAX_SIDE = 1024  # pixels; larger frames are scaled down when they are read; the encoders take far smaller ones
 ANIMATIONS = ("GIF", "WEBP", "PNG")
-
-
-INDEXED = ("mov", "mp4", "matroska", "webm")  # containers whose key frames are found exactly; others are read through
+INDEXED = ("mov", "mp4", "matroska", "webm")  # containers that seek exactly to key frames; others are decoded from the start
 
 
 def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarray:
-    """`count` RGB frames `[count, H, W, 3]` uint8, spread evenly over the whole clip (see the top of this page).
+    """`count` RGB frames `[count, H, W, 3]` uint8, spread evenly over the whole clip.
 
-    `video`: a file, on disk or encoded in memory, or frames `[T, H, W, 3]` uint8. Only the chosen frames are ever
-    converted to RGB, and a file on disk is read from there, so memory does not grow with the clip; nor with its
-    resolution, for frames with a side over `MAX_SIDE` are scaled down to it. Raises `FileNotFoundError` or `ValueError`.
+    video: a file on disk or in memory, or frames `[T, H, W, 3]` uint8. Only the chosen frames are converted to RGB, and
+    scaled down to `MAX_SIDE`, so memory grows neither with the length nor with the resolution. Raises `FileNotFoundError`
+    or `ValueError`.
     """
     if count < 1:
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
     if isinstance(video, (np.ndarray, Tensor)):
-        given = _checked_frames(video)
-        return np.stack([_reduced(given[index]) for index in frame_indices(len(given), count)])
+        source = _checked_frames(video)
+        return np.stack([_scale_down(source[index]) for index in frame_indices(len(source), count)])
     path = media_file(video)
     frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
     sizes = sorted({f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames})
@@ -45,7 +45,7 @@ def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarra
 
 
 def frame_indices(total: int, count: int) -> np.ndarray:
-    """Which `count` of `total` frames are looked at: `round(linspace(0, total - 1, count))`."""
+    """Indices of the `count` frames that are read of `total`: `round(linspace(0, total - 1, count))`."""
     return np.round(np.linspace(0, total - 1, count)).astype(np.int64)
 
 
@@ -75,7 +75,7 @@ def _animation_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
         for index in sorted(set(indices)):
             try:
                 picture.seek(index)
-                frames[index] = _reduced(np.asarray(load_image(picture)))
+                frames[index] = _scale_down(np.asarray(load_image(picture)))
             except (OSError, EOFError) as error:
                 raise ValueError(f"{path} is damaged at frame {index}; give a clip that plays elsewhere.") from error
     return [frames[index] for index in indices]
@@ -83,31 +83,31 @@ def _animation_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
 
 @dataclass
 class _Timeline:
-    """When the frames of a clip are shown, in the stream's time units, from its packets alone: nothing is decoded."""
+    """Presentation times of a clip's frames, in the stream's time units, from its packets without decoding."""
 
-    shown: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
-    complete: bool = True  # False: some packets do not say when they are shown
+    complete: bool = True  # False: some packets have no presentation time
 
 
 def _video_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
-    """First a pass over the packets for the number of frames (a browser's webm does not store it), then the frames."""
+    """Counts the frames in a pass over the packets (a browser's webm does not store the number), then decodes the chosen ones."""
     timeline = _timeline(path)
     if timeline.complete:
-        shown = timeline.shown or [0]
-        wanted = [shown[index] for index in frame_indices(len(shown), count)]
-        frames = _frames_at_times(path, sorted(set(wanted)), timeline.keys)
+        times = timeline.times or [0]
+        requested = [times[index] for index in frame_indices(len(times), count)]
+        frames = _frames_at_times(path, sorted(set(requested)), timeline.keys)
     else:
-        wanted = frame_indices(max(1, sum(1 for _ in _decoded_video(path))), count).tolist()
-        chosen = set(wanted)
+        requested = frame_indices(max(1, sum(1 for _ in _decoded_video(path))), count).tolist()
+        chosen = set(requested)
         frames = {at: _pixels(frame) for at, frame in enumerate(_decoded_video(path)) if at in chosen}
     if not frames:
         raise ValueError(f"{path} has no frames that can be decoded; give a clip that plays elsewhere.")
-    return [frames[_at_or_before(at, frames)] for at in wanted]
+    return [frames[_at_or_before(at, frames)] for at in requested]
 
 
 def _at_or_before(at: int, times: Iterable[int]) -> int:
-    """A clip cut off in the middle announces frames that never come: the one before stands in for them."""
+    """The last time not after `at`: a truncated clip lists frames that cannot be decoded, and the frame before replaces them."""
     return max((time for time in times if time <= at), default=min(times))
 
 
@@ -115,7 +115,7 @@ def _video_stream(path: Path | Encoded, container):  # noqa: ANN001, ANN202 - av
     if not container.streams.video:
         raise ValueError(f"{path} holds no video; give a clip such as mp4, webm or gif.")
     stream = container.streams.video[0]
-    if stream.codec_context is None:  # the file says that there is video, and damage hides of what kind
+    if stream.codec_context is None:  # a video stream whose codec is unknown or damaged
         raise ValueError(f"{path} holds video of a kind unknown here, or is damaged; give a clip such as mp4, webm or gif.")
     _check_pixels(str(path), max(stream.codec_context.width, 1), max(stream.codec_context.height, 1))
     stream.thread_type = "AUTO"
@@ -137,35 +137,35 @@ def _timeline(path: Path | Encoded) -> _Timeline:
             if packet.pts is None:
                 timeline.complete = False
                 break
-            timeline.shown.append(packet.pts)
+            timeline.times.append(packet.pts)
             timeline.keys += [packet.pts] if packet.is_keyframe and indexed else []
-    timeline.shown.sort()
+    timeline.times.sort()
     timeline.keys.sort()
     return timeline
 
 
-def _frames_at_times(path: Path | Encoded, wanted: list[int], keys: list[int]) -> dict[int, np.ndarray]:
-    """The frame shown at each wanted time, going to the key frame before it where that skips work."""
+def _frames_at_times(path: Path | Encoded, requested: list[int], keys: list[int]) -> dict[int, np.ndarray]:
+    """The frame at each requested time, after seeking to the key frame before it where that skips work."""
     frames: dict[int, np.ndarray] = {}
     with open_container(path) as container:
         stream = _video_stream(path, container)
-        for key, times in _by_key_frame(wanted, keys):
-            found = _after_key_frame(container, stream, key, times)
-            frames |= found if found is not None else _pick(_decoded_video(path), times)
+        for key, times in _by_key_frame(requested, keys):
+            decoded_frames = _after_key_frame(container, stream, key, times)
+            frames |= decoded_frames if decoded_frames is not None else _pick(_decoded_video(path), times)
     return frames
 
 
-def _by_key_frame(wanted: list[int], keys: list[int]) -> Iterable[tuple[int | None, list[int]]]:
-    """Wanted times by the key frame that their decoding starts from; None: from the beginning of the file."""
+def _by_key_frame(requested: list[int], keys: list[int]) -> Iterable[tuple[int | None, list[int]]]:
+    """Groups the times by the key frame that decoding starts from; None: the beginning of the file."""
     groups: dict[int | None, list[int]] = {}  # keeps the order of the times
-    for time in wanted:
-        place = bisect_right(keys, time)
-        groups.setdefault(keys[place - 1] if place > 1 else None, []).append(time)
+    for time in requested:
+        position = bisect_right(keys, time)
+        groups.setdefault(keys[position - 1] if position > 1 else None, []).append(time)
     return groups.items()
 
 
 def _after_key_frame(container, stream, key: int | None, times: list[int]) -> dict[int, np.ndarray] | None:  # noqa: ANN001
-    """None where the container cannot go to a time, or lands behind it."""
+    """The frames from a key frame on; None where the container cannot seek, or lands behind the first time."""
     import av
 
     if key is None:
@@ -182,24 +182,24 @@ def _after_key_frame(container, stream, key: int | None, times: list[int]) -> di
 
 
 def _pick(frames: Iterable, times: list[int]) -> dict[int, np.ndarray]:
-    found: dict[int, np.ndarray] = {}
+    picked: dict[int, np.ndarray] = {}
     left = list(times)
     for frame in frames:
         while left and frame.pts is not None and frame.pts >= left[0]:
-            found[left.pop(0)] = _pixels(frame)
+            picked[left.pop(0)] = _pixels(frame)
         if not left:
             break
-    return found
+    return picked
 
 
 def _pixels(frame) -> np.ndarray:  # noqa: ANN001
-    """`[H, W, 3]`, upright: telephones store a turned picture and the angle beside it."""
-    pixels = _reduced(frame.to_ndarray(format="rgb24"))
+    """The frame as upright `[H, W, 3]`: telephones store rotated pictures together with the angle."""
+    pixels = _scale_down(frame.to_ndarray(format="rgb24"))
     return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90) % 4))
 
 
-def _reduced(pixels: np.ndarray) -> np.ndarray:
-    """`[H, W, 3]` as it is, or scaled so that its longer side is `MAX_SIDE`."""
+def _scale_down(pixels: np.ndarray) -> np.ndarray:
+    """`[H, W, 3]` with a longer side of at most `MAX_SIDE`."""
     height, width = pixels.shape[:2]
     if max(height, width) <= MAX_SIDE:
         return pixels

@@ -1,4 +1,4 @@
-"""The command line: words, sound, exit codes; one sentence for every mistake; nothing half-written."""
+"""The command line: text, audio, exit codes, errors in one sentence, no partial files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes as values: they survive the way through JSON, and impossible ones are refused."""
+"""Configuration: JSON round trip, and invalid sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns, and the words of the prompt, which the published weights know by heart."""
+"""Turns, and the prompt template that the published weights were trained with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded default as its users meet it: it loads by itself, hears, follows, refuses, and plays exactly as long as asked.
+"""The embedded model, end to end: loading, understanding, following, declining, and music of the exact requested length.
 
 Floors, not targets: far below what the model card measures and far above guessing, so that a broken path shows and a
 retrained model passes.

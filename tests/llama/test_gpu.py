@@ -1,4 +1,4 @@
-"""On a GPU: the answers are those of the CPU. Left out where there is none."""
+"""On a GPU the answers equal those of the CPU. Skipped without a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics against values worked out by hand or by another library; each can fail."""
+"""Metrics against values computed by hand or by another library."""
 
 from __future__ import annotations
 

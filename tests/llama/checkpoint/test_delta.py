@@ -1,4 +1,4 @@
-"""Trained weights over a base: what is loaded is the base with them in place, and a wrong base is told before it is used."""
+"""Delta checkpoints: they load as the base with the trained weights, and a base that does not fit is reported before use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name table and the sizes that weights imply: the published lists at full scale, and every inverse."""
+"""The table of names and the sizes that weights imply: published lists at full scale, and the inverse of each mapping."""
 
 from __future__ import annotations
 

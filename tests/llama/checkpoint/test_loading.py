@@ -1,4 +1,4 @@
-"""Loading and saving: every layout and age of the published files, our own format, base weights, and bad input."""
+"""Loading and saving: all layouts and versions of the published files, the native format, base weights, invalid input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published commands, word for word, on tiny checkpoints laid out as the published folder tree."""
+"""The published commands, unchanged, on tiny checkpoints in the published folder layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound: read, refused, resampled, written."""
+"""Audio: reading, invalid files, resampling, writing."""
 
 from __future__ import annotations
 

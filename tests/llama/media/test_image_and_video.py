@@ -1,4 +1,4 @@
-"""Pictures and clips: every mode, frames over the whole clip, limits."""
+"""Images and video: picture modes, frames spread over the whole clip, limits."""
 
 from __future__ import annotations
 

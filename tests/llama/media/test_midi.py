@@ -1,4 +1,4 @@
-"""Notes as a MIDI file: read back by a library, they are the notes that are played."""
+"""MIDI files: a library reads back the notes of the score."""
 
 from __future__ import annotations
 
