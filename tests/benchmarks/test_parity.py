@@ -1,4 +1,4 @@
-"""Every reference value, through the same command that a user compares their own with."""
+"""Parity with every reference value, through the command `python -m benchmarks.parity`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_check_holds(checks: list[parity.Check]) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_stays_uncompared(checks: list[parity.Check], family: str) -> None:
+def test_every_family_of_values_is_compared(checks: list[parity.Check], family: str) -> None:
     assert any(re.fullmatch(family, check.name) for check in checks), f"no check is called {family}"
 
 
@@ -82,7 +82,7 @@ def test_the_overlay_is_what_the_later_variant_is_checked_with(golden: Path, tmp
     assert "mumu.audio_feats" in failed and "mumu.mert_hidden_states" not in failed
 
 
-def test_the_command_says_so(golden: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_reports_failures(golden: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     good = parity.Check("good", 0.0)
     monkeypatch.setattr("sys.argv", ["parity", str(golden)])
     for found, code in (([good], 0), ([good, dataclasses.replace(good, error=1.0)], 1), ([], 1)):
@@ -91,7 +91,7 @@ def test_the_command_says_so(golden: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert f"{len(found)} checks" in capsys.readouterr().out
 
 
-# -- the benchmarks beside it: equal answers are demanded, targets of speed are told -----------------------------------
+# -- other benchmarks: unequal answers fail, missed speed targets are only reported ------------------------------------
 
 
 @pytest.mark.parametrize(("equal", "code"), [(True, 0), (False, 1)])

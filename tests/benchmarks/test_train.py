@@ -1,4 +1,4 @@
-"""The benchmarks of training: both ways learn the same, a difference is seen, missed targets are only told."""
+"""Training benchmarks: both ways have equal losses, a difference is detected, missed targets are only reported."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_checkpointing_leaves_the_loss_alone() -> None:
 
 
 @pytest.mark.parametrize("ratio", [train.TARGET, train.TARGET - 0.1])
-def test_a_missed_target_is_told(ratio: float) -> None:
+def test_a_missed_target_is_reported(ratio: float) -> None:
     told = train.line(train.Speed(1.0, 2.0, 3.0, (ratio,), same=True))
     assert ("missed" in told) == (ratio < train.TARGET)
 
 
 @pytest.mark.parametrize(("same", "equal", "code"), [(True, True, 0), (False, True, 1), (True, False, 1)])
-def test_what_differs_fails(monkeypatch: pytest.MonkeyPatch, same: bool, equal: bool, code: int) -> None:
+def test_a_difference_fails(monkeypatch: pytest.MonkeyPatch, same: bool, equal: bool, code: int) -> None:
     monkeypatch.setattr("sys.argv", ["train"])
     monkeypatch.setattr(train.torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(train, "report_speed", lambda *_: same)
@@ -64,7 +64,7 @@ def test_quick_counts_to_where_answers_stay_right(shares: list[float], steps: fl
 def test_accuracy_and_what_swapping_makes_of_it() -> None:
     wanted = ["guitar", "flute", "guitar", "flute"]
     assert gates.accuracy(wanted, wanted) == (1.0, pytest.approx(1 / 3))  # one of three others has the same answer
-    assert gates.accuracy(["guitar"] * 4, wanted) == (0.5, 0.5)  # who does not listen loses nothing
+    assert gates.accuracy(["guitar"] * 4, wanted) == (0.5, 0.5)  # constant answers do not change when swapped
     assert gates.accuracy([""] * 4, wanted) == (0.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The ears' recipe: labels follow what is done to a clip, and sets can be read while they grow."""
+"""Audio encoder recipe: labels follow the augmentation, and sets can be read while they grow."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_whole_clips_are_read(folder: Path) -> None:
+def test_incomplete_clips_are_not_read(folder: Path) -> None:
     clips = ClipSet(folder, "train")
     assert len(clips) == 2
     batch = clips.excerpts(range(2))
@@ -51,7 +51,7 @@ def test_only_whole_clips_are_read(folder: Path) -> None:
     assert batch.samples.mean(1).abs().max() < 1e-4 and (batch.samples.var(1) - 1).abs().max() < 1e-3
 
 
-def test_a_missing_set_says_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_set_names_the_script(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="render_clips.py"):
         ClipSet(tmp_path, "train")
 
@@ -91,12 +91,12 @@ def test_rotation_keeps_the_ranges_apart() -> None:
     assert rotate(frames, 1)[0, 0].nonzero().item() == 0
 
 
-def test_teacher_and_listener_see_the_same_frames() -> None:
+def test_targets_and_states_have_the_same_frames() -> None:
     torch.manual_seed(0)
-    listener, samples = EncoderWithHeads().eval(), torch.randn(1, SAMPLE_RATE)
+    model, samples = EncoderWithHeads().eval(), torch.randn(1, SAMPLE_RATE)
     with torch.no_grad():
-        states, conv = listener.states(samples, fast=False)
-    config = listener.encoder.config
+        states, conv = model.states(samples, fast=False)
+    config = model.encoder.config
     seen, step = 1, 1
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         seen, step = seen + (kernel - 1) * step, step * stride
@@ -104,7 +104,7 @@ def test_teacher_and_listener_see_the_same_frames() -> None:
     assert states.shape[2] == conv.shape[1] == TargetExtractor()(samples).shape[1] == frame_count(SAMPLE_RATE)
 
 
-def test_teacher_hears_an_a() -> None:
+def test_targets_locate_the_pitch_of_a_tone() -> None:
     time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
     bands = TargetExtractor()(torch.sin(2 * math.pi * 440 * time)[None])[0, 10]
     assert int(bands[80:].argmax()) == 33  # semitones above C2

@@ -1,4 +1,4 @@
-"""The pools' training: what is varied keeps its labels, batch normalisation folds away, what is not music has only a kind."""
+"""Pool training: augmentation keeps labels, batch normalization folds into the convolutions, non-music has only a kind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_speech_has_a_kind_and_no_more(folder: Path) -> None:
+def test_speech_has_only_a_kind(folder: Path) -> None:
     torch.manual_seed(0)
     clips, model = JoinedClipSets(folder, ("train",)), PoolsWithHeads()
     assert clips.classes["lead"].tolist()[1] == IGNORE_INDEX and clips.classes["kind"].tolist() == [0, 3]
@@ -62,7 +62,7 @@ def test_speech_has_a_kind_and_no_more(folder: Path) -> None:
     assert set(shares) >= {"lead", "tempo", "kind"} and all(0 <= share <= 100 for share in shares.values())
 
 
-def test_the_plain_pools_say_the_same() -> None:
+def test_folding_batch_normalization_keeps_the_outputs() -> None:
     torch.manual_seed(1)
     model, bands = PoolsWithHeads(), torch.rand(4, 100, AUDIO.feature_dim) * 2 - 1
     for _ in range(3):
@@ -95,7 +95,7 @@ def test_a_byte_a_band_is_enough() -> None:
     assert (unpack_spectrum(pack_spectrum(spectrum)) - spectrum).abs().max() < 0.01
 
 
-def test_a_lesson_teaches_the_mode() -> None:
+def test_pretraining_learns_the_mode() -> None:
     from llama.modules.adapters import build_pool
 
     rng = np.random.default_rng(0)
@@ -113,7 +113,7 @@ def test_a_lesson_teaches_the_mode() -> None:
 
 
 @pytest.mark.parametrize("kind", ["noise", "silence"])
-def test_what_is_not_music_has_its_length(kind: str) -> None:
+def test_non_music_has_the_requested_length(kind: str) -> None:
     for seed in range(12):
         sound = non_music.sample_sound(np.random.default_rng(seed), kind, 1.0)
         assert sound.shape == (audio_mix.SAMPLE_RATE,) and np.isfinite(sound).all()

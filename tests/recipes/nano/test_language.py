@@ -1,4 +1,4 @@
-"""The nano model's language stages: rows are labelled rightly, cached features are what the model itself would encode."""
+"""Language stages of the nano model: labels of examples, batches, and features at the right rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shelf() -> Library:
     return Library(None, [], torch.randn(1, 1, 65, 128), scenes, torch.randn(1, 1, 129, 96), films)
 
 
-def test_only_the_answer_is_learned_and_it_ends(tokenizer: Tokenizer, shelf: Library) -> None:
+def test_only_the_answer_has_labels_and_it_ends(tokenizer: Tokenizer, shelf: Library) -> None:
     for row in ExampleSampler(tokenizer, shelf, SHARES["music"], seed=0).sample_many(60):
         start = next(place for place, label in enumerate(row.labels) if label != IGNORE)
         assert row.labels[start:] == row.tokens[start:]
@@ -62,7 +62,7 @@ def test_batches_hold_every_row_once_and_keep_their_size(tokenizer: Tokenizer, s
         assert len(batch) == 1 or tokens.numel() <= 900
 
 
-def test_features_go_to_their_rows_and_to_no_other(tokenizer: Tokenizer, shelf: Library) -> None:
+def test_features_affect_only_their_rows(tokenizer: Tokenizer, shelf: Library) -> None:
     model = new_model(tokenizer).eval()
     rng = np.random.default_rng(2)
     heard, talk = ideal_features(dialogues.random_piece(rng)), CachedExample([1, 5], [IGNORE, 5], "talk", None)
@@ -89,7 +89,7 @@ def test_trained_pools_are_loaded_by_name(tmp_path: Path) -> None:
         torch.testing.assert_close(pool(pool.frames(states)), made[name](made[name].frames(states)), atol=0.02, rtol=0.02)
 
 
-def test_what_is_no_music_is_called_so_when_the_cache_has_it(tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_cached_non_music_is_named(tokenizer: Tokenizer, tmp_path: Path) -> None:
     piece = dialogues.random_piece(np.random.default_rng(6))
     music = {"kind": "music", **vars(piece)}
     speech = dict.fromkeys(music) | {"kind": "speech"}
@@ -105,13 +105,13 @@ def test_what_is_no_music_is_called_so_when_the_cache_has_it(tokenizer: Tokenize
     assert all("speech" in tokenizer.decode(row.tokens) for row in called)
 
 
-def test_without_a_cache_ideal_ears_hear_what_is_no_music(tokenizer: Tokenizer, shelf: Library) -> None:
+def test_without_a_cache_non_music_gets_ideal_features(tokenizer: Tokenizer, shelf: Library) -> None:
     rows = ExampleSampler(tokenizer, shelf, {"hear": 0.5, "edit": 0.5}, seed=4).sample_many(300)
     called = [row for row in rows if row.kind.startswith("nothing")]
     assert called and all(row.caption is None and row.audio is not None for row in called)
 
 
-def test_answers_are_read_as_they_are_written() -> None:
+def test_answers_are_parsed_as_written() -> None:
     rng = np.random.default_rng(4)
     for _ in range(300):
         piece = dialogues.random_piece(rng)

@@ -1,4 +1,4 @@
-"""The measured part of a model card is replaced whole, and nothing else of it."""
+"""Model card: the measured part is replaced, the rest stays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recipes.nano.evaluation.model_card import BEGIN, END
 TEXT = f"# A card\n\nby hand\n\n{BEGIN}\nold\n{END}\n\nalso by hand\n"
 
 
-def test_what_stands_between_the_marks_is_replaced() -> None:
+def test_the_text_between_the_marks_is_replaced() -> None:
     filled = model_card.fill(TEXT, "| new |\n")
     assert filled == f"# A card\n\nby hand\n\n{BEGIN}\n\n| new |\n\n{END}\n\nalso by hand\n"
     assert model_card.fill(filled, "| new |\n") == filled

@@ -1,4 +1,4 @@
-"""The probes end to end on the embedded model, and what can be told of them without it."""
+"""Probes: end to end on the embedded model, and their parts without it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ pytest.importorskip("matplotlib")
 
 
 def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without the recipe's data the shipped examples are measured, and what is not there is named."""
+    """Without the recipe's data the shipped examples are measured, and missing data is reported."""
     monkeypatch.setattr(probes_sound, "LENGTH", 5.0)
     monkeypatch.setattr(probes_sound, "TRIES", 1)
-    monkeypatch.setattr(probes_following, "LENGTHS", (4.0,))  # below what listeners on sound are asked for
+    monkeypatch.setattr(probes_following, "LENGTHS", (4.0,))  # below the minimum of the readers on sound
     assert evaluate.main(["probes", "--count", "2", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/probes.json").read_text())
     tables = {one["table"] for one in report["figures"]}
@@ -51,7 +51,7 @@ def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_one_case_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_count_of_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(["probes", "--count", "1", "--out", str(tmp_path)]) == 2
     assert "at least 2" in capsys.readouterr().err
 
@@ -73,14 +73,14 @@ def test_a_missed_target_is_marked() -> None:
     assert text.count("(missed)") == 1 and "- tunes" in text
 
 
-def test_guessing_stands_beside() -> None:
+def test_figures_have_baselines() -> None:
     truth = ["a", "a", "b", "b"]
     one = figures.accuracy_figure(figures.HEARING, "x", "y", ["a", "a", "a", "b"], truth, lambda given, true: given == true)
     assert (one.value, one.majority) == (0.75, 0.5) and one.chance == pytest.approx(5 / 12)
     assert one.low < 0.75 < one.high
 
 
-def test_answers_about_a_swapped_recording_fall_to_guessing() -> None:
+def test_accuracy_on_swapped_recordings_is_chance() -> None:
     truth = [sample_attributes(np.random.default_rng(seed)) for seed in range(40)]
     told = {"lead": [f"The {piece.lead} plays the melody." for piece in truth]}
     right, swapped = probes_hearing.figures(probes_hearing.OWN, probes_hearing.Recordings([], truth), told, swapped=True)
@@ -93,11 +93,11 @@ CALLED = {"That is only noise: there is no music in it.": "noise", "I hear only 
 
 
 @pytest.mark.parametrize(("text", "kind"), CALLED.items())
-def test_what_is_called_no_music(text: str, kind: str) -> None:
+def test_answers_are_classified(text: str, kind: str) -> None:
     assert probes_hearing.classify_answer(text) == kind
 
 
-def test_listeners_read_notes() -> None:
+def test_attributes_are_read_from_notes() -> None:
     rng = np.random.default_rng(5)
     for mood in MOODS:
         for energy in ENERGIES:
@@ -118,7 +118,7 @@ def test_faster_clips_move_more() -> None:
     assert [len(part) for part in probes_following.at_strides(np.concatenate([frames] * 8))] == [16, 16, 16]
 
 
-def test_listeners_on_sound() -> None:
+def test_attributes_are_read_from_sound() -> None:
     pytest.importorskip("librosa")
     import torch
 
@@ -132,7 +132,7 @@ def test_listeners_on_sound() -> None:
     assert attribute_readers.key_by_chroma(sound) == (0, "major")
 
 
-def test_photographs_are_listed_whole() -> None:
+def test_listed_photographs_are_complete() -> None:
     listed = photographs.probe_photographs()
     assert len(listed) == 40 == len({one.name for one in listed}) == len({(one.package, one.member) for one in listed})
     assert all(one.mood in MOODS and one.energy in ENERGIES and one.licence and one.author for one in listed)
@@ -140,8 +140,8 @@ def test_photographs_are_listed_whole() -> None:
     assert len(shipped) >= 3 and {"seeding", "rocket"} <= set(shipped)
 
 
-def test_edits_are_held_against_the_wanted_piece() -> None:
-    """What changed, what stayed, case by case too, and two who guess."""
+def test_edits_are_compared_with_the_target_piece() -> None:
+    """Changed and kept attributes, by case too, and two baselines."""
     rng = np.random.default_rng(6)
     heard = [sample_attributes(rng) for _ in range(30)]
     wanted = [replace(piece, lead="flute" if piece.lead != "flute" else "organ", tempo=piece.tempo) for piece in heard]
@@ -156,7 +156,7 @@ def test_edits_are_held_against_the_wanted_piece() -> None:
     assert real(3, "mode") == wanted[3].mode and other(29, "lead") == wanted[0].lead and usual(0, "lead") == "flute"
 
 
-def test_a_pace_is_any_tempo_on_its_side() -> None:
+def test_a_pace_allows_any_tempo_in_its_direction() -> None:
     heard = replace(sample_attributes(np.random.default_rng(6)), tempo=100)
     quicker = probes_following._change({"tempo": "faster"}, heard)
     assert quicker.changed == ["tempo"] and quicker.matches("tempo", 104) and not quicker.matches("tempo", 100)
@@ -166,8 +166,8 @@ def test_a_pace_is_any_tempo_on_its_side() -> None:
     assert set_to.changed == ["tempo"] and set_to.matches("tempo", 120) and not set_to.matches("tempo", 100)
 
 
-def test_style_is_told_from_the_notes() -> None:
-    """Right on combinations it was not fitted to, and deaf to what the header claims."""
+def test_style_is_classified_from_the_notes() -> None:
+    """Accurate on held-out combinations, and independent of the header."""
     classifier = style_classifier.fitted_classifier()
     assert classifier.accuracy > 0.97 and classifier.count == style_classifier.TEST_PIECES
     rng = np.random.default_rng(77)
@@ -182,7 +182,7 @@ def test_style_is_told_from_the_notes() -> None:
     assert classifier.name(nothing) is None and attribute_readers.read_attribute(nothing, "lead") is None
 
 
-def test_a_tempo_that_the_notes_do_not_keep_is_not_believed() -> None:
+def test_a_declared_tempo_must_fit_the_notes() -> None:
     rng = np.random.default_rng(8)
     score = compose(rng, complete_attributes({"style": "rock", "tempo": 120}), 12.0)
     assert attribute_readers.read_attribute(score, "tempo") == 120
@@ -190,7 +190,7 @@ def test_a_tempo_that_the_notes_do_not_keep_is_not_believed() -> None:
     assert attribute_readers.read_attribute(lied, "tempo") == pytest.approx(120, rel=0.03)
 
 
-def test_settings_of_one_tune_are_one_case() -> None:
+def test_recordings_of_one_tune_count_as_one_case() -> None:
     hits = [True, True, True, False] * 15
     plain, same_tunes = (figures.share_figure(figures.HEARING, "x", "y", hits, distinct=distinct) for distinct in (None, 10))
     assert plain.value == same_tunes.value and same_tunes.low < plain.low and same_tunes.high > plain.high
@@ -204,8 +204,8 @@ def test_music_called_noise_is_counted() -> None:
     assert (found.value, found.count, found.distinct) == (0.75, 4, 2)
 
 
-def test_impossible_wishes() -> None:
-    """Each says what is taken instead; another value, or none, is not enough."""
+def test_impossible_requests() -> None:
+    """The answer must state the substitute; another value, or none, does not count."""
     rng = np.random.default_rng(9)
     drawn = [dialogues.impossible(rng) for _ in range(60)]
     assert {name for _, name in drawn} == {"tempo", "lead", "metre", "key"}
@@ -216,7 +216,7 @@ def test_impossible_wishes() -> None:
     assert not probes_following.says_instead("A rock song.", name, wish.piece)
 
 
-def test_noise_of_the_tests_is_unheard_in_training() -> None:
+def test_noise_of_the_tests_is_not_in_training() -> None:
     for name in ("VOICES", "VARIANTS", "WORDS"):
         assert not set(getattr(non_music, name)) & set(getattr(non_music, f"TEST_{name}"))
     for seed in range(12):

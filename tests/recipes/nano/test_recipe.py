@@ -1,4 +1,4 @@
-"""The recipe's steps in order: what they read is made before, what is done is skipped, and lists are in the published forms."""
+"""Recipe: order of the steps, resumption, and data lists in the published forms."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from recipes.nano.language.datasets import SHARES, Media, write_lists
 
 PIECE = Attributes("flute", "piano", "waltz", 100, "major", 3, True, 2)
 SEEN = {"place": "sea", "light": "day", "weather": "clear", "mood": "calm", "energy": "low"}
-SHELF = Media({"a.flac": PIECE}, {"b.flac": "speech"}, {"c.png": SEEN}, {})
+MEDIA = Media({"a.flac": PIECE}, {"b.flac": "speech"}, {"c.png": SEEN}, {})
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_each_stage_goes_on_from_the_last(number: int) -> None:
+def test_each_stage_starts_from_the_last(number: int) -> None:
     config = read_config(recipe.CONFIG, number)
     before = {1: "start", 2: "stage1/last", 3: "stage2/last"}[number]
     assert config.model.path == f"{recipe.DEFAULT_WORK}/{before}" and config.output_dir == f"{recipe.DEFAULT_WORK}/stage{number}"
     assert {Path(source.file).stem for source in config.data[number]} >= set(SHARES), "every kind of turn is learned in every stage"
 
 
-def test_no_two_steps_share_a_mark() -> None:
+def test_step_names_are_unique() -> None:
     assert len({step.name for step in recipe.STEPS}) == len(recipe.STEPS)
 
 
-def test_what_is_done_is_skipped_and_a_stage_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_steps_are_skipped_and_a_stopped_stage_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command[1:]))
     for name in [step.name for step in recipe.STEPS if not step.name.startswith("stage")]:
@@ -55,9 +55,9 @@ def test_a_step_that_fails_is_not_done(tmp_path: Path, monkeypatch: pytest.Monke
     assert "vocabulary ended with 3" in capsys.readouterr().err and not (tmp_path / "done").exists()
 
 
-def test_lists_are_what_train_reads(tmp_path: Path) -> None:
+def test_train_reads_the_lists(tmp_path: Path) -> None:
     kinds = [kind for kind in SHARES if kind != "clip"]
-    write_lists(tmp_path, SHELF, dict.fromkeys(kinds, 30), held_out=False)
+    write_lists(tmp_path, MEDIA, dict.fromkeys(kinds, 30), held_out=False)
     said = {kind: read_source(Source("alpaca" if kind == "talk" else "instructions", str(tmp_path / f"{kind}.json")), 1) for kind in kinds}
     assert all(len(rows) in (29, 30) for rows in said.values())
     assert all(row.caption and "[AUD" not in row.answer for row in said["wish"])

@@ -1,4 +1,4 @@
-"""Photographs as material for the eyes: what is listed, what is kept apart, and what augmentation may change."""
+"""Photographs for the vision encoder: the lists, the split, and augmentation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def album(tmp_path: Path) -> augmentation.PhotographSet:
     return augmentation.load_photographs(tmp_path, held_out=False)
 
 
-def test_shown_photographs_keep_their_labels_but_for_the_graded(album: augmentation.PhotographSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_darkened_photographs_change_labels(album: augmentation.PhotographSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation, "DARKENED_SHARE", 0.0)
     shown, labels = album.sample(50, np.random.default_rng(1), 32)
     known = {tuple(row) for row in album.labels.tolist()}
@@ -59,7 +59,7 @@ def test_shown_photographs_keep_their_labels_but_for_the_graded(album: augmentat
     assert set(labels[low, MOOD].tolist()) <= {MOODS.index("sad")} and set(labels[~low, MOOD].tolist()) == {MOODS.index("tense")}
 
 
-def test_a_graded_photograph_is_greyer() -> None:
+def test_a_darkened_photograph_is_greyer() -> None:
     values = 255 * torch.rand(6, 3, 8, 8)
     labels = torch.zeros(6, 5, dtype=torch.long)
     grey, changed = augmentation.darken(values, labels, np.random.default_rng(0))
@@ -68,12 +68,12 @@ def test_a_graded_photograph_is_greyer() -> None:
     assert set(changed[:, list(augmentation.LABELS).index("light")].tolist()) == {augmentation.UNLABELLED}
 
 
-def test_nothing_fetched_is_said(tmp_path: Path) -> None:
+def test_missing_photographs_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="--train fetches"):
         augmentation.load_photographs(tmp_path, held_out=False)
 
 
-def test_what_nobody_named_is_not_mentioned() -> None:
+def test_missing_labels_are_not_mentioned() -> None:
     said = [dialogues.picture(np.random.default_rng(seed), {"mood": "calm", "energy": "low"}) for seed in range(40)]
     assert {one.answer for one in said if one.kind == "look"} == {"It feels calm."}
     assert any(one.caption for one in said)
