@@ -6,7 +6,6 @@ published weights were trained that way (the legacy behaviour of Hugging Face's 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -15,6 +14,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 
 from llama.config import AUDIO_TOKENS
+from llama.files import atomic_path
 
 AUDIO_MARKS = tuple(f"[AUD{index}]" for index in range(AUDIO_TOKENS))
 MARK_PATTERN = re.compile("(" + "|".join(map(re.escape, AUDIO_MARKS)) + ")")
@@ -90,12 +90,8 @@ class Tokenizer:
     def save(self, path: str | Path) -> None:
         """Write the vocabulary to the file `path`, or as tokenizer.model into the existing folder `path`."""
         path = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with atomic_path(path) as partial:
             partial.write_bytes(self._proto)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _raw_text(self, ids: list[int]) -> str:
         """Text of one segment without audio tokens, with special tokens spelled out.

@@ -86,7 +86,7 @@ def sentences(text: str) -> list[str]:
 # -- what goes well -----------------------------------------------------------------------------------------------
 
 
-def test_words_and_sound(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_and_audio(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "piece.flac"
     assert cli.main(["A slow piece", "--seconds", "2.5", "--seed", "7", "--guidance", "2", "--out", str(out)]) == 0
     assert capsys.readouterr().out == "A warm piano\n"
@@ -97,7 +97,7 @@ def test_words_and_sound(scripted: Scripted, tmp_path: Path, capsys: pytest.Capt
     assert [file.name for file in tmp_path.iterdir()] == ["piece.flac"]
 
 
-def test_notes_go_beside_the_sound(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_midi_is_written_beside_the_audio(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scripted.score = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 3.0, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
     assert cli.main(["A slow piece", "--seconds", "3", "--out", str(tmp_path / "piece.wav")]) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["piece.mid", "piece.wav"]
@@ -117,7 +117,7 @@ def test_without_out_the_sound_is_not_rendered(scripted: Scripted, capsys: pytes
     assert len(sentences(told.err)) == 1 and "--out" in told.err
 
 
-def test_out_without_music_fails_with_the_words(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_without_music_fails_after_the_text(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scripted.music = False
     assert cli.main(["What is a fugue?", "--out", str(tmp_path / "piece.wav")]) == 1
     told = capsys.readouterr()
@@ -175,7 +175,7 @@ def test_the_published_tree(published: Path, golden: Path, tmp_path: Path, capsy
         (["hi", "--out", "{folder}/taken.wav"], "folder"),
     ],
 )
-def test_mistakes_are_told_before_the_model_loads(
+def test_invalid_arguments_are_reported_before_the_model_loads(
     arguments: list[str], word: str, unloadable: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken.wav").mkdir()

@@ -77,7 +77,7 @@ def edit(folder: Path, **changes: Any) -> None:
 # -- loading ------------------------------------------------------------------------------------------------------
 
 
-def test_loaded_is_the_base_with_the_weights_in_place(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
+def test_loading_applies_the_weights_to_the_base(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
     before = hashlib.sha256((NANO / "model.safetensors").read_bytes()).digest()
     write_delta(tmp_path, trained, origin(nano))
     assert is_delta(tmp_path) and not is_delta(NANO)
@@ -97,7 +97,7 @@ def test_loaded_is_the_base_with_the_weights_in_place(nano: MuMuLLaMA, trained: 
     assert torch.equal(half.llama.norm.weight, trained["llama.norm.weight"].bfloat16())
 
 
-def test_the_whole_is_saved(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
+def test_saving_a_loaded_delta_gives_a_complete_model(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
     write_delta(tmp_path / "last", trained, origin(nano))
     llama.load(tmp_path / "last", merge_lora=False).save_pretrained(tmp_path / "whole")
     assert not is_delta(tmp_path / "whole")
@@ -106,7 +106,7 @@ def test_the_whole_is_saved(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> 
         nano.save_pretrained(tmp_path / "last")
 
 
-def test_the_command_answers_from_it(nano: MuMuLLaMA, tmp_path: Path) -> None:
+def test_the_command_loads_a_delta(nano: MuMuLLaMA, tmp_path: Path) -> None:
     """The base's own weights over the base: its answer, word for word."""
     gates = {name: value for name, value in trainable_state(nano).items() if "gate" in name}
     write_delta(tmp_path, gates, origin(nano))
@@ -116,7 +116,7 @@ def test_the_command_answers_from_it(nano: MuMuLLaMA, tmp_path: Path) -> None:
     assert done.stdout.strip() == llama.load(NANO).respond(Turn("What is a drum?"), WORDS).text.strip() != ""
 
 
-def test_stage_on_stage_on_stage(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
+def test_deltas_of_three_stages(nano: MuMuLLaMA, trained: State, tmp_path: Path) -> None:
     names = sorted(trained)
     parts = [{name: trained[name] for name in names[place::3]} for place in range(3)]
     base: str | Path = NANO
@@ -194,14 +194,14 @@ def test_a_base_of_another_size(nano: MuMuLLaMA, tmp_path: Path) -> None:
         ("llama.norm.weight", torch.zeros(64), r"llama.norm.weight is \[64\], this model's is \[192\].*another stage or size"),
     ],
 )
-def test_weights_without_a_place_change_nothing(nano: MuMuLLaMA, name: str, value: torch.Tensor, message: str) -> None:
+def test_weights_that_do_not_fit_change_nothing(nano: MuMuLLaMA, name: str, value: torch.Tensor, message: str) -> None:
     before = {key: one.clone() for key, one in trainable_state(nano).items()}
     with pytest.raises(ValueError, match=message):
         apply_delta(nano, {"llama.tok_embeddings.weight": torch.zeros_like(nano.llama.tok_embeddings.weight), name: value})
     assert equal(before, trainable_state(nano))
 
 
-def test_a_merged_model_is_merged_anew(nano: MuMuLLaMA, trained: State) -> None:
+def test_a_merged_model_is_merged_again(nano: MuMuLLaMA, trained: State) -> None:
     merged = llama.load(NANO)
     apply_delta(merged, trained)
     tokens = torch.randint(0, 2000, (1, 7))
@@ -212,7 +212,7 @@ def test_a_merged_model_is_merged_anew(nano: MuMuLLaMA, trained: State) -> None:
         assert merged.llama.layers[0].attention.wq.merged
 
 
-def test_rows_lie_over_the_whole_map(nano: MuMuLLaMA) -> None:
+def test_audio_token_rows_override_the_output_layer(nano: MuMuLLaMA) -> None:
     model = llama.load(NANO, merge_lora=False)
     whole, rows = torch.randn_like(model.llama.output.weight), torch.randn(8, 192)
     apply_delta(model, {AUDIO_TOKEN_ROWS: rows, "llama.output.weight": whole})

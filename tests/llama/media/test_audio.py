@@ -81,7 +81,7 @@ def test_written_sound_reads_back(tmp_path: Path, suffix: str, error: float) -> 
     assert [file.name for file in tmp_path.iterdir()] == [f"sound{suffix}"], "a partial file was left"
 
 
-def test_too_loud_sound_is_limited_not_wrapped(tmp_path: Path) -> None:
+def test_samples_beyond_full_scale_are_clipped(tmp_path: Path) -> None:
     Waveform(torch.tensor([[2.0, -2.0, 0.5]]), RATE).write(tmp_path / "loud.wav")
     torch.testing.assert_close(Waveform.read(tmp_path / "loud.wav").samples, torch.tensor([[1.0, -1.0, 0.5]]),
                                rtol=0, atol=1e-4)
@@ -155,7 +155,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_not_sound_is_named(tmp_path: Path, name: str) -> None:
+def test_files_without_sound_are_described(tmp_path: Path, name: str) -> None:
     content, words = BAD[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=words) as caught:

@@ -57,7 +57,7 @@ def test_palette_with_transparency_lies_on_white(tmp_path: Path) -> None:
     assert np.asarray(load_image(tmp_path / "palette.png"))[0].tolist() == [[255, 255, 255], [200, 0, 0]]
 
 
-def test_pictures_stand_upright(tmp_path: Path) -> None:
+def test_pictures_are_upright(tmp_path: Path) -> None:
     picture = Image.new("RGB", (4, 2))
     exif = picture.getexif()
     exif[0x0112] = 6  # taken with the camera turned
@@ -83,7 +83,7 @@ def test_pictures_without_pixels_or_too_large_are_refused(tmp_path: Path, monkey
         load_image(Image.new("L", (3, 2)))
 
 
-def test_what_is_not_a_picture_is_named(tmp_path: Path) -> None:
+def test_files_that_are_no_picture_are_described(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n\x00")
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
@@ -172,7 +172,7 @@ def test_a_clip_cut_off_in_the_middle_gives_what_it_has(tmp_path: Path) -> None:
     assert frames.shape == (4, 48, 64, 3) and frames[0].mean() < 20 < 60 < frames[-1].mean()
 
 
-def test_turned_clips_stand_upright(tmp_path: Path) -> None:
+def test_rotated_clips_are_upright(tmp_path: Path) -> None:
     """The angle of a telephone's clip stands in the mp4's track header; here it is written there by hand."""
     path = clip(tmp_path / "turned.mp4", 3)
     content = bytearray(path.read_bytes())
@@ -232,7 +232,7 @@ def test_media_in_memory_are_those_of_the_file(tmp_path: Path, name: str) -> Non
             assert (load_frames(given, 5) == load_frames(path, 5)).all()
 
 
-def test_damaged_media_in_memory_are_named() -> None:
+def test_damaged_media_in_memory_are_reported() -> None:
     for read in (load_image, lambda given: load_frames(given, 2)):
         for content in (b"", b"only words", b"\x89PNG\r\n\x1a\n" + bytes(40), bytes(range(128, 256)) * 8):
             with pytest.raises(ValueError, match="row 3"):
