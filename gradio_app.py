@@ -10,10 +10,13 @@ Each browser page has its own conversation and its own folder of files, which is
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,6 +174,7 @@ def _serve(values: argparse.Namespace) -> int:
     login = Login.parse(values.auth) if values.auth is not None else None
     logging.getLogger("httpx").setLevel(logging.WARNING)
     limit_malloc_arenas()  # before torch starts its threads
+    use_writable_caches()
     _report("Importing torch and gradio")
     from demo.server.access_middleware import LOCAL_HOSTS
     from demo.server.app import serve
@@ -189,6 +193,13 @@ def _serve(values: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def use_writable_caches() -> None:
+    """Gives matplotlib a temporary folder where the home folder is read-only, as in containers; it would print a warning."""
+    if "MPLCONFIGDIR" not in os.environ and not os.access(Path.home(), os.W_OK):
+        folder = os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="mumu-llama-matplotlib-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _report(step: str) -> None:

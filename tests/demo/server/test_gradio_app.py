@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -122,5 +123,24 @@ def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr(gradio_app, "load_model", lambda values: SimpleNamespace())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert gradio_app.main(["--port", str(taken.getsockname()[1])]) == 2
-    told = capsys.readouterr().err.strip()
-    assert "ddress already in use" in told and "\n" not in told
+    output = capsys.readouterr()
+    assert "ddress already in use" in output.err and "\n" not in output.err.strip()
+    steps = ["Importing torch and gradio ...", "Loading ckpts/nano ...", "Starting the server ..."]
+    assert output.out.splitlines() == steps
+
+
+def test_help_imports_nothing_slow() -> None:
+    slow = "{'torch', 'gradio', 'fastapi'}"
+    code = f"import sys, gradio_app\ntry:\n    gradio_app.main(['--help'])\nfinally:\n    assert not {slow} & {{*sys.modules}}"
+    root = Path(gradio_app.__file__).parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, timeout=60).returncode == 0
+
+
+def test_a_read_only_home_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib, which draws the letters of the plots, says nothing about its folder."""
+    code = "import gradio_app; gradio_app.use_writable_caches(); from demo.page.canvas import font; font(20)"
+    environment = {**os.environ, "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    environment.pop("MPLCONFIGDIR", None)
+    root = Path(gradio_app.__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "") and list(tmp_path.iterdir()) == []

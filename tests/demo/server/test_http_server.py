@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -84,6 +86,24 @@ def flood() -> Iterator[tuple[str, Callable[[], int], threading.Event]]:
     app.add_api_route("/late", late, methods=["POST"])
     with running(app) as (address, server):
         yield address, lambda: len(server.server_state.connections), ended
+
+
+def test_uvicorn_has_the_parts_that_the_stall_timeout_relies_on() -> None:
+    """Private parts of uvicorn's HTTP/1.1 protocol; an update that drops one fails here first."""
+    from uvicorn.protocols.http import flow_control, h11_impl
+
+    version = f"uvicorn {uvicorn.__version__} is installed"
+    for name in ("handle_events", "handle_websocket_upgrade", "pause_writing", "resume_writing", "connection_made", "connection_lost"):
+        assert hasattr(h11_impl.H11Protocol, name), f"{version}, whose H11Protocol has no {name}: stalled clients are not cut."
+    for name in ("flow", "cycle", "transport", "loop"):
+        source = inspect.getsource(h11_impl.H11Protocol.__init__)
+        assert f"self.{name}" in source, f"{version}, whose H11Protocol has no {name}: stalled clients are not cut."
+    for name in ("response_complete", "more_body"):
+        source = inspect.getsource(h11_impl.RequestResponseCycle.__init__)
+        assert f"self.{name}" in source, f"{version}, whose request cycle has no {name}: stalled clients are not cut."
+    for name in ("read_paused", "write_paused"):
+        source = inspect.getsource(flow_control.FlowControl.__init__)
+        assert f"self.{name}" in source, f"{version}, whose FlowControl has no {name}: slow clients look like stalled ones."
 
 
 @pytest.mark.parametrize("path", ["endless", "whole"])

@@ -1,0 +1,129 @@
+"""The private parts of gradio that demo/server/gradio_patches.py relies on, checked against the installed version.
+
+Each assertion says which part is gone, so that an update of gradio fails here first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from demo.page.controller import Page
+from demo.page.layout import About, build
+from demo.server import gradio_patches
+
+gradio = pytest.importorskip("gradio")
+pytest_plugins = ("tests.page_helpers",)
+
+VERSION = f"gradio {gradio.__version__} is installed"
+
+
+@pytest.fixture
+def blocks(page: Page) -> Any:
+    blocks = build(page, About("nano", "CPU"), gradio_patches.session_states)
+    gradio_patches.patch_controls(blocks)
+    return blocks
+
+
+def controls(blocks: Any, kind: type) -> list[Any]:
+    return [block for block in blocks.blocks.values() if isinstance(block, kind)]
+
+
+def test_uploads_go_through_classes_that_can_be_replaced() -> None:
+    from gradio import route_utils
+
+    for name in ("GradioUploadFile", "GradioMultiPartParser", "MultiPartException"):
+        assert hasattr(route_utils, name), f"{VERSION}, and gradio.route_utils has no {name}: patch_uploads has no effect."
+    source = inspect.getsource(route_utils.upload_fn)
+    assert "GradioMultiPartParser(" in source, f"{VERSION}, whose uploads are not parsed by GradioMultiPartParser: they are unlimited."
+    gradio_patches.patch_uploads()
+    parser = route_utils.GradioMultiPartParser({}, _no_chunks(), max_file_size=1)  # type: ignore[arg-type]
+    for name in ("headers", "stream", "upload_dir", "max_file_size", "_files_to_close_on_error"):
+        assert hasattr(parser, name), f"{VERSION}, whose upload parser has no {name}: pending uploads are not counted or cleaned up."
+
+
+async def _no_chunks() -> Any:
+    return
+    yield b""
+
+
+def test_two_uploads_of_one_content_get_different_hashes() -> None:
+    import io
+
+    from gradio import route_utils
+
+    gradio_patches.patch_uploads()
+    first, second = (route_utils.GradioUploadFile(io.BytesIO()).sha.hexdigest() for _ in range(2))
+    assert first != second, f"{VERSION}, whose uploads are not named by `sha`: users with the same file would share it."
+
+
+def test_downloads_are_refused() -> None:
+    from gradio import processing_utils
+
+    for name in ("ssrf_protected_download", "async_ssrf_protected_download"):
+        assert hasattr(processing_utils, name), f"{VERSION}, and processing_utils has no {name}: files given as URLs may be fetched."
+    gradio_patches.patch_downloads()
+    with pytest.raises(ValueError, match="fetches nothing"):
+        processing_utils.ssrf_protected_download("http://127.0.0.1:9/a.wav", "/tmp")
+    with pytest.raises(ValueError, match="fetches nothing"):
+        asyncio.run(processing_utils.async_ssrf_protected_download("http://127.0.0.1:9/a.wav", "/tmp"))
+
+
+def test_a_mounted_page_checks_uploads_once_it_counts_as_launched(blocks: Any) -> None:
+    from gradio import processing_utils
+
+    assert hasattr(blocks, "has_launched") and "has_launched" in inspect.getsource(processing_utils), (
+        f"{VERSION}, which does not read Blocks.has_launched: any path on the server may be accepted as an upload."
+    )
+    gradio_patches.require_uploads(blocks)
+    assert blocks.has_launched
+
+
+def test_a_cleared_slider_is_none(blocks: Any) -> None:
+    sliders = controls(blocks, gradio.Slider)
+    assert sliders and all(slider.preprocess(None) is None for slider in sliders), f"{VERSION}: a cleared slider does not give None."
+    slider = next(slider for slider in sliders if slider.minimum == 1)
+    assert slider.preprocess(3) == 3
+    with pytest.raises(gradio.Error):
+        slider.preprocess(-1)
+
+
+def test_a_file_is_passed_as_its_path(blocks: Any) -> None:
+    files = controls(blocks, gradio.File)
+    assert len(files) >= 3
+    for file in files:
+        assert file.preprocess(SimpleNamespace(path="/uploads/a.wav")) == "/uploads/a.wav", f"{VERSION}: a file is not passed as its path."
+        assert file.preprocess(None) is None
+
+
+def test_states_of_a_session_can_be_read(blocks: Any) -> None:
+    from gradio.state_holder import SessionState
+
+    assert gradio_patches.session_states(blocks, "unknown") == []
+    session = SessionState(blocks)
+    assert hasattr(session, "state_data"), f"{VERSION}, whose SessionState has no state_data: closed pages keep their files for an hour."
+    (state,) = (block for block in controls(blocks, gradio.State) if block.stateful)
+    session.state_data[state._id] = "a state"
+    blocks.state_holder.session_data["known"] = session
+    assert gradio_patches.session_states(blocks, "known") == ["a state"]
+
+
+def test_handlers_get_their_event_and_request_by_type(blocks: Any) -> None:
+    from gradio.utils import get_type_hints
+
+    hints = [value for fn in blocks.fns.values() for value in get_type_hints(fn.fn).values()]
+    assert gradio.EventData in hints and gradio.Request in hints, (
+        f"{VERSION}, which does not find the parameter types of the page's handlers: they would be called without event or request."
+    )
+
+
+def test_a_gradio_app_has_an_event_that_ends_its_streams(blocks: Any) -> None:
+    from gradio.routes import App
+
+    app = App.create_app(blocks)
+    events = list(gradio_patches.stop_events([SimpleNamespace(app=app), SimpleNamespace()]))
+    assert len(events) == 1, f"{VERSION}, whose App has no stop_event: open pages delay the end of the server."
