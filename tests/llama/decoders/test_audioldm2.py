@@ -1,4 +1,4 @@
-"""AudioLDM2 with random weights: the condition reaches the sound, rows are independent, the length is exact."""
+"""AudioLDM2 with random weights: the condition decides the sound, rows are independent, the length is exact."""
 
 from __future__ import annotations
 
@@ -186,5 +186,5 @@ def test_refusals_are_sentences(decoder, tmp_path):
         AudioLDM2Decoder.from_folder(tmp_path)
 
 
-def test_nothing_of_it_belongs_into_a_checkpoint(decoder):
+def test_a_checkpoint_contains_none_of_its_weights(decoder):
     assert decoder.export_state() == {} and not decoder.train().pipeline.unet.training

@@ -1,4 +1,4 @@
-"""MusicGen and AudioLDM2 behind one protocol: equality with the reference values, with transformers, and with themselves."""
+"""MusicGen: equal to the reference values and to transformers' generate; batched equals alone, streamed equals whole."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ class TestLoop:
         assert torch.allclose(drawn.flatten().bincount(minlength=4)[:3] / 20000, expected, atol=0.02)
         assert drawn.max() == 2
 
-    def test_known_codes_are_continued_as_if_just_made(self):
+    def test_prompt_codes_are_continued_like_sampled_ones(self):
         decoder = tiny(3)
         states = condition(decoder)
         whole = codes(decoder, states, 40)
@@ -260,38 +260,39 @@ class TestLength:
         assert choice[0].tolist() == [short[0, book, 53 - book] for book in range(4)]
 
 
-class TestLaidOutWeights:
-    """They are kept from piece to piece; whatever is done to the model, it plays as one that never played."""
+class TestCachedWeights:
+    """Weights are cached between requests; a change of the model invalidates the cache."""
 
-    def played(self, decoder):
+    def generate(self, decoder):
         return sound(decoder, condition(decoder), 1.0, seeds=[0])
 
     @pytest.mark.parametrize("change", ["copy", "loaded", "in place"])
-    def test_they_never_outlive_the_model_as_it_was(self, change):
+    def test_a_change_of_the_model_invalidates_the_cache(self, change):
         used, fresh = tiny(seed=1), tiny(seed=1)
-        before = self.played(used)
+        before = self.generate(used)
         if change == "copy":
             used = copy.deepcopy(used)
         elif change == "loaded":  # through a parent, which never calls the decoder's own method
             state = {f"music.{name}": value for name, value in tiny(seed=2).state_dict().items()}
-            for one in (used, fresh):
-                torch.nn.ModuleDict({"music": one}).load_state_dict(state)
+            for decoder in (used, fresh):
+                torch.nn.ModuleDict({"music": decoder}).load_state_dict(state)
         else:
             with torch.no_grad():
-                for one in (*used.model.decoder.parameters(), *fresh.model.decoder.parameters()):
-                    one.mul_(1.5)
-        assert torch.equal(self.played(used), self.played(fresh))
-        assert torch.equal(self.played(used), before) == (change == "copy")
+                for weight in (*used.model.decoder.parameters(), *fresh.model.decoder.parameters()):
+                    weight.mul_(1.5)
+        assert torch.equal(self.generate(used), self.generate(fresh))
+        assert torch.equal(self.generate(used), before) == (change == "copy")
 
-    def test_light_ones_are_laid_out_once(self, monkeypatch):
-        decoder, laid = tiny(seed=1), []
-        monkeypatch.setattr("llama.decoders.musicgen.decoder.DecoderWeights", lambda model: laid.append(DecoderWeights(model)) or laid[-1])
-        self.played(decoder), self.played(decoder)
-        assert len(laid) == 1
+    def test_small_models_are_packed_once(self, monkeypatch):
+        decoder, packed = tiny(seed=1), []
+        weights = "llama.decoders.musicgen.decoder.DecoderWeights"
+        monkeypatch.setattr(weights, lambda model: packed.append(DecoderWeights(model)) or packed[-1])
+        self.generate(decoder), self.generate(decoder)
+        assert len(packed) == 1
         monkeypatch.setattr("llama.decoders.musicgen.lm.SMALL_MODEL_PARAMS", 10)
         heavy = tiny(seed=2)
-        self.played(heavy), self.played(heavy)
-        assert len(laid) == 3 and heavy._cached_weights is None
+        self.generate(heavy), self.generate(heavy)
+        assert len(packed) == 3 and heavy._cached_weights is None
 
 
 class TestStream:
@@ -328,7 +329,7 @@ class TestStream:
 
 
 class FakeGrammar:
-    """Book 0 counts frames, book 2 repeats book 0 of its own frame; book 1 is sampled coldly."""
+    """Codebook 0 counts frames, codebook 2 repeats codebook 0; codebook 1 has a low temperature."""
 
     def __init__(self, frames: int):
         self.frames = frames
@@ -345,7 +346,7 @@ class FakeGrammar:
         return 0.001 if book == 1 else None
 
 
-def test_grammar_computes_codes_and_cools_books():
+def test_grammar_computes_codes_and_sets_temperatures():
     decoder = tiny(window_seconds=1.0)
     grammars: list[FakeGrammar] = []
     codec = decoder.model.audio_encoder

@@ -1,4 +1,4 @@
-"""Codes are notes: nothing is lost on the way there and back, and what is played is clean."""
+"""Note codec: encoding and decoding keep every note, the grammar computes the forced codes, the sound is clean and exact."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_decoding_gives_back_every_note_of_a_score() -> None:
         assert [(c.root, c.quality) for c in again.chords] == [(c.root, c.quality) for c in score.chords]
 
 
-def test_codes_fit_their_books() -> None:
+def test_codes_fit_their_codebooks() -> None:
     codes = [encode(score) for score in scores(60, seed=1)]
     assert all(each.shape[0] == len(CODEBOOKS) and each.min() >= 0 and each.max() < CODEBOOK_SIZE for each in codes)
 
@@ -157,7 +157,7 @@ def test_an_answer_is_copied_when_it_comes_again() -> None:
     assert (planned[3 * phrase + phrase // 2 : 4 * phrase] == COPY - np.arange(phrase + phrase // 2, 2 * phrase)).all()
 
 
-def test_every_piece_ends_at_home_whatever_was_sampled() -> None:
+def test_every_piece_ends_on_the_tonic() -> None:
     """The last chord and the last note of the melody are computed, and are those that the composer writes."""
     for score in scores(60, seed=8):
         codes, line = encode(score), timeline(score.attributes, score.seconds)
@@ -197,7 +197,7 @@ def test_rows_of_a_batch_play_as_they_do_alone_and_again(codec: NoteCodecModel) 
     assert not torch.equal(both[0], both[1])
 
 
-def test_a_note_is_heard_when_and_at_the_pitch_that_it_is_written(codec: NoteCodecModel) -> None:
+def test_a_note_sounds_at_its_time_and_pitch(codec: NoteCodecModel) -> None:
     codes = encode(compose(np.random.default_rng(0), Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 6.0))
     codes[CHORD + 1 :] = 1  # rests
     codes[LEAD, 4] = 3 + 9 * 4  # ninth degree above the tonic: 64 -> 72 is the tonic in C, two octaves up less a fifth

@@ -1,4 +1,4 @@
-"""The spectrum has the ear's axis: tones are where they belong, frames where the encoder's are, silence at the floor."""
+"""Constant-Q spectrum: tones lie in their bands, frames at the encoder's, silence at the floor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_tone_is_in_its_band_at_full_level(semitone: int) -> None:
     assert abs(float(heard.max()) - 1) < 0.02  # 0.7 decibels
 
 
-def test_frames_are_where_the_encoder_looks() -> None:
+def test_frames_are_centred_at_the_encoders() -> None:
     click = torch.zeros(1, 2 * RATE)
     click[0, RECEPTIVE // 2 + 20 * HOP] = 50
     heard = spectrum()(click, FRAMES)[0]

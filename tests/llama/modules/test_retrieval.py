@@ -1,4 +1,4 @@
-"""The prototype index: features are drawn half-way to their nearest prototypes, and stay unit vectors."""
+"""The prototype index: features move half-way to their nearest prototypes and stay unit vectors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_features_move_half_way_to_their_prototypes(tmp_path: Path) -> None:
     assert features.grad is not None and features.grad.abs().sum() > 0
 
 
-def test_the_index_changes_what_is_heard(tmp_path: Path, published: llama.MuMuLLaMA) -> None:
+def test_the_index_changes_the_audio_prompt(tmp_path: Path, published: llama.MuMuLLaMA) -> None:
     write_index(tmp_path, F.normalize(torch.randn(40, 32), dim=-1))
     turn = Turn(audio=Waveform(torch.randn(1, 24_000) * 0.1, 24_000))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Ids and text: equal to the published tokenizer, audio tokens kept out of what is shown."""
+"""Tokenizer: ids and text equal the published tokenizer's; text for display has no audio tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sizes_and_special_ids(golden: Path, tokenizer: Tokenizer) -> None:
     assert (tokenizer.unk, tokenizer.bos, tokenizer.eos) == (meta["unk"], meta["bos"], meta["eos"])
 
 
-def test_special_tokens_in_writing(tokenizer: Tokenizer) -> None:
+def test_special_tokens_are_spelled_out(tokenizer: Tokenizer) -> None:
     """Unknown tokens stand together behind a space, as the published generations show them."""
     piano = tokenizer.encode("piano", bos=False)
     assert tokenizer.decode([*piano, tokenizer.audio_tokens[7], 0, 0]) == "piano [AUD7] <unk><unk>"
@@ -46,7 +46,7 @@ def test_special_tokens_in_writing(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode([]) == ""
 
 
-def test_shown_text_has_no_tokens_and_no_stray_spaces(tokenizer: Tokenizer) -> None:
+def test_display_text_has_no_tokens_and_no_stray_spaces(tokenizer: Tokenizer) -> None:
     marks = "".join(AUDIO_MARKS)
     for text, shown in ((f"A warm piano {marks}", "A warm piano"), (f"A warm piano{marks}", "A warm piano"),
                         (marks, ""), ("A [AUD0] warm[AUD1]piano", "A warm piano"), ("a\n\nb", "a\n\nb"),

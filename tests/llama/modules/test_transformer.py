@@ -82,7 +82,7 @@ def test_merged_lora_equals_unmerged() -> None:
     assert relative(model.layers[0].attention.wv.weight, weight) < 1e-6
 
 
-def test_fused_maps_equal_single_ones_and_part_when_moved() -> None:
+def test_fused_linears_equal_single_ones_and_are_undone_by_a_move() -> None:
     config = dataclasses.replace(TINY, n_kv_heads=2)
     model, tokens, prompts = build(config), torch.randint(0, 520, (2, 1)), prompts_for(config, 2, 3)
     with torch.no_grad():
