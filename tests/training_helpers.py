@@ -1,5 +1,6 @@
-"""What the tests of training share: a tiny model on disk, a small set, one cache of features, and runs in processes of
-their own. These are forked from a server that has imported everything, which would take most of a short run's time.
+"""Helpers of the training tests: a tiny model on disk, a small data set, one feature cache, and runs in separate processes.
+
+These are forked from a server that has imported everything, because imports take most of a short run's time.
 
 PYTEST_DONT_REWRITE: test files import this by name, and pytest as a plugin, for its fixtures.
 """
