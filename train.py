@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="N", help="of the data's order, instead of the configuration's")
     add("--resume", action="store_true", help="continue from the newest checkpoint in the output folder")
     add("--smoke", action="store_true", help="test the installation: train a tiny model on a small generated data set")
-    add("--model", metavar="PATH", help="start from this model instead of the configuration's: a model folder, or a stage's OUTPUT_DIR/last")
+    add("--model", metavar="PATH", help="start from this model, not the configuration's: a model folder, or a stage's OUTPUT_DIR/last")
     add("--songs", metavar="DIR", help="the folder of your own songs, for a configuration with songs")
     add("--export", metavar="PATH", help="also write the complete model at the end: a model folder, or a .pth in the published format")
     return result
