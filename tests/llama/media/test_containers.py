@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from demo.page.view import DOWNLOAD_FORMATS
-from demo.server.media_routes import TYPES
+from demo.server.media_routes import CONTENT_TYPES
 from demo.service import media_probe
 from demo.service.audio_files import FORMATS
 from llama.data import formats
@@ -37,15 +37,15 @@ def test_data_lists_name_these_files() -> None:
 
 
 def test_what_is_served_is_no_program() -> None:
-    assert TYPES[".mid"] == "audio/midi" and TYPES[".jpg"] == TYPES[".jpeg"] == "image/jpeg" and len(TYPES) == 20
-    assert {kind.split("/")[0] for kind in TYPES.values()} == {"audio", "image", "video"}
-    assert not {".html", ".svg", ".js", ".tif", ".m4v", ".aiff"} & set(TYPES)
+    assert CONTENT_TYPES[".mid"] == "audio/midi" and CONTENT_TYPES[".jpg"] == CONTENT_TYPES[".jpeg"] == "image/jpeg" and len(CONTENT_TYPES) == 20
+    assert {kind.split("/")[0] for kind in CONTENT_TYPES.values()} == {"audio", "image", "video"}
+    assert not {".html", ".svg", ".js", ".tif", ".m4v", ".aiff"} & set(CONTENT_TYPES)
 
 
 def test_takes_are_written_and_served() -> None:
     assert list(WRITTEN_FORMATS) == [".wav", ".flac", ".ogg", ".mp3"]
     assert DOWNLOAD_FORMATS == {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "mid": "MIDI"}
-    assert all(f".{name}" in TYPES for name in FORMATS) and set(WRITTEN_FORMATS) <= set(TYPES)
+    assert all(f".{name}" in CONTENT_TYPES for name in FORMATS) and set(WRITTEN_FORMATS) <= set(CONTENT_TYPES)
 
 
 def test_names_of_the_libraries() -> None:

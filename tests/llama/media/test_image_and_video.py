@@ -133,9 +133,9 @@ def test_frames_are_spread_over_the_whole_clip(tmp_path: Path, name: str, codec:
 def test_going_to_key_frames_equals_reading_through(tmp_path: Path, name: str, codec: str) -> None:
     path = clip(tmp_path / name, 45, codec, key_every=9)
     line = video._timeline(path)
-    assert len(line.shown) == 45 and len(line.keys) > 3
-    through = video._pick(video._decoded_video(path), line.shown)
-    for some in (line.shown, line.shown[::7], line.shown[-1:]):
+    assert len(line.times) == 45 and len(line.keys) > 3
+    through = video._pick(video._decoded_video(path), line.times)
+    for some in (line.times, line.times[::7], line.times[-1:]):
         sought = video._frames_at_times(path, some, line.keys)
         assert list(sought) == some and all((sought[at] == through[at]).all() for at in some)
 
