@@ -28,6 +28,11 @@ def authentication(auth: str | None) -> Callable[[Request], None]:
     return check
 
 
+def client_address(request: Request) -> str:
+    """IP address that a request comes from; empty if unknown."""
+    return request.client.host if request.client is not None else ""
+
+
 def unauthorized() -> ApiError:
     """401 error of a request without the login."""
     message = "The user or password is wrong or missing; send user:password as the API key or by HTTP Basic."

@@ -22,12 +22,12 @@ from starlette.requests import ClientDisconnect
 
 from demo.api import request_parser as api_request
 from demo.api import response as api_reply
-from demo.api.access import BodyMemoryBudget, authentication, read_body
+from demo.api.access import BodyMemoryBudget, authentication, client_address, read_body
 from demo.api.event_queue import EventQueue
 from demo.api.job import ChatHandler, ChatJob
 from demo.api.protocol import SERVER_ERROR_TYPE, ApiError, as_api_error, unknown_model
 from demo.api.sse import ChunkStream, ClosingResponse
-from demo.service.caller import caller, client_address
+from demo.service.caller import caller_key
 from demo.service.errors import SERVER_ERROR, UserFacingError
 from demo.service.service import ChatService
 from llama.generation import Done
@@ -133,7 +133,9 @@ class ApiEndpoints:
             content = await read_body(request, self._limit, acquire)
             chat_request = await run_in_threadpool(api_request.parse_request, content, self._model)
             del content  # the decoded files are in `chat_request`
-            return await run_in_threadpool(self._handler.begin, chat_request, caller(request, chat_request.user), client_address(request))
+            address = client_address(request)
+            caller = caller_key(request.headers.get("authorization", ""), address, chat_request.user)
+            return await run_in_threadpool(self._handler.begin, chat_request, caller, address)
 
     async def _respond(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
         async with event_queue.cancel_on_disconnect(request):
