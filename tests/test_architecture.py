@@ -46,7 +46,7 @@ PACKAGES: dict[str, set[str]] = {
     "DataSet.synthesis": {"av", "filelock", "PIL", "safetensors", "tinysoundfont"},
     "demo.service": {"av", "filelock", "mido", "PIL", "soundfile"},
     "demo.page": {"gradio", "matplotlib", "PIL"},
-    "demo.api": {"fastapi", "starlette"},
+    "demo.api": {"fastapi", "pydantic", "pydantic_core", "starlette"},
     "demo.server": {"fastapi", "gradio", "h11", "starlette", "uvicorn"},
     "benchmarks": {"httpx", "PIL", "safetensors", "soundfile", "transformers"},
     "recipes.nano.rendering": {"av", "scipy", "soundfile"},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from demo.service.sessions import Session
     from demo.service.uploads import Upload
     from llama.dialogue import Reply
+    from llama.media.audio import Waveform
 
 Json = dict[str, Any]
 KIND_NAMES = {"audio": "a recording", "image": "a picture", "video": "a clip"}
@@ -61,11 +62,14 @@ class ChatHandler:
         """
         session = self._service.sessions.open()
         try:
-            *earlier, (last_message, files) = [(message, self._uploads(session, message)) for message in chat_request.messages]
-            system = "\n".join(message.text for message in chat_request.messages if message.role == "system")
+            messages = chat_request.messages
+            *earlier, (last_message, files) = [
+                (message, self._uploads(session, message, f"messages[{index}].content")) for index, message in enumerate(messages)
+            ]
+            system = "\n".join(message.text for message in messages if message.role == "system")
             conversation = self._conversation(earlier, caller)
             submitted = self._service.begin(
-                session, conversation, last_message.text, files, chat_request.settings,
+                session, conversation, last_message.text, files, chat_request.settings(),
                 system=system, caller=caller, client_address=client_address,
             )
             try:
@@ -77,16 +81,18 @@ class ChatHandler:
             self._service.sessions.close(session.token)
             raise
 
-    def _uploads(self, session: Session, message: Message) -> tuple[Upload, ...]:
+    def _uploads(self, session: Session, message: Message, field: str) -> tuple[Upload, ...]:
+        """Saves the files of a message. field: path of its content, for errors."""
         uploads = []
-        for part in message.media:
+        for index, part in message.media.items():
+            path = f"{field}[{index}]"
             try:
                 upload = self._service.receive(session, part.content)
             except UserFacingError as error:
-                raise as_api_error(error, part.where) from error
+                raise as_api_error(error, path) from error
             if upload.kind != part.kind:
-                sentence = f"{part.where} holds {KIND_NAMES[upload.kind]}, not {KIND_NAMES[part.kind]}; send it as what it is."
-                raise ApiError(sentence, param=part.where)
+                sentence = f"{path} holds {KIND_NAMES[upload.kind]}, not {KIND_NAMES[part.kind]}; send it as what it is."
+                raise ApiError(sentence, param=path)
             uploads.append(upload)
         return tuple(uploads)
 
@@ -103,7 +109,7 @@ class ChatHandler:
         return conversation if user_message is None else conversation.add_exchange(Exchange(*user_message))
 
     def _earlier_pieces(self, message: Message, caller: str, field: str) -> tuple[Piece, ...]:
-        return () if message.audio is None else (self._store.get(message.audio, caller, field),)
+        return () if message.audio is None else (self._store.get(message.audio.id, caller, field),)
 
     def completion(self, job: ChatJob, envelope: Json) -> Json:
         """Body of the complete response."""
@@ -119,15 +125,15 @@ class ChatHandler:
         audio_id = self._store.new_id()
         data = api_reply.encode_audio(reply.music, audio_format, job.session.folder, audio_id)
         fields = api_reply.audio_format_fields(reply.music, audio_format)
-        return {"id": audio_id, "data": data, **self.keep(job, take, reply, audio_id), **fields}
+        return {"id": audio_id, "data": data, **self.keep(job, take, reply, reply.music, audio_id), **fields}
 
     def new_id(self) -> str:
         """Audio id for a piece that is still being generated."""
         return self._store.new_id()
 
-    def keep(self, job: ChatJob, take: int, reply: Reply, audio_id: str) -> Json:
+    def keep(self, job: ChatJob, take: int, reply: Reply, music: Waveform, audio_id: str) -> Json:
         """Stores a take's piece under that id; returns the fields of `audio` beside id and data."""
-        seed, music = job.submitted.options[take].seed, reply.music
+        seed = job.submitted.options[take].seed
         sound = write(music, None, job.session.folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
         piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
         expires_at = self._store.add(audio_id, job.caller, job.session, piece)

@@ -134,7 +134,7 @@ class ApiEndpoints:
             chat_request = await run_in_threadpool(api_request.parse_request, content, self._model)
             del content  # the decoded files are in `chat_request`
             address = client_address(request)
-            caller = caller_key(request.headers.get("authorization", ""), address, chat_request.user)
+            caller = caller_key(request.headers.get("authorization", ""), address, chat_request.user_name)
             return await run_in_threadpool(self._handler.begin, chat_request, caller, address)
 
     async def _respond(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:

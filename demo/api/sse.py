@@ -84,8 +84,8 @@ class ChunkStream:
     def _finish_take(self, take: int, reply: Reply) -> list[bytes]:
         self._job.replies[take] = reply
         final_lines = [self._line(take, {}, api_reply.FINISH_REASONS[reply.finish])]
-        if take not in self._audio_ids:
+        if take not in self._audio_ids or reply.music is None:
             return final_lines
         with user_errors(self._job.submitted.names):
-            audio_fields = self._handler.keep(self._job, take, reply, self._audio_ids[take])
+            audio_fields = self._handler.keep(self._job, take, reply, reply.music, self._audio_ids[take])
         return [self._line(take, {"audio": {"data": self._encoders[take].end(), **audio_fields}}), *final_lines]

@@ -45,6 +45,11 @@ def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: s
     assert not server.engine.requests and server.folders == 0
 
 
+def test_a_field_name_that_is_no_text_is_refused(server: Server) -> None:
+    body = b'{"messages": [{"role": "user", "content": "hi", "\\ud800": 1}], "\\ud800": 1}'
+    assert "Unrecognized" in refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400, "?")
+
+
 @pytest.mark.parametrize("messages", [
     [], "hi", [3], [{"role": "user"}], [{"role": "user", "content": "  "}], [{"role": "robot", "content": "x"}], [{"content": "x"}],
     [{"role": "assistant", "content": "x"}], [{"role": "user", "content": 5}], [{"role": "user", "content": ["x"]}],
