@@ -104,8 +104,8 @@ def make_lists(folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(part))
 
 
-def questions(made: Path, name: str) -> Source:
-    return Source("musicqa", str(made / f"{name}.json"), str(made / "audios"))
+def questions(folder: Path, name: str) -> Source:
+    return Source("musicqa", str(folder / f"{name}.json"), str(folder / "audios"))
 
 
 def make_config(folder: Path, model: Path, case: Case, seed: int, steps: int) -> TrainConfig:
@@ -122,16 +122,16 @@ def count_layers(model: Path) -> int:
     return MuMuConfig.from_json((model / "config.json").read_text()).llama.n_layers
 
 
-def train(config: TrainConfig, made: Path) -> Result:
+def train(config: TrainConfig, data_folder: Path) -> Result:
     """Runs stage 1 as train.py does, and measures the answers on held-out recordings."""
     run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
     batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader)
-    examples = list(read_source(questions(made, "held_out"), 1))
-    wanted = [first_instrument(one.answer) for one in examples]
+    examples = list(read_source(questions(data_folder, "held_out"), 1))
+    expected = [first_instrument(item.answer) for item in examples]
     losses, shares = [], []
     while run.step < run.total_steps:
         losses = [run.update(batch)["words"] for batch in islice(batches, CHECK_EVERY)]
-        right, swapped = accuracy([first_instrument(one) for one in answers(run, examples)], wanted)
+        right, swapped = accuracy([first_instrument(item) for item in answers(run, examples)], expected)
         shares.append(right)
     gates = torch.stack([block.attention.gate.detach() for block in run.module.model.llama.layers])
     return Result(steps_until_good(shares), statistics.mean(losses), right, swapped, float(gates.abs().mean()))
@@ -153,19 +153,19 @@ def accuracy(answers: Sequence[str], expected: Sequence[str]) -> tuple[float, fl
 
 def first_instrument(answer: str) -> str:
     """The instrument that an answer names; "" for none."""
-    places = {answer.find(name): name for name in LISTENING_LEADS if name in answer}
-    return places[min(places)] if places else ""
+    positions = {answer.find(name): name for name in LISTENING_LEADS if name in answer}
+    return positions[min(positions)] if positions else ""
 
 
 @torch.no_grad()
 def answers(run: Trainer, examples: Sequence[Example]) -> list[str]:
     """Greedy answers from the recordings' cached features."""
     features = run.train_step.features
-    kept = features.encode_missing([features.reader(one.audio) for one in examples if one.audio is not None])
+    features_of_audio = features.encode_missing([features.reader(example.audio) for example in examples if example.audio is not None])
     with complete_model(run.module, run.components) as model:
-        audio = ModalityFeatures(audio=prompts(model.adapters["audio"], kept))  # type: ignore[arg-type]
-        asked = tokenize(model, [Turn(one.instruction) for one in examples])
-        columns = [step.tokens for step in decode(model, asked, audio, MAX_ANSWER_TOKENS, GenerationOptions())]
+        audio = ModalityFeatures(audio=prompts(model.adapters["audio"], features_of_audio))  # type: ignore[arg-type]
+        prompts_of_turns = tokenize(model, [Turn(example.instruction) for example in examples])
+        columns = [step.tokens for step in decode(model, prompts_of_turns, audio, MAX_ANSWER_TOKENS, GenerationOptions())]
     rows = torch.stack(columns, dim=1).tolist()
     eos = run.tokenizer.eos
     return [run.tokenizer.decode(row[: row.index(eos)] if eos in row else row, skip_special=True) for row in rows]

@@ -81,11 +81,11 @@ def small_projector(folder: Path) -> Iterator[Check]:
 
 
 def shards(folder: Path) -> Iterator[Check]:
-    one, two = ([weights_of(read_torch(file), file) for file in sorted((folder / f"llama_base_{count}").glob("*.pth"))]
+    single_parts, double_parts = ([weights_of(read_torch(file), file) for file in sorted((folder / f"llama_base_{count}").glob("*.pth"))]
                 for count in ("one", "two"))  # fmt: skip
-    whole, merged = merge_shards(one), merge_shards(two)
-    yield same("shards.names", sorted(merged), sorted(whole))
-    yield same("shards.two_equal_one", [name for name in whole if not torch.equal(whole[name], merged[name])], [])
+    single, merged = merge_shards(single_parts), merge_shards(double_parts)
+    yield same("shards.names", sorted(merged), sorted(single))
+    yield same("shards.two_equal_one", [name for name in single if not torch.equal(single[name], merged[name])], [])
 
 
 # -- every name of the full-scale checkpoints -----------------------------------------------------------------------

@@ -181,7 +181,7 @@ class Bench:
         for index, output in enumerate(layer_outputs):
             yield close(f"layer_out_text_{index}", output, expected[f"layer_out_text_{index}"])
         yield close("logits_all_positions_text", text.logits, expected["logits_all_positions_text"])
-        for name, media in {"text": (), **{one: (one,) for one in MEDIA}, "all": MEDIA}.items():
+        for name, media in {"text": (), **{medium: (medium,) for medium in MEDIA}, "all": MEDIA}.items():
             end = "" if f"logits_{name}" in expected else INTENDED_SUFFIX
             with torch.no_grad():
                 output = self.model(self.tokens, self.select(media))
@@ -207,16 +207,16 @@ class Bench:
     @torch.no_grad()
     def case(self, expected: Values, case: str, tokens: Tensor, labels: Tensor, media: ModalityFeatures,
              captions: tuple[str, ...]) -> Iterator[Check]:  # fmt: skip
-        output, wanted = self.model(tokens, media), labels.masked_fill(labels == 0, IGNORE)
+        output, targets = self.model(tokens, media), labels.masked_fill(labels == 0, IGNORE)
         yield close(f"train.{case}.ce_logits", output.logits[:, :-1].flatten(0, 1), expected[f"{case}.ce_logits"])
         yield same(f"train.{case}.ce_labels", labels[:, 1:].flatten(), expected[f"{case}.ce_labels"])
         loss = expected[f"{case}.c_loss_reference"] - (CONSTANT if captions else 0.0)
         # The constant leaves that value with the rounding of a number of its size.
         bound = 2e-7 * CONSTANT / float(loss) if captions else 1e-5
-        check = close(f"train.{case}.ce", answer_loss(output.logits, wanted)[None], loss)
+        check = close(f"train.{case}.ce", answer_loss(output.logits, targets)[None], loss)
         yield Check(check.name, check.error, "reference less its constant 100" if captions else "", max(1e-5, bound))
         if captions:
-            hidden, embeddings = self.spans(tokens, wanted, output.hidden)
+            hidden, embeddings = self.spans(tokens, targets, output.hidden)
             yield close(f"train.{case}.proj_in_hidden", hidden, expected[f"{case}.proj_in_hidden"])
             yield close(f"train.{case}.proj_in_embs", embeddings, expected[f"{case}.proj_in_embs"])
             projected = self.model.project(hidden, embeddings)
@@ -240,16 +240,16 @@ class Bench:
     def gradients(self, file: Path) -> Iterator[Check]:
         expected, model = Values.read(file), self.load()
         tokens, labels = (self.inputs[f"train_{what}_music"][None] for what in ("tokens", "labels"))
-        output, wanted = model(tokens, self.select(("audio",))), labels.masked_fill(labels == 0, IGNORE)
+        output, targets = model(tokens, self.select(("audio",))), labels.masked_fill(labels == 0, IGNORE)
         marks = model.tokenizer.audio_tokens
-        (_, place), *_ = audio_token_positions(wanted, marks[0]).tolist()
-        embeddings = model.llama.tok_embeddings(labels[:, 1:][:, place : place + len(marks)])
-        projected = model.project(output.hidden[:, place : place + len(marks)], embeddings)
+        (_, start), *_ = audio_token_positions(targets, marks[0]).tolist()
+        embeddings = model.llama.tok_embeddings(labels[:, 1:][:, start : start + len(marks)])
+        projected = model.project(output.hidden[:, start : start + len(marks)], embeddings)
         target = load_file(file.with_name("train_forward.safetensors"))["music_text.target_x10"] / 10
-        (answer_loss(output.logits, wanted) + condition_loss(projected, target)).backward()
-        found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
-        queries = torch.cat([found.pop(f"prefix_query.{name}") for name in MEDIA])[:, 0]
-        ours = {name: queries if name == "prefix_query.weight" else found[internal_name(name)] for name in expected}
+        (answer_loss(output.logits, targets) + condition_loss(projected, target)).backward()
+        gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+        queries = torch.cat([gradients.pop(f"prefix_query.{name}") for name in MEDIA])[:, 0]
+        ours = {name: queries if name == "prefix_query.weight" else gradients[internal_name(name)] for name in expected}
         worst = max((close(f"grads.{name}", ours[name], expected[name]) for name in expected), key=lambda check: check.error)
         yield Check(f"grads ({len(expected)})", worst.error, f"worst in {worst.name}", GRADIENT_BOUND)
 
@@ -271,12 +271,12 @@ class Bench:
             words = case.split("_")
             media = MEDIA if "all" in words else tuple(name for name in MEDIA if name in words)
             sampled = GenerationOptions(temperature=0.6, top_p=0.8) if case.startswith("sampled") else GenerationOptions()
-            wanted, logits = expected[f"{case}.tokens"], expected[f"{case}.step_logits"]
-            if wanted is None and logits is None:
+            expected_tokens, logits = expected[f"{case}.tokens"], expected[f"{case}.step_logits"]
+            if expected_tokens is None and logits is None:
                 continue
-            steps = len(logits if wanted is None else wanted)
+            steps = len(logits if expected_tokens is None else expected_tokens)
             tokens, ours, _ = self.decode_steps(expected[f"{case}.prompt"], self.select(media), steps, sampled)
-            yield same(f"generate.{case}.tokens", tokens, wanted)
+            yield same(f"generate.{case}.tokens", tokens, expected_tokens)
             yield close(f"generate.{case}.step_logits", ours, logits)
 
     def scripted(self, file: Path) -> Iterator[Check]:

@@ -92,7 +92,7 @@ def throughput(model: MuMuLLaMA, clients: int, seconds: float = SECONDS, *, cold
 
 
 def run_threads(work: list[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=one) for one in work]
+    threads = [threading.Thread(target=task) for task in work]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -103,14 +103,15 @@ def report_throughput(model: MuMuLLaMA, cold_cache: bool) -> bool:
     """Prints a line a figure; whether every answer was right."""
     throughput(model, 1, 1.0)
     rounds = [(throughput(model, 1, cold_cache=cold_cache), throughput(model, CLIENTS, cold_cache=cold_cache)) for _ in range(ROUNDS)]
-    ratio = statistics.median(many.rate / one.rate for one, many in rounds)
-    one, many = rounds[-1]
+    ratio = statistics.median(many.rate / single.rate for single, many in rounds)
+    single, many = rounds[-1]
     print(f"serve, recordings {'never heard before' if cold_cache else 'that come again'}:")
-    print(f"serve.answers_a_second 1 client: {one.rate:.2f}, {CLIENTS} clients: {many.rate:.2f}")
-    print(f"serve.processor_seconds_an_answer 1 client: {one.processor / one.answers:.3f}, {CLIENTS}: {many.processor / many.answers:.3f}")
+    print(f"serve.answers_a_second 1 client: {single.rate:.2f}, {CLIENTS} clients: {many.rate:.2f}")
+    cost, cost_of_many = single.processor / single.answers, many.processor / many.answers
+    print(f"serve.processor_seconds_an_answer 1 client: {cost:.3f}, {CLIENTS}: {cost_of_many:.3f}")
     print(f"serve.throughput_ratio {ratio:.2f} (at least {TARGET}{'' if ratio >= TARGET else ': missed'})")
-    wrong = sum(one.wrong + many.wrong for one, many in rounds)
-    print(f"serve.wrong_answers {wrong} of {sum(one.answers + many.answers for one, many in rounds)}", flush=True)
+    wrong = sum(single.wrong + many.wrong for single, many in rounds)
+    print(f"serve.wrong_answers {wrong} of {sum(single.answers + many.answers for single, many in rounds)}", flush=True)
     return wrong == 0
 
 
@@ -120,12 +121,13 @@ def report_http(path: Path, clients: int, seconds: float) -> bool:
         requests = served.make_requests(load(path), Path(folder))
         served.run_clients(address, process, requests, clients, min(seconds, SHORT / 2))  # warm-up
         long = served.run_clients(address, process, requests, clients, seconds)
-        one, many = (served.run_clients(address, process, requests, count, min(seconds, SHORT)) for count in (1, CLIENTS))
+        single, many = (served.run_clients(address, process, requests, count, min(seconds, SHORT)) for count in (1, CLIENTS))
     print(table(clients, long))
-    print(f"| throughput, answers a second | 1 client: {one.rate:.2f}, {CLIENTS} clients: {many.rate:.2f}, {many.rate / one.rate:.1f} x |")
-    for why in sorted({*long.lost, *one.lost, *many.lost}):
+    ratio = many.rate / single.rate
+    print(f"| throughput, answers a second | 1 client: {single.rate:.2f}, {CLIENTS} clients: {many.rate:.2f}, {ratio:.1f} x |")
+    for why in sorted({*long.lost, *single.lost, *many.lost}):
         print(f"lost: {why}")
-    return not any(run.wrong or run.lost for run in (long, one, many))
+    return not any(run.wrong or run.lost for run in (long, single, many))
 
 
 def table(clients: int, run: served.LoadResult) -> str:

@@ -128,10 +128,10 @@ def server(model: Path, **environment: str) -> Iterator[tuple[str, int]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment}) as process:
         try:
             assert process.stdout is not None
-            found = next((found for line in process.stdout if (found := re.search(r"http://\S+:\d+", line))), None)
-            if found is None:
+            match = next((match for line in process.stdout if (match := re.search(r"http://\S+:\d+", line))), None)
+            if match is None:
                 raise RuntimeError("The server did not start; run python gradio_app.py to see why.")
-            yield found[0], process.pid
+            yield match[0], process.pid
         finally:
             process.terminate()
 

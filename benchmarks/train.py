@@ -162,9 +162,9 @@ class Speed:
         return statistics.median(self.ratios)
 
 
-def make_config(made: Path, model: str, number: int, work: Path) -> TrainConfig:
-    """`made`: the set's folder. `work`: an empty one, for the cache."""
-    sources = tuple(Source(form, str(made / f"{name}.json"), str(made / media)) for form, name, media in STAGE_SOURCES[number])  # type: ignore[arg-type]
+def make_config(folder: Path, model: str, number: int, work: Path) -> TrainConfig:
+    """`folder`: the set's folder. `work`: an empty one, for the cache."""
+    sources = tuple(Source(form, str(folder / f"{name}.json"), str(folder / media)) for form, name, media in STAGE_SOURCES[number])  # type: ignore[arg-type]
     return TrainConfig(
         model=ModelSettings(path=model), freeze=("adapters.audio.pools",), data={number: sources}, output_dir=str(work / "run"),
         cache_dir=str(work / "features"), device="cpu", max_steps=1000, batch_size=BATCH, max_tokens=256, lr=1e-4,
@@ -231,18 +231,18 @@ def report_speed(folder: Path, rounds: int = ROUNDS) -> bool:
     good = True
     for model, number, long in CASES:
         with TemporaryDirectory(dir=folder) as work:
-            found = compare(make_config(sets[long], models[model], number, Path(work)), number, rounds)
+            result = compare(make_config(sets[long], models[model], number, Path(work)), number, rounds)
         sound = "none" if number == 2 else f"{LONG_SECONDS:g} s" if long else "6-10 s"
-        print(f"{names[model]:18} {number:5} {sound:>7} {line(found)}", flush=True)
-        good = good and found.same
+        print(f"{names[model]:18} {number:5} {sound:>7} {line(result)}", flush=True)
+        good = good and result.same
     return good
 
 
-def line(found: Speed) -> str:
-    spread = f"{found.ratio:.1f} ({min(found.ratios):.1f} to {max(found.ratios):.1f})"
-    missed = "" if found.ratio >= TARGET else f"   (at least {TARGET:g}: missed)"
-    same = "yes" if found.same else "NO"
-    return f"{found.published:9.1f} {found.later:7.1f} {spread:>19} {found.first:7.1f} {same:>5}{missed}"
+def line(speed: Speed) -> str:
+    spread = f"{speed.ratio:.1f} ({min(speed.ratios):.1f} to {max(speed.ratios):.1f})"
+    missed = "" if speed.ratio >= TARGET else f"   (at least {TARGET:g}: missed)"
+    same = "yes" if speed.same else "NO"
+    return f"{speed.published:9.1f} {speed.later:7.1f} {spread:>19} {speed.first:7.1f} {same:>5}{missed}"
 
 
 # -- memory -------------------------------------------------------------------------------------------------------------
@@ -261,18 +261,18 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
     config = TrainConfig(activation_checkpointing=kind, offload=offload)  # type: ignore[arg-type]
     names = trainable(model, stage(1))
     assert AUDIO_TOKEN_ROWS in names
-    learner = training_module(model, config, names)
-    optimizer = torch.optim.AdamW([value for value in learner.parameters() if value.requires_grad], lr=0.0)
+    module = training_module(model, config, names)
+    optimizer = torch.optim.AdamW([value for value in module.parameters() if value.requires_grad], lr=0.0)
     figures: list[float] = []
     for size in ((1, 8), (rows, tokens)):  # the small step allocates everything persistent
         before = peak_memory()
         lesson = random_batch(model, *size)
         started = time.process_time()
-        found = learner(lesson)
-        loss = found["words"].sum() / found["words_count"].sum()
+        losses = module(lesson)
+        loss = losses["words"].sum() / losses["words_count"].sum()
         loss.backward()
         optimizer.step()
-        for value in learner.parameters():  # zeroed, not let go: they belong to the base of the next step
+        for value in module.parameters():  # zeroed, not let go: they belong to the base of the next step
             if value.grad is not None:
                 value.grad.zero_()
         figures = [peak_memory() - before, time.process_time() - started, float(loss.detach())]
@@ -282,10 +282,10 @@ def measure(way: str, rows: int, tokens: int, llama: LlamaConfig = DEEP) -> tupl
 def random_batch(model: MuMuLLaMA, rows: int, tokens: int) -> TrainingBatch:
     """Questions about recordings, of which what is kept is drawn at random."""
     generator = torch.Generator().manual_seed(rows)
-    said = torch.randint(3, model.config.llama.vocab_size - AUDIO_TOKENS, (rows, tokens), generator=generator)
+    tokens_drawn = torch.randint(3, model.config.llama.vocab_size - AUDIO_TOKENS, (rows, tokens), generator=generator)
     audio = model.config.audio
-    heard = torch.randn(rows, audio.channels, audio.feature_dim, generator=generator)
-    return TrainingBatch(said, said.clone(), {"audio": [{"channels": one} for one in heard]}, None, None)
+    features = torch.randn(rows, audio.channels, audio.feature_dim, generator=generator)
+    return TrainingBatch(tokens_drawn, tokens_drawn.clone(), {"audio": [{"channels": row} for row in features]}, None, None)
 
 
 def report_memory(rows: int) -> bool:
@@ -293,15 +293,15 @@ def report_memory(rows: int) -> bool:
     print(f"\none step of stage 1, {DEEP.n_layers} layers of {DEEP.dim}, {rows} x {TOKENS} tokens, float32, CPU")
     print(f"{'activation checkpointing':25} {'peak MB':>8} {'of none':>8} {'seconds':>8} {'of none':>8}")
     # Memory that is let go shall be gone: else the C library's holes between blocks are measured, not what is alive.
-    environment, found = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}, {}
+    environment, results = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}, {}
     for way in WAYS:
         command = [sys.executable, "-m", "benchmarks.train", "--way", way, "--rows", str(rows)]
         words = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()[-3:]
-        found[way] = held, took, _ = tuple(map(float, words))
-        base = found["none"]
-        print(f"{way:25} {held / 1e6:8.0f} {held / base[0]:8.2f} {took:8.1f} {took / base[1]:8.2f}", flush=True)
+        results[way] = peak_bytes, took, _ = tuple(map(float, words))
+        base = results["none"]
+        print(f"{way:25} {peak_bytes / 1e6:8.0f} {peak_bytes / base[0]:8.2f} {took:8.1f} {took / base[1]:8.2f}", flush=True)
     print("(on a CPU there is nowhere to offload to: what fairscale keeps stays where it was)")
-    return all(math.isclose(one[2], found["none"][2], rel_tol=TOLERANCE) for one in found.values())
+    return all(math.isclose(result[2], results["none"][2], rel_tol=TOLERANCE) for result in results.values())
 
 
 def main() -> int:

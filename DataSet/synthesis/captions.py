@@ -157,7 +157,7 @@ def _tags(words: _Words) -> str:
     parts = [words.tag, words.lead, words.accompaniment, words.pace, words.rate, words.mood, words.key, words.metre, words.drums]
     parts = [part for part in parts if part]
     separator = _pick(words.rng, (", ", ", ", " "))
-    return separator.join(parts[place] for place in words.rng.permutation(len(parts)))
+    return separator.join(parts[index] for index in words.rng.permutation(len(parts)))
 
 
 def _player(words: _Words) -> str:

@@ -218,4 +218,4 @@ def _edit_of_something(rng: np.random.Generator, piece: Attributes, held_out: bo
 def patterns() -> dict[str, tuple[str, ...]]:
     """Every list of patterns with a held-out part, by name."""
     talks = {"greetings": lore.GREETINGS, "thanks": lore.THANKS, "abilities": lore.ABILITIES}
-    return {name: tuple(found) for part in (questions.patterns(), requests.patterns(), phrases.patterns(), chatter.patterns(), talks) for name, found in part.items()}
+    return {name: tuple(frames) for part in (questions.patterns(), requests.patterns(), phrases.patterns(), chatter.patterns(), talks) for name, frames in part.items()}

@@ -1,6 +1,6 @@
-"""How people type: with a word before or after, a story around it, slang, slips of the keyboard, no capitals, no marks.
+"""Typing habits: words before or after, a story around the request, slang, typos, missing capitals and punctuation.
 
-`as_typed` leaves what is asked as it is and changes what stands around it, so that a model learns which words matter.
+`as_typed` keeps the request and varies its surroundings, so that a model learns which words matter.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def add_typo(rng: np.random.Generator, text: str) -> str:
     if not words:
         return text
     word = choose(rng, words)
-    place = word.start() + 1 + int(rng.random() * (len(word.group()) - 2))
+    index = word.start() + 1 + int(rng.random() * (len(word.group()) - 2))
     kind = int(rng.random() * 4)
-    middle = (text[place + 1] + text[place], "", text[place] * 2, choose(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
-    return text[:place] + middle + text[place + (2 if kind == 0 else 1):]
+    middle = (text[index + 1] + text[index], "", text[index] * 2, choose(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
+    return text[:index] + middle + text[index + (2 if kind == 0 else 1):]
 
 
 def add_slang(rng: np.random.Generator, text: str) -> str:

@@ -80,11 +80,11 @@ def _fill(draft: Path, contents: Contents, log: Log) -> None:
         stray.unlink()
     for part in sorted({Path(name).parent for name in contents.media}):
         (draft / part).mkdir(parents=True, exist_ok=True)
-    begun, step = time.monotonic(), max(1, len(missing) // 10)
+    started, step = time.monotonic(), max(1, len(missing) // 10)
     for done, name in enumerate(missing, 1):
         contents.media[name](draft / name)
         if done % step == 0:
-            left = (time.monotonic() - begun) / done * (len(missing) - done)
+            left = (time.monotonic() - started) / done * (len(missing) - done)
             log(f"{done} of {len(missing)} files, {left:.0f} s left")
     for table, value in contents.tables.items():
         write_json(draft / table, value)

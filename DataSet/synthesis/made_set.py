@@ -77,8 +77,8 @@ def make_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> No
 def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
     """Write MusicQA.json and audios/: one question, the lead instrument, in the same words for every recording.
 
-    Each of `LISTENING_LEADS` is right equally often (in turn), and everything else is drawn apart from it, so whoever does
-    not hear the recording is right in one case of four.
+    Each of `LISTENING_LEADS` is right equally often (in turn), and all other attributes are independent of it, so a model
+    that does not use the recording is right in one case of four.
     """
     _check(pieces, seed)
     make_folder(folder, {"set": "listening", "pieces": pieces, "seed": seed}, partial(_plan_listening_set, pieces, seed), log)
@@ -146,9 +146,9 @@ def _attributes_with_lead(seed: int, index: int) -> Attributes:
     """A training combination with the leads in turn, over an accompaniment that is none of them."""
     rng, lead = _rng(seed, "listening", index), LISTENING_LEADS[index % len(LISTENING_LEADS)]
     while True:
-        drawn = dataclasses.replace(sample_attributes(rng), lead=lead)
-        if not is_held_out(drawn) and drawn.accompaniment not in LISTENING_LEADS:
-            return drawn
+        attributes = dataclasses.replace(sample_attributes(rng), lead=lead)
+        if not is_held_out(attributes) and attributes.accompaniment not in LISTENING_LEADS:
+            return attributes
 
 
 def _recordings(pieces: Mapping[str, SyntheticPiece]) -> dict[str, Writer]:
@@ -160,9 +160,9 @@ def _recordings(pieces: Mapping[str, SyntheticPiece]) -> dict[str, Writer]:
 
 
 def _sample_until(say: Callable[[], Dialogue], fits: Callable[[Dialogue], bool]) -> Dialogue:
-    while not fits(said := say()):
+    while not fits(dialogue := say()):
         pass
-    return said
+    return dialogue
 
 
 def _question(name: str, question: str, answer: str) -> dict[str, Any]:
@@ -172,15 +172,15 @@ def _question(name: str, question: str, answer: str) -> dict[str, Any]:
 def _questions(seed: int, index: int, piece: Attributes) -> list[dict[str, Any]]:
     """Two questions of different kinds about a recording."""
     rng = _rng(seed, "question", index)
-    first = _sample_until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction))
-    second = _sample_until(lambda: hearing.hear(rng, piece), lambda said: bool(said.instruction) and said.kind != first.kind)
-    return [_question(f"heard_{index:05}.ogg", as_typed(rng, said.instruction), said.answer) for said in (first, second)]
+    first = _sample_until(lambda: hearing.hear(rng, piece), lambda dialogue: bool(dialogue.instruction))
+    second = _sample_until(lambda: hearing.hear(rng, piece), lambda dialogue: bool(dialogue.instruction) and dialogue.kind != first.kind)
+    return [_question(f"heard_{index:05}.ogg", as_typed(rng, dialogue.instruction), dialogue.answer) for dialogue in (first, second)]
 
 
 def _talk(seed: int, index: int) -> dict[str, str]:
     rng = _rng(seed, "talk", index)
-    said = _sample_until(lambda: dialogues.talk(rng), lambda said: bool(said.instruction))
-    return {"instruction": as_typed(rng, said.instruction), "input": "", "output": said.answer}
+    dialogue = _sample_until(lambda: dialogues.talk(rng), lambda dialogue: bool(dialogue.instruction))
+    return {"instruction": as_typed(rng, dialogue.instruction), "input": "", "output": dialogue.answer}
 
 
 def _visual_caption(speak: Callable[[np.random.Generator, Mapping[str, str]], Dialogue], labels: Mapping[str, str]) -> str:

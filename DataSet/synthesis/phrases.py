@@ -109,4 +109,4 @@ CHANGE = (  # {how}: one or more clauses, of requests
 def patterns() -> dict[str, Sequence[str]]:
     """Every list of frames, by name."""
     return {"ask": ASK, "like a composer": LIKE_COMPOSER, "short": SHORT, "occasion": OCCASION, "picture": PICTURE, "look": LOOK, "clip": CLIP, "watch": WATCH,
-            "like": LIKE, "change": CHANGE, **{f"edit {name}": found for name, found in EDITS.items()}}
+            "like": LIKE, "change": CHANGE, **{f"edit {name}": frames for name, frames in EDITS.items()}}

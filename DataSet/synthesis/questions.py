@@ -210,7 +210,7 @@ _SEVERAL_THINGS = ("the {instruments|instrumentation|line-up|band|players}", "al
 
 def patterns() -> dict[str, Sequence[str]]:
     """Every list of frames for hearing, by name."""
-    lists: dict[str, Sequence[str]] = {f"question {name}": found for name, found in QUESTIONS.items()}
-    lists |= {f"yes or no {name}": found for name, found in YES_NO.items()}
+    lists: dict[str, Sequence[str]] = {f"question {name}": frames for name, frames in QUESTIONS.items()}
+    lists |= {f"yes or no {name}": frames for name, frames in YES_NO.items()}
     return lists | {"frames": FRAMES, "several": SEVERAL, "compare": COMPARE, "pace": PACE, "dance": DANCE, "purpose": PURPOSE, "describe": DESCRIBE,
                     "instruments": INSTRUMENTS, "feeling": FEELING, "source": SOURCE, "is music": IS_MUSIC}

@@ -34,14 +34,14 @@ def find_soundfonts(*more: Path) -> dict[str, Path]:
     Raises:
         FileNotFoundError: no soundfont is installed; the message names Debian packages.
     """
-    found = {
+    soundfonts = {
         path.stem: path for folder in (*SOUNDFONT_FOLDERS, *more) if folder.is_dir() for path in sorted(folder.iterdir())
         if path.suffix in (".sf2", ".sf3") and not path.is_symlink()
     }
-    if not found:
-        places = ", ".join(str(folder) for folder in SOUNDFONT_FOLDERS)
-        raise FileNotFoundError(f"No soundfont was found in {places}; install some, as with: apt-get install {PACKAGES}.")
-    return found
+    if not soundfonts:
+        folders = ", ".join(str(folder) for folder in SOUNDFONT_FOLDERS)
+        raise FileNotFoundError(f"No soundfont was found in {folders}; install some, as with: apt-get install {PACKAGES}.")
+    return soundfonts
 
 
 @lru_cache(maxsize=8)
@@ -101,16 +101,16 @@ def render_stems(
 ) -> dict[str, NDArray[np.float32]]:
     """Renders every track separately with its voice: name -> samples [round(seconds * sample_rate)], mono.
 
-    Presets differ in loudness by 40 dB and more, so whoever mixes measures them first. Raises RuntimeError where a
+    Presets differ in loudness by 40 dB and more, so a mix must measure them first. Raises RuntimeError where a
     soundfont does not have a preset.
     """
-    total, found = round(score.seconds * sample_rate), dict[str, NDArray[np.float32]]()
+    total, stems = round(score.seconds * sample_rate), dict[str, NDArray[np.float32]]()
     for track, voice in voices.items():
         if own := sorted(_track_events(score, track, rng)):
             synth, font = _synthesiser(str(voice.font), sample_rate)
             synth.program_select(CHANNELS[track], font, voice.bank, voice.program, voice.bank == 128)  # type: ignore[attr-defined]
-            found[track] = _play(synth, own, total, sample_rate).mean(0)
-    return found
+            stems[track] = _play(synth, own, total, sample_rate).mean(0)
+    return stems
 
 
 def _play(synth: object, events: list[tuple[float, int, int, int, int]], total: int, rate: int) -> NDArray[np.float32]:

@@ -86,80 +86,80 @@ def with_article(text: str) -> str:
 
 def sample_parts(rng: np.random.Generator, share: Mapping[str, float]) -> RequestParts:
     """Samples attributes, each with its probability, with values and wording."""
-    said = RequestParts()
+    parts = RequestParts()
     names = [name for name in share if name != "odd" and chance(rng, share[name])]
     odd = chance(rng, share.get("odd", 0.0))
     if "key" in names:
         names = [name for name in names if name != "mode"]
     for name in names:
-        _SAMPLERS[name](rng, said)
+        _SAMPLERS[name](rng, parts)
     if odd:
-        choose(rng, _IMPOSSIBLE_SAMPLERS)(rng, said)
-    return said
+        choose(rng, _IMPOSSIBLE_SAMPLERS)(rng, parts)
+    return parts
 
 
-def _mood(rng: np.random.Generator, said: RequestParts) -> None:
-    said.words["mood"] = mood = choose(rng, _MOOD_NAMES)
-    said.wish |= MOODS[mood]
+def _mood(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.words["mood"] = mood = choose(rng, _MOOD_NAMES)
+    parts.wish |= MOODS[mood]
 
 
-def _style(rng: np.random.Generator, said: RequestParts) -> None:
+def _style(rng: np.random.Generator, parts: RequestParts) -> None:
     if chance(rng, 0.45):
         style = choose(rng, STYLES)
-        said.words["style"] = choose(rng, synonyms.STYLE_NOUNS[style])
+        parts.words["style"] = choose(rng, synonyms.STYLE_NOUNS[style])
     else:
         name = choose(rng, _STYLE_NAMES)
         style = STYLE_NAMES[name]
-        said.words["style"] = name if name in WHOLE_NAMES else f"{name} {choose(rng, ('piece', 'tune', 'track', 'song', 'number', 'thing', 'music'))}"
-    said.wish["style"] = style
+        parts.words["style"] = name if name in WHOLE_NAMES else f"{name} {choose(rng, ('piece', 'tune', 'track', 'song', 'number', 'thing', 'music'))}"
+    parts.wish["style"] = style
 
 
-def _pace(rng: np.random.Generator, said: RequestParts) -> None:
-    if "tempo" not in said.words:
-        said.words["pace"] = pace = choose(rng, _PACE_NAMES)
-        said.wish["tempo"] = PACES[pace]
+def _pace(rng: np.random.Generator, parts: RequestParts) -> None:
+    if "tempo" not in parts.words:
+        parts.words["pace"] = pace = choose(rng, _PACE_NAMES)
+        parts.wish["tempo"] = PACES[pace]
 
 
-def _lead(rng: np.random.Generator, said: RequestParts) -> None:
-    said.wish["lead"] = value = choose(rng, _LEADS)
-    said.words["lead"] = synonyms.lead(rng, value)
+def _lead(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.wish["lead"] = value = choose(rng, _LEADS)
+    parts.words["lead"] = synonyms.lead(rng, value)
 
 
-def _accompaniment(rng: np.random.Generator, said: RequestParts) -> None:
-    said.wish["accompaniment"] = value = choose(rng, [name for name in ACCOMPANIMENTS if name != said.wish.get("lead")])
-    said.words["accompaniment"] = synonyms.backing(rng, value)
+def _accompaniment(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.wish["accompaniment"] = value = choose(rng, [name for name in ACCOMPANIMENTS if name != parts.wish.get("lead")])
+    parts.words["accompaniment"] = synonyms.backing(rng, value)
 
 
-def _tempo(rng: np.random.Generator, said: RequestParts) -> None:
-    if "pace" not in said.words:
+def _tempo(rng: np.random.Generator, parts: RequestParts) -> None:
+    if "pace" not in parts.words:
         number = int(rng.integers(TEMPI[0], TEMPI[-1] + 1))
-        said.words["tempo"], said.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
+        parts.words["tempo"], parts.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
 
 
-def _mode(rng: np.random.Generator, said: RequestParts) -> None:
-    if "mode" in said.wish:  # a happy piece in minor is nobody's wish
+def _mode(rng: np.random.Generator, parts: RequestParts) -> None:
+    if "mode" in parts.wish:  # a happy piece in minor is nobody's wish
         return
-    said.wish["mode"] = value = choose(rng, MODES)
-    said.words["mode"] = value if chance(rng, 0.8) else choose(rng, synonyms.MODE_NAMES[value])
+    parts.wish["mode"] = value = choose(rng, MODES)
+    parts.words["mode"] = value if chance(rng, 0.8) else choose(rng, synonyms.MODE_NAMES[value])
 
 
-def _metre(rng: np.random.Generator, said: RequestParts) -> None:
-    said.wish["metre"] = value = choose(rng, METRES)
-    said.words["metre"] = choose(rng, synonyms.METRE_NAMES[value])
+def _metre(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.wish["metre"] = value = choose(rng, METRES)
+    parts.words["metre"] = choose(rng, synonyms.METRE_NAMES[value])
 
 
-def _drums(rng: np.random.Generator, said: RequestParts) -> None:
-    said.wish["drums"] = value = chance(rng, 0.5)
-    said.words["with drums" if value else "without drums"] = synonyms.drums(rng, value)
+def _drums(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.wish["drums"] = value = chance(rng, 0.5)
+    parts.words["with drums" if value else "without drums"] = synonyms.drums(rng, value)
 
 
-def _key(rng: np.random.Generator, said: RequestParts) -> None:
-    said.wish["key"] = place = int(rng.integers(12))
+def _key(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.wish["key"] = place = int(rng.integers(12))
     mode = choose(rng, MODES) if chance(rng, 0.85) else None
-    said.wish["mode"] = mode or said.wish.get("mode", "major")
-    if mode and "mood" in said.words and MOODS[said.words["mood"]].get("mode", mode) != mode:
-        del said.words["mood"]
-    said.words["key"] = synonyms.key(rng, place, mode)
+    parts.wish["mode"] = mode or parts.wish.get("mode", "major")
+    if mode and "mood" in parts.words and MOODS[parts.words["mood"]].get("mode", mode) != mode:
+        del parts.words["mood"]
+    parts.words["key"] = synonyms.key(rng, place, mode)
 
 
 _MOOD_NAMES, _PACE_NAMES, _STYLE_NAMES, _LEADS = tuple(MOODS), tuple(PACES), tuple(STYLE_NAMES), tuple(LEADS)
@@ -179,53 +179,53 @@ def impossible_tempo(rng: np.random.Generator) -> tuple[int, str]:
     return number, note.format(tempo=even_tempo(number))
 
 
-def _impossible_tempo(rng: np.random.Generator, said: RequestParts) -> None:
-    number, said.note = impossible_tempo(rng)
-    said.words.pop("pace", None)
-    said.words["tempo"], said.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
+def _impossible_tempo(rng: np.random.Generator, parts: RequestParts) -> None:
+    number, parts.note = impossible_tempo(rng)
+    parts.words.pop("pace", None)
+    parts.words["tempo"], parts.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
 
 
-def _impossible_lead(rng: np.random.Generator, said: RequestParts) -> None:
-    said.words["lead"] = name = choose(rng, tuple(SUBSTITUTES))
-    said.wish["lead"] = SUBSTITUTES[name]
+def _impossible_lead(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.words["lead"] = name = choose(rng, tuple(SUBSTITUTES))
+    parts.wish["lead"] = SUBSTITUTES[name]
     if chance(rng, 0.25):
-        said.words["lead"] = f"{choose(rng, ('bass', 'old', 'Scottish', 'electric', 'tiny', 'golden', 'wild', 'solo'))} {name}"
-    said.note = lore.NO_INSTRUMENT.format(wanted=name, lead=said.wish["lead"])
-    if said.wish.get("accompaniment") == said.wish["lead"]:
-        del said.wish["accompaniment"], said.words["accompaniment"]
+        parts.words["lead"] = f"{choose(rng, ('bass', 'old', 'Scottish', 'electric', 'tiny', 'golden', 'wild', 'solo'))} {name}"
+    parts.note = lore.NO_INSTRUMENT.format(wanted=name, lead=parts.wish["lead"])
+    if parts.wish.get("accompaniment") == parts.wish["lead"]:
+        del parts.wish["accompaniment"], parts.words["accompaniment"]
 
 
-def _impossible_metre(rng: np.random.Generator, said: RequestParts) -> None:
+def _impossible_metre(rng: np.random.Generator, parts: RequestParts) -> None:
     name = choose(rng, synonyms.UNKNOWN_METRES) if chance(rng, 0.6) else f"{int(rng.integers(5, 40))}/{choose(rng, (2, 4, 8, 16, 13, 7))}"
-    said.words["metre"], said.wish["metre"] = name, 3 if name in synonyms.IN_THREE else 4
-    said.note = lore.NO_METRE.format(metre=said.wish["metre"])
+    parts.words["metre"], parts.wish["metre"] = name, 3 if name in synonyms.IN_THREE else 4
+    parts.note = lore.NO_METRE.format(metre=parts.wish["metre"])
 
 
-def _impossible_length(rng: np.random.Generator, said: RequestParts) -> None:
-    said.words["length"], possible = synonyms.length(rng)
-    said.note = lore.LENGTH if possible else lore.TOO_LONG
+def _impossible_length(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.words["length"], possible = synonyms.length(rng)
+    parts.note = lore.LENGTH if possible else lore.TOO_LONG
 
 
-def _impossible_key(rng: np.random.Generator, said: RequestParts) -> None:
+def _impossible_key(rng: np.random.Generator, parts: RequestParts) -> None:
     name, mode = choose(rng, tuple(synonyms.UNKNOWN_KEYS)), choose(rng, MODES)
     for other in ("mode", "mood"):
-        said.words.pop(other, None)
-    said.wish["key"], said.wish["mode"], said.words["key"] = synonyms.UNKNOWN_KEYS[name], mode, f"{name} {mode}"
-    said.note = lore.NO_KEY.format(wanted=name, key=KEYS[said.wish["key"]])
+        parts.words.pop(other, None)
+    parts.wish["key"], parts.wish["mode"], parts.words["key"] = synonyms.UNKNOWN_KEYS[name], mode, f"{name} {mode}"
+    parts.note = lore.NO_KEY.format(wanted=name, key=KEYS[parts.wish["key"]])
 
 
-def _impossible_voice(rng: np.random.Generator, said: RequestParts) -> None:
-    said.extra.append(say(rng, SINGING))
-    said.note = lore.NO_VOICE
+def _impossible_voice(rng: np.random.Generator, parts: RequestParts) -> None:
+    parts.extra.append(say(rng, SINGING))
+    parts.note = lore.NO_VOICE
 
 
-def _impossible_orchestra(rng: np.random.Generator, said: RequestParts) -> None:
+def _impossible_orchestra(rng: np.random.Generator, parts: RequestParts) -> None:
     for name in ("lead", "accompaniment"):
-        said.words.pop(name, None)
-        said.wish.pop(name, None)
-    said.extra.append(say(rng, ORCHESTRAS))
-    said.wish["accompaniment"] = "strings"
-    said.note = lore.NO_ORCHESTRA
+        parts.words.pop(name, None)
+        parts.wish.pop(name, None)
+    parts.extra.append(say(rng, ORCHESTRAS))
+    parts.wish["accompaniment"] = "strings"
+    parts.note = lore.NO_ORCHESTRA
 
 
 _IMPOSSIBLE_SAMPLERS = (_impossible_tempo, _impossible_tempo, _impossible_lead, _impossible_lead, _impossible_metre, _impossible_metre, _impossible_length, _impossible_key, _impossible_voice, _impossible_orchestra)
@@ -242,25 +242,25 @@ def sentence(rng: np.random.Generator, name: str, words: str, held_out: bool) ->
     return capital(with_article(pick(rng, SENTENCES[name], held_out).replace("{v}", words)))
 
 
-def phrase(rng: np.random.Generator, said: RequestParts, held_out: bool) -> tuple[str, bool]:
+def phrase(rng: np.random.Generator, parts: RequestParts, held_out: bool) -> tuple[str, bool]:
     """The request in words, and whether it is a noun phrase that fits any pattern."""
     form = rng.random()
-    if form < 0.58 or len(said.words) < 2:
-        return _noun_phrase(rng, said, said.words, held_out), True
+    if form < 0.58 or len(parts.words) < 2:
+        return _noun_phrase(rng, parts, parts.words, held_out), True
     if form < 0.80:
-        names = list(said.words)
+        names = list(parts.words)
         later = [name for name in names if name in SENTENCES and chance(rng, 0.6)]
         later = later or [name for name in names if name in SENTENCES][:1]
         if not later:
-            return _noun_phrase(rng, said, said.words, held_out), True
-        first = _noun_phrase(rng, said, {name: said.words[name] for name in names if name not in later}, held_out)
-        return first + choose(rng, (". ", ". ", ", ", "; ", ", and ")) + choose(rng, (". ", ". ", ", ", "; ")).join(sentence(rng, name, said.words[name], held_out) for name in later), True
+            return _noun_phrase(rng, parts, parts.words, held_out), True
+        first = _noun_phrase(rng, parts, {name: parts.words[name] for name in names if name not in later}, held_out)
+        return first + choose(rng, (". ", ". ", ", ", "; ", ", and ")) + choose(rng, (". ", ". ", ", ", "; ")).join(sentence(rng, name, parts.words[name], held_out) for name in later), True
     if form < 0.93:
-        return _list(rng, said), False
-    return _form(rng, said), False
+        return _list(rng, parts), False
+    return _form(rng, parts), False
 
 
-def _noun_phrase(rng: np.random.Generator, said: RequestParts, words: Mapping[str, str], held_out: bool) -> str:
+def _noun_phrase(rng: np.random.Generator, parts: RequestParts, words: Mapping[str, str], held_out: bool) -> str:
     adjectives = [words[name] for name in ("mood", "pace") if name in words]
     if len(adjectives) > 1 and chance(rng, 0.5):
         adjectives.reverse()
@@ -274,7 +274,7 @@ def _noun_phrase(rng: np.random.Generator, said: RequestParts, words: Mapping[st
     if "tempo" in words and chance(rng, 0.12):  # "a 120 bpm track"
         adjectives.insert(0, words["tempo"])
         names.remove("tempo")
-    clauses = [clause(rng, name, words[name], held_out) for name in _shuffled(rng, names)] + said.extra
+    clauses = [clause(rng, name, words[name], held_out) for name in _shuffled(rng, names)] + parts.extra
     head = choose(rng, (" ", " ", ", ")).join(adjectives) + (" " if adjectives else "") + noun
     if chance(rng, 0.07):  # "something slow with a harp"
         head = "something " + choose(rng, (" and ", ", ")).join(adjectives or ["nice"]) + (f", {an(noun)}" if "style" in words or noun.split(" ")[0] in words.get("lead", "").split(" ") else "")
@@ -289,24 +289,24 @@ def _shuffled(rng: np.random.Generator, names: Sequence[str]) -> list[str]:
     return [names[place] for place in rng.permutation(len(names))]
 
 
-def _list(rng: np.random.Generator, said: RequestParts) -> str:
+def _list(rng: np.random.Generator, parts: RequestParts) -> str:
     """"jazz, sax, 120 bpm, no drums"."""
-    words = dict(said.words)
+    words = dict(parts.words)
     if "style" in words and words["style"].split(" ")[-1] in ("piece", "tune", "track", "song", "number", "thing", "music"):
         words["style"] = words["style"].rsplit(" ", 1)[0]
     tags = [{"with drums": "{v}", "without drums": choose(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
-    return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ")).join(_shuffled(rng, [*tags, *said.extra])))
+    return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ")).join(_shuffled(rng, [*tags, *parts.extra])))
 
 
-def _form(rng: np.random.Generator, said: RequestParts) -> str:
+def _form(rng: np.random.Generator, parts: RequestParts) -> str:
     """"genre: jazz; lead: sax"."""
     mark, gap = choose(rng, (": ", "=", " = ", ":", " - ")), choose(rng, (", ", "; ", "\n", " / ", ". "))
     fields = []
-    for name, text in said.words.items():
+    for name, text in parts.words.items():
         label = choose(rng, FORM_NAMES["drums" if name.endswith("drums") else name])
         value = (("yes", "on", text) if name == "with drums" else ("no", "none", "off")) if name.endswith("drums") else (text,)
         fields.append(f"{label}{mark}{choose(rng, value)}")
-    return gap.join([*_shuffled(rng, fields), *said.extra])
+    return gap.join([*_shuffled(rng, fields), *parts.extra])
 
 
 def shares(rng: np.random.Generator) -> dict[str, float]:
@@ -319,10 +319,10 @@ def shares(rng: np.random.Generator) -> dict[str, float]:
 
 def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, RequestParts]:
     """One additional attribute of music for a picture, a clip or an occasion: "with a violin"."""
-    said = RequestParts()
-    _SAMPLERS[choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, said)
-    name, words = next(iter(said.words.items()))
-    return clause(rng, name, words, held_out), said
+    parts = RequestParts()
+    _SAMPLERS[choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, parts)
+    name, words = next(iter(parts.words.items()))
+    return clause(rng, name, words, held_out), parts
 
 
 def patterns() -> dict[str, Sequence[str]]:

@@ -286,10 +286,10 @@ def _lead(rng: np.random.Generator, tune: Tune, attributes: Attributes, line: Ti
 
 def _grooves(rng: np.random.Generator, attributes: Attributes) -> tuple[Groove, Groove]:
     """For sections A and B: accompaniment, bass and drums of the style, each line from any of its grooves."""
-    known = GROOVES[attributes.style, attributes.metre]
+    grooves = GROOVES[attributes.style, attributes.metre]
     made = []
     for _ in "AB":
-        chords, bass, drums = (known[int(rng.integers(len(known)))] for _ in range(3))
+        chords, bass, drums = (grooves[int(rng.integers(len(grooves)))] for _ in range(3))
         made.append(Groove(chords.accompaniment, bass.bass, drums.kick, drums.snare, drums.hat, drums.backbeat, drums.cymbal, drums.offbeat))
     return made[0], made[1]
 
@@ -313,10 +313,10 @@ def attributes_for(rng: np.random.Generator, tune: Tune, attributes: Attributes)
 
 def corpus() -> Path:
     """Where music21's corpus lies; raises FileNotFoundError if music21 is not installed."""
-    found = find_spec("music21")
-    if found is None or found.origin is None:
+    spec = find_spec("music21")
+    if spec is None or spec.origin is None:
         raise FileNotFoundError("music21, whose corpus holds the tunes, is not installed; pip install music21.")
-    return Path(found.origin).parent / "corpus"
+    return Path(spec.origin).parent / "corpus"
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def _parse(pattern: str) -> Parts:
 
 def _parts(pattern: str, at: int, inside: bool) -> tuple[list[Parts], int]:
     """Alternatives from `at` up to the closing brace, or the end; a bar outside of braces is a letter."""
-    found: list[list[Any]] = [[]]
+    alternatives: list[list[Any]] = [[]]
     text = ""
     while at < len(pattern) and not (inside and pattern[at] == "}"):
         letter, at = pattern[at], at + 1
@@ -47,16 +47,16 @@ def _parts(pattern: str, at: int, inside: bool) -> tuple[list[Parts], int]:
             if len(inner) == 1:  # a name for the caller
                 text += "{" + "".join(map(str, inner[0])) + "}"
             else:
-                found[-1] += [text, tuple(inner)]
+                alternatives[-1] += [text, tuple(inner)]
                 text = ""
         elif letter == "|" and inside:
-            found[-1].append(text)
-            found.append([])
+            alternatives[-1].append(text)
+            alternatives.append([])
             text = ""
         else:
             text += letter
-    found[-1].append(text)
-    return [tuple(part for part in parts if part != "") for parts in found], at
+    alternatives[-1].append(text)
+    return [tuple(part for part in parts if part != "") for parts in alternatives], at
 
 
 def spin(rng: np.random.Generator, pattern: str) -> str:

@@ -182,8 +182,8 @@ def talk(player: Player, count: int) -> Scores:
 def table(scores: Scores) -> str:
     lines = ["| heard | right | majority | other recording | right, unseen sounds |", "|---|---|---|---|---|"]
     unseen = scores.get("hearing, unseen soundfont", {})
-    for name, one in scores["hearing"].items():
-        lines.append(f"| {name} | {one['right']:.2f} | {one['majority']:.2f} | {one['swapped']:.2f} | {unseen.get(name, {}).get('right', float('nan')):.2f} |")
+    for name, row in scores["hearing"].items():
+        lines.append(f"| {name} | {row['right']:.2f} | {row['majority']:.2f} | {row['swapped']:.2f} | {unseen.get(name, {}).get('right', float('nan')):.2f} |")
     lines += ["", "| notes played as asked | " + " | ".join(SCORED_ATTRIBUTES) + " |", "|---|" + "---|" * len(SCORED_ATTRIBUTES)]
     for kind in ("wishes", "edits", "pictures", "clips"):
         for how in ("words", "notes"):

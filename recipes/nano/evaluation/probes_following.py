@@ -283,10 +283,10 @@ def paraphrases(context: ProbeContext) -> None:
     """Two hundred hand-written sentences that are not trained on, compared with wording of training."""
     rows = json.loads(PARAPHRASES.read_text(encoding="utf-8"))
     rows = rows if context.count >= len(rows) else [rows[round(at)] for at in np.linspace(0, len(rows) - 1, max(4, context.count))]
-    known = {(one.table, one.what, one.where): one.value for one in context.report.figures}
+    values = {(figure.table, figure.what, figure.where): figure.value for figure in context.report.figures}
     for kind, probe in {"hear": _question_paraphrases, "wish": _wish_paraphrases, "edit": _edit_paraphrases, "talk": _talk_paraphrases}.items():
         if of_kind := [row for row in rows if row["kind"] == kind]:
-            probe(context, of_kind, known)
+            probe(context, of_kind, values)
 
 
 FigureValues = dict[tuple[str, str, str], float]
@@ -301,48 +301,48 @@ def _add_wording_figures(context: ProbeContext, what: str, hits: Sequence[Sequen
     context.report.add(Figure(NEW_WORDING, what, "under words of training", 100 * under, len(real), target=8.0, most=True, unit="points"))
 
 
-def _question_paraphrases(context: ProbeContext, rows: Rows, known: FigureValues) -> None:
-    heard = recordings(context, OWN)
-    places = [at % len(heard.waves) for at in range(len(rows))]
-    texts = answers(context.model, [heard.waves[at] for at in places], {"": [row["text"] for row in rows]})[""]
-    facts = [asdict(heard.pieces[at]) for at in places]
-    usual = with_baselines(lambda at, name: None, [asdict(piece) for piece in heard.pieces])[2]
-    told = [parse_answer(row["about"], text) for row, text in zip(rows, texts, strict=True)]
+def _question_paraphrases(context: ProbeContext, rows: Rows, values: FigureValues) -> None:
+    recorded = recordings(context, OWN)
+    indices = [at % len(recorded.waves) for at in range(len(rows))]
+    texts = answers(context.model, [recorded.waves[at] for at in indices], {"": [row["text"] for row in rows]})[""]
+    facts = [asdict(recorded.pieces[at]) for at in indices]
+    usual = with_baselines(lambda at, name: None, [asdict(piece) for piece in recorded.pieces])[2]
+    answers_given = [parse_answer(row["about"], text) for row, text in zip(rows, texts, strict=True)]
 
-    def hits(given: Callable[[int], Any], shift: int = 0) -> list[bool]:
-        return [answer_matcher(row["about"])(given(at), facts[(at + shift) % len(facts)][row["about"]]) for at, row in enumerate(rows)]
+    def hits(value_of: Callable[[int], Any], shift: int = 0) -> list[bool]:
+        return [answer_matcher(row["about"])(value_of(at), facts[(at + shift) % len(facts)][row["about"]]) for at, row in enumerate(rows)]
 
-    three = hits(told.__getitem__), hits(told.__getitem__, 1), hits(lambda at: usual(at, rows[at]["about"]))
-    _add_wording_figures(context, "questions about recordings", three, [known[HEARING, row["about"], OWN] for row in rows])
+    three = hits(answers_given.__getitem__), hits(answers_given.__getitem__, 1), hits(lambda at: usual(at, rows[at]["about"]))
+    _add_wording_figures(context, "questions about recordings", three, [values[HEARING, row["about"], OWN] for row in rows])
 
 
-def _wish_paraphrases(context: ProbeContext, rows: Rows, known: FigureValues) -> None:
+def _wish_paraphrases(context: ProbeContext, rows: Rows, values: FigureValues) -> None:
     generated = generate_music(context, [Turn(row["text"]) for row in rows])
-    asked = [(at, name, value) for at, row in enumerate(rows) for name, value in row["wish"].items() if (FOLLOWING, name, "wishes, by the notes") in known]
-    three = [[note_matcher(name)(told(at, name), value) for at, name, value in asked] for told in with_baselines(attribute_from_notes(generated), [row["wish"] for row in rows])]
-    _add_wording_figures(context, "wishes, by the notes", three, [known[FOLLOWING, name, "wishes, by the notes"] for _, name, _ in asked])
+    requested = [(at, name, value) for at, row in enumerate(rows) for name, value in row["wish"].items() if (FOLLOWING, name, "wishes, by the notes") in values]
+    three = [[note_matcher(name)(attribute_of(at, name), value) for at, name, value in requested] for attribute_of in with_baselines(attribute_from_notes(generated), [row["wish"] for row in rows])]
+    _add_wording_figures(context, "wishes, by the notes", three, [values[FOLLOWING, name, "wishes, by the notes"] for _, name, _ in requested])
 
 
-def _edit_paraphrases(context: ProbeContext, rows: Rows, known: FigureValues) -> None:
-    heard = recordings(context, OWN)
-    cases = [(row, at % len(heard.waves)) for at, row in enumerate([*rows] * max(1, min(5, context.count // len(rows))))]
-    generated = generate_music(context, [Turn(row["text"], audio=heard.waves[at]) for row, at in cases])
-    changes = [_change(row["change"], heard.pieces[at]) for row, at in cases]
-    three = [edit_hits(changes, told) for told in with_baselines(attribute_from_notes(generated), [asdict(one.target) for one in changes])]
+def _edit_paraphrases(context: ProbeContext, rows: Rows, values: FigureValues) -> None:
+    recorded = recordings(context, OWN)
+    cases = [(row, at % len(recorded.waves)) for at, row in enumerate([*rows] * max(1, min(5, context.count // len(rows))))]
+    generated = generate_music(context, [Turn(row["text"], audio=recorded.waves[at]) for row, at in cases])
+    changes = [_change(row["change"], recorded.pieces[at]) for row, at in cases]
+    three = [edit_hits(changes, attribute_of) for attribute_of in with_baselines(attribute_from_notes(generated), [asdict(one.target) for one in changes])]
     for what, target in EDIT_TARGETS.items():
         if target is None:
             context.report.add(share_figure(NEW_WORDING, what, "paraphrases", three[0][what], None, (three[1][what], three[2][what])))
         else:
-            _add_wording_figures(context, what, [one[what] for one in three], [known[FOLLOWING, what, "edits, by the notes"]])
+            _add_wording_figures(context, what, [one[what] for one in three], [values[FOLLOWING, what, "edits, by the notes"]])
 
 
-def _change(asked: Mapping[str, Any], heard: Attributes) -> Change:
-    pace = asked.get("tempo", "")
+def _change(changes: Mapping[str, Any], source: Attributes) -> Change:
+    pace = changes.get("tempo", "")
     pace = pace if isinstance(pace, str) else ""
-    return Change(apply_edit(heard, {name: value for name, value in asked.items() if name != "tempo" or not pace}), heard, pace)
+    return Change(apply_edit(source, {name: value for name, value in changes.items() if name != "tempo" or not pace}), source, pace)
 
 
-def _talk_paraphrases(context: ProbeContext, rows: Rows, known: FigureValues) -> None:
+def _talk_paraphrases(context: ProbeContext, rows: Rows, values: FigureValues) -> None:
     replies = context.model.respond([Turn(row["text"]) for row in rows], GenerationOptions(max_tokens=40, music=False))
     begins = lambda text, kind: any(text.startswith(start.split("{")[0][:16]) for start in ANSWER_STARTS[kind])  # noqa: E731
     context.report.add(accuracy_figure(NEW_WORDING, "talk, refusals", "paraphrases", [reply.text for reply in replies], [row["answer"] for row in rows], begins))

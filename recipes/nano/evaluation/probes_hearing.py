@@ -50,97 +50,97 @@ class Recordings:
 
 def answer_matcher(name: str) -> Callable[[Any, Any], bool]:
     """The comparison of answer and truth: equality, or for the tempo within TEMPO_TOLERANCE."""
-    return (lambda given, true: tempo_agrees(given, true, TEMPO_TOLERANCE)) if name == "tempo" else (lambda given, true: bool(given == true))
+    return (lambda answer, truth: tempo_agrees(answer, truth, TEMPO_TOLERANCE)) if name == "tempo" else (lambda answer, truth: bool(answer == truth))
 
 
 def clips(data: Path, name: str, count: int) -> tuple[list[Waveform], list[dict[str, Any]]]:
     """The first clips of a rendered set, and their labels."""
     source = ClipSet(data / "data", name)
-    kept = range(min(count, len(source.labels)))
-    return [Waveform(torch.from_numpy(source.samples[i].astype(np.float32) / 32768)[None], SAMPLE_RATE) for i in kept], source.labels[: len(kept)]
+    indices = range(min(count, len(source.labels)))
+    return [Waveform(torch.from_numpy(source.samples[i].astype(np.float32) / 32768)[None], SAMPLE_RATE) for i in indices], source.labels[: len(indices)]
 
 
-def recordings(probing: ProbeContext, where: str) -> Recordings | None:
+def recordings(context: ProbeContext, where: str) -> Recordings | None:
     """A rendered set; for composed pieces the shipped examples where it is missing; None for another missing set."""
-    if (probing.data / "data" / f"{SETS[where]}.jsonl").exists():
-        waves, labels = clips(probing.data, SETS[where], probing.count)
+    if (context.data / "data" / f"{SETS[where]}.jsonl").exists():
+        waves, labels = clips(context.data, SETS[where], context.count)
         tunes = [label["source"] for label in labels] if where == TUNES else []
         return Recordings(waves, [Attributes(**{name: label[name] for name in FIELDS}) for label in labels], tunes)
     if where != OWN:
         return None
-    names = list(PIECES)[: probing.count]
+    names = list(PIECES)[: context.count]
     return Recordings([Waveform.read(EXAMPLES / f"{name}.flac") for name in names], [PIECES[name] for name in names])
 
 
-def answers(model: MuMuLLaMA, waves: Sequence[Waveform], asked: Mapping[str, Sequence[str]], tokens: int = TOKENS) -> dict[str, list[str]]:
+def answers(model: MuMuLLaMA, waves: Sequence[Waveform], questions_by_name: Mapping[str, Sequence[str]], tokens: int = TOKENS) -> dict[str, list[str]]:
     """Answers to each list of questions (one a recording); every recording is encoded once."""
-    found: dict[str, list[str]] = {name: [] for name in asked}
+    answers_by_name: dict[str, list[str]] = {name: [] for name in questions_by_name}
     options = GenerationOptions(max_tokens=tokens, music=False)
     for at in range(0, len(waves), BATCH):
         with torch.no_grad():
             features = model.encode([Turn("", audio=wave) for wave in waves[at : at + BATCH]])
-        for name, texts in asked.items():
+        for name, texts in questions_by_name.items():
             *_, (rows, _) = generate_text(model, [Turn(text) for text in texts[at : at + BATCH]], options, features)
-            found[name] += [row.text() for row in rows]
-    return found
+            answers_by_name[name] += [row.text() for row in rows]
+    return answers_by_name
 
 
-def figures(where: str, heard: Recordings, told: Mapping[str, Sequence[str]], swapped: bool) -> list[Figure]:
+def figures(where: str, recorded: Recordings, answers_by_name: Mapping[str, Sequence[str]], swapped: bool) -> list[Figure]:
     """Accuracy of each attribute; if `swapped`, also the accuracy against the next recording's labels."""
-    found = []
-    for name, texts in told.items():
-        given, truth = [parse_answer(name, text) for text in texts], [getattr(piece, name) for piece in heard.pieces]
+    results = []
+    for name, texts in answers_by_name.items():
+        stated, truth = [parse_answer(name, text) for text in texts], [getattr(piece, name) for piece in recorded.pieces]
         target = TARGETS[name][COLUMN[where]] if name in TARGETS else None
-        found.append(accuracy_figure(HEARING, name, where, given, truth, answer_matcher(name), target, heard.distinct))
+        results.append(accuracy_figure(HEARING, name, where, stated, truth, answer_matcher(name), target, recorded.distinct))
         if swapped:
-            found.append(_swapped_figure(found[-1], given, truth, answer_matcher(name)))
-    return found
+            results.append(_swapped_figure(results[-1], stated, truth, answer_matcher(name)))
+    return results
 
 
-def _swapped_figure(right: Figure, given: Sequence[Any], truth: Sequence[Any], match: Callable[[Any, Any], bool]) -> Figure:
+def _swapped_figure(right: Figure, stated: Sequence[Any], truth: Sequence[Any], match: Callable[[Any, Any], bool]) -> Figure:
     """Accuracy of the answers against the next recording's labels; its upper limit is guessing with its 95 % spread."""
-    hits = [match(one, true) for one, true in zip(given, [*truth[1:], truth[0]], strict=True)]
+    hits = [match(answer, true) for answer, true in zip(stated, [*truth[1:], truth[0]], strict=True)]
     guessed = max(right.chance or 0.0, right.majority or 0.0)
     ceiling = guessed + 1.96 * (guessed * (1 - guessed) / len(hits)) ** 0.5
     return Figure(HEARING, right.what, "another recording's sound", share(hits), len(hits), chance=right.chance, majority=right.majority, target=min(1.0, ceiling), most=True)
 
 
-def recordings_probe(probing: ProbeContext) -> None:
+def recordings_probe(context: ProbeContext) -> None:
     rng = np.random.default_rng(1)
     for where, name in SETS.items():
-        heard = recordings(probing, where)
-        if heard is None:
-            probing.report.missing.append(f"{where}: {probing.data}/data has no {name}; make it with python -m recipes.nano.rendering.render_clips")
+        recorded = recordings(context, where)
+        if recorded is None:
+            context.report.missing.append(f"{where}: {context.data}/data has no {name}; make it with python -m recipes.nano.rendering.render_clips")
             continue
-        asked = {field: [pick(rng, questions.QUESTIONS[field]) for _ in heard.waves] for field in FIELDS}
-        told = answers(probing.model, heard.waves, asked)
-        probing.report.add(*figures(where, heard, told, swapped=where == OWN), music_recognition(where, heard, told))
+        questions_by_name = {field: [pick(rng, questions.QUESTIONS[field]) for _ in recorded.waves] for field in FIELDS}
+        answers_by_name = answers(context.model, recorded.waves, questions_by_name)
+        context.report.add(*figures(where, recorded, answers_by_name, swapped=where == OWN), music_recognition(where, recorded, answers_by_name))
 
 
-def music_recognition(where: str, heard: Recordings, told: Mapping[str, Sequence[str]]) -> Figure:
+def music_recognition(where: str, recorded: Recordings, answers_by_name: Mapping[str, Sequence[str]]) -> Figure:
     """Share of answers about music that do not call it noise, silence or speech."""
-    hits = [classify_answer(text) == "music" for texts in told.values() for text in texts]
-    return share_figure(HEARING, "music taken for music", where, hits, distinct=heard.distinct or len(next(iter(told.values()))))
+    hits = [classify_answer(text) == "music" for texts in answers_by_name.values() for text in texts]
+    return share_figure(HEARING, "music taken for music", where, hits, distinct=recorded.distinct or len(next(iter(answers_by_name.values()))))
 
 
-def not_music(probing: ProbeContext) -> None:
+def not_music(context: ProbeContext) -> None:
     """Noise, silence and speech: answers must name the kind, and must not call music so."""
-    if not (probing.data / "data/noise_test.jsonl").exists():
-        probing.report.missing.append(f"what is no music: {probing.data}/data has no noise_test; make it with python -m recipes.nano.rendering.render_clips")
+    if not (context.data / "data/noise_test.jsonl").exists():
+        context.report.missing.append(f"what is no music: {context.data}/data has no noise_test; make it with python -m recipes.nano.rendering.render_clips")
         return
     rng = np.random.default_rng(7)
-    waves, labels = clips(probing.data, "noise_test", probing.count)
+    waves, labels = clips(context.data, "noise_test", context.count)
     kinds = [label["kind"] for label in labels]
     asked = [dialogues.nothing(rng, kind).instruction for kind in kinds]
-    heard = recordings(probing, OWN)
+    heard = recordings(context, OWN)
     about_music = [pick(rng, questions.IS_MUSIC) for _ in heard.waves]
-    told = answers(probing.model, waves, {"": asked}, 40)[""] + answers(probing.model, heard.waves, {"": about_music}, 40)[""]
+    told = answers(context.model, waves, {"": asked}, 40)[""] + answers(context.model, heard.waves, {"": about_music}, 40)[""]
     truth = kinds + ["music"] * len(about_music)
-    probing.report.add(accuracy_figure(HEARING, "no music", "noise, silence, speech, own pieces", [classify_answer(text) for text in told], truth, lambda given, true: given == true))
+    context.report.add(accuracy_figure(HEARING, "no music", "noise, silence, speech, own pieces", [classify_answer(text) for text in told], truth, lambda given, true: given == true))
     sources = [label["source"] for label in labels] + ["own pieces, asked whether they are music"] * len(about_music)
     for source in dict.fromkeys(sources):
         hits = [classify_answer(text) == true for text, true, one in zip(told, truth, sources, strict=True) if one == source]
-        probing.report.add(share_figure(HEARING, "called what it is", source, hits))
+        context.report.add(share_figure(HEARING, "called what it is", source, hits))
 
 
 def classify_answer(text: str) -> str:

@@ -20,22 +20,22 @@ def format_value(value: float | None, unit: str) -> str:
 def markdown(report: Report) -> str:
     """A table for each kind of figure; a figure that misses its target is marked."""
     parts = []
-    for table in dict.fromkeys(one.table for one in report.figures):
+    for table in dict.fromkeys(figure.table for figure in report.figures):
         band = "real tunes, middle 90 %" if table == MUSICALITY else "95 % interval"
         lines = [f"### {table.capitalize()}", "", f"| | | measured | target | {band} | chance | majority | cases |", "|---" * 8 + "|"]
-        lines += [_line(one) for one in report.figures if one.table == table]
+        lines += [_line(figure) for figure in report.figures if figure.table == table]
         parts.append("\n".join(lines + (["", REMARKS[table]] if table in REMARKS else [])))
     if report.missing:
         parts.append("Not measured:\n\n" + "\n".join(f"- {line}" for line in report.missing))
     return "\n\n".join(parts) + "\n"
 
 
-def _line(one: Figure) -> str:
-    unit = "x" if one.table == MUSICALITY else one.unit
-    spread = "" if one.low is None else f"{format_value(one.low, unit)} to {format_value(one.high, unit)}"
-    value = format_value(one.value, unit) + (" (missed)" if one.reached is False else "")
-    target = "" if one.target is None else ("at most " if one.most else "") + format_value(one.target, unit)
-    cells = (one.what, one.where, value, target, spread, format_value(one.chance, unit), format_value(one.majority, unit), str(one.count) if one.distinct is None else f"{one.count} ({one.distinct} distinct)")
+def _line(figure: Figure) -> str:
+    unit = "x" if figure.table == MUSICALITY else figure.unit
+    spread = "" if figure.low is None else f"{format_value(figure.low, unit)} to {format_value(figure.high, unit)}"
+    value = format_value(figure.value, unit) + (" (missed)" if figure.reached is False else "")
+    target = "" if figure.target is None else ("at most " if figure.most else "") + format_value(figure.target, unit)
+    cells = (figure.what, figure.where, value, target, spread, format_value(figure.chance, unit), format_value(figure.majority, unit), str(figure.count) if figure.distinct is None else f"{figure.count} ({figure.distinct} distinct)")
     return "| " + " | ".join(cell.replace(" x", "") if unit == "x" else cell for cell in cells) + " |"
 
 
@@ -44,7 +44,7 @@ def write(report: Report, out: Path) -> None:
     from recipes.nano.evaluation.probes_plot import draw
 
     out.mkdir(parents=True, exist_ok=True)
-    rows = [{**{name: _json_value(value) for name, value in asdict(one).items()}, "reached": one.reached} for one in report.figures]
+    rows = [{**{name: _json_value(value) for name, value in asdict(figure).items()}, "reached": figure.reached} for figure in report.figures]
     write_json(out / "probes.json", {"figures": rows, "missing": report.missing, "seconds": report.seconds})
     write_text(out / "probes.md", markdown(report))
     with atomic_path(out / "probes.png") as draft:

@@ -35,8 +35,8 @@ class StyleClassifier:
 
     def name(self, score: Score) -> str | None:
         """The style; None for a piece without a whole bar."""
-        heard = features(score)
-        return None if heard is None else STYLES[int(np.argmax(heard @ self.weights[score.attributes.metre]))]
+        vector = features(score)
+        return None if vector is None else STYLES[int(np.argmax(vector @ self.weights[score.attributes.metre]))]
 
 
 def features(score: Score) -> Vector | None:
@@ -72,36 +72,36 @@ def _length(note: Note, beat: float) -> float:
     return min(MAX_EIGHTHS, float(max(1, np.ceil(2 * note.duration / beat - 0.05))))
 
 
-def _first_onsets(found: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
+def _first_onsets(notes: Sequence[tuple[int, Note]]) -> list[tuple[int, Note]]:
     """The first note of each eighth that has an onset."""
-    return list({at: (at, note) for at, note in reversed(found)}.values())
+    return list({at: (at, note) for at, note in reversed(notes)}.values())
 
 
-def _onset_histogram(found: Sequence[int], width: int, weights: Sequence[float] | None = None) -> Vector:
-    return np.bincount([at % width for at in found], weights, width).astype(float) if len(found) else np.zeros(width)
+def _onset_histogram(positions: Sequence[int], width: int, weights: Sequence[float] | None = None) -> Vector:
+    return np.bincount([at % width for at in positions], weights, width).astype(float) if len(positions) else np.zeros(width)
 
 
 @lru_cache(maxsize=1)
 def fitted_classifier() -> StyleClassifier:
     """The classifier, fitted by ridge regression to one-hot styles for each metre; deterministic."""
     rng = np.random.default_rng(31)
-    known = [_random_example(rng, False) for _ in range(PIECES)]
-    weights = {metre: _fit_ridge([(heard, style) for heard, style, of in known if of == metre]) for metre in METRES}
+    examples = [_random_example(rng, False) for _ in range(PIECES)]
+    weights = {metre: _fit_ridge([(vector, style) for vector, style, of in examples if of == metre]) for metre in METRES}
     fitted = StyleClassifier(weights, 0.0, 0)
-    fresh = [_random_example(rng, True) for _ in range(TEST_PIECES)]
-    hits = [STYLES[int(np.argmax(heard @ fitted.weights[metre]))] == style for heard, style, metre in fresh]
+    held_out = [_random_example(rng, True) for _ in range(TEST_PIECES)]
+    hits = [STYLES[int(np.argmax(vector @ fitted.weights[metre]))] == style for vector, style, metre in held_out]
     return StyleClassifier(weights, float(np.mean(hits)), len(hits))
 
 
 def _random_example(rng: np.random.Generator, held_out: bool) -> tuple[Vector, str, int]:
     while True:
         piece = sample_attributes(rng, held_out)
-        heard = features(compose(rng, piece, float(rng.uniform(*SECONDS))))
-        if heard is not None:
-            return heard, piece.style, piece.metre
+        vector = features(compose(rng, piece, float(rng.uniform(*SECONDS))))
+        if vector is not None:
+            return vector, piece.style, piece.metre
 
 
-def _fit_ridge(known: Sequence[tuple[Vector, str]]) -> Vector:
-    seen = np.stack([heard for heard, _ in known])
-    wanted = np.eye(len(STYLES))[[STYLES.index(style) for _, style in known]]
-    return np.linalg.solve(seen.T @ seen + RIDGE * np.eye(seen.shape[1]), seen.T @ wanted)
+def _fit_ridge(examples: Sequence[tuple[Vector, str]]) -> Vector:
+    inputs = np.stack([vector for vector, _ in examples])
+    targets = np.eye(len(STYLES))[[STYLES.index(style) for _, style in examples]]
+    return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1]), inputs.T @ targets)

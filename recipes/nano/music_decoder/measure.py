@@ -40,19 +40,19 @@ class Case:
 def sample_cases(count: int, seed: int, held_out_template: bool) -> list[Case]:
     """Held-out combinations with captions."""
     rng = np.random.default_rng(seed)
-    drawn = [sample_attributes(rng, held_out=True) for _ in range(count)]
-    return [Case(each, *caption_and_mentions(rng, each, held_out_template)) for each in drawn]
+    combinations = [sample_attributes(rng, held_out=True) for _ in range(count)]
+    return [Case(each, *caption_and_mentions(rng, each, held_out_template)) for each in combinations]
 
 
 def sample_key_cases(count: int, seed: int = 9) -> list[Case]:
     """Held-out combinations whose captions all name the key, in any spelling: "Eb minor", "key of D sharp"."""
-    rng, found = np.random.default_rng(seed), list[Case]()
-    while len(found) < count:
+    rng, key_cases = np.random.default_rng(seed), list[Case]()
+    while len(key_cases) < count:
         each = sample_attributes(rng, held_out=True)
         text, keyed = music_caption(rng, each)
         if keyed:
-            found.append(Case(each, text, frozenset({"key"})))
-    return found
+            key_cases.append(Case(each, text, frozenset({"key"})))
+    return key_cases
 
 
 def generate_scores(decoder: MusicGenDecoder, texts: Sequence[str], seconds: float, guidance: float | None = None) -> list[Score]:
@@ -87,10 +87,10 @@ def estimate_metre(score: Score) -> int:
     return min((3, 4), key=lambda metre: abs(np.median(np.diff(starts)) / beat - metre)) if len(starts) > 1 else score.attributes.metre
 
 
-def pace_matches(wanted: Attributes, text: str, heard: Attributes) -> bool:
+def pace_matches(expected: Attributes, text: str, generated: Attributes) -> bool:
     """Whether the tempo heard is one that the words of the caption may mean."""
-    said = [(low, high) for low, high, words in TEMPO_WORDS for word in words if word in text.lower() and low <= wanted.tempo <= high]
-    return any(low * 0.96 <= heard.tempo <= high * 1.04 for low, high in said)
+    ranges = [(low, high) for low, high, words in TEMPO_WORDS for word in words if word in text.lower() and low <= expected.tempo <= high]
+    return any(low * 0.96 <= generated.tempo <= high * 1.04 for low, high in ranges)
 
 
 CHECKS: dict[str, Callable[[Case, Score], bool]] = {
@@ -106,13 +106,13 @@ CHECKS: dict[str, Callable[[Case, Score], bool]] = {
 }
 
 
-def caption_adherence(asked: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
+def caption_adherence(cases: Sequence[Case], scores: Sequence[Score], names: Sequence[str] = tuple(CHECKS)) -> dict[str, dict[str, float]]:
     """By attribute: share of the captions that mention it and are followed, the share by chance, and their number."""
     table = {}
-    shifted = [*asked[7:], *asked[:7]]
+    shifted = [*cases[7:], *cases[:7]]
     for name in names:
         check = CHECKS[name]
-        right = [check(case, score) for case, score in zip(asked, scores, strict=True) if name in case.mentions]
+        right = [check(case, score) for case, score in zip(cases, scores, strict=True) if name in case.mentions]
         wrong = [check(case, score) for case, score in zip(shifted, scores, strict=True) if name in case.mentions]
         table[name] = {"followed": float(np.mean(right)), "chance": float(np.mean(wrong)), "captions": len(right)}
     return table
@@ -139,12 +139,12 @@ def _figures(score: Score) -> dict[str, float]:
         bars[min(int(index), line.bar_count)].append((round(inside * 1000), note.pitch))
     first: dict[tuple[str, int], list[tuple[int, int]]] = {}
     rhythm, melody = [], []
-    for place, notes in zip(line.bars, bars, strict=False):
-        known = first.setdefault((place.section, place.place), notes)
-        answers = place.section == "A" and place.place >= line.phrase // 2  # is not what it was, by intention
-        if place.returns and place.left > closing_bars(line) and not answers:
-            rhythm.append([start for start, _ in known] == [start for start, _ in notes])
-            melody.append(known == notes)
+    for bar_info, notes in zip(line.bars, bars, strict=False):
+        earlier = first.setdefault((bar_info.section, bar_info.place), notes)
+        answers = bar_info.section == "A" and bar_info.place >= line.phrase // 2  # is not what it was, by intention
+        if bar_info.returns and bar_info.left > closing_bars(line) and not answers:
+            rhythm.append([start for start, _ in earlier] == [start for start, _ in notes])
+            melody.append(earlier == notes)
     return {
         "in_key": float(np.mean([pitch % 12 in scale for pitch in pitches])) if pitches else np.nan,
         "chord_tone_on_strong_beats": float(np.mean([n.pitch % 12 in c.tones for n, c in zip(strong, chords, strict=True)])) if strong else np.nan,
@@ -181,9 +181,9 @@ def measure(folder: Path, count: int, seconds: float, guidance: float | None) ->
     decoder = MusicGenDecoder.from_folder(folder)
     figures: dict[str, object] = {}
     for name, held_out_template in (("seen sentence forms", False), ("unseen sentence forms", True)):
-        asked = sample_cases(count, seed=7 + held_out_template, held_out_template=held_out_template)
-        scores = generate_scores(decoder, [case.text for case in asked], seconds, guidance)
-        figures[name] = caption_adherence(asked, scores)
+        test_cases = sample_cases(count, seed=7 + held_out_template, held_out_template=held_out_template)
+        scores = generate_scores(decoder, [case.text for case in test_cases], seconds, guidance)
+        figures[name] = caption_adherence(test_cases, scores)
         figures[f"music, {name}"] = musical_figures(scores) | {"ends_on_time": share_ending_on_time(scores)}
     named = sample_key_cases(count)
     figures["key, any spelling"] = caption_adherence(named, generate_scores(decoder, [case.text for case in named], 4.0, guidance), ("key",))

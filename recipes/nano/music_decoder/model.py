@@ -65,11 +65,11 @@ def music_caption(rng: np.random.Generator, attributes: Attributes) -> tuple[str
 def sample_contrasting(rng: np.random.Generator) -> Attributes:
     """Random attributes; in half of them lead and accompaniment are both instruments of either role ("guitar over organ
     chords"), so that only the position in the caption tells them apart."""
-    drawn, either = sample_attributes(rng), rng.random() < 0.5
+    attributes, either = sample_attributes(rng), rng.random() < 0.5
     shared = LEADS.keys() & ACCOMPANIMENTS.keys()
-    while either and not (drawn.lead in shared and drawn.accompaniment in shared and drawn.lead != drawn.accompaniment):
-        drawn = sample_attributes(rng)
-    return drawn
+    while either and not (attributes.lead in shared and attributes.accompaniment in shared and attributes.lead != attributes.accompaniment):
+        attributes = sample_attributes(rng)
+    return attributes
 
 
 def metres_as_words() -> list[normalizers.Normalizer]:

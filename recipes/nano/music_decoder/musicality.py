@@ -65,8 +65,8 @@ def figures(tune: Tune) -> dict[str, float]:
 
 
 def _mean(values: object) -> float:
-    found = list(values)  # type: ignore[call-overload]
-    return float(np.mean(found)) if found else float("nan")
+    numbers = list(values)  # type: ignore[call-overload]
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def _bar(tune: Tune, index: int) -> Notes:
@@ -76,12 +76,12 @@ def _bar(tune: Tune, index: int) -> Notes:
 
 def _chord_tones(tune: Tune, bars: Sequence[Notes]) -> float:
     """Share of the notes on strong beats that belong to the harmoniser's chord of their bar."""
-    degrees, found = harmonise(tune, 0, len(bars)), []
+    degrees, is_chord_tone = harmonise(tune, 0, len(bars)), []
     for degree, bar in zip(degrees, bars, strict=True):
         root = tune.tonic + SCALES[tune.mode][degree]
         tones = {(root + step) % 12 for step in QUALITIES[TRIADS[tune.mode][degree]]}
-        found += [pitch % 12 in tones for start, _, pitch in bar if start % (2 if tune.metre == 4 else 3) == 0]
-    return _mean(found)
+        is_chord_tone += [pitch % 12 in tones for start, _, pitch in bar if start % (2 if tune.metre == 4 else 3) == 0]
+    return _mean(is_chord_tone)
 
 
 def _contour(bar: Notes) -> tuple[object, ...]:
@@ -93,7 +93,7 @@ def _contour(bar: Notes) -> tuple[object, ...]:
 def _repeats(bars: Sequence[Notes], shape: Callable[[Notes], tuple[object, ...]]) -> float:
     """Share of the bars, from the second on, whose shape occurs in one of the eight bars before."""
     shapes = [shape(bar) for bar in bars]
-    return _mean(one in shapes[max(0, index - 8) : index] for index, one in enumerate(shapes) if index and one)
+    return _mean(current in shapes[max(0, index - 8) : index] for index, current in enumerate(shapes) if index and current)
 
 
 def _ends_home(tune: Tune, bar: Notes) -> bool:
@@ -105,12 +105,12 @@ def _ends_home(tune: Tune, bar: Notes) -> bool:
 def table(tunes: Sequence[Tune]) -> dict[str, dict[str, float]]:
     """Figure -> mean and the 5th and 95th of a hundred, over melodies."""
     rows = [figures(tune) for tune in tunes]
-    found = {}
+    statistics = {}
     for name in FIGURES:
         values = np.array([row[name] for row in rows if not np.isnan(row[name])])
         low, high = np.percentile(values, (5, 95))
-        found[name] = {"mean": float(values.mean()), "low": float(low), "high": float(high)}
-    return found
+        statistics[name] = {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    return statistics
 
 
 def composed_pieces(count: int, seconds: float, seed: int = 21) -> list[Score]:

@@ -49,7 +49,7 @@ def pitches_to_record() -> dict[int, list[int]]:
         pitches.setdefault(program, set()).update((57, 63))
     for program in BASSES.values():
         pitches.setdefault(program, set()).update((26, 32, 38, 44, 50))
-    return {program: sorted(found) for program, found in pitches.items()}
+    return {program: sorted(program_pitches) for program, program_pitches in pitches.items()}
 
 
 class Recorder:
@@ -72,8 +72,8 @@ class Recorder:
         sound = np.frombuffer(bytes(self.synth.generate(int(seconds * SAMPLE_RATE))), np.float32).reshape(-1, 2).mean(1).copy()
         self.synth.sounds_off(channel)
         self.synth.generate(SAMPLE_RATE // 2)
-        heard = np.flatnonzero(np.abs(sound) > 3e-4 * max(float(np.abs(sound).max()), 1e-9))
-        sound = sound[: max(int(heard[-1]) + 1 if len(heard) else 0, SAMPLE_RATE // 5)]
+        audible = np.flatnonzero(np.abs(sound) > 3e-4 * max(float(np.abs(sound).max()), 1e-9))
+        sound = sound[: max(int(audible[-1]) + 1 if len(audible) else 0, SAMPLE_RATE // 5)]
         fade = SAMPLE_RATE // 50
         sound[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
         return sound
@@ -108,10 +108,10 @@ def pack_notes(notes: list[RecordedNote]) -> tuple[bytes, list[list[float]]]:
         pieces += [note.samples / gain, np.zeros(GAP, np.float32)]
         entries.append([note.program, note.pitch, offset, len(note.samples), round(gain, 6)])
         offset += len(note.samples) + GAP
-    whole, file = np.concatenate(pieces), io.BytesIO()
+    joined, file = np.concatenate(pieces), io.BytesIO()
     with soundfile.SoundFile(file, "w", SAMPLE_RATE, 1, format="OGG", subtype="VORBIS", compression_level=QUALITY) as out:
-        for start in range(0, len(whole), SAMPLE_RATE):  # in pieces: the encoder overflows on long blocks
-            out.write(whole[start : start + SAMPLE_RATE])
+        for start in range(0, len(joined), SAMPLE_RATE):  # in pieces: the encoder overflows on long blocks
+            out.write(joined[start : start + SAMPLE_RATE])
     return file.getvalue(), entries
 
 

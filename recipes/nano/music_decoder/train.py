@@ -163,9 +163,9 @@ def book_losses(
             losses[book] = F.cross_entropy(decoder.lm_heads[book](seen), batch.codes[:, book][free])
     first = [hidden[:, :HEADERS]]
     if len(batch.headers) > music:
-        held = torch.zeros(len(batch.headers) - music, len(CODEBOOKS), HEADERS, dtype=torch.long)
-        held[:, :HEADERS] = batch.headers[music:, :, None]
-        first.append(_hidden(decoder, delay_codes(held)[:, :, :HEADERS], states[music:], mask[music:]))
+        header_codes_only = torch.zeros(len(batch.headers) - music, len(CODEBOOKS), HEADERS, dtype=torch.long)
+        header_codes_only[:, :HEADERS] = batch.headers[music:, :, None]
+        first.append(_hidden(decoder, delay_codes(header_codes_only)[:, :, :HEADERS], states[music:], mask[music:]))
     heads = torch.cat(first)
     for book in range(HEADERS):
         losses[book] = F.cross_entropy(decoder.lm_heads[book](heads[:, book]), batch.headers[:, book])
@@ -236,13 +236,13 @@ class DecoderTrainer:
     def warm(self, folder: Path) -> None:
         """Starts from the weights of an earlier run of equal sizes; known tokens keep their embeddings under their new ids."""
         state = torch.load(folder / "checkpoint.pt", weights_only=True)
-        known = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer").get_vocab()
+        old_vocabulary = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer").get_vocab()
         self.decoder.load_state_dict(state["decoder"])
         self.reader.load_state_dict(state["reader"])
         table = self.text.get_input_embeddings().weight.clone()
         for word, row in self.tokenizer.get_vocab().items():
-            if word in known:
-                table[row] = state["text"]["shared.weight"][known[word]]
+            if word in old_vocabulary:
+                table[row] = state["text"]["shared.weight"][old_vocabulary[word]]
         self.text.load_state_dict(state["text"] | {name: table for name in state["text"] if name.endswith(("shared.weight", "embed_tokens.weight"))})
 
     def train_step(self, progress: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The composer, its captions and the renderer: what a piece was asked to be, it is."""
+"""Composer, captions and renderer: a piece has the requested attributes."""
 
 from __future__ import annotations
 

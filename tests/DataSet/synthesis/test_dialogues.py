@@ -1,4 +1,4 @@
-"""The grammar of dialogues: true to the facts, varied, without loose ends, with wording kept apart for testing."""
+"""Dialogue generators: correct answers, varied wording, no unfilled slots, held-out wording for tests."""
 
 from __future__ import annotations
 

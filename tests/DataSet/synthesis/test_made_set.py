@@ -1,4 +1,4 @@
-"""The made set: what is said of a piece, a picture or a clip is true of it, and it comes out the same each time."""
+"""Synthetic set: labels match the media, and equal seeds give equal files."""
 
 from __future__ import annotations
 

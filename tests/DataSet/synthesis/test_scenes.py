@@ -1,4 +1,4 @@
-"""Drawn pictures and clips: reproducible, true to their description, and every wish complete."""
+"""Drawn pictures and clips: reproducible, consistent with their labels, with complete music requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tunes: ABC notation is read as it is written, harmony fits, an arrangement keeps the tune and the attributes."""
+"""Tunes: ABC parsing, harmonization, and arrangements that keep the tune and the attributes."""
 
 from __future__ import annotations
 
