@@ -47,9 +47,10 @@ def write(
         "wav": lambda: wav_header(music.seconds, music.sample_rate, len(music.samples), tags=tags) + pcm(music),
         "flac": lambda: _encode_flac(music, tags),
         "mp3": lambda: _encode_mp3(music, tags),
-        "mid": lambda: _encode_midi(score, music.seconds, tags),
     }
-    possible = [name for name in dict.fromkeys(formats) if name != "mid" or score is not None]
+    if score is not None:
+        encoders["mid"] = lambda: _encode_midi(score, music.seconds, tags)
+    possible = [name for name in dict.fromkeys(formats) if name in encoders]
     return {name: _write_atomically(folder / f"{stem}.{name}", encoders[name]()) for name in possible}
 
 

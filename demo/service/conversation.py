@@ -93,7 +93,7 @@ def resolve_turn(conversation: Conversation, text: str, uploads: Sequence[Upload
     """
     if uploads:
         return _turn_of_uploads(text, uploads), None
-    if repeat_kind(text) and (repeated := request_to_repeat(conversation, text)):
+    if repeat_kind(text) and (repeated := request_to_repeat(conversation, text)) and repeated.turn is not None:
         return repeated.turn, "the last request" if piece_index(text) is None else _phrase_for(conversation, repeated.pieces[0].sound)
     for kind, phrase in _VISUAL_PHRASES.items():
         if mentions(text, kind) and (upload := conversation.last_upload(kind)):
