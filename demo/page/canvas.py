@@ -1,8 +1,7 @@
-"""A small picture of few colours on nothing: areas, lines and words, as a PNG that fits light and dark pages.
+"""Canvas for plots: rectangles, gradients and text on a transparent background, saved as a palette PNG.
 
-Every point holds the number of a colour, so a picture of 960 points takes a few thousand bytes and a few milliseconds;
-what is not drawn is transparent. Twice as wide as it is usually shown, it is crisp on fine screens, and its words can
-still be read on a phone.
+Every pixel holds a palette index, so a plot of 960 pixels takes a few kilobytes and a few milliseconds. It is drawn at
+twice its usual width, so that it is sharp on high-density screens and its text is legible on a phone.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Colour = tuple[int, int, int]
 
 
 class Canvas:
-    """`height` points of PLOT columns from `LEFT` on, and the words around them."""
+    """Image of `height` rows; the plot has PLOT columns from column `LEFT` on, with text in the margins."""
 
     def __init__(self, height: int, dark: bool) -> None:
         self.points = np.zeros((height, WIDTH), np.uint8)  # 0: nothing
@@ -39,29 +38,29 @@ class Canvas:
         self.line = self.colour(INK[dark], 115)
 
     def colour(self, colour: Colour, alpha: int = 255) -> int:
-        """The number of a new colour."""
+        """Adds a colour to the palette and returns its index."""
         self._colours.append((*colour, alpha))
         return len(self._colours) - 1
 
     def ramp(self, anchors: Sequence[Colour], count: int) -> int:
-        """`count` colours evenly along the anchors; the number of the first."""
-        first, places = len(self._colours), np.linspace(0, len(anchors) - 1, count)
-        parts = [np.interp(places, range(len(anchors)), part) for part in zip(*anchors, strict=True)]
-        self._colours += [(*(round(float(part)) for part in one), 255) for one in zip(*parts, strict=True)]
+        """Adds `count` colours interpolated along the anchors and returns the index of the first."""
+        first, positions = len(self._colours), np.linspace(0, len(anchors) - 1, count)
+        channels = [np.interp(positions, range(len(anchors)), channel) for channel in zip(*anchors, strict=True)]
+        self._colours += [(*(round(float(value)) for value in colour), 255) for colour in zip(*channels, strict=True)]
         return first
 
     def fill(self, left: float, top: float, right: float, bottom: float, colour: int) -> None:
-        """At least a point wide and high, and never outside the plot."""
+        """Fills a rectangle, at least one pixel wide and high, clipped to the plot."""
         x, y = max(LEFT, round(left)), max(0, round(top))
         self.points[y : max(y + 1, round(bottom)), x : min(max(x + 1, round(right)), WIDTH - RIGHT)] = colour
 
     def write(self, x: float, y: float, words: str, anchor: str = "mm", size: int = FONT) -> float:
-        """Words at a point, by PIL's anchors; the column where they end."""
+        """Draws text at (x, y) with one of PIL's anchors and returns the column where it ends."""
         self._pen.text((x, y), words, fill=255, font=font(size), anchor=anchor)
         return self._pen.textbbox((x, y), words, font=font(size), anchor=anchor)[2]
 
     def times(self, seconds: float, bottom: int) -> None:
-        """The axis below a plot that ends at row `bottom`."""
+        """Draws the time axis below a plot that ends at row `bottom`."""
         step = next((step for step in STEPS if seconds / step <= MOST_TIMES), STEPS[-1])
         for index in range(int(seconds / step + 1e-6) + 1):
             x = LEFT + index * step / seconds * PLOT
@@ -82,7 +81,7 @@ class Canvas:
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """The letters that come with matplotlib, which have the signs of sharps and flats."""
+    """DejaVu Sans from matplotlib, which has the signs for sharp and flat."""
     import matplotlib
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)

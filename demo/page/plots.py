@@ -1,6 +1,6 @@
-"""A take as pictures that say where what happens: its waveform, its spectrogram, and the notes that were played.
+"""Plots of a take: waveform, spectrogram and piano roll, as PNG, each with a text alternative (`*_alt`).
 
-All three have the same times at the same places. Each has a light and a dark version, and words for who cannot see it.
+All three share one time axis. dark: colours for dark pages.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TOLD = 8  # chords named in words
 
 
 def waveform(music: Waveform, dark: bool) -> bytes:
-    """The peaks of each moment, and inside them how loud it is on average; left above right (PNG)."""
+    """Peak range and, inside it, RMS level over time, one lane per channel (PNG)."""
     sound = _lanes(music)
     lane, reach = LANE[len(sound)], _reach(sound)
     canvas = Canvas(len(sound) * lane + AXIS, dark)
@@ -74,7 +74,7 @@ def waveform_alt(music: Waveform) -> str:
 
 
 def spectrogram(music: Waveform, dark: bool) -> bytes:
-    """What sounds when, from 20 Hz to 16 kHz by semitones, and from 65 dB below the loudest on (PNG)."""
+    """Spectrogram from 20 Hz to 16 kHz by semitones, down to 65 dB below the loudest band (PNG)."""
     height = round(12 * math.log2(HIGHEST / LOWEST)) * SEMITONE
     canvas = Canvas(height + AXIS, dark)
     first = canvas.ramp(HEAT[dark], SHADES)
@@ -100,7 +100,7 @@ def spectrogram_alt(music: Waveform) -> str:
 
 
 def piano_roll(score: Score, seconds: float, dark: bool) -> bytes:
-    """The notes of each instrument in its colour, drums below, with bar lines and the names of the chords (PNG)."""
+    """Piano roll with one colour per track, the drums below, bar lines and chord names (PNG)."""
     drums = sorted({note.pitch for note in score.drums})
     floor, ceiling = _range(score)
     row = max(THINNEST, ROLL // (ceiling - floor + 1))
@@ -139,7 +139,7 @@ def piano_roll_alt(score: Score, seconds: float) -> str:
 
 
 def _lanes(music: Waveform) -> np.ndarray:
-    """[1 or 2, N]: more than two channels are averaged."""
+    """Samples of each lane, [1 or 2, N]; more than two channels are averaged."""
     return (music if len(music.samples) <= 2 else music.mono()).samples.detach().cpu().numpy()
 
 
@@ -161,7 +161,7 @@ def _columns(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _upright(plot: np.ndarray, low: np.ndarray, high: np.ndarray, colour: int) -> None:
-    """A bar in each column from `low` to `high`, where 1 is the top and -1 the bottom."""
+    """Draws a vertical bar in each column from `low` to `high`, where 1 is the top and -1 the bottom."""
     rows, half = np.arange(len(plot))[:, None] + 0.5, len(plot) / 2
     plot[(rows >= half - high * half - 0.5) & (rows <= half - low * half + 0.5)] = colour
 
@@ -170,7 +170,7 @@ def _upright(plot: np.ndarray, low: np.ndarray, high: np.ndarray, colour: int) -
 
 
 def _shades(music: Waveform, semitones: int) -> np.ndarray:
-    """[semitones, PLOT // CELL] of 0 to SHADES - 1, the highest pitch first; above half the sample rate there is nothing."""
+    """Shade indices (0 to SHADES - 1), [semitones, PLOT // CELL], highest pitch first; 0 above the Nyquist frequency."""
     bands, step = bands_of(music, LOWEST)
     frames = torch.arange(PLOT // CELL) * (CELL / PLOT * music.seconds / step)
     starts = frames.long().clamp_max(bands.shape[1] - 1).numpy()
@@ -187,7 +187,7 @@ def _hertz(value: float) -> str:
 
 
 def _range(score: Score) -> tuple[int, int]:
-    """Lowest and highest pitch of the plot: at least two octaves, and a little room."""
+    """Lowest and highest pitch of the plot: a semitone around the notes, at least two octaves."""
     pitches = [note.pitch for name in LAYERS for note in score.track(name)] or [60]
     low, high = min(pitches) - 1, max(pitches) + 1
     room = max(0, 24 - (high - low))
@@ -195,7 +195,7 @@ def _range(score: Score) -> tuple[int, int]:
 
 
 def _bars(canvas: Canvas, score: Score, seconds: float, bottom: int) -> None:
-    """A line where each bar begins, every fourth in a long piece, and where the last chord does."""
+    """Draws bar lines (every fourth in a long piece) and a line at the start of the last chord."""
     line = timeline(score.attributes, score.seconds)
     bars = [line.time(bar * line.width) for bar in range(line.bar_count)] + [line.time(line.eighths)]
     for second in bars[:: 1 if len(bars) < PLOT // 12 else 4]:
@@ -204,15 +204,15 @@ def _bars(canvas: Canvas, score: Score, seconds: float, bottom: int) -> None:
             canvas.fill(x, NAMED - 4, x + 2, bottom, canvas.faint)
 
 
-def _note(canvas: Canvas, note: Note, seconds: float, place: tuple[float, float], colour: int) -> None:
-    """A bar that leaves a point free before the next, and below it where there is room. place: its top and height."""
-    top, height = place
+def _note(canvas: Canvas, note: Note, seconds: float, row: tuple[float, float], colour: int) -> None:
+    """Draws a note with a gap of one pixel to the next. row: its top and height."""
+    top, height = row
     left, right = (LEFT + second / seconds * PLOT for second in (note.start, note.start + note.duration))
     canvas.fill(left, top, max(left + 3, right - 1), top + height - (height > 7), colour)
 
 
 def _players(score: Score) -> dict[str, str]:
-    """Track -> the instrument that plays it."""
+    """Instrument name of each track."""
     kind = score.attributes
     return {"lead": kind.lead, "accompaniment": kind.accompaniment, "bass": BASS_NAMES[score.programs["bass"]], "drums": "drums"}
 
@@ -226,7 +226,7 @@ def _legend(canvas: Canvas, score: Score, colours: dict[str, int]) -> None:
 
 
 def _chord_names(canvas: Canvas, chords: Iterable[Chord], seconds: float) -> None:
-    """Above the first bar of each, where there is room."""
+    """Draws the name of each chord above its first bar, where it does not overlap the previous one."""
     free, before = float(LEFT), ""
     for chord in chords:
         root = KEYS[chord.root].replace(" sharp", "♯").replace(" flat", "♭")

@@ -1,10 +1,9 @@
-"""A wav file that is still being written, read as it grows.
+"""Streaming of wav files that are still being written.
 
-The writer appends to the file at its final address, header first, and the header tells the final length (`demo.service.audio_files`).
-What users send is kept with its true length (`demo.service.uploads`), so that no upload is taken for one of those.
-The file may be replaced by one that is whole and has the same bytes, which goes on where this one was; where it is
-deleted, the piece was given up and silence follows. Readers look at the file only: a slow one holds nobody, and one that
-leaves is not missed.
+The writer appends to the file at its final path, and the header states the final length (`demo.service.audio_files`).
+Uploads are stored with their true length (`demo.service.uploads`), so that none is mistaken for a growing file. The file
+may be replaced by the complete one, which has the same bytes; if it is deleted, the take was abandoned and silence
+follows. Readers poll the file, so a slow or disconnected reader does not affect the writer or other readers.
 """
 
 from __future__ import annotations
@@ -16,57 +15,57 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-PREFIX = 12  # bytes: "RIFF", the bytes that follow the first eight, "WAVE"
-LOOK_AGAIN = 0.05  # seconds between two looks at a file that has not grown
-STALLED = 120.0  # seconds without growth: whoever wrote it is gone
-UNKNOWN = 0xFFFFFF00  # sizes from here on were written by programs that did not know the length
-BLOCK = 1 << 16  # bytes sent at a time
+HEADER_BYTES = 12  # "RIFF", the number of bytes after the first eight, "WAVE"
+POLL_INTERVAL = 0.05  # seconds between two checks of a file that has not grown
+STALLED = 120.0  # seconds without growth after which the writer is taken for dead
+UNKNOWN_SIZE = 0xFFFFFF00  # programs that do not know the length write sizes from here on
+BLOCK_BYTES = 1 << 16  # sent at a time
 
 
 def final_size(file: Path) -> int:
-    """Bytes of a wav file once it is whole, as its first bytes tell; a file that tells nothing is as long as it is.
+    """Size in bytes of a wav file once it is complete, from its header; the current size for any other file.
 
-    Raises FileNotFoundError when it is gone.
+    Raises FileNotFoundError if it was deleted.
     """
     with file.open("rb") as source:
-        head, size = source.read(PREFIX), os.fstat(source.fileno()).st_size
-    if len(head) < PREFIX or head[:4] + head[8:] != b"RIFFWAVE":
+        header, size = source.read(HEADER_BYTES), os.fstat(source.fileno()).st_size
+    if len(header) < HEADER_BYTES or header[:4] + header[8:] != b"RIFFWAVE":
         return size
-    announced = struct.unpack("<I", head[4:8])[0] + 8
-    return max(size, announced) if announced < UNKNOWN else size
+    stated_size = struct.unpack("<I", header[4:8])[0] + 8
+    return max(size, stated_size) if stated_size < UNKNOWN_SIZE else size
 
 
-def under_way(file: Path) -> bool:
-    """Whether more of the file is to come. Raises FileNotFoundError when it is gone."""
+def is_growing(file: Path) -> bool:
+    """Whether the file is still being written. Raises FileNotFoundError if it was deleted."""
     if file.suffix != ".wav":
         return False
-    found = file.stat()
-    return found.st_size < final_size(file) and time.time() - found.st_mtime < STALLED
+    status = file.stat()
+    return status.st_size < final_size(file) and time.time() - status.st_mtime < STALLED
 
 
-async def follow(file: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    """The bytes from `start` to before `end`, each as soon as it is there.
+async def stream_file(file: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    """Yields the bytes from `start` up to `end` as soon as they are written.
 
-    Where the piece is given up, silence follows: the length was promised, and a broken promise would be an error in the
-    player and in the server's log for every piece that somebody stops.
+    An abandoned file is filled up with silence: its length was announced, and a shorter body would be an error in the
+    player and in the server's log for every take that a user stops.
     """
     while start < end:
-        block, more = await asyncio.to_thread(_look, file, start, end)
-        if not block and not more:
-            block = bytes(min(BLOCK, end - start))
+        block, growing = await asyncio.to_thread(_read_block, file, start, end)
+        if not block and not growing:
+            block = bytes(min(BLOCK_BYTES, end - start))
         if block:
             start += len(block)
             yield block
         else:
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(POLL_INTERVAL)
 
 
-def _look(file: Path, start: int, end: int) -> tuple[bytes, bool]:
-    """The next block, and whether there is more to wait for."""
+def _read_block(file: Path, start: int, end: int) -> tuple[bytes, bool]:
+    """(next block, whether the file is still growing)."""
     try:
-        more = under_way(file)  # asked first: what is appended between the two looks is read, and not taken for the end
+        growing = is_growing(file)  # before reading, so that bytes appended in between are not lost
         with file.open("rb") as source:
             source.seek(start)
-            return source.read(min(BLOCK, end - start)), more
+            return source.read(min(BLOCK_BYTES, end - start)), growing
     except FileNotFoundError:
         return b"", False

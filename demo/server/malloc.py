@@ -1,4 +1,4 @@
-"""How the server holds its memory: what one thread gave back serves the next."""
+"""Limit on glibc's malloc arenas, so that memory freed by one thread can be used by the others."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ctypes
 import os
 import sys
 
-ARENA_MAX = -8  # the number by which glibc's mallopt knows it
+ARENA_MAX = -8  # M_ARENA_MAX of glibc's mallopt
 ARENAS = "2"
-VARIABLE = "MALLOC_ARENA_MAX"  # by which it is set from outside, and for the processes that this one starts
+VARIABLE = "MALLOC_ARENA_MAX"  # glibc's environment variable, which child processes inherit
 
 
 def limit_malloc_arenas() -> None:
-    """Lets all threads share two heaps. To be called before they start; nothing where it is set already, or has no meaning.
+    """Limits malloc to two arenas. Call before threads start. No effect if the variable is set, or on other C libraries.
 
-    glibc gives threads up to eight heaps a core, and the room of a piece that was made in one of them serves no other.
+    glibc creates up to eight arenas per core, and memory that was freed in one is not reused by the others.
     """
     if not sys.platform.startswith("linux") or VARIABLE in os.environ:
         return
     os.environ[VARIABLE] = ARENAS
     library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):  # other C libraries have no such heaps
+    if hasattr(library, "mallopt"):  # not in other C libraries
         library.mallopt(ARENA_MAX, int(ARENAS))

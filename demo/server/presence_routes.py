@@ -1,4 +1,4 @@
-"""HTTP routes by which an open page tells that it is still there."""
+"""HTTP routes for the presence messages of open pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from demo.service.presence import Presence
 
 
 def presence_router(presence: Presence, close: Callable[[str], None]) -> APIRouter:
-    """What the page's script says of itself. close: ends the session of a token; who knows one may end it."""
+    """Router of the messages that page.js sends. close: closes the session of a token; the token is the permission."""
     router = APIRouter()
 
     @router.post("/page/{token}/here", status_code=204, include_in_schema=False)

@@ -13,7 +13,7 @@ import torch
 
 from demo.page.controller import Page
 from demo.page.state import PageState
-from demo.server.file_stream import under_way
+from demo.server.file_stream import is_growing
 from demo.service.presence import Presence
 from demo.service.request import Settings
 from llama import Waveform
@@ -90,7 +90,7 @@ def test_what_was_made_before_a_stop_stays(page: Page, engine: ScriptedEngine) -
     assert 0.5 <= seconds < 2.0 and f"Stopped after {seconds:.1f} s of 2.0 s." in view and "data-start" not in view
     assert [kind for kind, _ in take.downloads] == ["wav", "flac", "mp3"] and len(take.plots) == 2
     (wav,) = waves(page, state)
-    assert wav.name == take.audio.url.rpartition("/")[2] and not under_way(wav)
+    assert wav.name == take.audio.url.rpartition("/")[2] and not is_growing(wav)
     engine.leaves.release(50)
     first, all_of_it = Waveform.read(wav), Waveform.read(waves(page, asked(page, "play wait"))[0])
     assert first.seconds == seconds and torch.equal(first.samples, all_of_it.samples[:, : first.samples.shape[1]])

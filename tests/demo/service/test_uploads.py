@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from demo.server.file_stream import final_size, under_way
+from demo.server.file_stream import final_size, is_growing
 from demo.service.media_probe import Limits
 from demo.service.uploads import Upload, display_name, receive, without_paths
 
@@ -248,7 +248,7 @@ def test_no_upload_passes_for_a_piece_under_way(folder: Path, announced: int) ->
     content = sound()
     taken = receive(folder, content[:4] + struct.pack("<I", announced) + content[8:], SMALL)
     assert taken.path.read_bytes() == content and taken.seconds == 1
-    assert not under_way(taken.path) and final_size(taken.path) == len(content)
+    assert not is_growing(taken.path) and final_size(taken.path) == len(content)
 
 
 def test_what_follows_the_sound_of_a_file_is_kept_as_it_came(folder: Path) -> None:
