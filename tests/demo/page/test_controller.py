@@ -1,4 +1,4 @@
-"""One conversation of the page: growing answers, sound, settings, once more."""
+"""Page controller: growing answers, audio, settings, repeated requests."""
 
 from __future__ import annotations
 

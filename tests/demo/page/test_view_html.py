@@ -1,4 +1,4 @@
-"""What a card shows: takes in their places, before and after, words escaped."""
+"""HTML of an exchange: order of takes, before and after, escaping."""
 
 from __future__ import annotations
 

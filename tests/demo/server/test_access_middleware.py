@@ -1,4 +1,4 @@
-"""The door: nothing is read beyond its bounds, nothing answers without the login, a wrong one waits alone."""
+"""Access middleware: limits on bodies, the login on every path, and the delay of a wrong login."""
 
 from __future__ import annotations
 

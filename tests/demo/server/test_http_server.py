@@ -1,4 +1,4 @@
-"""The server itself: full is said, who neither reads nor speaks is cut, and whoever has little to say is not."""
+"""HTTP server: the limit on connections, and the timeout that aborts stalled clients only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads: how much comes in at once and waits together, and that nothing is left of what is refused or breaks off."""
+"""Limits on uploads, and the clean-up of refused and interrupted ones."""
 
 from __future__ import annotations
 
