@@ -19,7 +19,7 @@ import pytest
 
 import gradio_app
 import llama
-from benchmarks.served import Answer, ExpectedAnswer, ask, server, make_request
+from benchmarks.served import Answer, ExpectedAnswer, ask, make_request, server
 from demo.service.conversation import Conversation
 from demo.service.errors import UserFacingError
 from demo.service.request import Settings
