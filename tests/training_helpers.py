@@ -254,11 +254,11 @@ def launch(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     result.close()
 
 
-Refused = Callable[[Sequence[str]], str]
+Rejected = Callable[[Sequence[str]], str]
 
 
 @pytest.fixture()
-def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+def refused(capsys: pytest.CaptureFixture[str]) -> Rejected:
     """Runs train.py's command in this process, which must end with exit code 1 and one line; that line."""
 
     def told(flags: Sequence[str]) -> str:

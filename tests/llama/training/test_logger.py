@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ShownExample:
     """What reports read of a manifest's example."""
 
     answer: str
@@ -255,11 +255,11 @@ def test_any_sound_has_a_picture(wave: Waveform, tmp_path: Path) -> None:
 # -- examples ---------------------------------------------------------------------------------------------------
 
 
-def items() -> list[tuple[Asked, Turn, Reply]]:
+def items() -> list[tuple[ShownExample, Turn, Reply]]:
     music = tone(440, 16000, 0.25)
     return [
-        (Asked("A slow waltz", caption="slow waltz, piano"), Turn("Play a waltz"), Reply("Here it is", (5, 6), music, "music")),
-        (Asked("Ja, é", "question", "q.json #0"), Turn("Fast?", audio="a.flac"), Reply("```\n# no\n![x](y)", (7,), None, "length")),
+        (ShownExample("A slow waltz", caption="slow waltz, piano"), Turn("Play a waltz"), Reply("Here it is", (5, 6), music, "music")),
+        (ShownExample("Ja, é", "question", "q.json #0"), Turn("Fast?", audio="a.flac"), Reply("```\n# no\n![x](y)", (7,), None, "length")),
     ]
 
 

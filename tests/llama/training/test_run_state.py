@@ -37,7 +37,7 @@ class Tiny(nn.Module):
         self.second = nn.Linear(8, 4)
 
 
-class Learner(nn.Module):
+class SmallModule(nn.Module):
     """Named as the real one: "model.NAME", and rows of their own."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ def equal(ours: State, theirs: State) -> bool:
 
 def made(wrap: Callable[[nn.Module], nn.Module] = lambda module: module, start: int = 0) -> tuple[nn.Module, torch.optim.AdamW]:
     seed(start)
-    model = wrap(Learner())
+    model = wrap(SmallModule())
     seed(start + 1 + (dist.get_rank() if dist.is_initialized() else 0))  # each process draws its own
     return model, optimizer_of(model)
 
@@ -233,7 +233,7 @@ def test_many_processes_as_one(runs: Path, kind: str) -> None:
     assert equal(weights, plain_weights) and equal(moments, plain_moments)
     assert set(weights) == TRAINED and moments["exp_avg.first.weight"].shape == (8, 6)
     seed(0)
-    fresh = {NAMES[name]: value.detach() for name, value in Learner().named_parameters() if NAMES[name] in TRAINED}
+    fresh = {NAMES[name]: value.detach() for name, value in SmallModule().named_parameters() if NAMES[name] in TRAINED}
     assert equal(start, fresh), "whole values, under their own names"
 
 

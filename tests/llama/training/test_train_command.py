@@ -20,7 +20,7 @@ from training_helpers import (
     STEPS,
     Ground,
     Launcher,
-    Refused,
+    Rejected,
     Started,
     checkpoints,
     distance,
@@ -86,7 +86,7 @@ def test_killed_and_resumed_is_never_having_stopped(ground: Ground, launch: Laun
     assert distance(weights(out), load_file(whole / f"checkpoints/step-{SAVE_EVERY:06d}/weights.safetensors")) > 1e-4
 
 
-def test_asked_to_end_it_keeps_what_it_has(ground: Ground, launch: Launcher, whole: Path, tmp_path: Path, refused: Refused) -> None:
+def test_asked_to_end_it_keeps_what_it_has(ground: Ground, launch: Launcher, whole: Path, tmp_path: Path, refused: Rejected) -> None:
     """SIGTERM, as a scheduler sends it; and while the run goes on, no other takes its folder."""
     out = tmp_path / "run"
     run = launch(ground.flags(out), out)
@@ -222,7 +222,7 @@ def left(out: Path) -> list[str]:
     ("freeze: []", "freeze: [adapters.smell]", "freeze names 'adapters.smell', which the model does not have"),
     ("holdout: 0.0", "holdout: 0.000001", "leaves none of"),
 ])  # fmt: skip
-def test_wrong_settings_are_a_sentence(ground: Ground, tmp_path: Path, refused: Refused, old: str, new: str, says: str) -> None:
+def test_wrong_settings_are_a_sentence(ground: Ground, tmp_path: Path, refused: Rejected, old: str, new: str, says: str) -> None:
     assert says in refused(edited(ground.flags(tmp_path / "run"), old, new))
     assert left(tmp_path / "run") == []
 
@@ -234,25 +234,25 @@ def test_wrong_settings_are_a_sentence(ground: Ground, tmp_path: Path, refused: 
     (["--stage", "1", "--config", "nowhere.yaml"], "There is no configuration nowhere.yaml"),
     (["--stage", "1", "--config", "configs/nano.yaml", "--songs", "music"], "stage 1 of this configuration has no songs"),
 ])  # fmt: skip
-def test_wrong_flags_are_a_sentence(flags: list[str], says: str, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_flags_are_a_sentence(flags: list[str], says: str, refused: Rejected, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert says in refused(flags)
 
 
-def test_an_empty_manifest(ground: Ground, tmp_path: Path, refused: Refused) -> None:
+def test_an_empty_manifest(ground: Ground, tmp_path: Path, refused: Rejected) -> None:
     (tmp_path / "none.json").write_text("[]")
     flags = edited(ground.flags(tmp_path / "run"), str(ground.made / "MusicQA.json"), str(tmp_path / "none.json"))
     assert "none.json holds no examples" in refused(flags) and left(tmp_path / "run") == []
 
 
-def test_media_that_are_not_there(ground: Ground, tmp_path: Path, refused: Refused) -> None:
+def test_media_that_are_not_there(ground: Ground, tmp_path: Path, refused: Rejected) -> None:
     out = tmp_path / "run"
     source = dataclasses.replace(ground.sources((("musicqa", "MusicQA", "audios", 1),))[0], media=str(tmp_path / "gone"))
     said = refused(ground.flags(out, data={3: (source,)}))
     assert "heard_0000" in said and "gone" in said and checkpoints(out) == []
 
 
-def test_a_folder_that_holds_a_run(ground: Ground, whole: Path, tmp_path: Path, refused: Refused) -> None:
+def test_a_folder_that_holds_a_run(ground: Ground, whole: Path, tmp_path: Path, refused: Rejected) -> None:
     """Neither begun anew over it, nor resumed as something else; what it holds stays as it is."""
     out = stopped_at(whole, SAVE_EVERY, tmp_path / "run")
     before = {place: place.read_bytes() for place in out.rglob("*") if place.is_file()}
@@ -266,12 +266,12 @@ def test_a_folder_that_holds_a_run(ground: Ground, whole: Path, tmp_path: Path, 
     assert {place: place.read_bytes() for place in out.rglob("*") if place.is_file()} == before
 
 
-def test_nothing_to_resume(ground: Ground, tmp_path: Path, refused: Refused) -> None:
+def test_nothing_to_resume(ground: Ground, tmp_path: Path, refused: Rejected) -> None:
     assert "holds no checkpoint to resume; leave --resume out" in refused([*ground.flags(tmp_path / "run"), "--resume"])
     assert left(tmp_path / "run") == []
 
 
-def test_weights_over_a_model_of_another_size(ground: Ground, whole: Path, tmp_path: Path, refused: Refused) -> None:
+def test_weights_over_a_model_of_another_size(ground: Ground, whole: Path, tmp_path: Path, refused: Rejected) -> None:
     shutil.copytree(whole / "last", tmp_path / "last")
     origin = tmp_path / "last/origin.json"
     origin.write_text(origin.read_text().replace(str(ground.base), str(ROOT / "ckpts/nano")))

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from training_helpers import CAPTIONS, MIXED, Ground, Refused, same, stopped_at, table, weights
+from training_helpers import CAPTIONS, MIXED, Ground, Rejected, same, stopped_at, table, weights
 
 from llama.data.source import Source
 from llama.media.audio import Waveform
@@ -65,7 +65,7 @@ def broken_set(ground: Ground, folder: Path) -> Source:
     return dataclasses.replace(ground.sources(MIXED[1:2])[0], media=str(folder))
 
 
-def test_a_broken_recording_stops_and_is_named(ground: Ground, tmp_path: Path, refused: Refused) -> None:
+def test_a_broken_recording_stops_and_is_named(ground: Ground, tmp_path: Path, refused: Rejected) -> None:
     data = {3: (broken_set(ground, tmp_path / "audios"),)}
     said = refused(ground.flags(tmp_path / "run", data=data, batch_size=4, max_steps=3))
     assert "heard_00001.ogg" in said and "MusicQA.json #" in said and "max_broken allows 0" in said
@@ -93,7 +93,7 @@ def test_a_broken_recording_is_left_out_where_that_is_allowed(
 
 @pytest.mark.parametrize("name", ["adapters.image.mix.weight", "output_projector.queries"])
 def test_what_is_not_finite_stops_with_its_examples_named(
-    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused, name: str
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Rejected, name: str
 ) -> None:
     """Poison is taken before the third step; the checkpoint of the second stays the newest, and nothing bad is saved."""
     update = Trainer.update
