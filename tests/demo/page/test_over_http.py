@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -113,7 +114,7 @@ def test_files_outside_the_page_stay_outside(served: tuple[str, ChatService]) ->
     session = work.sessions.open()
     secret = session.folder / "piece.wav"
     secret.write_bytes(b"RIFF")
-    for path in (f"gradio_api/file={secret}", "gradio_api/file=/etc/passwd", f"gradio_api/file={gradio_app.__file__}",
+    for path in (f"gradio_api/file={secret}", "gradio_api/file=/etc/passwd", f"gradio_api/file={quote(gradio_app.__file__)}",
                  "media/nobody/piece.wav", f"media/{session.token}/..%2F..%2Fpiece.wav"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(address + path, timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def open_page(command: str, monkeypatch: pytest.MonkeyPatch) -> llama.MuMuLLaMA:
     monkeypatch.setattr(gradio_app, "build_application", lambda model, *_, **__: opened.append(model))
     monkeypatch.setattr(demo.server.app, "serve", lambda *_, **__: None)
     paths = [part for name in ("mert", "vit", "vivit") for part in (f"--{name}_path", str(component_paths()[f"{name}_path"]))]
-    monkeypatch.setattr("sys.argv", [*command.split()[1:], *paths])
+    monkeypatch.setattr("sys.argv", [*shlex.split(command)[1:], *paths])
     assert gradio_app.main() == 0
     return opened[0]
 
@@ -48,7 +49,7 @@ def test_the_musicgen_command(tree: Path, monkeypatch: pytest.MonkeyPatch) -> No
     torch.save({"model": scripted_state()}, tree / "ckpts/MuMu-LLaMA-MusicGen/checkpoint.pth")
     command = (
         "python gradio_app.py --model ./ckpts/MuMu-LLaMA-MusicGen/checkpoint.pth --llama_dir ./ckpts/LLaMA-2 --music_decoder musicgen "
-        f"--music_decoder_path {GOLDEN}/components/musicgen"
+        f"--music_decoder_path {shlex.quote(str(GOLDEN / 'components/musicgen'))}"
     )
     reply = open_page(command, monkeypatch).respond(Turn("Play"), OPTIONS)
     assert reply.text == "A warm piano" and reply.music is not None and reply.music.seconds == 0.5

@@ -91,7 +91,7 @@ def test_rows_equal_what_the_embedded_default_was_trained_on() -> None:
     for make in (dialogues.talk, dialogues.wish) * 40:
         one = make(rng, False)
         expected = writer.encode(one)
-        bare = one.answer.removesuffix(" " + dialogues.MARKS)
+        bare = one.answer.removesuffix(" " + dialogues.AUDIO_TOKENS)
         for answer in (bare, one.answer):  # the marks may stand in a list's answers or not
             row = tokenize_example(tokenizer, said(one.instruction, answer, one.caption), 512)
             assert (list(row.tokens), list(row.labels)) == (expected.tokens, expected.labels)

@@ -27,7 +27,7 @@ from llama.dialogue import Turn
 from llama.generation import GenerationOptions, MusicChunk, Progress
 from llama.serving.engine import Engine
 from llama.serving.music_batch import MusicBatch
-from llama.serving.music_worker import DecoderSpec, WorkerLoop
+from llama.serving.music_worker import WorkerDecoderSpec, WorkerLoop
 from llama.serving.request import EngineDeadError
 from llama.serving.worker_client import MusicWorkerClient, PendingMusic, should_use_worker
 
@@ -77,7 +77,7 @@ def test_answers_equal_those_of_one_process(nano: llama.MuMuLLaMA, engine: Engin
 
 def test_the_spec_keeps_weights_and_settings(nano: llama.MuMuLLaMA) -> None:
     decoder = nano.music_decoder
-    copy = DecoderSpec.of(decoder).decoder()
+    copy = WorkerDecoderSpec.of(decoder).decoder()
     for name, value in decoder.state_dict().items():
         assert torch.equal(copy.state_dict()[name], value), name
     settings = ("guidance", "temperature", "top_k", "context_window", "streams", "condition_shape", "sample_rate", "hop", "audio_channels")

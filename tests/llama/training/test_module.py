@@ -34,7 +34,7 @@ def school(golden: Path) -> TrainingBench:
 @pytest.mark.parametrize("case", ["music_text", "music_audio_image", "batch2_all"])
 def test_losses_are_the_published_ones(school: TrainingBench, case: str) -> None:
     with torch.no_grad():
-        words, condition = means(school.learner(school.case(case)))
+        words, condition = means(school.module(school.case(case)))
     # The constant leaves the reference with the rounding of a number of its size.
     torch.testing.assert_close(words[None], school.expected[f"{case}.c_loss_reference"] - CONSTANT, rtol=0, atol=2e-5)
     torch.testing.assert_close(condition[None], school.expected[f"{case}.mse_loss"], rtol=1e-6, atol=0)
@@ -42,20 +42,20 @@ def test_losses_are_the_published_ones(school: TrainingBench, case: str) -> None
 
 def test_nothing_to_learn_is_a_loss_of_zero(school: TrainingBench) -> None:
     tokens = school.inputs["train_tokens_music"][None]
-    sums = school.learner(school.lesson(tokens, torch.zeros_like(tokens), (), ()))
+    sums = school.module(school.make_batch(tokens, torch.zeros_like(tokens), (), ()))
     assert sums["words"].sum() == 0 and sums["words_count"].sum() == 0 and sums["words"].requires_grad
 
 
 def test_new_rows_change_no_loss(school: TrainingBench) -> None:
-    lesson, apart = school.case("music_text"), TrainingModule(school.model, school.learner.condition, new_rows=True)
+    lesson, apart = school.case("music_text"), TrainingModule(school.model, school.module.condition, new_rows=True)
     with torch.no_grad():
-        ours, theirs = school.learner(lesson), apart(lesson)
+        ours, theirs = school.module(lesson), apart(lesson)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.fixture(scope="module")
 def gradients(golden: Path) -> dict[str, Tensor]:
-    return school_of(golden).found_gradients()
+    return school_of(golden).compute_gradients()
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,13 @@ def test_blur_is_for_training_alone_and_in_proportion_to_the_spread() -> None:
 
 def test_branches_that_say_nothing_are_left_out_and_change_no_loss(golden: Path) -> None:
     school = school_of(golden)
-    lesson, branches = school.case("music_text"), [part for part in school.learner.modules() if isinstance(part, LoRALinear)]
+    lesson, branches = school.case("music_text"), [part for part in school.module.modules() if isinstance(part, LoRALinear)]
     for part in branches[1:]:
         part.l2.data.zero_()
-    mark_trainable(school.learner, trainable(school.model, stage(1, "all"), ["lora"]))
+    mark_trainable(school.module, trainable(school.model, stage(1, "all"), ["lora"]))
     with torch.no_grad():
-        before = school.learner(lesson)
-        fold_zero_lora(school.learner)
-        after = school.learner(lesson)
+        before = school.module(lesson)
+        fold_zero_lora(school.module)
+        after = school.module(lesson)
     assert [part.merged for part in branches] == [False, *[True] * (len(branches) - 1)]
     assert all(torch.equal(before[name], after[name]) for name in before)
