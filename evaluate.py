@@ -15,7 +15,7 @@ from llama.errors import COMMAND_ERRORS, sentence
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description="Measure a model on material that it never met, beside guessing.")
+    result = argparse.ArgumentParser(description="Measure a model on held-out data, beside chance and the commonest answer.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     probes = commands.add_parser("probes", help="how the embedded model understands audio, follows prompts and sounds")
     add = probes.add_argument

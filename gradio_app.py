@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("server").add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--port", type=int, default=7860, help="(default: %(default)s)")
-    add("--auth", metavar="USER:PASSWORD", help="who may enter; without it, everybody who reaches the address")
+    add("--auth", metavar="USER:PASSWORD", help="require this login (HTTP Basic) from every client")
     add("--queue", type=int, default=MAX_QUEUED_REQUESTS, metavar="N", help="requests that may wait (default: %(default)s)")
     add("--share", action="store_true", help="a public address through gradio's servers")
     return result

@@ -1,4 +1,4 @@
-"""Tables of a style's habits: one character an eighth, so that a groove can be read like a tracker line.
+"""Accompaniment and drum patterns of each style: one character per eighth note, readable like a tracker line.
 
 Accompaniment: `x` all voices, `X` accented, `u` upper voices, `1`..`4` one voice from below, `-` hold, `.` rest.
 Bass: `R` accented root, `r` root, `5` fifth, `8` octave, `3` third, `6` sixth, `l` lower fifth, `-` hold, `.` rest.

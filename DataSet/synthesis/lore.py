@@ -1,4 +1,4 @@
-"""What the model says besides hearing and making music: who it is, a few facts of music, and what it does not speak about."""
+"""Dialogues without media: what the model is, a few facts of music, and polite refusals."""
 
 from __future__ import annotations
 

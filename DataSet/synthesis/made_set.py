@@ -40,7 +40,7 @@ from llama.media.score import Attributes
 DECODER = Path(__file__).resolve().parents[2] / "ckpts/nano/decoder"
 SHORTEST, LONGEST = 6.0, 10.0  # seconds of a piece
 PICTURE, FRAME, FRAME_RATE = (128, 128), 96, 8
-# Without threads and assembler code, for the same bytes each time: x264's fast routines look at memory nobody has written.
+# Without threads and assembler code, for the same bytes each time: x264's fast routines read uninitialised memory.
 H264 = {"crf": "18", "threads": "1", "x264-params": "asm=0"}
 LISTENING_LEADS = ("guitar", "trumpet", "flute", "synthesizer")  # easy to tell apart for a small encoder
 LISTENING_QUESTION = "Which instrument plays the melody?"

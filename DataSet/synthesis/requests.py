@@ -137,7 +137,7 @@ def _tempo(rng: np.random.Generator, parts: RequestParts) -> None:
 
 
 def _mode(rng: np.random.Generator, parts: RequestParts) -> None:
-    if "mode" in parts.wish:  # a happy piece in minor is nobody's wish
+    if "mode" in parts.wish:  # a happy piece in minor would contradict itself
         return
     parts.wish["mode"] = value = choose(rng, MODES)
     parts.words["mode"] = value if chance(rng, 0.8) else choose(rng, synonyms.MODE_NAMES[value])

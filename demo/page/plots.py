@@ -26,12 +26,12 @@ LOWEST, HIGHEST = 20.0, 16_000.0  # Hz
 SEMITONE = 3  # points
 CELL = 2  # points of a moment of the spectrogram
 SHADES = 48
-HEAT: dict[bool, tuple[Colour, ...]] = {  # from silence to the loudest: away from the page's own colour
+HEAT: dict[bool, tuple[Colour, ...]] = {  # colour map by dark mode, from silence to the loudest
     False: ((248, 250, 252), (203, 213, 245), (129, 140, 248), (126, 34, 206), (190, 24, 93), (69, 10, 10)),
     True: ((15, 23, 42), (49, 46, 129), (126, 34, 206), (225, 29, 72), (251, 146, 60), (254, 249, 195)),
 }
 HERTZ = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-FAINTEST, HEARD = -65.0, -40.0  # dB below the loudest: where colour begins, and where the words begin
+MIN_DB, DESCRIBED_DB = -65.0, -40.0  # relative to the loudest: where colour begins, and what the alt text describes
 
 TRACK: dict[str, dict[bool, Colour]] = {
     "lead": {False: (217, 119, 6), True: (251, 191, 36)},
@@ -45,7 +45,7 @@ SUFFIX = {"major": "", "minor": "m", "diminished": "°", "dominant7": "7", "majo
 SPOKEN = {"dominant7": "seventh", "major7": "major seventh", "minor7": "minor seventh"}
 NAMED, ROLL, DRUM = 76, 325, 10  # points: names of instruments and chords, about those of all pitches, a row of the drums
 THINNEST = 5  # points of a semitone
-TOLD = 8  # chords named in words
+MAX_DESCRIBED_CHORDS = 8  # in the alt text
 
 
 def waveform(music: Waveform, dark: bool) -> bytes:
@@ -91,10 +91,10 @@ def spectrogram(music: Waveform, dark: bool) -> bytes:
 def spectrogram_alt(music: Waveform) -> str:
     bands = bands_of(music, LOWEST)[0]
     begin = f"Spectrogram, {music.seconds:.1f} s, 20 Hz to 16 kHz"
-    if float(bands.max()) <= FAINTEST:
+    if float(bands.max()) <= MIN_DB:
         return f"{begin}: silent throughout."
     loud = 10 * (10 ** (bands / 10)).mean(1).log10()  # over the whole piece, so that a single stroke does not count
-    heard, strongest = (loud > loud.max() + HEARD).nonzero(), int(loud.argmax())
+    heard, strongest = (loud > loud.max() + DESCRIBED_DB).nonzero(), int(loud.argmax())
     low, high, best = (_hertz(LOWEST * 2 ** (int(band) / 12)) for band in (heard[0], heard[-1], strongest))
     return f"{begin}: sound from {low} to {high}, strongest near {best}."
 
@@ -129,8 +129,8 @@ def piano_roll_alt(score: Score, seconds: float) -> str:
     parts = [_part(score, name) for name in TRACKS if score.track(name)]
     named = [f"{KEYS[chord.root]} {SPOKEN.get(chord.quality, chord.quality)}" for chord in score.chords]
     chords = [name for index, name in enumerate(named) if index == 0 or name != named[index - 1]]
-    more = " and so on" if len(chords) > TOLD else ""
-    heard = f" Chords: {', '.join(chords[:TOLD])}{more}." if chords else ""
+    more = " and so on" if len(chords) > MAX_DESCRIBED_CHORDS else ""
+    heard = f" Chords: {', '.join(chords[:MAX_DESCRIBED_CHORDS])}{more}." if chords else ""
     key = f"{KEYS[kind.key]} {kind.mode}, {kind.tempo} beats a minute, {kind.metre} beats a bar"
     return f"Piano roll, {seconds:.1f} s, {key}: {'; '.join(parts) or 'no notes'}.{heard}"
 
@@ -175,8 +175,8 @@ def _shades(music: Waveform, semitones: int) -> np.ndarray:
     frames = torch.arange(PLOT // CELL) * (CELL / PLOT * music.seconds / step)
     starts = frames.long().clamp_max(bands.shape[1] - 1).numpy()
     loud = np.maximum.reduceat(bands.numpy(), starts, axis=1)[:semitones]
-    loud = np.pad(loud, ((0, semitones - len(loud)), (0, 0)), constant_values=FAINTEST)
-    return np.rint((1 - loud[::-1].clip(FAINTEST) / FAINTEST) * (SHADES - 1)).astype(np.uint8)
+    loud = np.pad(loud, ((0, semitones - len(loud)), (0, 0)), constant_values=MIN_DB)
+    return np.rint((1 - loud[::-1].clip(MIN_DB) / MIN_DB) * (SHADES - 1)).astype(np.uint8)
 
 
 def _hertz(value: float) -> str:

@@ -34,7 +34,7 @@ class ModelSource:
     vivit_path: str | Path | None = _flag("folder or hub name of ViViT, if not the published one", "PATH")
     music_decoder: str | None = _flag("refuse a model that was trained for another (default: take what it was)", choices=DECODERS)
     music_decoder_path: str | Path | None = _flag("folder or hub name of the decoder, where it is not in the checkpoint", "PATH")
-    knn_dir: str | Path | None = _flag("folder with knn.index, to draw features towards known ones", "DIR")
+    knn_dir: str | Path | None = _flag("folder with knn.index, the prototypes for retrieval", "DIR")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> ModelSource:

@@ -29,8 +29,8 @@ class MediaFormat:
     dataset: bool = True
 
 
-# Every list of suffixes or content types in the project derives from this table. Nothing that a browser would run stands
-# in it, so no HTML and no SVG. A GIF may be a picture or a clip.
+# Every list of suffixes or content types in the project derives from this table. It holds no type with
+# code that a browser would run, so no HTML and no SVG. A GIF may be a picture or a clip.
 MEDIA_FORMATS = (
     MediaFormat("audio", ".wav", "WAV", "audio/wav", ("WAV", "WAVEX"), ("WAV", "PCM_16")),
     MediaFormat("audio", ".flac", "FLAC", "audio/flac", ("FLAC",), ("FLAC", "PCM_16")),

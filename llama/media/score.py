@@ -13,7 +13,7 @@ LEADS: Mapping[str, int] = {  # name -> General MIDI program
     "piano": 0, "organ": 19, "guitar": 24, "violin": 40, "cello": 42, "trumpet": 56,
     "flute": 73, "saxophone": 65, "clarinet": 71, "harp": 46, "marimba": 12, "synthesizer": 81,
 }
-LEAD_FLOOR: Mapping[str, int] = {  # lowest tonic of a melody: each instrument speaks in its own register
+LEAD_FLOOR: Mapping[str, int] = {  # lowest tonic pitch of a melody, by instrument
     "piano": 60, "organ": 60, "guitar": 52, "violin": 60, "cello": 41, "trumpet": 55,
     "flute": 64, "saxophone": 50, "clarinet": 55, "harp": 57, "marimba": 57, "synthesizer": 57,
 }
@@ -160,7 +160,7 @@ class Timeline:
 
     @cached_property
     def tag(self) -> int:
-        """Beats of the tonic between the last whole bar and the final chord: what is left of the length, but for that chord."""
+        """Beats of the tonic between the last whole bar and the final chord, which fill the piece to its length."""
         free = self.seconds - ENDING_REST - max(FINAL_SECONDS, 1.5 * self.beat) - self.bar_count * self.beat * self.metre
         return min(max(int(free / self.beat + 1e-9), 0), self.metre - 1)
 

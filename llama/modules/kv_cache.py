@@ -1,4 +1,7 @@
-"""Key-value cache, passed to the transformer as an argument. Unfilled columns are NaN, so that reading past the end is noticed."""
+"""Key-value cache of fixed capacity, an argument of the transformer; `KVCache.cat` makes a larger one.
+
+Unfilled columns are NaN, so that reading past the end is noticed.
+"""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class Engine:
             raise
 
     def _step(self) -> bool:
-        """Waits for work, then aborts ended requests, prefills ready ones, and decodes one token and one frame of all.
+        """One scheduler step: waits for work, aborts ended requests, prefills ready ones, and decodes one token and one frame of all.
 
         Returns False once the engine is closed.
         """

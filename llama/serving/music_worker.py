@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DecoderSpec:
+class WorkerDecoderSpec:
     """A picklable description of a decoder, from which another process builds an equal one.
 
     config: of transformers' model; state: weights under their published names; settings: attributes that a user may have set.
@@ -41,7 +41,7 @@ class DecoderSpec:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, decoder: MusicGenDecoder) -> DecoderSpec:
+    def of(cls, decoder: MusicGenDecoder) -> WorkerDecoderSpec:
         state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
         settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "context_window")}
         return cls(decoder.model.config.to_dict(), state, settings)
@@ -91,7 +91,7 @@ def _picklable(error: Exception) -> Exception:
     return MemoryError(str(error)) if isinstance(error, OUT_OF_MEMORY) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def run_worker(pipe: Connection, spec: DecoderSpec) -> None:
+def run_worker(pipe: Connection, spec: WorkerDecoderSpec) -> None:
     """Main function of the worker process: runs until it is told to end or the engine's process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the engine ends this one
     torch.set_num_threads(1)

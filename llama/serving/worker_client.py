@@ -22,7 +22,7 @@ from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.generation import MusicChunk
 from llama.media.audio import Waveform
 from llama.serving.music_backend import Conditioning, EventSink, RequestT
-from llama.serving.music_worker import DecoderSpec, run_worker
+from llama.serving.music_worker import WorkerDecoderSpec, run_worker
 from llama.serving.request import EngineDeadError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class MusicWorkerClient(Generic[RequestT]):
     def _start_process(self) -> tuple[SpawnProcess, Connection]:
         # spawn: a fork would copy locks that threads of this process hold
         pipe, worker_pipe = multiprocessing.Pipe()
-        spec = DecoderSpec.of(self.decoder)
+        spec = WorkerDecoderSpec.of(self.decoder)
         process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(worker_pipe, spec), name="music", daemon=True)
         process.start()
         self.process = process

@@ -290,7 +290,7 @@ def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGen
 
 
 def _inner_name(key: str) -> str:
-    """The name of today's torch for a published name."""
+    """A published weight-norm key in the naming of torch's parametrizations."""
     return key.replace(".weight_g", ".parametrizations.weight.original0").replace(".weight_v", ".parametrizations.weight.original1")
 
 

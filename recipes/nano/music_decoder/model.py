@@ -78,7 +78,7 @@ def metres_as_words() -> list[normalizers.Normalizer]:
 
 
 def roles_as_words() -> list[normalizers.Normalizer]:
-    """"over organ chords" is one word: the small encoder does not see who leads where both roles can have the same name."""
+    """"over organ chords" is one word: the small encoder cannot tell lead from accompaniment where both have the same name."""
     before, manner = "over|backed by|accompanied by|on top of", "soft|electric|hammond|acoustic|strummed|steel"
     shared = sorted(LEADS.keys() & ACCOMPANIMENTS.keys())
     return [normalizers.Replace(Regex(rf"\b(?:{before}) (?:(?:an?|the) )?(?:(?:{manner}) )?{name}(?: chords)?\b"), f"over{name}") for name in shared]
@@ -87,7 +87,7 @@ def roles_as_words() -> list[normalizers.Normalizer]:
 def keys_as_words() -> list[normalizers.Normalizer]:
     """Rules that make one word of a key, the same for all its spellings: "Eb", "d sharp" -> "eflat", "f" -> "fkey".
 
-    A letter alone has to become a word, because unknown words fall into letters: "first" is no wish for F.
+    A letter alone has to become a word, because unknown words are split into letters: the f of "first" must not be read as the key F.
     """
     rules: list[normalizers.Normalizer] = []
     for key, flat in FLAT_OF.items():
@@ -242,7 +242,7 @@ def _digits_of(codes: NDArray[np.int64], sizes: tuple[int, ...]) -> NDArray[np.f
 
 @torch.no_grad()
 def _init_from_code_features(decoder: MusicgenForCausalLM) -> None:
-    """Embeddings from code features, heads a tenth of them: default ones leave training at the codes' frequencies for long."""
+    """Embeddings from code features, heads a tenth of them: with the default start the loss stays at the unigram level for many steps."""
     generator = torch.Generator().manual_seed(5)
     for index, book in enumerate(CODEBOOKS):
         features = torch.from_numpy(code_features(book))
