@@ -197,7 +197,8 @@ def _serve(values: argparse.Namespace) -> int:
 
 def use_writable_caches() -> None:
     """Gives matplotlib a temporary folder where the home folder is read-only, as in containers; it would print a warning."""
-    if "MPLCONFIGDIR" not in os.environ and not os.access(Path.home(), os.W_OK):
+    home = Path(os.path.expanduser("~"))  # "~" itself where there is no home folder
+    if "MPLCONFIGDIR" not in os.environ and not os.access(home, os.W_OK):
         folder = os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="mumu-llama-matplotlib-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
@@ -210,9 +211,11 @@ def _report(step: str) -> None:
 def _import_page() -> None:
     """Imports the slow libraries now, so that each reported step takes the time that it names."""
     with importing("torch"):
-        import llama.mumu_llama  # noqa: F401
+        import torch  # noqa: F401
     with importing("gradio"):
-        import demo.page.layout  # noqa: F401
+        import gradio  # noqa: F401
+    import demo.page.layout  # noqa: F401
+    import llama.mumu_llama  # noqa: F401
 
 
 def _shorten(path: str) -> str:

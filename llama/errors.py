@@ -13,6 +13,7 @@ COMMAND_ERRORS = (*USER_ERRORS, OSError, ImportError)  # OSError: a full disk, a
 
 # Words of an OSError from the loader of compiled libraries, such as a torchaudio that was built for another torch.
 LOADER_MESSAGES = ("Could not load this library", "cannot open shared object file", "undefined symbol")
+OWN_PACKAGES = ("llama", "demo", "DataSet", "recipes", "benchmarks")
 INSTALL = "install the tested versions with make, or pip install -r requirements.txt."
 
 
@@ -22,7 +23,14 @@ class InstallationError(ImportError):
 
 def is_installation_error(error: BaseException) -> bool:
     """Whether a library is missing or does not load, which no file of the user's can cause."""
-    return isinstance(error, ImportError) or (isinstance(error, OSError) and any(text in str(error) for text in LOADER_MESSAGES))
+    if isinstance(error, ImportError):
+        return not is_program_fault(error)
+    return isinstance(error, OSError) and any(text in str(error) for text in LOADER_MESSAGES)
+
+
+def is_program_fault(error: BaseException) -> bool:
+    """Whether an import failed for a name or module of this project, which no installation can mend."""
+    return isinstance(error, ImportError) and (error.name or "").split(".")[0] in OWN_PACKAGES
 
 
 @contextmanager
@@ -31,6 +39,8 @@ def importing(package: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError) as error:
+        if is_program_fault(error):
+            raise
         raise InstallationError(f"The package {package} does not load ({_one_line(error)}); {INSTALL}") from error
 
 
@@ -39,18 +49,25 @@ class CollectiveError(RuntimeError):
 
 
 def sentence(error: BaseException) -> str:
-    """The error in one line for a user."""
+    """The error in one line for a user. Raises the error itself if it is a fault of the program, to keep its traceback."""
+    if is_program_fault(error):
+        raise error
     if is_installation_error(error) and not isinstance(error, InstallationError):
         return f"A library is missing or does not load ({_one_line(error)}); {INSTALL}"
     if isinstance(error, OSError) and error.strerror:
-        if error.filename is None:  # while writing: a full disk, a connection that ended
+        if isinstance(error, ConnectionError):
+            return f"{error.strerror}: the reader of the output, or the other end of the connection, has gone."
+        if error.filename is None:  # while writing: a full disk
             return f"{error.strerror}; make room, or give another place."
         return f"{error.strerror}: {error.filename}; check the name, its permissions and the room on its disk."
     return _one_line(error)
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    text = str(error)
+    if "Traceback (most recent call last)" in text:  # of a worker process, which torch puts into the message
+        text = text.strip().splitlines()[-1]
+    return " ".join(text.split()) or type(error).__name__
 
 
 def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str) -> None:

@@ -5,6 +5,7 @@ Each helper gives a temporary path beside the target, which is moved into place 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -39,7 +40,7 @@ def atomic_path(path: str | Path, *, fsync: bool = True) -> Iterator[Path]:
     try:
         yield partial
         if fsync:
-            with partial.open("rb") as stream:
+            with partial.open("r+b") as stream:  # Windows syncs writable handles only
                 os.fsync(stream.fileno())
         os.replace(partial, target)
     except WriteError:
@@ -71,8 +72,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             finally:
                 if former.exists() and not target.exists():
                     os.rename(former, target)
-    except WriteError:
-        raise
+    except WriteError as error:  # of a file inside, whose temporary path says nothing to the user
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise _write_error(target, cause) from cause
     except (SafetensorError, OSError) as error:
         raise _write_error(target, error) from error
 
@@ -96,14 +98,21 @@ def atomic_files(folder: str | Path) -> Iterator[Path]:
 
 def _partial(target: Path) -> Path:
     """A name beside `target` that no other thread or process uses, with its suffix: libraries choose a format by it."""
-    return target.with_name(f"{PARTIAL}{uuid.uuid4().hex[:12]}-{target.name}")
+    return target.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}{target.suffix[-16:]}")
 
 
 def _write_error(target: Path, error: Exception) -> WriteError:
     reason = getattr(error, "strerror", None) or str(error)
-    result = WriteError(f"{target} could not be written ({reason}); make room, or give another place.")
+    is_full = getattr(error, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # None: from safetensors
+    advice = "make room" if is_full else "check the name and its permissions"
+    result = WriteError(f"{target} could not be written ({reason}); {advice}, or give another place.")
     result.errno = getattr(error, "errno", None)
     return result
+
+
+def visible_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """Entries of `folder` that match, sorted, without hidden ones: a killed process may leave temporary files."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def write_text(file: Path, text: str) -> None:

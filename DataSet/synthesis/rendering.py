@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llama.files import visible_files
 from llama.media.score import TRACKS, Note, Score
 
 SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"), Path.home() / ".local/share/sounds")
@@ -35,7 +36,7 @@ def find_soundfonts(*more: Path) -> dict[str, Path]:
         FileNotFoundError: no soundfont is installed; the message names Debian packages.
     """
     soundfonts = {
-        path.stem: path for folder in (*SOUNDFONT_FOLDERS, *more) if folder.is_dir() for path in sorted(folder.iterdir())
+        path.stem: path for folder in (*SOUNDFONT_FOLDERS, *more) if folder.is_dir() for path in visible_files(folder)
         if path.suffix in (".sf2", ".sf3") and not path.is_symlink()
     }
     if not soundfonts:

@@ -52,8 +52,9 @@ def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingErro
     """Converts an exception into an error for the user. Logs it unless the request or a full queue caused it."""
     if isinstance(error, QueueFullError):
         return UserFacingError(_one_line(error), "busy")
-    if isinstance(error, WriteError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # the server's disk, not the user's file
+    if isinstance(error, WriteError):  # the server's disk, not the user's file
+        logging.error("a file could not be written", exc_info=error)
+        return UserFacingError(f"The server could not read or write what it needs ({error.reason}); try again later.", "server")
     of_this_machine = _is_out_of_memory(error) or is_installation_error(error)
     if isinstance(error, ValueError) or isinstance(error, OSError) and error.strerror is None and not of_this_machine:
         return UserFacingError(_without_folders(_one_line(error), names))

@@ -39,6 +39,7 @@ from llama.decoders.audioldm2 import AudioLDM2Decoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.device import Dtype, device_named, resolve_dtype
 from llama.encoders.base import KNOWN, FrozenEncoder
+from llama.files import visible_files
 from llama.modules.retrieval import PrototypeIndex
 from llama.modules.tokenizer import Tokenizer
 
@@ -118,7 +119,7 @@ def _refuse_for_native(source: ModelSource, verify: bool) -> None:
 
 def _checkpoint_file(path: Path) -> Path:
     if path.is_dir():
-        files = [path / "checkpoint.pth"] if (path / "checkpoint.pth").is_file() else sorted(path.glob("*.pth"))
+        files = [path / "checkpoint.pth"] if (path / "checkpoint.pth").is_file() else visible_files(path, "*.pth")
         if len(files) != 1:
             raise FileNotFoundError(f"The folder {path} has no checkpoint.pth and is none of ours; give {LAYOUTS}.")
         return files[0]

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -132,7 +133,9 @@ class RunCheckpoints:
 
     def clean_up(self) -> None:
         """Cleans up after a killed run: removes incomplete folders and brings `last` up to the newest checkpoint."""
-        for path in (*self.folder.glob(".step-*"), *self.last.glob(f"{PARTIAL}*")):
+        leftovers = (folder.glob(f"{PARTIAL}*") for folder in (self.output_dir, self.output_dir / "examples", self.last))
+        former = self.last.glob(".*.partial")  # names of earlier versions
+        for path in (*self.folder.glob(".step-*"), *chain.from_iterable(leftovers), *former):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         # Checked by the files' headers: a large optimizer state takes long to read, and resuming reads it again.
         newest = next((step for step in reversed(self.steps()) if _is_complete(self._path(step), step)), None)

@@ -13,6 +13,7 @@ from demo.service.errors import SERVER_ERROR, to_user_error
 from llama import __main__ as cli
 from llama.checkpoint import __main__ as checkpoint_cli
 from llama.errors import InstallationError, importing, is_installation_error, sentence
+from llama.files import WriteError
 from llama.media.audio import Waveform
 
 MISMATCH = "Could not load this library: /env/lib/torchaudio/lib/libtorchaudio.so"
@@ -67,3 +68,29 @@ def test_commands_report_it(error: Exception, monkeypatch: pytest.MonkeyPatch, t
 def test_the_server_takes_it_as_its_own_fault(error: Exception) -> None:
     told = to_user_error(error, {})
     assert told.category == "server" and str(told) == SERVER_ERROR
+
+
+OWN = "from llama.config import nonexistent"
+
+
+def test_an_import_error_of_our_own_code_keeps_its_traceback() -> None:
+    """It is a fault of the program, which no installation can mend."""
+    with pytest.raises(ImportError, match="nonexistent"), importing("torch"):
+        exec(OWN)
+    try:
+        exec(OWN)
+    except ImportError as error:
+        assert not is_installation_error(error) and not isinstance(error, InstallationError)
+        with pytest.raises(ImportError, match="nonexistent"):
+            sentence(error)
+
+
+def test_a_lost_connection_asks_for_no_room() -> None:
+    assert "room" not in sentence(BrokenPipeError(32, "Broken pipe"))
+
+
+def test_a_file_the_server_cannot_write_is_not_the_users_fault() -> None:
+    for cause in (OSError(28, "No space left on device"), None):
+        error = WriteError("x could not be written")
+        error.__cause__ = cause
+        assert to_user_error(error, {}).category == "server"

@@ -91,3 +91,29 @@ def test_files_replace_their_namesakes_alone(tmp_path: Path) -> None:
         (draft / "sub" / "c").write_text("new")
     texts = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert texts == {"a": "new", "b": "old", "sub/c": "new"} and not list(tmp_path.glob(".*"))
+
+
+def test_a_file_in_a_folder_that_fails_is_told_by_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporary path is gone when the user reads the sentence."""
+    with pytest.raises(WriteError) as caught, atomic_folder(tmp_path / "model") as partial:
+        monkeypatch.setattr(os, "replace", full)
+        write_json(partial / "config.json", {})
+    assert str(caught.value).startswith(f"{tmp_path / 'model'} could not be written (No space left on device)")
+
+
+def test_the_longest_name_fits(tmp_path: Path) -> None:
+    name = "n" * 251 + ".wav"
+    with atomic_path(tmp_path / name) as partial:
+        partial.write_bytes(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_only_a_full_disk_asks_for_room(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="check the name and its permissions"), atomic_path(tmp_path / "none" / "a.txt") as partial:
+        partial.write_text("x")
+
+
+def test_what_a_killed_process_left_is_not_listed(tmp_path: Path) -> None:
+    for name in ("model.pth", ".partial-1234abcd.pth"):
+        (tmp_path / name).write_bytes(b"")
+    assert files.visible_files(tmp_path, "*.pth") == [tmp_path / "model.pth"]
