@@ -55,7 +55,7 @@ def test_each_lock_is_exact_and_has_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_locks_name_no_place(lock: str) -> None:
-    """Whoever installs chooses where packages come from."""
+    """No index, address or folder: the user chooses where packages come from."""
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert text.startswith("# ") and "make lock" in text.split("\n")[1]
     assert not re.findall(r"://|^--?[a-z]| @ |/tmp/|/home/|/root/", text, re.MULTILINE)
