@@ -99,7 +99,7 @@ def share_figure(
     table: str, what: str, where: str, hits: Sequence[bool], target: float | None = None, baseline_hits: BaselineHits = (None, None), distinct: int | None = None,
     baseline_shares: tuple[float, float] | None = None,
 ) -> Figure:
-    """Share of cases that came out right. `baseline_hits`: the same by what was made for other cases, and by the commonest answers;
+    """Share of correct cases. `baseline_hits`: the same for answers to other cases, and for the commonest answers;
     Nones where there is nothing to guess. `baseline_shares`: both as shares. `distinct`: how many of the cases are independent."""
     independent = len(hits) if distinct is None else min(distinct, len(hits))
     low, high = interval(independent * share(hits) if hits else 0, independent)
