@@ -178,7 +178,7 @@ def _pairs(position: str, where: str, item: Any) -> Iterator[tuple[str, dict[str
     turns = _get(where, item, "conversation", "conversations", kind=list)
     speakers = [_get(where, turn, "from") for turn in turns]
     if not turns or speakers != ["human", "gpt"] * (len(turns) // 2):
-        raise ValueError(f"{where}: its turns are from {', '.join(speakers) or 'no speaker'}; give human and gpt in turn.")
+        raise ValueError(f"{where}: its turns are from {', '.join(speakers) or 'nobody'}; give human and gpt in turn.")
     for index in range(0, len(turns), 2):
         yield position if index == 0 else f"{position} turn {index // 2 + 1}", turns[index], turns[index + 1]
 
