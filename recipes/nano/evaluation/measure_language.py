@@ -124,7 +124,7 @@ def _parse(text: str, name: str) -> Any:
 
 
 def judge_edit(change: dict[str, Any], piece: Attributes, value_of: Callable[[str], Any], hits: dict[str, list[bool]]) -> None:
-    """(the requested attribute changed, the other attributes stayed), each read by `value_of`."""
+    """Adds to `hits` whether the requested attributes changed and the others stayed, each read by `value_of`."""
     pace = change.get("tempo")
     target = apply_edit(piece, {name: value for name, value in change.items() if not isinstance(value, str) or name != "tempo"})
     for name in (*SCORED_ATTRIBUTES, "key"):
