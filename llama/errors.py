@@ -14,6 +14,9 @@ COMMAND_ERRORS = (*USER_ERRORS, OSError, ImportError)  # OSError: a full disk, a
 # Words of an OSError from the loader of compiled libraries, such as a torchaudio that was built for another torch.
 LOADER_MESSAGES = ("Could not load this library", "cannot open shared object file", "undefined symbol")
 OWN_PACKAGES = ("llama", "demo", "DataSet", "recipes", "benchmarks")
+QUOTE_LENGTH = 80  # characters of a user's text that a message repeats
+PATH_LENGTH = 200  # characters of a path
+SENTENCE_LENGTH = 1000  # characters of a whole message
 INSTALL = "install the tested versions with make, or pip install -r requirements.txt."
 
 
@@ -59,7 +62,7 @@ def sentence(error: BaseException) -> str:
             return f"{error.strerror}: the reader of the output, or the other end of the connection, has gone."
         if error.filename is None:  # while writing: a full disk
             return f"{error.strerror}; make room, or give another place."
-        return f"{error.strerror}: {error.filename}; check the name, its permissions and the room on its disk."
+        return f"{error.strerror}: {shorten(error.filename, PATH_LENGTH)}; check the name, its permissions and the room on its disk."
     return _one_line(error)
 
 
@@ -67,7 +70,26 @@ def _one_line(error: BaseException) -> str:
     text = str(error)
     if "Traceback (most recent call last)" in text:  # of a worker process, which torch puts into the message
         text = text.strip().splitlines()[-1]
-    return " ".join(text.split()) or type(error).__name__
+    return shorten(" ".join(text.split()), SENTENCE_LENGTH) or type(error).__name__
+
+
+def shorten(value: object, limit: int = QUOTE_LENGTH) -> str:
+    """What a user gave, as an error message quotes it: at most `limit` characters, its middle left out if it is longer.
+
+    Characters that do not print (line breaks, a terminal's escapes, bytes of a file name that are no text) become escapes
+    such as \\x1b, so that a quotation can neither break a line nor fail to print.
+    """
+    text = str(value)
+    if len(text) > limit:  # first, since the escapes of a long text take long, too
+        text = _without_middle(text, limit)
+    escaped = "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
+    return _without_middle(escaped, limit) if len(escaped) > limit else escaped
+
+
+def _without_middle(text: str, limit: int) -> str:
+    """`limit` characters of a longer text: two thirds from its start, the rest from its end, where a path has its name."""
+    tail = (limit - 3) // 3
+    return f"{text[: limit - 3 - tail]}...{text[len(text) - tail :]}"
 
 
 def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str) -> None:

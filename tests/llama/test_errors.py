@@ -12,7 +12,7 @@ import evaluate
 from demo.service.errors import SERVER_ERROR, to_user_error
 from llama import __main__ as cli
 from llama.checkpoint import __main__ as checkpoint_cli
-from llama.errors import InstallationError, importing, is_installation_error, sentence
+from llama.errors import SENTENCE_LENGTH, InstallationError, importing, is_installation_error, sentence, shorten
 from llama.files import WriteError
 from llama.media.audio import Waveform
 
@@ -94,3 +94,32 @@ def test_a_file_the_server_cannot_write_is_not_the_users_fault() -> None:
         error = WriteError("x could not be written")
         error.__cause__ = cause
         assert to_user_error(error, {}).category == "server"
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("A waltz", "A waltz"),
+        ("Müller, 葉, 🎻", "Müller, 葉, 🎻"),
+        ("a" * 80, "a" * 80),
+        ("a" * 60 + "b" * 60, "a" * 52 + "..." + "b" * 25),
+        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
+        ("caf\udce9", "caf\\udce9"),
+        (7, "7"),
+    ],
+)
+def test_quotations_are_short_and_print(text: object, quoted: str) -> None:
+    assert shorten(text) == quoted
+
+
+def test_quotations_stay_within_their_limit() -> None:
+    for limit in (10, 80):
+        for text in ("a" * 100_000, "\x1b" * 100_000, "\udcff" * limit, "ab\n" * 30):
+            short = shorten(text, limit)
+            assert len(short) <= limit and short.isprintable()
+
+
+def test_a_sentence_repeats_no_long_text() -> None:
+    told = sentence(ValueError(f"There is no file {'a' * 100_000}; check the name."))
+    assert len(told) == SENTENCE_LENGTH and told.startswith("There is no file aaa") and told.endswith("aaa; check the name.")
+    assert len(sentence(OSError(36, "File name too long", "a" * 100_000))) < 300
