@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 PARTIAL = ".partial-"  # prefix of temporary names: hidden, and what a killed process may leave behind
+SPECIAL_FILES = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a terminal or another device"), (stat.S_ISBLK, "a disk"),
+                 (stat.S_ISSOCK, "a socket"))
 
 
 class WriteError(OSError):
@@ -108,6 +111,15 @@ def _write_error(target: Path, error: Exception) -> WriteError:
     result = WriteError(f"{target} could not be written ({reason}); {advice}, or give another place.")
     result.errno = getattr(error, "errno", None)
     return result
+
+
+def special_file(path: str | Path) -> str | None:
+    """What a path is that is neither a file nor a folder, such as "a pipe"; None for files and folders. Raises OSError without it.
+
+    What it gives may never come, or never end: reading it would wait for ever or fill the memory.
+    """
+    mode = os.stat(path).st_mode
+    return next((words for matches, words in SPECIAL_FILES if matches(mode)), None)
 
 
 def visible_files(folder: Path, pattern: str = "*") -> list[Path]:

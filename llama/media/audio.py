@@ -17,7 +17,16 @@ from torch import Tensor
 
 from llama.errors import importing
 from llama.files import atomic_path
-from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, decoded, media_file, open_container, readable
+from llama.media.containers import (
+    MEDIA_FORMATS,
+    Encoded,
+    MediaFile,
+    decoded,
+    media_file,
+    native_path,
+    open_container,
+    readable,
+)
 
 MINUTE = 60  # seconds
 MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
@@ -211,6 +220,6 @@ def _simple_ratio(ratio: Fraction) -> Fraction:
 
 def _write_file(path: Path, wave: Waveform, kind: str, subtype: str) -> None:
     samples = wave.samples.detach().cpu().clamp(-1.0, 1.0).T.numpy()  # [N, C]
-    with soundfile.SoundFile(path, "w", wave.sample_rate, samples.shape[1], subtype, format=kind) as file:
+    with soundfile.SoundFile(native_path(path), "w", wave.sample_rate, samples.shape[1], subtype, format=kind) as file:
         for start in range(0, len(samples), WRITE_BLOCK):
             file.write(samples[start : start + WRITE_BLOCK])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from llama.errors import PATH_LENGTH, shorten
+from llama.files import special_file
 
 SNIFF_BYTES = 4096
 
@@ -107,12 +113,26 @@ def existing_file(path: str | Path) -> Path:
     if path == "":
         raise ValueError("The name of a file is empty; give a sound, picture or video file.")
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}; check the name.")
+    try:
+        special = special_file(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte
+        raise _no_file(path) from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise _no_file(path) from error
+        raise
+    if special:
+        raise ValueError(f"{shorten(path, PATH_LENGTH)} is {special}, not a file; save the sound, picture or clip to a file and give that.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a file in it.")
     _check_content(path)
     return path
+
+
+def _no_file(path: Path) -> FileNotFoundError:
+    if str(path) == "-":
+        return FileNotFoundError("- stands for the standard input, which is not read; save it to a file and give that.")
+    return FileNotFoundError(f"There is no file {shorten(path, PATH_LENGTH)}; check the name.")
 
 
 def _check_content(path: Path | Encoded) -> None:
@@ -122,9 +142,18 @@ def _check_content(path: Path | Encoded) -> None:
         raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
 
 
-def readable(path: Path | Encoded) -> Path | BytesIO:
+def readable(path: Path | Encoded) -> Path | bytes | BytesIO:
     """What media libraries can open: a path, or a new reader of the content in memory."""
-    return path.open() if isinstance(path, Encoded) else path
+    return path.open() if isinstance(path, Encoded) else native_path(path)
+
+
+def native_path(path: Path) -> Path | bytes:
+    """The path, or its bytes where these are no text in the system's encoding, which soundfile cannot encode."""
+    try:
+        str(path).encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
 
 
 def describe_file(path: Path | Encoded) -> str:
