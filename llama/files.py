@@ -18,6 +18,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 PARTIAL = ".partial-"  # prefix of temporary names: hidden, and what a killed process may leave behind
+BLOCK = 4096  # bytes, the least that a file takes on a disk
 SPECIAL_FILES = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a terminal or another device"), (stat.S_ISBLK, "a disk"),
                  (stat.S_ISSOCK, "a socket"))
 
@@ -53,6 +54,37 @@ def atomic_path(path: str | Path, *, fsync: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path, *, parents: bool = False) -> None:
+    """Raises WriteError where a file or folder could not be written under this name: to be called before a long work.
+
+    It finds a missing folder, one without permission or room, and a name that the disk does not take, by writing a block beside
+    `path` and removing it. parents: missing folders will be made. That a folder lies under the name is not looked at.
+    """
+    target = Path(os.path.abspath(path))
+    try:
+        folder = _existing_parent(target) if parents else target.parent
+        for name in target.relative_to(folder).parts:
+            _check_name(folder / name)
+        partial = _partial(folder / target.name)
+        try:
+            partial.write_bytes(bytes(BLOCK))
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _write_error(Path(path), error) from error
+
+
+def _existing_parent(target: Path) -> Path:
+    return next(folder for folder in target.parents if folder.exists())
+
+
+def _check_name(path: Path) -> None:
+    """Raises OSError for a name that is too long, and for a pipe or device, which a file would replace."""
+    with suppress(FileNotFoundError):
+        if special := special_file(path):
+            raise FileExistsError(errno.EEXIST, f"it is {special}")
 
 
 @contextmanager

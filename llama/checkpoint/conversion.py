@@ -17,7 +17,7 @@ from llama.checkpoint.loading import load_model
 from llama.checkpoint.pretrained import from_pretrained, is_native, save_pretrained, trainable_state, unshare_tensors
 from llama.checkpoint.source import ModelSource
 from llama.config import ENCODERS
-from llama.files import atomic_path
+from llama.files import atomic_path, check_writable
 from llama.mumu_model import MuMuModel
 
 
@@ -54,6 +54,7 @@ def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype 
     to: "own" or "published"; None chooses by the suffix of `target`. options: the other fields of `ModelSource`, and verify.
     """
     verify = options.pop("verify", False)
+    check_writable(target, parents=True)
     model = load_model(ModelSource(source, **options), MuMuModel, dtype="stored", merge_lora=False, verify=verify)
     if (to or ("published" if target.endswith(".pth") else "own")) == "published":
         save_published(model, target, dtype)

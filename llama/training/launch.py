@@ -16,7 +16,7 @@ from llama.config import ENCODERS, MODALITIES, VARIANTS, MuMuConfig
 from llama.data.batch_sampler import BatchSampler
 from llama.data.mixture import ExampleMixture, StreamMixture, read_examples, split
 from llama.data.source import Source
-from llama.files import write_text
+from llama.files import check_writable, write_text
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.training.config import TrainConfig, to_yaml
 from llama.training.distributed import DistributedContext, distributed_context, make_accelerator, run_on_main, shut_down
@@ -144,6 +144,8 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     checkpoints = RunCheckpoints(Path(config.output_dir), config.keep)
     with ExitStack() as stack:
         run_on_main(accelerator, lambda: lock_folder(stack, checkpoints, resume))
+        if export is not None:
+            run_on_main(accelerator, lambda: check_writable(export, parents=True))
         train(config, number, accelerator, checkpoints, resume, export)
         shut_down(accelerator)
     return checkpoints.last

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llama import files
-from llama.files import WriteError, atomic_files, atomic_folder, atomic_path, write_json
+from llama.files import WriteError, atomic_files, atomic_folder, atomic_path, check_writable, write_json
 
 
 def full(*_: object, **__: object) -> None:
@@ -117,3 +117,38 @@ def test_what_a_killed_process_left_is_not_listed(tmp_path: Path) -> None:
     for name in ("model.pth", ".partial-1234abcd.pth"):
         (tmp_path / name).write_bytes(b"")
     assert files.visible_files(tmp_path, "*.pth") == [tmp_path / "model.pth"]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "n" * 251 + ".wav", "caf\udce9.wav"])
+def test_what_can_be_written_passes_the_check_and_nothing_is_left(name: str, tmp_path: Path) -> None:
+    check_writable(tmp_path / name)
+    check_writable(tmp_path / "new" / "deep" / name, parents=True)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / name).write_text("old")
+    check_writable(tmp_path / name)
+    assert (tmp_path / name).read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "parents", "reason"),
+    [
+        ("none/a.wav", False, "No such file or directory"),
+        ("file/a.wav", False, "Not a directory"),
+        ("file/a.wav", True, "Not a directory"),
+        ("n" * 252 + ".wav", False, "File name too long"),
+        ("new/" + "n" * 256 + "/a.wav", True, "File name too long"),
+        ("pipe.wav", False, "it is a pipe"),
+    ],
+)
+def test_what_cannot_be_written_is_found_before_the_work(name: str, parents: bool, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(WriteError, match=rf"could not be written \({reason}\); check the name and its permissions"):
+        check_writable(tmp_path / name, parents=parents)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe.wav"]
+
+
+def test_a_disk_without_room_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(WriteError, match="No space left on device.*make room"):
+        check_writable(tmp_path / "a.wav")
