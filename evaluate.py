@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import COMMAND_ERRORS, sentence
+from llama.console import CommandParser, run_command
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description="Measure a model on held-out data, beside chance and the commonest answer.")
+    result = CommandParser(description="Measure a model on held-out data, beside chance and the commonest answer.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     probes = commands.add_parser("probes", help="how the embedded model understands audio, follows prompts and sounds")
     add = probes.add_argument
@@ -27,22 +26,24 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def run_probes(values: argparse.Namespace) -> None:
+def run_probes(values: argparse.Namespace) -> int:
+    from llama.files import check_writable
     from recipes.nano.evaluation.probes import run
     from recipes.nano.evaluation.report import markdown
 
+    check_writable(values.out / "probes.json", parents=True)
     print(markdown(run(load_model(values), Path(values.model), values.data, values.count, values.out)))
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 with an error in one sentence."""
-    values = parser().parse_args(arguments)
-    try:
-        values.run(values)
-    except COMMAND_ERRORS as error:
-        print(sentence(error), file=sys.stderr)
-        return 2
-    return 0
+
+    def command() -> int:
+        values = parser().parse_args(arguments)
+        return values.run(values)
+
+    return run_command(command)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.errors import COMMAND_ERRORS, CollectiveError, sentence
+from llama.console import CommandParser, run_command
+from llama.errors import COMMAND_ERRORS, CollectiveError
 
 if TYPE_CHECKING:
     from llama.training.config import TrainConfig
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = result.add_argument
     add("--stage", type=int, metavar="1|2|3", help="the stage to train; required except with --smoke, where it is 3 by default")
     add("--config", type=Path, metavar="FILE", help="the training configuration: see configs/")
@@ -88,7 +89,12 @@ def make_data(config: TrainConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    values, is_main = parser().parse_args(arguments), os.environ.get("RANK", "0") == "0"
+    """Runs the command; returns its exit code: 0, or 1 with an error in one sentence."""
+    errors = (*COMMAND_ERRORS, FloatingPointError)
+    return run_command(lambda: run(parser().parse_args(arguments)), prefix="train.py: ", failure=1, errors=errors)
+
+
+def run(values: argparse.Namespace) -> int:
     try:
         config, stage = configure(values)
         make_data(config)
@@ -97,10 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         last = fit(config, stage, resume=values.resume, export=values.export)
     except CollectiveError:  # the main process prints it
         return 1
-    except (*COMMAND_ERRORS, FloatingPointError) as error:
-        print(f"train.py: {sentence(error)}", file=sys.stderr)
-        return 1
-    if is_main:
+    if os.environ.get("RANK", "0") == "0":
         print(f"The newest weights are in {last}; python -m llama --model {last} uses them.")
     return 0
 

@@ -9,14 +9,14 @@ Exit code 0; 1 if --out was given and the answer has no music; 2 with an error i
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
-from llama.errors import COMMAND_ERRORS, sentence
+from llama.console import CommandParser, argument_text, run_command
+from llama.errors import PATH_LENGTH, shorten
 
 if TYPE_CHECKING:
     from llama.dialogue import Reply, Turn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     """The parser. Options default to None, which leaves the default of GenerationOptions."""
     usage = "python -m llama TEXT [--audio FILE] [--image FILE] [--video FILE] [--out piece.wav] [options]"
-    result = argparse.ArgumentParser(usage=usage, description="Ask about music, or ask for music.")
+    result = CommandParser(usage=usage, description="Ask about music, or ask for music.")
     result.add_argument("text", nargs="?", default="", metavar="TEXT", help="the request")
     add = result.add_argument_group("media").add_argument
     add("--audio", metavar="FILE", help="a recording to listen to, of any length")
@@ -49,17 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    values = parser().parse_args(arguments)
-    try:
-        return run(values)
-    except BrokenPipeError:  # the reader of our output has left; python would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except COMMAND_ERRORS as error:
-        print(sentence(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(lambda: run(parser().parse_args(arguments)))
 
 
 def run(values: argparse.Namespace) -> int:
@@ -89,17 +79,19 @@ def check_out(name: str | None) -> Path | None:
     """Path of the output file. Raises what writing would raise, before the model is loaded."""
     if name is None:
         return None
+    from llama.files import check_writable
     from llama.media.audio import WRITTEN_FORMATS
 
     path = Path(name)
     if path.suffix.lower() not in WRITTEN_FORMATS:
-        raise ValueError(f"Cannot write sound to {name}: its suffix is none of {', '.join(WRITTEN_FORMATS)}; choose one of these.")
+        suffixes = ", ".join(WRITTEN_FORMATS)
+        raise ValueError(f"Cannot write sound to {shorten(name, PATH_LENGTH)}: its suffix is none of {suffixes}; choose one of these.")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write {name}: the folder {path.parent} does not exist; make it first.")
-    if path.is_dir():
-        raise ValueError(f"Cannot write {name}: it is a folder; give the name of a file.")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"Cannot write {name}: the folder {path.parent} may not be written to; choose another.")
+        raise FileNotFoundError(f"Cannot write {path.name}: the folder {path.parent} does not exist; make it first.")
+    for file in (path, path.with_suffix(".mid")):  # its notes, if the decoder has any, go beside it
+        if file.is_dir():
+            raise ValueError(f"Cannot write {file}: it is a folder; give the name of a file.")
+        check_writable(file)
     return path
 
 
@@ -119,10 +111,11 @@ def turn_of(values: argparse.Namespace) -> Turn:
     from llama.media.containers import existing_file
     from llama.media.image import load_image
 
-    if not (values.text.strip() or values.audio or values.image or values.video):
+    text = argument_text(values.text)
+    if not (text.strip() or values.audio or values.image or values.video):
         raise ValueError("There is nothing to answer; give a text, or one of --audio, --image and --video.")
     return Turn(
-        values.text,
+        text,
         audio=None if values.audio is None else Waveform.read(values.audio),
         image=None if values.image is None else load_image(values.image),
         video=None if values.video is None else existing_file(values.video),

@@ -23,9 +23,12 @@ EVERYWHERE = {"numpy", "torch"}
 # standard library and EVERYWHERE.
 PACKAGES: dict[str, set[str]] = {
     "llama.errors": set(),
+    "llama.console": set(),
     "llama.files": {"safetensors"},
+    "llama.ranges": set(),
     "llama.config": set(),
     "llama.device": set(),
+    "llama.weights": set(),
     "llama.hf": {"transformers"},
     "llama.media": {"av", "matplotlib", "mido", "PIL", "soundfile", "torchaudio"},
     "llama.dialogue": {"PIL"},

@@ -7,19 +7,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from llama.checkpoint.conversion import convert, verify
 from llama.checkpoint.source import add_source_flags
 from llama.config import DTYPES
-from llama.errors import COMMAND_ERRORS, sentence
+from llama.console import CommandParser, run_command
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m llama.checkpoint", description="Convert and check model files.")
+    parser = CommandParser(prog="python -m llama.checkpoint", description="Convert and check model files.")
     commands = parser.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="between the published format and our own (native) one")
     convert.add_argument("source", help="a published checkpoint, or a folder of ours")
@@ -35,17 +35,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on what was wrong."""
-    values = vars(_parser().parse_args(arguments))
-    command = values.pop("command")
-    try:
-        if command == "verify":
-            print(verify(**values))
-        else:
-            dtype = values.pop("dtype")
-            convert(**values, dtype=getattr(torch, dtype) if dtype else None)
-    except COMMAND_ERRORS as error:
-        print(sentence(error), file=sys.stderr)
-        return 2
+    return run_command(lambda: _run(vars(_parser().parse_args(arguments))))
+
+
+def _run(values: dict[str, Any]) -> int:
+    if values.pop("command") == "verify":
+        print(verify(**values))
+    else:
+        dtype = values.pop("dtype")
+        convert(**values, dtype=getattr(torch, dtype) if dtype else None)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,18 @@ def test_without_out_the_sound_is_not_rendered(scripted: Scripted, capsys: pytes
     assert len(sentences(told.err)) == 1 and "--out" in told.err
 
 
+def test_the_longest_name_is_written(scripted: Scripted, tmp_path: Path) -> None:
+    for name in ("n" * 251 + ".wav", os.fsdecode(b"caf\xe9.flac")):
+        assert cli.main(["A slow piece", "--seconds", "1", "--out", str(tmp_path / name)]) == 0
+        assert Waveform.read(tmp_path / name).seconds == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_text_of_an_ascii_system_is_read_as_utf8(scripted: Scripted) -> None:
+    assert cli.main(["Müller".encode().decode("ascii", "surrogateescape")]) == 0
+    assert scripted.asked[0][0].text == "Müller"
+
+
 def test_out_without_music_fails_after_the_text(scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scripted.music = False
     assert cli.main(["What is a fugue?", "--out", str(tmp_path / "piece.wav")]) == 1
@@ -173,19 +186,31 @@ def test_the_published_tree(published: Path, golden: Path, tmp_path: Path, capsy
         (["hi", "--out", "piece"], ".wav"),
         (["hi", "--out", "no/such/folder/piece.wav"], "folder"),
         (["hi", "--out", "{folder}/taken.wav"], "folder"),
+        (["hi", "--out", "{folder}/notes.wav"], "notes.mid"),  # the notes could not be written
+        (["hi", "--out", "{folder}/" + "n" * 252 + ".wav"], "too long"),
+        (["hi", "--out", "{folder}/pipe.wav"], "pipe"),
+        (["hi", "--audio", "{folder}/pipe.wav"], "pipe"),
+        (["hi", "--video", "{folder}/pipe.wav"], "pipe"),
+        (["hi", "--image", "/dev/zero"], "device"),
+        (["hi", "--audio", "-"], "standard input"),
+        (["hi", "--audio", "a" * 100_000], "There is no file"),
+        (["hi", "--out", "a" * 100_000], ".wav"),
+        (["caf\udce9"], "UTF-8"),
     ],
 )
 def test_invalid_arguments_are_reported_before_the_model_loads(
     arguments: list[str], word: str, unloadable: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken.wav").mkdir()
+    (tmp_path / "notes.mid").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "text.mp3").write_text("this is no sound\n")
     (tmp_path / "empty.wav").touch()
     places = {"folder": tmp_path, "text": tmp_path / "text.mp3", "empty": tmp_path / "empty.wav"}
     assert cli.main([argument.format(**places) for argument in arguments]) == 2
     told = capsys.readouterr()
     assert told.out == "" and len(sentences(told.err)) == 1
-    assert word in told.err and "Traceback" not in told.err
+    assert word in told.err and "Traceback" not in told.err and len(told.err) < 500
 
 
 @pytest.mark.parametrize("arguments", [["hi", "--no_such_flag"], ["hi", "--seconds", "long"], ["hi", "--music_decoder", "organ"]])
