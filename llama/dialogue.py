@@ -31,6 +31,7 @@ Finish = Literal["stop", "length", "music"]
 class Turn:
     """One request: a text and at most one medium of each kind, since each kind enters its own band of layers.
 
+    text: characters that are no Unicode (lone surrogates) become question marks, as over HTTP; the tokenizer fails on them.
     audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
     """
 
@@ -42,6 +43,7 @@ class Turn:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise ValueError(f"A turn's text must be a string, not {type(self.text).__name__}; pass the instruction as text.")
+        object.__setattr__(self, "text", self.text.encode("utf-8", "replace").decode("utf-8"))
         for name, kinds in MEDIA.items():
             medium = getattr(self, name)
             if medium is not None and not isinstance(medium, (str, Path, *kinds)):

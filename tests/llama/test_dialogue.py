@@ -20,6 +20,11 @@ def test_braces_in_an_instruction_are_words() -> None:
     assert "### Instruction:\nplay {x} %s\n" in format_prompt("play {x} %s")
 
 
+@pytest.mark.parametrize(("text", "right"), [("Müller 葉 🎻", "Müller 葉 🎻"), ("\udcff hello", "? hello"), ("a\ud800", "a?")])
+def test_text_is_unicode(text: str, right: str) -> None:
+    assert Turn(text).text == right
+
+
 def test_paths_become_strings_and_nonsense_is_refused() -> None:
     assert Turn("x", audio=Path("a.wav")).audio == "a.wav"
     with pytest.raises(ValueError, match="must be a string, not list"):
