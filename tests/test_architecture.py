@@ -23,11 +23,13 @@ EVERYWHERE = {"numpy", "torch"}
 # standard library and EVERYWHERE.
 PACKAGES: dict[str, set[str]] = {
     "llama.errors": set(),
+    "llama.json_yaml": {"yaml"},
     "llama.console": set(),
     "llama.files": {"safetensors"},
     "llama.ranges": set(),
     "llama.config": set(),
     "llama.device": set(),
+    "llama.memory": {"psutil"},
     "llama.weights": set(),
     "llama.hf": {"transformers"},
     "llama.media": {"av", "matplotlib", "mido", "PIL", "soundfile", "torchaudio"},
