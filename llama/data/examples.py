@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from llama.data.file_names import find_file
 from llama.media.containers import Encoded
 
 HASH_BLOCK = 1 << 20  # bytes
@@ -112,4 +113,4 @@ class ExampleList(Sequence[Example]):
         return record.example(f"{self.label} {record.position}", self._medium)
 
     def _medium(self, kind: str, source: str, file: str) -> MediaRef:
-        return MediaRef(kind, source, path=self.folder / file)
+        return MediaRef(kind, source, path=find_file(self.folder, file))

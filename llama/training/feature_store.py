@@ -94,7 +94,7 @@ def raw_bytes(tensor: Tensor) -> Any:
 
 def sha256(*texts: str) -> str:
     """SHA-256 of the texts, in hex."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fingerprint(module: nn.Module, *settings: str) -> str:

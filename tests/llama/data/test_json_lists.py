@@ -221,7 +221,8 @@ def test_a_folder_of_songs(tmp_path: Path) -> None:
     song(tmp_path / "deep" / "a.wav").with_suffix(".txt").write_text("A quiet\n guitar.\n", encoding="utf-8")
     (tmp_path / "deep" / "._a.wav").write_bytes(b"not a song")
     (tmp_path / "cover.jpg").write_bytes(b"not a song")
-    found = list(read_source(Source("songs", media=str(tmp_path)), 3))
+    with pytest.warns(UserWarning, match=r"1 file left out: cover\.jpg"):
+        found = list(read_source(Source("songs", media=str(tmp_path)), 3))
     assert [one.task for one in found] == ["describe_music", "text_to_music"] * 2
     told, asked = found[2:]
     assert told.answer == "A quiet guitar." and told.audio.path == tmp_path / "deep" / "a.wav" and told.caption is None
@@ -229,6 +230,7 @@ def test_a_folder_of_songs(tmp_path: Path) -> None:
     assert asked.caption == "A quiet guitar." and asked.caption in asked.instruction and asked.answer in songs.ANSWERS
     assert not media_of(asked)
     assert found[0].answer == 'Jazz music called "Blue Night" by Ann Lee from the album "Evening".'
+    (tmp_path / "cover.jpg").unlink()
     assert list(read_source(Source("songs", media=str(tmp_path)), 3)) == found
 
 
