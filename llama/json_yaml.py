@@ -6,22 +6,26 @@ Python's parsers answer deep nesting with RecursionError and long numbers with a
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from llama.errors import shorten
 
 MAX_DEPTH = 100  # lists and objects inside one another
 MAX_DIGITS = 300  # of a whole number, so that each can become a float
 MAX_YAML_VALUES = 100_000  # on one level of nesting: aliases can make a few lines into billions
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, unique_names: bool = False) -> Any:
     """The value of a JSON text; bytes are UTF-8, with or without a byte order mark.
 
+    unique_names: a name that stands twice in an object is an error, where Python would drop the first value in silence.
     Raises ValueError with a phrase for a larger sentence, such as "Expecting value at line 1, column 8".
     """
     try:
-        value = json.loads(_decoded(text), parse_int=_whole_number)
+        value = json.loads(_decoded(text), parse_int=_whole_number, object_pairs_hook=_unique_names if unique_names else None)
         _check_nesting(value)
         return value
     except json.JSONDecodeError as error:
@@ -30,10 +34,10 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from error
 
 
-def read_json(path: Path, advice: str = "mend it there") -> Any:
+def read_json(path: Path, advice: str = "mend it there", *, unique_names: bool = False) -> Any:
     """The value of a JSON file. Raises ValueError with the file, what is wrong and `advice`; OSError where it cannot be read."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(path.read_bytes(), unique_names=unique_names)
     except ValueError as error:
         raise ValueError(f"{path} is not readable as JSON ({error}); {advice}.") from error
 
@@ -50,8 +54,8 @@ def read_table(path: Path, advice: str = "copy the folder again") -> dict[str, A
 
 
 def check_json_files(folder: str | Path) -> None:
-    """Raises ValueError for a JSON file under a local folder that a library could not parse either. A hub name passes."""
-    for file in sorted(Path(folder).rglob("*.json")):
+    """Raises ValueError for a JSON file in a local folder, or one level below, that a library could not parse. A hub name passes."""
+    for file in sorted([*Path(folder).glob("*.json"), *Path(folder).glob("*/*.json")]):
         if file.is_file():
             read_json(file, "copy the folder again")
 
@@ -105,6 +109,15 @@ def _decoded(text: str | bytes) -> str:
     if not text.strip():
         raise ValueError("it is empty")
     return text
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in names.items() if count > 1)
+        raise ValueError(f"it names '{shorten(repeated)}' {names[repeated]} times; give each name once")
+    return value
 
 
 def _whole_number(digits: str) -> int:

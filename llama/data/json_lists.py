@@ -7,7 +7,6 @@ before training and stored as a few strings an example; media files are opened o
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from llama.data.audio_folder import read_audio_folder
 from llama.data.examples import MAX_NAMED, Example, ExampleList, ExampleRecord
 from llama.data.formats import PARSERS, SUFFIXES, caption_records, unknown
 from llama.data.source import Source
+from llama.files import special_file
+from llama.json_yaml import read_json
 
 STREAMED = ("tar", "hub")  # forms that can only be read sequentially
 
@@ -51,20 +52,11 @@ def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
 def _load(path: Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(f"There is no list of examples {path}; check the source's file.")
+    if special := special_file(path):
+        raise ValueError(f"{path} is {special}, not a file; save the list to a file and give that.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the JSON file in it, or use the form songs, tar or hub.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if not text.strip():
-            raise ValueError(f"{path} is empty; give a JSON list of examples.")
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error.msg} at line {error.lineno}, column {error.colno}; "
-                         "mend it there.") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
-    except RecursionError as error:
-        raise ValueError(f"{path} is nested too deeply for a list of examples; check the file.") from error
+    return read_json(path, unique_names=True)
 
 
 def _with_answers(label: str, records: Iterator[ExampleRecord]) -> Iterator[ExampleRecord]:

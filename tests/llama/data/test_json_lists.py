@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ BROKEN = [
     ("instructions", [{"conversation": instruction()["conversation"]}], "lacks input_file"),
     ("instructions", [{"input_file": "a.jpg", "conversation": [turn("human", "a"), turn("gpt", "b")]}], "lacks input_modality"),
     ("instructions", [instruction(caption=7)], "caption is a number"),
+    ("captions", '{"a.wav": "one", "b.wav": "two", "a.wav": "three"}', "names 'a.wav' 2 times; give each name once"),
+    ("musicqa", '[{"audio_name": "a.wav", "audio_name": "b.wav", "conversation": []}]', "names 'audio_name' 2 times"),
     ("captions", "[" * 100_000, "nested"), ("captions", "\udcff", "UTF-8"),
 ]
 
@@ -175,6 +178,12 @@ def test_sources_that_are_not_there(tmp_path: Path) -> None:
     object.__setattr__(source, "form", "musicQA")
     with pytest.raises(ValueError, match="did you mean 'musicqa'"):
         read_source(source, 3)
+
+
+def test_a_pipe_is_no_list(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.json")
+    with pytest.raises(ValueError, match="list.json is a pipe, not a file"):
+        read_source(Source("alpaca", str(tmp_path / "list.json")), 3)
 
 
 def test_a_medium_is_missed_when_it_is_opened(tmp_path: Path) -> None:
