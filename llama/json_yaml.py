@@ -68,15 +68,17 @@ def read_yaml(path: Path, advice: str = "mend that line") -> Any:
         value = yaml.load(_decoded(path.read_bytes()), _yaml_loader())
         _check_nesting(value, MAX_YAML_VALUES)
         return value
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        reason, cause = f"{error.problem or error.context}{where}", error
-    except RecursionError:
-        reason, cause = f"it is nested more than {MAX_DEPTH} deep", None
+    except RecursionError as error:
+        raise ValueError(f"{path} is not readable as YAML (it is nested more than {MAX_DEPTH} deep); {advice}.") from error
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # the last four: of impossible dates and tags
-        reason, cause = " ".join(str(error).split()), error
-    raise ValueError(f"{path} is not readable as YAML ({reason}); {advice}.") from cause
+        raise ValueError(f"{path} is not readable as YAML ({_yaml_reason(error)}); {advice}.") from error
+
+
+def _yaml_reason(error: Exception) -> str:
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem is None or mark is None:
+        return " ".join(str(error).split())
+    return f"{problem} at line {mark.line + 1}, column {mark.column + 1}"
 
 
 @lru_cache(maxsize=1)

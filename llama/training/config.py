@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from llama.data.source import Sources
 from llama.errors import comma_list, require_fields
+from llama.json_yaml import read_yaml
 from llama.training.stages import PRESETS
 from llama.training.stages import stage as stage_of
 from llama.training.yaml_fields import fields_of, plain, value_of
@@ -177,14 +178,9 @@ def to_yaml(config: TrainConfig) -> str:
 
 
 def _read(path: Path) -> dict[Any, Any]:
-    import yaml
-
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration {path}; give a YAML file like configs/nano.yaml.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable as YAML ({' '.join(str(error).split())}); mend that line.") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ValueError(f"{path} holds no settings; write lines like lr: 0.0003, or begin with a copy of configs/nano.yaml.")
     return raw

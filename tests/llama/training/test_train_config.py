@@ -243,6 +243,22 @@ def test_an_unknown_stage_says_which_there_are(write: Any, number: int) -> None:
     assert "choose stage 1, 2 or 3" in refusal(write(ALPACA), number)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("a: " + "[" * 3000, "nested more than 100 deep"),
+        ("lr: 0001-99-99", "month must be in 1..12"),
+        (f"seed: {'1' * 5000}", "more than 300 digits"),
+        (f"seed: {2**63}", "give a whole number of at most 9223372036854775807"),
+        (f"clip: {'x' * 100_000}", "clip is 'xxx"),
+        ("lr: 0.1\nlr: 0.2", "'lr' is given twice"),
+    ],
+)
+def test_values_of_any_size_are_one_short_sentence(write: Any, line: str, says: str) -> None:
+    said = refusal(write(f"{ALPACA}\n{line}\n"))
+    assert says in said and len(said) < 1000
+
+
 @pytest.mark.parametrize("text", ["", "just words", "- a\n- b", "lr: [1, 2", "\tlr: 1"])
 def test_what_is_no_settings_file(write: Any, text: str) -> None:
     said = refusal(write(text))
