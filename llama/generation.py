@@ -16,6 +16,7 @@ from torch import Tensor
 
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
+from llama.errors import shorten
 from llama.media.audio import Waveform
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
 
+MAX_STOPS = 4  # as in OpenAI's API
+MAX_STOP_LENGTH = 200  # characters: after each token the text is compared with every beginning of every stop string
+
+
 @dataclass(frozen=True)
 class GenerationOptions:
     """Sampling parameters of a reply. Values out of range raise ValueError with one sentence that names them.
@@ -33,7 +38,7 @@ class GenerationOptions:
     max_tokens: limit on text and audio tokens together. temperature: 0 is greedy. top_p: nucleus of sampling.
     seconds: exact length of the music. guidance: scale of classifier-free guidance (None: the decoder's default).
     seed: of the text and the music. conditioning: "hidden" conditions the decoder on the projected hidden states,
-    "caption" on the text of the answer.
+    "caption" on the text of the answer. stop: strings that end the answer; its text ends before the first of them.
     """
 
     max_tokens: int = 256
@@ -44,6 +49,7 @@ class GenerationOptions:
     seed: int = 0
     conditioning: Literal["hidden", "caption"] = "hidden"
     music: bool = True  # False: text only, no music is made
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1, 100_000)
@@ -54,17 +60,27 @@ class GenerationOptions:
         if self.guidance is not None:
             _check_number("guidance", self.guidance, 0, 50)
         if self.conditioning not in ("hidden", "caption"):
-            raise ValueError(f"conditioning {self.conditioning!r} is unknown; use 'hidden' or 'caption'.")
+            raise ValueError(f"conditioning {shorten(repr(self.conditioning))} is unknown; use 'hidden' or 'caption'.")
+        _check_stop(self.stop)
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{name} {value!r} is out of range; give a number from {low:g} to {high:g}.")
+        raise ValueError(f"{name} {shorten(repr(value))} is out of range; give a number from {low:g} to {high:g}.")
 
 
 def _check_integer(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} {value!r} is out of range; give a whole number from {low} to {high}.")
+        raise ValueError(f"{name} {shorten(repr(value))} is out of range; give a whole number from {low} to {high}.")
+
+
+def _check_stop(strings: tuple[str, ...]) -> None:
+    if not isinstance(strings, tuple) or not all(isinstance(string, str) and string for string in strings):
+        raise ValueError("stop holds something other than strings with characters; give strings, such as (\"\\n\",).")
+    if len(strings) > MAX_STOPS:
+        raise ValueError(f"stop has {len(strings)} strings, at most {MAX_STOPS} are taken; give fewer.")
+    if max(map(len, strings), default=0) > MAX_STOP_LENGTH:
+        raise ValueError(f"stop has a string of more than {MAX_STOP_LENGTH} characters; give shorter ones.")
 
 
 @dataclass(frozen=True)
@@ -166,6 +182,7 @@ class RowState:
 
     model: MuMuModel
     limit: int  # maximum number of tokens
+    stop: tuple[str, ...] = ()  # strings that end the text, beside the template's stop mark
     tokens: list[int] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)  # hidden states [D] of the consecutive audio tokens so far
     finish: Literal["stop", "length", "music"] | None = None
@@ -182,7 +199,7 @@ class RowState:
         self._track_audio_tokens(token, hidden)
         if len(self.states) == AUDIO_TOKENS:
             self.finish = "music"
-        elif STOP_MARK in self.decoded:
+        elif self._stop_index() is not None:
             self.finish = "stop"
         elif len(self.tokens) == self.limit:
             self.finish = "length"
@@ -195,14 +212,21 @@ class RowState:
             self.states = [hidden] if token == audio_tokens[0] else []
 
     def text(self) -> str:
-        """The answer so far, up to a stop mark."""
-        return self.decoded.split(STOP_MARK)[0].strip()
+        """The answer so far, up to the first stop mark or stop string."""
+        return self.decoded[: self._stop_index()].strip()
+
+    def _stop_index(self) -> int | None:
+        """Where the first stop mark or stop string begins; None if there is none. Blanks before the answer are no part of it."""
+        start = len(self.decoded) - len(self.decoded.lstrip())
+        found = [self.decoded.find(STOP_MARK), *(self.decoded.find(string, start) for string in self.stop)]
+        return min((index for index in found if index >= 0), default=None)
 
     def delta(self) -> str:
-        """The text that was not returned yet. What may be the start of a stop mark or of a character waits for later tokens."""
+        """The text that was not returned yet. What may be the start of a stop string or of a character waits for later tokens."""
         text = self.text()
         if self.finish is None:
-            text = self.decoded.lstrip().rstrip("\ufffd").rstrip("#").rstrip()
+            text = self.decoded.lstrip().rstrip("\ufffd")
+            text = text[: len(text) - _partial_stop(text, self.stop)].rstrip("#").rstrip()
         delta, self.emitted = text[self.emitted :], max(self.emitted, len(text))
         return delta
 
@@ -210,6 +234,11 @@ class RowState:
         """The complete reply of a row that has ended."""
         assert self.finish is not None, "the row has not ended"
         return Reply(self.text(), tuple(self.tokens), music, self.finish, score)
+
+
+def _partial_stop(text: str, stop: Sequence[str]) -> int:
+    """Length of the longest end of the text that is the beginning of a stop string."""
+    return max((size for string in stop for size in range(1, len(string)) if text.endswith(string[:size])), default=0)
 
 
 def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
@@ -236,7 +265,7 @@ def generate_text(
         with torch.no_grad():
             features = model.encode(turns)
     context = model.config.llama.max_seq_len
-    rows = [RowState(model, min(options.max_tokens, context - len(prompt))) for prompt in prompts]
+    rows = [RowState(model, min(options.max_tokens, context - len(prompt)), options.stop) for prompt in prompts]
     for step in decode(model, prompts, features, max(row.limit for row in rows), options):
         active = [index for index, row in enumerate(rows) if row.finish is None]
         for index in active:

@@ -88,7 +88,7 @@ class Engine:
         options = options or GenerationOptions()
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
-        request = Request(turn, options, RowState(self.model, limit), self._queue_position, self._wake)
+        request = Request(turn, options, RowState(self.model, limit, options.stop), self._queue_position, self._wake)
         request.prompt = prompt
         has_media = any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media

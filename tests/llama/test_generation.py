@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,36 @@ def test_stops(published: llama.MuMuLLaMA) -> None:
     assert row.finish == "stop" and row.text() == "one\n\ntwo"  # lines are kept, the next section is not
     row = Script(published).write([*encode("one", bos=False), published.tokenizer.eos, *encode("two", bos=False)])
     assert row.finish == "stop" and row.text() == "one"
+
+
+@pytest.mark.parametrize(("stop", "text"), [
+    (("piano",), "A warm"), (("warm piano",), "A"), (("o, th", "piano, then"), "A warm pian"), (("\n",), "A warm piano, then"), (("A",), ""),
+    ((" ",), "A"), (("drums", "flute"), "A warm piano, then"), (("\u00e9",), "A warm piano, then\nflutes, a caf"),
+    (("caf\u00e9s", "###"), "A warm piano, then\nflutes, a caf\u00e9"),
+    (("nowhere", "caf\u00e9 "), "A warm piano, then\nflutes, a caf\u00e9"),
+])  # fmt: skip
+def test_stop_strings_end_the_text_before_them(published: llama.MuMuLLaMA, stop: tuple[str, ...], text: str) -> None:
+    """Streamed and whole: what may be the beginning of a stop string is held back until it is known."""
+    row, sent = RowState(published, 1000, stop), ""
+    for token in [*published.tokenizer.encode("\n A warm piano, then\nflutes, a caf\u00e9", bos=False), published.tokenizer.eos]:
+        row.append(token, torch.zeros(1))
+        assert row.text().startswith(sent)
+        sent += row.delta()
+        if row.finish is not None:
+            break
+    assert row.finish == "stop" and sent == row.text() == text
+
+
+@pytest.mark.parametrize("stop", ["###", ["###"], ("",), (5,), ("a",) * 5, ("a" * 201,)])
+def test_stop_strings_that_cannot_be_used(stop: Any) -> None:
+    with pytest.raises(ValueError, match=r"^stop .*; give .*\.$"):
+        GenerationOptions(stop=stop)
+
+
+def test_stop_strings_end_the_answer(scripted: llama.MuMuLLaMA) -> None:
+    """Before its music: nothing that follows a stop string is made."""
+    reply = scripted.respond(Turn("Play"), GenerationOptions(max_tokens=40, seconds=0.5, stop=("pia", "warm piano")))
+    assert (reply.text, reply.finish, reply.music) == ("A", "stop", None)
 
 
 def test_audio_tokens_are_not_in_the_text(published: llama.MuMuLLaMA) -> None:
