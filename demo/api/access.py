@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
 
 from demo.api.protocol import RATE_LIMITED, ApiError
 from demo.service.auth import Login
+from llama.errors import shorten
 
 BODY_TIMEOUT = 120.0  # seconds for a body to arrive: the largest one at 5 Mbit/s
+WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # content encoding -> `wbits` of zlib
+INFLATED_BYTES = 1 << 20  # decompressed at a time: a body of kilobytes may hold gigabytes
 
 
 def authentication(auth: str | None) -> Callable[[Request], None]:
@@ -72,6 +76,7 @@ async def read_body(
 ) -> bytes:
     """Receives the body of a request. A larger one than `limit` bytes, announced or sent, is rejected before it is stored.
 
+    A body in gzip or deflate is decompressed while it arrives, with the same limit on what it holds.
     Content types other than JSON are rejected: browsers send those across origins without asking the server first.
     acquire: called with the size of each chunk before it is stored; within: seconds for the whole body.
     """
@@ -83,7 +88,7 @@ async def read_body(
     content = bytearray()
     try:
         async with asyncio.timeout(within):
-            async for chunk in request.stream():
+            async for chunk in _decompress(request.stream(), request.headers.get("content-encoding", "")):
                 if len(content) + len(chunk) > limit:
                     raise _body_too_large(limit)
                 acquire(len(chunk))
@@ -92,6 +97,40 @@ async def read_body(
         message = f"The request had not arrived after {within:g} seconds; send it again, in one go."
         raise ApiError(message, status=408, code="timeout", headers={"Connection": "close"}) from error
     return bytes(content)
+
+
+async def _decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """The body in parts of at most `INFLATED_BYTES` where it is compressed. Raises `ApiError`: 415 for another encoding."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        async for chunk in chunks:
+            yield chunk
+        return
+    if name not in WINDOW_BITS:
+        message = f"The content encoding '{shorten(encoding)}' is not known here; send the body as it is, or in gzip or deflate."
+        raise ApiError(message, status=415, code="unsupported_content_encoding")
+    decoder = zlib.decompressobj(WINDOW_BITS[name])
+    async for chunk in chunks:
+        full = True  # whether there may be more than the last part
+        while full:
+            part = _inflate(decoder, chunk, name)
+            chunk = decoder.unconsumed_tail
+            full = len(part) == INFLATED_BYTES
+            yield part
+            await asyncio.sleep(0)  # others are answered in between
+    if not decoder.eof or decoder.unused_data:
+        raise _body_damaged(name)
+
+
+def _inflate(decoder: zlib._Decompress, chunk: bytes, name: str) -> bytes:
+    try:
+        return decoder.decompress(chunk, INFLATED_BYTES)
+    except zlib.error as error:
+        raise _body_damaged(name) from error
+
+
+def _body_damaged(name: str) -> ApiError:
+    return ApiError(f"The body of the request is no whole {name} file, as its Content-Encoding says; send it again, or uncompressed.")
 
 
 def _body_too_large(limit: int) -> ApiError:

@@ -2,14 +2,11 @@
 
 Unknown top-level fields are errors, since a misspelt setting would change the answer silently. Unknown fields inside messages
 and options are ignored. Fields that this model does not support are accepted only with values that ask for nothing.
-Validators raise `invalid(...)`; request_parser.py turns those, and pydantic's own errors, into sentences.
+field_types.py has the types of the fields; request_parser.py turns the errors of validators into sentences.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -23,26 +20,44 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticKnownError
 
+from demo.api.field_types import (
+    AudioData,
+    Body,
+    DataUrlContent,
+    EmptyObject,
+    FalseOnly,
+    Integer,
+    NoChoice,
+    NoPenalty,
+    Nothing,
+    Number,
+    StopStrings,
+    Temperature,
+    TextFormat,
+    TopK,
+    Zero,
+    invalid,
+    required,
+)
 from demo.service.errors import UserFacingError
 from demo.service.request import Settings
+from llama.errors import shorten
 
 Role = Literal["user", "assistant", "system"]
 AudioFormat = Literal["wav", "flac", "mp3", "pcm16"]
 MediaKind = Literal["audio", "image", "video"]
-Body = dict[str, Any]  # a JSON object
 
 INVALID_REQUEST, SERVER_ERROR_TYPE, RATE_LIMITED = "invalid_request_error", "server_error", "rate_limit_error"
-SETTING_NAMES = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed")
+SETTING_NAMES = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed", "stop")
 STREAMED_FORMATS: tuple[AudioFormat, ...] = ("pcm16", "wav")  # their beginning can be sent before the end is known
 MODALITIES = (["text"], ["text", "audio"], ["audio", "text"])
 ROLES = ("user", "assistant", "system", "developer")
-PART_TYPES = ("text", "refusal", "input_audio", "image_url", "video_url")
+PART_TYPES = ("text", "refusal", "input_audio", "audio_url", "image_url", "video_url")
 MAX_MEDIA = 16  # per request
 MAX_MESSAGES = 1000
 MAX_MESSAGES_TEXT = 200_000  # characters of all messages; the model's context is far shorter
-MAX_NUMBER = 2**63
 
 
 class ApiError(Exception):
@@ -71,94 +86,7 @@ def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
 
 def unknown_model(name: str, known: str) -> ApiError:
     """404 error of a request for another model."""
-    return ApiError(f"The model {name[:100]!r} does not exist here; use {known!r}.", status=404, param="model", code="model_not_found")
-
-
-def invalid(sentence: str, param: str = "{path}", code: str | None = None) -> PydanticCustomError:
-    """Error of a validator. In sentence and param, "{path}" stands for the path of the validated value."""
-    return PydanticCustomError("invalid", "invalid value", {"sentence": sentence, "param": param, "code": code})
-
-
-# -- values -------------------------------------------------------------------------------------------------------------
-
-
-def _required() -> Any:
-    """Default of a required field: a missing one reads as null, which its type rejects. Any, as pydantic's `Field` returns."""
-    return Field(default=None)
-
-
-def _number(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticKnownError("float_type")
-    if abs(value) > MAX_NUMBER:  # an integer of JSON may be too large for any float
-        raise invalid("{path} is out of range; give a smaller number.")
-    return value
-
-
-def _integer(value: object) -> int:
-    number = _number(value)
-    if not isinstance(number, int):
-        raise invalid("{path} is not a whole number; send one.")
-    return number
-
-
-def _decode_base64(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise PydanticKnownError("string_type")
-    try:
-        content = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid("{path} is not base64; encode the bytes of the file, without line breaks.") from error
-    if not content:
-        raise invalid("{path} holds no bytes; send the file.")
-    return content
-
-
-def _decode_data_url(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise PydanticKnownError("string_type")
-    header, comma, data = value.partition(",")
-    if header[:5].lower() != "data:":
-        sentence = "{path} is an address, and this server fetches nothing; send the file itself as 'data:TYPE;base64,...'."
-        raise invalid(sentence, code="unsupported_url")
-    if not comma or not header.lower().endswith(";base64"):
-        raise invalid("{path} is not in base64; send the file as 'data:TYPE;base64,...'.")
-    return _decode_base64(data)
-
-
-def _not_empty(value: str) -> str:
-    if not value:  # `min_length` would reject lone surrogates, which JSON may contain, with another error
-        raise PydanticKnownError("string_type")
-    return value
-
-
-def _modalities(value: object) -> object:
-    if value not in MODALITIES:
-        raise invalid("modalities are not known; use ['text'] or ['text', 'audio'].")
-    return value
-
-
-def _no_tools(value: object) -> object:
-    if value:
-        raise invalid("{parent} calls a tool, and this model has none; leave it out.", "{parent}", "unsupported_parameter")
-    return value
-
-
-def _neutral(*values: object) -> Callable[[object], object]:
-    def check(value: object) -> object:
-        if value not in values:
-            raise invalid("{path} is not supported by this model; leave it out.", code="unsupported_parameter")
-        return value
-
-    return check
-
-
-Number = Annotated[int | float, BeforeValidator(_number)]
-Integer = Annotated[int, BeforeValidator(_integer)]
-Zero = Annotated[Any, AfterValidator(_neutral(0))]
-Empty = Annotated[Any, AfterValidator(_neutral([]))]
-Nothing = Annotated[Any, AfterValidator(_neutral())]
-NoChoice = Annotated[Any, AfterValidator(_neutral("none", "auto"))]
+    return ApiError(f"The model '{shorten(name)}' does not exist here; use {known!r}.", status=404, param="model", code="model_not_found")
 
 
 class Model(BaseModel):
@@ -173,7 +101,7 @@ class Model(BaseModel):
 class InputAudio(Model):
     """File of a recording."""
 
-    data: Annotated[bytes, BeforeValidator(_decode_base64)] = _required()
+    data: AudioData = required()
 
 
 class InputAudioPart(Model):
@@ -181,7 +109,7 @@ class InputAudioPart(Model):
 
     kind: ClassVar[MediaKind] = "audio"
     type: Literal["input_audio"]
-    input_audio: InputAudio = _required()
+    input_audio: InputAudio = required()
 
     @property
     def content(self) -> bytes:
@@ -191,7 +119,7 @@ class InputAudioPart(Model):
 class DataUrl(Model):
     """File as a data URL; a plain string counts as {"url": ...}."""
 
-    url: Annotated[bytes, BeforeValidator(_decode_data_url)] = _required()
+    url: DataUrlContent = required()
 
     @model_validator(mode="before")
     @classmethod
@@ -199,12 +127,24 @@ class DataUrl(Model):
         return {"url": value} if isinstance(value, str) else value
 
 
+class AudioUrlPart(Model):
+    """Recording in a message, in the form of vLLM's and SGLang's clients."""
+
+    kind: ClassVar[MediaKind] = "audio"
+    type: Literal["audio_url"]
+    audio_url: DataUrl = required()
+
+    @property
+    def content(self) -> bytes:
+        return self.audio_url.url
+
+
 class ImageUrlPart(Model):
     """Picture in a message."""
 
     kind: ClassVar[MediaKind] = "image"
     type: Literal["image_url"]
-    image_url: DataUrl = _required()
+    image_url: DataUrl = required()
 
     @property
     def content(self) -> bytes:
@@ -216,14 +156,14 @@ class VideoUrlPart(Model):
 
     kind: ClassVar[MediaKind] = "video"
     type: Literal["video_url"]
-    video_url: DataUrl = _required()
+    video_url: DataUrl = required()
 
     @property
     def content(self) -> bytes:
         return self.video_url.url
 
 
-MediaPart = InputAudioPart | ImageUrlPart | VideoUrlPart
+MediaPart = InputAudioPart | AudioUrlPart | ImageUrlPart | VideoUrlPart
 
 
 def _part_text(part: Body) -> object:
@@ -238,9 +178,27 @@ def _part_type(value: object) -> str | None:
 Text = Annotated[str, BeforeValidator(_part_text)]  # no model: a message may have 100000 text parts
 ContentPart = Annotated[
     Annotated[Text, Tag("text")] | Annotated[Text, Tag("refusal")] | Annotated[InputAudioPart, Tag("input_audio")]
-    | Annotated[ImageUrlPart, Tag("image_url")] | Annotated[VideoUrlPart, Tag("video_url")],
+    | Annotated[AudioUrlPart, Tag("audio_url")] | Annotated[ImageUrlPart, Tag("image_url")] | Annotated[VideoUrlPart, Tag("video_url")],
     Discriminator(_part_type),
 ]
+
+
+def _no_tools(value: object) -> object:
+    if value:
+        raise invalid("{parent} calls a tool, and this model has none; leave it out.", "{parent}", "unsupported_parameter")
+    return value
+
+
+def _not_empty(value: str) -> str:
+    if not value:  # `min_length` would reject lone surrogates, which JSON may contain, with another error
+        raise PydanticKnownError("string_type")
+    return value
+
+
+def _modalities(value: object) -> object:
+    if value not in MODALITIES:
+        raise invalid("modalities are not known; use ['text'] or ['text', 'audio'].")
+    return value
 
 
 def _role(value: object) -> object:
@@ -263,7 +221,7 @@ class StoredAudioReference(Model):
 class Message(Model):
     """One message of the conversation. "developer" is another name of the role "system". content: texts and files."""
 
-    role: Annotated[Role, BeforeValidator(_role)] = _required()
+    role: Annotated[Role, BeforeValidator(_role)] = required()
     tool_calls: Annotated[Any, AfterValidator(_no_tools)] = None
     function_call: Annotated[Any, AfterValidator(_no_tools)] = None
     content: Annotated[list[ContentPart], FailFast(), BeforeValidator(_parts)] = Field(default=[])
@@ -328,21 +286,23 @@ class ChatRequest(Model):
 
     frequency_penalty: Zero = 0
     presence_penalty: Zero = 0
-    logprobs: Annotated[Any, AfterValidator(_neutral(False))] = False
+    repetition_penalty: NoPenalty = 1  # this, top_k and min_p are sent unasked by clients of vLLM
+    top_k: TopK = -1
+    min_p: Zero = 0
+    logprobs: FalseOnly = False
     top_logprobs: Zero = 0
-    logit_bias: Annotated[Any, AfterValidator(_neutral({}))] = {}
-    response_format: Annotated[Any, AfterValidator(_neutral({"type": "text"}))] = {"type": "text"}
-    tools: Empty = []
-    tool_choice: NoChoice = "none"
-    functions: Empty = []
-    function_call: NoChoice = "none"
-    stop: Empty = []
-    prediction: Annotated[Nothing, Field(validate_default=False)] = None
+    logit_bias: EmptyObject = {}
+    response_format: TextFormat = {"type": "text"}
+    tools: Any = []
+    tool_choice: NoChoice = "auto"
+    functions: Any = []
+    function_call: NoChoice = "auto"
     web_search_options: Annotated[Nothing, Field(validate_default=False)] = None
 
     metadata: Any = None  # these change nothing here
     store: Any = None
     service_tier: Any = None
+    prediction: Any = None
     prompt_cache_key: Any = None
     prompt_cache_retention: Any = None
     parallel_tool_calls: Any = None
@@ -355,12 +315,13 @@ class ChatRequest(Model):
     audio: AudioOptions = AudioOptions()
     messages: Annotated[
         list[Message], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(_check_messages)
-    ] = _required()
+    ] = required()
     seconds: Number | None = None
-    temperature: Number | None = None
+    temperature: Temperature | None = None
     top_p: Number | None = None
     guidance: Number | None = None
     seed: Integer | None = None
+    stop: StopStrings = ()
     n: Integer = 1
     max_tokens: Integer | None = None
     max_completion_tokens: Integer | None = None
@@ -385,8 +346,12 @@ class ChatRequest(Model):
         if self.stream and self.audio_format is not None and self.audio_format not in STREAMED_FORMATS:
             sentence = f"audio.format {self.audio_format!r} cannot be streamed; use 'pcm16' or 'wav', or leave out stream."
             raise invalid(sentence, "audio.format")
-        if self.max_tokens is not None and self.max_completion_tokens is not None:
-            raise invalid("max_tokens and max_completion_tokens are one setting; give one of them.", "max_tokens")
+        if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
+            raise invalid("max_tokens and max_completion_tokens are one setting and differ; give one of them.", "max_tokens")
+        for tools, choice in (("tools", "tool_choice"), ("functions", "function_call")):
+            if getattr(self, tools) and getattr(self, choice) != "none":
+                sentence = f"{tools} are not supported by this model, which calls none; leave them out, or set {choice} to 'none'."
+                raise invalid(sentence, tools, "unsupported_parameter")
         try:
             self.settings()
         except ValueError as error:
@@ -413,5 +378,5 @@ class ChatRequest(Model):
         max_tokens = self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
         return Settings(
             seconds=self.seconds, temperature=self.temperature, top_p=self.top_p, guidance=self.guidance, seed=self.seed, takes=self.n,
-            max_tokens=max_tokens, conditioning=self.conditioning, music=self.audio_format is not None,
+            stop=self.stop, max_tokens=max_tokens, conditioning=self.conditioning, music=self.audio_format is not None,
         )

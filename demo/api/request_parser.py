@@ -12,7 +12,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from demo.api.protocol import MAX_MESSAGES, PART_TYPES, ROLES, ApiError, AudioFormat, Body, ChatRequest, unknown_model
+from demo.api.field_types import Body
+from demo.api.protocol import MAX_MESSAGES, PART_TYPES, ROLES, ApiError, AudioFormat, ChatRequest, unknown_model
+from llama.errors import shorten
 
 MAX_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as its JSON
 EXPECTED = {  # type of pydantic's error -> what to send
@@ -27,7 +29,7 @@ def parse_request(content: bytes, model: str) -> ChatRequest:
         raise unknown_model(str(body["model"]), model)
     unknown = next((name for name in body if name not in ChatRequest.model_fields), None)
     if unknown is not None:  # not by the model, which would list all of them: a body may have 100000
-        name = unknown[:100].encode("utf-8", "replace").decode("utf-8")
+        name = shorten(unknown)
         raise ApiError(f"Unrecognized request argument supplied: {name}; leave it out.", param=name)
     try:
         return ChatRequest.model_validate(body)
@@ -40,7 +42,9 @@ def _read_json(content: bytes) -> Body:
         raise ApiError("The body of the request has too many parts to be read; send fewer and shorter messages.")
     try:
         body = json.loads(content, parse_constant=_reject_constant)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ApiError("The body of the request is nested too deeply to be read; send a flatter one.") from error
+    except ValueError as error:  # also a number of thousands of digits
         raise ApiError("The body of the request could not be read as JSON; send one JSON object in UTF-8.") from error
     if not isinstance(body, dict):
         raise ApiError(f"The body of the request is {_json_type(body)}; send one JSON object.")
@@ -48,8 +52,8 @@ def _read_json(content: bytes) -> Body:
 
 
 def _reject_constant(name: str) -> None:
-    """NaN and Infinity are no JSON."""
-    raise ValueError(name)
+    """NaN and Infinity are no JSON. A number that is too large for a float, such as 1e999, is left to the field's type."""
+    raise ApiError(f"The body of the request holds {name}, which is no number of JSON; send a finite number.")
 
 
 def _merge_extra_body(body: Body) -> Body:

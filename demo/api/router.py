@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -30,6 +30,7 @@ from demo.api.sse import ChunkStream, ClosingResponse
 from demo.service.caller import caller_key
 from demo.service.errors import SERVER_ERROR, UserFacingError
 from demo.service.service import ChatService
+from llama.errors import shorten
 from llama.generation import Done
 
 Json = dict[str, Any]
@@ -54,8 +55,9 @@ def build_router(
     access_checks = [Depends(each) for each in (authentication(auth), *dependencies)]
     router = APIRouter(prefix="/v1", route_class=ApiRoute, dependencies=access_checks)
     add = router.add_api_route
-    add("/chat/completions", api.chat, methods=["POST"], response_model=None)
-    add("/models", api.list_models, methods=["GET", "HEAD"])
+    for slash in ("", "/"):
+        add(f"/chat/completions{slash}", api.chat, methods=["POST"], response_model=None, include_in_schema=not slash)
+        add(f"/models{slash}", api.list_models, methods=["GET", "HEAD"], include_in_schema=not slash)
     add("/models/{name:path}", api.model_info, methods=["GET", "HEAD"])
     add("/{path:path}", api.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
     return router
@@ -74,7 +76,7 @@ class ApiRoute(APIRoute):
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             except Exception as error:
                 api_error = to_api_error(error)
-                return JSONResponse(api_error.body(), api_error.status, headers=api_error.headers)
+                return api_reply.JsonResponse(api_error.body(), api_error.status, headers=api_error.headers)
 
         return handle_errors
 
@@ -105,13 +107,13 @@ class ApiEndpoints:
 
     async def model_info(self, name: str) -> Json:
         """Model of that name. Raises `ApiError` (404) for another name."""
-        if name != self._model:
+        if name.removesuffix("/") != self._model:
             raise unknown_model(name, self._model)
         return self._model_info
 
     async def unknown_route(self, request: Request) -> None:
         """404 error for every other path."""
-        route = f"{request.method} {request.url.path[:200]}"
+        route = f"{request.method} {shorten(request.url.path)}"
         raise ApiError(f"There is no {route} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
 
     async def chat(self, request: Request) -> Response:
@@ -144,7 +146,7 @@ class ApiEndpoints:
                     job.replies[take_event.take] = take_event.event.reply
         if event_queue.disconnected:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        return JSONResponse(await run_in_threadpool(self._handler.completion, job, self._envelope(job)))
+        return api_reply.JsonResponse(await run_in_threadpool(self._handler.completion, job, self._envelope(job)))
 
     async def _stream(self, job: ChatJob, event_queue: EventQueue, request: Request) -> Response:
         async with event_queue.cancel_on_disconnect(request):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from demo.page.gradio_request import event_caller, event_client_address
 from demo.service.conversation import Conversation
-from demo.service.request import Settings, Update
+from demo.service.request import Settings, Update, whole_number
 from demo.service.service import EMPTY_REQUEST
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def respond(
     try:
         if not (text or "").strip() and not files:
             raise ValueError(EMPTY_REQUEST)
-        settings = Settings(seconds=seconds, seed=int(seed or 0))
+        settings = Settings(seconds=seconds, seed=whole_number("seed", seed or 0))
         updates = page.service.answer(
             session, Conversation(), (text or "").strip(), page.uploaded_paths(files), settings,
             caller=event_caller(), client_address=event_client_address(),

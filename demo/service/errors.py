@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from llama.errors import is_installation_error
+from llama.errors import SENTENCE_LENGTH, is_installation_error, shorten
 from llama.files import WriteError
 from llama.serving.request import EngineDeadError, QueueFullError
 
@@ -76,7 +76,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or SERVER_ERROR
+    return shorten(" ".join(str(error).split()), SENTENCE_LENGTH) or SERVER_ERROR
 
 
 def _without_folders(sentence: str, names: Mapping[Path, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -29,6 +30,7 @@ MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The c
 class Settings:
     """Settings of an answer. None means the default of `GenerationOptions`; a seed of None is drawn at random.
 
+    So is a seed of -1, as clients of other servers expect. Other negative seeds are taken modulo `SEED_RANGE`.
     takes: number of answers, with the seeds seed, seed + 1, ...; music: False for text only; fit: music as long as the clip
     in the request, if there is one, whatever `seconds` is. Raises ValueError for values out of range.
     """
@@ -43,8 +45,11 @@ class Settings:
     conditioning: str | None = None
     music: bool = True
     fit: bool = False
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.seed is not None and self.seed < 0:
+            object.__setattr__(self, "seed", None if self.seed == -1 else self.seed % SEED_RANGE)
         if isinstance(self.takes, bool) or self.takes not in range(1, MAX_TAKES + 1):
             raise ValueError(f"takes {self.takes!r} is out of range; give a whole number from 1 to {MAX_TAKES}.")
 
@@ -54,6 +59,13 @@ class Settings:
         integers = {name: _as_integer(value) for name, value in values.items() if value is not None}
         first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | integers))
         return tuple(replace(first, seed=first.seed + take) for take in range(int(self.takes)))
+
+
+def whole_number(name: str, value: float) -> int:
+    """The value of a field for whole numbers. Raises ValueError for infinity and for what is no number, which JSON may hold."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name} {value} is out of range; give a whole number.")
+    return int(value)
 
 
 def _as_integer(value: Any) -> Any:

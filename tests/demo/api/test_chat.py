@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -25,6 +26,7 @@ from api_server import (
     request,
     streamed_sound,
     text64,
+    wav,
 )
 from scripted_engine import RATE, piece
 
@@ -101,9 +103,36 @@ def test_settings_reach_the_engine(server: Server) -> None:
     )
 
 
-def test_fields_that_change_nothing_are_taken(server: Server) -> None:
-    neutral: Json = {"frequency_penalty": 0, "logprobs": False, "tools": [], "response_format": {"type": "text"}, "stop": None}
-    assert server.ask(**neutral, metadata={"a": "b"}, store=True, user="me", service_tier="auto").status_code == 200
+@pytest.mark.parametrize("fields", [
+    {"frequency_penalty": 0, "presence_penalty": 0.0, "logprobs": False, "top_logprobs": 0, "logit_bias": {}},
+    {"tools": [], "tool_choice": "auto", "functions": [], "parallel_tool_calls": True, "stop": []}, {"response_format": {"type": "text"}},
+    {"stop": None, "seed": None, "tools": None},
+    {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"},  # may not be called
+    {"metadata": {"a": "b"}, "store": True, "user": "me", "service_tier": "auto", "safety_identifier": "x", "prompt_cache_key": "y"},
+    {"reasoning_effort": "low", "verbosity": "low", "prediction": {"type": "content", "content": "a"}, "n": 1.0, "seed": 7.0},
+    {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}, {"max_tokens": 9, "max_completion_tokens": 9}, {"temperature": 2, "top_p": 1},
+    {"stream": True, "stream_options": {"include_usage": False, "include_obfuscation": False}},
+])  # fmt: skip
+def test_fields_that_change_nothing_are_taken(server: Server, fields: Json) -> None:
+    assert server.ask(**fields).status_code == 200
+
+
+@pytest.mark.parametrize(("sent", "used"), [(-2, 2**31 - 2), (-(2**31), 0), (-(2**63), 0), (0, 0), (2**40, 2**40)])
+def test_negative_seeds_are_seeds(server: Server, sent: int, used: int) -> None:
+    [choice] = server.ask(seed=sent).json()["choices"]
+    assert choice["seed"] == used == server.engine.requests[0].options.seed
+
+
+def test_a_seed_of_minus_one_is_any(server: Server) -> None:
+    """As without a seed, and other than every other negative seed; the one that was drawn is told."""
+    seeds = {server.ask(seed=-1).json()["choices"][0]["seed"] for _ in range(3)}
+    assert len(seeds) == 3 and min(seeds) >= 0
+
+
+@pytest.mark.parametrize(("stop", "strings"), [("###", ("###",)), (["a", "b", "c", "d"], ("a", "b", "c", "d")), ([], ()), (None, ())])
+def test_stop_strings_reach_the_engine(server: Server, stop: Any, strings: tuple[str, ...]) -> None:
+    server.ask(stop=stop)
+    assert server.engine.requests[0].options.stop == strings
 
 
 def test_the_model_may_be_left_out(server: Server) -> None:
@@ -115,6 +144,20 @@ def test_media_go_into_their_slots(server: Server) -> None:
     assert message(server.ask([{"type": "text", "text": "look"}, *image(url), recording(1.5)]))["content"] == "look 1.50"
     turn = server.engine.requests[0].turn
     assert turn.image is not None and turn.audio is not None and turn.video is None
+
+
+def test_every_form_of_a_file_is_read(server: Server) -> None:
+    """Data addresses in every field, line breaks, the alphabet of URLs, no padding, percent signs."""
+    sound = text64(wav(1.5))
+    lines = "\r\n".join(sound[at : at + 76] for at in range(0, len(sound), 76))
+    forms = [sound, lines, sound.replace("+", "-").replace("/", "_").rstrip("=")]
+    assert "+" in sound and "/" in sound
+    forms += [f"data:audio/wav;base64,{form}" for form in forms]
+    forms += [f"DATA:audio/wav;codecs=1;BASE64,{sound.replace('+', '%2B').replace('=', '%3D')}"]
+    parts = [{"type": "input_audio", "input_audio": {"data": form, "format": "mp3"}} for form in forms]
+    parts += [{"type": "audio_url", "audio_url": {"url": form}} for form in forms if ":" in form]
+    for part in parts:
+        assert message(server.ask([{"type": "text", "text": "listen"}, part]))["content"] == "listen 1.50"
 
 
 def test_system_messages_stand_before_the_text(server: Server) -> None:
@@ -149,6 +192,13 @@ def test_models(server: Server) -> None:
     assert listed["object"] == "list" and [one["id"] for one in listed["data"]] == [MODEL]
     assert asyncio.run(server.send(f"/v1/models/{MODEL}")).json() == listed["data"][0]
     assert asyncio.run(server.send("/v1/models/other")).status_code == 404
+
+
+def test_a_trailing_slash_changes_nothing(server: Server) -> None:
+    for path in ("/v1/models", f"/v1/models/{MODEL}"):
+        assert asyncio.run(server.send(f"{path}/")).json() == asyncio.run(server.send(path)).json()
+    response = asyncio.run(server.send("/v1/chat/completions/", method="POST", json=request("hello")))
+    assert message(response)["content"] == "hello"
 
 
 @pytest.mark.parametrize("method, path", [("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("DELETE", "/v1/models")])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +17,10 @@ from demo.service.quotas import MAX_PER_ADDRESS
 from demo.service.service import ChatService
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"seed": NaN}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"seed": NaN}', b'{"seed": -Infinity}', b'{"seed": ' + b"7" * 5000 + b"}", b"[" * 100_000,
+    b'{"seed": ' + b'{"a": ' * 100_000, b'{"a": ' * 20_000 + b"1" + b"}" * 20_000,
+])  # fmt: skip
 def test_bodies_that_are_no_object(server: Server, body: bytes) -> None:
     refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400)
 
@@ -28,14 +33,22 @@ def test_only_json(server: Server) -> None:
 @pytest.mark.parametrize("fields, param, code", [
     ({"model": "gpt-4"}, "model", "model_not_found"), ({"temperatur": 1}, "temperatur", None),
     ({"temperature": "hot"}, "temperature", None),
-    ({"temperature": 11}, "temperature", None), ({"top_p": -1}, "top_p", None), ({"seed": 1.5}, "seed", None), ({"seed": -1}, "seed", None),
+    ({"temperature": 2.1}, "temperature", None), ({"top_p": -1}, "top_p", None), ({"seed": 1.5}, "seed", None),
+    ({"seed": -(2**64)}, "seed", None), ({"temperature": -0.1}, "temperature", None),
     ({"seed": True}, "seed", None), ({"seconds": 1e999}, None, None), ({"seconds": 10**400}, "seconds", None), ({"n": 0}, "n", None),
     ({"n": 99}, "n", None), ({"n": "2"}, "n", None), ({"max_tokens": 0}, "max_tokens", None), ({"conditioning": "x"}, "conditioning", None),
-    ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", None), ({"stream": "yes"}, "stream", None),
+    ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens", None), ({"stream": "yes"}, "stream", None),
     ({"modalities": ["video"]}, "modalities", None), ({"audio": {"format": "opus"}}, "audio.format", None),
     ({"audio": {"format": "mp3"}, "stream": True}, "audio.format", None), ({"audio": "wav"}, "audio", None),
     ({"stream_options": {"include_usage": True}}, "stream_options", None), ({"extra_body": 3}, "extra_body", None),
-    ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"), ({"stop": ["x"]}, "stop", "unsupported_parameter"),
+    ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+    ({"tools": [{"type": "function"}], "tool_choice": "auto"}, "tools", "unsupported_parameter"),
+    ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"), ({"functions": [{}]}, "functions", "unsupported_parameter"),
+    ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
+    ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format", "unsupported_parameter"),
+    ({"stop": 5}, "stop", None), ({"stop": ["a", None]}, "stop", None), ({"stop": ""}, "stop", None), ({"stop": ["x"] * 5}, "stop", None),
+    ({"stop": "x" * 201}, "stop", None), ({"top_k": 5}, "top_k", "unsupported_parameter"),
+    ({"top_logprobs": 2}, "top_logprobs", "unsupported_parameter"),
     ({"logprobs": True}, "logprobs", "unsupported_parameter"), ({"presence_penalty": 1}, "presence_penalty", "unsupported_parameter"),
 ])  # fmt: skip
 def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: str) -> None:
@@ -47,7 +60,61 @@ def test_fields_that_are_wrong(server: Server, fields: Json, param: str, code: s
 
 def test_a_field_name_that_is_no_text_is_refused(server: Server) -> None:
     body = b'{"messages": [{"role": "user", "content": "hi", "\\ud800": 1}], "\\ud800": 1}'
-    assert "Unrecognized" in refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400, "?")
+    assert "Unrecognized" in refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400, "\\ud800")
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "1e308", "9" * 400])
+def test_numbers_beyond_a_floats_range(server: Server, value: str) -> None:
+    body = json.dumps(request("hi", seed=0)).replace('"seed": 0', f'"seed": {value}').encode()
+    refused(asyncio.run(server.send(body, headers={"Content-Type": "application/json"})), 400, "seed")
+
+
+@pytest.mark.parametrize("fields", [
+    {"x" * 100_000: 1}, {"model": "x" * 100_000}, {"conditioning": "x" * 100_000}, {"response_format": {"type": "x" * 100_000}},
+    {"audio": {"format": "x" * 100_000}}, {"stop": "x" * 100_000}, {"seconds": 10**18}, {"modalities": ["x" * 100_000]},
+    {"messages": [{"role": "x" * 100_000, "content": "hi"}]}, {"tool_choice": "x" * 100_000},
+    {"messages": [{"role": "user", "content": "hi", "audio": {}}, {"role": "assistant", "audio": {"id": "x" * 100_000}},
+                  {"role": "user", "content": "hi"}]},
+])  # fmt: skip
+def test_what_is_quoted_is_short(server: Server, fields: Json) -> None:
+    response = asyncio.run(server.send(request("hi", **fields)))
+    assert response.status_code in (400, 404) and len(response.text) < 600
+
+
+# -- compressed bodies --------------------------------------------------------------------------------------------------
+
+
+def compressed(server: Server, body: bytes, encoding: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    return asyncio.run(server.send(body, headers=headers))
+
+
+def gzip_of(content: bytes, window: int = 31) -> bytes:
+    packer = zlib.compressobj(wbits=window)
+    return packer.compress(content) + packer.flush()
+
+
+@pytest.mark.parametrize(("encoding", "window"), [("gzip", 31), ("x-gzip", 31), ("GZIP", 31), ("deflate", 15)])
+def test_a_compressed_body_is_read(server: Server, encoding: str, window: int) -> None:
+    body = json.dumps(request("hello", metadata={"long": "y" * 3_000_000})).encode()  # more than one part
+    assert compressed(server, gzip_of(body, window), encoding).json()["choices"][0]["message"]["content"] == "hello"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 5000])
+def test_another_compression_is_refused_by_name(server: Server, encoding: str) -> None:
+    told = refused(compressed(server, gzip_of(b"{}"), encoding), 415, code="unsupported_content_encoding")
+    assert encoding[:20] in told and len(told) < 300
+
+
+@pytest.mark.parametrize("body", [b"{}", gzip_of(b'{"a": "b"}')[:-9], gzip_of(b"{}") + b"more", b""])
+def test_a_damaged_compressed_body(server: Server, body: bytes) -> None:
+    assert "gzip" in refused(compressed(server, body, "gzip"), 400)
+
+
+def test_a_bomb_stops_at_the_limit(tmp_path: Path) -> None:
+    server = Server(tmp_path / "sessions", limit=5_000_000)
+    bomb = gzip_of(b" " * 500_000_000)
+    assert len(bomb) < 1_000_000 and "5 MB" in refused(compressed(server, bomb, "gzip"), 413, code="request_too_large")
 
 
 @pytest.mark.parametrize("messages", [
@@ -66,6 +133,7 @@ def test_messages_that_are_wrong(server: Server, messages: Any) -> None:
 
 @pytest.mark.parametrize("content, words", [
     (image("https://example.com/cat.png"), "fetches nothing"), (image("file:///etc/passwd"), "fetches nothing"),
+    ([{"type": "audio_url", "audio_url": {"url": "https://example.com/a.mp3"}}], "fetches nothing"),
     (image("data:image/png,abc"), "base64"), (image("data:image/png;base64,@@@"), "base64"), (image("data:image/png;base64,"), "no bytes"),
     (image("data:image/png;base64," + text64(b"plain words")), "text"), (image("data:image/png;base64," + text64(wav(0.2))), "a recording"),
     (image("data:image/png;base64," + text64(picture()[:40])), "damaged"), ([{"type": "image_url", "image_url": 5}], "a number"),

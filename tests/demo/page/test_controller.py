@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_a_fresh_seed_each_time(page: Page, engine: ScriptedEngine) -> None:
 def test_cleared_settings_are_the_usual_ones() -> None:
     options = settings_of(*[None] * 10).options()[0]
     assert replace(options, seed=0) == GenerationOptions()
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize(("position", "name"), [(2, "takes"), (3, "seed"), (9, "max_tokens")])
+def test_settings_that_are_no_number(value: float, position: int, name: str) -> None:
+    values: list[Any] = [None] * 10
+    values[position] = value
+    with pytest.raises(ValueError, match=rf"^{name} -?(inf|nan) is out of range; give a whole number\.$"):
+        settings_of(*values)
 
 
 def test_again_has_the_same_seed_and_another_take_a_new_one(page: Page, engine: ScriptedEngine) -> None:
