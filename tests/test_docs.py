@@ -114,9 +114,9 @@ def test_page_commands_parse(command: str) -> None:
 
 @pytest.mark.parametrize("command", commands("python -m llama.checkpoint "))
 def test_checkpoint_commands_parse(command: str) -> None:
-    from llama.checkpoint.__main__ import _parser
+    from llama.checkpoint.__main__ import parser
 
-    assert _parser().parse_args(shlex.split(command)[3:]).command in ("convert", "verify")
+    assert parser().parse_args(shlex.split(command)[3:]).command in ("convert", "verify")
 
 
 @pytest.mark.parametrize("command", commands("python train.py", "accelerate", "torchrun"))

@@ -138,7 +138,7 @@ def _home(rng: np.random.Generator, chord: int) -> tuple[int, ...]:
     return (PHRASE_ENDINGS[chord][int(rng.integers(len(PHRASE_ENDINGS[chord])))],)
 
 
-class _ScoreWriter:
+class ScoreWriter:
     """Converts notes in eighths to notes in seconds, by track."""
 
     def __init__(self, attributes: Attributes, line: Timeline) -> None:
@@ -208,15 +208,15 @@ def compose(rng: np.random.Generator, attributes: Attributes, seconds: float) ->
     harmony = Harmony(attributes.mode, attributes.key, attributes.style == "swing" or rng.random() < 0.2)
     ideas, endings = find_ideas(rng, attributes), 0 if line.bar_count < 2 else closing_bars(line)
     sections = {letter: _section(rng, attributes, ideas, letter, line.phrase, endings) for letter in "AB"}
-    writer, chords = _ScoreWriter(attributes, line), []
+    writer, chords = ScoreWriter(attributes, line), []
     for index, bar in enumerate(line.bars):
         chords.append(_write_bar(writer, sections[bar.section], harmony, bar, index))
-    chords.append(_write_ending(writer, harmony))
+    chords.append(write_ending(writer, harmony))
     tracks = {name: tuple(sorted(notes, key=lambda n: (n.start, n.pitch))) for name, notes in writer.notes.items()}
     return Score(attributes, float(seconds), chords=tuple(chords), **tracks)
 
 
-def _write_bar(writer: _ScoreWriter, section: Section, harmony: Harmony, bar: Bar, index: int) -> Chord:
+def _write_bar(writer: ScoreWriter, section: Section, harmony: Harmony, bar: Bar, index: int) -> Chord:
     attributes, line = writer.attributes, writer.line
     first, width = index * line.width, line.width
     degree, melody = section.bar(bar.place, bar.returns, bar.left)
@@ -234,7 +234,7 @@ def _write_bar(writer: _ScoreWriter, section: Section, harmony: Harmony, bar: Ba
     return Chord(line.time(first), line.time(first + width) - line.time(first), root, quality)
 
 
-def _write_ending(writer: _ScoreWriter, harmony: Harmony) -> Chord:
+def write_ending(writer: ScoreWriter, harmony: Harmony) -> Chord:
     """Writes the tonic for the beats that the length leaves, then the final chord."""
     attributes, line = writer.attributes, writer.line
     root, quality = harmony.chord(0)
@@ -257,7 +257,7 @@ def _write_ending(writer: _ScoreWriter, harmony: Harmony) -> Chord:
 TAGS = {1: ((2, 0),), 2: ((2, 0), (2, -2)), 3: ((2, 0), (2, -2), (2, -3))}  # (eighths, steps from the tonic) a beat
 
 
-def _write_tag(writer: _ScoreWriter, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
+def _write_tag(writer: ScoreWriter, begin: int, home: int, voices: Sequence[int], bass: int) -> None:
     """Writes the beats between the return of the tonic and the final chord."""
     attributes, line = writer.attributes, writer.line
     tonic, eighth = lead_tonic(attributes), begin

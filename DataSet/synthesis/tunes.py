@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from DataSet.synthesis.composer import Harmony, _ScoreWriter, _write_ending
+from DataSet.synthesis.composer import Harmony, ScoreWriter, write_ending
 from DataSet.synthesis.grooves import FILLS, GROOVES, TRIADS, Groove
 from llama.files import write_text
+from llama.json_yaml import read_json
 from llama.media.score import (
     GATES,
     LEAD_FLOOR,
@@ -192,7 +193,7 @@ def save(tunes: Sequence[Tune], path: Path) -> None:
 
 
 def load(path: Path) -> list[Tune]:
-    return [Tune(**{**row, "notes": tuple(tuple(note) for note in row["notes"])}) for row in json.loads(path.read_text())]
+    return [Tune(**{**row, "notes": tuple(tuple(note) for note in row["notes"])}) for row in read_json(path)]
 
 
 DEGREE_PRIORS = {"major": (0.5, 0.0, -0.5, 0.35, 0.4, 0.05, -9.0), "minor": (0.5, -9.0, 0.0, 0.25, 0.25, 0.1, 0.25)}
@@ -245,7 +246,7 @@ def arrange(rng: np.random.Generator, tune: Tune, attributes: Attributes, second
     first = int(rng.choice(starts)) if rng.random() < 0.7 else 0
     count = min(line.bar_count, tune.bars - first)
     degrees = harmonise(tune, first, count) if count else []
-    writer, harmony, grooves = _ScoreWriter(attributes, line), Harmony(attributes.mode, attributes.key, False), _grooves(rng, attributes)
+    writer, harmony, grooves = ScoreWriter(attributes, line), Harmony(attributes.mode, attributes.key, False), _grooves(rng, attributes)
     chords = []
     lift = int(rng.integers(-1, 3))
     for index, bar in enumerate(line.bars):
@@ -259,7 +260,7 @@ def arrange(rng: np.random.Generator, tune: Tune, attributes: Attributes, second
             writer.percussion(start, groove, bar.section == "B", fill, bar.place == 0 and attributes.style in ("rock", "dance"))
         chords.append(Chord(line.time(start), line.time(start + line.width) - line.time(start), root, quality))
     writer.notes["lead"] = _lead(rng, tune, attributes, line, first, count)
-    chords.append(_write_ending(writer, harmony))
+    chords.append(write_ending(writer, harmony))
     tracks = {name: tuple(sorted(notes, key=lambda n: (n.start, n.pitch))) for name, notes in writer.notes.items()}
     return Score(attributes, float(seconds), chords=tuple(chords), **tracks)
 

@@ -18,7 +18,7 @@ from llama.config import DTYPES
 from llama.console import CommandParser, run_command
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="python -m llama.checkpoint", description="Convert and check model files.")
     commands = parser.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="between the published format and our own (native) one")
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on what was wrong."""
-    return run_command(lambda: _run(vars(_parser().parse_args(arguments))))
+    return run_command(lambda: _run(vars(parser().parse_args(arguments))))
 
 
 def _run(values: dict[str, Any]) -> int:
