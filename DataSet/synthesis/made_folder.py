@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llama.files import write_json
+from llama.json_yaml import read_json
 
 ORIGIN, FORMAT = "made.json", 1
 
@@ -50,7 +51,7 @@ def make_folder(folder: str | Path, origin: Mapping[str, Any], plan: Callable[[]
 
 def _read_origin(folder: Path) -> Any:
     path = folder / ORIGIN
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, "remove the folder, or give another") if path.is_file() else None
 
 
 def _refuse_foreign(folder: Path, origin: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ from DataSet.synthesis.wishes import full_caption
 from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
 from llama.errors import COMMAND_ERRORS, sentence
 from llama.files import atomic_path
+from llama.json_yaml import read_table
 from llama.media.audio import Waveform
 from llama.media.score import Attributes
 
@@ -90,7 +90,7 @@ def load_sampler(folder: Path = DECODER) -> Sampler:
 
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"There is no decoder with recorded notes in {folder}; get the folder ckpts/nano of the repository.")
-    entries = json.loads((folder / "config.json").read_text())["audio_encoder"]["entries"]
+    entries = read_table(folder / "config.json")["audio_encoder"]["entries"]
     with safe_open(str(folder / "model.safetensors"), "pt") as weights:
         bank = weights.get_tensor("audio_encoder.bank").numpy().tobytes()
     return Sampler(bank, [BankEntry(int(p), int(k), int(o), int(n), float(g)) for p, k, o, n, g in entries])
