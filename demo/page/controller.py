@@ -18,7 +18,7 @@ from demo.page.theme import ASSETS, EXAMPLES
 from demo.page.view import ExchangeView, MediaView, Status
 from demo.page.view_html import exchange_html
 from demo.service.presence import Presence
-from demo.service.request import MAX_TEXT, Settings, Update
+from demo.service.request import MAX_TEXT, Settings, Update, whole_number
 from demo.service.service import EMPTY_REQUEST, ChatService
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def settings_of(
         "seconds": seconds, "fit": bool(fit), "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
         "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if new_seed else seed,
     }  # fmt: skip
-    integers = {name: int(values[name]) for name in ("takes", "seed", "max_tokens") if values[name] is not None}
+    integers = {name: whole_number(name, values[name]) for name in ("takes", "seed", "max_tokens") if values[name] is not None}
     return Settings(**{name: value for name, value in {**values, **integers}.items() if value is not None})
 
 
