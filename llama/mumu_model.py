@@ -19,7 +19,7 @@ from llama.dialogue import Turn
 from llama.encoders.mert import MERTEncoder
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
-from llama.media.audio import Waveform
+from llama.media.audio import Waveform, prepare_recording
 from llama.media.image import load_image
 from llama.media.video import load_frames
 from llama.modules.adapters import UnderstandingAdapter, concat_windows
@@ -102,7 +102,7 @@ class MuMuModel(nn.Module):
     def _encode_audio(self, audio: Waveform | str) -> Tensor:
         """A recording of any length -> [1, P, D]. Recordings are not batched: padding would change MERT's group norm."""
         encoder = self._encoder("mert", "audio")
-        wave = audio if isinstance(audio, Waveform) else Waveform.read(audio)
+        wave = prepare_recording(audio if isinstance(audio, Waveform) else Waveform.read(audio))
         adapter = self.adapters["audio"]
         windows = [
             adapter.frames(encoder.encode(window[None].to(self.device))) for window in encoder.windows(wave)

@@ -8,14 +8,18 @@ error is one sentence: what was given, what is allowed, what to do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import soundfile
 from PIL import Image
 
-from llama.media.audio import UNKNOWN_LENGTH
-from llama.media.containers import MEDIA_FORMATS, Encoded, decoded, describe_file, open_container
-from llama.media.image import PICTURES, load_image
+from llama.media.audio import check_duration
+from llama.media.audio_reader import UNKNOWN_LENGTH, check_format, open_soundfile
+from llama.media.containers import MEDIA_FORMATS, Encoded, describe_file
+from llama.media.demuxer import best_stream, decoded, frame_layout, media_streams, open_container, stream_channels
+from llama.media.image import available_formats, check_pixels, load_image, picture_errors
+from llama.media.sound_headers import ogg_links
 
 MEGABYTE = 1_000_000
 MAX_FRAME_RATE = 60  # frames per second assumed for an animated picture, whose header has no length
@@ -56,28 +60,23 @@ def probe(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str]:
 
 def _probe_picture(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
     try:
-        with Image.open(content.open(), formats=_pillow_formats()) as picture:
+        with picture_errors(str(content)), Image.open(content.open(), formats=available_formats()) as picture:
             kind, size, frames = str(picture.format), picture.size, _frame_count(picture)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{content} has too many pixels, at most {_millions(limits.pixels)} are taken; make it smaller.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except ValueError as error:
+        if isinstance(error.__cause__, Image.DecompressionBombError):
+            raise ValueError(f"{content} has too many pixels, at most {_millions(limits.pixels)} are taken; make it smaller.") from error
         if "picture" not in (description := describe_file(content)):
             return None
         raise ValueError(f"{content} begins as {description} and is damaged; give a picture that opens elsewhere.") from error
     _check_pixels(content, *size, limits)
     _check_pixels(content, *load_image(content).size, limits)  # decoded: the header may be wrong or the data damaged
     if frames == 1:
-        return "image", None, SUFFIXES.get(kind, ".img")
+        return "image", None, SUFFIXES[kind]
     if kind == "GIF":
         return _probe_container(content, limits)
     if frames > MAX_FRAME_RATE * limits.video_seconds:
         raise ValueError(f"{content} has {frames} frames, at most {MAX_FRAME_RATE * limits.video_seconds:g} are taken; cut it.")
-    return "video", None, SUFFIXES.get(kind, ".img")
-
-
-def _pillow_formats() -> list[str]:
-    Image.init()
-    return [name for name in PICTURES if name in Image.OPEN]
+    return "video", None, SUFFIXES[kind]
 
 
 def _frame_count(picture: Image.Image) -> int:
@@ -88,63 +87,77 @@ def _frame_count(picture: Image.Image) -> int:
 
 
 def _probe_recording(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
-    """Recording that soundfile can read; its length is the longer of the header's and the packets'."""
+    """Recording that soundfile can read; its length is the sum of its links', if it is a chained Ogg file."""
+    links = [_probe_link(link, limits) for link in ogg_links(content)]
+    known = [link for link in links if link is not None]
+    if len(known) < len(links):
+        return None
+    seconds = sum(link.seconds for link in known)
+    _check_length(content, seconds, max(link.rate for link in known), max(link.channels for link in known), limits)
+    check_duration(str(content), seconds)
+    return "audio", seconds, SUFFIXES.get(known[0].format, ".audio")
+
+
+@dataclass(frozen=True)
+class _Link:
+    format: str
+    seconds: float
+    rate: int
+    channels: int
+
+
+def _probe_link(content: Path | Encoded, limits: Limits) -> _Link | None:
+    """A file for soundfile; its length is the longer of the header's and the packets'. None: it cannot read it."""
     try:
-        with soundfile.SoundFile(content.open()) as file:
+        with open_soundfile(content) as file:
             frames, rate, channels, format_name = file.frames, file.samplerate, file.channels, file.format
-            frames_announced = frames if frames < UNKNOWN_LENGTH else 0
-            _check_length(content, frames_announced / rate, rate, channels, limits)
+            announced = frames / rate if frames < UNKNOWN_LENGTH else 0.0
+            _check_length(content, announced, rate, channels, limits)
             samples_decoded = len(file.read(PROBE_SAMPLES))
     except soundfile.LibsndfileError:
         return None
     if not samples_decoded:
         raise ValueError(f"{content} holds no sound (0 samples); send a recording.")
-    seconds = max(frames_announced / rate, _packet_seconds(content, "audio", limits.seconds) if format_name in _PACKET_FORMATS else 0.0)
+    seconds = max(announced, _packet_seconds(content, "audio", limits.seconds) if format_name in _PACKET_FORMATS else 0.0)
     _check_length(content, seconds, rate, channels, limits)
-    return "audio", seconds, SUFFIXES.get(format_name, ".audio")
+    return _Link(format_name, seconds, rate, channels)
 
 
-_PACKET_FORMATS = ("FLAC", "OGG", "MPEG", "MP3")  # formats whose header may state a wrong length; for others the file size determines it
+_PACKET_FORMATS = ("FLAC", "OGG")  # formats whose header may state a wrong length; for others the file size determines it
 
 
 def _probe_container(content: Encoded, limits: Limits) -> tuple[Kind, float | None, str] | None:
     """Any other media: a clip if it has a video stream (album covers do not count), else a recording."""
     import av
 
-    try:
-        with open_container(content) as container:
-            kind: Kind = "video" if _video_streams(container) else "audio"
-            stream = next(iter(_video_streams(container) or container.streams.audio), None)
-            if stream is None or stream.codec_context is None:  # None: no decoder for it
-                raise ValueError(f"{content} holds neither sound nor pictures that can be decoded; {ACCEPTED_MEDIA}.")
-            format_name, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
-            shape = _stream_shape(stream, kind)
-            _check_stream(content, kind, header, shape, limits)
-            if next(iter(decoded(container, stream)), None) is None:
-                raise ValueError(f"{content} is damaged: nothing in it can be decoded; send one that plays elsewhere.")
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{content} is damaged ({error.strerror}); send one that plays elsewhere.") from error
+    with open_container(content) as container:
+        kind: Kind = "video" if media_streams(container, "video") else "audio"
+        stream = best_stream(content, container, kind)
+        format_name, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
+        shape = _stream_shape(stream, kind)
+        _check_stream(content, kind, header, shape, limits)
+        frame = next(iter(decoded(container, stream)), None)
+        if frame is None:
+            raise ValueError(f"{content} is damaged: nothing in it can be decoded; send one that plays elsewhere.")
+        if kind == "audio":
+            check_format(content, frame.sample_rate, frame_layout(content, frame).nb_channels)
     seconds = max(header, _packet_seconds(content, kind, _max_seconds(kind, limits)))
     _check_stream(content, kind, seconds, shape, limits)
-    return kind, seconds, SUFFIXES.get(format_name.upper(), SUFFIXES.get(format_name, f".{kind}"))
-
-
-def _video_streams(container: Any) -> list[Any]:
-    import av
-
-    cover = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & cover]
+    if kind == "audio":
+        check_duration(str(content), seconds)
+    return kind, seconds, SUFFIXES.get(format_name, SUFFIXES.get(format_name.upper(), f".{kind}"))
 
 
 def _stream_shape(stream: Any, kind: Kind) -> tuple[int, int]:
     """(width, height) of a clip's frames, or (rate, channels) of a recording."""
-    return (stream.codec_context.width, stream.codec_context.height) if kind == "video" else (stream.rate, stream.channels)
+    context = stream.codec_context
+    return (context.width, context.height) if kind == "video" else (context.rate, stream_channels(stream))
 
 
-def _packet_seconds(content: Encoded, kind: Kind, limit: float) -> float:
-    """Duration of the first stream's packets in seconds, without decoding; stops counting beyond `limit`."""
+def _packet_seconds(content: Path | Encoded, kind: Literal["audio", "video"], limit: float) -> float:
+    """Duration of the stream's packets in seconds, without decoding; stops counting beyond `limit`."""
     with open_container(content) as container:
-        stream = (_video_streams(container) if kind == "video" else container.streams.audio)[0]
+        stream = best_stream(content, container, kind)
         first, last, total = None, 0.0, 0.0
         for packet in container.demux(stream):
             length = packet.duration or 0
@@ -174,7 +187,7 @@ def _check_stream(content: Encoded, kind: Kind, seconds: float, shape: tuple[int
     _check_pixels(content, *shape, limits)
 
 
-def _check_length(content: Encoded, seconds: float, rate: int, channels: int, limits: Limits) -> None:
+def _check_length(content: Path | Encoded, seconds: float, rate: int, channels: int, limits: Limits) -> None:
     _check_seconds(content, seconds, limits.seconds)
     samples = seconds * rate * channels
     if samples > limits.samples:
@@ -182,12 +195,13 @@ def _check_length(content: Encoded, seconds: float, rate: int, channels: int, li
                          f"{_millions(limits.samples)} are taken; export it in stereo at 48000 Hz or cut it.")
 
 
-def _check_seconds(content: Encoded, seconds: float, limit: float) -> None:
+def _check_seconds(content: Path | Encoded, seconds: float, limit: float) -> None:
     if seconds > limit:
         raise ValueError(f"{content} is longer than {limit:g} seconds, the most that is taken; cut it.")
 
 
 def _check_pixels(content: Encoded, width: int, height: int, limits: Limits) -> None:
+    check_pixels(str(content), max(width, 1), max(height, 1))  # a clip may know its size only when it is decoded
     if width * height > limits.pixels:
         raise ValueError(f"{content} has {width} x {height} pixels, at most {_millions(limits.pixels)} are taken; make it smaller.")
 

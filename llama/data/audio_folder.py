@@ -15,7 +15,7 @@ from llama.data.formats import DESCRIBE, MAKE, SUFFIXES
 from llama.errors import PATH_LENGTH, shorten
 from llama.files import special_file
 from llama.media.containers import describe_file
-from llama.media.containers import open_container
+from llama.media.demuxer import open_container
 
 TEXT_SUFFIX = ".txt"
 

@@ -22,7 +22,8 @@ from transformers import (
 from llama.encoders.base import FrozenEncoder
 from llama.encoders.cqt import Spectrum, SpectrumConfig
 from llama.hf import no_autocast
-from llama.media.audio import MINUTE, Waveform
+from llama.media.audio import Waveform
+from llama.media.audio_reader import MINUTE
 
 WINDOW = MINUTE  # seconds that are encoded at a time
 MIN_TAIL_SECONDS = 1  # a shorter rest is encoded with the window before it

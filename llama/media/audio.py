@@ -17,24 +17,16 @@ from torch import Tensor
 
 from llama.errors import importing
 from llama.files import atomic_path
-from llama.media.containers import (
-    MEDIA_FORMATS,
-    Encoded,
-    MediaFile,
-    decoded,
-    media_file,
-    native_path,
-    open_container,
-    readable,
-)
+from llama.media.audio_reader import MAX_RATE, MINUTE, Part, read_parts
+from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, media_file, native_path
 
-MINUTE = 60  # seconds
-MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
-MAX_RATE = 768_000  # samples per second; no converter goes beyond
+MIN_RECORDING_SECONDS = 0.1  # of a recording that is heard; a shorter one is a click
+EDGE_SILENCE, KEPT_SILENCE = 2.0, 0.5  # seconds of silence at an end beyond which it is cut, and to which
+SILENCE = 1e-3  # of the loudest sample (-60 dB); what lies below is silence beside it
+CANCELLED = 0.1  # of the loudest channel (-20 dB); a quieter mean has lost the music
 RESAMPLE_BLOCK = MINUTE  # seconds resampled at a time, which bounds the memory for long recordings
 MAX_KERNEL = 4_000_000  # numbers in the resampler's kernel; common pairs of rates need a few thousand
 WRITE_BLOCK = 1 << 16  # samples handed to the file library at a time: its Ogg encoder overflows on whole minutes
-UNKNOWN_LENGTH = 1 << 40  # samples; a header with this many or more was written before the length was known
 
 WRITTEN_FORMATS = {item.suffix: item.encoding for item in MEDIA_FORMATS if item.encoding is not None}
 
@@ -60,8 +52,32 @@ class Waveform:
         return self.samples.shape[1] / self.sample_rate
 
     def mono(self) -> Waveform:
-        """The mean of the channels, `[1, N]`."""
-        return self if len(self.samples) == 1 else Waveform(self.samples.mean(0, keepdim=True), self.sample_rate)
+        """The mean of the channels, `[1, N]`; the loudest channel where they cancel out, as when one of two is inverted."""
+        if len(self.samples) == 1:
+            return self
+        mean = self.samples.mean(0, keepdim=True)
+        levels = torch.linalg.vector_norm(self.samples, dim=1)
+        if not mean.is_meta and torch.linalg.vector_norm(mean) < CANCELLED * levels.max():
+            mean = self.samples[levels.argmax()][None]
+        return Waveform(mean, self.sample_rate)
+
+    def trim_silence(self) -> Waveform:
+        """The recording without long near-silence before and after its sound, which would count as music of no tempo.
+
+        Silence of up to `EDGE_SILENCE` stays as it is, and so does a recording that is all silence.
+        """
+        step = max(1, round(MIN_RECORDING_SECONDS * self.sample_rate))
+        count = self.samples.shape[1] // step
+        low, high = torch.aminmax(self.samples[:, : count * step].unflatten(1, (count, step)), dim=2)
+        levels = torch.maximum(-low, high).amax(0)  # of each tenth of a second
+        loud = torch.nonzero(levels > SILENCE * levels.max()).flatten()
+        if not len(loud):
+            return self
+        first, last = int(loud[0]) * step, (int(loud[-1]) + 1) * step
+        kept, allowed = round(KEPT_SILENCE * self.sample_rate), EDGE_SILENCE * self.sample_rate
+        start = first - kept if first > allowed else 0
+        end = last + kept if self.samples.shape[1] - last > allowed else self.samples.shape[1]
+        return Waveform(self.samples[:, start:end], self.sample_rate) if end - start < self.samples.shape[1] else self
 
     def resample(self, rate: int) -> Waveform:
         """The same sound at `rate` Hz, `[C, ceil(N * rate / sample_rate)]`, by torchaudio's windowed sinc."""
@@ -95,10 +111,19 @@ class Waveform:
         Raises `FileNotFoundError` if the file does not exist, `ValueError` if it is a folder, empty, no sound or too long.
         """
         file = media_file(path)
-        try:
-            return _read_soundfile(file)
-        except soundfile.LibsndfileError:  # not one of its formats: m4a, opus in webm, the sound of a video
-            return _read_av(file)
+        return _joined(file, read_parts(file))
+
+
+def prepare_recording(wave: Waveform) -> Waveform:
+    """A recording as the encoder hears it: without long silence around it. Raises ValueError if it is too short to be heard."""
+    check_duration("The recording", wave.seconds)
+    return wave.trim_silence()
+
+
+def check_duration(name: str, seconds: float) -> None:
+    """Raises ValueError for a recording that is too short to be heard as anything but a click."""
+    if seconds < MIN_RECORDING_SECONDS:
+        raise ValueError(f"{name} is {seconds:.3f} s long, too short to be heard; give at least {MIN_RECORDING_SECONDS:g} s of sound.")
 
 
 def _check_samples(samples: Tensor) -> None:
@@ -114,11 +139,6 @@ def _check_samples(samples: Tensor) -> None:
 def _check_rate(rate: int) -> None:
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not 0 < rate <= MAX_RATE:
         raise ValueError(f"The sample rate is {rate!r}; give a whole number of Hz from 1 to {MAX_RATE}.")
-
-
-def _check_seconds(path: Path | Encoded, seconds: float) -> None:
-    if seconds > MAX_RECORDING_SECONDS:
-        raise ValueError(f"{path} is longer than {MAX_RECORDING_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
 
 
 def _finite(samples: Tensor) -> bool:
@@ -138,52 +158,24 @@ def _concatenate(blocks: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
-def _waveform(path: Path | Encoded, blocks: list[np.ndarray], rate: int) -> Waveform:
-    if not blocks:
-        raise ValueError(f"{path} holds no sound (0 samples); give a recording.")
-    samples = torch.from_numpy(_concatenate(blocks))
+def _joined(path: Path | Encoded, parts: list[Part]) -> Waveform:
+    """One recording of the parts, resampled to the rate and mixed to the channels of the first that is not just a glitch."""
+    first = next((part for part in parts if part.seconds >= MIN_RECORDING_SECONDS), parts[0])
+    waves = [_mixed(_waveform(path, part), first.channels).resample(first.rate) for part in parts]
+    return waves[0] if len(waves) == 1 else Waveform(torch.cat([wave.samples for wave in waves], 1), first.rate)
+
+
+def _waveform(path: Path | Encoded, part: Part) -> Waveform:
+    samples = torch.from_numpy(_concatenate(part.blocks))
     if not _finite(samples):
         raise ValueError(f"{path} holds values that are not finite (NaN or infinity); export the sound again.")
-    return Waveform(samples, rate)
+    return Waveform(samples, part.rate)
 
 
-def _read_soundfile(path: Path | Encoded) -> Waveform:
-    with soundfile.SoundFile(readable(path)) as file:
-        rate, blocks, samples_read = file.samplerate, [], 0
-        _check_seconds(path, file.frames / rate if file.frames < UNKNOWN_LENGTH else 0)
-        while len(block := file.read(MINUTE * rate, dtype="float32", always_2d=True)):
-            blocks.append(block.T)
-            samples_read += len(block)
-            _check_seconds(path, samples_read / rate)
-    return _waveform(path, blocks, rate)
-
-
-def _read_av(path: Path | Encoded) -> Waveform:
-    import av
-
-    with open_container(path) as container:
-        if not container.streams.audio:
-            raise ValueError(f"{path} holds no sound; give a recording, or a video with sound.")
-        _check_seconds(path, (container.duration or 0) / av.time_base)
-        stream = container.streams.audio[0]
-        blocks, rate = _av_blocks(path, container, stream)
-    return _waveform(path, blocks, rate)
-
-
-def _av_blocks(path: Path | Encoded, container, stream) -> tuple[list[np.ndarray], int]:  # noqa: ANN001
-    import av
-
-    rate, layout = stream.rate, stream.layout.name
-    convert = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    blocks, samples_read = [], 0
-    for frame in decoded(container, stream):
-        for planar in convert.resample(frame):
-            blocks.append(planar.to_ndarray())
-            samples_read += planar.samples
-        _check_seconds(path, samples_read / rate)  # the header may not know the length
-    if samples_read:
-        blocks += [planar.to_ndarray() for planar in convert.resample(None) if planar.samples]
-    return blocks, rate
+def _mixed(wave: Waveform, channels: int) -> Waveform:
+    if len(wave.samples) == channels:
+        return wave
+    return Waveform(wave.mono().samples.expand(channels, -1), wave.sample_rate)
 
 
 def _resample(samples: Tensor, source: int, target: int) -> Tensor:

@@ -1,11 +1,11 @@
-"""Media files on disk or in memory: the table of formats, checks of a file's content, and safe opening with PyAV."""
+"""Media files on disk or in memory: the table of formats, checks of a file's content, and reading it without its name."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from llama.errors import PATH_LENGTH, shorten
 from llama.files import special_file
 
 SNIFF_BYTES = 4096
+DOWNLOAD = "application/octet-stream"  # content type of files that no browser is known to play
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class MediaFormat:
     """One kind of media under one suffix.
 
     library_names: what soundfile, Pillow or FFmpeg call the format. encoding: soundfile's format and subtype, where
-    sound is written in it. content_type: None where files of it are not served over HTTP. dataset: whether lists of
+    sound is written in it. content_type: None where no upload is stored under the suffix. dataset: whether lists of
     training data may name such files.
     """
 
@@ -45,7 +46,19 @@ MEDIA_FORMATS = (
     MediaFormat("audio", ".opus", "Opus", "audio/ogg"),
     MediaFormat("audio", ".m4a", "M4A", "audio/mp4"),
     MediaFormat("audio", ".aac", "AAC", "audio/aac", ("aac",)),
-    MediaFormat("audio", ".aiff", "AIFF", None, ("AIFF",)),
+    MediaFormat("audio", ".aiff", "AIFF", "audio/aiff", ("AIFF",)),
+    MediaFormat("audio", ".caf", "CAF", "audio/x-caf", ("CAF",), dataset=False),
+    MediaFormat("audio", ".au", "AU", "audio/basic", ("AU",), dataset=False),
+    MediaFormat("audio", ".w64", "Wave64", "audio/x-w64", ("W64",), dataset=False),
+    MediaFormat("audio", ".rf64", "RF64", "audio/x-rf64", ("RF64",), dataset=False),
+    MediaFormat("audio", ".amr", "AMR", "audio/amr", ("amr",), dataset=False),
+    MediaFormat("audio", ".ac3", "AC-3", "audio/ac3", ("ac3",), dataset=False),
+    MediaFormat("audio", ".eac3", "E-AC-3", "audio/eac3", ("eac3",), dataset=False),
+    MediaFormat("audio", ".wv", "WavPack", "audio/x-wavpack", ("wv",), dataset=False),
+    MediaFormat("audio", ".ape", "Monkey's Audio", "audio/x-ape", ("ape",), dataset=False),
+    MediaFormat("audio", ".tta", "TTA", "audio/x-tta", ("tta",), dataset=False),
+    MediaFormat("audio", ".dsf", "DSF", "audio/x-dsf", ("dsf",), dataset=False),
+    MediaFormat("audio", ".audio", "sound", DOWNLOAD, dataset=False),
     MediaFormat("image", ".png", "PNG", "image/png", ("PNG",)),
     MediaFormat("image", ".jpg", "JPEG", "image/jpeg", ("JPEG", "MPO")),
     MediaFormat("image", ".jpeg", "JPEG", "image/jpeg"),
@@ -54,30 +67,34 @@ MEDIA_FORMATS = (
     MediaFormat("image", ".bmp", "BMP", "image/bmp", ("BMP",)),
     MediaFormat("image", ".tiff", "TIFF", "image/tiff", ("TIFF",)),
     MediaFormat("image", ".tif", "TIFF"),
-    MediaFormat("image", ".avif", "AVIF", None, ("AVIF",), dataset=False),
+    MediaFormat("image", ".avif", "AVIF", "image/avif", ("AVIF",), dataset=False),
+    MediaFormat("image", ".ppm", "PPM", "image/x-portable-pixmap", ("PPM",), dataset=False),
+    MediaFormat("image", ".ico", "icon", "image/vnd.microsoft.icon", ("ICO",), dataset=False),
+    MediaFormat("image", ".jp2", "JPEG 2000", "image/jp2", ("JPEG2000",), dataset=False),
     MediaFormat("video", ".mp4", "MP4", "video/mp4", ("mov",)),
     MediaFormat("video", ".webm", "WebM", "video/webm", ("matroska",)),
     MediaFormat("video", ".mov", "QuickTime", "video/quicktime"),
     MediaFormat("video", ".mkv", "Matroska", "video/x-matroska"),
     MediaFormat("video", ".avi", "AVI", "video/x-msvideo", ("avi",)),
-    MediaFormat("video", ".m4v", "M4V"),
+    MediaFormat("video", ".m4v", "M4V", "video/x-m4v", ("m4v",)),
     MediaFormat("video", ".gif", "GIF", "image/gif"),
-    MediaFormat("video", ".ts", "MPEG-TS", None, ("mpegts",), dataset=False),
-    MediaFormat("video", ".mpg", "MPEG", None, ("mpeg",), dataset=False),
-    MediaFormat("video", ".flv", "FLV", None, ("flv",), dataset=False),
+    MediaFormat("video", ".ts", "MPEG-TS", "video/mp2t", ("mpegts",), dataset=False),
+    MediaFormat("video", ".mpg", "MPEG", "video/mpeg", ("mpeg", "mpegvideo"), dataset=False),
+    MediaFormat("video", ".flv", "FLV", "video/x-flv", ("flv",), dataset=False),
+    MediaFormat("video", ".asf", "ASF", "video/x-ms-asf", ("asf",), dataset=False),
+    MediaFormat("video", ".h264", "H.264", "video/h264", ("h264",), dataset=False),
+    MediaFormat("video", ".h265", "H.265", "video/h265", ("hevc",), dataset=False),
+    MediaFormat("video", ".ivf", "IVF", "video/x-ivf", ("ivf",), dataset=False),
+    MediaFormat("video", ".video", "clip", DOWNLOAD, dataset=False),
     MediaFormat("score", ".mid", "MIDI", "audio/midi", dataset=False),
 )
-
-
-# Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) are excluded: they make the reader open other
-# files and addresses, which the sender of the file could choose.
-CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,amr,ac3,eac3,asf,avi,flv,mpeg,mpegts,"
-              "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
 
 
 MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
          (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"MThd", "a MIDI file (notes, not sound)"),
          (b"\x1f\x8b", "a gzip archive"), (b"\x7fELF", "a program"))
+HEIC = "a HEIC photo"
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}  # of an ISO file, which else may be a clip or an AVIF
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,8 @@ def _no_file(path: Path) -> FileNotFoundError:
 
 def _check_content(path: Path | Encoded) -> None:
     content = describe_file(path)
+    if content == HEIC:
+        raise ValueError(f"{path} is {HEIC}, which is not read here; export it as JPEG and give that.")
     if content in ("empty", "text"):
         what = "an empty file" if content == "empty" else "a text file, whatever its name says"
         raise ValueError(f"{path} is {what}; give a sound, picture or video file.")
@@ -165,7 +184,15 @@ def describe_file(path: Path | Encoded) -> str:
     for magic, words in MAGIC:
         if head.startswith(magic):
             return words
+    if _brands(head) & HEIC_BRANDS:
+        return HEIC
     return "text" if _is_text(head) else "not a known format"
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """What an ISO media file says that it is compatible with."""
+    size = int.from_bytes(head[:4], "big") if head[4:8] == b"ftyp" else 0
+    return {head[start : start + 4] for start in range(8, min(size, len(head)), 4)}
 
 
 def _is_text(head: bytes) -> bool:
@@ -178,28 +205,25 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
-def open_container(path: Path | Encoded):  # noqa: ANN201 - av is imported only where it is used
-    """Opens `path` with PyAV as a single file of a known container. Raises `ValueError` if it is none."""
-    import av
+class ContentReader:
+    """A file as a library reads it, without its name, which would decide the format before the content does.
 
-    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-    # "file:" because a name with a colon would be read as an address
-    file = path.open() if isinstance(path, Encoded) else f"file:{path.resolve()}"
-    try:
-        return av.open(file, options=options, metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        content = describe_file(path)
-        what = "damaged, or of a format unknown here" if content == "not a known format" else content
-        raise ValueError(f"Cannot read {path}: it is {what} ({error.strerror}); give a sound or video file "
-                         "such as wav, mp3, flac, ogg, m4a, mp4 or webm.") from error
+    patches: {offset: bytes} to read in place of the file's own, such as the sizes of a header that were never filled in.
+    """
+
+    def __init__(self, file: BinaryIO, patches: Mapping[int, bytes] | None = None) -> None:
+        self._file = file
+        self._patches = patches or {}
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        content = self._file.read(size)
+        for offset, patch in self._patches.items():
+            content = _patched(content, offset - start, patch)
+        return content
 
 
-def decoded(container, stream) -> Iterator:  # noqa: ANN001 - av is imported only where it is used
-    """The frames of a stream. Skips the frames of a damaged packet, as players do."""
-    import av
-
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except av.error.InvalidDataError:
-            continue
+def _patched(content: bytes, offset: int, patch: bytes) -> bytes:
+    first, last = max(offset, 0), min(offset + len(patch), len(content))
+    return content[:first] + patch[first - offset : last - offset] + content[last:] if first < last else content

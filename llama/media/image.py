@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from llama.errors import is_installation_error
 from llama.media.containers import Encoded, MediaFile, describe_file, media_file, readable
 
 MAX_PIXELS = 100_000_000
+MAX_EDGE = 32_768  # pixels; libraries keep a pointer and padding for each row, so pixels alone do not bound the memory
 WHITE = (255, 255, 255, 255)
 # Formats that Pillow decodes itself. PostScript is excluded: Pillow would run another program on the user's file.
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
@@ -22,34 +26,54 @@ def load_image(image: Image.Image | MediaFile) -> Image.Image:
     Raises `FileNotFoundError` if the file does not exist, `ValueError` if it is no picture, damaged, empty or over 100 megapixels.
     """
     name, picture = _opened(image)
-    _check_pixels(name, *picture.size)
-    try:
-        return _rgb(ImageOps.exif_transpose(picture))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{name} is damaged ({error}); give a picture that opens elsewhere.") from error
+    check_pixels(name, *picture.size)
+    with picture_errors(name):
+        return upright_rgb(picture)
 
 
 def _opened(image: Image.Image | MediaFile) -> tuple[str, Image.Image]:
     if isinstance(image, Image.Image):
         return "The picture", image
     file = media_file(image)
-    return str(file), _open_picture(file)
+    return str(file), open_picture(file)
 
 
-def _open_picture(path: Path | Encoded) -> Image.Image:
+@contextmanager
+def picture_errors(name: str) -> Iterator[None]:
+    """Turns every error of Pillow inside into one sentence about the picture: reading it can fail for its content alone.
+
+    Its plugins raise whatever Python does on damaged bytes: OSError, SyntaxError, RuntimeError, struct.error and more.
+    """
     try:
-        with warnings.catch_warnings():  # Pillow's own, higher limit; ours is checked right after
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(readable(path), formats=_available(PICTURES))
+        with warnings.catch_warnings():  # of damage, and Pillow's own, higher limit of pixels; ours is checked before it decodes
+            warnings.simplefilter("ignore")
+            yield
     except Image.DecompressionBombError as error:
-        raise ValueError(_too_large(str(path))) from error
-    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(_too_large(name)) from error
+    except MemoryError as error:
+        raise ValueError(f"{name} is damaged, or needs more memory than there is; give a smaller one.") from error
+    except Exception as error:
+        if is_installation_error(error) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # of the disk; Pillow's own have no number
+        raise ValueError(f"{name} is damaged; give a picture that opens elsewhere.") from error
+
+
+def open_picture(path: Path | Encoded, formats: tuple[str, ...] = PICTURES) -> Image.Image:
+    """The picture in a file, not decoded yet, within the limits of size. Raises ValueError if it is none of these formats."""
+    with picture_errors(str(path)):
+        try:
+            picture = Image.open(readable(path), formats=available_formats(formats))
+        except UnidentifiedImageError:
+            picture = None
+    if picture is None:
         content = describe_file(path)
         what = "damaged, or of a format unknown here" if content.startswith("not") or "picture" in content else content
-        raise ValueError(f"{path} is {what}; give a picture such as png, jpg, webp, gif, bmp or tiff.") from error
+        raise ValueError(f"{path} is {what}; give a picture such as png, jpg, webp, gif, bmp or tiff.")
+    check_pixels(str(path), *picture.size)
+    return picture
 
 
-def _available(formats: tuple[str, ...]) -> list[str]:
+def available_formats(formats: tuple[str, ...] = PICTURES) -> list[str]:
     """The formats that this build of Pillow has; `init` registers most of them."""
     Image.init()
     return [name for name in formats if name in Image.OPEN]
@@ -59,14 +83,19 @@ def _too_large(name: str) -> str:
     return f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels, the limit; make it smaller."
 
 
-def _check_pixels(name: str, width: int, height: int) -> None:
+def check_pixels(name: str, width: int, height: int) -> None:
+    """Raises ValueError for a picture or frame without pixels, with too many, or with a side that is too long."""
     if width * height == 0:
         raise ValueError(f"{name} has no pixels ({width} x {height}); give a picture of at least 1 x 1.")
+    if max(width, height) > MAX_EDGE:
+        raise ValueError(f"{name} has {width} x {height} pixels; a side may have {MAX_EDGE}: cut it or make it smaller.")
     if width * height > MAX_PIXELS:
         raise ValueError(_too_large(name))
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, turned as its EXIF says. Raises whatever Pillow does (see `picture_errors`)."""
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = _eight_bit(picture)
     if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:

@@ -9,17 +9,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from llama.media.containers import Encoded, MediaFile, decoded, media_file, open_container, readable
-from llama.media.image import _available, _check_pixels, _open_picture, load_image
+from llama.media.containers import Encoded, MediaFile, media_file
+from llama.media.demuxer import best_stream, decoded, open_container
+from llama.media.image import MAX_PIXELS, check_pixels, open_picture, picture_errors, upright_rgb
 
 MAX_SIDE = 1024  # pixels; larger frames are scaled down when they are read; the encoders take far smaller ones
+MAX_ASPECT = 10  # of a pixel; a header that says more is damaged
+SQUARE = Fraction(1)
 ANIMATIONS = ("GIF", "WEBP", "PNG")
 INDEXED = ("mov", "mp4", "matroska", "webm")  # containers that seek exactly to key frames; others are decoded from the start
 
@@ -35,7 +40,7 @@ def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarra
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
     if isinstance(video, (np.ndarray, Tensor)):
         source = _checked_frames(video)
-        return np.stack([_scale_down(source[index]) for index in frame_indices(len(source), count)])
+        return np.stack([_scale(source[index]) for index in frame_indices(len(source), count)])
     path = media_file(video)
     frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
     sizes = sorted({f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames})
@@ -55,29 +60,26 @@ def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
         raise ValueError(f"The video is {frames.dtype} of shape {tuple(frames.shape)}; give uint8 frames [T, H, W, 3].")
     if frames.size == 0:
         raise ValueError(f"The video has no frames (shape {tuple(frames.shape)}); give at least one.")
-    _check_pixels("The video", frames.shape[2], frames.shape[1])
+    check_pixels("The video", frames.shape[2], frames.shape[1])
     return frames
 
 
 def _is_animation(path: Path | Encoded) -> bool:
-    try:
-        with Image.open(readable(path), formats=_available(ANIMATIONS)):
-            return True
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
 
 
 def _animation_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
     """Frames of an animated (or still) GIF, WebP or PNG; transparent parts are white."""
     frames: dict[int, np.ndarray] = {}
-    with _open_picture(path) as picture:
-        indices = frame_indices(getattr(picture, "n_frames", 1), count).tolist()
+    with open_picture(path, ANIMATIONS) as picture:
+        with picture_errors(str(path)):
+            indices = frame_indices(getattr(picture, "n_frames", 1), count).tolist()
         for index in sorted(set(indices)):
-            try:
+            with picture_errors(f"{path}, at frame {index},"):
                 picture.seek(index)
-                frames[index] = _scale_down(np.asarray(load_image(picture)))
-            except (OSError, EOFError) as error:
-                raise ValueError(f"{path} is damaged at frame {index}; give a clip that plays elsewhere.") from error
+                frames[index] = _scale(np.asarray(upright_rgb(picture)))
     return [frames[index] for index in indices]
 
 
@@ -99,8 +101,7 @@ def _video_frames(path: Path | Encoded, count: int) -> list[np.ndarray]:
         frames = _frames_at_times(path, sorted(set(requested)), timeline.keys)
     else:
         requested = frame_indices(max(1, sum(1 for _ in _decoded_video(path))), count).tolist()
-        chosen = set(requested)
-        frames = {at: _pixels(frame) for at, frame in enumerate(_decoded_video(path)) if at in chosen}
+        frames = _frames_at_indices(path, set(requested))
     if not frames:
         raise ValueError(f"{path} has no frames that can be decoded; give a clip that plays elsewhere.")
     return [frames[_at_or_before(at, frames)] for at in requested]
@@ -111,20 +112,30 @@ def _at_or_before(at: int, times: Iterable[int]) -> int:
     return max((time for time in times if time <= at), default=min(times))
 
 
-def _video_stream(path: Path | Encoded, container):  # noqa: ANN001, ANN202 - av is imported only where it is used
-    if not container.streams.video:
-        raise ValueError(f"{path} holds no video; give a clip such as mp4, webm or gif.")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:  # a video stream whose codec is unknown or damaged
-        raise ValueError(f"{path} holds video of a kind unknown here, or is damaged; give a clip such as mp4, webm or gif.")
-    _check_pixels(str(path), max(stream.codec_context.width, 1), max(stream.codec_context.height, 1))
+def _video_stream(path: Path | Encoded, container: Any) -> Any:
+    stream = best_stream(path, container, "video")
+    check_pixels(str(path), max(stream.codec_context.width, 1), max(stream.codec_context.height, 1))
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size on the way
     stream.thread_type = "AUTO"
     return stream
 
 
-def _decoded_video(path: Path | Encoded) -> Iterator:
+def _pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel by its height as it is to be shown; 1 where the file does not say so, or says nonsense."""
+    aspect = stream.sample_aspect_ratio
+    return aspect if aspect is not None and Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else SQUARE
+
+
+def _decoded_video(path: Path | Encoded) -> Iterator[Any]:
     with open_container(path) as container:
         yield from decoded(container, _video_stream(path, container))
+
+
+def _frames_at_indices(path: Path | Encoded, chosen: set[int]) -> dict[int, np.ndarray]:
+    with open_container(path) as container:
+        stream = _video_stream(path, container)
+        frames = enumerate(decoded(container, stream))
+        return {index: _pixels(frame, _pixel_aspect(stream)) for index, frame in frames if index in chosen}
 
 
 def _timeline(path: Path | Encoded) -> _Timeline:
@@ -151,7 +162,7 @@ def _frames_at_times(path: Path | Encoded, requested: list[int], keys: list[int]
         stream = _video_stream(path, container)
         for key, times in _by_key_frame(requested, keys):
             decoded_frames = _after_key_frame(container, stream, key, times)
-            frames |= decoded_frames if decoded_frames is not None else _pick(_decoded_video(path), times)
+            frames |= decoded_frames if decoded_frames is not None else _pick(_decoded_video(path), times, _pixel_aspect(stream))
     return frames
 
 
@@ -164,12 +175,12 @@ def _by_key_frame(requested: list[int], keys: list[int]) -> Iterable[tuple[int |
     return groups.items()
 
 
-def _after_key_frame(container, stream, key: int | None, times: list[int]) -> dict[int, np.ndarray] | None:  # noqa: ANN001
+def _after_key_frame(container: Any, stream: Any, key: int | None, times: list[int]) -> dict[int, np.ndarray] | None:
     """The frames from a key frame on; None where the container cannot seek, or lands behind the first time."""
     import av
 
     if key is None:
-        return _pick(decoded(container, stream), times)
+        return _pick(decoded(container, stream), times, _pixel_aspect(stream))
     try:
         container.seek(key, stream=stream, backward=True)
     except av.error.FFmpegError:
@@ -178,31 +189,33 @@ def _after_key_frame(container, stream, key: int | None, times: list[int]) -> di
     first = next(frames, None)
     if first is None or first.pts is None or first.pts > times[0]:
         return None
-    return _pick(chain([first], frames), times)
+    return _pick(chain([first], frames), times, _pixel_aspect(stream))
 
 
-def _pick(frames: Iterable, times: list[int]) -> dict[int, np.ndarray]:
+def _pick(frames: Iterable[Any], times: list[int], aspect: Fraction = SQUARE) -> dict[int, np.ndarray]:
     picked: dict[int, np.ndarray] = {}
     left = list(times)
     for frame in frames:
         while left and frame.pts is not None and frame.pts >= left[0]:
-            picked[left.pop(0)] = _pixels(frame)
+            picked[left.pop(0)] = _pixels(frame, aspect)
         if not left:
             break
     return picked
 
 
-def _pixels(frame) -> np.ndarray:  # noqa: ANN001
-    """The frame as upright `[H, W, 3]`: telephones store rotated pictures together with the angle."""
-    pixels = _scale_down(frame.to_ndarray(format="rgb24"))
+def _pixels(frame: Any, aspect: Fraction = SQUARE) -> np.ndarray:
+    """The frame as upright `[H, W, 3]` of square pixels: telephones store rotated pictures together with the angle."""
+    check_pixels("A frame of the clip", frame.width, frame.height)
+    pixels = _scale(frame.to_ndarray(format="rgb24"), aspect)
     return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90) % 4))
 
 
-def _scale_down(pixels: np.ndarray) -> np.ndarray:
-    """`[H, W, 3]` with a longer side of at most `MAX_SIDE`."""
+def _scale(pixels: np.ndarray, aspect: Fraction = SQUARE) -> np.ndarray:
+    """`[H, W, 3]` of square pixels with a longer side of at most `MAX_SIDE`. aspect: width of a pixel by its height."""
     height, width = pixels.shape[:2]
-    if max(height, width) <= MAX_SIDE:
+    wide, high = width * float(max(aspect, SQUARE)), height / float(min(aspect, SQUARE))  # enlarged: nothing is lost
+    scale = min(1.0, MAX_SIDE / max(wide, high))
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    if size == (width, height):
         return pixels
-    scale = MAX_SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC))

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torchaudio.functional import resample
 
-from llama.media import audio
+from llama.media import audio, audio_reader
 from llama.media.audio import Waveform
 from llama.media.containers import Encoded
 
@@ -183,7 +183,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 def test_recordings_over_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "MAX_RECORDING_SECONDS", 1)
+    monkeypatch.setattr(audio_reader, "MAX_RECORDING_SECONDS", 1)
     tone(1.5).write(tmp_path / "long.wav")
     encode(tmp_path / "long.m4a", "aac", tone(1.5))
     for name in ("long.wav", "long.m4a"):
@@ -208,7 +208,7 @@ def test_a_streamed_flac_without_length_is_read(tmp_path: Path, monkeypatch: pyt
     assert soundfile.info(path).frames != wave.samples.shape[1]
     again = Waveform.read(path)
     assert torch.equal(again.samples, Waveform.read(tmp_path / "known.flac").samples)
-    monkeypatch.setattr(audio, "MAX_RECORDING_SECONDS", 1)
+    monkeypatch.setattr(audio_reader, "MAX_RECORDING_SECONDS", 1)
     with pytest.raises(ValueError, match="limit"):
         Waveform.read(path)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from demo.page.view import DOWNLOAD_FORMATS
 from demo.server.media_routes import CONTENT_TYPES
 from demo.service import media_probe
 from demo.service.audio_files import FORMATS
 from llama.data import formats
 from llama.media.audio import WRITTEN_FORMATS
-from llama.media.containers import MEDIA_FORMATS
+from llama.media.containers import DOWNLOAD, MEDIA_FORMATS
+from llama.media.demuxer import CONTAINERS
+from llama.media.image import PICTURES
 
 AUDIO, IMAGE, VIDEO = (
     {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff"},
@@ -38,9 +42,17 @@ def test_data_lists_name_these_files() -> None:
 
 def test_what_is_served_is_no_program() -> None:
     assert CONTENT_TYPES[".mid"] == "audio/midi" and CONTENT_TYPES[".jpg"] == CONTENT_TYPES[".jpeg"] == "image/jpeg"
-    assert len(CONTENT_TYPES) == 20
-    assert {kind.split("/")[0] for kind in CONTENT_TYPES.values()} == {"audio", "image", "video"}
-    assert not {".html", ".svg", ".js", ".tif", ".m4v", ".aiff"} & set(CONTENT_TYPES)
+    assert {kind.split("/")[0] for kind in CONTENT_TYPES.values()} == {"audio", "image", "video", "application"}
+    assert {kind for kind in CONTENT_TYPES.values() if kind.startswith("application/")} == {DOWNLOAD}
+    assert not {".html", ".svg", ".js", ".xml"} & set(CONTENT_TYPES) and not {kind for kind in CONTENT_TYPES.values() if "svg" in kind}
+
+
+@pytest.mark.parametrize("name", [*CONTAINERS.split(","), *PICTURES, *("WAV", "AIFF", "AU", "CAF", "FLAC", "OGG", "RF64", "W64")])
+def test_every_upload_is_stored_under_a_suffix_that_is_served(name: str) -> None:
+    if name in ("m4a", "mp4", "webm", "apng"):  # FFmpeg calls them mov and matroska; an animated PNG is a picture's format
+        return
+    suffix = media_probe.SUFFIXES.get(name, media_probe.SUFFIXES.get(name.upper()))
+    assert suffix is not None and suffix in CONTENT_TYPES
 
 
 def test_takes_are_written_and_served() -> None:
@@ -51,5 +63,6 @@ def test_takes_are_written_and_served() -> None:
 
 def test_names_of_the_libraries() -> None:
     suffixes = media_probe.SUFFIXES
-    assert suffixes["WAVEX"] == ".wav" and suffixes["MPEG"] == ".mp3" and suffixes["MPO"] == ".jpg" and suffixes["mov"] == ".mp4"
-    assert suffixes["matroska"] == ".webm" and suffixes["mpegts"] == ".ts" and suffixes["mpeg"] == ".mpg" and len(suffixes) == 22
+    assert suffixes["WAVEX"] == ".wav" and suffixes["MP3"] == ".mp3" and suffixes["MPO"] == ".jpg" and suffixes["mov"] == ".mp4"
+    assert suffixes["matroska"] == ".webm" and suffixes["mpegts"] == ".ts" and suffixes["mpeg"] == ".mpg"
+    assert {".audio", ".video"} <= set(CONTENT_TYPES), "what has no suffix of its own"

@@ -160,7 +160,7 @@ def test_a_browsers_clip_without_length_is_read(tmp_path: Path) -> None:
 def test_only_chosen_frames_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = []
     pixels = video._pixels
-    monkeypatch.setattr(video, "_pixels", lambda frame: (converted.append(frame.pts), pixels(frame))[1])
+    monkeypatch.setattr(video, "_pixels", lambda frame, aspect: (converted.append(frame.pts), pixels(frame, aspect))[1])
     load_frames(clip(tmp_path / "a.mp4", 50), 4)
     assert len(converted) == 4
 

@@ -1,0 +1,148 @@
+"""Reads the samples of sound files, and of the sound of videos: libsndfile where it knows the format, else FFmpeg.
+
+A recording is read to its end, also where its sample rate or its channels change on the way: in parts, each of one rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from llama.media.containers import ContentReader, Encoded
+from llama.media.demuxer import best_stream, decoded, frame_layout, open_container, stream_channels
+from llama.media.sound_headers import ogg_links, unfinished_sizes
+
+MINUTE = 60  # seconds
+MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
+MAX_RATE = 768_000  # samples per second; no converter goes beyond
+MAX_CHANNELS = 64  # ambisonics of the seventh order
+MAX_PARTS = 1000  # a damaged file may change its rate with each frame
+READ_BLOCK = 1 << 22  # numbers that are read at a time
+UNKNOWN_LENGTH = 1 << 40  # samples; a header with this many or more was written before the length was known
+
+
+@dataclass
+class Part:
+    """A part of a recording, of one rate and number of channels. blocks: `[C, n]` float32."""
+
+    rate: int
+    channels: int
+    blocks: list[np.ndarray] = field(default_factory=list)
+    length: int = 0  # samples
+
+    def add(self, block: np.ndarray) -> None:
+        self.blocks.append(block)
+        self.length += block.shape[1]
+
+    @property
+    def seconds(self) -> float:
+        return self.length / self.rate
+
+
+def read_parts(path: Path | Encoded) -> list[Part]:
+    """The parts of a recording; one, but for files that change on the way. Raises ValueError if nothing in it can be decoded."""
+    parts: list[Part] = []
+    for link in ogg_links(path):
+        parts += _read_link(link)
+        _check_seconds(path, sum(part.seconds for part in parts))
+    parts = [part for part in parts if part.length]
+    if not parts:
+        raise ValueError(f"{path} holds no sound that can be decoded (0 samples); give a recording that plays elsewhere.")
+    return parts
+
+
+def _read_link(path: Path | Encoded) -> list[Part]:
+    try:
+        with open_soundfile(path) as file:
+            return [_soundfile_part(path, file)]
+    except soundfile.LibsndfileError:  # not one of its formats: mp3, m4a, opus in webm, the sound of a video
+        return _av_parts(path)
+
+
+# -- libsndfile ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_soundfile(path: Path | Encoded) -> Iterator[soundfile.SoundFile]:
+    """Opens a file with libsndfile, by its content. Raises LibsndfileError if that is not one of its formats.
+
+    mp3 counts as none of them: libsndfile stops where the rate or the channels of one change, and prints what is damaged.
+    """
+    with path.open("rb") as content:
+        if _is_mpeg_audio(content.read(3)):
+            raise soundfile.LibsndfileError(1)  # "Format not recognised."
+        with soundfile.SoundFile(ContentReader(content, unfinished_sizes(content))) as file:
+            check_format(path, file.samplerate, file.channels)
+            yield file
+
+
+def check_format(path: Path | Encoded, rate: int, channels: int) -> None:
+    """Raises ValueError for a sample rate or a number of channels that no recording has."""
+    if not 0 < rate <= MAX_RATE:
+        raise ValueError(f"{path} has a sample rate of {rate} Hz; give a recording of 1 to {MAX_RATE} Hz.")
+    if not 0 < channels <= MAX_CHANNELS:
+        raise ValueError(f"{path} has {channels} channels; give a recording of 1 to {MAX_CHANNELS}, such as stereo.")
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    return head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+
+
+def _soundfile_part(path: Path | Encoded, file: soundfile.SoundFile) -> Part:
+    part = Part(file.samplerate, file.channels)
+    _check_seconds(path, file.frames / part.rate if file.frames < UNKNOWN_LENGTH else 0)
+    while len(block := file.read(max(1, READ_BLOCK // part.channels), dtype="float32", always_2d=True)):
+        part.add(block.T)
+        _check_seconds(path, part.seconds)
+    return part
+
+
+# -- FFmpeg -------------------------------------------------------------------------------------------------------------
+
+
+def _av_parts(path: Path | Encoded) -> list[Part]:
+    import av
+
+    with open_container(path) as container:
+        stream = best_stream(path, container, "audio")
+        _check_seconds(path, (container.duration or 0) / av.time_base)
+        check_format(path, stream.rate or 1, stream_channels(stream) or 1)  # 0: known when it is decoded
+        return _decode_parts(path, decoded(container, stream))
+
+
+def _decode_parts(path: Path | Encoded, frames: Iterator[Any]) -> list[Part]:
+    """Decodes to packed samples: PyAV 18 counts the planes of a planar frame wrongly, and reads beyond them, from eight channels on."""
+    import av
+
+    parts: list[Part] = []
+    kind, seconds = None, 0.0
+    for frame in frames:
+        layout = frame_layout(path, frame)
+        if kind != (kind := (frame.sample_rate, layout.name, frame.format.name)):
+            check_format(path, frame.sample_rate, layout.nb_channels)
+            convert = av.AudioResampler(format="flt")
+            _begin_part(path, parts, frame.sample_rate, layout.nb_channels)
+        for packed in convert.resample(frame):
+            parts[-1].add(packed.to_ndarray().reshape(-1, layout.nb_channels).T)
+        seconds += frame.samples / frame.sample_rate
+        _check_seconds(path, seconds)  # the header may not know the length
+    return parts
+
+
+def _begin_part(path: Path | Encoded, parts: list[Part], rate: int, channels: int) -> None:
+    if parts and (parts[-1].rate, parts[-1].channels) == (rate, channels):
+        return
+    if len(parts) == MAX_PARTS:
+        raise ValueError(f"{path} changes its sample rate or channels more than {MAX_PARTS} times; export it again.")
+    parts.append(Part(rate, channels))
+
+
+def _check_seconds(path: Path | Encoded, seconds: float) -> None:
+    if seconds > MAX_RECORDING_SECONDS:
+        raise ValueError(f"{path} is longer than {MAX_RECORDING_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
