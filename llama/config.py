@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from llama.json_yaml import parse_json
+from llama.ranges import Range, check_choice, check_flag, check_ranges, quoted
 
 AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states condition the music decoder
 ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> its encoder, an attribute of the model
@@ -19,6 +22,23 @@ DTYPES = ("float32", "float16", "bfloat16")  # names of the types that weights m
 
 Modality = Literal["audio", "image", "video"]
 Pool = Literal["mean", "recurrent", "rhythm", "harmony", "timbre"]
+
+
+# -- sizes ----------------------------------------------------------------------------------------------------------
+
+WIDTH, COUNT, OPTIONAL = Range(int, 1, 2**20), Range(int, 1, 1024), Range(int, 1, 2**22, optional=True)
+LLAMA_RANGES = {
+    "dim": WIDTH, "n_layers": COUNT, "n_heads": WIDTH, "n_kv_heads": OPTIONAL,
+    "vocab_size": Range(int, AUDIO_TOKENS + 1, 2**24),
+    "multiple_of": WIDTH, "ffn_dim_multiplier": Range(float, 0.01, 100, optional=True),
+    "ffn_hidden": OPTIONAL, "norm_eps": Range(float, 0, 1), "rope_theta": Range(float, 1, 1e12),
+    "max_seq_len": Range(int, 1, 2**20), "lora_rank": Range(int, 0, 2**16),
+}  # fmt: skip
+ADAPTER_RANGES = {
+    "feature_dim": WIDTH, "channels": WIDTH, "frame_rate": Range(float, 1, 10_000), "pool_dim": WIDTH,
+    "idle_recurrent": OPTIONAL, "blocks": Range(int, 0, 64),
+}  # fmt: skip
+PROJECTOR_RANGES = {"tokens": WIDTH, "width": WIDTH, "hidden": WIDTH, "heads": COUNT, "layers": Range(int, 1, 64), "ffn_dim": WIDTH}
 
 
 @dataclass(frozen=True)
@@ -40,8 +60,10 @@ class LlamaConfig:
     bias: bool = True  # bias tuning on wq, wo, w1, w2, w3
 
     def __post_init__(self) -> None:
-        if self.dim % self.n_heads:
-            raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads}; fix params.json.")
+        check_ranges(vars(self), LLAMA_RANGES)
+        check_flag("bias", self.bias)
+        if self.dim % self.n_heads or self.head_dim % 2:
+            raise ValueError(f"dim {self.dim} is not divisible by n_heads {self.n_heads} into even heads; fix params.json.")
         if self.n_heads % self.kv_heads:
             raise ValueError(f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.kv_heads}; fix params.json.")
 
@@ -79,6 +101,12 @@ class AdapterConfig:
     blocks: int = 3
 
     def __post_init__(self) -> None:
+        check_ranges(vars(self), ADAPTER_RANGES)
+        check_flag("spectrum", self.spectrum)
+        check_choice("mix", self.mix, ("layers", "tokens"))
+        kinds = get_args(Pool)
+        if not isinstance(self.pools, tuple) or not all(pool in kinds and self.pools.count(pool) == 1 for pool in self.pools):
+            raise ValueError(f"pools is {quoted(self.pools)}; give a list of {', '.join(kinds)}, each once at most.")
         if not self.pools or (self.mix == "tokens" and self.pools != ("mean",)):
             raise ValueError(f"pools {self.pools} with mix {self.mix!r}: tokens have no time axis, so only ('mean',) fits.")
         if "timbre" in self.pools and not self.spectrum:
@@ -100,6 +128,11 @@ class ProjectorConfig:
     layers: int = 4
     ffn_dim: int = 2048
 
+    def __post_init__(self) -> None:
+        check_ranges(vars(self), PROJECTOR_RANGES)
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not divisible by heads {self.heads}; give the projector's own sizes.")
+
 
 @dataclass(frozen=True)
 class DecoderSpec:
@@ -107,6 +140,10 @@ class DecoderSpec:
 
     kind: Literal["musicgen", "audioldm2"] = "musicgen"
     path: str | None = None  # folder or hub name, where the weights are not in the checkpoint
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not isinstance(self.path, str):
+            raise ValueError(f"path is {quoted(self.path)}; give a folder, a hub name or null.")
 
 
 @dataclass(frozen=True)
@@ -123,6 +160,7 @@ class MuMuConfig:
     variant: Literal["m2ugen", "mumu"] = "m2ugen"
 
     def __post_init__(self) -> None:
+        Range(int, 0, 1024).check("query_layer", self.query_layer)
         if self.variant not in VARIANTS or self.decoder.kind not in DECODERS:
             raise ValueError(
                 f"variant {self.variant!r} with decoder {self.decoder.kind!r} is unknown; "
@@ -155,19 +193,25 @@ class MuMuConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> MuMuConfig:
-        """Inverse of `to_json`. Raises ValueError naming a key that is unknown or missing."""
-        raw = json.loads(text)
+    def from_json(cls, text: str | bytes) -> MuMuConfig:
+        """Inverse of `to_json`. Raises ValueError naming a key that is unknown or missing, or a value that is out of range."""
+        raw = parse_json(text)
         if not isinstance(raw, dict):
             raise ValueError("config.json does not describe a MuMu-LLaMA model: it is not an object.")
         parts = {"llama": LlamaConfig, "audio": AdapterConfig, "image": AdapterConfig, "video": AdapterConfig,
                  "projector": ProjectorConfig, "decoder": DecoderSpec}
         try:
-            values = {key: _build(parts[key], value) if key in parts else value for key, value in raw.items()}
+            values = {key: _build(key, parts[key], value) if key in parts else value for key, value in raw.items()}
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"config.json does not describe a MuMu-LLaMA model: {error}.") from error
 
 
-def _build(kind: type, raw: dict[str, Any]) -> Any:
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+def _build(part: str, kind: type, raw: object) -> Any:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{part} is {quoted(raw)}; give an object with its sizes.")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+    except ValueError as error:
+        names = {field.name for field in dataclasses.fields(kind)}
+        raise ValueError(f"{part}{'.' if str(error).split()[0] in names else ': '}{error}") from error
