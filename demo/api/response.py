@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastapi.responses import JSONResponse
+
 from demo.api.pcm import PCM16_RATE, Pcm16Stream, pcm16
 from demo.api.protocol import AudioFormat
 from demo.service.audio_files import pcm, wav_header, write
@@ -22,6 +24,18 @@ Json = dict[str, Any]
 FINISH_REASONS = {"stop": "stop", "music": "stop", "length": "length"}  # finish of a Reply -> finish_reason of the API
 DONE_EVENT = b"data: [DONE]\n\n"
 KEEPALIVE_COMMENT = b": still at work\n\n"  # a comment, so that proxies do not close an idle connection
+
+
+class JsonResponse(JSONResponse):
+    """JSON response in which half of a surrogate pair, which a request may have brought, becomes a question mark: it has no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return to_json(content)
+
+
+def to_json(value: Any) -> bytes:
+    """UTF-8 JSON without blanks."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def envelope(name: str, created: int, model: str, *, chunk: bool) -> Json:
@@ -102,4 +116,4 @@ def to_base64(content: bytes) -> str:
 
 def sse_event(value: Json) -> bytes:
     """One server-sent event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+    return b"data: " + to_json(value) + b"\n\n"
