@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,19 +19,26 @@ import torch
 from safetensors.torch import save_file
 
 from llama.checkpoint.builder import OUTPUT, State
+from llama.checkpoint.hub import recorded_folder
 from llama.checkpoint.pretrained import trainable_state, unshare_tensors
 from llama.checkpoint.readers import read_safetensors
 from llama.checkpoint.source import FIELDS, PATHS
-from llama.config import AUDIO_TOKENS, MuMuConfig
+from llama.config import AUDIO_TOKENS, DTYPES, MuMuConfig
+from llama.errors import shorten
 from llama.files import atomic_path, write_text
+from llama.json_yaml import parse_json
 from llama.modules.lora import LoRALinear
 from llama.mumu_model import MuMuModel
+from llama.ranges import Range, check_choice, quoted
+from llama.weights import check_finite
 
 AUDIO_TOKEN_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output layer, where only they are trained
 ORIGIN, WEIGHTS = "origin.json", "weights.safetensors"
 FORMAT = 1
 BASE_FIELDS = (*FIELDS, "dtype")
 IGNORED_FIELDS = ("decoder.path", "llama.max_seq_len")  # the base may differ in these: no weight's shape depends on them
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,15 +103,29 @@ def read_base_reference(folder: str | Path) -> BaseReference:
     if not file.is_file():
         raise FileNotFoundError(f"There is no {ORIGIN} in {folder}; give a folder that training wrote, such as OUTPUT_DIR/last.")
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = parse_json(file.read_bytes())
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']}, this code reads {FORMAT}")
-        if unknown := [name for name in raw["base"] if name not in BASE_FIELDS]:
-            raise ValueError(f"its base has {unknown[0]!r}, which is no argument of load")
+        _check_values(raw)
         sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
         return BaseReference(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: JSON, but another table
         raise ValueError(f"{file} is damaged or not ours ({error}); copy the folder again.") from error
+
+
+def _check_values(raw: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the first value of origin.json that is unknown or of another kind."""
+    for key in ("base", "near"):
+        for name, value in raw[key].items():
+            if name not in BASE_FIELDS:
+                raise ValueError(f"its {key} has {shorten(name)!r}, which is no argument of load")
+            if not isinstance(value, str):
+                raise ValueError(f"{key}.{name} is {quoted(value)}, not text")
+    check_choice("base.dtype", raw["base"].get("dtype", "stored"), (*DTYPES, "stored"))
+    Range(int, 1, 99).check("stage", raw["stage"])
+    Range(int, 0, 10**12).check("step", raw["step"])
+    if not isinstance(raw["preset"], str):
+        raise ValueError(f"preset is {quoted(raw['preset'])}, not text")
 
 
 def _to_json(reference: BaseReference, folder: Path) -> str:
@@ -131,7 +153,8 @@ def base_arguments(reference: BaseReference, given: Mapping[str, Any]) -> dict[s
     """Arguments of `load` for the base: the recorded ones, and those that the caller gave for the model (None: not given).
 
     A given path replaces a recorded one that no longer exists. Raises ValueError for an argument that contradicts the
-    recorded base or for bases in a circle, FileNotFoundError for a base that no longer exists.
+    recorded base or for bases in a circle, FileNotFoundError for a base that no longer exists, or that is a hub model which was
+    never downloaded: a file may not decide what is.
     """
     requested = {name: value for name, value in given.items() if value is not None}
     result = {name: _base_value(reference, name, requested) for name in reference.base if name != "dtype"} | {
@@ -145,18 +168,24 @@ def base_arguments(reference: BaseReference, given: Mapping[str, Any]) -> dict[s
 
 def _base_value(reference: BaseReference, name: str, requested: Mapping[str, Any]) -> Any:
     recorded = reference.base[name]
-    from_folder = (recorded, reference.relative_paths.get(name))
-    candidates = [recorded, *(os.path.join(reference.location, path) for path in from_folder if path is not None)]
-    existing = next((path for path in candidates if os.path.exists(path)), None) if name in PATHS else recorded
+    existing = next(iter(_existing_paths(reference, name)), None) if name in PATHS else recorded
     if name not in requested:
         if existing is None and os.path.isabs(recorded):
             raise FileNotFoundError(_missing_base(reference, name))
-        return existing or recorded  # a path that does not exist may be a name on the hub
+        return existing or recorded_folder(recorded, reference.location / ORIGIN, name)
     if existing is not None and not _same(existing, requested[name]):
         raise ValueError(
             f"{reference.location} was trained over {name} {recorded}, so {name} {requested[name]} would not fit it; leave it out."
         )
     return requested[name]
+
+
+def _existing_paths(reference: BaseReference, name: str) -> list[str]:
+    """Where the recorded path leads: as it was, or from the folder of the reference, if both were moved together."""
+    recorded = reference.base[name]
+    from_folder = (recorded, reference.relative_paths.get(name))
+    relative = [os.path.join(reference.folder, path) for path in from_folder if path is not None] if reference.folder else []
+    return [path for path in (recorded, *relative) if os.path.exists(path)]
 
 
 def _same(first: Any, second: Any) -> bool:
@@ -220,15 +249,35 @@ def check_base_reference(reference: BaseReference, stage: int, preset: str, fold
 
 
 def check_base(reference: BaseReference, current: BaseReference) -> None:
-    """Raises ValueError where a run over the base of `current` cannot resume a run over that of `reference`."""
+    """Raises ValueError where a run over the base of `current` cannot resume a run over that of `reference`.
+
+    A recorded path that no longer exists is taken to have been moved to the current one, with a warning.
+    """
     check_sizes(reference, current.sizes)
     for name in BASE_FIELDS:
         theirs, requested = reference.base.get(name), current.base.get(name)
-        if (theirs is None) != (requested is None) or (theirs is not None and not _same(theirs, requested)):
+        if theirs is None and requested is None:
+            continue
+        if theirs is None or requested is None or not _is_same_base(reference, name, requested):
             raise ValueError(
                 f"{reference.folder or 'This run'} was trained with {name} {theirs}, this run has {requested}; "
                 f"give {name} {theirs} again, or another --output_dir."
             )
+
+
+def _is_same_base(reference: BaseReference, name: str, requested: Any) -> bool:
+    """Whether `requested` is the recorded base, or stands where the recorded one is gone."""
+    recorded = reference.base[name]
+    if name not in PATHS or not os.path.isabs(recorded):
+        return _same(recorded, requested)
+    existing = _existing_paths(reference, name)
+    if not existing and os.path.exists(requested):
+        logger.warning(
+            "The run was trained over %s %s, which is not there; it goes on over %s, so make sure that this is the same.",
+            name, recorded, requested,
+        )  # fmt: skip
+        return True
+    return any(_same(path, requested) for path in existing)
 
 
 # -- applying the weights -----------------------------------------------------------------------------------------
@@ -263,3 +312,4 @@ def _check(name: str, value: torch.Tensor, weights: State) -> None:
     if value.shape != weights[name].shape:
         raise ValueError(f"The trained {name} is {list(value.shape)}, this model's is {list(weights[name].shape)}: a checkpoint of "
                          "another stage or size; give the base that it was trained over.")  # fmt: skip
+    check_finite(name, value, value.to(weights[name].dtype))

@@ -16,6 +16,7 @@ from llama.data.examples import Example, MediaRef
 from llama.data.formats import SUFFIXES, inside, unknown
 from llama.data.source import Source
 from llama.data.stream_samples import TEXT_FIELDS, cell_text, example_of, failed_example, suffix_of
+from llama.json_yaml import check_json_files
 
 TABLES = {"parquet": "parquet", "json": "json", "jsonl": "json"}  # suffix -> the builder that reads it
 SAVED = ("state.json", "dataset_dict.json")  # files that save_to_disk writes
@@ -53,6 +54,7 @@ def _table(source: Source) -> tuple[Any, Path | None]:
         raise ValueError("Tables are read by datasets, which is not installed; run: pip install datasets") from error
     path, media = Path(source.file), Path(source.media) if source.media else None
     if _is_saved(path):
+        check_json_files(path)
         return _split(_open(source, datasets.load_from_disk, path), source), media or path
     split, files = source.split or "train", _table_files(path)
     load = partial(_open, source, datasets.load_dataset, split=split, streaming=True)
@@ -73,6 +75,11 @@ def _open(source: Source, load: Callable[..., Any], *arguments: Any, **options: 
 
 def _is_saved(path: Path) -> bool:
     return any((path / name).is_file() for name in SAVED)
+
+
+def local_files(path: Path) -> list[Path]:
+    """The files of a data set on this disk; none for a name on the hub."""
+    return [file for file in path.rglob("*") if file.is_file()] if _is_saved(path) else [Path(file) for file in _table_files(path)]
 
 
 def _split(table: Any, source: Source) -> Any:

@@ -128,7 +128,7 @@ class StreamMixture:
                 empty = False
                 yield example
             if empty:
-                raise ValueError(f"{_name(self.sources[index])} has no examples for process {rank} of {world}; add some.")
+                raise ValueError(f"{self.sources[index].label} has no examples for process {rank} of {world}; add some.")
 
     def _epoch(self, index: int, epoch: int, seed: int, rank: int, world: int) -> Iterator[Example]:
         """The process's examples of one source in one epoch, inside `share`."""
@@ -148,9 +148,9 @@ def read_examples(sources: Sequence[Source], stage: int) -> ExampleMixture | Str
     parts = tuple(None if source.form in STREAMED else read_source(source, stage) for source in sources)
     for source, part in zip(sources, parts, strict=True):
         if part is not None and not len(part):
-            raise ValueError(f"{_name(source)} has no examples; add some or take it out of the configuration.")
+            raise ValueError(f"{source.label} has no examples; add some or take it out of the configuration.")
         if source.times <= 0:
-            raise ValueError(f"{_name(source)} is to be shown {source.times} times; give more than 0 or take it out.")
+            raise ValueError(f"{source.label} is to be shown {source.times} times; give more than 0 or take it out.")
     lists = tuple(part for part in parts if part is not None)
     if len(lists) < len(parts):
         return StreamMixture(tuple(sources), parts, stage)
@@ -180,10 +180,14 @@ def split(examples: ExampleMixture | StreamMixture, share: float) -> tuple[Examp
 
 def split_hash(example: Example) -> float:
     """Hash of the example in [0, 1); decides whether it is held out, independent of order and location."""
+    return int.from_bytes(hashlib.sha256(example_key(example).encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
+
+
+def example_key(example: Example) -> str:
+    """What identifies an example, wherever it lies: its texts and the names of its media."""
     media = [getattr(example, name) for name in MODALITIES]
     names = ["" if medium is None else medium.path.name if medium.path is not None else medium.source for medium in media]
-    key = "\0".join([example.instruction, example.answer, *names])
-    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
+    return "\0".join([example.instruction, example.answer, *names])
 
 
 def _shuffled(examples: Iterator[Example], seed: list[int]) -> Iterator[Example]:
@@ -194,7 +198,3 @@ def _shuffled(examples: Iterator[Example], seed: list[int]) -> Iterator[Example]
         buffer[index], drawn = example, buffer[index]
         yield drawn
     yield from (buffer[int(index)] for index in rng.permutation(len(buffer)))
-
-
-def _name(source: Source) -> str:
-    return source.file or source.name or source.media or f"A source of form {source.form}"

@@ -41,5 +41,10 @@ class Source:
             raise ValueError(f"{self.form} without a file: name it with file.")
         require_fields(self, ("times",), lambda value: value > 0, "more than 0")
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.file or self.name or self.media or f"A source of form {self.form}"
+
 
 Sources = Mapping[int, tuple[Source, ...]]

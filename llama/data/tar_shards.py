@@ -8,7 +8,6 @@ dropped here. Members are read as bytes: nothing is unpickled, no URL is opened 
 from __future__ import annotations
 
 import glob
-import json
 import random
 import tarfile
 import zlib
@@ -18,10 +17,11 @@ from typing import Any
 
 from llama.data.examples import Example, ExampleRecord, MediaRef
 from llama.data.formats import SUFFIXES, alpaca_records, instruction_records, musicqa_records, unknown
-from llama.data.hf_datasets import hub_examples
+from llama.data.hf_datasets import hub_examples, local_files
 from llama.data.json_lists import STREAMED
 from llama.data.source import Source
 from llama.data.stream_samples import TEXT_FIELDS, cell_text, example_of, failed_example, suffix_of
+from llama.json_yaml import parse_json
 
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt")  # what loading would run
 MEMBERS = {"input_file": "media", "audio_name": "media"}  # an item's names of files mean the shard's own members
@@ -45,6 +45,11 @@ def stream(source: Source, stage: int, epoch: int, seed: int, rank: int = 0, wor
             raise ValueError(unknown("column", name, (*TEXT_FIELDS, *SUFFIXES)))
     read = _tar_examples if source.form == "tar" else hub_examples
     return read(source, stage, (seed, epoch), rank, world)
+
+
+def stream_files(source: Source) -> list[Path]:
+    """The local files of a stream, in the order of their paths; none for a data set on the hub."""
+    return _shards(source.file) if source.form == "tar" else sorted(local_files(Path(source.file)))
 
 
 def _tar_examples(source: Source, stage: int, draw: tuple[int, int], rank: int, world: int) -> Iterator[Example]:
@@ -124,13 +129,13 @@ def _item(where: str, members: Mapping[str, bytes]) -> dict[str, Any]:
     if len(texts) != 1:
         raise ValueError(f"{where} has {len(texts)} json members beside {', '.join(members)}; give each key one, "
                          "and no dots inside the key.")
+    content = members[texts[0]]
     try:
-        text = members[texts[0]].decode("utf-8-sig")
-        item = json.loads(text) if suffix_of(texts[0]) == "json" else {"caption": text.strip()}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: its json is none: {error.msg} at line {error.lineno}, column {error.colno}.") from error
+        item = parse_json(content, unique_names=True) if suffix_of(texts[0]) == "json" else {"caption": content.decode("utf-8-sig").strip()}
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: its {texts[0]} is no text in UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: its json is not readable ({error}); mend it there.") from error
     if not isinstance(item, dict):
         raise ValueError(f"{where}: its json is no object; give one item of a list of examples.")
     return item

@@ -1,19 +1,20 @@
 """Checkpoints of a training run: one run a folder, written atomically, with everything that resuming needs.
 
 OUTPUT_DIR/checkpoints/step-000200/ has weights.safetensors and origin.json (so each can be loaded as a model, see
-llama/checkpoint/delta.py), optimizer.safetensors, random.safetensors and state.json. OUTPUT_DIR/last/ has the newest
-weights alone.
+llama/checkpoint/delta.py), optimizer.safetensors, random.safetensors and state.json, which has a SHA-256 checksum of each of
+them and of itself. OUTPUT_DIR/last/ has the newest weights alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -32,9 +33,12 @@ from llama.checkpoint.delta import (
 )
 from llama.checkpoint.readers import read_safetensors
 from llama.files import PARTIAL, write_text
+from llama.json_yaml import parse_json
 
 OPTIMIZER, RANDOM, PROGRESS = "optimizer.safetensors", "random.safetensors", "state.json"
-FILES = (WEIGHTS, ORIGIN, OPTIMIZER, RANDOM, PROGRESS)
+CHECKED_FILES = (WEIGHTS, ORIGIN, OPTIMIZER, RANDOM)  # by a checksum in state.json
+FILES = (*CHECKED_FILES, PROGRESS)
+CHECKSUMS = "sha256"  # key of state.json; runs of earlier versions have none
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +128,19 @@ class RunCheckpoints:
 
     def newest(self) -> RunCheckpoint | None:
         """The newest undamaged checkpoint, or None. Damaged ones are logged and skipped."""
-        return next(self._readable(), None)
+        damaged: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                checkpoint = _read(self._path(step), step)
+            except (ValueError, OSError) as error:
+                damaged.append(f"{self._path(step)} is left out: {' '.join(str(error).split())}")
+                continue
+            for message in damaged:
+                logger.warning("%s; the checkpoint of step %d is used instead.", message, step)
+            return checkpoint
+        for message in damaged:
+            logger.warning("%s.", message)
+        return None
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints, damaged ones included, ascending."""
@@ -132,15 +148,20 @@ class RunCheckpoints:
         return sorted(int(match[1]) for match in matches if match)
 
     def clean_up(self) -> None:
-        """Cleans up after a killed run: removes incomplete folders and brings `last` up to the newest checkpoint."""
+        """Cleans up after a killed run: removes incomplete folders and brings `last` up to the newest checkpoint.
+
+        Optimizer states are checked by their header only: a large one takes long to read, and resuming reads it again.
+        """
         leftovers = (folder.glob(f"{PARTIAL}*") for folder in (self.output_dir, self.output_dir / "examples", self.last))
         former = self.last.glob(".*.partial")  # names of earlier versions
         for path in (*self.folder.glob(".step-*"), *chain.from_iterable(leftovers), *former):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        # Checked by the files' headers: a large optimizer state takes long to read, and resuming reads it again.
-        newest = next((step for step in reversed(self.steps()) if _is_complete(self._path(step), step)), None)
-        if newest is not None and self._last_step() != newest:
-            write_delta(self.last, *read_delta(self._path(newest)))
+        for step in reversed(self.steps()):
+            if _is_complete(self._path(step), step) and self._last_step() == step:
+                return
+            if _is_complete(self._path(step), step, checksums_of=(WEIGHTS, ORIGIN)):
+                write_delta(self.last, *read_delta(self._path(step)))
+                return
 
     def check_fresh(self) -> None:
         """Raises ValueError if the folder has checkpoints, which a new run would mix with its own."""
@@ -149,15 +170,6 @@ class RunCheckpoints:
                 f"{self.output_dir} holds checkpoints of a run up to step {steps[-1]}; go on with --resume, "
                 "or give another --output_dir."
             )
-
-    def _readable(self) -> Iterator[RunCheckpoint]:
-        """Undamaged checkpoints, newest first."""
-        for step in reversed(self.steps()):
-            path = self._path(step)
-            try:
-                yield _read(path, step)
-            except (ValueError, OSError) as error:
-                logger.warning("%s is left out: %s", path, " ".join(str(error).split()))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
@@ -195,8 +207,20 @@ def _write(folder: Path, checkpoint: RunCheckpoint) -> None:
     write_delta(folder, checkpoint.weights, checkpoint.base)
     write_tensors(folder / OPTIMIZER, checkpoint.optimizer)
     write_tensors(folder / RANDOM, checkpoint.random)
-    write_text(folder / PROGRESS, json.dumps({**checkpoint.progress, "step": checkpoint.step}, indent=2) + "\n")
+    progress = {**checkpoint.progress, "step": checkpoint.step}
+    checksums = {name: _file_checksum(folder / name) for name in CHECKED_FILES} | {PROGRESS: _checksum(progress)}
+    write_text(folder / PROGRESS, json.dumps({**progress, CHECKSUMS: checksums}, indent=2) + "\n")
     _sync(folder)
+
+
+def _file_checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _checksum(progress: Mapping[str, Any]) -> str:
+    """Checksum of the values of state.json, without the checksums in it."""
+    return hashlib.sha256(json.dumps(progress, sort_keys=True).encode()).hexdigest()
 
 
 def _sync(folder: Path) -> None:
@@ -211,13 +235,16 @@ def _sync(folder: Path) -> None:
 
 def _read(folder: Path, step: int) -> RunCheckpoint:
     """The checkpoint in `folder`. Raises ValueError or OSError naming the file that is missing or damaged."""
-    progress = _check(folder, step)
+    progress = _check(folder, step, CHECKED_FILES)
     weights, base = read_delta(folder)
     return RunCheckpoint(step, weights, read_safetensors(folder / OPTIMIZER), read_safetensors(folder / RANDOM), progress, base)
 
 
-def _check(folder: Path, step: int) -> dict[str, Any]:
-    """state.json of a checkpoint, after checking that all files exist with the length their headers give; raises like `_read`."""
+def _check(folder: Path, step: int, checksums_of: Iterable[str] = ()) -> dict[str, Any]:
+    """The values of state.json, after checking that all files exist with the length their headers give; raises like `_read`.
+
+    checksums_of: files to compare with their checksums, which takes reading them.
+    """
     from safetensors import SafetensorError, safe_open
 
     if missing := [name for name in FILES if not (folder / name).is_file()]:
@@ -229,18 +256,30 @@ def _check(folder: Path, step: int) -> dict[str, Any]:
                 pass
         except SafetensorError as error:
             raise ValueError(f"its {name} is damaged ({error})") from error
+    progress, checksums = _read_progress(folder / PROGRESS, step)
+    for name in checksums_of:
+        if checksums and checksums.get(name) != _file_checksum(folder / name):
+            raise ValueError(f"its {name} is damaged (it differs from its checksum)")
+    return progress
+
+
+def _read_progress(file: Path, step: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """(the values of state.json, the checksums in it)."""
     try:
-        progress = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        progress = parse_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"its {PROGRESS} is damaged ({error})") from error
     if not isinstance(progress, dict) or progress.get("step") != step:
         raise ValueError(f"its {PROGRESS} does not tell of step {step}")
-    return progress
+    checksums = progress.pop(CHECKSUMS, {})
+    if not isinstance(checksums, dict) or (checksums and checksums.get(PROGRESS) != _checksum(progress)):
+        raise ValueError(f"its {PROGRESS} is damaged (it differs from its checksum)")
+    return progress, checksums
 
 
-def _is_complete(folder: Path, step: int) -> bool:
+def _is_complete(folder: Path, step: int, checksums_of: Iterable[str] = ()) -> bool:
     try:
-        _check(folder, step)
+        _check(folder, step, checksums_of)
     except (ValueError, OSError):
         return False
     return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +16,16 @@ from torch import nn
 from torch.optim import Optimizer
 
 from llama.checkpoint.builder import State
+from llama.errors import comma_list
+
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
 
 WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod")  # name parts that torch's wrappers add
 MAIN = 0  # the rank that gets the complete state
+RANDOM_NAMES = ("python", "python_gauss", "numpy", "numpy_gauss", "torch")  # "cuda" too, where it is in use
+ValueT = TypeVar("ValueT")
+BEGIN_ANEW = "begin with another --output_dir, and keep its weights with --model OUTPUT_DIR/last"
 
 # -- a model and its optimizer, on one process or many ------------------------------------------------------------
 
@@ -49,7 +56,8 @@ def restore_state(model: nn.Module, optimizer: Optimizer, names: Mapping[str, st
     """Inverse of `gather_state`, bit for bit. The first process's states are used; the others may pass empty ones.
 
     The optimizer's learning rates, decay and other group settings are unchanged, because the scheduler sets them.
-    Raises ValueError naming a weight that is in only one of checkpoint and trainable parameters.
+    Raises ValueError naming a weight that is in only one of checkpoint and trainable parameters, or moments that this kind
+    of optimizer does not keep.
     """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
@@ -61,21 +69,27 @@ def restore_state(model: nn.Module, optimizer: Optimizer, names: Mapping[str, st
     set_model_state_dict(model, {model_names[internal]: value for internal, value in weights.items()}, options=options)
 
 
-def _restore_moments(model: nn.Module, optimizer: Optimizer, names: Mapping[str, str], moments: State, options: Any) -> None:
+def _restore_moments(
+    model: nn.Module, optimizer: Optimizer, names: Mapping[str, str], moments: State, options: StateDictOptions
+) -> None:
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-    saved = {flat.partition(".")[2] for flat in _broadcast(sorted(moments))}
+    saved_moments = _broadcast(sorted(moments))
+    saved = {flat.partition(".")[2] for flat in saved_moments}
     optimizer.state.clear()
     if not saved:
         return
+    initial_state = get_optimizer_state_dict(model, optimizer)
+    _check_moments(optimizer, saved_moments, names, {str(kind) for values in initial_state["state"].values() for kind in values})
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     state: dict[str, Any] = {}
     model_names = {internal: name for name, internal in names.items()}
     for flat, value in moments.items():
         kind, _, internal = flat.partition(".")
         state.setdefault(model_names[internal], {})[kind] = value.clone()  # torch stores this tensor itself in the optimizer
-    named_groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
-    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": named_groups} if state else {}, options=options)
+    set_optimizer_state_dict(
+        model, optimizer, {"state": state, "param_groups": initial_state["param_groups"]} if state else {}, options=options
+    )
     for group, values in zip(optimizer.param_groups, groups, strict=True):
         group.update(values)  # the learning rates of the scheduler, not of the checkpoint
     for name, value in _parameters(model):
@@ -88,6 +102,18 @@ def _check_names(model: nn.Module, names: Mapping[str, str], saved: list[str]) -
     if differing := sorted(trained.symmetric_difference(saved)):
         where = "trains now but is not in the checkpoint" if differing[0] in trained else "is in the checkpoint but does not train now"
         raise ValueError(f"{differing[0]} {where}; resume with the stage, preset and freeze of the run that wrote it.")
+
+
+def _check_moments(optimizer: Optimizer, saved_moments: list[str], names: Mapping[str, str], kinds: set[str]) -> None:
+    """Raises ValueError unless each saved moment is of one of `kinds` and of a parameter in `names`, and no kind is missing."""
+    saved_kinds = {flat.partition(".")[0] for flat in saved_moments}
+    if saved_kinds != kinds:
+        raise ValueError(
+            f"The checkpoint holds the optimizer state {comma_list(sorted(saved_kinds))}, but this run's {type(optimizer).__name__} "
+            f"keeps {comma_list(sorted(kinds)) or 'none'}, so it cannot resume; {BEGIN_ANEW}."
+        )
+    if unknown := sorted({flat.partition(".")[2] for flat in saved_moments} - set(names.values())):
+        raise ValueError(f"The checkpoint holds optimizer state for {unknown[0]}, which this run has not; {BEGIN_ANEW}.")
 
 
 def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -110,16 +136,23 @@ def gather_random() -> State:
     own_state = random_state()
     if not _is_distributed():
         return {f"{MAIN}.{name}": value for name, value in own_state.items()}
-    states: list[Any] = [None] * dist.get_world_size()
+    states: list[State] = [{}] * dist.get_world_size()
     dist.all_gather_object(states, own_state)
     return {f"{rank}.{name}": value for rank, state in enumerate(states) for name, value in state.items()}
 
 
 def restore_random(state: State) -> None:
-    """Inverse of `gather_random`, from the first process's `state`. A process without an entry keeps its own state."""
-    rank = dist.get_rank() if _is_distributed() else MAIN
-    states = _broadcast(dict(state))
-    set_random_state({name.partition(".")[2]: value for name, value in states.items() if name.startswith(f"{rank}.")})
+    """Inverse of `gather_random`, from the first process's `state`. A process without an entry keeps its own state.
+
+    Raises ValueError on every process if the state of one is incomplete.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if _is_distributed() else (MAIN, 1)
+    flat = _broadcast(dict(state))
+    states = [{name.partition(".")[2]: value for name, value in flat.items() if name.startswith(f"{number}.")} for number in range(world)]
+    for own_state in states:
+        if own_state and (missing := [name for name in RANDOM_NAMES if name not in own_state]):
+            raise ValueError(f"The checkpoint's random states lack that of {missing[0]}, so the run cannot resume; {BEGIN_ANEW}.")
+    set_random_state(states[rank])
 
 
 def random_state() -> State:
@@ -154,7 +187,7 @@ def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _broadcast(value: Any) -> Any:
+def _broadcast(value: ValueT) -> ValueT:
     """The first process's value, on every process."""
     if not _is_distributed():
         return value

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
 from llama.checkpoint.delta import BaseReference, check_base, check_base_reference
 from llama.data.batch_sampler import WINDOW
 from llama.data.collate import Batch
+from llama.data.fingerprint import SourceFingerprint, difference, fingerprint
 from llama.data.mixture import ExampleMixture, StreamMixture
+from llama.modules.tokenizer import Tokenizer
 from llama.training.config import TrainConfig
-from llama.training.distributed import DistributedContext, run_on_main
+from llama.training.distributed import DistributedContext, raise_collective, run_on_main
 from llama.training.loader import LoaderOptions, train_batches, validation_batches
 from llama.training.logger import RunLogger, write_examples
 from llama.training.module import TrainingBatch, TrainingModule, internal_name
@@ -29,9 +32,16 @@ from llama.training.stages import Stage
 from llama.training.train_step import TrainStep
 from llama.training.validation import evaluate, pick_examples, sample_answers
 
+if TYPE_CHECKING:
+    from timm.scheduler.scheduler import Scheduler
+
+InputT = TypeVar("InputT")
+ResultT = TypeVar("ResultT")
+
 DATA_ORDER = {  # in words, for an error message
     "seed": "seed", "global_batch": "batch_size x accumulation x processes", "processes": "a number of processes of", "window": "window",
 }  # fmt: skip
+DATA = "data"  # key of a checkpoint's progress: the fingerprint of the data; runs of earlier versions have none
 
 
 @dataclass
@@ -42,8 +52,8 @@ class Trainer:
     stage: Stage
     train_step: TrainStep
     components: dict[str, nn.Module | None]  # frozen parts, put into the model to generate answers
-    tokenizer: Any
-    scheduler: Any
+    tokenizer: Tokenizer
+    scheduler: Scheduler
     checkpoints: RunCheckpoints
     base: BaseReference
     train_data: ExampleMixture | StreamMixture
@@ -146,17 +156,23 @@ class Trainer:
         weights, moments = gather_state(self.module, self.train_step.optimizer, self.trained_names)
         random, scaler = gather_random(), self.context.accelerator.scaler
         scaler_state = scaler.state_dict() if scaler is not None else None
-        progress = {"broken": self.train_step.skipped, "scaler": scaler_state, **self.data_order()}
-        checkpoint = RunCheckpoint(step, weights, moments, random, progress, self.base)
-        run_on_main(self.context.accelerator, lambda: self.checkpoints.save(checkpoint) and None)
+
+        def write() -> None:
+            progress = {"broken": self.train_step.skipped, "scaler": scaler_state, DATA: self.data_fingerprint, **self.data_order()}
+            self.checkpoints.save(RunCheckpoint(step, weights, moments, random, progress, self.base))
+
+        run_on_main(self.context.accelerator, write)
 
     def resume(self) -> int:
-        """Restores the newest checkpoint and returns its step. ValueError if there is none or it belongs to another run."""
+        """Restores the newest undamaged checkpoint and returns its step. ValueError if there is none or it is of another run."""
         read: list[RunCheckpoint] = []  # filled on the main process alone
         step, progress = run_on_main(self.context.accelerator, lambda: self.read_compatible(read))
         weights, moments, random = (read[0].weights, read[0].optimizer, read[0].random) if read else ({}, {}, {})
-        restore_state(self.module, self.train_step.optimizer, self.trained_names, weights, moments)
-        restore_random(random)
+        try:
+            restore_state(self.module, self.train_step.optimizer, self.trained_names, weights, moments)
+            restore_random(random)
+        except ValueError as error:
+            raise_collective(error, self.context.is_main)
         if self.context.accelerator.scaler is not None and progress.get("scaler"):
             self.context.accelerator.scaler.load_state_dict(progress["scaler"])
         self.train_step.skipped = list(progress["broken"])
@@ -165,6 +181,8 @@ class Trainer:
     def read_compatible(self, read: list[RunCheckpoint]) -> tuple[int, dict[str, Any]]:
         """Appends the newest checkpoint to `read` and returns its step and progress; ValueError if it is of another run."""
         checkpoint = self.checkpoints.newest()
+        if checkpoint is None and self.checkpoints.steps():
+            raise ValueError(f"All checkpoints in {self.checkpoints.folder} are damaged; begin again with another --output_dir.")
         if checkpoint is None:
             raise ValueError(f"{self.config.output_dir} holds no checkpoint to resume; leave --resume out to begin.")
         check_base_reference(checkpoint.base, self.stage.number, self.config.preset, self.checkpoints.last)
@@ -175,8 +193,22 @@ class Trainer:
                     f"{self.config.output_dir} was begun with {DATA_ORDER[name]} {theirs}, this run has {ours}: it would see other data; "
                     f"give {theirs} again, or another --output_dir."
                 )
+        self.check_data(checkpoint.progress)
         read.append(checkpoint)
         return checkpoint.step, dict(checkpoint.progress)
+
+    def check_data(self, progress: Mapping[str, Any]) -> None:
+        """Raises ValueError where the lists or shards are not those that the run was begun with."""
+        if DATA in progress and (changed := difference(progress[DATA], self.data_fingerprint)) is not None:
+            raise ValueError(
+                f"{self.config.output_dir} was begun with {changed}, so it would see other data; put them back as they were, or "
+                f"give another --output_dir, with --model {self.checkpoints.last} to keep what was learned."
+            )
+
+    @cached_property
+    def data_fingerprint(self) -> list[SourceFingerprint]:
+        """Of the training data; the main process alone needs it."""
+        return fingerprint(self.config.data.get(self.stage.number, ()), self.train_data)
 
     def data_order(self) -> dict[str, int]:
         """The values that decide which examples a step sees. A stream is divided among the processes; a list is not."""
@@ -192,7 +224,7 @@ class StepTimer:
     def __init__(self) -> None:
         self.steps, self.seconds = 0, 0.0
 
-    def measure(self, batches: Iterator[Any], step: Callable[[Any], Any]) -> Iterator[Any]:
+    def measure(self, batches: Iterator[InputT], step: Callable[[InputT], ResultT]) -> Iterator[ResultT]:
         """Yields `step(batch)` for each batch; measures the time of reading the batch and of the step."""
         start = time.monotonic()
         for batch in batches:

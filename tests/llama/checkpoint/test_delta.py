@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from llama.checkpoint.delta import (
     AUDIO_TOKEN_ROWS,
     BaseReference,
     apply_delta,
+    check_base,
     check_base_reference,
     is_delta,
     read_base_reference,
@@ -257,3 +259,22 @@ def test_resuming_another_stage_is_refused(nano: MuMuLLaMA, tmp_path: Path) -> N
         check_base_reference(found, 2, "ours")
     with pytest.raises(ValueError, match="preset ours, which one with all cannot resume"):
         check_base_reference(found, 1, "all", tmp_path / "last")
+
+
+def test_a_base_that_was_moved(nano: MuMuLLaMA, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Together with the run it is found; alone it is taken at its new place, which is told; another one beside it is refused."""
+    base = tmp_path / "one/base"
+    base.mkdir(parents=True)
+    write_delta(tmp_path / "one/run", {}, origin(nano, base={"model": base}))
+    (tmp_path / "one").rename(tmp_path / "two")
+    moved = read_base_reference(tmp_path / "two/run")
+    with caplog.at_level(logging.WARNING):
+        check_base(moved, origin(nano, base={"model": tmp_path / "two/base"}))
+    assert not caplog.messages
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match=r"was trained with model .*one/base, this run has .*other; give"):
+        check_base(moved, origin(nano, base={"model": tmp_path / "other"}))
+    (tmp_path / "two/base").rename(tmp_path / "three")
+    with caplog.at_level(logging.WARNING):
+        check_base(moved, origin(nano, base={"model": tmp_path / "three"}))
+    assert f"{base}, which is not there; it goes on over {tmp_path / 'three'}" in caplog.text

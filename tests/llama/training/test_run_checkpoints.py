@@ -113,19 +113,30 @@ def test_the_same_step_again_replaces(tmp_path: Path) -> None:
     assert [place.name for place in runs.folder.iterdir()] == ["step-000001"]
 
 
+def damage_inside(file: Path) -> None:
+    """Changes a value without changing the length or the syntax."""
+    content = file.read_bytes()
+    changed = content.replace(b'"stage": 1', b'"stage": 2').replace(b'"seed": 3', b'"seed": 4')
+    file.write_bytes(changed if changed != content else content[:-1] + bytes([content[-1] ^ 1]))
+    assert file.stat().st_size == len(content) and file.read_bytes() != content
+
+
 @pytest.mark.parametrize("file", run_checkpoints.FILES)
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "inside"])
 def test_damaged_ones_are_named_and_left_out(tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     runs = RunCheckpoints(tmp_path)
     runs.save(checkpoint_at(1))
     place = runs.save(checkpoint_at(2)) / file
     if damage == "missing":
         place.unlink()
+    elif damage == "inside":
+        damage_inside(place)
     else:
         place.write_bytes(place.read_bytes()[:-3])
     with caplog.at_level(logging.WARNING):
         assert runs.newest().step == 1
     assert "step-000002 is left out" in caplog.text and file in caplog.text
+    assert "the checkpoint of step 1 is used instead." in caplog.text
     shutil.rmtree(tmp_path / "checkpoints/step-000001")
     assert runs.newest() is None
 
@@ -143,6 +154,26 @@ def test_what_a_killed_run_left_is_tidied(tmp_path: Path) -> None:
     assert sorted(place.name for place in runs.folder.iterdir()) == ["step-000001", "step-000002"]
     assert sorted(place.name for place in runs.last.iterdir()) == ["origin.json", "weights.safetensors"]
     assert read_base_reference(runs.last).step == 2 and load_file(runs.last / "weights.safetensors")["a"][0] == 2
+
+
+def test_the_last_weights_are_never_taken_from_damaged_ones(tmp_path: Path) -> None:
+    runs = RunCheckpoints(tmp_path)
+    runs.save(checkpoint_at(1))
+    shutil.copytree(runs.last, tmp_path / "before")
+    damage_inside(runs.save(checkpoint_at(2)) / "weights.safetensors")
+    shutil.rmtree(runs.last)
+    (tmp_path / "before").rename(runs.last)  # as after a kill between the checkpoint and `last`
+    runs.clean_up()
+    assert read_base_reference(runs.last).step == 1 and load_file(runs.last / "weights.safetensors")["a"][0] == 1
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_checksums(tmp_path: Path) -> None:
+    runs = RunCheckpoints(tmp_path)
+    state = runs.save(checkpoint_at(1)) / "state.json"
+    values = json.loads(state.read_text())
+    assert set(values.pop("sha256")) == set(run_checkpoints.FILES)
+    state.write_text(json.dumps(values))
+    assert runs.newest().progress == {"seed": 3, "step": 1}
 
 
 def test_tidying_reads_no_more_than_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

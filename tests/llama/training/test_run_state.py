@@ -170,6 +170,23 @@ def test_a_run_of_another_kind_is_refused() -> None:
         restore_state(model, optimizer, NAMES, weights | {"frozen.weight": torch.zeros(8, 8)}, moments)
 
 
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    model, optimizer = made()
+    train(model, optimizer, range(2))
+    weights, moments = gather_state(model, optimizer, NAMES)
+    other = made(start=7)[0]
+    momentum = torch.optim.SGD([value for value in other.parameters() if value.requires_grad], lr=0.1, momentum=0.9)
+    with pytest.raises(ValueError, match=r"state exp_avg, exp_avg_sq, step, but this run's SGD keeps momentum_buffer.*--output_dir"):
+        restore_state(other, momentum, NAMES, weights, moments)
+    with pytest.raises(ValueError, match="optimizer state for strange.weight, which this run has not"):
+        restore_state(*made(), NAMES, weights, moments | {"step.strange.weight": torch.tensor(1.0)})
+
+
+def test_an_incomplete_random_state_is_refused() -> None:
+    with pytest.raises(ValueError, match="random states lack that of numpy_gauss"):
+        restore_random({name: value for name, value in gather_random().items() if name != "0.numpy_gauss"})
+
+
 def test_random_numbers_go_on() -> None:
     seed(5)
     random.gauss(0, 1), np.random.randn()  # both keep a second number back
