@@ -124,7 +124,7 @@ def count_layers(model: Path) -> int:
 
 def train(config: TrainConfig, data_folder: Path) -> Result:
     """Runs stage 1 as train.py does, and measures the answers on held-out recordings."""
-    run = build_trainer(config, 1, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
+    run = build_trainer(config, 1, make_accelerator(config.precision, config.device), RunCheckpoints(Path(config.output_dir), 1))
     batches = train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader)
     examples = list(read_source(questions(data_folder, "held_out"), 1))
     expected = [first_instrument(item.answer) for item in examples]

@@ -136,7 +136,7 @@ class Ours:
 
     @classmethod
     def of(cls, config: TrainConfig, number: int) -> Ours:
-        run = build_trainer(config, number, make_accelerator(config), RunCheckpoints(Path(config.output_dir), 1))
+        run = build_trainer(config, number, make_accelerator(config.precision, config.device), RunCheckpoints(Path(config.output_dir), 1))
         return cls(run, train_batches(LoaderOptions.of(config), run.tokenizer, run.train_data, run.train_step.features.reader))
 
     def step(self) -> float:

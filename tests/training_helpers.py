@@ -90,7 +90,7 @@ class Ground:
     def run(self, output_dir: Path, stage: int = 3, **changes: Any) -> Trainer:
         """A run that is set up in this process, its first step still to come."""
         config = self.config(output_dir, **changes)
-        return build_trainer(config, stage, make_accelerator(config), RunCheckpoints(output_dir, config.keep))
+        return build_trainer(config, stage, make_accelerator(config.precision, config.device), RunCheckpoints(output_dir, config.keep))
 
 
 @pytest.fixture(scope="session")

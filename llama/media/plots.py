@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from llama.files import atomic_path
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WINDOW = 0.1  # seconds in a frame of the spectrogram: long enough to separate neighbouring notes
@@ -71,7 +72,7 @@ def picture(wave: Waveform) -> Figure:
     return figure
 
 
-def _draw_waveform(axes: Any, wave: Waveform) -> None:
+def _draw_waveform(axes: Axes, wave: Waveform) -> None:
     """Draws the lowest and highest sample of each column, so that a long piece keeps its peaks."""
     samples = wave.mono().samples[0]
     width = -(-len(samples) // PICTURE_COLUMNS)
@@ -84,7 +85,7 @@ def _draw_waveform(axes: Any, wave: Waveform) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_spectrogram(figure: Figure, axes: Any, wave: Waveform) -> None:
+def _draw_spectrogram(figure: Figure, axes: Axes, wave: Waveform) -> None:
     bands, step = spectrogram(wave)
     lowest, highest = _octaves(wave.sample_rate)
     extent = (-step / 2, (bands.shape[1] - 0.5) * step, lowest - 1 / 24, lowest + (len(bands) - 0.5) / 12)

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +16,30 @@ from llama.errors import CollectiveError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from llama.training.config import TrainConfig
+    from llama.training.config import Precision
     from llama.training.module import TrainingModule
 
+ValueT = TypeVar("ValueT")
 
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """The accelerator, however the program was started (python, torchrun, accelerate launch). ValueError for an unusable device."""
+def make_accelerator(precision: Precision, device: str | None = None) -> Accelerator:
+    """The accelerator, however the program was started (python, torchrun, accelerate launch). ValueError for an unusable device.
+
+    device: cpu, cuda or mps; None: the best that there is.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs
 
-    if config.device not in (None, "cpu", "cuda", "mps"):
-        raise ValueError(f"device {config.device!r} is unknown to training; use cpu, cuda or mps, and CUDA_VISIBLE_DEVICES to pick one.")
-    if config.device in ("cuda", "mps") and on_cpu(None):
-        raise ValueError(f"device {config.device} is not available here; use cpu, or leave device out.")
+    if device not in (None, "cpu", "cuda", "mps"):
+        raise ValueError(f"device {device!r} is unknown to training; use cpu, cuda or mps, and CUDA_VISIBLE_DEVICES to pick one.")
+    if device in ("cuda", "mps") and on_cpu(None):
+        raise ValueError(f"device {device} is not available here; use cpu, or leave device out.")
     # A step may have no example of a modality whose adapter trains.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     AcceleratorState._reset_state()  # forget an earlier run in this process: accelerate refuses another precision
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=on_cpu(config.device), kwargs_handlers=[unused])
-    if config.device not in (None, accelerator.device.type):
-        raise ValueError(f"device {config.device} was asked for, and training would run on {accelerator.device.type}; leave device out.")
+    accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu(device), kwargs_handlers=[unused])
+    if device not in (None, accelerator.device.type):
+        raise ValueError(f"device {device} was asked for, and training would run on {accelerator.device.type}; leave device out.")
     return accelerator
 
 
@@ -64,7 +68,7 @@ def main_first(device: str | None) -> Iterator[None]:
         yield
 
 
-def shard(module: TrainingModule, precision: str) -> None:
+def shard(module: TrainingModule, precision: Precision) -> None:
     """Shards parameters, gradients and optimizer state over all processes with FSDP2 (torch's `fully_shard`), by block.
 
     accelerate shards on GPUs only; torch's own function works everywhere, so the tests run the same code. The parameters
@@ -86,9 +90,10 @@ def raise_collective(error: Exception, is_main: bool) -> NoReturn:
     raise CollectiveError(str(error)) from error
 
 
-def run_on_main(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
+def run_on_main(accelerator: Accelerator, action: Callable[[], ValueT]) -> ValueT:
     """Runs `action` on the main process; every process gets its result, or its ValueError or OSError (see `raise_collective`)."""
-    result, failure = None, None
+    result: ValueT | None = None
+    failure: ValueError | OSError | None = None
     if accelerator.is_main_process:
         try:
             result = action()
@@ -100,7 +105,7 @@ def run_on_main(accelerator: Accelerator, action: Callable[[], Any]) -> Any:
         result, failure = message[0]
     if failure is not None:
         raise_collective(failure, accelerator.is_main_process)
-    return result
+    return cast(ValueT, result)  # None only if the action returned that
 
 
 @dataclass
@@ -133,15 +138,15 @@ class DistributedContext:
         numbers = torch.stack([torch.as_tensor(value, device=self.accelerator.device).detach().to(dtype) for value in values])
         return self.accelerator.reduce(numbers, "sum").tolist() if self.world > 1 else numbers.tolist()
 
-    def all_gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: ValueT) -> list[ValueT]:
         """The values of all processes, in the order of their ranks."""
         if self.world == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values: list[ValueT | None] = [None] * self.world
         torch.distributed.all_gather_object(values, value)
-        return values
+        return cast(list[ValueT], values)
 
-    def no_sync(self, unless: bool) -> AbstractContextManager[Any]:
+    def no_sync(self, unless: bool) -> AbstractContextManager[None]:
         """Context without gradient synchronization, unless `unless` (the last micro-batch of a step)."""
         if self.sharded:
             self.wrapped_module.set_requires_gradient_sync(unless)  # type: ignore[operator]
@@ -162,14 +167,11 @@ class DistributedContext:
                 module.reshard()  # type: ignore[operator]
 
 
-def distributed_context(accelerator: Accelerator, module: TrainingModule, config: TrainConfig) -> DistributedContext:
-    """Moves the module to the device and wraps it as configured: plain, DDP or FSDP2."""
-    if config.activation_checkpointing == "fairscale" and accelerator.num_processes > 1 and not config.fsdp:
-        raise ValueError("fairscale's activation checkpointing does not run in several processes unless they are sharded; "
-                         "give activation_checkpointing: torch, or fsdp: true.")  # fmt: skip
-    if config.fsdp and accelerator.num_processes > 1:
+def distributed_context(accelerator: Accelerator, module: TrainingModule, *, fsdp: bool, precision: Precision) -> DistributedContext:
+    """Moves the module to the device and wraps it: plain for one process, FSDP2 (in `precision`) if `fsdp`, else DDP."""
+    if fsdp and accelerator.num_processes > 1:
         module.to(accelerator.device)
-        shard(module, config.precision)
+        shard(module, precision)
         return DistributedContext(accelerator, module, sharded=True)
     module.to(accelerator.device)
     wrapped_module = accelerator.prepare_model(module) if accelerator.num_processes > 1 else module

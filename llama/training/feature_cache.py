@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from llama.decoders.audioldm2 import AudioLDM2Decoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.encoders.base import FrozenEncoder
 from llama.hf import no_autocast
-from llama.media.audio import Waveform
+from llama.media.audio import Waveform, prepare_recording
 from llama.media.image import load_image
 from llama.media.video import load_frames
 from llama.modules.adapters import CachedFeatures, Retrieval, UnderstandingAdapter
@@ -34,6 +34,7 @@ from llama.mumu_llama import MuMuLLaMA
 from llama.training.feature_reduction import FeatureReduction
 from llama.training.feature_store import FeatureStore, fingerprint, settings_of, sha256
 
+ItemT = TypeVar("ItemT")
 FORMAT = "1"  # part of every key; change it when windows, frames or reductions change
 ROWS = {"audio": 4, "image": 32, "video": 8, "caption": 32}  # batch sizes of the encoders on an accelerator
 AUDIOLDM2_TEXT_PARTS = ("text_encoder", "text_encoder_2", "projection_model", "language_model")
@@ -86,7 +87,7 @@ class MediaReader:
         encoder: Any = self.encoders[medium.kind]
         content = medium.open()
         if medium.kind == "audio":
-            return tuple(encoder.windows(Waveform.read(content)))
+            return tuple(encoder.windows(prepare_recording(Waveform.read(content))))
         pixels = load_image(content) if medium.kind == "image" else load_frames(content, encoder.frames)
         return (encoder.prepare(pixels),)
 
@@ -248,9 +249,9 @@ def tokenizer_rules(tokenizer: Any) -> str:
     return json.dumps({name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}, sort_keys=True)
 
 
-def grouped(items: Sequence[Any], key: Callable[[Any], Any], limit: int) -> Iterator[list[Any]]:
+def grouped(items: Sequence[ItemT], key: Callable[[ItemT], Hashable], limit: int) -> Iterator[list[ItemT]]:
     """Items with equal keys in lists of at most `limit`, in order."""
-    groups: dict[Any, list[Any]] = {}
+    groups: dict[Hashable, list[ItemT]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
     for group in groups.values():

@@ -87,9 +87,9 @@ def checksum(tensors: CachedFeatures) -> str:
     return f"{crc:08x}"
 
 
-def raw_bytes(tensor: Tensor) -> Any:
-    """The bytes of a tensor as an array, without a copy if it is contiguous on the CPU."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+def raw_bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor, without a copy if it is contiguous on the CPU."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def sha256(*texts: str) -> str:

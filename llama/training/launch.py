@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch.optim import Optimizer
 
 from llama.checkpoint.builder import OUTPUT
 from llama.checkpoint.conversion import save_published
@@ -22,9 +23,9 @@ from llama.training.config import TrainConfig, to_yaml
 from llama.training.distributed import DistributedContext, distributed_context, make_accelerator, run_on_main, shut_down
 from llama.training.feature_cache import FeatureCache
 from llama.training.module import (
+    ConditionWeights,
     TrainingModule,
     checkpoint_activations,
-    condition_weights,
     detach_components,
     fold_zero_lora,
     mark_trainable,
@@ -34,6 +35,10 @@ from llama.training.run_checkpoints import RunCheckpoints, RunLock
 from llama.training.stages import group_of, stage, trainable
 from llama.training.train_step import TrainStep
 from llama.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from timm.scheduler.scheduler import Scheduler
 
 UNDECAYED = ("*.gate", "*norm*.weight", "*new_rows", "*prefix_query.*", "*.queries")  # without weight decay, like vectors and biases
 STREAMED_STEPS = "A stream has no known length, so epochs cannot say how long to train; give max_steps."
@@ -63,7 +68,8 @@ def training_module(model: MuMuLLaMA, config: TrainConfig, names: tuple[str, ...
     """The model as a training module in which exactly `names` train, with the configured noise and checkpointing."""
     if config.gate_start is not None:
         open_gates(model, config.gate_start)
-    module = TrainingModule(model, condition_weights(config), new_rows=AUDIO_TOKEN_ROWS in names, feature_noise=config.blur)
+    condition = ConditionWeights(config.condition_padding, config.condition_registers, config.register_weight)
+    module = TrainingModule(model, condition, new_rows=AUDIO_TOKEN_ROWS in names, feature_noise=config.blur)
     mark_trainable(module, names, frozen_dtype(config, model.device))
     fold_zero_lora(module)
     checkpoint_activations(model, config.activation_checkpointing, config.offload)
@@ -76,6 +82,13 @@ def read_data(config: TrainConfig, number: int) -> tuple[ExampleMixture | Stream
     if config.validation.get(number):
         return examples, read_examples(config.validation[number], number)
     return split(examples, config.holdout) if config.holdout else (examples, None)
+
+
+def check_checkpointing(config: TrainConfig, processes: int) -> None:
+    """Raises ValueError for fairscale's activation checkpointing in several processes that are not sharded."""
+    if config.activation_checkpointing == "fairscale" and processes > 1 and not config.fsdp:
+        raise ValueError("fairscale's activation checkpointing does not run in several processes unless they are sharded; "
+                         "give activation_checkpointing: torch, or fsdp: true.")  # fmt: skip
 
 
 def check_parts(model: MuMuLLaMA, number: int, config: TrainConfig) -> None:
@@ -102,7 +115,7 @@ def medium_of(source: Source) -> str | None:
     return "audio" if source.form in ("musicqa", "songs") else None
 
 
-def build_optimizer(context: DistributedContext, module: TrainingModule, config: TrainConfig) -> Any:
+def build_optimizer(context: DistributedContext, module: TrainingModule, config: TrainConfig) -> Optimizer:
     """AdamW over the trainable parameters, without decay for vectors, gates, queries and `new_rows`."""
     from timm.optim import param_groups_weight_decay
 
@@ -111,7 +124,7 @@ def build_optimizer(context: DistributedContext, module: TrainingModule, config:
     return context.accelerator.prepare_optimizer(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused))
 
 
-def build_scheduler(optimizer: Any, config: TrainConfig, total: int) -> Any:
+def build_scheduler(optimizer: Optimizer, config: TrainConfig, total: int) -> Scheduler:
     """Cosine from lr to min_lr over the steps, after a linear warm-up. It is stateless: a step's rate follows from its number."""
     from timm.scheduler import CosineLRScheduler
 
@@ -140,7 +153,7 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     resume: continue from the newest checkpoint of OUTPUT_DIR. export: also write the complete model there at the end.
     Raises ValueError, FileNotFoundError or OSError in one sentence, FloatingPointError for a loss that is not finite.
     """
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config.precision, config.device)
     checkpoints = RunCheckpoints(Path(config.output_dir), config.keep)
     with ExitStack() as stack:
         run_on_main(accelerator, lambda: lock_folder(stack, checkpoints, resume))
@@ -152,7 +165,7 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
 
 
 def train(
-    config: TrainConfig, number: int, accelerator: Any, checkpoints: RunCheckpoints, resume: bool, export: str | Path | None
+    config: TrainConfig, number: int, accelerator: Accelerator, checkpoints: RunCheckpoints, resume: bool, export: str | Path | None
 ) -> None:
     """Runs the training from its first step, or the newest checkpoint, to its last. Keeps no reference to it afterwards."""
     trainer = build_trainer(config, number, accelerator, checkpoints)
@@ -196,8 +209,9 @@ def export_model(last: Path, target: str | Path) -> None:
     (save_published if Path(target).suffix == ".pth" else save_pretrained)(model, target)
 
 
-def build_trainer(config: TrainConfig, number: int, accelerator: Any, checkpoints: RunCheckpoints) -> Trainer:
+def build_trainer(config: TrainConfig, number: int, accelerator: Accelerator, checkpoints: RunCheckpoints) -> Trainer:
     """The trainer of a stage with its model, data, optimizer and schedule; every process builds its own."""
+    check_checkpointing(config, accelerator.num_processes)
     train_data, validation_data = read_data(config, number)
     model = load_for_training(config, number, accelerator.device)
     check_parts(model, number, config)
@@ -206,10 +220,14 @@ def build_trainer(config: TrainConfig, number: int, accelerator: Any, checkpoint
     features = FeatureCache(model, Path(config.cache_dir) if config.cache_dir else None, names)
     base = BaseReference({**config.model.arguments(), "dtype": config.model.dtype}, model.config, number, config.preset)
     tokenizer, components = model.tokenizer, detach_components(model)
+    assert tokenizer is not None  # check_parts requires it
     module = training_module(model, config, names)
-    context = distributed_context(accelerator, module, config)
+    context = distributed_context(accelerator, module, fsdp=config.fsdp, precision=config.precision)
     optimizer, steps = build_optimizer(context, module, config), total_steps(config, train_data, context.world)
-    train_step = TrainStep(config, context, module, features, optimizer)
+    train_step = TrainStep(
+        config.condition_weight, config.clip, config.precision, config.max_broken, Path(config.output_dir),
+        context, module, features, optimizer,
+    )  # fmt: skip
     scheduler = build_scheduler(optimizer, config, steps)
     return Trainer(
         config, chosen, train_step, components, tokenizer, scheduler, checkpoints, base, train_data, validation_data, steps

@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from llama.dialogue import MEDIA, Reply, Turn
 from llama.files import atomic_folder, atomic_path
 from llama.media.plots import write_picture
 
 if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
     from llama.data.examples import Example
 
 COLUMNS = ("step", "epoch", "loss", "words", "condition", "learning_rate", "gradient_norm", "examples_per_second", "seconds")
@@ -36,8 +39,8 @@ class RunLogger:
         self, output_dir: str | Path, total_steps: int, start: int = 0, tensorboard: bool = True, is_main: bool = True, log_every: int = 10
     ) -> None:
         self.total_steps, self.start, self.is_main, self.log_every = total_steps, start, is_main, log_every
-        self.bar: Any = None
-        self.writer: Any = None
+        self.bar: tqdm[NoReturn] | None = None
+        self.writer: SummaryWriter | None = None
         if not is_main:
             return
         folder = Path(output_dir)
@@ -80,7 +83,9 @@ class RunLogger:
         """Writes the validation loss of each task, over `rows` examples of it."""
         if not self.is_main:
             return
-        table = [{"step": step, "task": task, "loss": loss, "rows": rows[task]} for task, loss in losses.items()]
+        table: list[dict[str, str | float]] = [
+            {"step": step, "task": task, "loss": loss, "rows": rows[task]} for task, loss in losses.items()
+        ]
         append_rows(self.validation_log, VALIDATION_COLUMNS, table)
         self._add_scalars({f"validation/{task}": loss for task, loss in losses.items()}, step)
         self.message(f"validation at step {step}: " + ", ".join(f"{task} {loss:.4g}" for task, loss in losses.items()))
@@ -93,9 +98,10 @@ class RunLogger:
             print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        for output in (self.bar, self.writer):
-            if output is not None:
-                output.close()
+        if self.bar is not None:
+            self.bar.close()
+        if self.writer is not None:
+            self.writer.close()
         self.bar = self.writer = None
 
     def _open_tensorboard(self, folder: Path) -> None:
@@ -125,7 +131,7 @@ class RunLogger:
         self.message(", ".join([f"step {step}/{self.total_steps}", *parts, f"{timedelta(seconds=round(left))} left"]))
 
 
-def _progress_bar(total_steps: int, start: int) -> Any:
+def _progress_bar(total_steps: int, start: int) -> tqdm[NoReturn]:
     from tqdm import tqdm
 
     return tqdm(total=total_steps, initial=start, unit="step", dynamic_ncols=True, file=sys.stderr)
@@ -151,14 +157,14 @@ def open_table(path: Path, columns: Sequence[str], last: int) -> list[list[str]]
     return rows
 
 
-def append_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def append_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str | float]]) -> None:
     """Appends rows to a table. ValueError for a name that is not one of its columns."""
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: str | float) -> str:
     return str(value) if isinstance(value, (str, int)) else f"{value:.9g}"  # nine digits keep a float32 exact
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +27,6 @@ from llama.modules.losses import IGNORE, audio_token_positions, condition_error
 from llama.mumu_llama import MuMuLLaMA
 from llama.mumu_model import ModalityFeatures
 from llama.training.feature_cache import prompts
-
-if TYPE_CHECKING:
-    from llama.training.config import TrainConfig
 
 POOLED = ("channels", "mixed", "recurrent", "timbre", "rhythm", "harmony")  # cached audio features of one vector, or one a layer
 MUSIC = "music"  # beside the input media: a modality that a step may have, and whose parameters must then be in every process's graph
@@ -242,7 +239,3 @@ def complete_model(module: TrainingModule, components: Mapping[str, nn.Module | 
         module.train()
         output.data[-AUDIO_TOKENS:] = original_rows
         detach_components(model)
-
-
-def condition_weights(config: TrainConfig) -> ConditionWeights:
-    return ConditionWeights(config.condition_padding, config.condition_registers, config.register_weight)

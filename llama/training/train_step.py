@@ -10,15 +10,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from llama.config import MODALITIES
 from llama.data.collate import Batch
+from llama.modules.adapters import CachedFeatures
 from llama.modules.losses import IGNORE
-from llama.training.config import TrainConfig
+from llama.training.config import Precision
 from llama.training.distributed import DistributedContext, raise_collective
 from llama.training.feature_cache import FeatureCache
 from llama.training.module import MUSIC, TrainingBatch, TrainingModule
@@ -30,13 +31,21 @@ SKIPPED = "skipped.txt"  # file in OUTPUT_DIR with the examples that could not b
 
 @dataclass
 class TrainStep:
-    """Updates the training module from batches, and counts the examples that could not be read."""
+    """Updates the training module from batches, and counts the examples that could not be read.
 
-    config: TrainConfig
+    condition_weight: of the condition's error beside the words'. clip: the largest gradient norm. precision: with "fp16" a step
+    whose gradients overflow is skipped. max_broken: examples that may be unreadable, listed in OUTPUT_DIR/skipped.txt.
+    """
+
+    condition_weight: float
+    clip: float
+    precision: Precision
+    max_broken: int
+    output_dir: Path
     context: DistributedContext
     module: TrainingModule
     features: FeatureCache
-    optimizer: Any  # torch's, in accelerate's wrapper
+    optimizer: Optimizer
     skipped: list[str] = field(default_factory=list)  # "source: reason" of examples that could not be read
 
     def prepare(self, batch: Batch) -> TrainingBatch:
@@ -51,7 +60,7 @@ class TrainStep:
             batch.tokens.to(device), batch.labels.to(device), media, states, mask, batch.captions, batch.tasks, batch.sources
         )
 
-    def to_device(self, rows: Sequence[Any]) -> list[Any]:
+    def to_device(self, rows: Sequence[CachedFeatures | None]) -> list[CachedFeatures | None]:
         device = self.context.accelerator.device
         return [None if row is None else {name: value.to(device) for name, value in row.items()} for row in rows]
 
@@ -71,13 +80,13 @@ class TrainStep:
                 with self.context.accelerator.autocast():
                     outputs = self.context.wrapped_module(batch, step_modalities)
                 parts = outputs["words"].sum() / max(words, 1), outputs["condition"].sum() / max(condition, 1)
-                loss = parts[0] + self.config.condition_weight * parts[1] + outputs["zero_grad_anchor"]
+                loss = parts[0] + self.condition_weight * parts[1] + outputs["zero_grad_anchor"]
                 sums += torch.stack([part.detach().cpu().double() for part in parts])
                 self.context.accelerator.backward(loss * self.context.world)  # gradients are averaged over processes
         losses = self.context.sum(list(sums))
         self.check_finite(losses, sums, micro_batches)
         norm = self.update(micro_batches)
-        total = losses[0] + self.config.condition_weight * losses[1]
+        total = losses[0] + self.condition_weight * losses[1]
         return {"loss": total, "words": losses[0], "condition": losses[1], "gradient_norm": norm}
 
     def counts(self, batches: Sequence[TrainingBatch]) -> list[float]:
@@ -93,9 +102,9 @@ class TrainStep:
     def update(self, batches: Sequence[TrainingBatch]) -> float:
         """Clips the gradients and steps the optimizer; returns the gradient norm before clipping."""
         accelerator = self.context.accelerator
-        norm = accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip)
+        norm = accelerator.clip_grad_norm_(self.module.parameters(), self.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-        if not math.isfinite(norm) and self.config.precision != "fp16":  # fp16's scaler skips such a step
+        if not math.isfinite(norm) and self.precision != "fp16":  # fp16's scaler skips such a step
             self.fail("The gradients of a step are not finite", batches)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -122,11 +131,11 @@ class TrainStep:
         new_lines = dict.fromkeys(line for rank_lines in self.context.all_gather(lines) for line in rank_lines if line not in self.skipped)
         self.skipped += new_lines
         if new_lines and self.context.is_main:
-            with (Path(self.config.output_dir) / SKIPPED).open("a", encoding="utf-8") as file:
+            with (self.output_dir / SKIPPED).open("a", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in new_lines)
-        if len(self.skipped) > self.config.max_broken:
+        if len(self.skipped) > self.max_broken:
             count, first = len(self.skipped), self.skipped[0]
             raise_collective(
-                ValueError(f"{count} examples could not be read, and max_broken allows {self.config.max_broken}; {first}"),
+                ValueError(f"{count} examples could not be read, and max_broken allows {self.max_broken}; {first}"),
                 self.context.is_main,
             )

@@ -28,7 +28,7 @@ def fields_of(cls: type, raw: Any, where: str, other_keys: tuple[str, ...] = ())
     hints = get_type_hints(cls)
     for key in raw:
         if key not in hints:
-            nearest = difflib.get_close_matches(str(key), [*hints, *other_keys], n=1, cutoff=0.0)[0]
+            nearest = difflib.get_close_matches(str(key)[:100], [*hints, *other_keys], n=1, cutoff=0.0)[0]
             raise ValueError(f"the key {_quoted(key)}{where} is unknown; the nearest right one is {nearest!r}.")
     return {key: value_of(hints[key], value, f"{key}{where}") for key, value in raw.items()}
 
