@@ -31,6 +31,7 @@ from llama.serving.worker_client import MusicWorkerClient
 
 if TYPE_CHECKING:
     from llama.mumu_model import MuMuModel
+    from llama.serving.media_client import MediaWorkerClient
     from llama.serving.music_backend import MusicBackend
 
 TEXT_EVENT_INTERVAL = 0.05  # seconds between two text events of a request, the first sent at once: each costs a wake-up and a packet
@@ -45,12 +46,14 @@ class Engine:
     encoder_threads: threads that read and encode media. encoder_cache_size: media whose features are cached; 0 caches none.
     use_worker: makes the music in a process of its own, for models where `worker_client.should_use_worker` is true. The main
     module is imported there again, so importing it must not start an engine.
+    media_worker: reads the files of turns in a process of its own (None: the encoder threads read them); its owner closes it.
     on_failure: called on the engine's thread when that ends by an error of its own, after which no request is answered.
     """
 
     def __init__(
         self, model: MuMuModel, *, max_running_requests: int = 16, max_queued_requests: int = 64, encoder_threads: int = 2,
-        encoder_cache_size: int = MAX_ENTRIES, use_worker: bool = False, on_failure: Callable[[], None] = lambda: None,
+        encoder_cache_size: int = MAX_ENTRIES, use_worker: bool = False, media_worker: MediaWorkerClient | None = None,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         _check_at_least("max_running_requests", max_running_requests, 1)
         _check_at_least("max_queued_requests", max_queued_requests, 0)
@@ -63,7 +66,7 @@ class Engine:
         self._sequences: dict[Request, TextSequence] = {}
         self._owners: dict[TextSequence, Request] = {}
         self._text_batch = TextBatch(model)
-        self._encoder_cache = EncoderCache(encoder_cache_size)
+        self._encoder_cache, self._media_worker = EncoderCache(encoder_cache_size), media_worker
         self._encoder_pool = ThreadPoolExecutor(encoder_threads, "encoder")
         self._render_pool = ThreadPoolExecutor(RENDER_THREADS, "renderer")
         self._music = self._music_backend(use_worker)
@@ -151,11 +154,15 @@ class Engine:
         if request.finished:
             return
         try:
-            request.features = self._encoder_cache.features(request.turn, lambda turn: self.model.encode([turn]))
+            request.features = self._encoder_cache.features(request.turn, lambda turn: self.model.encode([self._load_media(turn)]))
             request.ready = True
         except Exception as error:  # fail only this request
             request.fail(error)
         self._wake()
+
+    def _load_media(self, turn: Turn) -> Turn:
+        vivit = self.model.vivit
+        return turn if self._media_worker is None else self._media_worker.load(turn, None if vivit is None else vivit.frames)
 
     # -- on the engine's thread ---------------------------------------------------------------------------------
 
