@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 from starlette.requests import ClientDisconnect
 
 from demo.api.access import unauthorized
-from demo.service.auth import Login
+from demo.api.protocol import RATE_LIMITED, ApiError
+from demo.service.auth import GUESS_DELAY, GuessLimiter, Login, TooManyGuesses
 
 # Pages may load files of this server only. gradio needs inline scripts and eval for its page.
 CONTENT_SECURITY_POLICY = (
@@ -29,13 +30,12 @@ JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")  # the rest of a rejected body may still be on its way
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # Host names of a server that listens on this machine only
-DISABLED_ROUTES = ("proxy=", "file=http:", "file=https:", "process_recording", "deep_link", "vibe", "undo-vibe", "stream/")
 UPLOAD_PATH = "/gradio_api/upload"
 MAX_BODY_BYTES = 1 << 20  # of a request without files, and of the multipart form around files
-MAX_FILES = 4  # files of the maximum size in one upload
+MAX_FULL_FILES = 4  # files of the maximum size in one upload
 MAX_DISCARDED_BYTES = 8 << 20  # read and dropped of a rejected body: most clients read the answer only after they have sent all
 LINGER_SECONDS = 1.0  # time limit for that
-WRONG_LOGIN_DELAY = 0.5  # seconds before the answer to a wrong login, to slow guessing down
+WRONG_LOGIN_DELAY = GUESS_DELAY  # seconds before the answer to a wrong login, to slow guessing down
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -56,13 +56,18 @@ class AccessMiddleware:
         upload_bytes: int | None = None,
     ) -> None:
         self.app, self.login, self.api_prefix, self.hosts, self.upload_bytes = app, login, api_prefix, hosts, upload_bytes
+        self._guesses = GuessLimiter(WRONG_LOGIN_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
         if reason := rejection_reason(scope, self.hosts):
             return await _reject(scope, BoundedExchange(receive, send, None), 403, reason)
-        if not await self._is_authorized(scope):
+        try:
+            authorized = await self._is_authorized(scope)
+        except TooManyGuesses as error:
+            return await self._refuse_guess(scope, send, error)
+        if not authorized:
             return await self._request_login(scope, send)
         exchange = BoundedExchange(receive, send, self._body_limit(scope["path"]))
         if exchange.max_bytes is None or _content_length(scope) <= exchange.max_bytes:
@@ -84,16 +89,29 @@ class AccessMiddleware:
             return None
         if not path.startswith(UPLOAD_PATH):
             return MAX_BODY_BYTES
-        return None if self.upload_bytes is None else MAX_FILES * self.upload_bytes + MAX_BODY_BYTES
+        return None if self.upload_bytes is None else MAX_FULL_FILES * self.upload_bytes + MAX_BODY_BYTES
 
     async def _is_authorized(self, scope: Scope) -> bool:
         if self.login is None:
             return True
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        admitted = self.login.admits(authorization)
-        if authorization and not admitted:
-            await asyncio.sleep(WRONG_LOGIN_DELAY)
-        return admitted
+        if not authorization:  # as browsers ask first: not a guess
+            return False
+        with self._guesses.attempt(scope["client"][0] if scope.get("client") else "") as attempt:
+            while (seconds := attempt.seconds_to_check()) > 0:
+                await asyncio.sleep(seconds)
+            if self.login.admits(authorization):
+                return True
+            await asyncio.sleep(attempt.failed())
+        return False
+
+    async def _refuse_guess(self, scope: Scope, send: Send, error: TooManyGuesses) -> None:
+        """Answers 429, in the API's JSON form or as text."""
+        content, content_type = str(error).encode(), PLAIN_TEXT
+        if self._is_api(scope["path"]):
+            api_error = ApiError(str(error), status=429, code="rate_limit_exceeded", kind=RATE_LIMITED)
+            content, content_type = json.dumps(api_error.body()).encode(), JSON
+        await _respond(scope, send, 429, content, content_type, (b"retry-after", str(error.retry_after).encode()))
 
     async def _request_login(self, scope: Scope, send: Send) -> None:
         """Answers 401, in the API's JSON form or as text."""
@@ -148,16 +166,13 @@ class BoundedExchange:
 
 
 def rejection_reason(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
-    """Why a request gets 403: an unknown Host, an Origin of another site, or a route that is disabled. None: it is allowed."""
+    """Why a request gets 403: an unknown Host, or an Origin of another site. None: it is allowed."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     if hosts is not None and _split_url("//" + headers.get(b"host", "")).hostname not in hosts:
         return "This server does not go by that name; use the address that it printed."
     origin = headers.get(b"origin")
     if origin is not None and _split_url(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
         return "A page of another site may not speak to this server."
-    path = scope["path"].lower()
-    if path.startswith("/gradio_api/") and path[len("/gradio_api/"):].startswith(DISABLED_ROUTES):
-        return "This server does not offer that."
     return None
 
 

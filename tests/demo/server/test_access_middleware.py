@@ -7,6 +7,8 @@ import base64
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from contextlib import ExitStack
+from itertools import pairwise
 from types import SimpleNamespace
 
 import httpx
@@ -16,7 +18,8 @@ from fastapi import FastAPI, Request
 import gradio_app
 from demo.server import access_middleware
 from demo.server.access_middleware import MAX_BODY_BYTES, AccessMiddleware
-from demo.service.auth import Login
+from demo.service import auth
+from demo.service.auth import MAX_WAITING_GUESSES, GuessAttempt, GuessLimiter, Login, TooManyGuesses
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.page_server import running
@@ -207,3 +210,76 @@ def test_a_guess_waits_and_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None
 
     asyncio.run(all_at_once())
     assert ended == ["none", "right", "wrong"]
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_wrong_logins_of_an_address_wait_for_one_another() -> None:
+    clock = Clock()
+    guesses = GuessLimiter(1.0, clock)
+    answered, refused = list[float](), 0
+    with ExitStack() as open_attempts:
+        waiting = list[GuessAttempt]()
+        for _ in range(60):
+            try:
+                waiting.append(open_attempts.enter_context(guesses.attempt("192.0.2.1")))
+            except TooManyGuesses as error:
+                refused += 1
+                assert error.retry_after >= 1 and str(error).endswith(".")
+        with guesses.attempt("192.0.2.2") as other:
+            assert other.seconds_to_check() == 0, "another address does not wait"
+        while waiting:
+            attempt = next((one for one in waiting if not one.seconds_to_check()), None)
+            if attempt is None:
+                clock.now += min(one.seconds_to_check() for one in waiting)
+            else:
+                answered.append(clock.now + attempt.failed())
+                waiting.remove(attempt)
+    assert (len(answered), refused) == (MAX_WAITING_GUESSES, 60 - MAX_WAITING_GUESSES)
+    gaps = [later - earlier for earlier, later in pairwise([0.0, *answered])]
+    assert gaps == [1.0] * 8 + [2.0] * 8, "one after another, slower and slower"
+
+
+def test_wrong_logins_are_forgotten_and_few_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "MAX_ADDRESSES", 3)
+    clock = Clock()
+    guesses = GuessLimiter(1.0, clock)
+
+    def guess(address: str) -> float:
+        with guesses.attempt(address) as attempt:
+            clock.now += attempt.seconds_to_check()
+            return attempt.failed()
+
+    assert max(guess("2001:db8::1") for _ in range(9)) == 3.0, "one delay that is owed, and one of 2 s"
+    with guesses.attempt("2001:db8::2") as neighbour:
+        assert neighbour.seconds_to_check() > 0, "one subscriber has both addresses"
+    clock.now += auth.GUESS_MEMORY + 9
+    assert guess("2001:db8::1") == 1.0
+    for number in range(9):
+        guess(f"192.0.2.{number}")
+    assert len(guesses._addresses) == 3
+
+
+def test_too_many_guesses_are_refused_in_the_form_of_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_middleware, "WRONG_LOGIN_DELAY", 0.05)
+    app = AccessMiddleware(FastAPI(), Login.parse(KEY), api_prefix="/v1/")
+
+    async def all_at_once(path: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:  # type: ignore[arg-type]
+            guesses = [client.get(path, headers={"Authorization": f"Bearer me:{number}"}) for number in range(MAX_WAITING_GUESSES + 3)]
+            return await asyncio.gather(*guesses)
+
+    for path in ("/v1/models", "/"):
+        answers = asyncio.run(all_at_once(path))
+        refused = [one for one in answers if one.status_code == httpx.codes.TOO_MANY_REQUESTS]
+        assert len(refused) == 3 and all(int(one.headers["retry-after"]) >= 1 for one in refused)
+        sentence = refused[0].json()["error"]["message"] if path == "/v1/models" else refused[0].text
+        assert sentence.startswith("Too many wrong logins came from your address; try again in ")
+    assert {one.status_code for one in answers} == {httpx.codes.UNAUTHORIZED, httpx.codes.TOO_MANY_REQUESTS}
