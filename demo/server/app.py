@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING
 from demo.page.theme import TITLE, css, theme
 from demo.server import http_server
 from demo.server.access_middleware import AccessMiddleware
-from demo.server.gradio_patches import open_tunnel, patch_downloads, patch_uploads, require_uploads
+from demo.server.gradio_patches import open_tunnel, patch_downloads, patch_tracebacks, patch_uploads, require_uploads
+from demo.server.page_routes import PageRoutes
+from demo.server.root_path import RootPathMiddleware
 from demo.service.auth import Login
 
 if TYPE_CHECKING:
     import gradio as gr
     from fastapi import APIRouter, FastAPI
 
+OWN_ROUTES = ("/v1", "/media/", "/page/")  # the others are gradio's
 MAX_THREADS = 200  # of gradio's pool: each running answer of the page holds one thread that waits for its next update
 
 
 def create_app(
     blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, api_prefix: str | None = None,
-    upload_bytes: int | None = None, hosts: Sequence[str] | None = None,
+    upload_bytes: int | None = None, hosts: Sequence[str] | None = None, root_path: str = "",
 ) -> FastAPI:
-    """The application: `routers` first, then the page at "/". The other arguments are those of `AccessMiddleware`."""
+    """The application: `routers` first, then the page at "/".
+
+    root_path: where a proxy serves it, as `parse_root_path` returns it. The other arguments are those of `AccessMiddleware`.
+    """
     import gradio as gr
     from fastapi import FastAPI
 
@@ -32,13 +38,17 @@ def create_app(
         app.include_router(router)
     patch_uploads()
     patch_downloads()
+    patch_tracebacks()
     require_uploads(blocks)
     blocks.max_threads = MAX_THREADS
     gr.mount_gradio_app(
         app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
+        root_path=root_path or None,
     )  # fmt: skip
+    app.add_middleware(PageRoutes, blocks=blocks, own=OWN_ROUTES)
     app.add_middleware(AccessMiddleware, login=login, api_prefix=api_prefix, hosts=hosts, upload_bytes=upload_bytes)
+    app.add_middleware(RootPathMiddleware, root_path=root_path)  # outermost: the others see the paths that this server knows
     return app
 
 
@@ -46,6 +56,7 @@ def add_launch(blocks: gr.Blocks, routers: Sequence[APIRouter]) -> gr.Blocks:
     """Gives the page a `launch` method with its theme, style sheet and routes already set."""
     patch_uploads()
     patch_downloads()
+    patch_tracebacks()
     routes = [route for router in routers for route in router.routes]
     launch = functools.partial(blocks.launch, theme=theme(), css=css(), ssr_mode=False, app_kwargs={"routes": routes})
     setattr(blocks, "launch", launch)  # noqa: B010 - replaces a method of this object only

@@ -7,14 +7,20 @@ against the installed version and says which of them is missing after an update.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import shutil
+import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from demo.server.access_middleware import MAX_BODY_BYTES, MAX_FILES
+from fastapi import HTTPException
+
+from demo.server.access_middleware import MAX_BODY_BYTES, MAX_FULL_FILES
 from demo.service.uploads import folder_size
 
 if TYPE_CHECKING:
@@ -22,6 +28,10 @@ if TYPE_CHECKING:
 
 MAX_PENDING_BYTES = 4_000_000_000  # bytes of all uploads that no message has used; the page deletes those after an hour
 PENDING_FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."
+MAX_UPLOAD_FILES = 16  # in one upload, each with a descriptor until it has ended
+TOO_MANY_FILES = f"An upload has at most {MAX_UPLOAD_FILES} files; send the others in another."
+NO_FILES = 'An upload has files only, in fields named "files".'
+NO_ROOM = "The server could not store the upload; try again in a few minutes."
 NO_DOWNLOADS = "This server fetches nothing; send the file itself."
 
 
@@ -82,16 +92,31 @@ def open_tunnel(port: int) -> str:
 
 
 def patch_uploads() -> None:
-    """Gives every upload a file of its own, a limit on all pending uploads, and a clean-up of interrupted ones.
+    """Gives every upload files of its own, a limit on their number, one on all pending uploads, and a clean-up of refused ones.
 
     gradio names an upload by the hash of its content, so that two users with the same file share it and the first to
-    finish deletes it. It keeps the temporary files of interrupted uploads, and it has no limit on their total size.
+    finish deletes it. It keeps the temporary files of interrupted and refused uploads, takes a thousand files at once, each
+    with an open descriptor, and has no limit on their total size.
     """
-    from gradio import route_utils
+    from gradio import route_utils, routes
 
     if getattr(route_utils, "patched_by_mumu_llama", False):
         return
-    budget = UploadBudget()
+    budget, upload_fn = UploadBudget(), routes.upload_fn
+
+    async def upload_into_own_folder(request: Any, upload_dir: str, *arguments: Any, **named: Any) -> Any:
+        folder = Path(upload_dir) / secrets.token_hex(16)
+        try:
+            result = await upload_fn(request, str(folder), *arguments, **named)
+        except BaseException as error:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                logging.error("an upload could not be written", exc_info=error)
+                raise HTTPException(503, NO_ROOM, {"Retry-After": "60"}) from error
+            raise
+        if not result[0]:
+            folder.rmdir()
+        return result
 
     class UniqueUploadFile(route_utils.GradioUploadFile):
         def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -99,14 +124,21 @@ def patch_uploads() -> None:
             self.sha.update(secrets.token_bytes(32))
 
     class BoundedMultipartParser(route_utils.GradioMultiPartParser):
+        def on_headers_finished(self) -> None:
+            if self._current_files >= MAX_UPLOAD_FILES:
+                raise route_utils.MultiPartException(TOO_MANY_FILES)
+            super().on_headers_finished()
+            if self._current_part.file is None or self._current_part.field_name != "files":
+                raise route_utils.MultiPartException(NO_FILES)
+
         async def parse(self) -> Any:
             content_length = self.headers.get("content-length", "")
             # A chunked upload does not announce its size: reserve the largest that the middleware lets through.
-            largest = min(MAX_FILES * self.max_file_size + MAX_BODY_BYTES, MAX_PENDING_BYTES)
+            largest = min(MAX_FULL_FILES * self.max_file_size + MAX_BODY_BYTES, MAX_PENDING_BYTES)
             upload = PendingUpload(int(content_length) if content_length.isdecimal() else int(largest))
             self.stream = upload.count(self.stream)
             try:
-                if not await asyncio.to_thread(budget.reserve, Path(self.upload_dir or "."), upload):
+                if not await asyncio.to_thread(budget.reserve, Path(self.upload_dir or ".").parent, upload):
                     raise route_utils.MultiPartException(PENDING_FULL)
                 return await super().parse()
             except BaseException:
@@ -120,6 +152,7 @@ def patch_uploads() -> None:
     patches = {"GradioUploadFile": UniqueUploadFile, "GradioMultiPartParser": BoundedMultipartParser, "patched_by_mumu_llama": True}
     for name, value in patches.items():
         setattr(route_utils, name, value)
+    setattr(routes, "upload_fn", upload_into_own_folder)  # noqa: B010
 
 
 @dataclass(eq=False)
@@ -164,3 +197,25 @@ def patch_downloads() -> None:
 
     for name, function in (("ssrf_protected_download", refuse), ("async_ssrf_protected_download", refuse_async)):
         setattr(processing_utils, name, function)
+
+
+# -- the log ------------------------------------------------------------------------------------------------------------
+
+
+def patch_tracebacks() -> None:
+    """Sends the tracebacks that gradio prints to the log, which escapes what a request holds."""
+    from gradio import queueing, route_utils, routes
+
+    for module in (queueing, route_utils, routes):
+        setattr(module, "traceback", SimpleNamespace(print_exc=log_call_error))  # noqa: B010
+
+
+def log_call_error() -> None:
+    """Logs the current exception of a call: one line where its caller named a file that is not theirs, else a traceback."""
+    from gradio.exceptions import InvalidPathError
+
+    error = sys.exc_info()[1]
+    if isinstance(error, InvalidPathError) or error is not None and str(error) == NO_DOWNLOADS:
+        logging.warning("a call of the page was refused: %s", error)
+    else:
+        logging.error("a call of the page failed", exc_info=error)

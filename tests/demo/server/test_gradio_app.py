@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -106,6 +107,9 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
     started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "s"), "0"], cwd=root, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     address = started.stdout.readline().split()[-1]
+    said = json.dumps({"data": ["hi", None, None, None, 1, 0], "session_hash": "somebody"}).encode()
+    call = urllib.request.Request(f"{address}gradio_api/call/respond", said, {"Content-Type": "application/json"})
+    urllib.request.urlopen(call, timeout=60).close()
     listening = urllib.request.urlopen(f"{address}gradio_api/heartbeat/somebody", timeout=60)  # a page that is open
     started.send_signal(getattr(signal, name))
     told, _ = started.communicate(timeout=30)

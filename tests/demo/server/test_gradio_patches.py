@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -127,3 +128,21 @@ def test_a_gradio_app_has_an_event_that_ends_its_streams(blocks: Any) -> None:
     app = App.create_app(blocks)
     events = list(gradio_patches.stop_events([SimpleNamespace(app=app), SimpleNamespace()]))
     assert len(events) == 1, f"{VERSION}, whose App has no stop_event: open pages delay the end of the server."
+
+
+def test_tracebacks_of_calls_go_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    from gradio import queueing, route_utils, routes
+    from gradio.exceptions import InvalidPathError
+
+    gradio_patches.patch_tracebacks()
+    for module in (queueing, route_utils, routes):
+        used = set(re.findall(r"\btraceback\.(\w+)", inspect.getsource(module)))
+        assert used == {"print_exc"}, f"{VERSION}, whose {module.__name__} uses traceback.{used}: patch_tracebacks lacks some."
+    for error in (InvalidPathError("Cannot move /etc/x"), ValueError("a mistake")):
+        try:
+            raise error
+        except ValueError:
+            queueing.traceback.print_exc()
+    refused, failed = caplog.records
+    assert refused.getMessage() == "a call of the page was refused: Cannot move /etc/x" and refused.exc_info is None
+    assert failed.exc_info is not None and failed.levelname == "ERROR" and capsys.readouterr().err == ""

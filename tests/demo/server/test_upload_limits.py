@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,7 +28,8 @@ def uploading(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[Path]]]]:
     sessions = Sessions(tmp_path)
     work = ChatService(ScriptedEngine(), sessions, Limits(bytes=FILE))  # type: ignore[arg-type]
     with serving(work) as address:
-        yield f"{address}gradio_api/upload", lambda: [one for one in (sessions.root / "arrived").rglob("*") if one.is_file()]
+        arrived = sessions.root / "arrived"
+        yield f"{address}gradio_api/upload", lambda: [Path(folder, name) for folder, _, names in os.walk(arrived) for name in names]
     sessions.close_all()
 
 
