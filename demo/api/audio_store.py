@@ -66,7 +66,8 @@ class AudioStore:
             evicted = self._evict()
             entry = self._entries.get(audio_id)
         self._delete(evicted)
-        if entry is None or entry.caller != caller or self._sessions.get(entry.session.token) is None:
+        is_there = entry is not None and self._sessions.get(entry.session.token) is not None and entry.piece.sound.is_file()
+        if entry is None or entry.caller != caller or not is_there:
             raise ApiError(f"{field} is no piece of yours, or its hour is over; send the sound itself as input_audio.", status=404,
                            param=field, code="audio_not_found")
         return entry.piece

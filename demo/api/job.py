@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from demo.api import response as api_reply
 from demo.api.audio_store import AudioStore
 from demo.api.protocol import ApiError, ChatRequest, Message, as_api_error
-from demo.service.audio_files import write
+from demo.service.audio_files import take_bytes, write
 from demo.service.conversation import Conversation, Exchange, Piece
 from demo.service.errors import UserFacingError, user_errors
 from demo.service.request import STOPPED, SubmittedRequest
@@ -133,8 +133,9 @@ class ChatHandler:
 
     def keep(self, job: ChatJob, take: int, reply: Reply, music: Waveform, audio_id: str) -> Json:
         """Stores a take's piece under that id; returns the fields of `audio` beside id and data."""
-        seed = job.submitted.options[take].seed
-        sound = write(music, None, job.session.folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
+        seed, folder = job.submitted.options[take].seed, job.session.folder
+        with self._service.sessions.storage.room(take_bytes(music, ("wav",)), folder):
+            sound = write(music, None, folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
         piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
         expires_at = self._store.add(audio_id, job.caller, job.session, piece)
         fields: Json = {"expires_at": expires_at, "transcript": reply.text, "seconds": music.seconds}

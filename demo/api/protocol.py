@@ -78,6 +78,8 @@ def as_api_error(error: UserFacingError, param: str | None = None) -> ApiError:
     """Converts an error of the service; `param` is the setting its sentence begins with, if any."""
     if error.category == "busy":
         return ApiError(str(error), status=429, code="rate_limit_exceeded", kind=RATE_LIMITED, headers={"Retry-After": "5"})
+    if error.category == "full":
+        return ApiError(str(error), status=503, code="insufficient_storage", kind=SERVER_ERROR_TYPE, headers={"Retry-After": "60"})
     if error.category == "server":
         return ApiError(str(error), status=500, kind=SERVER_ERROR_TYPE)
     setting = str(error).split(" ", 1)[0]

@@ -24,6 +24,7 @@ ARTIST = "MuMu-LLaMA"
 FORMATS = ("wav", "flac", "mp3", "mid")
 SAMPLE_BYTES = 2
 MAX_TITLE = 200  # characters of a tag; a prompt may have thousands
+SMALL_FILES = 100_000  # bytes of the MIDI file, the headers and tags of a take
 MAX_WAV_BYTES = 2**32 - 4096  # the sizes in its header have 32 bits
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz allowed by the format
 MP3_CHANNELS = 2
@@ -82,6 +83,13 @@ def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
             "give a length above nothing and below 4 GB."
         )
     return size
+
+
+def take_bytes(music: Waveform, formats: Sequence[str] = FORMATS) -> int:
+    """Upper bound on the bytes of a take's files: lossless ones are as long as the samples, mp3 a third, the rest is short."""
+    shares = {"wav": 1.0, "flac": 1.0, "mp3": 0.35}
+    samples = pcm_bytes(music.seconds, music.sample_rate, len(music.samples))
+    return int(samples * sum(shares.get(name, 0.0) for name in formats)) + SMALL_FILES
 
 
 def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:

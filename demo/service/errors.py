@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -17,16 +18,18 @@ from llama.serving.request import EngineDeadError, QueueFullError
 
 OUT_OF_MEMORY = "There is not enough memory for this; ask for a shorter piece, or give a shorter recording."
 SERVER_ERROR = "The server made a mistake over this request and has noted it; try again, or ask in another way."
+DISK_FULL = "The server has no room left for more files; try again in a few minutes, or ask for a shorter piece."
 # The folders of an absolute path, without its last name; does not match the slashes of a URL or of "4/4".
 FOLDER_PATTERN = re.compile(r"(?<![\w:/.])(?:/(?:[^\s/'\"]+/)+|[A-Za-z]:\\(?:[^\s\\'\"]+\\)+)")
 
-ErrorCategory = Literal["user", "busy", "server"]
+ErrorCategory = Literal["user", "busy", "full", "server"]
 
 
 class UserFacingError(ValueError):
     """Error with one sentence for the user.
 
-    category: "user" (the request must change), "busy" (try again later) or "server" (a fault of the server).
+    category: "user" (the request must change), "busy" (try again later), "full" (the server's disk is; try again later) or
+    "server" (a fault of the server).
     """
 
     def __init__(self, sentence: str, category: ErrorCategory = "user") -> None:
@@ -52,6 +55,9 @@ def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingErro
     """Converts an exception into an error for the user. Logs it unless the request or a full queue caused it."""
     if isinstance(error, QueueFullError):
         return UserFacingError(_one_line(error), "busy")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        logging.error("the disk is full", exc_info=error)
+        return UserFacingError(DISK_FULL, "full")
     if isinstance(error, WriteError):  # the server's disk, not the user's file
         logging.error("a file could not be written", exc_info=error)
         return UserFacingError(f"The server could not read or write what it needs ({error.reason}); try again later.", "server")
@@ -65,7 +71,7 @@ def to_user_error(error: Exception, names: Mapping[Path, str]) -> UserFacingErro
         return UserFacingError(_one_line(error), "server")
     if _is_out_of_memory(error):
         return UserFacingError(OUT_OF_MEMORY, "server")
-    if isinstance(error, OSError):  # of this machine, such as a full disk
+    if isinstance(error, OSError):  # of this machine, such as a broken disk
         return UserFacingError(f"The server could not read or write what it needs ({error.strerror}); try again later.", "server")
     return UserFacingError(SERVER_ERROR, "server")
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.service.audio_files import pcm, take_tags, wav_header, write
+from demo.service.audio_files import pcm, pcm_bytes, take_bytes, take_tags, wav_header, write
 from demo.service.sessions import media_url
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
+    from demo.service.storage import Reservation
     from llama.media.score import Score
 
 
@@ -22,16 +23,22 @@ class GrowingWav:
     """Growing wav file of one take in the session's folder. seconds: length written so far; url: where it is served."""
 
     def __init__(self, sessions: Sessions, session: Session, total_seconds: float, title: str, seed: int) -> None:
-        self._path = sessions.new_file(session, ".wav")
+        self._path, self._storage = sessions.new_file(session, ".wav"), sessions.storage
+        self._reservation: Reservation | None = None  # for the rest of the growing file
         self._total_seconds, self._title, self._seed = total_seconds, title, seed
         self.url = f"/{media_url(session.token, self._path.name)}"
         self.seconds = 0.0
 
     def add(self, music: Waveform) -> None:
-        """Appends the next chunk of music; the first call writes the header."""
+        """Appends the next chunk of music; the first call writes the header. Raises `UserFacingError` for a full disk."""
         head = b"" if self.seconds else self._header(music)
+        content = head + pcm(music)
+        if self._reservation is None:
+            samples = pcm_bytes(self._total_seconds, music.sample_rate, len(music.samples))
+            self._reservation = self._storage.reserve(len(head) + samples, self._path.parent)
         with self._path.open("ab") as file:
-            file.write(head + pcm(music))
+            file.write(content)
+        self._reservation.written(len(content))
         self.seconds += music.seconds
 
     def _header(self, music: Waveform) -> bytes:
@@ -40,8 +47,7 @@ class GrowingWav:
 
     def finish(self, music: Waveform, score: Score | None) -> Path:
         """Writes all formats of the finished piece and returns the wav file, which replaces the growing one byte for byte."""
-        files = write(music, score, self._path.parent, self._path.stem, title=self._title, seed=self._seed)
-        return files["wav"]
+        return self._write(music, score, self._path.stem)
 
     def truncate(self) -> tuple[Path, Waveform]:
         """Writes all formats of a stopped piece; returns its wav file and music.
@@ -49,10 +55,21 @@ class GrowingWav:
         The file gets a new name: players of the growing file were announced a longer one, and receive silence to its end.
         """
         music = Waveform.read(self._path)
-        files = write(music, None, self._path.parent, f"{self._path.stem}cut", title=self._title, seed=self._seed)
+        sound = self._write(music, None, f"{self._path.stem}cut")
         self.discard()
-        return files["wav"], music
+        return sound, music
+
+    def _write(self, music: Waveform, score: Score | None, stem: str) -> Path:
+        with self._storage.room(take_bytes(music), self._path.parent):
+            files = write(music, score, self._path.parent, stem, title=self._title, seed=self._seed)
+        self._release()
+        return files["wav"]
 
     def discard(self) -> None:
         """Deletes the growing file."""
+        self._release()
         self._path.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        if self._reservation is not None:
+            self._storage.release(self._reservation)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.service.audio_files import pcm_bytes
 from demo.service.conversation import Conversation, request_to_repeat, resolve_turn
 from demo.service.errors import UserFacingError, user_errors
 from demo.service.media_probe import Limits
@@ -32,6 +33,7 @@ from llama.generation import tokenize
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
     from llama.dialogue import Turn
+    from llama.generation import GenerationOptions
     from llama.serving.engine import Engine
     from llama.serving.request import Request
 
@@ -104,16 +106,23 @@ class ChatService:
             model_turn, reference = resolve_turn(conversation, message_text, uploads)
             model_turn = replace(model_turn, text="\n".join(filter(None, (system_text, model_turn.text))))
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
+            with self.sessions.storage.room(self._music_bytes(options), session.folder):  # a full disk refuses before the work
+                check_files(model_turn)
             submissions = [partial(self.engine.submit, model_turn, take_options) for take_options in options]
             requests = self._limiter.acquire(caller or session.token, client_address, submissions)
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
+
+    def _music_bytes(self, options: Sequence[GenerationOptions]) -> int:
+        """Bytes of the music of all takes, in one format."""
+        decoder = getattr(self.engine.model, "music_decoder", None)
+        return 0 if decoder is None else sum(pcm_bytes(take.seconds, decoder.sample_rate, decoder.channels) for take in options)
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
         """Saves a user's file in the session's folder. Raises `UserFacingError` for an unsupported, damaged or too large one."""
         if isinstance(file, Upload):
             return file
         names = {file: "The file"} if isinstance(file, Path) else {}
-        with user_errors(names):
+        with user_errors(names), self.sessions.storage.room(_size(file), session.folder):
             return receive(session.folder, file, self.limits)
 
     def prompt_tokens(self, submitted: SubmittedRequest) -> int:
@@ -166,10 +175,24 @@ def _with_clip_length(settings: Settings, conversation: Conversation, uploads: S
     return replace(settings, seconds=max(seconds, MIN_SECONDS)) if settings.fit and seconds else settings
 
 
+def _size(file: Path | bytes) -> int:
+    """Bytes of a user's file; 0 for one that is missing, of which `receive` tells."""
+    if isinstance(file, bytes):
+        return len(file)
+    return file.lstat().st_size if file.is_file() else 0
+
+
 def check_text_length(length: int) -> None:
     """Raises `UserFacingError` for text of more than `MAX_TEXT` characters. The same limit for the page and the API."""
     if length > MAX_TEXT:
         raise UserFacingError(f"The message has {length} characters, at most {MAX_TEXT} are taken; shorten it.")
+
+
+def check_files(turn: Turn) -> None:
+    """Raises `UserFacingError` for a recording, picture or clip of the conversation that was deleted to make room for others."""
+    for name, file in (("recording", turn.audio), ("picture", turn.image), ("clip", turn.video)):
+        if isinstance(file, (str, Path)) and not Path(file).exists():
+            raise UserFacingError(f"The {name} is not here any more, since the server needed its room; send it again.")
 
 
 def encodable(text: str | None) -> str:

@@ -25,6 +25,8 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from demo.service.storage import SessionFiles, StorageBudget
+
 LIFETIME = 3600.0  # seconds after the last use
 PREFIX = "mumu-sessions-"
 PRIVATE_MODE = 0o700
@@ -65,6 +67,7 @@ class Sessions:
             self._alive = FileLock(_lock_path(self.root), timeout=0, thread_local=False)
             self._alive.acquire()
         atexit.register(self.close_all)
+        self.storage = StorageBudget(self.root, self._files)
         self._sweeper = self._start(sweep_every)
 
     def open(self) -> Session:
@@ -125,6 +128,12 @@ class Sessions:
     def new_file(self, session: Session, suffix: str) -> Path:
         """Path of a new file in the session's folder with a random name, such as "9d2e...c1.wav"; nothing is written."""
         return new_name(session.folder, suffix)
+
+    def _files(self) -> list[SessionFiles]:
+        """The folders of the open sessions."""
+        with self._guard:
+            now = self._clock()
+            return [SessionFiles(session.folder, now - last_used) for session, last_used in self._open.values()]
 
     def _start(self, interval: float | None) -> threading.Thread | None:
         if interval is None:

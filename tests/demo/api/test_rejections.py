@@ -147,10 +147,16 @@ def test_files_that_are_wrong(server: Server, content: list[Json], words: str) -
     assert not server.engine.requests and server.folders == 0
 
 
-@pytest.mark.parametrize("text, status", [("stumble", 400), ("memory", 500), ("disk", 500), ("bug", 500)])
+@pytest.mark.parametrize("text, status", [("stumble", 400), ("memory", 500), ("bug", 500)])
 def test_what_fails_on_the_way_has_its_status(server: Server, text: str, status: int) -> None:
     refused(server.ask(text), status)
     assert server.folders == 0 and server.ask("still alive").status_code == 200
+
+
+def test_a_full_disk_says_come_back(server: Server) -> None:
+    response = server.ask("disk")
+    refused(response, 503, code="insufficient_storage")
+    assert int(response.headers["retry-after"]) > 0 and server.folders == 0
 
 
 def test_a_full_queue_says_come_back(server: Server) -> None:

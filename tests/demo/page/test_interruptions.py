@@ -28,7 +28,7 @@ pytest_plugins = ("tests.page_helpers",)
     ("text", "named", "word"),
     [(" ", {}, "nothing to answer"), ("stumble", {}, "damaged"), ("hi", {"seconds": -1}, "seconds"),
      ("hi", {"temperature": 99}, "temperature"), ("hi", {"conditioning": "magic"}, "conditioning"),
-     ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "No space left"), ("bug", {}, "mistake")],
+     ("x" * 9000, {}, "9000"), ("memory", {}, "memory"), ("disk", {}, "no room left"), ("bug", {}, "mistake")],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_sentence(page: Page, text: str, named: dict[str, Any], word: str) -> None:
     exchange = asked(page, text, settings=Settings(**named)).exchanges[-1]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from demo.service.conversation import Conversation
-from demo.service.errors import OUT_OF_MEMORY, UserFacingError
+from demo.service.errors import DISK_FULL, OUT_OF_MEMORY, UserFacingError
 from demo.service.request import Settings, Update
 from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
@@ -204,15 +204,15 @@ def test_a_sentence_names_no_folder_of_the_server(work: ChatService, session: Se
     assert str(told) == "mine.wav is damaged, as config.json says; give another one." and told.category == "user"
 
 
-@pytest.mark.parametrize("text, words", [
-    ("memory", OUT_OF_MEMORY), ("allocate", OUT_OF_MEMORY), ("disk", "(No space left on device); try again later."),
-    ("bug", "made a mistake"),
+@pytest.mark.parametrize("text, words, category", [
+    ("memory", OUT_OF_MEMORY, "server"), ("allocate", OUT_OF_MEMORY, "server"), ("disk", DISK_FULL, "full"),
+    ("bug", "made a mistake", "server"),
 ])  # fmt: skip
 def test_what_is_not_the_users_fault(
-    work: ChatService, session: Session, text: str, words: str, caplog: pytest.LogCaptureFixture
+    work: ChatService, session: Session, text: str, words: str, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = refusal(work, session, text)
-    assert words in str(told) and told.category == "server" and "/srv" not in str(told)
+    assert words in str(told) and told.category == category and "/srv" not in str(told)
     assert any(record.exc_info for record in caplog.records)
 
 
