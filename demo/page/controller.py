@@ -99,10 +99,20 @@ class Page:
         return paths
 
     def delete_uploads(self, files: Sequence[str | Path]) -> None:
-        """Deletes gradio's copies of uploads once the session has its own; files outside the upload folder stay."""
+        """Deletes gradio's copies of uploads once the session has its own, and their folders; files elsewhere stay."""
         for file in map(Path, files):
             if file.resolve().is_relative_to(self.upload_dir.resolve()):
                 file.unlink(missing_ok=True)
+                self._delete_empty_folders(file.resolve().parent)
+
+    def _delete_empty_folders(self, folder: Path) -> None:
+        """Deletes a folder below the upload folder, and those that are empty then."""
+        while folder != self.upload_dir.resolve():
+            try:
+                folder.rmdir()
+            except OSError:  # another file of the upload is there, or another thread was faster
+                return
+            folder = folder.parent
 
     def _open_session(self, state: PageState) -> tuple[PageState, Session]:
         """The session of the page. Opens one, with an empty state, for the first message and after the session has expired."""
