@@ -31,6 +31,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.device": set(),
     "llama.memory": {"psutil"},
     "llama.weights": set(),
+    "llama.component_config": set(),
     "llama.hf": {"transformers"},
     "llama.media": {"av", "matplotlib", "mido", "PIL", "soundfile", "torchaudio"},
     "llama.dialogue": {"PIL"},
@@ -54,6 +55,7 @@ PACKAGES: dict[str, set[str]] = {
     "demo.api": {"fastapi", "pydantic", "pydantic_core", "starlette"},
     "demo.server": {"fastapi", "gradio", "h11", "starlette", "uvicorn"},
     "benchmarks": {"httpx", "PIL", "safetensors", "soundfile", "transformers"},
+    "recipes.nano.timed_loop": set(),
     "recipes.nano.rendering": {"av", "scipy", "soundfile"},
     "recipes.nano.audio_encoder": {"safetensors", "transformers"},
     "recipes.nano.vision_encoder": {"PIL", "safetensors", "transformers"},
@@ -184,7 +186,7 @@ def test_the_product_stands_without_the_page() -> None:
 
 
 def faults(path: Path) -> Iterator[str]:
-    """What no file may do: swallow every error, un-pickle, run code that came with weights."""
+    """What no file may do: swallow every error, un-pickle, run code that came with weights, import a private name."""
     for node in ast.walk(tree_of(path)):
         place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.ExceptHandler) and node.type is None:
@@ -195,6 +197,8 @@ def faults(path: Path) -> Iterator[str]:
         if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
             if (node.arg, node.value.value) in (("trust_remote_code", True), ("weights_only", False)):
                 yield f"{place} {node.arg}={node.value.value}"
+        if isinstance(node, ast.ImportFrom) and MODULES.keys() & {node.module} and not place.startswith("tests/"):
+            yield from (f"{place} imports {alias.name}" for alias in node.names if re.match("_[^_]", alias.name))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("pickle.load", "pickle.loads", "pickle.Unpickler"):
             yield f"{place} {ast.unparse(node)}"
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
@@ -230,8 +234,8 @@ def test_help_does_not_wait_for_torch(command: str) -> None:
 def test_the_check_sees_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     file = tmp_path / "bad.py"
-    file.write_text("try:\n    f(trust_remote_code=True)\nexcept:\n    torch.load('x')\n")
-    assert len(list(faults(file))) == 3
+    file.write_text("from llama.files import _partial\ntry:\n    f(trust_remote_code=True)\nexcept:\n    torch.load('x')\n")
+    assert len(list(faults(file))) == 4
 
 
 def test_the_check_sees_imports(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from llama.modules.retrieval import PrototypeIndex
 from llama.modules.tokenizer import Tokenizer
 from llama.modules.transformer import GATE_START
 from llama.mumu_model import MuMuModel
+from llama.weights import check_finite
 
 EMBEDDINGS, OUTPUT = "llama.tok_embeddings.weight", "llama.output.weight"
 AUDIO_TOKEN_ROW_STD = 0.1  # share of the rows' own spread: new tokens start near the mean row and differ from each other
@@ -49,7 +50,7 @@ def assemble(
 
     init_missing: initialise the parts that training starts from nothing (adapters, projector, queries, LoRA, biases) where
     `state` lacks them. keep_float32: names of weights that become float32 whatever `dtype` is, because rounding would
-    change where their training starts. Raises ValueError naming a weight that is missing, left over or of another shape.
+    change where their training starts. Raises ValueError naming a weight that is missing, left over, of another shape or not finite.
     """
     with torch.device("meta"):
         model = model_class(config)
@@ -58,13 +59,13 @@ def assemble(
         _init_gates(model)
         if init_missing:
             _init_missing(model, config)
-    _restore_buffers(model, config)
     missing = [name for name, value in model.named_parameters() if value.is_meta]
     if missing:
         raise ValueError(
             f"The checkpoint lacks {missing[0]}{_more(missing)} of its configuration; give a complete checkpoint, "
             "or llama_dir with LLaMA's base weights if that is what it lacks."
         )
+    _restore_buffers(model, config)  # after the checks: it takes memory for the sizes of the configuration
     return model.to(device=device)
 
 
@@ -100,7 +101,9 @@ def _fill_parameters(model: nn.Module, state: State, dtype: Callable[[str], Dtyp
                 f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
                 "give the params.json and component folders that belong to it."
             )
-        set_parameter(model, name, cast(value, dtype(name), device))
+        loaded = cast(value, dtype(name), device)
+        check_finite(name, value, loaded)
+        set_parameter(model, name, loaded)
 
 
 def attach_components(
@@ -110,7 +113,6 @@ def attach_components(
     decoder: Any,
     prototypes: PrototypeIndex | None,
     dtype: Dtype,
-    merge: bool,
 ) -> ModelT:
     """Attaches the pretrained components to the model, on its device. Raises ValueError for an index that does not fit."""
     check_prototypes(model.config, prototypes)
@@ -119,7 +121,7 @@ def attach_components(
             component.to(device=model.device, dtype=dtype)
     model.tokenizer, model.prototypes, model.music_decoder = tokenizer, prototypes, decoder
     model.mert, model.vit, model.vivit = (encoders[name] for name in ("mert", "vit", "vivit"))
-    return (model.merge_lora() if merge else model).eval()
+    return model.eval()
 
 
 def check_decoder(config: MuMuConfig, decoder: Any, kind: str) -> None:

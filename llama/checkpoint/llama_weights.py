@@ -6,7 +6,6 @@ Nothing is un-pickled beyond tensors and plain values, and files are memory-mapp
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llama.checkpoint.memory_plan import require_memory
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
+from llama.json_yaml import read_table
 
 LAYOUTS = "checkpoint.pth, and LLaMA or LLaMA-2 with tokenizer.model and params.json in it or in 7B inside it"
 CHECKLIST = "checklist.chk"
+COPY_AGAIN = "copy it again from where the weights came from"
 BY_COLUMNS = ("tok_embeddings.weight", "attention.wo.weight", "feed_forward.w2.weight")  # other matrices: by rows
 
 
@@ -45,9 +47,9 @@ class LlamaFolder:
         weights = next((folder for folder in folders[:3] if _has_weights(folder)), None)
         tokenizer = next((folder / "tokenizer.model" for folder in (folders[2], *folders[:2], folders[3])
                           if (folder / "tokenizer.model").is_file()), None)  # fmt: skip
-        values = _read_json(params) if params else {}
+        values = read_table(params, COPY_AGAIN) if params else {}
         if not values and weights is not None and (weights / "config.json").is_file():
-            values = meta_params(_read_json(weights / "config.json"))
+            values = meta_params(read_table(weights / "config.json", COPY_AGAIN))
         return cls(root, values, weights, tokenizer)
 
     def read(self, verify: bool = False) -> dict[str, Tensor]:
@@ -77,20 +79,14 @@ def _has_weights(folder: Path) -> bool:
     if any(folder.glob("consolidated.*.pth")):
         return True
     config = folder / "config.json"
-    return config.is_file() and "LlamaForCausalLM" in config.read_text() and bool(_weight_files(folder))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} holds no JSON table; copy it again from where the weights came from.") from error
+    return config.is_file() and b"LlamaForCausalLM" in config.read_bytes() and bool(_weight_files(folder))
 
 
 def merge_shards(shards: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Joins model-parallel shards; frees each shard's tensors as it goes."""
     if len(shards) == 1:
         return shards[0]
+    require_memory(sum(value.nbytes for shard in shards for value in shard.values()), "Joining the shards of LLaMA's weights")
     return {name: _join(name, [shard.pop(name) for shard in shards]) for name in list(shards[0])}
 
 
@@ -106,7 +102,7 @@ def verify_checklist(folder: Path) -> list[str]:
     if not (folder / CHECKLIST).is_file():
         raise FileNotFoundError(f"{folder} has no {CHECKLIST} to verify LLaMA's weights by; put it there, or leave verify out.")
     checked = []
-    for line in (folder / CHECKLIST).read_text().splitlines():
+    for line in (folder / CHECKLIST).read_text(encoding="utf-8", errors="replace").splitlines():
         expected, _, name = line.partition("  ")
         file = folder / name.strip().lstrip("*")
         if not name.strip():
@@ -143,7 +139,7 @@ def meta_params(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_hugging_face(folder: Path) -> dict[str, Tensor]:
     """LlamaForCausalLM's weights under Meta's names, queries and keys reordered to interleaved rotary pairs."""
-    params = meta_params(_read_json(folder / "config.json"))
+    params = meta_params(read_table(folder / "config.json", COPY_AGAIN))
     state: dict[str, Tensor] = {}
     for file in _weight_files(folder):
         part = read_safetensors(file) if file.suffix == ".safetensors" else weights_of(read_torch(file), file)

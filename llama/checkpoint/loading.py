@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,25 @@ from llama.checkpoint.key_mapping import (
     to_internal,
 )
 from llama.checkpoint.llama_weights import LAYOUTS, LlamaFolder, verify_checklist
-from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, from_pretrained, is_native
+from llama.checkpoint.memory_plan import WeightSize, folder_sizes, plan_loading, sizes_of
+from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, is_native, load_native
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
 from llama.checkpoint.source import ModelSource
 from llama.config import DECODERS, AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
-from llama.decoders.audioldm2 import AudioLDM2Decoder
+from llama.decoders.base import StoredDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.device import Dtype, device_named, resolve_dtype
+from llama.decoders.registry import DECODER_CLASSES
+from llama.device import Dtype, device_named
 from llama.encoders.base import KNOWN, FrozenEncoder
 from llama.files import visible_files
+from llama.json_yaml import read_table
 from llama.modules.retrieval import PrototypeIndex
 from llama.modules.tokenizer import Tokenizer
+
+WITHOUT_DECODER = {  # what to say where a trained checkpoint comes without its decoder
+    "musicgen": "The checkpoint lacks MusicGen's weights; name its folder with music_decoder_path.",
+    "audioldm2": "AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.",
+}
 
 
 def load_model(
@@ -57,12 +64,21 @@ def load_model(
     """A model of `model_class` in eval mode; `llama.load` explains the arguments, which are the fields of `source`."""
     if source.music_decoder not in (None, *DECODERS):
         raise ValueError(f"music_decoder {source.music_decoder!r} is unknown; choose musicgen or audioldm2.")
-    target_device, model = device_named(device), source.model
+    model, merge = _load_unmerged(source, model_class, device_named(device), dtype, merge_lora, verify, keep_float32)
+    return model.merge_lora() if merge else model
+
+
+def _load_unmerged(
+    source: ModelSource, model_class: type[ModelT], target_device: torch.device, dtype: torch.dtype | str | None, merge_lora: bool,
+    verify: bool, keep_float32: Callable[[str], bool] | None,
+) -> tuple[ModelT, bool]:
+    """The model, and whether LoRA is to be merged: not where the memory is too small for that."""
+    model = source.model
     if model is not None and is_delta(model):
         return _load_delta(model, source, model_class, target_device, dtype, merge_lora, verify, keep_float32)
     if model is not None and is_native(model):
         _refuse_for_native(source, verify)
-        return from_pretrained(
+        return load_native(
             model, target_device, dtype, merge_lora, music_decoder=source.music_decoder, music_decoder_path=source.music_decoder_path,
             knn_dir=source.knn_dir, precise=keep_float32, model_class=model_class,
         )  # fmt: skip
@@ -70,7 +86,11 @@ def load_model(
     folder = _llama_folder(source)
     tokenizer = _tokenizer(folder)
     _add_base(state, folder, tokenizer, verify)
-    weight_dtype = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, target_device)
+    plan = plan_loading(
+        _all_sizes(state, component_states, source), dtype, state["llama.layers.0.attention.wk.weight"].dtype, target_device, merge_lora,
+        fixed=keep_float32 is not None,
+    )  # fmt: skip
+    weight_dtype = plan.dtype
     encoders: dict[str, Any] = {
         name: _encoder(name, component_states.get(name), path, weight_dtype) for name, path in source.component_paths.items()
     }
@@ -83,24 +103,33 @@ def load_model(
     result = assemble(
         model_class, config, to_internal(state), weight_dtype, target_device, init_missing=model is None, keep_float32=keep_float32
     )
-    return attach_components(result, tokenizer, encoders, decoder, prototypes, weight_dtype, merge_lora)
+    return attach_components(result, tokenizer, encoders, decoder, prototypes, weight_dtype), plan.merge_lora
+
+
+def _all_sizes(state: State, component_states: dict[str, State], source: ModelSource) -> Iterator[WeightSize]:
+    """Sizes of the model's weights and of its components', in the checkpoint or in folders of this machine."""
+    yield from sizes_of(state)
+    for component in component_states.values():
+        yield from sizes_of(component)
+    paths = {**source.component_paths, "decoder": source.music_decoder_path}
+    for name, path in paths.items():
+        if path is not None and name not in component_states and Path(path).is_dir():
+            yield from folder_sizes(Path(path))
 
 
 def _load_delta(
     folder: str | Path, source: ModelSource, model_class: type[ModelT], device: torch.device, dtype: Any, merge_lora: bool, verify: bool,
     keep_float32: Callable[[str], bool] | None,
-) -> ModelT:
+) -> tuple[ModelT, bool]:
     """Loads the base without merging LoRA, then applies the trained weights."""
     weights, reference = read_delta(folder)
     base = base_arguments(reference, source.non_defaults())
     stored_dtype = base.pop("dtype", None)
-    result = load_model(
-        ModelSource.of(base), model_class, device=device, dtype=dtype if dtype is not None else stored_dtype, merge_lora=False,
-        verify=verify, keep_float32=keep_float32,
-    )  # fmt: skip
+    base_source, base_dtype = ModelSource.of(base), dtype if dtype is not None else stored_dtype
+    result, merge = _load_unmerged(base_source, model_class, device, base_dtype, merge_lora, verify, keep_float32)
     check_sizes(reference, result.config)
     apply_delta(result, weights)
-    return result.merge_lora() if merge_lora else result
+    return result, merge
 
 
 def _refuse_for_native(source: ModelSource, verify: bool) -> None:
@@ -191,7 +220,7 @@ def _component_json(path: str | Path | None, file: str, kind: str, optional: boo
     argument = f"{'music_decoder' if kind == 'decoder' else kind}_path"
     try:
         cached = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
-        return json.loads(Path(cached).read_text()) if cached else None
+        return read_table(Path(cached)) if cached else None
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name."
@@ -216,17 +245,12 @@ def _trained_decoder(requested: str | None, state: State | None, checkpoint: Sta
     return trained
 
 
-def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint: State, dtype: Dtype) -> Any:
+def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint: State, dtype: Dtype) -> StoredDecoder | None:
     """The music decoder of this kind, from the checkpoint or `path`; None if neither has one."""
-    queries = checkpoint.get("output_projector.query_embs")
-    if kind == "audioldm2":
-        if path is None and queries is not None:
-            raise ValueError("AudioLDM2 is never in a checkpoint; name it (cvssp/audioldm2) with music_decoder_path.")
-        return AudioLDM2Decoder.from_folder(path, dtype or torch.float32) if path is not None else None
     if state is None:
-        if path is None and queries is not None:
-            raise ValueError("The checkpoint lacks MusicGen's weights; name its folder with music_decoder_path.")
-        return MusicGenDecoder.from_folder(path, dtype or torch.float32) if path is not None else None
+        if path is None and "output_projector.query_embs" in checkpoint:
+            raise ValueError(WITHOUT_DECODER[kind])
+        return DECODER_CLASSES[kind].from_folder(path, dtype or torch.float32) if path is not None else None
     released = path is None or (not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-\w+(-\w+)?", str(path)))
     config = None if released else _component_json(path, CONFIG, "decoder")
     stored = next(value.dtype for value in state.values() if value.is_floating_point())

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import torch
 from safetensors.torch import save_file
 
 from llama.checkpoint.builder import ModelT, State, assemble, attach_components, check_decoder, check_tokenizer
+from llama.checkpoint.hub import recorded_folder
+from llama.checkpoint.memory_plan import folder_sizes, plan_loading, sizes_of
 from llama.checkpoint.readers import read_safetensors
 from llama.config import COMPONENTS, DecoderSpec, MuMuConfig
-from llama.decoders.audioldm2 import AudioLDM2Decoder
-from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.device import Dtype, device_named, resolve_dtype
+from llama.decoders.base import StoredDecoder
+from llama.decoders.registry import DECODER_CLASSES
+from llama.device import Dtype, device_named
 from llama.encoders.base import FrozenEncoder
 from llama.encoders.mert import MERTEncoder
 from llama.encoders.vit import ViTEncoder
@@ -62,7 +65,19 @@ def from_pretrained(
 
     music_decoder_path: for a folder that was saved without its decoder. knn_dir: replaces the folder's own index.
     """
-    path, target_device = _native_folder(folder), device_named(device)
+    model, merge = load_native(
+        folder, device_named(device), dtype, merge_lora, music_decoder=music_decoder, music_decoder_path=music_decoder_path,
+        knn_dir=knn_dir, precise=precise, model_class=model_class,
+    )  # fmt: skip
+    return model.merge_lora() if merge else model
+
+
+def load_native(
+    folder: str | Path, target_device: torch.device, dtype: torch.dtype | str | None, merge_lora: bool, *, music_decoder: str | None,
+    music_decoder_path: str | Path | None, knn_dir: str | Path | None, precise: Callable[[str], bool] | None, model_class: type[ModelT],
+) -> tuple[ModelT, bool]:
+    """The model before LoRA is merged, and whether it is to be; not where the memory is too small for that."""
+    path = _native_folder(folder)
     config = _read_config(path / CONFIG)
     if music_decoder not in (None, config.decoder.kind):
         raise ValueError(f"{folder} was trained for {config.decoder.kind}, not {music_decoder}; give music_decoder {config.decoder.kind}.")
@@ -71,7 +86,10 @@ def from_pretrained(
     state = read_safetensors(path / WEIGHTS)
     if "llama.layers.0.attention.wk.weight" not in state:
         raise ValueError(f"{path / WEIGHTS} holds no LLaMA of ours; give a folder that save_pretrained wrote.")
-    weight_dtype = resolve_dtype(dtype, state["llama.layers.0.attention.wk.weight"].dtype, target_device)
+    sizes = chain(sizes_of(state), *(folder_sizes(path / name) for name in (*ENCODER_CLASSES, "decoder")))
+    stored_dtype = state["llama.layers.0.attention.wk.weight"].dtype
+    plan = plan_loading(sizes, dtype, stored_dtype, target_device, merge_lora, fixed=precise is not None)
+    weight_dtype = plan.dtype
     model = assemble(model_class, config, state, weight_dtype, target_device, keep_float32=precise)
     encoders = {name: _load_encoder(encoder, path / name, weight_dtype) for name, encoder in ENCODER_CLASSES.items()}
     decoder = _native_decoder(config.decoder, path / "decoder", music_decoder_path, weight_dtype)
@@ -81,7 +99,7 @@ def from_pretrained(
         check_tokenizer(tokenizer, config.llama.vocab_size)
     index = knn_dir or (path if (path / INDEX).is_file() else None)
     prototypes = PrototypeIndex.read(index) if index else None
-    return attach_components(model, tokenizer, encoders, decoder, prototypes, weight_dtype, merge_lora)
+    return attach_components(model, tokenizer, encoders, decoder, prototypes, weight_dtype), plan.merge_lora
 
 
 def _load_encoder(encoder: type[FrozenEncoder], folder: Path, dtype: Dtype) -> Any:
@@ -90,7 +108,7 @@ def _load_encoder(encoder: type[FrozenEncoder], folder: Path, dtype: Dtype) -> A
 
 def _read_config(file: Path) -> MuMuConfig:
     try:
-        return MuMuConfig.from_json(file.read_text())
+        return MuMuConfig.from_json(file.read_bytes())
     except (ValueError, AttributeError) as error:  # AttributeError: JSON, but no object
         raise ValueError(f"{file} is damaged or not ours ({error}); copy or download it again.") from error
 
@@ -99,13 +117,13 @@ def _native_decoder(spec: DecoderSpec, folder: Path, path: str | Path | None, dt
     """The decoder in `folder`; otherwise from `path`, or from the path recorded when the model was saved."""
     if folder.is_dir():
         source: str | Path | None = folder
+    elif path is None and spec.kind == "audioldm2" and spec.path is not None:
+        source = recorded_folder(spec.path, folder.parent / CONFIG, "music_decoder_path")
     else:
-        source = path or (spec.path if spec.kind == "audioldm2" else None)
+        source = path
     if source is None:
         return None
-    if spec.kind == "musicgen":
-        return MusicGenDecoder.from_folder(source, dtype or "auto")
-    return AudioLDM2Decoder.from_folder(source, dtype or torch.float32)
+    return DECODER_CLASSES[spec.kind].from_folder(source, dtype or "auto")
 
 
 def _native_folder(folder: str | Path) -> Path:
@@ -166,7 +184,7 @@ def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
     for name in ENCODER_CLASSES:
         if (encoder := getattr(model, name)) is not None:
             encoder.save(folder / name, dtype)
-    if model.music_decoder is not None and hasattr(model.music_decoder, "save"):
+    if isinstance(model.music_decoder, StoredDecoder):
         model.music_decoder.save(folder / "decoder", dtype)
     if model.prototypes is not None:
         import faiss

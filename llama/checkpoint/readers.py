@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from llama.errors import is_installation_error
+from llama.errors import is_installation_error, shorten
 
 
 def read_torch(path: Path) -> Any:
@@ -22,19 +23,23 @@ def read_torch(path: Path) -> Any:
 
     Raises ValueError for any other object, naming it, and for a file that is truncated or no torch file.
     """
-    if not zipfile.is_zipfile(path) and _first_bytes(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
-        raise ValueError(f"{path} is truncated or no torch checkpoint; copy or download it again.")
+    kind = "torch checkpoint"
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
+        archive = zipfile.is_zipfile(path)
+        if not archive and _first_bytes(path) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+            raise pickle.UnpicklingError("neither an archive nor a pickle")
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # of damaged bytes
+            return torch.load(path, map_location="cpu", mmap=archive, weights_only=True)
     except pickle.UnpicklingError as error:
         match = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = match[1] if match else "an object"
+        if match is None:
+            raise damaged_file(path, kind, error) from error
         raise ValueError(
-            f"{path} holds {what}, which is no weight and could run code when read; save its tensors alone and give that."
+            f"{path} holds {shorten(match[1])}, which is no weight and could run code when read; save its tensors alone and give that."
         ) from error
     except Exception as error:  # damaged bytes make torch raise nearly any kind, IndexError and struct.error among them
-        raise damaged_file(path, "torch checkpoint", error) from error
+        raise damaged_file(path, kind, error) from error
 
 
 def damaged_file(path: Path, kind: str, error: Exception) -> Exception:

@@ -12,24 +12,27 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
+from llama.component_config import check_weights_suffice, weight_bytes
 from llama.decoders.base import (
     AudioGenerator,
     RequestBuilder,
     SynthesisRequest,
     check_folder,
     pad_or_trim,
-    read_json,
     reading,
 )
+from llama.errors import shorten
 from llama.files import atomic_files
 from llama.hf import check_report, suppress_hf_logging
+from llama.json_yaml import read_table
+from llama.weights import ComponentError, check_component
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
 GUIDANCE = 3.5
@@ -68,10 +71,11 @@ class AudioLDM2Decoder(RequestBuilder, nn.Module):
         self.longest_seconds = LONGEST_WINDOWS * frames * self.hop / self.sample_rate
 
     @classmethod
-    def from_folder(cls, path: str | Path, dtype: torch.dtype = torch.float32) -> AudioLDM2Decoder:
-        """Load a diffusers folder, or a hub name such as cvssp/audioldm2."""
+    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> AudioLDM2Decoder:
+        """Load a diffusers folder, or a hub name such as cvssp/audioldm2. dtype "auto": float32, as it is published."""
+        dtype = torch.float32 if dtype == "auto" else dtype
         if check_folder(path, "model_index.json") is not None:
-            class_name = read_json(Path(path) / "model_index.json").get("_class_name")
+            class_name = read_table(Path(path) / "model_index.json").get("_class_name")
             if class_name != "AudioLDM2Pipeline":
                 raise ValueError(f"{path} holds a {class_name}; music_decoder audioldm2 takes an AudioLDM2Pipeline.")
         from diffusers import AudioLDM2Pipeline  # optional and slow to import
@@ -187,6 +191,10 @@ def _network_classes(path: str | Path) -> dict[str, Any]:
     import transformers
 
     index = diffusers.AudioLDM2Pipeline.load_config(str(path))
+    libraries = {entry[0] for entry in index.values() if isinstance(entry, (list, tuple)) and entry[0]}
+    if strange := libraries - {"audioldm2", "diffusers", "transformers"}:  # diffusers would import any module that the file names
+        first = shorten(sorted(map(str, strange))[0])
+        raise ComponentError(f"{path} names parts of {first}; give a folder of diffusers' AudioLDM2Pipeline.")
     names = {folder: entry[1] for folder, entry in index.items() if isinstance(entry, (list, tuple)) and entry[1]}
     classes = {folder: getattr(transformers, name, None) or getattr(diffusers, name, None) for folder, name in names.items()}
     networks = {folder: cls for folder, cls in classes.items() if isinstance(cls, type) and issubclass(cls, nn.Module)}
@@ -198,10 +206,24 @@ def _load_checked(path: str | Path, folder: str, network: Any, dtype: torch.dtyp
     """Load one network, and raise ValueError where the libraries would only log missing weights and fill them at random."""
     of_transformers = issubclass(network, PreTrainedModel)
     options = {"dtype": dtype} if of_transformers else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    _check_sizes(Path(path), folder, network)
     load = partial(network.from_pretrained, str(path), subfolder=folder, output_loading_info=True, ignore_mismatched_sizes=True)
     model, report = load(**options)
     check_report(f"AudioLDM2 {folder}", "music_decoder_path", report, UNUSED)
+    check_component(f"AudioLDM2 {folder}", model)
     return model
+
+
+def _check_sizes(path: Path, folder: str, network: Any) -> None:
+    """Raises ValueError where a network's configuration asks for more values than its weight files can hold."""
+    if (held := weight_bytes(path / folder)) is None:
+        return
+    if issubclass(network, PreTrainedModel):
+        config = network.config_class.from_pretrained(str(path), subfolder=folder)
+        check_weights_suffice(f"AudioLDM2 {folder}", lambda: network(config), held)
+    else:
+        values = network.load_config(str(path), subfolder=folder)
+        check_weights_suffice(f"AudioLDM2 {folder}", lambda: network.from_config(values), held)
 
 
 def iter_once(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
+from llama.component_config import check_component_folder
 from llama.config import MAX_MUSIC_SECONDS
+from llama.hf import library_errors
 from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "RequestBuilder", "SymbolicCodec", "SynthesisRequest",
+    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "RequestBuilder", "StoredDecoder", "SymbolicCodec",
+    "SynthesisRequest",
     "check_folder",
-    "pad_or_trim", "read_json",
-    "reading",
+    "pad_or_trim", "reading",
 ]  # fmt: skip
 
 MAX_GUIDANCE = 50.0
@@ -74,6 +74,24 @@ class MusicDecoder(Protocol):
         A decoder with a symbolic codec returns a score for each row after the last chunk. `progress` is called with the
         finished share, 0 to 1, by a decoder that does not stream; an exception that it raises ends the work.
         """
+        ...
+
+
+@runtime_checkable
+class StoredDecoder(MusicDecoder, Protocol):
+    """A music decoder that is read from files and written to them; llama/decoders/registry.py names its kinds."""
+
+    @classmethod
+    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = ...) -> Self:
+        """From a folder that `save` wrote, or a hub name. dtype "auto": as the weights are stored."""
+        ...
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The weights under their published names; empty for a decoder that published checkpoints never contain."""
+        ...
+
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Writes a folder; files are replaced atomically. dtype: of the stored weights; None stores them as they are."""
         ...
 
 
@@ -208,23 +226,9 @@ def check_folder(path: str | Path, needed: str = "") -> Path | None:
     return None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file; ValueError if it is not one."""
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:  # also for bytes that are not text
-        raise ValueError(f"{path} is not a configuration in JSON ({error}); copy the folder again.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} is not a configuration in JSON (no names in it); copy the folder again.")
-    return values
-
-
 @contextmanager
 def reading(kind: str, path: str | Path) -> Iterator[None]:
-    """Turn errors of the libraries into FileNotFoundError or ValueError with one sentence about `path`."""
-    try:
+    """Checks the configurations in `path` and turns errors of the libraries into FileNotFoundError or ValueError, one sentence each."""
+    check_component_folder(path)
+    with library_errors(kind, path, "give a folder made by save_pretrained, or copy it again"):
         yield
-    except OSError as error:
-        raise FileNotFoundError(f"No {kind} could be read from {path}: {str(error).splitlines()[0]}") from error
-    except SafetensorError as error:
-        raise ValueError(f"The weights in {path} are damaged ({error}); copy the folder again.") from error

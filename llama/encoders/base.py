@@ -19,8 +19,11 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from llama.component_config import check_component_folder, check_weights_suffice, weight_bytes
 from llama.files import atomic_files
-from llama.hf import check_report, check_unexpected, suppress_hf_logging
+from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
+from llama.json_yaml import read_table
+from llama.weights import ComponentError, check_component
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -84,20 +87,18 @@ class FrozenEncoder(nn.Module):
         if Path(path).is_file() or (Path(path).is_absolute() and not Path(path).exists()):
             raise FileNotFoundError(f"There is no folder {path}; {cls.kind}_path takes a folder with config.json and "
                                     "weights, or a hub name.")
-        try:
+        check_component_folder(path)
+        advice = f"{cls.kind}_path takes a folder with config.json and weights, or a hub name"
+        with suppress_hf_logging(), library_errors(cls.__name__, path, advice):
             values, _ = cls.config_class.get_config_dict(str(path))
             config = cls.config_from(values)
-            with suppress_hf_logging():
-                load: Any = cls.model_class.from_pretrained
-                model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
-                                     output_loading_info=True, ignore_mismatched_sizes=True)
+            check_weights_suffice(cls.kind, lambda: cls.model_class(config), weight_bytes(path))
+            load: Any = cls.model_class.from_pretrained
+            model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
+                                 output_loading_info=True, ignore_mismatched_sizes=True)
             cls._check(model, report)
+            check_component(cls.kind, model)
             return cls(model, _read_preprocessor(path))
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            kind = FileNotFoundError if isinstance(error, OSError) else ValueError
-            raise kind(f"Cannot load {cls.__name__} from {path} ({reason}); {cls.kind}_path takes a folder with "
-                       "config.json and weights, or a hub name.") from error
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any] | None, state: Mapping[str, Tensor],
@@ -107,19 +108,26 @@ class FrozenEncoder(nn.Module):
         `config`: the encoder's config.json, or None to recognise a published architecture by its shapes.
         Raises ValueError if the weights do not fit the architecture.
         """
-        encoder_config = cls._known_config(state) if config is None else cls.config_from(config)
-        if problem := cls._mismatch(encoder_config, state):
-            raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); name the folder of the "
-                             f"component they belong to with {cls.kind}_path.")
+        advice = f"name the folder of the component they belong to with {cls.kind}_path"
+        with library_errors(cls.__name__, "its config.json", advice):
+            encoder_config = cls._known_config(state) if config is None else cls.config_from(config)
+            problem = cls._mismatch(encoder_config, state)
+        if problem:
+            raise ValueError(f"The {cls.kind} weights do not fit their config ({problem}); {advice}.")
         first = next(iter(state.values()))
-        with suppress_hf_logging():
+        with suppress_hf_logging(), library_errors(cls.__name__, "the checkpoint", advice):
+            held = sum(value.nbytes for value in state.values())
+            check_weights_suffice(cls.kind, lambda: cls.model_class(encoder_config), held)
             load: Any = cls.model_class.from_pretrained
             model, report = load(None, config=encoder_config, state_dict=_placeholders(state) if first.is_meta else dict(state),
                                  dtype=first.dtype, attn_implementation="sdpa", output_loading_info=True,
                                  ignore_mismatched_sizes=True)
-        check_unexpected(cls.kind, f"{cls.kind}_path", report)
-        cls._check(model, report)
-        return cls(model.to("meta") if first.is_meta else model, preprocessor)
+            check_unexpected(cls.kind, f"{cls.kind}_path", report)
+            cls._check(model, report)
+            if first.is_meta:
+                model.to("meta")
+            check_component(cls.kind, model)
+            return cls(model, preprocessor)
 
     @classmethod
     def _check(cls, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
@@ -142,8 +150,8 @@ class FrozenEncoder(nn.Module):
             if not cls._mismatch(config, state):
                 return config
         names = " or ".join(KNOWN[cls.kind])
-        raise ValueError(f"The {cls.kind} weights are not of {names}; name the folder of the component they belong to "
-                         f"with {cls.kind}_path.")
+        raise ComponentError(f"The {cls.kind} weights are not of {names}; name the folder of the component they belong to "
+                             f"with {cls.kind}_path.")
 
     @classmethod
     def _mismatch(cls, config: PretrainedConfig, state: Mapping[str, Tensor]) -> str:
@@ -178,7 +186,7 @@ def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
     file = cached_file(str(path), PREPROCESSOR_FILE, _raise_exceptions_for_missing_entries=False)
-    return json.loads(Path(file).read_text()) if file else None
+    return read_table(Path(file)) if file else None
 
 
 def _save_model(model: PreTrainedModel, folder: str | Path) -> None:

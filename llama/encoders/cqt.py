@@ -17,6 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llama.ranges import Range, check_ranges, quoted
+
+MAX_WINDOWS = 16
+RANGES = {
+    "lowest": Range(float, 1, 100_000), "octaves": Range(int, 1, 16), "bins": Range(int, 1, 192), "high": Range(int, 0, 1024),
+    "highest": Range(float, 1, 1_000_000), "floor": Range(float, -300, -1),
+}  # fmt: skip
+LIST_RANGES = {"windows": Range(int, 16, 2**16), "slower": Range(int, 1, 1024), "changes": Range(float, 0, 1_000_000)}
+
 
 @dataclass(frozen=True)
 class SpectrumConfig:
@@ -36,6 +45,13 @@ class SpectrumConfig:
     floor: float = -70.0  # decibels relative to a sine of unit variance that count as silence
 
     def __post_init__(self) -> None:
+        check_ranges(vars(self), RANGES)
+        for name, allowed in LIST_RANGES.items():
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or len(values) > MAX_WINDOWS:
+                raise ValueError(f"{name} is {quoted(values)}; give a list of at most {MAX_WINDOWS} numbers.")
+            for value in values:
+                allowed.check(name, value)
         if not len(self.windows) == len(self.slower) == len(self.changes) + 1:
             raise ValueError(f"{len(self.windows)} windows need as many rates and {len(self.windows) - 1} frequencies where they change.")
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from llama.media.image import MAX_PIXELS
 
+CHANNELS = 3
+
 
 @dataclass(frozen=True)
 class ImageProcessor:
@@ -28,6 +30,15 @@ class ImageProcessor:
     shift: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != CHANNELS or len(self.std) != CHANNELS:
+            raise ValueError(f"image_mean and image_std have {len(self.mean)} and {len(self.std)} numbers; give one for each colour.")
+
+    def check_image_size(self, side: int) -> None:
+        """Raises ValueError unless the pixels have the height and width that the encoder takes."""
+        if (self.crop or self.size) != (side, side):
+            raise ValueError(f"The preprocessor makes pictures of {self.crop or self.size}, the encoder takes {side} x {side} pixels.")
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> ImageProcessor:

@@ -32,6 +32,7 @@ class ViTEncoder(FrozenEncoder):
         super().__init__(model, preprocessor)
         self.tokens: int = 1 + (model.config.image_size // model.config.patch_size) ** 2
         self.pixels = ImageProcessor.read(self.preprocessor)
+        self.pixels.check_image_size(model.config.image_size)
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:

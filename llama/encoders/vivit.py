@@ -33,6 +33,7 @@ class ViViTEncoder(FrozenEncoder):
         self.frames: int = model.config.num_frames
         self.tokens: int = _tubelets(model.config) + 1
         self.pixels = ImageProcessor.read(self.preprocessor)
+        self.pixels.check_image_size(model.config.image_size)
 
     @classmethod
     def default_preprocessor(cls, config: PretrainedConfig) -> dict[str, Any]:

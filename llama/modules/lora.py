@@ -51,13 +51,15 @@ class LoRALinear(nn.Module):
     @torch.no_grad()
     def merge(self) -> None:
         if self.l1 is not None and not self.merged:
-            self.weight += (self.l2.float() @ self.l1.float()).to(self.weight.dtype)
+            if self.l2.any():  # adding zeros would copy a weight that is mapped from a file
+                self.weight += (self.l2.float() @ self.l1.float()).to(self.weight.dtype)
             self.merged = True
 
     @torch.no_grad()
     def unmerge(self) -> None:
         if self.merged:
-            self.weight -= (self.l2.float() @ self.l1.float()).to(self.weight.dtype)
+            if self.l2.any():
+                self.weight -= (self.l2.float() @ self.l1.float()).to(self.weight.dtype)
             self.merged = False
 
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGeneration
 
+from llama.component_config import check_weights_suffice, weight_bytes
 from llama.decoders.base import (
     AudioGenerator,
     RequestBuilder,
     SymbolicCodec,
     SynthesisRequest,
     check_folder,
-    read_json,
     reading,
 )
 from llama.decoders.musicgen.audio_stream import AudioStreamer
@@ -28,8 +28,10 @@ from llama.decoders.musicgen.encodec_stream import can_stream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Grammar, Sampling
 from llama.files import atomic_files
-from llama.hf import check_report, check_unexpected, suppress_hf_logging
+from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
+from llama.json_yaml import read_table
 from llama.media.audio import Waveform
+from llama.weights import check_component
 
 CONDITION_TOKENS = 128  # the published training padded captions to this many tokens
 WINDOW_SECONDS = 30.0  # length of the training clips of the released models
@@ -117,16 +119,22 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> MusicGenDecoder:
         """Load a save_pretrained folder or a hub name. Raises FileNotFoundError, or ValueError for another kind of model."""
         if check_folder(path, "config.json") is not None:
-            config = read_json(Path(path) / "config.json")
+            config = read_table(Path(path) / "config.json")
             if config.get("model_type") != "musicgen":
                 raise ValueError(f"{path} holds a {config.get('model_type')!r} model; music_decoder musicgen takes 'musicgen'.")
-            if config.get("audio_encoder", {}).get("model_type") == "note_codec":
+            codec = config.get("audio_encoder")
+            if isinstance(codec, Mapping) and codec.get("model_type") == "note_codec":
                 from llama.decoders.notes import codec as note_codec  # needs scipy and soundfile
 
                 note_codec.register()
         with suppress_hf_logging(), reading("MusicGen", path):
+            if (held := weight_bytes(path)) is not None:
+                musicgen_config = MusicgenConfig.from_pretrained(str(path))
+                check_weights_suffice("MusicGen", lambda: MusicgenForConditionalGeneration(musicgen_config), held)
             model = _load_checked(str(path), dtype=dtype)
-        return cls(model, find_tokenizer(path)).requires_grad_(False)
+            decoder = cls(model).requires_grad_(False)
+        decoder.tokenizer = find_tokenizer(path)
+        return decoder
 
     @classmethod
     def from_state(
@@ -145,11 +153,16 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             if not heads:
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
             config = known_config(state[heads[0]].shape[1], len(heads))
-        musicgen_config = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
-        with suppress_hf_logging():
+        advice = "name the folder of the decoder they belong to with music_decoder_path"
+        with suppress_hf_logging(), library_errors("MusicGen", "the checkpoint and its config.json", advice):
+            musicgen_config = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
+            held = sum(value.nbytes for value in state.values())
+            check_weights_suffice("MusicGen", lambda: MusicgenForConditionalGeneration(musicgen_config), held)
             model = _load_checked(None, config=musicgen_config, state_dict=dict(state), dtype=dtype)
-        model.generation_config.update(do_sample=True, guidance_scale=3.5, temperature=1.0, top_k=250)
-        return cls(model, find_tokenizer(tokenizer) if tokenizer else None).requires_grad_(False)
+            model.generation_config.update(do_sample=True, guidance_scale=3.5, temperature=1.0, top_k=250)
+            decoder = cls(model).requires_grad_(False)
+        decoder.tokenizer = find_tokenizer(tokenizer) if tokenizer else None
+        return decoder
 
     def train(self, mode: bool = True) -> MusicGenDecoder:
         """Stay in eval mode: the text states are a regression target and must not change by dropout."""
@@ -286,6 +299,7 @@ def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGen
     unused = re.compile("|".join([UNUSED, *unused_layers]))
     check_report("MusicGen", "music_decoder_path", report, unused)
     check_unexpected("MusicGen", "music_decoder_path", report, unused)
+    check_component("MusicGen", model)
     return model
 
 
@@ -301,4 +315,4 @@ def find_tokenizer(path: str | Path) -> Any:
         return None
     check_folder(path)
     with reading("tokenizer", path):
-        return AutoTokenizer.from_pretrained(str(path))
+        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=Path(path).is_dir())

@@ -14,9 +14,24 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from llama.decoders.notes.grammar import CodeGrammar
-from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
+from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RATE, BankEntry, Sampler
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
 from llama.media.score import Score
+from llama.ranges import Range, quoted
+
+ENTRY = {
+    "program": Range(float, 0, PERCUSSION), "pitch": Range(float, 0, 127), "offset": Range(float, 0, MAX_BANK_SAMPLES),
+    "length": Range(float, 1, MAX_BANK_SAMPLES), "gain": Range(float, 0, 1000),
+}  # fmt: skip
+
+
+def check_entries(entries: Any) -> None:
+    """Raises ValueError for a list of the bank's notes that is none, naming the first number that is out of range."""
+    for entry in entries if isinstance(entries, list | tuple) else [entries]:
+        if not isinstance(entry, list | tuple) or len(entry) != len(ENTRY):
+            raise ValueError(f"entries of audio_encoder holds {quoted(entry)}; give lists of {', '.join(ENTRY)}.")
+        for (name, allowed), value in zip(ENTRY.items(), entry, strict=True):
+            allowed.check(f"{name} in entries of audio_encoder", value)
 
 
 class NoteCodecConfig(PretrainedConfig):  # type: ignore[misc]
@@ -34,6 +49,7 @@ class NoteCodecConfig(PretrainedConfig):  # type: ignore[misc]
         self.audio_channels = 2
         self.bank_bytes = bank_bytes
         self.entries = entries or []
+        check_entries(self.entries)
         self.licence = licence
         constants = ("sampling_rate", "frame_rate", "codebook_size", "num_codebooks", "audio_channels")
         super().__init__(**{name: value for name, value in kwargs.items() if name not in constants})

@@ -20,6 +20,7 @@ from llama.media.score import TRACKS, Note, Score, timeline
 Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 32_000
+MAX_BANK_SAMPLES = 2**27  # 70 minutes: a small file may unpack to far more
 PERCUSSION = 128  # program number of the drum kit
 LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sustain: looped for as long as the note lasts
 RELEASE = {  # seconds in which a released note decays to about a tenth
@@ -51,7 +52,13 @@ class Sampler:
     """Renders scores with a bank of recorded notes. `bank`: a mono Ogg file at 32 kHz; ValueError if it is another format."""
 
     def __init__(self, bank: bytes, entries: Sequence[BankEntry]) -> None:
-        recording, rate = soundfile.read(io.BytesIO(bank), dtype="float32")
+        end = max((entry.offset + entry.length for entry in entries), default=0)
+        try:
+            recording, rate = soundfile.read(io.BytesIO(bank), frames=min(end, MAX_BANK_SAMPLES), dtype="float32")
+        except soundfile.SoundFileError as error:
+            raise ValueError("The sample bank of this music decoder is damaged; copy or download its folder again.") from error
+        if len(recording) < end:
+            raise ValueError(f"The sample bank has {len(recording)} samples, its notes reach up to {end}; copy the decoder's folder again.")
         if rate != SAMPLE_RATE or recording.ndim != 1:
             raise ValueError(f"The sample bank is at {rate} Hz with shape {recording.shape}; it must be mono at {SAMPLE_RATE} Hz.")
         self._recorded: dict[int, dict[int, Samples]] = {}
