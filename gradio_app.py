@@ -55,17 +55,19 @@ def run_service(model: MuMuLLaMA, max_queued_requests: int = MAX_QUEUED_REQUESTS
     from demo.service.service import ChatService
     from demo.service.sessions import Sessions
     from llama.serving.engine import Engine, use_single_thread
+    from llama.serving.media_client import MODULES, MediaWorkerClient
     from llama.serving.request import EngineDeadError
     from llama.serving.worker_client import should_use_worker
 
     use_single_thread(model)
     sessions = Sessions(sweep_every=60)
     try:
-        with Engine(
-            model, max_queued_requests=max_queued_requests, use_worker=should_use_worker(model), on_failure=interrupt_process
+        with MediaWorkerClient(modules=(*MODULES, "demo.service.media_probe")) as media_worker, Engine(
+            model, max_queued_requests=max_queued_requests, use_worker=should_use_worker(model), media_worker=media_worker,
+            on_failure=interrupt_process,
         ) as engine:
             try:
-                yield ChatService(engine, sessions)
+                yield ChatService(engine, sessions, media_worker=media_worker)
             except KeyboardInterrupt:
                 if engine.closed is None:
                     raise

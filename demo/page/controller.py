@@ -124,11 +124,16 @@ class Page:
         return state, session
 
     def _answer(self, state: PageState, session: Session, message: SubmittedMessage) -> Iterator[PageState]:
+        try:
+            original = view_model.original_audio(session, message, self.service.read_sound)
+            media = view_model.media_views(session, message.uploads, self.service.read_sound)
+        except ValueError as error:  # damaged behind its beginning, which was all that was checked
+            yield _append_exchange(state, message, ExchangeView(message.text, status="failed", error=str(error)))
+            return
         updates = self.service.answer(
             session, message.conversation, message.text, message.uploads, message.settings, client_address=event_client_address()
         )
-        answer, original = RunningAnswer(updates.stop, updates.close), view_model.original_audio(session, message)
-        media = view_model.media_views(session, message.uploads)
+        answer = RunningAnswer(updates.stop, updates.close)
         exchange = ExchangeView(message.text, media, take_count=int(message.settings.takes))
         state = replace(_append_exchange(state, message, exchange), answer=answer)
         yield state

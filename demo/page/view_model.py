@@ -22,20 +22,21 @@ if TYPE_CHECKING:
     from demo.service.sessions import Session
     from demo.service.uploads import Upload
 
+ReadSound = Callable[[Path], Waveform]
 
 
-def media_views(session: Session, uploads: Sequence[Upload]) -> tuple[MediaView, ...]:
+def media_views(session: Session, uploads: Sequence[Upload], read_sound: ReadSound) -> tuple[MediaView, ...]:
     """Views of the files that the user added to a message."""
     return tuple(
-        audio_view(session, upload.path, upload.seconds)
+        audio_view(session, upload.path, upload.seconds, read_sound)
         if upload.kind == "audio"
         else MediaView(upload.kind, media_url(session.token, upload.path.name), upload.seconds)
         for upload in uploads
     )
 
 
-def audio_view(session: Session, file: Path, seconds: float | None = None) -> MediaView:
-    music = Waveform.read(file)
+def audio_view(session: Session, file: Path, seconds: float | None = None, read_sound: ReadSound = Waveform.read) -> MediaView:
+    music = read_sound(file)
     return MediaView("audio", media_url(session.token, file.name), seconds or music.seconds, peaks(music))
 
 
@@ -46,13 +47,13 @@ def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
     return tuple(round(float(level), 3) for level in maxima / max(float(maxima.max(initial=0.0)), 1e-6))
 
 
-def original_audio(session: Session, message: SubmittedMessage) -> MediaView | None:
+def original_audio(session: Session, message: SubmittedMessage, read_sound: ReadSound) -> MediaView | None:
     """The recording that an edit starts from: the one that was uploaded, or the earlier audio that the message refers to."""
     try:
         audio = resolve_turn(message.conversation, message.text, message.uploads)[0].audio
     except ValueError:  # the answer reports it
         return None
-    return audio_view(session, Path(audio)) if isinstance(audio, str) else None
+    return audio_view(session, Path(audio), read_sound=read_sound) if isinstance(audio, str) else None
 
 
 def take_views(session: Session, takes: Sequence[TakeView], update: Update) -> tuple[TakeView, ...]:

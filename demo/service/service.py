@@ -29,12 +29,14 @@ from demo.service.take_events import TakeEvent, add_listeners, cancel_all
 from demo.service.take_progress import TakeProgress
 from demo.service.uploads import Upload, check_session_size, receive
 from llama.generation import tokenize
+from llama.media.audio import Waveform
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
     from llama.dialogue import Turn
     from llama.generation import GenerationOptions
     from llama.serving.engine import Engine
+    from llama.serving.media_client import MediaWorkerClient
     from llama.serving.request import Request
 
 __all__ = ["STOPPED", "MAX_TAKES", "ResponseStream", "SubmittedRequest", "Settings", "MusicProgress", "Update", "ChatService"]
@@ -56,13 +58,16 @@ class Signal(Enum):
 class ChatService:
     """Answers requests of the page and the API with one engine. Each request belongs to a session.
 
-    clock: monotonic time in seconds, for the estimate of the time left.
+    clock: monotonic time in seconds, for the estimate of the time left. media_worker: decodes users' files in a process of its
+    own (None: in this one).
     """
 
     def __init__(
-        self, engine: Engine, sessions: Sessions, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+        self, engine: Engine, sessions: Sessions, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic, *,
+        media_worker: MediaWorkerClient | None = None,
     ) -> None:
         self.engine, self.sessions, self.limits, self._clock = engine, sessions, limits or Limits(), clock
+        self._media_worker = media_worker
         self._limiter = ConcurrencyLimiter()
 
     def answer(
@@ -123,7 +128,12 @@ class ChatService:
             return file
         names = {file: "The file"} if isinstance(file, Path) else {}
         with user_errors(names), self.sessions.storage.room(_size(file), session.folder):
-            return receive(session.folder, file, self.limits)
+            return receive(session.folder, file, self.limits, media_worker=self._media_worker)
+
+    def read_sound(self, upload: Path) -> Waveform:
+        """The samples of a file that a session has received. Raises `UserFacingError`."""
+        with user_errors({upload: "The recording"}):
+            return Waveform.read(upload) if self._media_worker is None else self._media_worker.read_sound(str(upload))
 
     def prompt_tokens(self, submitted: SubmittedRequest) -> int:
         """Number of prompt tokens, including the dialogue template."""

@@ -14,11 +14,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, check_bytes, probe
 from demo.service.sessions import new_name
 from llama.files import atomic_path
 from llama.media.containers import Encoded, media_file
+
+if TYPE_CHECKING:
+    from llama.serving.media_client import MediaWorkerClient
 
 __all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "folder_size", "receive", "without_paths"]
 
@@ -36,9 +40,13 @@ class Upload:
     name: str = ""
 
 
-def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = None, *, name: str | None = None) -> Upload:
+def receive(
+    session_folder: Path, file: Path | bytes, limits: Limits | None = None, *, name: str | None = None,
+    media_worker: MediaWorkerClient | None = None,
+) -> Upload:
     """Checks a file and copies it into the session's folder. name: the user's name for it (None: the file's own).
 
+    media_worker: decodes its beginning in a process of its own (None: in this one).
     Raises ValueError for an unsupported, damaged or too large file and FileNotFoundError for a missing one, in one sentence.
     """
     limits = limits or Limits()
@@ -47,7 +55,8 @@ def receive(session_folder: Path, file: Path | bytes, limits: Limits | None = No
     check_bytes(label, len(content.content), limits)
     check_session_size(session_folder, len(content.content), limits)
     media_file(content)  # raises for empty files and text
-    kind, seconds, suffix = probe(content, limits)
+    probed = probe(content, limits) if media_worker is None else media_worker.call(label, probe, content, limits)
+    kind, seconds, suffix = probed
     return Upload(kind, _save(session_folder, content.content, suffix), seconds, label)
 
 

@@ -56,6 +56,17 @@ def test_music_for_a_clip_is_as_long_as_the_clip(page: Page, engine: ScriptedEng
     assert engine.requests[1].turn.video == engine.requests[0].turn.video
 
 
+def test_a_recording_damaged_behind_its_beginning_is_told(page: Page, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_sound(path: Path) -> None:
+        raise ValueError("The recording is damaged; export it again.")
+
+    monkeypatch.setattr(page.service, "read_sound", read_sound)
+    state = asked(page, "What is it?", [recording])
+    assert [(exchange.status, exchange.error) for exchange in state.exchanges] == [("failed", "The recording is damaged; export it again.")]
+    monkeypatch.undo()
+    assert asked(page, "What is it?", [recording], state=state).exchanges[-1].status == "done"
+
+
 def test_settings_reach_the_model(page: Page, engine: ScriptedEngine) -> None:
     asked(page, "hello", settings=settings_of(3, False, 1, 5, False, 2.0, 0.5, 0.9, "caption", 40))
     assert engine.requests[0].options == GenerationOptions(
