@@ -11,6 +11,7 @@ import sys
 MAX_DESCRIPTORS = 65_536  # wanted at most; some systems allow a billion, and what closes all possible ones is then slow
 MAX_CONNECTIONS = 512  # open at a time, where the descriptors suffice
 MIN_CONNECTIONS = 8
+ACCEPTED_AT_ONCE = 16  # connections, before those that give way to them are closed
 RESERVED = 32  # descriptors for all else that the server opens: processes, temporary files, a log
 
 
@@ -56,9 +57,14 @@ class ListeningSocket(socket.socket):
     def __init__(self, listener: socket.socket) -> None:
         super().__init__(listener.family, listener.type, listener.proto, fileno=listener.detach())
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._accepted = 0
 
     def accept(self) -> tuple[socket.socket, object]:
-        """As socket's. Raises BlockingIOError, after which asyncio waits for the next connection, where it has closed one."""
+        """As socket's. Raises BlockingIOError, after which asyncio does other work first, where it has closed a connection and
+        after every `ACCEPTED_AT_ONCE`."""
+        self._accepted += 1
+        if not self._accepted % ACCEPTED_AT_ONCE:
+            raise BlockingIOError
         try:
             return super().accept()
         except OSError as error:

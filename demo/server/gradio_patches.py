@@ -7,6 +7,7 @@ against the installed version and says which of them is missing after an update.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from fastapi import HTTPException
 
 from demo.server.access_middleware import MAX_BODY_BYTES, MAX_FULL_FILES
 from demo.service.uploads import folder_size
+from llama.errors import shorten
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -31,6 +33,7 @@ PENDING_FULL = "The uploads that wait here have the maximum allowed size togethe
 MAX_UPLOAD_FILES = 16  # in one upload, each with a descriptor until it has ended
 TOO_MANY_FILES = f"An upload has at most {MAX_UPLOAD_FILES} files; send the others in another."
 NO_FILES = 'An upload has files only, in fields named "files".'
+CUT_OFF = "The upload ended within a file; send it again."
 NO_ROOM = "The server could not store the upload; try again in a few minutes."
 NO_DOWNLOADS = "This server fetches nothing; send the file itself."
 
@@ -114,7 +117,7 @@ def patch_uploads() -> None:
                 logging.error("an upload could not be written", exc_info=error)
                 raise HTTPException(503, NO_ROOM, {"Retry-After": "60"}) from error
             raise
-        if not result[0]:
+        if not result[0]:  # no files
             folder.rmdir()
         return result
 
@@ -128,8 +131,10 @@ def patch_uploads() -> None:
             if self._current_files >= MAX_UPLOAD_FILES:
                 raise route_utils.MultiPartException(TOO_MANY_FILES)
             super().on_headers_finished()
-            if self._current_part.file is None or self._current_part.field_name != "files":
+            file = self._current_part.file
+            if file is None or self._current_part.field_name != "files":
                 raise route_utils.MultiPartException(NO_FILES)
+            file.filename = (file.filename or "").encode("utf-8", "replace").decode()  # odd charsets give halves of surrogate pairs
 
         async def parse(self) -> Any:
             content_length = self.headers.get("content-length", "")
@@ -140,11 +145,16 @@ def patch_uploads() -> None:
             try:
                 if not await asyncio.to_thread(budget.reserve, Path(self.upload_dir or ".").parent, upload):
                     raise route_utils.MultiPartException(PENDING_FULL)
-                return await super().parse()
-            except BaseException:
+                form = await super().parse()
+                if len(self.items) < len(self._files_to_close_on_error):
+                    raise route_utils.MultiPartException(CUT_OFF)
+                return form
+            except BaseException as error:
                 for file in self._files_to_close_on_error:
                     file.close()
                     Path(file.name).unlink(missing_ok=True)
+                if isinstance(error, ValueError):  # of a library below, for a boundary that is none
+                    raise route_utils.MultiPartException(f"The upload is no multipart form: {shorten(error)}.") from error
                 raise
             finally:
                 upload.remaining = 0
@@ -212,10 +222,16 @@ def patch_tracebacks() -> None:
 
 def log_call_error() -> None:
     """Logs the current exception of a call: one line where its caller named a file that is not theirs, else a traceback."""
-    from gradio.exceptions import InvalidPathError
-
     error = sys.exc_info()[1]
-    if isinstance(error, InvalidPathError) or error is not None and str(error) == NO_DOWNLOADS:
+    if error is not None and _is_of_caller(error):
         logging.warning("a call of the page was refused: %s", error)
     else:
         logging.error("a call of the page failed", exc_info=error)
+
+
+def _is_of_caller(error: BaseException) -> bool:
+    """Whether the caller named a file that was not uploaded, an address, or what no file can be named."""
+    from gradio.exceptions import InvalidPathError
+
+    name_too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    return isinstance(error, InvalidPathError) or name_too_long or str(error) in (NO_DOWNLOADS, "embedded null byte")
