@@ -114,9 +114,13 @@ def page_routers(page: Page) -> list[APIRouter]:
 
 
 def build_application(
-    model: MuMuLLaMA, service: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None
+    model: MuMuLLaMA, service: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None,
+    root_path: str = "",
 ) -> FastAPI:
-    """Page, media and API as one ASGI application. hosts: accepted values of the Host header (None: any)."""
+    """Page, media and API as one ASGI application.
+
+    hosts: accepted values of the Host header (None: any). root_path: where a proxy serves it, as "/mumu" or as a whole address.
+    """
     from demo.api.router import build_router
     from demo.page.controller import Page
     from demo.server.app import create_app
@@ -126,7 +130,8 @@ def build_application(
     key = f"{login.user}:{login.password}" if login is not None else None
     routers = [*page_routers(page), build_router(service, name, auth=key)]
     return create_app(
-        _build_blocks(model, page, name), routers, login=login, api_prefix="/v1/", upload_bytes=service.limits.bytes, hosts=hosts
+        _build_blocks(model, page, name), routers, login=login, api_prefix="/v1/", upload_bytes=service.limits.bytes, hosts=hosts,
+        root_path=root_path,
     )
 
 
@@ -152,6 +157,8 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=7860, help="(default: %(default)s)")
     add("--auth", metavar="USER:PASSWORD", help="require this login (HTTP Basic) from every client")
     add("--queue", type=int, default=MAX_QUEUED_REQUESTS, metavar="N", help="requests that may wait (default: %(default)s)")
+    add("--root_path", default=os.environ.get("GRADIO_ROOT_PATH", ""), metavar="PATH",
+        help="where a proxy serves this page: a path such as /mumu, or the whole address")  # fmt: skip
     add("--share", action="store_true", help="a public address through gradio's servers")
     return result
 
@@ -170,10 +177,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(values: argparse.Namespace) -> int:
+    from demo.server.descriptors import raise_descriptor_limit
+    from demo.server.logs import configure_logging
     from demo.server.malloc import limit_malloc_arenas
+    from demo.server.root_path import parse_root_path, public_hosts
     from demo.service.auth import Login
 
     login = Login.parse(values.auth) if values.auth is not None else None
+    root_path = parse_root_path(values.root_path)
+    configure_logging()
+    raise_descriptor_limit()  # before processes start that inherit it
     logging.getLogger("httpx").setLevel(logging.WARNING)
     limit_malloc_arenas()  # before torch starts its threads
     use_writable_caches()
@@ -188,8 +201,8 @@ def _serve(values: argparse.Namespace) -> int:
     _report("Starting the server")
     try:
         with run_service(model, values.queue) as service:
-            hosts = LOCAL_HOSTS if values.host in LOCAL_HOSTS and not values.share else None
-            app = build_application(model, service, login=login, name=Path(values.model).name, hosts=hosts)
+            hosts = [*LOCAL_HOSTS, *public_hosts(root_path)] if values.host in LOCAL_HOSTS and not values.share else None
+            app = build_application(model, service, login=login, name=Path(values.model).name, hosts=hosts, root_path=root_path)
             serve(app, values.host, values.port, share=values.share)
     except EngineDeadError as error:
         print(error, file=sys.stderr)
