@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from llama.decoders.musicgen.decoder import MusicGenDecoder
     from llama.media.score import Score
 
+OF_NO_REQUEST = -1  # in place of a request's number, in messages about the worker itself
+
 
 @dataclass(frozen=True)
 class WorkerDecoderSpec:
@@ -112,12 +114,14 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Returns after the command "end"; raises EOFError or OSError when the other end of the pipe is closed."""
+        commands = {"add": self._add, "remove": self._remove, "ping": self._pong}
+        self._send("ready", OF_NO_REQUEST)
         while True:
             while self._pipe.poll(0 if self._batch.needs_step else None):
                 kind, *values = self._pipe.recv()
                 if kind == "end":
                     return
-                self._add(*values) if kind == "add" else self._remove(*values)
+                commands[kind](*values)
             for sink, error in self._batch.step().items():
                 self._batch.remove(sink)
                 sink.fail(error)
@@ -137,6 +141,10 @@ class WorkerLoop:
             sink = self._sinks.pop(request_id)
             sink.finished = True
             self._batch.remove(sink)
+
+    def _pong(self) -> None:
+        """Says that the loop is alive, which no other thread could."""
+        self._send("pong", OF_NO_REQUEST)
 
     def _send(self, *message: object) -> None:
         with self._send_lock:

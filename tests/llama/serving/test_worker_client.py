@@ -1,4 +1,4 @@
-"""The music worker: answers equal those of one process; errors and the death of either process are reported or repaired."""
+"""The music worker: answers equal those of one process; errors are reported, and the death or hang of either process is repaired."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_engine import LONG, mixture, reply, same, spoil, under_way
+from test_generation import randomise_codebooks
 
 import llama
 from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuous_batch import CodeSequence
-from llama.dialogue import Turn
-from llama.generation import GenerationOptions, MusicChunk, Progress
+from llama.dialogue import Reply, Turn
+from llama.generation import Event, GenerationOptions, MusicChunk, Progress
+from llama.serving import worker_client
 from llama.serving.engine import Engine
 from llama.serving.music_batch import MusicBatch
 from llama.serving.music_worker import WorkerDecoderSpec, WorkerLoop
+from llama.serving.pending_music import PendingMusic
 from llama.serving.request import EngineDeadError
-from llama.serving.worker_client import MusicWorkerClient, PendingMusic, should_use_worker
+from llama.serving.worker_client import MusicWorkerClient, should_use_worker
 
 ROOT = Path(__file__).resolve().parents[3]
 CASE = Turn("A slow, sad piano piece"), GenerationOptions(seconds=2.0, seed=1)
@@ -92,12 +97,43 @@ def test_a_cancelled_request_leaves_the_worker(engine: Engine) -> None:
     assert isinstance(engine._music, MusicWorkerClient) and not engine._music._pending
 
 
-def test_a_worker_that_dies_is_reported_and_replaced(nano: llama.MuMuLLaMA, engine: Engine) -> None:
-    events, first = under_way(engine.submit(Turn("A slow, sad piano piece"), LONG)), other(engine)
-    first.kill()
-    with pytest.raises(EngineDeadError, match="ended before the piece was ready; ask again"):
-        list(events)
-    assert same(reply(list(engine.submit(*CASE))), nano.respond(*CASE)) and other(engine).pid != first.pid
+def check_piece(events: list[Event], expected: Reply) -> None:
+    """The complete reply and the chunks before it are those of an undisturbed piece; progress never runs backwards."""
+    assert expected.music is not None and same(reply(events), expected)
+    chunks = [event.music.samples for event in events if isinstance(event, MusicChunk)]
+    assert torch.equal(torch.cat(chunks, -1), expected.music.samples)
+    seconds = [event.seconds for event in events if isinstance(event, Progress)]
+    assert seconds == sorted(seconds)
+
+
+PIECE = Turn("A slow, sad piano piece"), GenerationOptions(seconds=4.0, seed=1, temperature=1.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hanging"])
+def test_a_piece_whose_worker_dies_or_hangs_arrives_as_if_nothing_had_happened(
+    nano: llama.MuMuLLaMA, engine: Engine, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, handle = nano.respond(*PIECE), PendingMusic.handle
+    assert reply(list(engine.submit(*CASE))).music is not None
+    worker, stopped = other(engine), list[int]()
+
+    def stop_on_the_way(music: PendingMusic, kind: str, *values: Any) -> None:
+        """At the first progress. The sound is half a megabyte, more than a pipe holds, so it cannot have been sent meanwhile."""
+        if kind == "event" and values[0].seconds > 0 and not stopped:
+            stopped.append(worker.pid)
+            monkeypatch.setattr(worker_client, "LOOP_TIMEOUT", 1.0)
+            os.kill(worker.pid, number)
+        handle(music, kind, *values)
+
+    monkeypatch.setattr(PendingMusic, "handle", stop_on_the_way)
+    events = iter(engine.submit(*PIECE))
+    before = list[Event]()
+    while not stopped:
+        before.append(next(events))
+    assert gone(worker.pid)
+    monkeypatch.setattr(worker_client, "LOOP_TIMEOUT", TIMEOUT)  # again, for the second worker
+    check_piece([*before, *events], expected)
+    assert other(engine).pid != worker.pid
 
 
 def test_closing_the_engine_ends_its_worker(nano: llama.MuMuLLaMA) -> None:
@@ -142,15 +178,28 @@ def test_a_killed_engine_leaves_no_worker_behind(tmp_path: Path) -> None:
 # -- errors in the worker, on a thread of this process -------------------------------------------------------------
 
 
+class Death(BaseException):
+    """Ends a worker's thread, as a crash ends a process."""
+
+
 class ThreadWorkerClient(MusicWorkerClient):
     """Client whose worker is a thread of this process, so that a test can patch it."""
 
+    started, killed = 0, threading.Event()  # of the newest worker
+
     def _start_process(self) -> tuple[Any, Connection]:
+        kind = type(self)
+        kind.started, kind.killed = kind.started + 1, threading.Event()
         pipe, theirs = multiprocessing.Pipe()
         loop = WorkerLoop(theirs, MusicBatch(self.decoder, ThreadPoolExecutor(1)))
-        thread = threading.Thread(target=lambda: (loop.run(), theirs.close()), daemon=True)
+
+        def run() -> None:
+            with theirs, suppress(Death):
+                loop.run()
+
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        return SimpleNamespace(join=thread.join, kill=lambda: None), pipe
+        return SimpleNamespace(join=thread.join, kill=kind.killed.set), pipe
 
 
 SPOTS = {
@@ -227,6 +276,98 @@ def test_a_worker_that_cannot_start_is_tried_again_for_the_next_request(
             except EngineDeadError as error:
                 answers.append(error)
         assert answers[-1] is None and len(tried) == 3
+
+
+POISON = Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=7)
+
+
+def test_a_request_that_kills_every_worker_fails_alone(
+    nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes none with it, neither those that are made beside it nor those that come while the workers are replaced."""
+    spot = SPOTS["a step"]
+    cases = [(Turn("A slow, sad piano piece"), GenerationOptions(seconds=1.0, seed=seed)) for seed in range(4)]
+    expected = [nano.respond(*case) for case in cases]
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    with Engine(nano, use_worker=True) as engine:
+        spoil(monkeypatch, *spot[:2], Death(), spot[2])
+        good = [engine.submit(*case) for case in cases[:2]]
+        bad = [engine.submit(*POISON), engine.submit(*POISON)]
+        good += [engine.submit(*case) for case in cases[2:]]
+        for request in bad:
+            with pytest.raises(EngineDeadError, match="ended before the piece was ready"):
+                list(request)
+        for request, right in zip(good, expected, strict=True):
+            check_piece(list(request), right)
+    deaths = [record for record in caplog.records if "worker ended" in record.message]
+    assert len(deaths) in (3, 4)  # one alone for each of the two, and before it one of both together or of each
+
+
+def test_sound_that_was_heard_before_the_death_is_not_sent_twice(
+    scripted: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a decoder that streams: the worker dies near the end of a piece, after its first chunk has arrived."""
+    randomise_codebooks(scripted)
+    case, heard = (Turn("Play"), GenerationOptions(max_tokens=40, seconds=4.0, seed=1)), threading.Event()
+    append_codes, handle = CodeSequence.append_codes, PendingMusic.handle
+
+    def die_late(sequence: CodeSequence, *arguments: Any) -> None:
+        append_codes(sequence, *arguments)
+        if ThreadWorkerClient.started == 1 and sequence.complete > 0.9 * sequence.frames:
+            assert heard.wait(TIMEOUT)
+            raise Death
+
+    def listen(music: PendingMusic, kind: str, *values: Any) -> None:
+        handle(music, kind, *values)
+        if kind == "chunk":
+            heard.set()
+
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    monkeypatch.setattr(ThreadWorkerClient, "started", 0)
+    monkeypatch.setattr(CodeSequence, "append_codes", die_late)
+    monkeypatch.setattr(PendingMusic, "handle", listen)
+    with Engine(scripted, use_worker=True) as engine:
+        disturbed = list(engine.submit(*case))
+        assert ThreadWorkerClient.started == 2
+        undisturbed = list(engine.submit(*case))
+    assert sum(isinstance(event, MusicChunk) for event in undisturbed) > 1
+    check_piece(disturbed, reply(undisturbed))
+
+
+def test_a_piece_that_comes_out_differently_is_not_spliced() -> None:
+    sent = list[MusicChunk]()
+    sink = SimpleNamespace(finished=False, emit=sent.append, options=CASE[1])
+    music = PendingMusic(sink, np.zeros((1, 1, 1)), None)  # type: ignore[arg-type]
+    samples = np.arange(8, dtype=np.float32)[None]
+    for part in (samples[:, :3], samples[:, 3:5]):
+        music.handle("chunk", part, 8000)
+    music.restart()
+    for part in (samples[:, :1], samples[:, 1:4], samples[:, 4:7], samples[:, 7:]):  # other chunks, equal samples
+        music.handle("chunk", part, 8000)
+    assert [chunk.music.samples.tolist()[0] for chunk in sent] == [[0, 1, 2], [3, 4], [5, 6], [7]]
+    music.restart()
+    with pytest.raises(EngineDeadError):
+        music.handle("chunk", samples[:, :2] + 1, 8000)
+
+
+def test_a_loop_that_never_answers_is_noticed(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that render go on in such a worker, and its pipe is open: only the loop itself can answer."""
+    expected, step = nano.respond(*CASE), MusicBatch.step
+
+    def hanging(batch: MusicBatch[Any]) -> Any:
+        if batch.needs_step and ThreadWorkerClient.started == 1:
+            assert ThreadWorkerClient.killed.wait(TIMEOUT)
+            raise Death
+        return step(batch)
+
+    monkeypatch.setattr(MusicBatch, "step", hanging)
+    monkeypatch.setattr(worker_client, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(worker_client, "LOOP_TIMEOUT", 0.5)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    monkeypatch.setattr(ThreadWorkerClient, "started", 0)
+    with Engine(nano, use_worker=True) as engine:
+        check_piece(list(engine.submit(*CASE)), expected)
+    assert ThreadWorkerClient.started == 2
 
 
 # -- should_use_worker ------------------------------------------------------------------------------------------------
