@@ -30,8 +30,8 @@ from DataSet.synthesis.habits import as_typed
 from DataSet.synthesis.made_folder import Contents, Log, Writer, make_folder
 from DataSet.synthesis.scenes import Scene, draw, random_scene
 from DataSet.synthesis.wishes import full_caption
+from llama.console import CommandParser, run_command
 from llama.decoders.notes.sampler import SAMPLE_RATE, BankEntry, Sampler
-from llama.errors import COMMAND_ERRORS, sentence
 from llama.files import atomic_path
 from llama.json_yaml import read_table
 from llama.media.audio import Waveform
@@ -251,17 +251,20 @@ def _check(pieces: int, seed: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on what was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return run_command(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pieces", type=int, default=240, help="recordings that are listened to (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--listening", action="store_true", help="one question whose answer is only in the sound, and nothing else")
-    options = parser.parse_args(arguments)
-    try:
-        (listening_set if options.listening else make_set)(options.folder, options.pieces, options.seed)
-    except COMMAND_ERRORS as error:
-        print(sentence(error), file=sys.stderr)
-        return 2
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    (listening_set if options.listening else make_set)(options.folder, options.pieces, options.seed)
     return 0
 
 
