@@ -214,7 +214,16 @@ class ContentReader:
     def __init__(self, file: BinaryIO, patches: Mapping[int, bytes] | None = None) -> None:
         self._file = file
         self._patches = patches or {}
-        self.seek, self.tell = file.seek, file.tell
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position; -1, which libraries read as an error, where a damaged header asks for one before the start."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            return -1
 
     def read(self, size: int = -1) -> bytes:
         start = self._file.tell()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from demo.service import media_probe
 from demo.service.audio_files import FORMATS
 from llama.data import formats
 from llama.media.audio import WRITTEN_FORMATS
-from llama.media.containers import DOWNLOAD, MEDIA_FORMATS
+from llama.media.containers import DOWNLOAD, MEDIA_FORMATS, ContentReader
 from llama.media.demuxer import CONTAINERS
 from llama.media.image import PICTURES
 
@@ -66,3 +69,13 @@ def test_names_of_the_libraries() -> None:
     assert suffixes["WAVEX"] == ".wav" and suffixes["MP3"] == ".mp3" and suffixes["MPO"] == ".jpg" and suffixes["mov"] == ".mp4"
     assert suffixes["matroska"] == ".webm" and suffixes["mpegts"] == ".ts" and suffixes["mpeg"] == ".mpg"
     assert {".audio", ".video"} <= set(CONTENT_TYPES), "what has no suffix of its own"
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_position_before_the_start_is_an_error_of_the_file(tmp_path: Path, in_memory: bool) -> None:
+    """Libraries read -1 as one; an exception inside their callback would be printed, or come out as an OSError."""
+    (tmp_path / "a").write_bytes(b"abc")
+    with BytesIO(b"abc") if in_memory else (tmp_path / "a").open("rb") as file:
+        reader = ContentReader(file)
+        assert reader.seek(-5) == -1 and reader.seek(-5, os.SEEK_END) in (-1, 0)
+        assert reader.seek(1) == 1 and reader.read() == b"bc"
