@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import time
 
 import numpy as np
@@ -32,6 +33,10 @@ def allocate_in_c(gigabytes: int) -> int:
 def hang() -> None:
     """A decoder that holds the interpreter's lock for ever."""
     ctypes.PyDLL(None).pause()
+
+
+def imported(module: str) -> bool:
+    return module in sys.modules
 
 
 def print_and_fail(text: str) -> None:

@@ -14,8 +14,7 @@ from typing import Any, Literal
 import soundfile
 from PIL import Image
 
-from llama.media.audio import check_duration
-from llama.media.audio_reader import UNKNOWN_LENGTH, check_format, open_soundfile
+from llama.media.audio_reader import UNKNOWN_LENGTH, check_duration, check_format, open_soundfile
 from llama.media.containers import MEDIA_FORMATS, Encoded, describe_file
 from llama.media.demuxer import best_stream, decoded, frame_layout, media_streams, open_container, stream_channels
 from llama.media.image import available_formats, check_pixels, load_image, picture_errors

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from llama.errors import importing
 from llama.files import atomic_path
-from llama.media.audio_reader import MAX_RATE, MINUTE, Part, read_parts
+from llama.media.audio_reader import MAX_RATE, MIN_RECORDING_SECONDS, MINUTE, Part, check_duration, read_parts
 from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, media_file, native_path
 
-MIN_RECORDING_SECONDS = 0.1  # of a recording that is heard; a shorter one is a click
 EDGE_SILENCE, KEPT_SILENCE = 2.0, 0.5  # seconds of silence at an end beyond which it is cut, and to which
 SILENCE = 1e-3  # of the loudest sample (-60 dB); what lies below is silence beside it
 CANCELLED = 0.1  # of the loudest channel (-20 dB); a quieter mean has lost the music
@@ -111,19 +110,13 @@ class Waveform:
         Raises `FileNotFoundError` if the file does not exist, `ValueError` if it is a folder, empty, no sound or too long.
         """
         file = media_file(path)
-        return _joined(file, read_parts(file))
+        return join_parts(file, read_parts(file))
 
 
 def prepare_recording(wave: Waveform) -> Waveform:
     """A recording as the encoder hears it: without long silence around it. Raises ValueError if it is too short to be heard."""
     check_duration("The recording", wave.seconds)
     return wave.trim_silence()
-
-
-def check_duration(name: str, seconds: float) -> None:
-    """Raises ValueError for a recording that is too short to be heard as anything but a click."""
-    if seconds < MIN_RECORDING_SECONDS:
-        raise ValueError(f"{name} is {seconds:.3f} s long, too short to be heard; give at least {MIN_RECORDING_SECONDS:g} s of sound.")
 
 
 def _check_samples(samples: Tensor) -> None:
@@ -146,30 +139,19 @@ def _finite(samples: Tensor) -> bool:
     return bool(torch.stack(samples.aminmax()).isfinite().all())
 
 
-def _concatenate(blocks: list[np.ndarray]) -> np.ndarray:
-    """Concatenates to `[C, N]`; frees each block once it is copied, so that a long recording is not in memory twice."""
-    joined = np.empty((len(blocks[0]), sum(block.shape[1] for block in blocks)), np.float32)
-    blocks.reverse()
-    end = 0
-    while blocks:
-        block = blocks.pop()
-        joined[:, end : end + block.shape[1]] = block
-        end += block.shape[1]
-    return joined
-
-
-def _joined(path: Path | Encoded, parts: list[Part]) -> Waveform:
+def join_parts(path: Path | Encoded, parts: list[Part]) -> Waveform:
     """One recording of the parts, resampled to the rate and mixed to the channels of the first that is not just a glitch."""
     first = next((part for part in parts if part.seconds >= MIN_RECORDING_SECONDS), parts[0])
-    waves = [_mixed(_waveform(path, part), first.channels).resample(first.rate) for part in parts]
+    waves = [_mixed(as_waveform(path, part.samples(), part.rate), first.channels).resample(first.rate) for part in parts]
     return waves[0] if len(waves) == 1 else Waveform(torch.cat([wave.samples for wave in waves], 1), first.rate)
 
 
-def _waveform(path: Path | Encoded, part: Part) -> Waveform:
-    samples = torch.from_numpy(_concatenate(part.blocks))
+def as_waveform(path: Path | Encoded, array: np.ndarray, rate: int) -> Waveform:
+    """The samples of a file, `[C, N]`. Raises ValueError if they are not finite."""
+    samples = torch.from_numpy(array)
     if not _finite(samples):
         raise ValueError(f"{path} holds values that are not finite (NaN or infinity); export the sound again.")
-    return Waveform(samples, part.rate)
+    return Waveform(samples, rate)
 
 
 def _mixed(wave: Waveform, channels: int) -> Waveform:

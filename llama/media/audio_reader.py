@@ -22,6 +22,7 @@ MINUTE = 60  # seconds
 MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
 MAX_RATE = 768_000  # samples per second; no converter goes beyond
 MAX_CHANNELS = 64  # ambisonics of the seventh order
+MIN_RECORDING_SECONDS = 0.1  # of a recording that is heard; a shorter one is a click
 MAX_PARTS = 1000  # a damaged file may change its rate with each frame
 READ_BLOCK = 1 << 22  # numbers that are read at a time
 UNKNOWN_LENGTH = 1 << 40  # samples; a header with this many or more was written before the length was known
@@ -40,6 +41,17 @@ class Part:
         self.blocks.append(block)
         self.length += block.shape[1]
 
+    def samples(self) -> np.ndarray:
+        """All samples, `[C, N]`. Frees each block once it is copied, so that a long recording is not in memory twice."""
+        samples = np.empty((self.channels, self.length), np.float32)
+        self.blocks.reverse()
+        end = 0
+        while self.blocks:
+            block = self.blocks.pop()
+            samples[:, end : end + block.shape[1]] = block
+            end += block.shape[1]
+        return samples
+
     @property
     def seconds(self) -> float:
         return self.length / self.rate
@@ -55,6 +67,12 @@ def read_parts(path: Path | Encoded) -> list[Part]:
     if not parts:
         raise ValueError(f"{path} holds no sound that can be decoded (0 samples); give a recording that plays elsewhere.")
     return parts
+
+
+def check_duration(name: str, seconds: float) -> None:
+    """Raises ValueError for a recording that is too short to be heard as anything but a click."""
+    if seconds < MIN_RECORDING_SECONDS:
+        raise ValueError(f"{name} is {seconds:.3f} s long, too short to be heard; give at least {MIN_RECORDING_SECONDS:g} s of sound.")
 
 
 def _read_link(path: Path | Encoded) -> list[Part]:

@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from llama.media.containers import Encoded, MediaFile, media_file
 from llama.media.demuxer import best_stream, decoded, open_container
 from llama.media.image import MAX_PIXELS, check_pixels, open_picture, picture_errors, upright_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SIDE = 1024  # pixels; larger frames are scaled down when they are read; the encoders take far smaller ones
 MAX_ASPECT = 10  # of a pixel; a header that says more is damaged
@@ -38,10 +40,10 @@ def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarra
     """
     if count < 1:
         raise ValueError(f"Asked for {count} frames; ask for at least 1.")
-    if isinstance(video, (np.ndarray, Tensor)):
-        source = _checked_frames(video)
+    if hasattr(video, "shape"):  # an array or a tensor; the media worker reads clips without torch, whose import takes 250 MB
+        source = _checked_frames(cast("np.ndarray | Tensor", video))
         return np.stack([_scale(source[index]) for index in frame_indices(len(source), count)])
-    path = media_file(video)
+    path = media_file(cast(MediaFile, video))
     frames = _animation_frames(path, count) if _is_animation(path) else _video_frames(path, count)
     sizes = sorted({f"{frame.shape[1]} x {frame.shape[0]}" for frame in frames})
     if len(sizes) > 1:
@@ -55,7 +57,7 @@ def frame_indices(total: int, count: int) -> np.ndarray:
 
 
 def _checked_frames(video: np.ndarray | Tensor) -> np.ndarray:
-    frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else video
+    frames = video if isinstance(video, np.ndarray) else video.detach().cpu().numpy()
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise ValueError(f"The video is {frames.dtype} of shape {tuple(frames.shape)}; give uint8 frames [T, H, W, 3].")
     if frames.size == 0:

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import torch
 from PIL import Image
 
 from llama.dialogue import Turn
-from llama.media.audio import Waveform
+from llama.media.audio import Waveform, as_waveform
 from llama.serving.media_worker import (
     ReadingFault,
     Task,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 GIGABYTE = 1 << 30
-MODULES = ("av", "llama.media.audio", "llama.media.image", "llama.media.video")
+MODULES = ("av", "llama.media.audio_reader", "llama.media.image", "llama.media.video")  # none imports torch
 START_TIMEOUT = 120.0  # seconds; on a busy machine the imports take some ten
 SHUTDOWN_TIMEOUT = 5.0
 
@@ -105,7 +105,7 @@ class MediaWorkerClient:
     def read_sound(self, path: str) -> Waveform:
         """`Waveform.read` of a file."""
         samples, rate = self.call(path, read_sound, path)
-        return Waveform(torch.from_numpy(samples), rate)
+        return as_waveform(Path(path), samples, rate)
 
     def close(self) -> None:
         """Ends the worker; a call under way raises EngineDeadError. Idempotent."""

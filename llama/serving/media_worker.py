@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llama.errors import USER_ERRORS, InstallationError, shorten
+
+if TYPE_CHECKING:
+    from llama.media.audio_reader import Part
+    from llama.media.containers import Encoded
 
 ALARM_GRACE = 2.0  # seconds after the limit at which the system ends a worker whose parent is gone
 PROCESS_STATUS = Path("/proc/self/status")
@@ -48,10 +52,23 @@ class ReadingFault:
 
 
 def read_sound(path: str) -> tuple[NDArray[np.float32], int]:
-    """`Waveform.read` as (samples [C, N], sample rate)."""
-    from llama.media.audio import Waveform
+    """(samples [C, N], sample rate) of a recording, for `as_waveform`."""
+    from llama.media.audio_reader import read_parts
+    from llama.media.containers import media_file
 
-    wave = Waveform.read(path)
+    file = media_file(path)
+    parts = read_parts(file)
+    return (parts[0].samples(), parts[0].rate) if len(parts) == 1 else _join(file, parts)
+
+
+def _join(file: Path | Encoded, parts: list[Part]) -> tuple[NDArray[np.float32], int]:
+    """For a recording whose rate changes on the way: resampled with torch, which this process does without otherwise."""
+    import torch
+
+    from llama.media.audio import join_parts
+
+    torch.set_num_threads(1)
+    wave = join_parts(file, parts)
     return wave.samples.numpy(), wave.sample_rate
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import worker_faults
 from test_engine import reply, same
@@ -202,9 +203,29 @@ def test_features_equal_those_of_files_read_in_this_process(nano: llama.MuMuLLaM
             assert torch.equal(getattr(read, name), getattr(expected, name)), name
 
 
-def test_a_sound_is_read_as_it_is(reader: MediaWorkerClient) -> None:
-    read, expected = reader.read_sound(example(".flac")), Waveform.read(example(".flac"))
-    assert torch.equal(read.samples, expected.samples) and read.sample_rate == expected.sample_rate
+@pytest.fixture()
+def chained(tmp_path: Path) -> Path:
+    """An Ogg file whose rate and channels change on the way."""
+    parts = [tmp_path / "first.ogg", tmp_path / "second.ogg"]
+    Waveform(torch.rand(2, 20_000) - 0.5, 44_100).write(parts[0])
+    Waveform(torch.rand(1, 20_000) - 0.5, 24_000).write(parts[1])
+    file = tmp_path / "chained.ogg"
+    file.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return file
+
+
+def test_a_sound_is_read_as_it_is(reader: MediaWorkerClient, chained: Path) -> None:
+    reader.load(Turn(audio=example(".flac"), image=example(".jpg"), video=example(".mp4")), 4)
+    assert not reader.call("a", worker_faults.imported, "torch")  # it would take 250 MB, and seconds of each new worker
+    for file in (example(".flac"), str(chained)):
+        read, expected = reader.read_sound(file), Waveform.read(file)
+        assert torch.equal(read.samples, expected.samples) and read.sample_rate == expected.sample_rate
+
+
+def test_a_sound_without_numbers_is_told(reader: MediaWorkerClient, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.full((8000, 1), np.nan, np.float32), 8000, "FLOAT")
+    with pytest.raises(ValueError, match="nan.wav holds values that are not finite"):
+        reader.read_sound(str(tmp_path / "nan.wav"))
 
 
 def test_media_that_are_no_files_stay_as_they_are(reader: MediaWorkerClient) -> None:
