@@ -17,6 +17,8 @@ from llama.checkpoint.loading import load_model
 from llama.checkpoint.pretrained import from_pretrained, is_native, save_pretrained, trainable_state, unshare_tensors
 from llama.checkpoint.source import ModelSource
 from llama.config import ENCODERS
+from llama.decoders.base import MusicDecoder, StoredDecoder
+from llama.encoders.base import FrozenEncoder
 from llama.files import atomic_path, check_writable
 from llama.mumu_model import MuMuModel
 
@@ -27,9 +29,10 @@ def published_state(model: MuMuModel) -> State:
     Raises ValueError for adapters or decoders that the published form cannot hold.
     """
     state = to_published(trainable_state(model))
-    components = {**{name: getattr(model, name) for name in ENCODERS.values()}, "decoder": model.music_decoder}
+    components: dict[str, FrozenEncoder | MusicDecoder | None] = {name: getattr(model, name) for name in ENCODERS.values()}
+    components["decoder"] = model.music_decoder
     for name, component in components.items():
-        if component is not None and hasattr(component, "export_state"):
+        if isinstance(component, FrozenEncoder | StoredDecoder):
             state.update({COMPONENT_PREFIXES[name] + key: value for key, value in component.export_state().items()})
     return state
 
