@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TypedDict
 
 from llama.data.examples import Example
@@ -36,8 +35,7 @@ def fingerprint(sources: Sequence[Source], data: ExampleMixture | StreamMixture)
     share = list(data.share) if isinstance(data, StreamMixture) else [0.0, 1.0]
     result = []
     for source, part in zip(sources, data.parts, strict=True):
-        keys = map(_file_key, stream_files(source)) if part is None else map(_example_key, part)
-        count, checksum = _count_and_hash(keys)
+        count, checksum = _of_stream(source) if part is None else _count_and_hash(map(_example_key, part))
         result.append(SourceFingerprint(name=source.label, count=count, times=float(source.times), share=share, sha256=checksum))
     return result
 
@@ -60,12 +58,16 @@ def _example_key(example: Example) -> str:
     return f"{example_key(example)}\0{example.task}\0{example.caption or ''}"
 
 
-def _file_key(file: Path) -> str:
-    return f"{file.name}\0{file.stat().st_size}"
+def _of_stream(source: Source) -> tuple[int, str]:
+    """Of the names and sizes of its files, or the name on the hub, and of the settings that say what is read of them."""
+    files = stream_files(source)
+    columns = sorted(f"{ours}={theirs}" for ours, theirs in source.columns.items())
+    settings = (source.form, "" if files else source.file, source.split or "", source.name or "", *columns)
+    return _count_and_hash((f"{file.name}\0{file.stat().st_size}" for file in files), "\0".join(settings))
 
 
-def _count_and_hash(keys: Iterable[str]) -> tuple[int, str]:
-    checksum, count = hashlib.sha256(), 0
+def _count_and_hash(keys: Iterable[str], settings: str = "") -> tuple[int, str]:
+    checksum, count = hashlib.sha256(settings.encode("utf-8", "surrogatepass")), 0
     for key in keys:
         checksum.update(f"{key}\0\n".encode("utf-8", "surrogatepass"))
         count += 1

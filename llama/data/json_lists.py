@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from llama.data.audio_folder import read_audio_folder
 from llama.data.examples import MAX_NAMED, Example, ExampleList, ExampleRecord
@@ -39,7 +38,7 @@ def read_source(source: Source, stage: int) -> Sequence[Example]:
     return ExampleList(path.name, Path(source.media) if source.media else path.parent, records)
 
 
-def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
+def _parser(source: Source) -> Callable[[str, object], Iterator[ExampleRecord]]:
     if source.form not in PARSERS:
         raise ValueError(unknown("form", source.form, (*PARSERS, "songs", *STREAMED)))
     if source.form != "captions":
@@ -49,7 +48,7 @@ def _parser(source: Source) -> Callable[[str, Any], Iterator[ExampleRecord]]:
     return lambda label, data: caption_records(label, data, source.kind)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     if not path.exists():
         raise FileNotFoundError(f"There is no list of examples {path}; check the source's file.")
     if special := special_file(path):

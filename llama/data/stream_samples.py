@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from llama.data.examples import Example, MediaRef
 from llama.data.formats import ASK, DESCRIBE, MAKE, SUFFIXES
@@ -35,7 +34,7 @@ def example_of(where: str, texts: Mapping[str, str], media: Mapping[str, MediaRe
     return example
 
 
-def cell_text(where: str, name: str, cell: Any) -> str:
+def cell_text(where: str, name: str, cell: object) -> str:
     """Text of a cell, "" for null; `ValueError` for anything that is not text."""
     if not isinstance(cell, (str, type(None))):
         raise ValueError(f"{where}: its {name} is {type(cell).__name__}; give text.")

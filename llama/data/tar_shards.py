@@ -124,7 +124,7 @@ def _sample_examples(where: str, sample: dict[str, Any], source: Source, stage: 
         yield failed_example(where, str(error))
 
 
-def _item(where: str, members: Mapping[str, bytes]) -> dict[str, Any]:
+def _item(where: str, members: Mapping[str, bytes]) -> dict[str, object]:
     texts = [name for name in members if suffix_of(name) == "json"] or [name for name in members if suffix_of(name) == "txt"]
     if len(texts) != 1:
         raise ValueError(f"{where} has {len(texts)} json members beside {', '.join(members)}; give each key one, "
@@ -141,7 +141,7 @@ def _item(where: str, members: Mapping[str, bytes]) -> dict[str, Any]:
     return item
 
 
-def _item_examples(where: str, item: dict[str, Any], members: Mapping[str, bytes], source: Source,
+def _item_examples(where: str, item: dict[str, object], members: Mapping[str, bytes], source: Source,
                    stage: int) -> Iterator[Example]:
     turns = next((item[key] for key in ("conversation", "conversations") if key in item), None)
     if turns is None:
@@ -155,15 +155,15 @@ def _item_examples(where: str, item: dict[str, Any], members: Mapping[str, bytes
 
 
 def _conversation_parser(
-    item: Mapping[str, Any], turns: Any, audio_names: list[str]
-) -> Callable[[str, str, Any], Iterator[ExampleRecord]]:
+    item: Mapping[str, object], turns: object, audio_names: list[str]
+) -> Callable[[str, str, object], Iterator[ExampleRecord]]:
     """The parser of the list format that a conversation has; only turns of the instructions form name a modality."""
     if isinstance(turns, list) and turns and isinstance(turns[0], dict) and "input_modality" in turns[0]:
         return instruction_records
     return musicqa_records if audio_names or {"audio_name", "image_name"} & set(item) else alpaca_records
 
 
-def _item_texts(where: str, item: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+def _item_texts(where: str, item: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, str]:
     """The texts of an item by TEXT_FIELDS; Alpaca's keys are accepted too."""
     keys = {name: columns.get(name, name) for name in TEXT_FIELDS}
     keys["answer"] = "output" if "output" in item and "answer" not in columns else keys["answer"]

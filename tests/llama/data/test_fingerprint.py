@@ -52,6 +52,8 @@ def test_shards_are_taken_by_name_and_size(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(b"one")
     before = of()
     assert before[0]["count"] == 1 and difference(before, of()) is None
+    renamed = Source("tar", str(tmp_path / "*.tar"), columns={"caption": "words"})
+    assert "other content" in str(difference(before, fingerprint([renamed], read_examples([renamed], 1))))
     (tmp_path / "0.tar").write_bytes(b"longer")
     assert "other content" in str(difference(before, of()))
     (tmp_path / "1.tar").write_bytes(b"one")
