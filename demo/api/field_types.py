@@ -36,7 +36,7 @@ def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticKnownError("float_type")
     if abs(value) > MAX_NUMBER:  # an integer of JSON may be too large for any float
-        raise invalid("{path} is out of range; give a smaller number.")
+        raise invalid("{path} is out of range; give a number from -2^63 to 2^63.")
     return value
 
 
