@@ -16,7 +16,15 @@ from PIL import Image
 
 from llama.media.audio_reader import UNKNOWN_LENGTH, check_duration, check_format, open_soundfile
 from llama.media.containers import MEDIA_FORMATS, Encoded, describe_file
-from llama.media.demuxer import best_stream, decoded, frame_layout, media_streams, open_container, stream_channels
+from llama.media.demuxer import (
+    StreamKind,
+    best_stream,
+    decoded,
+    frame_layout,
+    media_streams,
+    open_container,
+    stream_channels,
+)
 from llama.media.image import available_formats, check_pixels, load_image, picture_errors
 from llama.media.sound_headers import ogg_links
 
@@ -130,7 +138,7 @@ def _probe_container(content: Encoded, limits: Limits) -> tuple[Kind, float | No
     import av
 
     with open_container(content) as container:
-        kind: Kind = "video" if media_streams(container, "video") else "audio"
+        kind: StreamKind = "video" if media_streams(container, "video") else "audio"
         stream = best_stream(content, container, kind)
         format_name, header = container.format.name.split(",")[0], (container.duration or 0) / av.time_base
         shape = _stream_shape(stream, kind)
@@ -153,7 +161,7 @@ def _stream_shape(stream: Any, kind: Kind) -> tuple[int, int]:
     return (context.width, context.height) if kind == "video" else (context.rate, stream_channels(stream))
 
 
-def _packet_seconds(content: Path | Encoded, kind: Literal["audio", "video"], limit: float) -> float:
+def _packet_seconds(content: Path | Encoded, kind: StreamKind, limit: float) -> float:
     """Duration of the stream's packets in seconds, without decoding; stops counting beyond `limit`."""
     with open_container(content) as container:
         stream = best_stream(content, container, kind)

@@ -67,6 +67,8 @@ class Waveform:
         """
         step = max(1, round(MIN_RECORDING_SECONDS * self.sample_rate))
         count = self.samples.shape[1] // step
+        if not count:
+            return self
         low, high = torch.aminmax(self.samples[:, : count * step].unflatten(1, (count, step)), dim=2)
         levels = torch.maximum(-low, high).amax(0)  # of each tenth of a second
         loud = torch.nonzero(levels > SILENCE * levels.max()).flatten()

@@ -15,6 +15,7 @@ from llama.media.containers import ContentReader, Encoded, describe_file
 # files and addresses, which the sender of the file could choose.
 CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,amr,ac3,eac3,asf,avi,flv,mpeg,mpegts,"
               "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
+StreamKind = Literal["audio", "video"]
 NEEDED = {"audio": "give a recording, or a video with sound", "video": "give a clip such as mp4, webm or gif"}
 CHANNEL_LIST = "("  # in the name of a layout whose channels are listed one by one, such as "2 channels (FR+FL)"
 
@@ -57,14 +58,14 @@ def open_container(path: Path | Encoded) -> Iterator[Any]:
             yield container
 
 
-def media_streams(container: Any, kind: Literal["audio", "video"]) -> list[Any]:
+def media_streams(container: Any, kind: StreamKind) -> list[Any]:
     """Streams of a kind. The cover of an album and the thumbnails of chapters are no video."""
     import av
 
     return [stream for stream in getattr(container.streams, kind) if not stream.disposition & av.stream.Disposition.attached_pic]
 
 
-def best_stream(path: Path | Encoded, container: Any, kind: Literal["audio", "video"]) -> Any:
+def best_stream(path: Path | Encoded, container: Any, kind: StreamKind) -> Any:
     """The stream that a player takes: the container's default, else the first, of those for which there is a decoder."""
     import av
 

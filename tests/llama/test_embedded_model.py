@@ -58,6 +58,21 @@ def test_what_is_no_music_is_called_what_it_is(nano: llama.MuMuLLaMA) -> None:
     assert "noise" in heard[0] and ("silen" in heard[1] or "nothing" in heard[1]) and "piano" in heard[2], heard
 
 
+def test_silence_around_the_music_and_an_inverted_channel_change_nothing(nano: llama.MuMuLLaMA) -> None:
+    waltz = Waveform.read(EXAMPLES / "piano_waltz.flac")
+    music = waltz.samples[:1, : 8 * waltz.sample_rate]
+    silent = torch.nn.functional.pad(music, (30 * waltz.sample_rate, 0))
+    waves = [Waveform(samples, waltz.sample_rate) for samples in (music, silent, torch.cat([music, -music]))]
+    turns = [Turn("How fast is it?", audio=wave) for wave in waves]
+    answers = [reply.text for reply in nano.respond(turns, GenerationOptions(music=False))]
+    assert all("120" in answer for answer in answers), answers
+
+
+def test_a_click_is_refused_as_too_short(nano: llama.MuMuLLaMA) -> None:
+    with pytest.raises(ValueError, match="too short to be heard; give at least"):
+        nano.respond(Turn("What is it?", audio=Waveform(torch.ones(1, 1000), 24_000)), GenerationOptions(music=False))
+
+
 def test_an_impossible_wish_is_answered_with_what_is_played_instead(nano: llama.MuMuLLaMA) -> None:
     reply = nano.respond(Turn("Play a jazz tune at 3000 bpm"), GenerationOptions(seconds=3.0))
     assert "180" in reply.text and reply.score.attributes.tempo == 180

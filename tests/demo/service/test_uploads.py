@@ -19,6 +19,7 @@ import soundfile
 from PIL import Image
 
 from demo.server.file_stream import final_size, is_growing
+from demo.server.media_routes import CONTENT_TYPES
 from demo.service.media_probe import Limits
 from demo.service.uploads import Upload, display_name, receive, without_paths
 
@@ -48,13 +49,14 @@ def picture(size: tuple[int, int] = (40, 30), kind: str = "PNG", frames: int = 1
     return file.getvalue()
 
 
-def clip(seconds: float = 1.0, form: str = "mp4", codec: str = "libx264", size: tuple[int, int] = (64, 48), heard: bool = False) -> bytes:
+def clip(seconds: float = 1.0, form: str = "mp4", codec: str = "libx264", size: tuple[int, int] = (64, 48), heard: bool = False,
+         rate: int = 10) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=10)
+        stream = container.add_stream(codec, rate=rate)
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         tone = container.add_stream("aac", rate=44100) if heard else None
-        for index in range(int(seconds * 10)):
+        for index in range(int(seconds * rate)):
             frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), index * 20 % 256, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -99,7 +101,11 @@ TAKEN: dict[str, tuple[Callable[[], bytes], str, float | None, str]] = {
     "microphone": (lambda: spoken_sound("webm", "libopus"), "audio", 2, ".webm"),
     "png": (picture, "image", None, ".png"), "jpg": (lambda: picture(kind="JPEG"), "image", None, ".jpg"),
     "webp": (lambda: picture(kind="WEBP"), "image", None, ".webp"), "still gif": (lambda: picture(kind="GIF"), "image", None, ".gif"),
-    "tiff": (lambda: picture(kind="TIFF"), "image", None, ".tiff"),
+    "tiff": (lambda: picture(kind="TIFF"), "image", None, ".tiff"), "avif": (lambda: picture(kind="AVIF"), "image", None, ".avif"),
+    "aiff": (lambda: sound(kind="AIFF"), "audio", 1, ".aiff"), "au": (lambda: sound(kind="AU"), "audio", 1, ".au"),
+    "mpeg program stream": (lambda: clip(2, "mpeg", "mpeg2video", rate=25), "video", 2, ".mpg"),
+    "mpeg transport stream": (lambda: clip(form="mpegts"), "video", 1, ".ts"),
+    "flv": (lambda: clip(form="flv", codec="flv"), "video", 1, ".flv"),
     "mp4": (clip, "video", 1, ".mp4"), "mp4 with sound": (lambda: clip(heard=True), "video", 1, ".mp4"),
     "webm": (lambda: clip(form="webm", codec="libvpx"), "video", 1, ".webm"),
     "gif": (lambda: picture(kind="GIF", frames=3), "video", 1.5, ".gif"),
@@ -115,7 +121,7 @@ def test_the_content_tells_the_kind_whatever_the_name_says(made: tuple, folder: 
     taken = receive(folder, content, SMALL, name="../../etc/report.pdf")
     assert (taken.kind, taken.path.suffix, taken.name) == (kind, suffix, "report.pdf")
     assert (taken.seconds is None) == (seconds is None) and (seconds is None or taken.seconds == pytest.approx(seconds, abs=0.15))
-    assert taken.path.parent == folder and taken.path.read_bytes() == content
+    assert taken.path.parent == folder and taken.path.read_bytes() == content and suffix in CONTENT_TYPES
     assert os.listdir(folder) == [taken.path.name] and re.fullmatch(r"[0-9a-f]{32}", taken.path.stem)
 
 
@@ -159,6 +165,10 @@ REFUSED = {
     "playlist": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "is a text file"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n\x00\x01", "damaged, or of a format unknown here"),
     "cut picture": (picture((90, 90), "JPEG")[:400], "begins as a JPEG picture and is damaged"),
+    "heic": (b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf\0\0\0\x08meta", "is a HEIC photo, which is not read here; export it as JPEG"),
+    "thin picture": (b"P5 1 40000 255\n\x80", "a side may have 32768"), "click": (sound(0.05), "0.050 s long, too short to be heard"),
+    "65 channels": (sound(channels=65), "has 65 channels; give a recording of 1 to 64"),
+    "no known codec": (sound()[:20] + b"\x34\x12" + sound()[22:], "holds sound of a kind unknown here"),
     "half a picture": (picture((300, 300), "PNG")[:300], "is damaged"),
     "header of a wav": (sound()[:44], "no sound"), "cut clip": (clip()[:300], "damaged"),
 }
@@ -209,6 +219,26 @@ def test_a_long_recording_is_refused(made: Callable[[], bytes], folder: Path) ->
 @pytest.mark.parametrize("made", [lambda: clip(4), lambda: clip(4, "webm", "libvpx"), lambda: picture(kind="GIF", frames=9)])
 def test_a_long_clip_is_refused(made: Callable[[], bytes], folder: Path) -> None:
     assert refusal(folder, made()) == "my file.wav is longer than 3 seconds, the most that is taken; cut it."
+
+
+def test_all_links_of_a_chained_ogg_count(folder: Path) -> None:
+    link = sound(11, kind="OGG", subtype="VORBIS")
+    assert receive(folder, link, SMALL).seconds == pytest.approx(11, abs=0.1)
+    assert "is longer than 20 seconds" in _refused_later(folder, link + link)
+
+
+def _refused_later(folder: Path, content: bytes) -> str:
+    with pytest.raises(ValueError) as caught:
+        receive(folder, content, SMALL, name="radio.ogg")
+    return str(caught.value)
+
+
+def test_a_wav_whose_sizes_were_never_written_is_taken_with_its_true_length(folder: Path) -> None:
+    content = sound(2)
+    place = content.index(b"data") + 4
+    content = content[:4] + bytes(4) + content[8:place] + bytes(4) + content[place + 4 :]
+    assert receive(folder, content, SMALL).seconds == 2
+    assert "is longer than 20 seconds" in _refused_later(folder, content + bytes(20 * 16000))
 
 
 def lying_flac() -> bytes:

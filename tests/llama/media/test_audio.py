@@ -244,3 +244,43 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="space"):
         tone(2.0).write(tmp_path / "sound.wav")
     assert (tmp_path / "sound.wav").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+# -- what the encoder hears -----------------------------------------------------------------------------------------------
+
+
+def test_an_inverted_channel_does_not_silence_the_music() -> None:
+    sound = tone(0.5).samples
+    for channels, wanted in ((torch.cat([sound, -sound]), sound), (torch.cat([0.5 * sound, -0.51 * sound]), -0.51 * sound)):
+        assert torch.equal(Waveform(channels, RATE).mono().samples, wanted)
+    quieter = torch.cat([sound, -0.5 * sound])  # a quarter of the loudest is still there
+    assert torch.equal(Waveform(quieter, RATE).mono().samples, quieter.mean(0, keepdim=True))
+    one_of_eight = torch.cat([sound, torch.zeros(7, sound.shape[1])])
+    assert torch.equal(Waveform(one_of_eight, RATE).mono().samples, sound / 8)
+    assert Waveform(torch.zeros(2, 100), RATE).mono().samples.tolist() == [[0.0] * 100]
+
+
+def test_long_silence_around_the_music_is_cut() -> None:
+    sound = tone(1.0).samples[:, 1:]
+    silence = 1e-4 * torch.randn(1, 5 * RATE, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
+    for before, after in ((5, 5), (5, 0), (0, 5), (5, 1.5)):
+        wave = Waveform(torch.cat([silence[:, : int(before * RATE)], sound, silence[:, : int(after * RATE)]], 1), RATE)
+        left, right = (seconds if seconds < 2 else 0.5 for seconds in (before, after))
+        trimmed = wave.trim_silence()
+        assert trimmed.seconds == pytest.approx(left + 1 + right, abs=0.2)
+        assert (trimmed.samples.abs() > 0.4).sum() == (sound.abs() > 0.4).sum(), "some of the sound is gone"
+
+
+def test_recordings_without_long_silence_stay_as_they_are() -> None:
+    music, silence = tone(1.0).samples, torch.zeros(1, RATE)
+    for samples in (music, torch.cat([silence, music, silence], 1), torch.cat([music, *[silence] * 9, music], 1),
+                    torch.zeros(2, 9 * RATE), torch.zeros(1, 10), torch.full((1, 9 * RATE), 1e-6)):  # fmt: skip
+        wave = Waveform(samples, RATE)
+        assert wave.trim_silence() is wave
+
+
+def test_a_recording_too_short_to_be_heard_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^The recording is 0\.050 s long, too short to be heard; give at least 0\.1 s of sound\.$"):
+        audio.prepare_recording(tone(0.05))
+    wave = tone(0.1)
+    assert audio.prepare_recording(wave) is wave

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +21,7 @@ from llama.media import image as media
 from llama.media import video
 from llama.media.audio import Waveform
 from llama.media.containers import Encoded
+from llama.media.demuxer import decoded
 from llama.media.image import load_image
 from llama.media.video import frame_indices, load_frames
 
@@ -273,3 +280,174 @@ def test_pixels_follow_their_recipe() -> None:
     assert plain.shape == (2, 3, 5, 5) and plain.max() == 1.0 and plain.min() == 0.0
     with pytest.raises(ValueError, match="narrow"):
         ImageProcessor.read(values | {"size": {"shortest_edge": 256}})(np.zeros((1, 1, 4000, 3), np.uint8))
+
+
+# -- what a stranger may send ---------------------------------------------------------------------------------------------
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG of any size in a few bytes; it is cut off, so only its size is there to be read."""
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("size", "words"), [
+    ((1, 49_999_990), "1 x 49999990 pixels; a side may have 32768"), ((32_769, 2), "32769 x 2"),
+    ((20_000, 20_000), "more than 100 megapixels"), ((1 << 30, 1 << 30), "more than 100 mega|a side")])  # fmt: skip
+def test_sizes_are_bounded_before_a_row_is_made(tmp_path: Path, size: tuple[int, int], words: str) -> None:
+    (tmp_path / "a.png").write_bytes(png(*size))
+    for read in (load_image, lambda given: load_frames(given, 4)):
+        for given in (tmp_path / "a.png", Encoded(png(*size), "a.png")):
+            with pytest.raises(ValueError, match=rf"a\.png has .*{words}.*smaller\.$"):
+                read(given)
+    with pytest.raises(ValueError, match="a side may have 32768"):
+        load_image(Image.new("1", (1, 32_769)))
+
+
+def test_frames_of_a_clip_are_bounded_in_each_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path / "a.mp4", 3)
+    monkeypatch.setattr(media, "MAX_EDGE", 60)
+    with pytest.raises(ValueError, match=r"a\.mp4 has 64 x 48 pixels; a side may have 60"):
+        load_frames(path, 2)
+
+
+def test_frames_that_grow_on_the_way_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = clip(tmp_path / "small.h264", 5), clip(tmp_path / "large.h264", 5, size=(128, 96))
+    (tmp_path / "both.h264").write_bytes(small.read_bytes() + large.read_bytes())
+    monkeypatch.setattr(video, "MAX_PIXELS", 80 * 60)
+    monkeypatch.setattr(media, "MAX_PIXELS", 80 * 60)
+    assert load_frames(tmp_path / "both.h264", 4).shape == (4, 48, 64, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, SyntaxError, struct.error, KeyError, EOFError, AttributeError, MemoryError])
+def test_whatever_pillow_raises_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    frames = [Image.new("RGB", (8, 6), (40 * index, 0, 0)) for index in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+
+    def fails(*_: object, **__: object) -> None:
+        raise error("decoder said no")
+
+    for place in ("PIL.Image.open", "PIL.ImageOps.exif_transpose"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fails)
+            for read in (load_image, lambda given: load_frames(given, 2)):
+                with pytest.raises(ValueError, match=r"a\.gif.* is damaged") as caught:
+                    read(tmp_path / "a.gif")
+                assert "decoder said" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_errors_of_the_disk_are_not_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("PIL.Image.open", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        load_image(tmp_path / "a.png")
+
+
+def test_damaged_pictures_of_every_format_are_one_sentence() -> None:
+    generator = np.random.default_rng(3)
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000"):
+        file = io.BytesIO()
+        Image.effect_noise((40, 30), 50).convert("RGB").save(file, kind)
+        for _ in range(6):
+            damaged = bytearray(file.getvalue())
+            for place in generator.integers(4, len(damaged), 12):
+                damaged[place] = int(generator.integers(256))
+            for read in (load_image, lambda given: load_frames(given, 2)):
+                try:
+                    read(Encoded(bytes(damaged), "the upload"))
+                except ValueError as error:
+                    assert "the upload" in str(error) and str(error).endswith(".") and "\n" not in str(error), (kind, error)
+
+
+HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf\0\0\0\x08meta"
+
+
+def test_a_heic_photo_is_named_at_every_edge(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(HEIC)
+    for read in (load_image, lambda given: load_frames(given, 2), Waveform.read):
+        for given in (tmp_path / "photo.jpg", Encoded(HEIC, "photo.jpg")):
+            with pytest.raises(ValueError, match=r"photo\.jpg is a HEIC photo, which is not read here; export it as JPEG"):
+                read(given)
+
+
+def test_other_media_in_the_same_container_are_no_heic_photos(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 0, 0)).save(file, "AVIF")
+    assert load_image(file.getvalue()).size == (16, 16)
+    assert len(load_frames(clip(tmp_path / "a.mp4", 3, "libx265"), 2)) == 2
+
+
+def test_an_album_cover_is_no_clip(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=44100, layout="mono")
+        cover = container.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt, cover.disposition = 16, 16, "rgb24", av.stream.Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux([*cover.encode(None), *sound.encode(frame), *sound.encode(None)])
+    with pytest.raises(ValueError, match=r"song\.m4a holds no video; give a clip"):
+        load_frames(path, 4)
+    assert Waveform.read(path).seconds > 0.9
+
+
+def two_streams(path: Path, default: int, codecs: tuple[str, str] = ("libx264", "libx264")) -> Path:
+    """A clip with a dark and a bright stream."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream(codec, rate=25) for codec in codecs]
+        for number, stream in enumerate(streams):
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.disposition = av.stream.Disposition.default if number == default else 0
+        for number, stream in enumerate(streams):
+            for index in range(4):
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + 200 * number, np.uint8), format="rgb24")
+                frame.pts = index
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_the_default_stream_is_watched_else_the_first_that_can_be_decoded(tmp_path: Path) -> None:
+    assert load_frames(two_streams(tmp_path / "a.mkv", 0), 2).mean() < 40
+    assert load_frames(two_streams(tmp_path / "b.mkv", 1), 2).mean() > 200
+    path = two_streams(tmp_path / "c.mkv", 0, ("mpeg4", "libx264"))
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/ASP", b"V_SOMETHING/NEW", 1))
+    assert load_frames(path, 2).mean() > 200
+
+
+def test_repeated_frames_are_no_error(tmp_path: Path) -> None:
+    """An empty packet repeats the frame before; Theora has them, and a decoder takes one for the end."""
+
+    class Repeating:
+        def __init__(self, container: Any) -> None:
+            self.container = container
+
+        def demux(self, stream: Any) -> Iterator[Any]:
+            for packet in self.container.demux(stream):
+                empty = av.Packet(b"")
+                empty.stream = stream
+                yield from (packet, empty)
+
+    with av.open(str(clip(tmp_path / "a.webm", 5, "libvpx"))) as container:
+        frames = list(decoded(Repeating(container), container.streams.video[0]))
+    assert len(frames) == 5
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(2), (128, 48)), (Fraction(1, 2), (64, 96)), (Fraction(16, 15), (68, 48)),
+                                              (Fraction(1), (64, 48)), (Fraction(1000), (64, 48))])  # fmt: skip
+def test_pixels_that_are_not_square_are_shown_square(tmp_path: Path, aspect: Fraction, size: tuple[int, int]) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4" if aspect < 100 else "libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert load_frames(path, 2).shape == (2, size[1], size[0], 3)
