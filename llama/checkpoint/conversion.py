@@ -14,7 +14,14 @@ from llama.checkpoint.key_mapping import (
 )
 from llama.checkpoint.llama_weights import CHECKLIST, verify_checklist
 from llama.checkpoint.loading import load_model
-from llama.checkpoint.pretrained import from_pretrained, is_native, save_pretrained, trainable_state, unshare_tensors
+from llama.checkpoint.pretrained import (
+    check_native_target,
+    from_pretrained,
+    is_native,
+    save_pretrained,
+    trainable_state,
+    unshare_tensors,
+)
 from llama.checkpoint.source import ModelSource
 from llama.config import ENCODERS
 from llama.decoders.base import MusicDecoder, StoredDecoder
@@ -39,9 +46,7 @@ def published_state(model: MuMuModel) -> State:
 
 def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None = None) -> None:
     """Writes a checkpoint that the published code reads, atomically."""
-    path = Path(file)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
+    path = check_published_target(file)
     state = unshare_tensors(published_state(model), dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
@@ -51,18 +56,25 @@ def save_published(model: MuMuModel, file: str | Path, dtype: torch.dtype | None
             raise OSError(str(error).splitlines()[0]) from error
 
 
+def check_published_target(file: str | Path) -> Path:
+    """The path of a file that `save_published` may write. Raises ValueError or WriteError, before a long work, if it may not."""
+    path = Path(file)
+    check_writable(path, parents=True)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
+    return path
+
+
 def convert(source: str, target: str, to: str | None = None, dtype: torch.dtype | None = None, **options: Any) -> None:
     """Reads `source` as `llama.load` does, each weight in its stored type, and writes `target` in the format `to`.
 
     to: "own" or "published"; None chooses by the suffix of `target`. options: the other fields of `ModelSource`, and verify.
     """
     verify = options.pop("verify", False)
-    check_writable(target, parents=True)
+    published = (to or ("published" if target.endswith(".pth") else "own")) == "published"
+    (check_published_target if published else check_native_target)(target)
     model = load_model(ModelSource(source, **options), MuMuModel, dtype="stored", merge_lora=False, verify=verify)
-    if (to or ("published" if target.endswith(".pth") else "own")) == "published":
-        save_published(model, target, dtype)
-    else:
-        save_pretrained(model, target, dtype)
+    (save_published if published else save_pretrained)(model, target, dtype)
 
 
 def verify(folder: str) -> str:

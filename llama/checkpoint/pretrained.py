@@ -29,7 +29,7 @@ from llama.encoders.base import FrozenEncoder
 from llama.encoders.mert import MERTEncoder
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
-from llama.files import atomic_folder
+from llama.files import atomic_folder, check_writable
 from llama.modules.lora import LoRALinear
 from llama.modules.retrieval import PrototypeIndex
 from llama.modules.tokenizer import Tokenizer
@@ -160,13 +160,20 @@ def save_pretrained(model: MuMuModel, folder: str | Path, dtype: torch.dtype | N
     A native folder is replaced, and its other files are kept; any other folder that is not empty is a ValueError.
     dtype: type of the stored weights; None stores them as they are.
     """
-    target = Path(os.path.abspath(folder))
-    if target.exists() and not (target.is_dir() and (is_native(target) or not any(target.iterdir()))):
-        raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
+    target = check_native_target(folder)
     with atomic_folder(target) as draft:
         _write(model, draft, dtype)
         if target.exists():
             _copy_other_files(target, draft)
+
+
+def check_native_target(folder: str | Path) -> Path:
+    """The absolute path of a folder that `save_pretrained` may write. Raises ValueError or WriteError if it may not."""
+    target = Path(os.path.abspath(folder))
+    check_writable(target, parents=True)
+    if target.exists() and not (target.is_dir() and (is_native(target) or not any(target.iterdir()))):
+        raise ValueError(f"{target} exists and is no model folder of ours, so it is not replaced; give another place.")
+    return target
 
 
 def _copy_other_files(target: Path, draft: Path) -> None:

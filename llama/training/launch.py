@@ -10,14 +10,14 @@ import torch
 from torch.optim import Optimizer
 
 from llama.checkpoint.builder import OUTPUT
-from llama.checkpoint.conversion import save_published
+from llama.checkpoint.conversion import check_published_target, save_published
 from llama.checkpoint.delta import AUDIO_TOKEN_ROWS, BaseReference, read_delta
-from llama.checkpoint.pretrained import is_native, save_pretrained
+from llama.checkpoint.pretrained import check_native_target, save_pretrained
 from llama.config import ENCODERS, MODALITIES, VARIANTS, MuMuConfig
 from llama.data.batch_sampler import BatchSampler
 from llama.data.mixture import ExampleMixture, StreamMixture, read_examples, split
 from llama.data.source import Source
-from llama.files import check_writable, write_text
+from llama.files import write_text
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.training.config import TrainConfig, to_yaml
 from llama.training.distributed import DistributedContext, distributed_context, make_accelerator, run_on_main, shut_down
@@ -158,7 +158,7 @@ def fit(config: TrainConfig, number: int, *, resume: bool = False, export: str |
     with ExitStack() as stack:
         run_on_main(accelerator, lambda: lock_folder(stack, checkpoints, resume))
         if export is not None:
-            run_on_main(accelerator, lambda: check_writable(export, parents=True))
+            run_on_main(accelerator, lambda: check_export_target(export))
         train(config, number, accelerator, checkpoints, resume, export)
         shut_down(accelerator)
     return checkpoints.last
@@ -170,7 +170,7 @@ def train(
     """Runs the training from its first step, or the newest checkpoint, to its last. Keeps no reference to it afterwards."""
     trainer = build_trainer(config, number, accelerator, checkpoints)
     if export is not None:
-        check_export(export, trainer.base.sizes)
+        check_export_format(export, trainer.base.sizes)
     start = trainer.resume() if resume else 0
     # Not earlier: a run that is refused must not overwrite the files of the run before it.
     run_on_main(accelerator, lambda: write_text(checkpoints.output_dir / "config.yaml", to_yaml(config)))
@@ -188,16 +188,15 @@ def lock_folder(stack: ExitStack, checkpoints: RunCheckpoints, resume: bool) -> 
         checkpoints.check_fresh()
 
 
-def check_export(target: str | Path, sizes: MuMuConfig) -> None:
-    """Raises ValueError for an export target that could not be written, which would otherwise show only after the last step."""
-    path = Path(target)
-    if path.suffix == ".pth":
-        if path.is_dir():
-            raise ValueError(f"--export {path} is a folder; name the file to write, for instance {path / 'checkpoint.pth'}.")
-        if any(sizes.adapter(name).positions > 1 for name in MODALITIES):
-            raise ValueError(f"This model has several prompt positions, which a published file like {path} cannot hold; give a folder.")
-    elif path.exists() and not (path.is_dir() and (is_native(path) or not any(path.iterdir()))):
-        raise ValueError(f"--export {path} exists and is no model folder of ours, so it is not replaced; give another place.")
+def check_export_target(target: str | Path) -> None:
+    """Raises ValueError or WriteError for a place that could not be written, which would otherwise show only after the last step."""
+    (check_published_target if Path(target).suffix == ".pth" else check_native_target)(target)
+
+
+def check_export_format(target: str | Path, sizes: MuMuConfig) -> None:
+    """Raises ValueError for a model that a published file cannot hold."""
+    if Path(target).suffix == ".pth" and any(sizes.adapter(name).positions > 1 for name in MODALITIES):
+        raise ValueError(f"This model has several prompt positions, which a published file like {target} cannot hold; give a folder.")
 
 
 def export_model(last: Path, target: str | Path) -> None:

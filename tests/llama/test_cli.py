@@ -15,8 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import evaluate
 from llama import Done, GenerationOptions, MusicChunk, Reply, TextDelta, Turn, Waveform, device, errors
 from llama import __main__ as cli
+from llama.checkpoint import __main__ as checkpoint_cli
+from llama.checkpoint import conversion
 from llama.media.score import Attributes, Note, Score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,6 +279,26 @@ def test_models_that_do_not_load(
     assert cli.main(["hi", *arguments, *tiny_parts(golden)]) == 2
     told = capsys.readouterr().err
     assert len(sentences(told)) == 1 and word in told
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "n" * 252 + ".pth", "file/model", "taken"])
+def test_outputs_that_cannot_be_written_are_reported_before_the_model_loads(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the commands that convert and evaluate a model; those above are the answering one's, and train.py has its own."""
+    (tmp_path / "taken").mkdir()
+    for file in (tmp_path / "taken/letter.txt", tmp_path / "file"):
+        file.write_text("mine")
+    monkeypatch.setattr(conversion, "load_model", None)
+    monkeypatch.setattr(evaluate, "load_model", None)
+    commands = [(checkpoint_cli.main, ["convert", "x", str(tmp_path / name)])]
+    if name != "taken":  # an evaluation may add files to a folder
+        commands.append((evaluate.main, ["probes", "--out", str(tmp_path / name)]))
+    for command, arguments in commands:
+        assert command(arguments) == 2
+        told = capsys.readouterr().err
+        assert len(sentences(told)) == 1 and ("could not be written" in told or "no model folder of ours" in told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
 
 
 def test_as_a_program(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from training_helpers import Ground
 
 import train
 from llama.errors import CollectiveError
+from llama.files import WriteError
 from llama.mumu_llama import load
+from llama.training import launch
 from llama.training.config import ModelSettings, TrainConfig
 from llama.training.distributed import make_accelerator, raise_collective, run_on_main
 from llama.training.launch import fit
@@ -90,6 +92,18 @@ def test_a_whole_model_is_refused_before_the_first_step(ground: Ground, tmp_path
         with pytest.raises(ValueError, match=words):
             fit(ground.config(tmp_path / "run", **TWO), 3, export=target)
     assert not (tmp_path / "run/log.csv").exists() and (taken / "letter.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["taken", "n" * 256, "n" * 252 + ".pth", "file/model"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_model_is_loaded(
+    name: str, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").mkdir()
+    for file in (tmp_path / "taken/letter.txt", tmp_path / "file"):
+        file.write_text("mine")
+    monkeypatch.setattr(launch, "load_for_training", None)
+    with pytest.raises((ValueError, WriteError), match="no model folder of ours|could not be written"):
+        fit(ground.config(tmp_path / "run", **TWO), 3, export=tmp_path / name)
 
 
 def test_a_whole_model_is_the_trained_one(ground: Ground, tmp_path: Path) -> None:
