@@ -5,6 +5,8 @@ Exports are lazy: a module is imported when one of its names is first used, so t
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,17 @@ LAZY_EXPORTS = {
     "modules.transformer": ("MuMuOutput",),
 }
 EXPORT_MODULES = {name: module for module, names in LAZY_EXPORTS.items() for name in names}
+
+
+def _disable_telemetry() -> None:
+    """Turns the hub library's usage statistics off, which every load would else send; HF_HUB_DISABLE_TELEMETRY=0 keeps them."""
+    setting = os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    hub = sys.modules.get("huggingface_hub.constants")
+    if hub is not None and setting == "1":  # it was imported first, and reads the environment only then
+        hub.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
+
+
+_disable_telemetry()
 
 __all__ = [
     "AdapterConfig",

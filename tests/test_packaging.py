@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from test_architecture import MODULES, SOURCES, outer_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -99,6 +101,61 @@ def test_each_requirement_of_pyproject_is_a_range(one: Requirement) -> None:
 def test_requirements_of_pyproject_are_in_order() -> None:
     names = [one.name.lower() for one in asked()]
     assert names == sorted(names)
+
+
+def distribution_names(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """{the distributions that provide a library: the files that import it}, without the standard library and the project's own."""
+    providers = metadata.packages_distributions()
+    result: dict[str, set[str]] = {}
+    for path in paths:
+        for library in outer_imports(path):
+            distributions = "|".join(sorted({canonicalize_name(name) for name in providers.get(library, [library])}))
+            result.setdefault(distributions, set()).add(path.relative_to(ROOT).as_posix())
+    return result
+
+
+def undeclared(paths: Iterable[Path], *extras: str) -> dict[str, set[str]]:
+    declared = {canonicalize_name(one.name) for one in asked(*extras)}
+    return {names: files for names, files in distribution_names(paths).items() if not declared & set(names.split("|"))}
+
+
+def test_every_import_of_the_product_is_declared() -> None:
+    """What a user installs, without its extras, is not left to what other packages happen to need."""
+    product = [path for name, path in MODULES.items() if name.startswith(("llama", "demo"))]
+    assert not undeclared([*product, *ROOT.glob("*.py")], "knn", "train")
+    optional = {"datasets", "faiss-cpu", "webdataset"}  # imported where they are used, with a sentence if they are missing
+    assert set(undeclared([*product, *ROOT.glob("*.py")])) == optional
+
+
+def test_every_import_of_recipes_and_tests_is_declared() -> None:
+    helpers = {canonicalize_name(path.stem) for path in (ROOT / "tests").rglob("*")} | {"tests"}
+    assert not {names: files for names, files in undeclared(SOURCES, *EXTRAS).items() if names not in helpers}
+
+
+def test_fairscale_is_imported_for_its_option_alone() -> None:
+    """It comes as source only and is no longer maintained."""
+    users = [name for name, path in MODULES.items() if "fairscale" in outer_imports(path)]
+    assert users == ["llama.training.module"]
+    code = "import sys, llama, train, llama.training.launch; print('fairscale' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize("first", ["llama", "transformers, llama", "evaluate", "gradio_app", "train"])
+def test_no_library_sends_statistics(first: str) -> None:
+    """However the libraries are reached, also where the hub's is imported before our packages."""
+    code = f"import {first}; from huggingface_hub import constants; import os; print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+@pytest.mark.parametrize("first", ["demo", "gradio_app"])
+def test_the_page_sends_no_statistics(first: str) -> None:
+    code = f"import {first}, os; print(os.environ['GRADIO_ANALYTICS_ENABLED'])"
+    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_ANALYTICS_ENABLED"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 def test_users_install_no_test_tools() -> None:
