@@ -18,7 +18,9 @@ from torch import Tensor
 
 from llama.checkpoint.memory_plan import require_memory
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
+from llama.config import LLAMA_RANGES
 from llama.json_yaml import read_table
+from llama.ranges import check_ranges
 
 LAYOUTS = "checkpoint.pth, and LLaMA or LLaMA-2 with tokenizer.model and params.json in it or in 7B inside it"
 CHECKLIST = "checklist.chk"
@@ -49,7 +51,7 @@ class LlamaFolder:
                           if (folder / "tokenizer.model").is_file()), None)  # fmt: skip
         values = read_table(params, COPY_AGAIN) if params else {}
         if not values and weights is not None and (weights / "config.json").is_file():
-            values = meta_params(read_table(weights / "config.json", COPY_AGAIN))
+            values = read_meta_params(weights / "config.json")
         return cls(root, values, weights, tokenizer)
 
     def read(self, verify: bool = False) -> dict[str, Tensor]:
@@ -83,9 +85,13 @@ def _has_weights(folder: Path) -> bool:
 
 
 def merge_shards(shards: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Joins model-parallel shards; frees each shard's tensors as it goes."""
+    """Joins model-parallel shards; frees each shard's tensors as it goes. Raises ValueError for shards that do not belong together."""
     if len(shards) == 1:
         return shards[0]
+    for name in set().union(*shards):
+        parts = [shard[name] for shard in shards if name in shard]
+        if len(parts) < len(shards) or len({part.shape for part in parts}) > 1:
+            raise ValueError(f"LLaMA's shards do not belong together: {name} is missing in one or has other shapes; {COPY_AGAIN}.")
     require_memory(sum(value.nbytes for shard in shards for value in shard.values()), "Joining the shards of LLaMA's weights")
     return {name: _join(name, [shard.pop(name) for shard in shards]) for name in list(shards[0])}
 
@@ -124,22 +130,32 @@ HF_LAYER = {
     "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
     "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
 }  # fmt: skip
+HF_PARAMS = {  # Meta's name -> Hugging Face's
+    "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads", "norm_eps": "rms_norm_eps",
+}  # fmt: skip
 HF_TOP = {"model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output"}
 
 
-def meta_params(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A Hugging Face config.json of LLaMA -> Meta's params.json names."""
-    rope = config.get("rope_parameters") or {}
-    return {
-        "dim": config["hidden_size"], "n_layers": config["num_hidden_layers"], "n_heads": config["num_attention_heads"],
+def read_meta_params(file: Path) -> dict[str, Any]:
+    """A Hugging Face config.json of LLaMA under Meta's params.json names. Raises ValueError for a value that no LLaMA has."""
+    config = read_table(file, COPY_AGAIN)
+    if missing := [name for name in HF_PARAMS.values() if name not in config]:
+        raise ValueError(f"{file} lacks {missing[0]}; {COPY_AGAIN}.")
+    rope = config.get("rope_parameters")
+    values = {ours: config[theirs] for ours, theirs in HF_PARAMS.items()} | {
         "n_kv_heads": config.get("num_key_value_heads") or config["num_attention_heads"],
-        "norm_eps": config["rms_norm_eps"], "rope_theta": rope.get("rope_theta") or config.get("rope_theta") or 10000.0,
-    }  # fmt: skip
+        "rope_theta": (rope.get("rope_theta") if isinstance(rope, dict) else None) or config.get("rope_theta") or 10000.0,
+    }
+    try:
+        check_ranges(values, LLAMA_RANGES)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return values
 
 
 def read_hugging_face(folder: Path) -> dict[str, Tensor]:
     """LlamaForCausalLM's weights under Meta's names, queries and keys reordered to interleaved rotary pairs."""
-    params = meta_params(read_table(folder / "config.json", COPY_AGAIN))
+    params = read_meta_params(folder / "config.json")
     state: dict[str, Tensor] = {}
     for file in _weight_files(folder):
         part = read_safetensors(file) if file.suffix == ".safetensors" else weights_of(read_torch(file), file)
@@ -147,6 +163,8 @@ def read_hugging_face(folder: Path) -> dict[str, Tensor]:
             value = part.pop(name)
             if "rotary_emb" not in name:
                 state[_meta_name(name, folder)] = _interleaved(name, value, params)
+    if "tok_embeddings.weight" not in state:
+        raise ValueError(f"{folder} lacks model.embed_tokens.weight; {COPY_AGAIN}.")
     state.setdefault("output.weight", state["tok_embeddings.weight"])  # tied embeddings
     return state
 
@@ -170,4 +188,7 @@ def _interleaved(name: str, value: Tensor, params: Mapping[str, Any]) -> Tensor:
     heads = {"q_proj": params["n_heads"], "k_proj": params["n_kv_heads"]}.get(name.split(".")[-2])
     if heads is None:
         return value
+    if value.dim() != 2 or value.shape[0] % (2 * heads):
+        shape = list(value.shape)
+        raise ValueError(f"{name} is {shape}, which does not divide into {heads} heads; give the config.json that belongs to it.")
     return value.view(heads, 2, -1, value.shape[1]).transpose(1, 2).reshape(value.shape)
