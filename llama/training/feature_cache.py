@@ -35,7 +35,7 @@ from llama.training.feature_reduction import FeatureReduction
 from llama.training.feature_store import FeatureStore, fingerprint, settings_of, sha256
 
 ItemT = TypeVar("ItemT")
-FORMAT = "1"  # part of every key; change it when windows, frames or reductions change
+FORMAT = "2"  # part of every key; change it when windows, frames or reductions change
 ROWS = {"audio": 4, "image": 32, "video": 8, "caption": 32}  # batch sizes of the encoders on an accelerator
 AUDIOLDM2_TEXT_PARTS = ("text_encoder", "text_encoder_2", "projection_model", "language_model")
 
