@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from llama.media.containers import ContentReader, Encoded
+from llama.media.containers import SNIFF_BYTES, ContentReader, Encoded
 from llama.media.demuxer import best_stream, decoded, frame_layout, open_container, stream_channels
 from llama.media.sound_headers import ogg_links, unfinished_sizes
 
@@ -25,6 +25,7 @@ MAX_CHANNELS = 64  # ambisonics of the seventh order
 MIN_RECORDING_SECONDS = 0.1  # of a recording that is heard; a shorter one is a click
 MAX_PARTS = 1000  # a damaged file may change its rate with each frame
 READ_BLOCK = 1 << 22  # numbers that are read at a time
+MPEG_TAGS = (b"\x50\0", b"\x55\0")  # the format in a WAV header: MPEG layers 1 and 2, 3
 UNKNOWN_LENGTH = 1 << 40  # samples; a header with this many or more was written before the length was known
 
 
@@ -93,7 +94,7 @@ def open_soundfile(path: Path | Encoded) -> Iterator[soundfile.SoundFile]:
     mp3 counts as none of them: libsndfile stops where the rate or the channels of one change, and prints what is damaged.
     """
     with path.open("rb") as content:
-        if _is_mpeg_audio(content.read(3)):
+        if _is_mpeg_audio(content.read(SNIFF_BYTES)):
             raise soundfile.LibsndfileError(1)  # "Format not recognised."
         with soundfile.SoundFile(ContentReader(content, unfinished_sizes(content))) as file:
             check_format(path, file.samplerate, file.channels)
@@ -109,7 +110,10 @@ def check_format(path: Path | Encoded, rate: int, channels: int) -> None:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    return head == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+    """Whether a file begins as mp3 (or as AAC), or is a WAV file of mp3."""
+    wav = head.find(b"fmt ") + 8 if head.startswith((b"RIFF", b"RF64")) else len(head)
+    synchronized = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    return head.startswith(b"ID3") or synchronized or head[wav : wav + 2] in MPEG_TAGS
 
 
 def _soundfile_part(path: Path | Encoded, file: soundfile.SoundFile) -> Part:

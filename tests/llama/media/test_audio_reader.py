@@ -254,8 +254,12 @@ def test_errors_of_ffmpeg_are_no_errors_of_the_disk(tmp_path: Path, monkeypatch:
     assert type(caught.value) is ValueError
 
 
-def test_a_damaged_mp3_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    content = file_of(tones((300.0, 400.0), 44_100, 2.0), 44_100, "MP3", "MPEG_LAYER_III")
+@pytest.mark.parametrize("kind", ["mp3", "wav"])
+def test_a_damaged_mp3_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str) -> None:
+    sound = tones((300.0, 400.0), 44_100, 2.0)
+    content = file_of(sound, 44_100, "MP3", "MPEG_LAYER_III")
+    if kind == "wav":
+        content = encoded(tmp_path / "a.wav", ("libmp3lame",), (sound,), "stereo").read_bytes()
     generator = np.random.default_rng(1)
     for _ in range(8):
         damaged = bytearray(content)
