@@ -111,3 +111,17 @@ def test_every_number_of_the_configuration_has_a_range() -> None:
     for kind, ranges in tables.items():
         numbers = {field.name for field in dataclasses.fields(kind) if "int" in str(field.type) or "float" in str(field.type)}
         assert numbers == ranges.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"wide": 3}, "config.json has the unknown key 'wide'; its keys are llama, audio"),
+        ({"audio": {"feature_dim": 3, "channels": 4, "x" * 100_000: 1}}, "audio has the unknown key 'xxx"),
+        ({"audio": {"feature_dim": 3}}, "audio lacks the key channels; add it."),
+    ],
+)
+def test_keys_are_named(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        MuMuConfig.from_json(json.dumps(json.loads(MuMuConfig.tiny().to_json()) | change))
+    assert str(caught.value).startswith(words) and str(caught.value).endswith(".") and len(str(caught.value)) < 400
