@@ -8,7 +8,6 @@ Clips without music have the label `kind` alone.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from llama.files import atomic_path
 from llama.modules.adapters import build_pool
 from recipes.nano.audio_encoder.harmony_pretraining import copy_readers, pretrain_harmony
 from recipes.nano.rendering.clip_set import (
@@ -37,6 +35,7 @@ from recipes.nano.rendering.clip_set import (
     unpack_spectrum,
 )
 from recipes.nano.rendering.non_music import KINDS
+from recipes.nano.timed_loop import BatchQueue, Schedule, TimedTrainer, cosine, mean_losses, shuffled_batches
 
 WEIGHTS: Mapping[str, float] = {"lead": 1.3, "accompaniment": 1.0, "style": 0.8, "mode": 0.6, "metre": 0.7, "drums": 0.9, "key": 0.5,
                                 "tempo": 0.6, "kind": 0.5, "chroma": 3.0}
@@ -47,6 +46,7 @@ PITCHED_BANDS = SPECTRUM.octaves * SPECTRUM.bins  # bands that move when the key
 BATCH, CROP_FRAMES = 32, 240  # clips; frames
 MUSIC_PER_OTHER = 14  # music clips for one that is not music
 PRETRAINING_SCORES = 3000  # scores that the harmony pool is pretrained on
+RATE, WARMUP_STEPS, LOG_STEPS, SAVE_SECONDS = 2.5e-3, 100, 100, 60.0
 
 
 class BatchNormConv(nn.Module):
@@ -190,22 +190,18 @@ def pool_losses(model: PoolsWithHeads, bands: Tensor, rolls: Tensor, targets: Ma
 class PoolTrainer:
     """Trains for a given time and resumes from WORK/pools.pt, which holds the whole state."""
 
-    def __init__(self, work: Path, data: Path, minutes: float, rate: float = 2.5e-3, seed: int = 0) -> None:
+    def __init__(self, work: Path, data: Path, minutes: float, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        self.work, self.budget, self.rate = work, 60 * minutes, rate
-        self.model, self.clips = PoolsWithHeads(), JoinedClipSets(data, TRAINING_SETS)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=0.03, betas=(0.9, 0.98))
-        self.spent, self.step, self.order = 0.0, 0, list[int]()
-        path = work / "pools.pt"
-        if path.exists():
-            saved = torch.load(path, weights_only=True)
-            self.model.load_state_dict(saved["model"])
-            if "optimizer" in saved:
-                self.optimizer.load_state_dict(saved["optimizer"])
-                self.spent, self.step = saved["spent"], saved["step"]
+        self.model, self.clips, self.rng = PoolsWithHeads(), JoinedClipSets(data, TRAINING_SETS), np.random.default_rng([0, seed])
+        self.batches = BatchQueue(self._shuffle, self.rng)
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=RATE, weight_decay=0.03, betas=(0.9, 0.98))
+        schedule = Schedule(minutes, RATE, WARMUP_STEPS, decay=lambda progress: max(0.005, cosine(progress)))
+        self.trainer = TimedTrainer({"model": self.model, "batches": self.batches}, optimizer, schedule, self.rng, max_norm=2.0,
+                                    checkpoint=work / "pools.pt", save_every=SAVE_SECONDS)
+        if (path := work / "pools.pt").exists():
+            self.trainer.load_state_dict(torch.load(path, weights_only=True))
         else:
             self._teach_harmony()
-        self.rng = np.random.default_rng([self.step, seed])
 
     def _teach_harmony(self) -> None:
         music = [index for index in range(len(self.clips)) if self.clips.classes["kind"][index] == 0][:PRETRAINING_SCORES]
@@ -214,58 +210,37 @@ class PoolTrainer:
         width, first = AUDIO.pool_dim, LEARNED_POOLS.index("harmony") * AUDIO.pool_dim
         copy_readers(readers, self.model.heads, width, slice(first, first + width))
 
-    def save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "spent": self.spent, "step": self.step}
-        with atomic_path(self.work / "pools.pt") as partial:
-            torch.save(state, partial)
-
-    def _shuffled(self) -> list[int]:
-        """Shuffled indices: every music clip once, and a share of the others."""
+    def _shuffle(self) -> list[list[int]]:
+        """Batches of indices of every music clip once, and of a share of the others."""
+        self.clips.refresh()
         kinds = self.clips.classes["kind"]
         music, other = (kinds == 0).nonzero().flatten().numpy(), (kinds > 0).nonzero().flatten().numpy()
         sampled = self.rng.permutation(other)[: len(music) // MUSIC_PER_OTHER]
-        return self.rng.permutation(np.concatenate([music, sampled])).tolist()
+        return shuffled_batches(self.rng.permutation(np.concatenate([music, sampled])).tolist(), BATCH)
 
-    def train_step(self) -> dict[str, float]:
-        started = time.monotonic()
-        progress = min(1.0, self.spent / self.budget)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * max(0.005, 0.5 * (1 + math.cos(math.pi * progress)))
-        if len(self.order) < BATCH:
-            self.clips.refresh()
-            self.order = self._shuffled()
-        indices, self.order = self.order[:BATCH], self.order[BATCH:]
+    def loss(self) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the next batch, and its parts."""
+        indices = self.batches.next()
         bands, rolls, semitones, speed = augment(self.clips.bands(indices), self.clips.rolls(indices), self.rng)
         targets = {name: values[indices] for name, values in self.clips.classes.items()}
         targets["key"] = torch.where(targets["key"] == IGNORE_INDEX, IGNORE_INDEX, (targets["key"] + semitones) % 12)
         with torch.autocast("cpu", torch.bfloat16):
             losses = pool_losses(self.model, bands, rolls, targets, self.clips.log_tempo[indices] + math.log(speed))
-        total = sum(WEIGHTS[name] * value for name, value in losses.items())
-        self.optimizer.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-        self.optimizer.step()
-        self.step += 1
-        self.spent += min(time.monotonic() - started, 5.0)
-        return {name: value.item() for name, value in losses.items()}
+        total = sum((WEIGHTS[name] * value for name, value in losses.items()), start=torch.zeros(()))
+        return total, {name: value.item() for name, value in losses.items()}
 
     def run(self, test: Path | None = None, every: float = 300.0) -> None:
         """Trains until the time is spent; prints mean losses and, with `test`, the accuracy on the test sets."""
-        saved, reported, sums = self.spent, self.spent, dict[str, float]()
+        recent: list[dict[str, float]] = []
         self.model.train()
-        while self.spent < self.budget:
-            for name, value in self.train_step().items():
-                sums[name] = sums.get(name, 0.0) + value / 100
-            if self.step % 100 == 0:
-                print(f"step {self.step} minutes {self.spent / 60:.1f} " + " ".join(f"{k} {v:.3f}" for k, v in sums.items()), flush=True)
-                sums = {}
-            if self.spent - saved > 60:
-                self.save()
-                saved = self.spent
-            if test and self.spent - reported > every:
+        for losses in self.trainer.steps(self.loss):
+            recent.append(losses)
+            if self.trainer.step % LOG_STEPS == 0:
+                values = " ".join(f"{name} {value:.3f}" for name, value in mean_losses(recent).items())
+                print(f"step {self.trainer.step} minutes {self.trainer.seconds / 60:.1f} {values}", flush=True)
+                recent = []
+            if test and self.trainer.due(every):
                 report(self.model, test)
-                reported = self.spent
-        self.save()
         if test:
             report(self.model, test)
 

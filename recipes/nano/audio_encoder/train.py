@@ -16,20 +16,16 @@ thread and bfloat16 arithmetic. Every command resumes when it is run again. Enco
 from __future__ import annotations
 
 import argparse
-import csv
-import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from llama.encoders.mert import MERTEncoder
-from llama.files import atomic_path, write_json
+from llama.files import write_json
 from recipes.nano.audio_encoder.exported_pools import load_pools as load_exported_pools
 from recipes.nano.audio_encoder.harmony_pretraining import copy_readers, pretrain_harmony
 from recipes.nano.audio_encoder.model import EncoderWithHeads, TargetExtractor, chroma_loss, save_tensors
@@ -43,12 +39,21 @@ from recipes.nano.rendering.clip_set import (
     tempo_targets,
     unpack_spectrum,
 )
+from recipes.nano.timed_loop import (
+    BatchQueue,
+    Schedule,
+    TimedTrainer,
+    append_csv,
+    cosine,
+    mean_losses,
+    shuffled_batches,
+)
 
 SETS = ("test_same", "test_unseen", "test_kin", "test_tunes", "noise_test", "noise_train", "train")
 WEIGHTS = {
     "lead": 1.0, "accompaniment": 0.5, "style": 0.7, "mode": 1.0, "metre": 1.0, "drums": 0.4, "key": 0.5, "tempo": 1.0,
 }
-MAX_STEP_SECONDS = 20.0  # seconds; a pause does not count as training
+LOG_STEPS, SAVE_SECONDS = 50, 120.0
 
 
 @dataclass(frozen=True)
@@ -90,109 +95,62 @@ def attribute_loss(model: EncoderWithHeads, batch: ClipBatch) -> tuple[Tensor, d
 
 
 class EncoderTrainer:
-    """Trains one phase for a given time; the learning rate is a cosine of the share of time spent."""
+    """Trains one phase for a given time and resumes from WORK/ears.pt, which also hands the weights to the next phase."""
 
     def __init__(self, phase: Phase, work: Path, minutes: float) -> None:
         torch.manual_seed(0)
-        self.phase, self.work, self.budget = phase, work, 60 * minutes
+        self.phase, self.work = phase, work
         self.model, self.targets = EncoderWithHeads(), TargetExtractor()
         self.clips = ClipSet(work / "data", "train")
-        parameters = self.model.parameters()
-        self.optimizer = torch.optim.AdamW(parameters, lr=phase.rate, weight_decay=0.02, betas=(0.9, 0.98))
-        self.spent, self.step = 0.0, 0
+        self.rng = np.random.default_rng([0, len(phase.name)])
+        self.batches = BatchQueue(self._shuffle, self.rng)
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=phase.rate, weight_decay=0.02, betas=(0.9, 0.98))
+        schedule = Schedule(minutes, phase.rate, phase.warmup, decay=lambda progress: max(0.02, cosine(progress)))
+        self.trainer = TimedTrainer({"listener": self.model, "batches": self.batches}, optimizer, schedule, self.rng,
+                                    checkpoint=work / "ears.pt", save_every=SAVE_SECONDS, values={"phase": phase.name})
         self._resume()
-        if phase.name == "attend" and self.step == 0:
+        if phase.name == "attend" and self.trainer.step == 0:
             model, rolls = self.model, torch.from_numpy(np.array(self.clips.rolls))
             readers = pretrain_harmony(model.harmony, rolls, {name: class_indices(self.clips.labels, name) for name in ("mode", "key")})
             width = model.heads["mode"].in_features
             copy_readers(readers, model.heads, model.harmony.out_dim, slice(width - model.harmony.out_dim, width))
-        self.rng = np.random.default_rng([self.step, len(phase.name)])
-        self.order: list[int] = []
-
-    @property
-    def path(self) -> Path:
-        return self.work / "ears.pt"
 
     def _resume(self) -> None:
-        if not self.path.exists():
-            samples = self.clips.without_batch_norm(range(min(8, len(self.clips))), 2 * SAMPLE_RATE).samples
+        if not (path := self.work / "ears.pt").exists():
+            samples = self.clips.excerpts(range(min(8, len(self.clips))), 2 * SAMPLE_RATE).samples
             self.model.scale_convolutions(samples)
             return
-        saved = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(saved["listener"])
+        saved = torch.load(path, weights_only=True)
         if saved["phase"] == self.phase.name:
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.spent, self.step = saved["spent"], saved["step"]
+            self.trainer.load_state_dict(saved)
+        else:
+            self.model.load_state_dict(saved["listener"])
 
-    def save(self) -> None:
-        save_state(self.path, {"listener": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                               "phase": self.phase.name, "spent": self.spent, "step": self.step})
+    def _shuffle(self) -> list[list[int]]:
+        self.clips.refresh()
+        return shuffled_batches(self.rng.permutation(len(self.clips)).tolist(), self.phase.batch)
 
-    def _learning_rate(self) -> float:
-        progress = min(1.0, self.spent / self.budget)
-        decay = max(0.02, 0.5 * (1 + math.cos(math.pi * progress)))
-        return self.phase.rate * min(1.0, (self.step + 1) / self.phase.warmup) * decay
-
-    def _batch(self) -> ClipBatch:
-        if len(self.order) < self.phase.batch:
-            self.clips.refresh()
-            self.order = self.rng.permutation(len(self.clips)).tolist()
-        indices, self.order = self.order[: self.phase.batch], self.order[self.phase.batch :]
-        return self.clips.augmented(np.array(indices), int(self.phase.seconds * SAMPLE_RATE), self.rng)
-
-    def _loss(self, batch: ClipBatch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the next batch, and its parts."""
+        batch = self.clips.augmented(np.array(self.batches.next()), int(self.phase.seconds * SAMPLE_RATE), self.rng)
         if self.phase.name == "distil":
             return distillation_loss(self.model, self.targets, batch)
         return attribute_loss(self.model, batch)
 
-    def train_step(self) -> dict[str, float]:
-        started = time.monotonic()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        loss, parts = self._loss(self._batch())
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.spent += min(time.monotonic() - started, MAX_STEP_SECONDS)
-        return parts
-
     def run(self) -> None:
-        """Trains until the time is spent; logs mean losses every 50 steps and saves every two minutes."""
-        log, saved, sums = CsvLog(self.work / f"ears_{self.phase.name}.csv"), self.spent, dict[str, float]()
-        while self.spent < self.budget:
-            for name, value in self.train_step().items():
-                sums[name] = sums.get(name, 0.0) + value / 50
-            if self.step % 50 == 0:
-                clips = self.step * self.phase.batch
-                log.write({"step": self.step, "minutes": self.spent / 60, "clips": clips, **sums})
-                sums = {}
-            if self.spent - saved > 120:
-                self.save()
-                saved = self.spent
-        self.save()
+        """Trains until the time is spent; prints mean losses every 50 steps and appends them to WORK/ears_PHASE.csv."""
+        recent: list[dict[str, float]] = []
+        for losses in self.trainer.steps(self.loss):
+            recent.append(losses)
+            if self.trainer.step % LOG_STEPS == 0:
+                self._log(mean_losses(recent))
+                recent = []
 
-
-class CsvLog:
-    """Appends rows to a CSV file; the header comes from the first row."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, row: dict[str, float]) -> None:
-        is_new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(row)
-            writer.writerow([round(value, 4) for value in row.values()])
+    def _log(self, losses: dict[str, float]) -> None:
+        step = self.trainer.step
+        row = {"step": step, "minutes": self.trainer.seconds / 60, "clips": step * self.phase.batch, **losses}
+        append_csv(self.work / f"ears_{self.phase.name}.csv", {name: round(value, 4) for name, value in row.items()})
         print(" ".join(f"{name} {value:.3g}" for name, value in row.items()), flush=True)
-
-
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    with atomic_path(path) as partial:
-        torch.save(state, partial)
 
 
 def load_encoder(work: Path) -> EncoderWithHeads:

@@ -13,30 +13,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.files import atomic_path
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.language.cached_data import CachedExample, ExampleSampler, Library, batch_by_length
+from recipes.nano.language.cached_data import ExampleSampler, Library
 from recipes.nano.language.train_cached import (
-    CONDITION_WEIGHT,
-    STEP_TOKENS,
     StageTrainer,
     load_language_weights,
     new_model,
     read_checkpoint,
 )
+from recipes.nano.timed_loop import Schedule, TimedTrainer
 
 SHARES = {"picture": 1.0}
-RATE, WARMUP_STEPS, VALIDATION_ROWS = 2e-3, 30, 120
+RATE, WARMUP_STEPS, EPOCH_ROWS, VALIDATION_ROWS = 2e-3, 30, 600, 120
 VALIDATION_PARTS = ("photographs", "test")  # validation photographs, and drawn scenes
 
 
@@ -65,23 +61,14 @@ def fit(trainer: StageTrainer, folder: Path, minutes: float) -> None:
     trainer.model.requires_grad_(False)
     adapter.requires_grad_(True)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    sampler, queue, step = ExampleSampler(trainer.tokenizer, trainer.library, SHARES, seed=300), list[list[CachedExample]](), 0
+    batches = trainer.batches(SHARES, 300, EPOCH_ROWS)
+    loop = TimedTrainer({"adapter": adapter}, optimizer, Schedule(minutes, RATE, WARMUP_STEPS, processor_time=True), batches.rng)
     print("before", validation_losses(trainer, folder), flush=True)
     trainer.model.train()
-    start = time.process_time()
-    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
-        queue = queue or batch_by_length(sampler.sample_many(600), STEP_TOKENS, sampler.rng)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (0.5 + 0.5 * math.cos(math.pi * spent))
-        words, condition = trainer.losses(queue.pop())
-        optimizer.zero_grad()
-        (words + CONDITION_WEIGHT * condition).backward()
-        nn.utils.clip_grad_norm_(adapter.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 100 == 0:
-            print(f"step {step} of {spent:.0%}: training {words.item():.3f} {condition.item():.2f}, {validation_losses(trainer, folder)}", flush=True)
-    print(f"{step} steps, {validation_losses(trainer, folder)}")
+    for words, condition in loop.steps(lambda: trainer.total_loss(batches.next())):
+        if loop.step % 100 == 0:
+            print(f"step {loop.step} of {loop.progress:.0%}: training {words:.3f} {condition:.2f}, {validation_losses(trainer, folder)}", flush=True)
+    print(f"{loop.step} steps, {validation_losses(trainer, folder)}")
 
 
 def save_checkpoint(model: MuMuLLaMA, checkpoint: Path) -> None:

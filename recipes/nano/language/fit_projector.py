@@ -9,12 +9,10 @@ eight hidden states are computed once for every row. Starts from WORK/language.p
 from __future__ import annotations
 
 import argparse
-import math
-import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.files import atomic_path
@@ -31,9 +29,10 @@ from recipes.nano.language.train_cached import (
     new_model,
     read_checkpoint,
 )
+from recipes.nano.timed_loop import Schedule, TimedTrainer
 
 SHARES = {"wish": 0.5, "edit": 0.34, "picture": 0.09, "clip": 0.07}  # edits name the key, most wishes do not
-RATE, BATCH, VALIDATION_ROWS = 3e-3, 64, 500
+RATE, WARMUP_STEPS, BATCH, SAMPLED_ROWS, VALIDATION_ROWS = 3e-3, 60, 64, 500, 500
 
 
 @torch.inference_mode()
@@ -42,7 +41,7 @@ def collect_states(model: MuMuLLaMA, decoder: MusicGenDecoder, library: Library,
     assert model.tokenizer is not None
     sampler, hidden, states = ExampleSampler(model.tokenizer, library, SHARES, seed), list[Tensor](), list[Tensor]()
     while sum(map(len, hidden)) < count:
-        for rows in batch_by_length(sampler.sample_many(500), 4000, sampler.rng):
+        for rows in batch_by_length(sampler.sample_many(SAMPLED_ROWS), 4000, sampler.rng):
             tokens, labels = pad_batch(rows, model.tokenizer.eos)
             out = model(tokens, encode_features(model, rows))
             positions = audio_token_positions(labels, model.tokenizer.audio_tokens[0]).tolist()
@@ -60,22 +59,20 @@ def fit(model: MuMuLLaMA, hidden: Tensor, states: Tensor, minutes: float) -> Non
     optimizer = torch.optim.AdamW(projector.parameters(), lr=RATE, betas=(0.9, 0.98))
     weight = torch.ones(1, states.shape[1])
     weight[:, :REGISTERS] = REGISTER_WEIGHT
-    start, step = time.process_time(), 0
-    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * spent))
+
+    def loss() -> tuple[Tensor, float]:
         indices = torch.randint(VALIDATION_ROWS, len(hidden), (BATCH,))
         with torch.autocast("cpu", torch.bfloat16):
             projected = projector(hidden[indices], embeddings.expand(BATCH, -1, -1))
-        loss = condition_loss(projected, states[indices], weight.expand(BATCH, -1))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(projector.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 250 == 0:
-            print(f"step {step} of {spent:.0%}: training {loss.item():.2f}, {errors(model, hidden, states)}", flush=True)
-    print(f"{step} steps, {errors(model, hidden, states)}")
+        value = condition_loss(projected, states[indices], weight.expand(BATCH, -1))
+        return value, value.item()
+
+    schedule = Schedule(minutes, RATE, WARMUP_STEPS, processor_time=True)
+    trainer = TimedTrainer({"projector": projector}, optimizer, schedule)
+    for value in trainer.steps(loss):
+        if trainer.step % 250 == 0:
+            print(f"step {trainer.step} of {trainer.progress:.0%}: training {value:.2f}, {errors(model, hidden, states)}", flush=True)
+    print(f"{trainer.step} steps, {errors(model, hidden, states)}")
 
 
 @torch.no_grad()
@@ -95,10 +92,12 @@ def main() -> None:
     torch.set_num_threads(1)
     tokenizer, checkpoint = Tokenizer(options.work / "tokenizer.model"), options.work / "language.pt"
     model, state = new_model(tokenizer), read_checkpoint(checkpoint)
+    if not state:
+        raise FileNotFoundError(f"There is no {checkpoint}; train the language stages first.")
     load_language_weights(model, state["model"])
     model.requires_grad_(False).eval()
     decoder = MusicGenDecoder.from_folder(options.work / "decoder")
-    hidden, states = collect_states(model, decoder, load_library(options.work / "data", "train"), options.sample_many, seed=900)
+    hidden, states = collect_states(model, decoder, load_library(options.work / "data", "train"), options.rows, seed=900)
     print(f"{len(hidden)} rows", flush=True)
     fit(model, hidden, states, options.minutes)
     with atomic_path(checkpoint) as partial:

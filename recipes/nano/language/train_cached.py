@@ -11,9 +11,7 @@ latest WORK/language.pt and replaces it, and appends to WORK/language.csv; --res
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llama.config import AdapterConfig, LlamaConfig, MuMuConfig, ProjectorConfig
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.files import atomic_path
 from llama.modules.adapters import UnderstandingAdapter, l2_normalize
 from llama.modules.lora import LoRALinear
 from llama.modules.losses import answer_loss, audio_token_positions, condition_loss
@@ -43,6 +40,7 @@ from recipes.nano.language.cached_data import (
     pad_batch,
 )
 from recipes.nano.rendering.clip_set import AUDIO, LEARNED_POOLS
+from recipes.nano.timed_loop import BatchQueue, Schedule, TimedTrainer, append_csv, cosine
 
 SHARES: Mapping[str, Mapping[str, float]] = {
     "words": {"talk": 0.13, "wish": 0.34, "hear": 0.26, "edit": 0.16, "picture": 0.06, "clip": 0.05},
@@ -54,6 +52,8 @@ CONDITION_WEIGHT = 0.03  # of the condition loss, whose targets are ten times as
 REGISTERS, REGISTER_WEIGHT = 4, 4.0  # the text states that summarise a caption count for more than those of its words
 POOLS = "adapters.audio.pools."
 INITIAL_GATE, STEP_TOKENS = 0.5, 2600
+WARMUP_STEPS, EPOCH_ROWS, LOG_STEPS = 60, 1000, 50
+VALIDATION_STEPS, VALIDATION_ROWS = 400, 60  # rows of each kind of turn
 
 
 def model_config(tokenizer: Tokenizer, condition: tuple[int, int] = (32, 192)) -> MuMuConfig:
@@ -144,38 +144,31 @@ class StageTrainer:
         rest = [value for name, value in named if value.dim() <= 1 or "gate" in name]
         return torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], betas=(0.9, 0.98))
 
-    def fit(self, minutes: float, resume: bool) -> None:
-        optimizer, spent, step = self.optimizer(), 0.0, 0
-        if resume and (state := read_checkpoint(self.work / "language.pt")) and state.get("stage") == self.stage and "optimizer" in state:
-            optimizer.load_state_dict(state["optimizer"])
-            spent, step = state["spent"], state["step"]
-        sampler = ExampleSampler(self.tokenizer, self.library, SHARES[self.stage], seed=100 + step)
-        start, saved, total, queue = time.process_time() - spent, time.monotonic(), 60 * minutes, list[list[CachedExample]]()
-        running = np.zeros(2)
-        self.model.train()
-        while (now := time.process_time() - start) < total:
-            queue = queue or batch_by_length(sampler.sample_many(1000), STEP_TOKENS, sampler.rng)
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate * min(1.0, (step + 1) / 60) * (0.03 + 0.97 * (0.5 + 0.5 * math.cos(math.pi * now / total)))
-            words, condition = self.losses(queue.pop())
-            optimizer.zero_grad(set_to_none=True)
-            (words + CONDITION_WEIGHT * condition).backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            running = 0.95 * running + 0.05 * np.array([words.item(), condition.item()])
-            if step % 50 == 0:
-                self.log(step, now / 60, running / (1 - 0.95 ** min(step, 300)))
-            if time.monotonic() - saved > 90:
-                self.save(optimizer, now, step)
-                saved = time.monotonic()
-        self.save(optimizer, total, step)
-        self.log(step, minutes, running, by_kind=True)
+    def batches(self, shares: Mapping[str, float], seed: int, epoch_rows: int) -> BatchQueue[list[CachedExample]]:
+        """Endless batches of sampled examples, of about STEP_TOKENS positions."""
+        sampler = ExampleSampler(self.tokenizer, self.library, shares, seed)
+        return BatchQueue(lambda: batch_by_length(sampler.sample_many(epoch_rows), STEP_TOKENS, sampler.rng), sampler.rng)
 
-    def save(self, optimizer: torch.optim.Optimizer, spent: float, step: int) -> None:
-        state = {"model": self.model.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "stage": self.stage}
-        with atomic_path(self.work / "language.pt") as partial:
-            torch.save(state, partial)
+    def total_loss(self, rows: Sequence[CachedExample]) -> tuple[Tensor, np.ndarray]:
+        """The loss to minimize, and [2] its parts: cross entropy and condition loss."""
+        words, condition = self.losses(rows)
+        return words + CONDITION_WEIGHT * condition, np.array([words.item(), condition.item()])
+
+    def fit(self, minutes: float, resume: bool) -> None:
+        batches = self.batches(SHARES[self.stage], 100, EPOCH_ROWS)
+        schedule = Schedule(minutes, self.rate, WARMUP_STEPS, lambda progress: 0.03 + 0.97 * cosine(progress), processor_time=True)
+        trainer = TimedTrainer({"model": self.model, "batches": batches}, self.optimizer(), schedule, batches.rng,
+                               checkpoint=self.work / "language.pt", values={"stage": self.stage})
+        if resume and (state := read_checkpoint(self.work / "language.pt")) and state.get("stage") == self.stage and "optimizer" in state:
+            trainer.load_state_dict(state | {"model": self.model.state_dict()})  # which has these weights already
+        running, count = np.zeros(2), 0
+        self.model.train()
+        for losses in trainer.steps(lambda: self.total_loss(batches.next())):
+            running, count = 0.95 * running + 0.05 * losses, count + 1
+            if trainer.step % LOG_STEPS == 0:
+                self.log(trainer.step, trainer.seconds / 60, running / (1 - 0.95**count), by_kind=trainer.step % VALIDATION_STEPS == 0)
+        if count:
+            self.log(trainer.step, minutes, running / (1 - 0.95**count), by_kind=True)
 
     @torch.inference_mode()
     def validation_losses(self) -> dict[str, float]:
@@ -184,17 +177,17 @@ class StageTrainer:
         library = load_library(self.work / "data", "test")
         scores = {}
         for kind in filter(library.allows, SHARES[self.stage]):
-            rows = ExampleSampler(self.tokenizer, library, {kind: 1.0}, seed=1, held_out=True).sample_many(60)
+            rows = ExampleSampler(self.tokenizer, library, {kind: 1.0}, seed=1, held_out=True).sample_many(VALIDATION_ROWS)
             scores[kind] = round(float(self.losses(rows)[0]), 3)
         self.model.train()
         return scores
 
-    def log(self, step: int, minutes: float, running: np.ndarray, by_kind: bool = False) -> None:
-        scores: dict[str, float] = self.validation_losses() if by_kind or step % 400 == 0 else {}
+    def log(self, step: int, minutes: float, running: np.ndarray, by_kind: bool) -> None:
+        scores: dict[str, float] = self.validation_losses() if by_kind else {}
         gates = [round(block.attention.gate.abs().mean().item(), 2) for block in self.model.llama.layers[2::2]]
         print(f"{self.stage} step {step} min {minutes:.1f} words {running[0]:.3f} condition {running[1]:.2f} gates {gates} {scores or ''}", flush=True)
-        with (self.work / "language.csv").open("a", newline="") as file:
-            csv.writer(file).writerow([self.stage, step, f"{minutes:.2f}", f"{running[0]:.4f}", f"{running[1]:.3f}", scores])
+        row = {"stage": self.stage, "step": step, "minutes": f"{minutes:.2f}", "words": f"{running[0]:.4f}", "condition": f"{running[1]:.3f}"}
+        append_csv(self.work / "language.csv", row | {"by_kind": scores}, header=False)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

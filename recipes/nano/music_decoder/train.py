@@ -9,9 +9,7 @@ last checkpoint. One thread.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +35,6 @@ from llama.decoders.notes.tokens import (
     frame_line,
     header_codes,
 )
-from llama.files import atomic_path
 from llama.media.score import ENDING_REST, FINAL_SECONDS, Attributes
 from recipes.nano.music_decoder.model import (
     CONDITION_TOKENS,
@@ -51,9 +48,10 @@ from recipes.nano.music_decoder.model import (
     tokenize,
     train_tokenizer,
 )
+from recipes.nano.timed_loop import Schedule, TimedTrainer, append_csv, cosine
 
 HEADERS = STYLE + 1
-MAX_STEP_SECONDS = 10.0  # seconds that one step counts at most, so that a pause does not count as training
+WARMUP_STEPS, REPORT_SECONDS, SAVE_SECONDS = 80, 120.0, 150.0
 WEIGHTS = (1.2, 0.6, 1.2, 0.0, 0.0, 0.8, 0.5, 0.5, 0.5, 1.8)  # of each book's loss; clock and form are computed
 
 
@@ -112,6 +110,10 @@ def _piece(rng: np.random.Generator, attributes: Attributes, steps: int) -> tupl
     used = frame_line(attributes, frames).eighths + len(CODEBOOKS)
     codes = encode(compose(rng, attributes, frames / FRAME_RATE))
     return codes[:, :used], constraint_plan(attributes, frames)[:, :used] == SAMPLE
+
+
+def validation_batch() -> Batch:
+    return sample_batch(np.random.default_rng(77), Options(frames=1000, captions=80), steps=64, held_out=True)
 
 
 def delay_codes(codes: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ def _hidden(decoder: MusicgenForCausalLM, inputs: Tensor, states: Tensor, mask: 
 class DecoderTrainer:
     """Trains decoder and text encoder for a given time; resumes from WORK/checkpoint.pt."""
 
-    def __init__(self, work: Path, options: Options) -> None:
+    def __init__(self, work: Path, options: Options, minutes: float) -> None:
         self.work, self.options = work, options
         work.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._tokenizer(work / "tokenizer")
@@ -193,14 +195,15 @@ class DecoderTrainer:
             self.decoder.set_attn_implementation("eager")
         self.reader = AttributeHeads()
         self.conditioner = Conditioner(self.tokenizer, self.text, options)
-        parameters = [*self.decoder.parameters(), *self.text.parameters(), *self.reader.parameters()]
+        parts = {"decoder": self.decoder, "text": self.text, "reader": self.reader}
+        parameters = [value for part in parts.values() for value in part.parameters()]
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.01},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.parameters = parameters
-        self.optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.97), fused=True)
-        self.step, self.spent, self.frames, self.keys_read = 0, 0.0, 0, 0.0
+        optimizer = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.97), fused=True)
+        schedule = Schedule(minutes, options.rate, WARMUP_STEPS, decay=lambda progress: 0.03 + 0.97 * cosine(progress))
+        self.trainer = TimedTrainer(parts, optimizer, schedule, checkpoint=work / "checkpoint.pt", save_every=SAVE_SECONDS, values={"frames": 0})
 
     @staticmethod
     def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -209,28 +212,12 @@ class DecoderTrainer:
             train_tokenizer().save_pretrained(folder)
         return PreTrainedTokenizerFast.from_pretrained(folder)
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.work / "checkpoint.pt"
-
-    def save(self) -> None:
-        state = {
-            "decoder": self.decoder.state_dict(), "text": self.text.state_dict(), "reader": self.reader.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.step, "spent": self.spent, "frames": self.frames,
-        }
-        with atomic_path(self.checkpoint) as draft:
-            torch.save(state, draft)
-
-    def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one."""
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, weights_only=True)
-        self.decoder.load_state_dict(state["decoder"])
-        self.text.load_state_dict(state["text"])
-        self.reader.load_state_dict(state["reader"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.spent, self.frames = state["step"], state["spent"], state["frames"]
+    def resume(self, warm: Path | None = None) -> None:
+        """Goes on from the last checkpoint; without one, begins with the weights of the run in the folder `warm`, if given."""
+        if (checkpoint := self.work / "checkpoint.pt").exists():
+            self.trainer.load_state_dict(torch.load(checkpoint, weights_only=True))
+        elif warm:
+            self.warm(warm)
 
     @torch.no_grad()
     def warm(self, folder: Path) -> None:
@@ -245,36 +232,25 @@ class DecoderTrainer:
                 table[row] = state["text"]["shared.weight"][old_vocabulary[word]]
         self.text.load_state_dict(state["text"] | {name: table for name in state["text"] if name.endswith(("shared.weight", "embed_tokens.weight"))})
 
-    def train_step(self, progress: float) -> Tensor:
-        """One optimizer step at `progress`, the share of the planned time; returns the loss of each book [K]."""
-        warm = min(1.0, (self.step + 1) / 80)
-        rate = self.options.rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        rng = np.random.default_rng((self.options.seed, self.step))
-        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
-        if progress < self.options.reading:
-            losses, loss = self._read(rng)
-        else:
-            losses, loss = self._compose(rng, generator)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        return losses.detach()
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """The loss of the next step, and the loss of each book [K]."""
+        seed, step = self.options.seed, self.trainer.step
+        rng = np.random.default_rng((seed, step))
+        if self.trainer.progress < self.options.reading:
+            return self._read(rng)
+        return self._compose(rng, torch.Generator().manual_seed(seed * 1_000_003 + step))
 
     def _half(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.options.bf16)
 
     def _compose(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Losses of the books on newly composed music, and the total to minimize."""
+        """The total to minimize, and the losses of the books, on newly composed music."""
         batch = sample_batch(rng, self.options)
-        self.frames += batch.codes.shape[0] * batch.codes.shape[2]
+        self.trainer.values["frames"] += batch.codes.shape[0] * batch.codes.shape[2]
         with self._half():
             exact, mask = self.conditioner.exact(batch.texts)
             losses = book_losses(self.decoder, batch, *self.conditioner.varied(exact, mask, rng, generator))
-            return losses, (losses * losses.new_tensor(WEIGHTS)).sum() + self.reader(exact, batch.headers, batch.keyed)
+            return (losses * losses.new_tensor(WEIGHTS)).sum() + self.reader(exact, batch.headers, batch.keyed), losses.detach()
 
     def _read(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Loss of the attribute heads on captions alone; the losses of the books are zero."""
@@ -283,50 +259,37 @@ class DecoderTrainer:
         with self._half():
             exact, _ = self.conditioner.exact(texts)
             headers = torch.tensor([header_codes(each) for each in attributes])
-            return torch.zeros(len(CODEBOOKS)), self.reader(exact, headers, torch.tensor(keyed))
+            return self.reader(exact, headers, torch.tensor(keyed)), torch.zeros(len(CODEBOOKS))
 
     @torch.no_grad()
-    def validate(self) -> tuple[Tensor, Tensor]:
-        """[K] losses on unseen combinations with their captions, and with captions of other pieces."""
-        batch = sample_batch(np.random.default_rng(77), Options(frames=1000, captions=80), steps=64, held_out=True)
+    def validate(self) -> tuple[Tensor, Tensor, float]:
+        """[K] losses on unseen combinations with their captions, and with captions of other pieces; share of keys read."""
+        batch = validation_batch()
         with self._half():
-            return self._validated(batch)
+            states = self.conditioner.exact(batch.texts)[0]
+            keys_read = float((self.reader.keys(states) == batch.headers[:, STYLE] % 12)[batch.keyed].float().mean())
+            mask = torch.ones(states.shape[:2], dtype=torch.long)  # as at inference, where all positions are attended
+            right = book_losses(self.decoder, batch, states, mask)
+            return right, book_losses(self.decoder, batch, states.roll(1, 0), mask), keys_read
 
-    def _validated(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        states = self.conditioner.exact(batch.texts)[0]
-        self.keys_read = float((self.reader.keys(states) == batch.headers[:, STYLE] % 12)[batch.keyed].float().mean())
-        mask = torch.ones(states.shape[:2], dtype=torch.long)  # as at inference, where all positions are attended
-        right = book_losses(self.decoder, batch, states, mask)
-        return right, book_losses(self.decoder, batch, states.roll(1, 0), mask)
-
-    def fit(self, minutes: float, report_every: float = 120.0, save_every: float = 150.0) -> None:
-        """Trains until `minutes` are spent, including those before a resumption."""
+    def fit(self) -> None:
+        """Trains until the time is spent, including that before a resumption; writes WORK/log.csv."""
         recent: list[Tensor] = []
-        before = reported = saved = time.monotonic()
-        while self.spent < minutes * 60:
-            recent.append(self.train_step(self.spent / (minutes * 60)))
-            now = time.monotonic()
-            self.spent += min(now - before, MAX_STEP_SECONDS)
-            before = now
-            if now - reported > report_every:
+        for losses in self.trainer.steps(self.loss):
+            recent.append(losses)
+            if self.trainer.due(REPORT_SECONDS):
                 self.report(torch.stack(recent).mean(0))
-                recent, reported = [], now
-            if now - saved > save_every:
-                self.save()
-                saved = now
-        self.save()
+                recent = []
 
     def report(self, losses: Tensor) -> None:
-        right, wrong = self.validate()
-        path = self.work / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                names = [f"{kind}_{book}" for kind in ("train", "held_out", "wrong_text") for book in CODEBOOKS]
-                writer.writerow(["seconds", "step", "frames", "keys_read", *names])
-            values = [f"{value:.4f}" for row in (losses, right, wrong) for value in row.tolist()]
-            writer.writerow([round(self.spent), self.step, self.frames, f"{self.keys_read:.3f}", *values])
+        right, wrong, keys_read = self.validate()
+        values = {
+            f"{kind}_{book}": f"{value:.4f}"
+            for kind, row in (("train", losses), ("held_out", right), ("wrong_text", wrong))
+            for book, value in zip(CODEBOOKS, row.tolist(), strict=True)
+        }
+        run = {"seconds": round(self.trainer.seconds), "step": self.trainer.step, "frames": self.trainer.values["frames"]}
+        append_csv(self.work / "log.csv", {**run, "keys_read": f"{keys_read:.3f}", **values})
 
 
 def main() -> None:
@@ -340,12 +303,9 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="multiply in bfloat16, for processors that do it fast")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    trainer = DecoderTrainer(arguments.work, Options(seed=arguments.seed, bf16=arguments.bf16))
-    if arguments.warm and not trainer.checkpoint.exists():
-        trainer.warm(arguments.warm)
-    trainer.resume()
-    if trainer.spent < arguments.minutes * 60:
-        trainer.fit(arguments.minutes)
+    trainer = DecoderTrainer(arguments.work, Options(seed=arguments.seed, bf16=arguments.bf16), arguments.minutes)
+    trainer.resume(arguments.warm)
+    trainer.fit()
     if arguments.out:
         export(arguments.out, trainer.decoder, trainer.text, trainer.tokenizer, arguments.codec)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,14 @@ from torch import Tensor, nn
 from transformers import ViTModel
 
 from llama.files import atomic_path, write_json
+from recipes.nano.timed_loop import Schedule, TimedTrainer
 from recipes.nano.vision_encoder import augmentation
 from recipes.nano.vision_encoder.augmentation import PhotographSet
 from recipes.nano.vision_encoder.train import (
     HEADS,
     SIDE,
+    TEST_COUNT,
+    WARMUP_STEPS,
     LabelClassifier,
     accuracy,
     augment,
@@ -41,7 +43,7 @@ from recipes.nano.vision_encoder.train import (
 
 DRAWINGS, AUGMENTED_BATCHES, RATE = 6000, 48, 6e-4  # drawings beside the photographs; batches of 64 augmented photographs in the cache
 BATCH = (40, 28)  # drawings and photographs: with fewer drawings, accuracy on places drops
-DROPOUT = 0.1
+DROPOUT, EVALUATION_STEPS = 0.1, 100
 
 
 class WeightAverage:
@@ -71,27 +73,25 @@ def fit(start_from: Path, photographs: Path, minutes: float) -> tuple[LabelClass
     training, validation = augmentation.load_photographs(photographs, held_out=False), augmentation.load_photographs(photographs, held_out=True)
     drawings, labels = make_dataset("picture", DRAWINGS, seed=13)
     average, optimizer = WeightAverage(model), torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
-    best, scores, step = copy.deepcopy(average.model), photograph_accuracy(average.model, validation), 0
+    best, scores = copy.deepcopy(average.model), photograph_accuracy(average.model, validation)
     print("photographs before", scores, flush=True)
-    start = time.process_time()
-    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
+
+    def loss() -> tuple[Tensor, float]:
         indices = rng.integers(0, len(drawings), BATCH[0])
         pictures, picture_labels = training.sample(BATCH[1], rng, SIDE)
-        loss = classification_loss(model, np.concatenate([augment("picture", drawings[indices], rng), pictures]), torch.cat([labels[indices], picture_labels]))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        batch = np.concatenate([augment("picture", drawings[indices], rng), pictures])
+        total = classification_loss(model, batch, torch.cat([labels[indices], picture_labels]))
+        return total, total.item()
+
+    trainer = TimedTrainer({"model": model}, optimizer, Schedule(minutes, RATE, WARMUP_STEPS, processor_time=True), rng)
+    for value in trainer.steps(loss):
         average.update(model)
-        step += 1
-        if step % 100 == 0:
+        if trainer.step % EVALUATION_STEPS == 0:
             current = photograph_accuracy(average.model, validation)
-            print(f"step {step} of {spent:.0%} loss {loss.item():.3f} photographs {current}", flush=True)
+            print(f"step {trainer.step} of {trainer.progress:.0%} loss {value:.3f} photographs {current}", flush=True)
             if validation_score(current) >= validation_score(scores):
                 best, scores = copy.deepcopy(average.model), current
-    return best, {**accuracy(best, *make_dataset("picture", 600, seed=12)), "photographs": scores}
+    return best, {**accuracy(best, *make_dataset("picture", TEST_COUNT, seed=12)), "photographs": scores}
 
 
 def classification_loss(model: LabelClassifier, batch: np.ndarray, labels: Tensor) -> Tensor:

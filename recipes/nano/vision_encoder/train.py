@@ -11,7 +11,6 @@ weight each: only what the mean contains can reach the language model.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,10 @@ from transformers import ViTConfig, ViTModel, VivitConfig, VivitModel
 from DataSet.synthesis.clips import FRAMES, MOTIONS, PULSES, random_clip, render_clip
 from DataSet.synthesis.scenes import ENERGIES, LIGHTS, MOODS, PLACES, WEATHERS, draw, random_scene
 from llama.files import atomic_path, write_json
+from recipes.nano.timed_loop import Schedule, TimedTrainer
 
 SIDE = 64
+WARMUP_STEPS, TEST_COUNT = 100, 600
 HEADS = {
     "picture": {"place": PLACES, "light": LIGHTS, "weather": WEATHERS, "mood": MOODS, "energy": ENERGIES},
     "clip": {"motion": MOTIONS, "pulse": PULSES, "light": LIGHTS, "mood": MOODS},
@@ -119,22 +120,20 @@ def fit(
         model.encoder = type(model.encoder).from_pretrained(start_from)
         model.heads.load_state_dict(load_file(start_from / "heads.safetensors"))
     images, labels = make_dataset(kind, count, seed=11)
-    test = make_dataset(kind, 600, seed=12)
+    test = make_dataset(kind, TEST_COUNT, seed=12)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02)
-    start, step = time.process_time(), 0
-    while (spent := (time.process_time() - start) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * spent))
+
+    def loss() -> tuple[Tensor, float]:
         indices = rng.integers(0, len(images), batch)
         logits = model(to_pixel_values(kind, augment(kind, images[indices], rng)))
-        loss = sum(nn.functional.cross_entropy(x, labels[indices, i], label_smoothing=0.05) for i, x in enumerate(logits))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 200 == 0:
-            print(f"{kind} step {step} loss {loss.item():.3f} test {accuracy(model, *test)}", flush=True)
+        losses = [nn.functional.cross_entropy(x, labels[indices, i], label_smoothing=0.05) for i, x in enumerate(logits)]
+        total = torch.stack(losses).sum()
+        return total, total.item()
+
+    trainer = TimedTrainer({"model": model}, optimizer, Schedule(minutes, lr, WARMUP_STEPS, processor_time=True), rng)
+    for value in trainer.steps(loss):
+        if trainer.step % 200 == 0:
+            print(f"{kind} step {trainer.step} loss {value:.3f} test {accuracy(model, *test)}", flush=True)
     return model.eval(), accuracy(model, *test)
 
 
