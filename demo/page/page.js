@@ -88,6 +88,7 @@ function render() {
   if (examples && views.length !== previousCount) examples.open = views.length === 0;
   startPlayers();
   announceAnswer();
+  tellTrouble('');
   if (views.length > previousCount) {
     log.lastElementChild.scrollIntoView({behavior: reducedMotion() ? 'auto' : 'smooth', block: 'start'});
   }
@@ -159,6 +160,52 @@ setInterval(() => sendPresence('here'), 30000);
 addEventListener('online', () => sendPresence('here'));
 document.addEventListener('visibilitychange', () => { if (!document.hidden) sendPresence('here'); });
 addEventListener('pagehide', event => { if (!event.persisted) sendPresence('gone'); });
+
+// Says so when this page cannot reach its server, and what to do: gradio stays silent, or says only that it tries again. The next
+// answer of the server takes the sentence back; after a lost connection gradio loads the page anew.
+const plainFetch = window.fetch.bind(window);
+let trouble = '';
+
+function tellTrouble(text) {
+  const note = element.querySelector('.note');
+  if (text || note.textContent === trouble) note.textContent = text;
+  trouble = text;
+}
+
+function troubleOf(url, status) {
+  const here = new URL('.', location.href);
+  if (url.host !== here.host) return `This page looks for its server at ${url.host}; the proxy in front has to send X-Forwarded-Host.`;
+  if (!status || status === 502 || status === 504) {
+    return 'This page cannot reach its server; check the connection, or wait until the server is back, and send again.';
+  }
+  if (status === 403) return 'The server refuses this page; the proxy in front has to send the X-Forwarded-Host that the browser uses.';
+  if (status !== 404 && status !== 405) return '';
+  const advice = here.pathname === '/' ? 'load the page again' : `start it with --root_path ${here.pathname.slice(0, -1)}`;
+  return `The server does not answer at the address of this page (status ${status}); ${advice}.`;
+}
+
+window.fetch = async function(...request) {
+  const url = new URL(request[0]?.url ?? request[0], location.href);
+  if (!/\/gradio_api\/(queue|run|upload|heartbeat)\b/.test(url.pathname)) return plainFetch(...request);
+  try {
+    const response = await plainFetch(...request);
+    tellTrouble(troubleOf(url, response.status));
+    return response;
+  } catch (error) {
+    if (error.name !== 'AbortError') tellTrouble(troubleOf(url, 0));
+    throw error;
+  }
+};
+
+// The stream of an answer ends without a word when the server stops: while one is under way, the server is asked, too.
+setInterval(async () => {
+  const token = log.lastElementChild?.dataset.session;
+  if (!token || !log.querySelector('[aria-busy]')) return;
+  const status = await plainFetch(`page/${token}/here`, {method: 'POST'}).then(response => response.status, () => 0);
+  if (status === 204 && !trouble) return;
+  const back = 'The server answers again; if this answer does not go on, load the page again.';
+  tellTrouble(status === 204 ? back : troubleOf(new URL(location.href), status));
+}, 5000);
 
 // Explains why there is no microphone: gradio's button fails silently.
 async function microphoneError() {
