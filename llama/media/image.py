@@ -46,7 +46,7 @@ def picture_errors(name: str) -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():  # of damage, and Pillow's own, higher limit of pixels; ours is checked before it decodes
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", module="PIL")
             yield
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name)) from error

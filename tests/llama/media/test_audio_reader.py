@@ -65,20 +65,20 @@ def run_reader(code: str, *arguments: str) -> str:
 # -- channels -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["planar.wv", "packed.mov", "surround.m4a"])
-def test_eight_channels_are_read_each_as_it_is(tmp_path: Path, name: str) -> None:
-    codec = {"planar.wv": "wavpack", "packed.mov": "pcm_s16le", "surround.m4a": "aac"}[name]
+def test_eight_channels_are_read_each_as_it_is(tmp_path: Path) -> None:
     pitches = tuple(200.0 + 50 * number for number in range(8))
-    path = encoded(tmp_path / name, (codec,), (tones(pitches),), "7.1")
-    code = "import numpy as np; [part] = read_parts(__import__('pathlib').Path(sys.argv[1]))\n" \
-           "np.save(sys.argv[2], np.concatenate(part.blocks, 1)); print(part.channels, part.rate)"
-    assert run_reader(code, str(path), str(tmp_path / "samples.npy")) == f"8 {RATE}"
-    wave = Waveform(torch.from_numpy(np.load(tmp_path / "samples.npy")), RATE)
-    heard = [pitch(wave, 0.1, 0.9, channel) for channel in range(8)]
-    if codec == "aac":  # carries 7.1 in an order of its own, and its low-frequency channel without the tone
-        assert len(set(heard) & set(pitches)) >= 7
-    else:
-        assert heard == pytest.approx(pitches, abs=2)
+    codecs = {"planar.wv": "wavpack", "packed.mov": "pcm_s16le", "surround.m4a": "aac"}
+    files = [encoded(tmp_path / name, (codec,), (tones(pitches),), "7.1") for name, codec in codecs.items()]
+    code = "import numpy as np\nfrom pathlib import Path\nfor name in sys.argv[1:]:\n" \
+           "    [part] = read_parts(Path(name)); print(part.channels, part.rate); np.save(name + '.npy', part.samples())"
+    assert run_reader(code, *map(str, files)).splitlines() == [f"8 {RATE}"] * 3
+    for file in files:
+        wave = Waveform(torch.from_numpy(np.load(f"{file}.npy")), RATE)
+        heard = [pitch(wave, 0.1, 0.9, channel) for channel in range(8)]
+        if file.suffix == ".m4a":  # carries 7.1 in an order of its own, and its low-frequency channel without the tone
+            assert len(set(heard) & set(pitches)) >= 7
+        else:
+            assert heard == pytest.approx(pitches, abs=2)
 
 
 def caf(labels: tuple[int, ...], samples: int = 2400) -> bytes:
@@ -91,13 +91,14 @@ def caf(labels: tuple[int, ...], samples: int = 2400) -> bytes:
     return b"caff\0\1\0\0" + b"".join(name + struct.pack(">q", len(body)) + body for name, body in chunks)
 
 
-@pytest.mark.parametrize("labels", [(2, 1), (1, 2), (3, 2, 1)])
-def test_a_listed_order_of_channels_does_not_end_the_process(tmp_path: Path, labels: tuple[int, ...]) -> None:
-    (tmp_path / "a.caf").write_bytes(caf(labels))
-    code = "from pathlib import Path\nimport gc\nparts = [audio_reader_av(Path(sys.argv[1])) for _ in range(3)]\ngc.collect()\n" \
-           "print(parts[0][0].channels, parts[0][0].length)"
-    code = "from llama.media.audio_reader import _av_parts as audio_reader_av\n" + code
-    assert run_reader(code, str(tmp_path / "a.caf")) == f"{len(labels)} 2400"
+def test_a_listed_order_of_channels_does_not_end_the_process(tmp_path: Path) -> None:
+    orders = ((2, 1), (1, 2), (3, 2, 1))
+    files = [tmp_path / f"{number}.caf" for number in range(len(orders))]
+    for file, labels in zip(files, orders, strict=True):
+        file.write_bytes(caf(labels))
+    code = "import gc\nfrom pathlib import Path\nfrom llama.media.audio_reader import _av_parts\nfor name in sys.argv[1:] * 3:\n" \
+           "    [part] = _av_parts(Path(name)); print(part.channels, part.length); del part; gc.collect()"
+    assert run_reader(code, *map(str, files)).splitlines() == [f"{len(labels)} 2400" for labels in orders] * 3
 
 
 def test_too_many_channels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
