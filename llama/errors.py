@@ -57,6 +57,9 @@ def sentence(error: BaseException) -> str:
         raise error
     if is_installation_error(error) and not isinstance(error, InstallationError):
         return f"A library is missing or does not load ({_one_line(error)}); {INSTALL}"
+    if isinstance(error, UnicodeError):
+        text = shorten(getattr(error, "object", error))
+        return f"{text} is no text in {getattr(error, 'encoding', 'UTF-8')}; give a file, folder or text of another name or encoding."
     if isinstance(error, OSError) and error.strerror:
         if isinstance(error, ConnectionError):
             return f"{error.strerror}: the reader of the output, or the other end of the connection, has gone."

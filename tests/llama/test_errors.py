@@ -119,6 +119,13 @@ def test_quotations_stay_within_their_limit() -> None:
             assert len(short) <= limit and short.isprintable()
 
 
+def test_a_name_that_a_library_cannot_encode_is_one_sentence() -> None:
+    for work in (lambda: "caf\udce9.safetensors".encode(), lambda: b"caf\xe9".decode()):
+        with pytest.raises(UnicodeError) as caught:
+            work()
+        assert sentence(caught.value).isprintable() and "caf\\" in sentence(caught.value) and "utf-8" in sentence(caught.value)
+
+
 def test_a_sentence_repeats_no_long_text() -> None:
     told = sentence(ValueError(f"There is no file {'a' * 100_000}; check the name."))
     assert len(told) == SENTENCE_LENGTH and told.startswith("There is no file aaa") and told.endswith("aaa; check the name.")
