@@ -20,6 +20,7 @@ from llama.media.sound_headers import ogg_links, unfinished_sizes
 
 MINUTE = 60  # seconds
 MAX_RECORDING_SECONDS = 120 * MINUTE  # longest recording that is read
+MAX_RECORDING_SAMPLES = 1 << 31  # of all channels together, 8 GB; two hours of 5.1 at 48 kHz have fewer
 MAX_RATE = 768_000  # samples per second; no converter goes beyond
 MAX_CHANNELS = 64  # ambisonics of the seventh order
 MIN_RECORDING_SECONDS = 0.1  # of a recording that is heard; a shorter one is a click
@@ -63,7 +64,7 @@ def read_parts(path: Path | Encoded) -> list[Part]:
     parts: list[Part] = []
     for link in ogg_links(path):
         parts += _read_link(link)
-        _check_seconds(path, sum(part.seconds for part in parts))
+        _check_size(path, sum(part.seconds for part in parts), sum(part.length * part.channels for part in parts))
     parts = [part for part in parts if part.length]
     if not parts:
         raise ValueError(f"{path} holds no sound that can be decoded (0 samples); give a recording that plays elsewhere.")
@@ -118,10 +119,11 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
 def _soundfile_part(path: Path | Encoded, file: soundfile.SoundFile) -> Part:
     part = Part(file.samplerate, file.channels)
-    _check_seconds(path, file.frames / part.rate if file.frames < UNKNOWN_LENGTH else 0)
+    announced = file.frames if file.frames < UNKNOWN_LENGTH else 0
+    _check_size(path, announced / part.rate, announced * part.channels)
     while len(block := file.read(max(1, READ_BLOCK // part.channels), dtype="float32", always_2d=True)):
         part.add(block.T)
-        _check_seconds(path, part.seconds)
+        _check_size(path, part.seconds, part.length * part.channels)
     return part
 
 
@@ -133,7 +135,7 @@ def _av_parts(path: Path | Encoded) -> list[Part]:
 
     with open_container(path) as container:
         stream = best_stream(path, container, "audio")
-        _check_seconds(path, (container.duration or 0) / av.time_base)
+        _check_size(path, (container.duration or 0) / av.time_base)
         check_format(path, stream.rate or 1, stream_channels(stream) or 1)  # 0: known when it is decoded
         return _decode_parts(path, decoded(container, stream))
 
@@ -143,17 +145,18 @@ def _decode_parts(path: Path | Encoded, frames: Iterator[Any]) -> list[Part]:
     import av
 
     parts: list[Part] = []
-    kind, seconds = None, 0.0
+    previous, seconds, samples = None, 0.0, 0
     for frame in frames:
-        layout = frame_layout(path, frame)
-        if kind != (kind := (frame.sample_rate, layout.name, frame.format.name)):
-            check_format(path, frame.sample_rate, layout.nb_channels)
-            convert = av.AudioResampler(format="flt")
-            _begin_part(path, parts, frame.sample_rate, layout.nb_channels)
+        rate, layout = frame.sample_rate, frame_layout(path, frame)
+        kind = (rate, layout.name, frame.format.name)
+        if kind != previous:
+            check_format(path, rate, layout.nb_channels)
+            _begin_part(path, parts, rate, layout.nb_channels)
+            convert, previous = av.AudioResampler(format="flt"), kind
         for packed in convert.resample(frame):
             parts[-1].add(packed.to_ndarray().reshape(-1, layout.nb_channels).T)
-        seconds += frame.samples / frame.sample_rate
-        _check_seconds(path, seconds)  # the header may not know the length
+        seconds, samples = seconds + frame.samples / rate, samples + frame.samples * layout.nb_channels
+        _check_size(path, seconds, samples)  # the header may not know the length
     return parts
 
 
@@ -165,6 +168,10 @@ def _begin_part(path: Path | Encoded, parts: list[Part], rate: int, channels: in
     parts.append(Part(rate, channels))
 
 
-def _check_seconds(path: Path | Encoded, seconds: float) -> None:
+def _check_size(path: Path | Encoded, seconds: float, samples: int = 0) -> None:
+    """samples: of all channels together; hours of silence in many channels are a small file."""
     if seconds > MAX_RECORDING_SECONDS:
         raise ValueError(f"{path} is longer than {MAX_RECORDING_SECONDS // MINUTE} minutes, the limit; cut it into parts.")
+    if samples > MAX_RECORDING_SAMPLES:
+        raise ValueError(f"{path} has more than {MAX_RECORDING_SAMPLES / 1e6:.0f} million samples in all its channels, the limit; "
+                         "export it in stereo at 48000 Hz.")

@@ -112,6 +112,17 @@ def test_too_many_channels_are_refused_before_they_are_decoded(tmp_path: Path) -
     assert len(Waveform.read(file_of(np.zeros((300, 64)))).samples) == 64
 
 
+@pytest.mark.parametrize("name", ["a.flac", "a.wv", "a.mp3"])
+def test_the_samples_of_all_channels_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if name == "a.wv":
+        encoded(tmp_path / name, ("wavpack",), (np.zeros((RATE, 6)),), "5.1")
+    else:
+        soundfile.write(tmp_path / name, np.zeros((RATE, 2)), RATE)
+    monkeypatch.setattr(audio_reader, "MAX_RECORDING_SAMPLES", 40_000)
+    with pytest.raises(ValueError, match=r"a\.\w+ has more than 0 million samples in all its channels, the limit; export it in stereo"):
+        Waveform.read(tmp_path / name)
+
+
 # -- by content ---------------------------------------------------------------------------------------------------------
 
 
