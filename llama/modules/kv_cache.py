@@ -67,14 +67,12 @@ class KVCache:
         """Count `count` more columns as filled, after every layer has appended them."""
         self.length += count
 
-    def select(self, rows: Sequence[int]) -> KVCache:
-        """Copy of the rows with these indices, without leading columns that none of them attends to."""
-        index = torch.tensor(rows, device=self.start.device)
-        start = self.start[index]
-        first_column = int(start.min())
-        keys, values = (tensor[:, index, :, first_column : self.length] for tensor in (self.keys, self.values))
-        prompts = {layer: (k[index], v[index]) for layer, (k, v) in self.prompts.items()}
-        return KVCache(keys, values, start - first_column, self.length - first_column, prompts)
+    def row(self, index: int) -> KVCache:
+        """View of one row, without the padding before its start. `cat` joins rows again and copies them once."""
+        first_column, rows = int(self.start[index]), slice(index, index + 1)
+        keys, values = (tensor[:, rows, :, first_column : self.length] for tensor in (self.keys, self.values))
+        prompts = {layer: (k[rows], v[rows]) for layer, (k, v) in self.prompts.items()}
+        return KVCache(keys, values, torch.zeros_like(self.start[rows]), self.length - first_column, prompts)
 
     @classmethod
     def cat(cls, caches: Sequence[KVCache], free_columns: int) -> KVCache:
@@ -85,13 +83,15 @@ class KVCache:
         length = max(cache.length for cache in caches)
         layers, _, heads, _, width = caches[0].keys.shape
         rows = [cache.keys.shape[1] for cache in caches]
-        keys = caches[0].keys.new_full((layers, sum(rows), heads, length + free_columns, width), float("nan"))
+        keys = caches[0].keys.new_empty((layers, sum(rows), heads, length + free_columns, width))
         start = torch.cat([cache.start + length - cache.length for cache in caches])
-        result = cls(keys, torch.full_like(keys, float("nan")), start, length)
+        result = cls(keys, torch.empty_like(keys), start, length)
         for target, sources in ((result.keys, [cache.keys for cache in caches]), (result.values, [cache.values for cache in caches])):
-            target[..., :length, :] = 0  # columns before a row's start have attention weight 0; NaN would still spread
+            target[..., length:, :] = float("nan")
             for target_rows, source, cache in zip(target.split(rows, 1), sources, caches, strict=True):
-                target_rows[..., length - cache.length : length, :] = source[..., : cache.length, :]
+                padding = length - cache.length
+                target_rows[..., :padding, :] = 0  # columns before a row's start have attention weight 0; NaN would still spread
+                target_rows[..., padding:length, :] = source[..., : cache.length, :]
         for layer in caches[0].prompts:
             keys_of, values_of = zip(*(cache.prompts[layer] for cache in caches), strict=True)
             result.prompts[layer] = torch.cat(keys_of), torch.cat(values_of)

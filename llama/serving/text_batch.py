@@ -98,7 +98,7 @@ class TextBatch:
 
     def _build_cache(self, sequences: Sequence[TextSequence], room: int) -> KVCache:
         """A new cache of these sequences, without the columns that none of them attends to, and with `room` free columns."""
-        rows = [row for row, sequence in enumerate(self._cache_rows) if sequence in sequences]
+        rows = [index for index, sequence in enumerate(self._cache_rows) if sequence in sequences]
         prefilled = [self._prefilled[sequence] for sequence in sequences if sequence in self._prefilled]
-        cached = [self._cache.select(rows)] if self._cache is not None and rows else []
+        cached = [self._cache.row(index) for index in rows] if self._cache is not None else []
         return KVCache.cat([*cached, *prefilled], room)

@@ -99,7 +99,7 @@ def test_the_cache_stays_as_long_as_its_longest_row(published: llama.MuMuLLaMA) 
     assert runner.max_capacity <= longest + CACHE_GROWTH
 
 
-def test_cat_keeps_the_contents_of_each_cache(published: llama.MuMuLLaMA) -> None:
+def test_cat_keeps_the_contents_of_each_cache_and_row_is_its_reverse(published: llama.MuMuLLaMA) -> None:
     config = published.config.llama
     caches = [KVCache.empty(config, 1, length, device=torch.device("cpu"), dtype=torch.float32) for length in (3, 5)]
     for number, cache in enumerate(caches):
@@ -110,7 +110,7 @@ def test_cat_keeps_the_contents_of_each_cache(published: llama.MuMuLLaMA) -> Non
     assert (joined.length, joined.capacity, joined.start.tolist()) == (5, 7, [2, 0])
     assert joined.keys[0, :, 0, :5, 0].tolist() == [[0, 0, 1, 1, 1], [2, 2, 2, 2, 2]]
     assert bool(joined.keys[..., 5:, :].isnan().all()) and not bool(joined.values[..., :5, :].isnan().any())
-    again = joined.select([0])
+    again = joined.row(0)
     assert (again.length, again.start.tolist()) == (3, [0]) and torch.equal(again.keys, caches[0].keys)
 
 
