@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
 OWN_ROUTES = ("/v1", "/media/", "/page/")  # the others are gradio's
+MAX_SESSIONS = 2000  # of pages and programs that gradio keeps the state of, 64 kB each; clients make up their names
 MAX_THREADS = 200  # of gradio's pool: each running answer of the page holds one thread that waits for its next update
 
 
@@ -40,7 +41,7 @@ def create_app(
     patch_downloads()
     patch_tracebacks()
     require_uploads(blocks)
-    blocks.max_threads = MAX_THREADS
+    blocks.max_threads, blocks.state_session_capacity = MAX_THREADS, MAX_SESSIONS
     gr.mount_gradio_app(
         app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MAX_PENDING_BYTES = 4_000_000_000  # bytes of all uploads that no message has used; the page deletes those after an hour
 PENDING_FULL = "The uploads that wait here have the maximum allowed size together; try again in a few minutes."
 MAX_UPLOAD_FILES = 16  # in one upload, each with a descriptor until it has ended
+MAX_TRACKED_UPLOADS = 1000  # whose progress the page may ask for
 TOO_MANY_FILES = f"An upload has at most {MAX_UPLOAD_FILES} files; send the others in another."
 NO_FILES = 'An upload has files only, in fields named "files".'
 CUT_OFF = "The upload ended within a file; send it again."
@@ -107,11 +108,13 @@ def patch_uploads() -> None:
         return
     budget, upload_fn = UploadBudget(), routes.upload_fn
 
-    async def upload_into_own_folder(request: Any, upload_dir: str, *arguments: Any, **named: Any) -> Any:
-        folder = Path(upload_dir) / secrets.token_hex(16)
+    async def upload_into_own_folder(request: Any, upload_dir: str, max_file_size: float, upload_id: str | None, **named: Any) -> Any:
+        folder, progress = Path(upload_dir) / secrets.token_hex(16), named.get("upload_progress")
         try:
-            result = await upload_fn(request, str(folder), *arguments, **named)
+            result = await upload_fn(request, str(folder), max_file_size, upload_id, **named)
         except BaseException as error:
+            if progress is not None:
+                progress.set_done(upload_id)  # the page stops waiting for it
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             if isinstance(error, OSError):
                 logging.error("an upload could not be written", exc_info=error)
@@ -159,10 +162,27 @@ def patch_uploads() -> None:
             finally:
                 upload.remaining = 0
 
+    class BoundedUploadProgress(route_utils.FileUploadProgress):
+        """Progress of uploads by names that clients make up, whose oldest are forgotten: nobody need ever ask for them."""
+
+        def track(self, upload_id: str) -> None:
+            self._forget()
+            super().track(upload_id)
+
+        async def is_tracked(self, upload_id: str) -> bool:
+            self._forget()
+            return await super().is_tracked(upload_id)
+
+        def _forget(self) -> None:
+            for entries in (self._statuses, self._signals):
+                while len(entries) >= MAX_TRACKED_UPLOADS:
+                    del entries[next(iter(entries))]
+
     patches = {"GradioUploadFile": UniqueUploadFile, "GradioMultiPartParser": BoundedMultipartParser, "patched_by_mumu_llama": True}
     for name, value in patches.items():
         setattr(route_utils, name, value)
     setattr(routes, "upload_fn", upload_into_own_folder)  # noqa: B010
+    setattr(routes, "file_upload_statuses", BoundedUploadProgress())  # noqa: B010
 
 
 @dataclass(eq=False)

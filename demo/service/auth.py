@@ -19,7 +19,7 @@ GUESSES_PER_STEP = 8
 MAX_GUESS_DELAY = 10.0
 GUESS_MEMORY = 900.0  # seconds after which the wrong logins of an address are forgotten
 MAX_WAITING_GUESSES = 16  # of one address; further logins are refused unchecked
-MAX_WAITING_TOTAL = 128  # of all addresses: each holds a connection
+MAX_WAITING_TOTAL = 64  # of all addresses that have guessed wrong before: each holds a connection
 MAX_ADDRESSES = 4096  # that are remembered
 IPV6_PREFIX = 64  # bits: one subscriber has all addresses below them
 
@@ -94,8 +94,9 @@ class GuessLimiter:
     def attempt(self, address: str) -> Iterator[GuessAttempt]:
         """One login of an address, for as long as it waits. Raises `TooManyGuesses`."""
         guesses = self._guesses_of(subscriber(address))
-        if guesses.waiting >= MAX_WAITING_GUESSES or self._waiting >= MAX_WAITING_TOTAL:
-            raise TooManyGuesses(max(1, math.ceil(guesses.paid - self._clock())))
+        owed = guesses.paid - self._clock()
+        if guesses.waiting >= MAX_WAITING_GUESSES or self._waiting >= MAX_WAITING_TOTAL and owed > 0:
+            raise TooManyGuesses(max(1, math.ceil(owed)))
         guesses.waiting += 1
         self._waiting += 1
         try:

@@ -247,6 +247,18 @@ def test_wrong_logins_of_an_address_wait_for_one_another() -> None:
     assert gaps == [1.0] * 8 + [2.0] * 8, "one after another, slower and slower"
 
 
+def test_guesses_of_many_addresses_keep_nobody_else_out() -> None:
+    clock = Clock()
+    guesses = GuessLimiter(1.0, clock)
+    with ExitStack() as open_attempts:
+        for number in range(auth.MAX_WAITING_TOTAL):
+            open_attempts.enter_context(guesses.attempt(f"192.0.2.{number // 8}")).failed()
+        with pytest.raises(TooManyGuesses):
+            open_attempts.enter_context(guesses.attempt("192.0.2.1"))
+        with guesses.attempt("198.51.100.1") as stranger:
+            assert stranger.seconds_to_check() == 0
+
+
 def test_wrong_logins_are_forgotten_and_few_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "MAX_ADDRESSES", 3)
     clock = Clock()

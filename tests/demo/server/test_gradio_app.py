@@ -84,6 +84,13 @@ def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: s
     assert word in told and "\n" not in told
 
 
+def test_the_log_and_the_limit_on_open_files_are_set_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = list[str]()
+    monkeypatch.setattr("demo.server.logs.configure_logging", lambda: done.append("log"))
+    monkeypatch.setattr("demo.server.descriptors.raise_descriptor_limit", lambda: done.append("files"))
+    assert gradio_app.main(["--model", "none.pth"]) == 2 and done == ["log", "files"]
+
+
 SERVER = """
 import sys, types, pathlib
 import gradio_app

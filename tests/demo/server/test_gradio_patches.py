@@ -146,3 +146,31 @@ def test_tracebacks_of_calls_go_to_the_log(caplog: pytest.LogCaptureFixture, cap
     refused, failed = caplog.records
     assert refused.getMessage() == "a call of the page was refused: Cannot move /etc/x" and refused.exc_info is None
     assert failed.exc_info is not None and failed.levelname == "ERROR" and capsys.readouterr().err == ""
+
+
+def test_uploads_are_tracked_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradio import routes
+
+    gradio_patches.patch_uploads()
+    monkeypatch.setattr(gradio_patches, "MAX_TRACKED_UPLOADS", 5)
+    progress = routes.file_upload_statuses
+
+    async def ask() -> None:
+        for number in range(9):
+            progress.track(f"upload {number}")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(progress.is_tracked(f"nothing {number}"), 0.001)
+
+    asyncio.run(ask())
+    assert len(progress._statuses) <= 5 and len(progress._signals) <= 5, f"{VERSION}, which tracks uploads in another way."
+    assert progress.is_done("upload 8") is False
+
+
+def test_the_states_of_sessions_are_bounded(blocks: Any) -> None:
+    from gradio.routes import App
+
+    blocks.state_session_capacity = 3
+    App.create_app(blocks)
+    for number in range(9):
+        blocks.state_holder[f"session {number}"]
+    assert len(blocks.state_holder.session_data) == 3, f"{VERSION}, which does not bound its sessions by state_session_capacity."

@@ -209,6 +209,7 @@ def test_connections_without_a_request_give_way(small: None, flood: tuple) -> No
     address, count, _ = flood
     with ExitStack() as clients:
         working = clients.enter_context(connected(address, b"GET /quiet HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n"))
+        assert working.recv(4) == b"HTTP"
         idle = [clients.enter_context(connected(address, b"GET /qui" if number % 2 else b"")) for number in range(30)]
         assert httpx.get(address, timeout=20).status_code == httpx.codes.NOT_FOUND
         assert count() <= 8 and cut(idle[0]), "the oldest goes first"
