@@ -1,6 +1,7 @@
 # make demo    the page on http://127.0.0.1:7860, on the embedded model
 # make test    all tests
 # make check   ruff, mypy, all tests
+# make fuzz    1000 damaged files for all readers; ARGS="--cases 10000 --seed 1"
 # make bench   the comparison with the reference values, then the benchmarks, one after another
 # make docs    the documentation as a site in build/docs; a dead link is an error
 # make nano    the embedded model from nothing (recipes/nano/README.md); it takes hours, and goes on where it was stopped
@@ -33,7 +34,7 @@ COMPILE = "$(UV)" pip compile --quiet --universal --python-version 3.11 --fork-s
 	--no-header --annotation-style line $(UPGRADE)
 BENCHMARKS = $(filter-out __init__ parity%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: demo test check lint bench docs nano lock latest newest clean
+.PHONY: demo test check lint fuzz bench docs nano lock latest newest clean
 .DEFAULT_GOAL := demo
 
 demo: $(USER_STAMP)
@@ -47,6 +48,9 @@ lint: $(DEV_STAMP)
 	$(BIN)/mypy
 
 check: lint test
+
+fuzz: $(DEV_STAMP)
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz $(ARGS)
 
 bench: $(DEV_STAMP)
 	@echo "== parity"; $(BIN)/python -m benchmarks.parity tests/golden
