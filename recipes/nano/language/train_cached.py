@@ -206,6 +206,18 @@ def load_language_weights(model: MuMuLLaMA, weights: Mapping[str, Tensor]) -> No
         raise ValueError(f"language.pt does not fit these sizes ({(missing + report.unexpected_keys)[0]}); train the stages again.")
 
 
+def freeze_lora(model: MuMuLLaMA) -> None:
+    """Leaves the low-rank branches out, which only the last stage trains; until then they are zero and cost time.
+
+    Without gradients: the prompts' projection subtracts a merged branch, would train it, and the next merge would add it again.
+    """
+    for layer in model.llama.modules():
+        if isinstance(layer, LoRALinear) and layer.l1 is not None and layer.l2 is not None:
+            layer.merge()
+            layer.l1.requires_grad_(False)
+            layer.l2.requires_grad_(False)
+
+
 def refit_audio_projections(model: MuMuLLaMA, library: Library) -> None:
     """Replaces the audio projections after a change from ideal to real features, by ridge regression onto the old prompts."""
     from recipes.nano.language.cached_data import ideal_features  # only here
@@ -247,9 +259,7 @@ def main() -> None:
         refit_audio_projections(model, library)
         (options.work / "language.real_ears").touch()
     if options.stage != "music":
-        for part in model.llama.modules():  # the low-rank branches are trained in the last stage only; until then they cost time
-            if isinstance(part, LoRALinear):
-                part.merge()
+        freeze_lora(model)
     decoder = MusicGenDecoder.from_folder(options.work / "decoder") if options.stage == "music" else None
     StageTrainer(model, options.work, options.stage, library, decoder, options.rate or RATES[options.stage], not options.exact).fit(options.minutes, options.resume)
 
