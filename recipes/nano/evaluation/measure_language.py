@@ -29,7 +29,7 @@ from llama.media.score import Attributes
 from llama.modules.lora import LoRALinear
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.evaluation.measure import SCORED_ATTRIBUTES, attribute_matches, parse_answer
+from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, attribute_matches, parse_answer
 from recipes.nano.language.cached_data import FIELDS, CachedExample, ideal_features
 from recipes.nano.language.train_cached import encode_features, load_language_weights, new_model, read_checkpoint
 

@@ -25,6 +25,7 @@ from llama.media.score import KEYS, TEMPI, Attributes
 from llama.media.video import load_frames
 from llama.metrics import ends_silent, interval, rank_correlation, tempo_agrees
 from recipes.nano.evaluation import attribute_readers
+from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, attribute_matches, parse_answer, sample_music_dialogues
 from recipes.nano.evaluation.figures import (
     DEFAULT_TARGET,
     FOLLOWING,
@@ -35,7 +36,6 @@ from recipes.nano.evaluation.figures import (
     accuracy_figure,
     share_figure,
 )
-from recipes.nano.evaluation.measure import SCORED_ATTRIBUTES, attribute_matches, parse_answer, sample_music_dialogues
 from recipes.nano.evaluation.measure_language import ANSWER_STARTS, PARAPHRASES
 from recipes.nano.evaluation.probes_hearing import OWN, answer_matcher, answers, recordings
 from recipes.nano.evaluation.style_classifier import fitted_classifier

@@ -18,8 +18,8 @@ from llama.media.audio import Waveform
 from llama.media.score import Attributes
 from llama.metrics import share, tempo_agrees
 from llama.mumu_llama import MuMuLLaMA
+from recipes.nano.evaluation.answers import parse_answer
 from recipes.nano.evaluation.figures import EXAMPLES, HEARING, Figure, ProbeContext, accuracy_figure, share_figure
-from recipes.nano.evaluation.measure import parse_answer
 from recipes.nano.language.cached_data import FIELDS
 from recipes.nano.rendering.clip_set import SAMPLE_RATE, ClipSet
 from recipes.nano.rendering.examples import PIECES

@@ -15,8 +15,8 @@ from DataSet.synthesis.tunes import load
 from llama.dialogue import Turn
 from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
 from llama.metrics import clipped, largest_step
+from recipes.nano.evaluation.answers import sample_music_dialogues
 from recipes.nano.evaluation.figures import EXAMPLES, MUSICALITY, SOUND, SPEED, Figure, ProbeContext
-from recipes.nano.evaluation.measure import sample_music_dialogues
 from recipes.nano.evaluation.probes_following import GeneratedMusic, generate_music
 from recipes.nano.music_decoder import musicality
 
