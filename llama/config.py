@@ -7,9 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from llama.errors import comma_list
 from llama.json_yaml import parse_json
-from llama.ranges import Range, check_choice, check_flag, check_ranges, quoted
+from llama.ranges import Range, check_choice, check_flag, check_keys, check_ranges, quoted
 
 AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states condition the music decoder
 ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> its encoder, an attribute of the model
@@ -201,25 +200,14 @@ class MuMuConfig:
             raise ValueError("config.json does not describe a MuMu-LLaMA model: it is not an object.")
         parts = {"llama": LlamaConfig, "audio": AdapterConfig, "image": AdapterConfig, "video": AdapterConfig,
                  "projector": ProjectorConfig, "decoder": DecoderSpec}
-        _check_keys("config.json", cls, raw)
+        check_keys("config.json", cls, raw)
         return cls(**{key: _build(key, parts[key], value) if key in parts else value for key, value in raw.items()})
-
-
-def _check_keys(owner: str, kind: type, raw: dict[str, Any]) -> None:
-    """Raises ValueError for a key that is no field of `kind`, and for a field without a default that is missing."""
-    names = {field.name: field for field in dataclasses.fields(kind)}
-    for key in raw:
-        if key not in names:
-            raise ValueError(f"{owner} has the unknown key {quoted(key)}; its keys are {comma_list(names)}.")
-    for key, value in names.items():
-        if key not in raw and value.default is dataclasses.MISSING and value.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{owner} lacks the key {key}; add it.")
 
 
 def _build(part: str, kind: type, raw: object) -> Any:
     if not isinstance(raw, dict):
         raise ValueError(f"{part} is {quoted(raw)}; give an object with its sizes.")
-    _check_keys(part, kind, raw)
+    check_keys(part, kind, raw)
     try:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
     except ValueError as error:

@@ -6,10 +6,11 @@ shapes are compared with the weights before memory is taken, is built in a secon
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llama.errors import shorten
+from llama.errors import comma_list, shorten
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ def check_ranges(values: Mapping[str, object], ranges: Mapping[str, Range]) -> N
     for name, allowed in ranges.items():
         if name in values:
             allowed.check(name, values[name])
+
+
+def check_keys(owner: str, kind: type, raw: Mapping[str, object]) -> None:
+    """Raises ValueError for a key that is no field of the dataclass `kind`, and for a field without a default that is missing."""
+    names = {field.name: field for field in dataclasses.fields(kind)}
+    for key in raw:
+        if key not in names:
+            raise ValueError(f"{owner} has the unknown key {quoted(key)}; its keys are {comma_list(names)}.")
+    for key, value in names.items():
+        if key not in raw and value.default is dataclasses.MISSING and value.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{owner} lacks the key {key}; add it.")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -105,7 +105,7 @@ def read_base_reference(folder: str | Path) -> BaseReference:
     try:
         raw = parse_json(file.read_bytes())
         if raw["format"] != FORMAT:
-            raise ValueError(f"its format is {raw['format']}, this code reads {FORMAT}")
+            raise ValueError(f"its format is {quoted(raw['format'])}, this code reads {FORMAT}")
         _check_values(raw)
         sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
         return BaseReference(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])

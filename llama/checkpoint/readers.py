@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from llama.errors import is_installation_error, shorten
+from llama.errors import comma_list, is_installation_error, shorten
 
 
 def read_torch(path: Path) -> Any:
@@ -70,7 +70,7 @@ def weights_of(raw: Any, path: Path) -> dict[str, Tensor]:
     """
     weights = raw.get("model", raw) if isinstance(raw, Mapping) else raw
     if not isinstance(weights, Mapping) or not weights or not all(_is_weight(*item) for item in weights.items()):
-        content = ", ".join(sorted(map(str, raw))[:4]) if isinstance(raw, Mapping) else type(raw).__name__
+        content = shorten(comma_list(sorted(map(str, raw))[:4])) if isinstance(raw, Mapping) else type(raw).__name__
         raise ValueError(f"{path} holds no table of weights (but {content}); give the checkpoint.pth of MuMu-LLaMA or M2UGen.")
     for name, value in weights.items():
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():

@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from llama.media.image import MAX_PIXELS
+from llama.ranges import Range, quoted
 
 CHANNELS = 3
+SIDE, RESAMPLE, FACTOR, COLOUR = Range(int, 1, 2**14), Range(int, 0, 5), Range(float, 1e-9, 1e9), Range(float, -1e9, 1e9)
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,6 @@ class ImageProcessor:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        if len(self.mean) != CHANNELS or len(self.std) != CHANNELS:
-            raise ValueError(f"image_mean and image_std have {len(self.mean)} and {len(self.std)} numbers; give one for each colour.")
-
     def check_image_size(self, side: int) -> None:
         """Raises ValueError unless the pixels have the height and width that the encoder takes."""
         if (self.crop or self.size) != (side, side):
@@ -44,15 +42,17 @@ class ImageProcessor:
     def read(cls, values: Mapping[str, Any]) -> ImageProcessor:
         """The processor that the values of a preprocessor_config.json describe."""
         size, crop = values.get("size"), values.get("crop_size")
-        normalize = values.get("do_normalize", True)
+        normalize, resample = values.get("do_normalize", True), values.get("resample", 2)
+        RESAMPLE.check("resample", resample)
+        FACTOR.check("rescale_factor", values.get("rescale_factor", 1 / 255))
         return cls(
             size=_size(size) if values.get("do_resize", True) else None,
             crop=_pair(crop) if values.get("do_center_crop") else None,
-            resample=values.get("resample", 2),
+            resample=resample,
             factor=values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0,
             shift=-1.0 if values.get("offset") else 0.0,
-            mean=tuple(values["image_mean"]) if normalize else (0.0,) * 3,
-            std=tuple(values["image_std"]) if normalize else (1.0,) * 3)
+            mean=_colours(values, "image_mean") if normalize else (0.0,) * CHANNELS,
+            std=_colours(values, "image_std") if normalize else (1.0,) * CHANNELS)
 
     def __call__(self, frames: np.ndarray) -> Tensor:
         """Normalised pixels `[T, 3, h, w]` float32 of frames `[T, H, W, 3]` uint8."""
@@ -81,8 +81,23 @@ class ImageProcessor:
 
 
 def _size(value: Any) -> tuple[int, int] | int:
-    return value["shortest_edge"] if isinstance(value, Mapping) and "shortest_edge" in value else _pair(value)
+    if not isinstance(value, Mapping) or "shortest_edge" not in value:
+        return _pair(value)
+    SIDE.check("shortest_edge", value["shortest_edge"])
+    return value["shortest_edge"]
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    return (value["height"], value["width"]) if isinstance(value, Mapping) else (value, value)
+    sides: dict[str, Any] = {name: value.get(name) if isinstance(value, Mapping) else value for name in ("height", "width")}
+    for name, side in sides.items():
+        SIDE.check(name, side)
+    return sides["height"], sides["width"]
+
+
+def _colours(values: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    numbers = values.get(name)
+    if not isinstance(numbers, list | tuple) or len(numbers) != CHANNELS:
+        raise ValueError(f"{name} is {quoted(numbers)}; give a list of {CHANNELS} numbers, one for each colour.")
+    for number in numbers:
+        COLOUR.check(name, number)
+    return tuple(numbers)

@@ -24,6 +24,7 @@ from llama.encoders.cqt import Spectrum, SpectrumConfig
 from llama.hf import no_autocast
 from llama.media.audio import Waveform
 from llama.media.audio_reader import MINUTE
+from llama.ranges import check_keys
 
 WINDOW = MINUTE  # seconds that are encoded at a time
 MIN_TAIL_SECONDS = 1  # a shorter rest is encoded with the window before it
@@ -97,6 +98,7 @@ class MERTEncoder(FrozenEncoder):
         options = self.preprocessor.get("spectrum")
         if options is None:
             return None
+        check_keys("spectrum", SpectrumConfig, options)
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         spectrum_config = SpectrumConfig(**values)
         if spectrum_config.bands > self.feature_dim:

@@ -88,6 +88,7 @@ def test_tensors_without_plain_data_are_refused(tmp_path: Path) -> None:
     for name, value in {"meta": torch.zeros(2, device="meta"), "sparse": torch.eye(2).to_sparse()}.items():
         assert "holds no table of weights" in refused(lambda value=value, name=name: weights_of({name: value}, file))
     assert "holds no table of weights" in refused(lambda: weights_of({1: torch.zeros(2)}, file))
+    assert refused(lambda: weights_of({"mode\0" * 10_000: 1}, file)).isprintable()
     torch.save({"llama.output.weight": torch.zeros(1).expand(10**6, 10**6)}, file)  # 4 TB in 1.5 kB
     assert file.stat().st_size < 3000
     assert "less data than the shape [1000000, 1000000] of llama.output.weight" in refused(lambda: weights_of(read_torch(file), file))
@@ -199,6 +200,11 @@ def test_values_are_refused_by_name(own: Path, file: str, path: str, value: obje
     edit(own / file, path, value)
     message = refused(lambda: llama.load(own))
     assert path.rpartition(".")[2] in message and file in message
+
+
+def test_an_unknown_key_of_the_spectrum_is_named(own: Path) -> None:
+    edit(own / "mert/preprocessor_config.json", "spectrum", {"loudest": 3})
+    assert "spectrum has the unknown key 'loudest'; its keys are lowest, octaves" in refused(lambda: llama.load(own))
 
 
 @pytest.mark.parametrize(
