@@ -17,7 +17,7 @@ CONTAINERS = ("wav,w64,mp3,flac,ogg,mov,mp4,m4a,matroska,webm,aac,aiff,caf,au,am
               "mpegvideo,m4v,h264,hevc,ivf,gif,apng,wv,ape,tta,dsf")
 StreamKind = Literal["audio", "video"]
 NEEDED = {"audio": "give a recording, or a video with sound", "video": "give a clip such as mp4, webm or gif"}
-CHANNEL_LIST = "("  # in the name of a layout whose channels are listed one by one, such as "2 channels (FR+FL)"
+CHANNEL_LIST = " channels ("  # in the name of a layout whose channels are listed one by one, as "2 channels (FR+FL)"; not "5.1(side)"
 
 
 @contextmanager
