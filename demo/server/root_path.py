@@ -37,19 +37,21 @@ def public_hosts(root_path: str) -> list[str]:
 class RootPathMiddleware:
     """Removes the sub-path from the paths of requests, so that it does not matter whether the proxy has removed it.
 
-    The sub-path without a slash at its end is redirected there: the page's media have relative addresses.
-    root_path: as `parse_root_path` returns it.
+    The sub-path without a slash at its end is redirected there: the page's media have relative addresses. The host of a whole
+    address stands for an X-Forwarded-Host that the proxy does not send. root_path: as `parse_root_path` returns it.
     """
 
     def __init__(self, app: Any, root_path: str) -> None:
-        self.app, self._prefix = app, urlsplit(root_path).path
+        self.app, self._prefix, self._host = app, urlsplit(root_path).path, urlsplit(root_path).netloc
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._prefix or scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
+        if self._host and not any(name == b"x-forwarded-host" for name, _ in scope["headers"]):
+            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-host", self._host.encode())]}
         path, raw_path = scope["path"], scope.get("raw_path") or b""
-        if path == self._prefix and scope["type"] == "http":
+        if self._prefix and path == self._prefix and scope["type"] == "http":
             return await RedirectResponse(f"{self._prefix}/")(scope, receive, send)
-        if path.startswith(f"{self._prefix}/"):
+        if self._prefix and path.startswith(f"{self._prefix}/"):
             scope = {**scope, "path": path.removeprefix(self._prefix), "raw_path": raw_path.removeprefix(self._prefix.encode())}
         await self.app(scope, receive, send)
