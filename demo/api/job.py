@@ -61,6 +61,7 @@ class ChatHandler:
         caller, client_address: as in `ChatService.begin`.
         """
         session = self._service.sessions.open()
+        self._service.sessions.storage.protect(session.folder)
         try:
             messages = chat_request.messages
             *earlier, (last_message, files) = [
@@ -78,6 +79,7 @@ class ChatHandler:
                 submitted.cancel()
                 raise
         except BaseException:
+            self._service.sessions.storage.unprotect(session.folder)
             self._service.sessions.close(session.token)
             raise
 
@@ -147,6 +149,7 @@ class ChatHandler:
 
     def end(self, job: ChatJob) -> None:
         """Deletes the session's files except those of stored pieces, and the session if there are none."""
+        self._service.sessions.storage.unprotect(job.session.folder)
         kept_files = self._store.files(job.session)
         if not kept_files:
             self._service.sessions.close(job.session.token)

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.service.errors import DISK_FULL, UserFacingError
-from llama.files import PARTIAL
 
 MAX_BYTES = 50_000_000_000  # of all sessions together, on any disk
 DISK_SHARE = 0.9  # of the room that the disk would have without them
-RECENT = 60.0  # seconds: a file written since then may still grow, and a session used since then may be playing one
+BUSY = 30.0  # seconds since its last use in which a session may be making or playing something
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class _Piece:
     files: tuple[Path, ...]
     size: int
     may_go: bool
-    rank: tuple[bool, bool, float, float]
+    rank: tuple[bool, float, float]
 
 
 class StorageBudget:
@@ -63,16 +62,28 @@ class StorageBudget:
         self._root, self._sessions, self._max_bytes = root, sessions, max_bytes
         self._guard = threading.Lock()
         self._reservations: list[Reservation] = []
+        self._protected: list[Path] = []  # folders of requests that are under way
+
+    def protect(self, folder: Path) -> None:
+        """Keeps the files of a session until `unprotect`, however long it is unused: they belong to a request under way."""
+        with self._guard:
+            self._protected.append(folder)
+
+    def unprotect(self, folder: Path) -> None:
+        """Ends one `protect` of the folder. Ignored for one that is not protected."""
+        with self._guard, suppress(ValueError):
+            self._protected.remove(folder)
 
     def reserve(self, size: int, folder: Path) -> Reservation:
         """Room for `size` bytes more in the folder of a session, until `release`.
 
-        Where it is short, the files of the sessions that have been unused for longest are deleted, oldest first, and those of
-        this session last; files of the last minute stay. Raises `UserFacingError` of category "full", and deletes nothing,
-        where even that is not enough.
+        Where it is short, the files of the sessions that have been unused for longest are deleted, oldest first, and the older
+        ones of this session last; what others are making or playing stays. Raises `UserFacingError` of category "full", and
+        deletes nothing, where even that is not enough.
         """
         with self._guard:
-            self._make_room(size, folder)
+            if size > 0:
+                self._make_room(size, folder)
             reservation = Reservation(size)
             self._reservations.append(reservation)
         return reservation
@@ -92,7 +103,8 @@ class StorageBudget:
             self.release(reservation)
 
     def _make_room(self, size: int, folder: Path) -> None:
-        pieces = [piece for session in self._sessions() for piece in _pieces(session, own=session.folder == folder)]
+        self._protected = [other for other in self._protected if other.exists()]
+        pieces = [piece for session in self._sessions() for piece in self._pieces(session, own=session.folder == folder)]
         used = sum(piece.size for piece in pieces)
         limit = min(self._max_bytes, int(DISK_SHARE * (shutil.disk_usage(self._root).free + used)))
         excess = used + sum(reservation.remaining for reservation in self._reservations) + size - limit
@@ -109,16 +121,15 @@ class StorageBudget:
         for file in (file for piece in chosen for file in piece.files):
             file.unlink(missing_ok=True)
 
-
-def _pieces(session: SessionFiles, *, own: bool) -> Iterator[_Piece]:
-    """The files of a session by their stems."""
-    stems: dict[str, list[tuple[Path, os.stat_result]]] = {}
-    for file in session.folder.glob("*"):
-        with suppress(FileNotFoundError):  # deleted meanwhile
-            stems.setdefault(file.stem, []).append((file, file.lstat()))
-    now = time.time()
-    for entries in stems.values():
-        written = max(status.st_mtime for _, status in entries)
-        may_go = now - written >= RECENT and not any(file.name.startswith(PARTIAL) for file, _ in entries)
-        rank = own, session.idle < RECENT, -session.idle, written
-        yield _Piece(tuple(file for file, _ in entries), sum(status.st_size for _, status in entries), may_go, rank)
+    def _pieces(self, session: SessionFiles, *, own: bool) -> Iterator[_Piece]:
+        """The files of a session by their stems."""
+        stems: dict[str, list[tuple[Path, os.stat_result]]] = {}
+        for file in session.folder.glob("*"):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                stems.setdefault(file.stem, []).append((file, file.lstat()))
+        is_protected, now = session.folder in self._protected, time.time()
+        for entries in stems.values():
+            written = max(status.st_mtime for _, status in entries)
+            may_go = not is_protected and (now - written >= BUSY if own else session.idle >= BUSY)
+            size = sum(status.st_size for _, status in entries)
+            yield _Piece(tuple(file for file, _ in entries), size, may_go, (own, -session.idle, written))

@@ -67,28 +67,33 @@ def budget(tmp_path: Path) -> tuple[StorageBudget, Callable[[str, float], Path]]
 
 def test_the_oldest_pieces_of_the_session_that_is_longest_unused_go_first(budget: tuple) -> None:
     storage_budget, add = budget
-    own, busy, idle, idlest = add("own", 0), add("busy", 5), add("idle", 300), add("idlest", 600)
+    own, recent, idle, idlest = add("own", 0), add("recent", 35), add("idle", 300), add("idlest", 600)
     ages = {"a": 900, "b": 800}
-    pieces = [(folder, stem, age) for folder in (own, busy, idle, idlest) for stem, age in ages.items()]
+    pieces = [(folder, stem, age) for folder in (own, recent, idle, idlest) for stem, age in ages.items()]
     files = {folder.name + stem: file(folder, f"{stem}.wav", 100, age) for folder, stem, age in pieces}
     beside = file(idlest, "a.mp3", 10, 700)  # the same piece in another form, by which it is newer
     order = []
     for size in (290, 400, 500, 600, 700, 800, 900, 1000):
         with storage_budget.room(size, own):
             order += [name for name, path in files.items() if not path.exists() and name not in order]
-    assert order == ["idlestb", "idlesta", "idlea", "idleb", "busya", "busyb", "owna", "ownb"] and not beside.exists()
+    assert order == ["idlestb", "idlesta", "idlea", "idleb", "recenta", "recentb", "owna", "ownb"] and not beside.exists()
 
 
-def test_what_is_being_written_stays_and_nothing_goes_in_vain(budget: tuple) -> None:
+def test_what_is_under_way_stays_and_nothing_goes_in_vain(budget: tuple) -> None:
     storage_budget, add = budget
-    own, other = add("own", 0), add("other", 300)
-    old, new, partial = file(other, "old.wav", 300), file(other, "new.wav", 300, age=5), file(other, ".partial-x.wav", 100)
+    own, busy, waiting, idle = add("own", 0), add("busy", 5), add("waiting", 300), add("idle", 300)
+    playing, growing, upload = file(busy, "playing.wav", 200), file(own, "growing.wav", 100, age=1), file(waiting, "upload.wav", 100)
+    over = file(idle, "over.wav", 200, age=1)
+    storage_budget.protect(waiting)
     with pytest.raises(UserFacingError) as told:
-        storage_budget.reserve(700, own)
+        storage_budget.reserve(601, own)
     assert told.value.category == "full" and str(told.value) == DISK_FULL
-    assert old.exists() and new.exists() and partial.exists()
+    assert all(path.exists() for path in (playing, growing, upload, over))
     with storage_budget.room(600, own):
-        assert not old.exists() and new.exists() and partial.exists()
+        assert all(path.exists() for path in (playing, growing, upload)) and not over.exists()
+    storage_budget.unprotect(waiting)
+    with storage_budget.room(601, own):
+        assert all(path.exists() for path in (playing, growing)) and not upload.exists()
 
 
 def test_room_is_given_once(budget: tuple) -> None:
@@ -119,7 +124,7 @@ def test_a_disk_full_of_earlier_pieces_takes_the_next_one(
     engine: ScriptedEngine, sessions: Sessions, session: Session, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten pieces on a disk that has room for two; all are whole while they are the newest."""
-    monkeypatch.setattr(storage, "RECENT", 0.0)
+    monkeypatch.setattr(storage, "BUSY", 0.0)
     disk.size = int(2.4 * 2.5 * WAV)
     work = ChatService(engine, sessions)  # type: ignore[arg-type]
     sounds = list[Path]()
