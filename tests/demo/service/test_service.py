@@ -182,7 +182,7 @@ def test_nothing_to_answer(work: ChatService, session: Session, text: str) -> No
 
 
 @pytest.mark.parametrize(
-    "settings", [{"seconds": 9999.0}, {"temperature": -1}, {"conditioning": "mood"}, {"seed": -1}, {"max_tokens": 1.5}]
+    "settings", [{"seconds": 9999.0}, {"temperature": -1}, {"conditioning": "mood"}, {"seed": 1.5}, {"max_tokens": 1.5}]
 )
 def test_settings_out_of_range(work: ChatService, engine: ScriptedEngine, session: Session, settings: dict) -> None:
     told = refusal(work, session, "hello", settings=Settings(**settings))
