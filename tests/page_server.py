@@ -22,11 +22,11 @@ from demo.service.service import ChatService
 
 
 @contextmanager
-def serving(work: ChatService, login: Login | None = None, model: Any = None) -> Iterator[str]:
+def serving(work: ChatService, login: Login | None = None, model: Any = None, root_path: str = "") -> Iterator[str]:
     """Its address, which ends with a slash. Whoever guesses at its login waits for no more than a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access_middleware, "WRONG_LOGIN_DELAY", 0.01)
-        with running(gradio_app.build_application(model or SimpleNamespace(), work, login=login)) as (address, _):
+        with running(gradio_app.build_application(model or SimpleNamespace(), work, login=login, root_path=root_path)) as (address, _):
             yield address
 
 
