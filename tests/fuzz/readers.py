@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 MAX_SENTENCE = 400  # characters
+MAX_SECONDS = 10.0  # of processor time, for one reader
 # What only a library or Python itself says.
 RAW = re.compile(r"\[Errno|Traceback|\bavcodec_|\bav_\w+\(|<class|object at 0x|(?<!holds )\b(?:torch|numpy|np|PIL|av)\.\w+|\bNoneType\b"
                  r"|DefaultCPUAllocator|expected str\b|unexpected keyword|positional argument|codec can't")  # fmt: skip
@@ -166,6 +168,13 @@ def faults(kind: str, file: str, names: list[str]) -> list[str]:
 
 
 def _fault(reader: Reader, file: Path) -> str:
+    begin = time.process_time()
+    fault = _error_fault(reader, file)
+    seconds = time.process_time() - begin
+    return fault or (f"{seconds:.0f} s of processor time" if seconds > MAX_SECONDS else "")
+
+
+def _error_fault(reader: Reader, file: Path) -> str:
     try:
         reader(file)
     except (ValueError, FileNotFoundError) as error:
