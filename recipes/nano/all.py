@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -55,10 +56,10 @@ STEPS = (
     Step("ears_pools", "recipes.nano.audio_encoder.train", "pools --work {work} --minutes 40"),
     Step("ears_export", "recipes.nano.audio_encoder.train", "export --work {work}"),
     Step("ears_features", "recipes.nano.audio_encoder.train", "features --work {work}"),
-    Step("eyes_picture", "recipes.nano.vision_encoder.train", "picture {work}/vit --minutes 7", "{work}/vit/heads.safetensors"),
+    Step("eyes_picture", "recipes.nano.vision_encoder.train", "picture {work}/vit --minutes 7", "{work}/vit.pt"),
     Step("photographs", "recipes.nano.vision_encoder.photographs", "{work}/photographs_train --train"),
     Step("eyes_photographs", "recipes.nano.vision_encoder.finetune_photographs", "fit {work} --minutes 8"),
-    Step("eyes_clip", "recipes.nano.vision_encoder.train", "clip {work}/vivit --minutes 8", "{work}/vivit/heads.safetensors"),
+    Step("eyes_clip", "recipes.nano.vision_encoder.train", "clip {work}/vivit --minutes 8", "{work}/vivit.pt"),
     Step("eyes_features", "recipes.nano.vision_encoder.train", "cache {work} {work}/data"),
     Step("eyes_add", "recipes.nano.vision_encoder.finetune_photographs", "add {work}"),
     Step("lists", "recipes.nano.language.datasets", "{work} --rows 300000 --clips 7000"),
@@ -82,7 +83,11 @@ def run(step: Step, work: Path) -> None:
     """Runs a step and marks it done. Raises CalledProcessError where it fails; its output stays, and the next run resumes."""
     print(f"== {step.name}: {shlex.join(step.command(str(work))[1:])}", flush=True)
     started = time.time()
-    subprocess.run(step.command(str(work)), check=True)
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # the step gets it too: it saves, and then ends with an error
+    try:
+        subprocess.run(step.command(str(work)), check=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     (work / "done").mkdir(parents=True, exist_ok=True)
     (work / "done" / step.name).write_text(f"{time.time() - started:.1f}\n")
     print(f"== {step.name}: {duration(time.time() - started)}", flush=True)

@@ -4,6 +4,8 @@
     python -m recipes.nano.vision_encoder.train clip OUT/vivit --minutes 5
     python -m recipes.nano.vision_encoder.train cache OUT OUT/data        # features of fresh scenes and clips, for the language stages
 
+A run that is stopped leaves its checkpoint beside the folder, OUT/vit.pt, for --resume.
+
 The heads read the mean over the tokens of the last hidden state, because the understanding adapter mixes tokens with one
 weight each: only what the mean contains can reach the language model.
 """
@@ -112,8 +114,9 @@ def accuracy(model: LabelClassifier, images: np.ndarray, labels: Tensor) -> dict
 
 
 def fit(
-    kind: str, minutes: float, count: int, start_from: Path | None = None, batch: int = 32, lr: float = 1e-3
+    kind: str, minutes: float, count: int, checkpoint: Path, start_from: Path | None = None, batch: int = 32, lr: float = 1e-3
 ) -> tuple[LabelClassifier, dict[str, float]]:
+    """Trains for `minutes` of processor time, from `checkpoint` on if it exists; `start_from`: a folder that `save` wrote."""
     torch.manual_seed(0)
     model, rng = LabelClassifier(kind), np.random.default_rng(1)
     if start_from:
@@ -130,7 +133,9 @@ def fit(
         total = torch.stack(losses).sum()
         return total, total.item()
 
-    trainer = TimedTrainer({"model": model}, optimizer, Schedule(minutes, lr, WARMUP_STEPS, processor_time=True), rng)
+    trainer = TimedTrainer({"model": model}, optimizer, Schedule(minutes, lr, WARMUP_STEPS, processor_time=True), rng, checkpoint=checkpoint)
+    if checkpoint.exists():
+        trainer.load_state_dict(torch.load(checkpoint, weights_only=True))
     for value in trainer.steps(loss):
         if trainer.step % 200 == 0:
             print(f"{kind} step {trainer.step} loss {value:.3f} test {accuracy(model, *test)}", flush=True)
@@ -181,13 +186,19 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", help="where 'cache' writes")
     parser.add_argument("--minutes", type=float, default=5, help="of processor time")
     parser.add_argument("--count", type=int, default=12000, help="drawings to train on")
-    parser.add_argument("--resume", action="store_true", help="go on from what lies in FOLDER")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped, else from what lies in FOLDER")
     options = parser.parse_args()
     if options.what == "cache":
         write_features(options.folder, options.out or options.folder, {"picture": 4000, "clip": 2500})
         return
-    model, scores = fit(options.what, options.minutes, options.count, options.folder if options.resume else None)
+    options.folder.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.folder.with_name(f"{options.folder.name}.pt")
+    if not options.resume:
+        checkpoint.unlink(missing_ok=True)
+    start_from = options.folder if options.resume and not checkpoint.exists() else None
+    model, scores = fit(options.what, options.minutes, options.count, checkpoint, start_from)
     save(model, scores, options.folder)
+    checkpoint.unlink(missing_ok=True)
     print(options.what, scores)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,24 @@ def test_finished_steps_are_skipped_and_a_stopped_stage_resumes(tmp_path: Path, 
     assert ran == [stages[0], [*stages[1], "--resume"]]
     ran.clear()
     assert recipe.main(["--work", str(tmp_path)]) == 0 and [command[2] for command in ran] == ["3"]
+
+
+def test_stopped_vision_encoders_resume_from_their_checkpoint() -> None:
+    steps = [step for step in recipe.STEPS if step.module.endswith("vision_encoder.train") and not step.arguments.startswith("cache")]
+    assert len(steps) == 2 and all(step.partial == f"{step.arguments.split()[1]}.pt" for step in steps)
+
+
+def test_an_interrupted_step_may_save_before_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save_and_stop(command: list[str], check: bool) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(subprocess, "run", save_and_stop)
+    before = signal.getsignal(signal.SIGINT)
+    assert recipe.main(["--work", str(tmp_path)]) == 1 and signal.getsignal(signal.SIGINT) is before
+    assert "vocabulary ended with 1; run this again" in capsys.readouterr().err
 
 
 def test_a_step_that_fails_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

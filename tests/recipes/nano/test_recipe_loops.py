@@ -115,20 +115,25 @@ def tensors(state: object, name: str = "") -> dict[str, torch.Tensor]:
     return {path: value for key, child in children for path, value in tensors(child, f"{name}/{key}").items()}
 
 
+def interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends SIGINT in the step before the last, the first time that it is reached."""
+    step = TimedTrainer._step
+
+    def interrupted_step(self: TimedTrainer, compute_loss: Any) -> Any:
+        if self.step == STEPS - 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, compute_loss)
+
+    monkeypatch.setattr(TimedTrainer, "_step", interrupted_step)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_resumed_run_equals_an_uninterrupted_one(name: str, work: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     command, other = COMMANDS[name], tmp_path_factory.mktemp("other")
     shutil.copytree(work, other, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as monkeypatch:
         uninterrupted = command.run(monkeypatch, work, STEPS)
-        step = TimedTrainer._step
-
-        def interrupted_step(self: TimedTrainer, compute_loss: Any) -> Any:
-            if self.step == STEPS - 2:
-                signal.raise_signal(signal.SIGINT)
-            return step(self, compute_loss)
-
-        monkeypatch.setattr(TimedTrainer, "_step", interrupted_step)
+        interrupt_once(monkeypatch)
         with pytest.raises(SystemExit, match="3 steps"):
             command.run(monkeypatch, other, STEPS)
         stopped = torch.load(other / command.checkpoint, weights_only=True)
@@ -180,6 +185,19 @@ def test_a_stage_starts_from_the_one_before(work: Path, monkeypatch: pytest.Monk
     assert state["stage"] == "ears" and state["step"] == 2, "a checkpoint of another stage is no run to resume"
     rows = [row.split(",")[:3] for row in (work / "language.csv").read_text().splitlines()]
     assert rows == [["words", "1", "0.02"], ["ears", "2", "0.03"]]
+
+
+def test_a_resumed_run_on_pictures_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, vision_encoder.main, "picture {work}/whole --count 20", tmp_path, STEPS)
+    interrupt_once(monkeypatch)
+    with pytest.raises(SystemExit, match="3 steps"):
+        run(monkeypatch, vision_encoder.main, "picture {work}/new/vit --count 20", tmp_path, STEPS)
+    assert (tmp_path / "new/vit.pt").exists() and not (tmp_path / "new/vit").exists()
+    run(monkeypatch, vision_encoder.main, "picture {work}/new/vit --count 20 --resume", tmp_path, STEPS)
+    for name in ("model.safetensors", "heads.safetensors"):
+        expected, found = (vision_encoder.load_file(tmp_path / folder / name) for folder in ("whole", "new/vit"))
+        assert expected.keys() == found.keys() and all(torch.equal(expected[key], found[key]) for key in expected)
+    assert not list(tmp_path.rglob("*.pt")), "a finished run keeps no checkpoint"
 
 
 def test_pictures_are_learned_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
