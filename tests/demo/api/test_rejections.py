@@ -13,6 +13,8 @@ import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
+from demo.api.protocol import ApiError, ChatRequest
+from demo.api.request_parser import parse_request
 from demo.service.quotas import MAX_PER_ADDRESS
 from demo.service.service import ChatService
 
@@ -79,6 +81,27 @@ def test_numbers_beyond_a_floats_range(server: Server, value: str) -> None:
 def test_what_is_quoted_is_short(server: Server, fields: Json) -> None:
     response = asyncio.run(server.send(request("hi", **fields)))
     assert response.status_code in (400, 404) and len(response.text) < 600
+
+
+ODD_VALUES = (
+    "null", "true", "0", "-1", "1.5", "1e999", "-0.0", "1e308", '"x"', '""', '"\\ud800"', '"\\u0000"', "[]", "[null]",
+    '["\\ud800"]', "[[]]", "{}", '{"\\ud800": 1}', '{"type": []}', '{"format": "\\ud800"}', '{"url": 1}', '{"include_usage": 1e999}',
+    "9" * 400, "-" + "9" * 30,
+    '"' + "x" * 10_000 + '"', "[" * 500 + "]" * 500,
+    '[{"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "data:,x"}}]}]',
+    '[{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "data:;base64,%%%"}}]}]',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [*ChatRequest.model_fields, "extra_body", "unknown"])
+def test_odd_values_are_taken_or_refused_in_one_sentence(field: str) -> None:
+    for value in ODD_VALUES:
+        messages = "" if field == "messages" else '"messages": [{"role": "user", "content": "hi"}], '
+        try:
+            parse_request(f'{{{messages}"{field}": {value}}}'.encode(), MODEL)
+        except ApiError as error:
+            message = json.dumps(error.body(), ensure_ascii=False).encode()  # no lone surrogates
+            assert len(message) < 500 and str(error).endswith(".") and error.status in (400, 404)
 
 
 # -- compressed bodies --------------------------------------------------------------------------------------------------
