@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llama.dialogue import MEDIA, Reply, Turn
+from llama.errors import shorten
 from llama.files import atomic_folder, atomic_path
 from llama.media.plots import write_picture
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from llama.data.examples import Example
 
 COLUMNS = ("step", "epoch", "loss", "words", "condition", "learning_rate", "gradient_norm", "examples_per_second", "seconds")
+MAX_LINE = 10_000  # characters of a table's line; a longer one is damaged
 VALIDATION_COLUMNS = ("step", "task", "loss", "rows")
 
 
@@ -143,18 +147,30 @@ def _progress_bar(total_steps: int, start: int) -> tqdm[NoReturn]:
 def open_table(path: Path, columns: Sequence[str], last: int) -> list[list[str]]:
     """Creates the CSV `path` with `columns` (the first is the step), or cuts it to the rows up to step `last`; returns these.
 
-    Drops a row that a killed run left incomplete. Replaces the file atomically. ValueError if it has other columns.
+    Drops rows that a killed run left incomplete or that are damaged. Replaces the file atomically. ValueError if it has other columns.
     """
     rows: list[list[str]] = []
     if path.exists():
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]  # a last line without newline is incomplete
         if lines and lines[0].split(",") != list(columns):
-            raise ValueError(f"{path} is a table of {lines[0]!r}, not of this training; move it away or choose another output_dir.")
-        complete = [row for row in csv.reader(lines[1:]) if len(row) == len(columns) and row[0].isdecimal()]
-        rows = [row for row in complete if int(row[0]) <= last]
+            what = shorten(lines[0])
+            raise ValueError(f"{path} is a table of {what!r}, not of this training; move it away or choose another output_dir.")
+        rows = [row for line in lines[1:] if (row := _row(line, len(columns))) and int(row[0]) <= last]
     with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([list(columns), *rows])
     return rows
+
+
+def _row(line: str, columns: int) -> list[str]:
+    """The cells of a line; [] unless there are `columns` of them, the first a step and the last a number or nothing."""
+    if len(line) > MAX_LINE:
+        return []
+    cells = next(csv.reader([line]), [])
+    is_whole = len(cells) == columns and re.fullmatch(r"[0-9]{1,18}", cells[0]) and re.fullmatch(r"[0-9.e+-]{0,24}", cells[-1])
+    try:
+        return cells if is_whole and 0 <= float(cells[-1] or 0) < math.inf else []
+    except ValueError:
+        return []
 
 
 def append_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str | float]]) -> None:

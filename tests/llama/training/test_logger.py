@@ -102,6 +102,17 @@ def test_an_unfinished_row_is_dropped_though_its_columns_are_all_there(tmp_path:
     assert path.read_text().endswith("\n")
 
 
+@pytest.mark.parametrize("damage", ["x", "1e", "-", "nan", "9" * 5000, '"' + "a" * 200_000, "1\x00", "\udcff"])
+def test_damaged_rows_are_dropped(tmp_path: Path, damage: str) -> None:
+    train(tmp_path, range(1, 21))
+    path, row = tmp_path / "log.csv", f"15,1,1,1,1,1,1,1,{damage}"
+    lines = path.read_text().splitlines()
+    for line in (row, f"{damage}{row}"):
+        path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]), encoding="utf-8", errors="surrogateescape")
+        with RunLogger(tmp_path, 40, start=20, tensorboard=False):
+            assert [row["step"] for row in read(path)] == ["10", "20"]
+
+
 def test_seconds_count_on_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [50.0]
     monkeypatch.setattr(reports.time, "monotonic", lambda: clock[0])

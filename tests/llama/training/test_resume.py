@@ -14,6 +14,7 @@ from training_helpers import Ground, Rejected, checkpoints, same, weights
 from llama.data.source import Source
 from llama.training.config import ModelSettings, TrainConfig
 from llama.training.launch import fit
+from llama.training.run_checkpoints import RunCheckpoints
 
 pytest_plugins = ("training_helpers",)
 SHORT = {"max_steps": 3, "save_every": 1}
@@ -77,6 +78,17 @@ def test_all_checkpoints_are_damaged(ground: Ground, stopped: Path, folder: Path
         file.write_text(file.read_text().replace('"seed": 0', '"seed": 1'))
     config = dataclasses.replace(config_in(ground, stopped), output_dir=str(folder / "run"))
     with pytest.raises(ValueError, match="All checkpoints in .* are damaged; begin again with another --output_dir"):
+        fit(config, 3, resume=True)
+
+
+def test_the_state_of_another_optimizer(ground: Ground, stopped: Path, folder: Path) -> None:
+    runs = RunCheckpoints(folder / "run", keep=9)
+    newest = runs.newest()
+    assert newest is not None
+    momentum = {f"momentum_buffer.{name}": value for name, value in newest.weights.items()}
+    runs.save(dataclasses.replace(newest, optimizer=momentum))
+    config = dataclasses.replace(config_in(ground, stopped), output_dir=str(folder / "run"))
+    with pytest.raises(ValueError, match="holds the optimizer state momentum_buffer, but this run's .* keeps exp_avg"):
         fit(config, 3, resume=True)
 
 
