@@ -87,7 +87,7 @@ class MediaWorkerClient:
         try:
             if self._closed:
                 raise EngineDeadError(CLOSED)
-            return self._call(name, (function, args, kwargs))
+            return self._call(name, Task(function, args, kwargs, self.seconds))
         finally:
             self._lock.release()
 
@@ -125,7 +125,7 @@ class MediaWorkerClient:
     def _start(self) -> _Worker:
         if self._closed:
             raise EngineDeadError(CLOSED)
-        return _Worker(self._modules, self.memory, self.seconds)
+        return _Worker(self._modules, self.memory)
 
     def _replace(self) -> None:
         """Ends the worker and starts another, whose imports are not waited for."""
@@ -135,11 +135,11 @@ class MediaWorkerClient:
     def _call(self, name: str, task: Task) -> Any:
         self._begin(task)
         try:
-            result = self._worker.result(self.seconds)
+            result = self._worker.result(task.seconds)
         except WorkerDied as death:
             self._replace()
-            logging.warning("the media worker %s in %s; another one was started", death, task[0].__name__)
-            raise ValueError(TOO_SLOW.format(name, self.seconds) if death.timed_out else DIED.format(name)) from death
+            logging.warning("the media worker %s in %s; another one was started", death, task.function.__name__)
+            raise ValueError(TOO_SLOW.format(name, task.seconds) if death.timed_out else DIED.format(name)) from death
         if isinstance(result, ReadingFault):
             raise self._fault(name, task, result)
         if isinstance(result, Exception):
@@ -157,7 +157,7 @@ class MediaWorkerClient:
         raise EngineDeadError(NOT_STARTED)
 
     def _fault(self, name: str, task: Task, fault: ReadingFault) -> ValueError:
-        logging.warning("the media worker failed in %s: %s", task[0].__name__, fault.description)
+        logging.warning("the media worker failed in %s: %s", task.function.__name__, fault.description)
         if fault.kind != "memory":
             return ValueError(UNREADABLE.format(name))
         self._replace()  # its libraries may hold what they could not finish
@@ -176,12 +176,11 @@ class WorkerDied(Exception):
 class _Worker:
     """One worker process and the pipe to it."""
 
-    def __init__(self, modules: Sequence[str], memory: int, seconds: float) -> None:
+    def __init__(self, modules: Sequence[str], memory: int) -> None:
         # spawn: a fork would copy locks that threads of this process hold
         self.pipe, worker_pipe = multiprocessing.Pipe()
-        arguments = worker_pipe, modules, memory, seconds
         self.process: SpawnProcess = multiprocessing.get_context("spawn").Process(
-            target=run_worker, args=arguments, name="media", daemon=True
+            target=run_worker, args=(worker_pipe, modules, memory), name="media", daemon=True
         )
         self.process.start()
         worker_pipe.close()

@@ -32,7 +32,15 @@ ALARM_GRACE = 2.0  # seconds after the limit at which the system ends a worker w
 PROCESS_STATUS = Path("/proc/self/status")
 LOGGED_LENGTH = 200  # characters of an error
 
-Task = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class Task:
+    """A call for the worker, and the seconds that it may take."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -118,10 +126,10 @@ def _received(pipe: Connection, part: Any) -> Any:
 # -- the process --------------------------------------------------------------------------------------------------------
 
 
-def run_worker(pipe: Connection, modules: Sequence[str], memory: int, seconds: float) -> None:
+def run_worker(pipe: Connection, modules: Sequence[str], memory: int) -> None:
     """Main function of the worker: runs tasks until the server's process is gone.
 
-    modules: imported first, since a first import takes seconds. memory: bytes that a task may take. seconds: of a task.
+    modules: imported first, since a first import takes seconds. memory: bytes that a task may take.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the server ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -133,7 +141,7 @@ def run_worker(pipe: Connection, modules: Sequence[str], memory: int, seconds: f
         pipe.send("ready")
         for task in _tasks(pipe):
             pipe.send("begun")
-            _set_alarm(seconds + ALARM_GRACE)
+            _set_alarm(task.seconds + ALARM_GRACE)
             send_value(pipe, _run(task))
             _set_alarm(0)
     except (EOFError, OSError):  # the server's process is gone
@@ -192,9 +200,8 @@ def _silence_libraries() -> None:
 
 def _run(task: Task) -> Any:
     """The result of a task, its error if that is a user's, or a `ReadingFault`."""
-    function, arguments, options = task
     try:
-        return function(*arguments, **options)
+        return task.function(*task.arguments, **task.options)
     except Exception as error:  # belongs to the file
         return _reported(error)
 

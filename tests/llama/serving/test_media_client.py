@@ -34,8 +34,8 @@ TIMEOUT = 60.0  # seconds
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[MediaWorkerClient]:
-    """With short limits, and without the decoders' imports, so that another one starts fast."""
-    with MediaWorkerClient(seconds=1.0, memory=1 << 30, queue_seconds=0.2, modules=()) as worker:
+    """Without the decoders' imports, so that another one starts fast."""
+    with MediaWorkerClient(memory=1 << 30, queue_seconds=0.2, modules=()) as worker:
         yield worker
 
 
@@ -50,24 +50,26 @@ def gone(process: int | None) -> bool:
 
 
 @pytest.mark.parametrize(
-    "function, arguments, words",
+    "function, arguments, seconds, words",
     [
-        (worker_faults.crash, (), "song.m4a ended the process that reads files; it is damaged or too large"),
-        (worker_faults.allocate, (8,), "song.m4a takes more than 1 GB of memory to read"),
-        (worker_faults.wait, (1000.0,), "song.m4a takes longer than 1 seconds to read"),
-        (worker_faults.hang, (), "song.m4a takes longer than 1 seconds to read"),
-        (worker_faults.print_and_fail, ("secret",), "song.m4a cannot be read; it is damaged"),
+        (worker_faults.crash, (), 60.0, "song.m4a ended the process that reads files; it is damaged or too large"),
+        (worker_faults.allocate, (8,), 60.0, "song.m4a takes more than 1 GB of memory to read"),
+        (worker_faults.wait, (1000.0,), 0.5, "song.m4a takes longer than 0.5 seconds to read"),
+        (worker_faults.hang, (), 0.5, "song.m4a takes longer than 0.5 seconds to read"),
+        (worker_faults.print_and_fail, ("secret",), 60.0, "song.m4a cannot be read; it is damaged"),
     ],
 )
 def test_what_a_file_does_to_the_worker_is_one_sentence(
-    worker: MediaWorkerClient, function: Callable[..., object], arguments: tuple[object, ...], words: str,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+    worker: MediaWorkerClient, function: Callable[..., object], arguments: tuple[object, ...], seconds: float, words: str,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(worker, "seconds", seconds)
     with pytest.raises(ValueError, match=words) as caught:
         worker.call("song.m4a", function, *arguments)
     text = str(caught.value)
     assert text.endswith(".") and "\n" not in text and len(text) < 150 and "secret" not in text
     assert len(caplog.messages) == 1 and "\n" not in caplog.messages[0] and function.__name__ in caplog.messages[0]
+    monkeypatch.undo()
     assert worker.call("song.m4a", worker_faults.answer, 42) == 42
     assert capfd.readouterr() == ("", "")
 
@@ -154,11 +156,12 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import worker_faults
 from llama.serving.media_client import MediaWorkerClient
+from llama.serving.media_worker import Task
 
 if __name__ == "__main__":
-    idle, busy = workers = [MediaWorkerClient(modules=(), seconds=0.5) for _ in range(2)]
+    idle, busy = [MediaWorkerClient(modules=()) for _ in range(2)]
     idle.call("a", worker_faults.answer, 1)
-    busy._worker.begin((worker_faults.hang, (), {}))
+    busy._worker.begin(Task(worker_faults.hang, (), {}, 0.5))
     print(idle.pid, busy.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
