@@ -124,7 +124,7 @@ class Tokenizer:
 def _processor(proto: bytes, path: Path) -> SentencePieceProcessor:
     try:
         pieces = SentencePieceProcessor(model_proto=proto)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: its message repeats bytes of the file
         raise ValueError(f"{path} is damaged or no sentencepiece vocabulary; copy LLaMA's tokenizer.model.") from error
     if min(pieces.unk_id(), pieces.bos_id(), pieces.eos_id()) < 0:
         raise ValueError(f"{path} has no <unk>, <s> or </s>; give the tokenizer.model that came with LLaMA.")
