@@ -89,7 +89,8 @@ def set_parameter(model: nn.Module, name: str, value: Tensor) -> None:
 
 
 def _fill_parameters(model: nn.Module, state: State, dtype: Callable[[str], Dtype], device: torch.device) -> None:
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    expected = model.state_dict()
+    shapes = {name: value.shape for name, value in expected.items()}
     for name in list(state):
         value = state.pop(name)
         if name not in shapes:
@@ -101,6 +102,9 @@ def _fill_parameters(model: nn.Module, state: State, dtype: Callable[[str], Dtyp
                 f"The checkpoint's {name} is {list(value.shape)}, its configuration wants {list(shapes[name])}; "
                 "give the params.json and component folders that belong to it."
             )
+        if value.is_floating_point() != expected[name].is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ValueError(f"The checkpoint's {name} is of type {kind}; give a checkpoint whose weights are of a floating-point type.")
         loaded = cast(value, dtype(name), device)
         check_finite(name, value, loaded)
         set_parameter(model, name, loaded)
@@ -213,7 +217,9 @@ def add_audio_token_rows(state: State, base_vocab: int) -> None:
     """Adds eight rows for the audio tokens to a base LLaMA's embeddings and output; `state` has the published names."""
     with seeded(0):
         for name in (EMBEDDINGS, OUTPUT):
-            rows = state[name]
+            rows = state.get(name)
+            if rows is None or rows.dim() != 2 or not len(rows):
+                raise ValueError(f"LLaMA's {name} is missing or no table of rows; give its complete weights in llama_dir.")
             if rows.shape[0] == base_vocab:
                 embeddings = rows.float()
                 new = embeddings.mean(dim=0) + AUDIO_TOKEN_ROW_STD * embeddings.std(dim=0) * torch.randn(AUDIO_TOKENS, rows.shape[1])

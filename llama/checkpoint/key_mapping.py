@@ -133,8 +133,8 @@ def to_published(state: Mapping[str, Tensor]) -> State:
 
 
 def _split_queries(value: Tensor) -> State:
-    if value.shape[0] % len(MODALITIES):
-        raise ValueError(f"{PREFIX_QUERY} has {value.shape[0]} rows, which three media cannot share; get the file again.")
+    if value.dim() != 2 or value.shape[0] % len(MODALITIES):
+        raise ValueError(f"{PREFIX_QUERY} is {list(value.shape)}, whose rows three media cannot share; get the file again.")
     parts = value.chunk(len(MODALITIES))
     return {f"prefix_query.{name}": part[:, None].clone() for name, part in zip(MODALITIES, parts, strict=True)}
 
@@ -148,7 +148,7 @@ def infer_config(state: Mapping[str, Tensor], params: Mapping[str, Any], base: M
     adapters: dict[str, Any] = {name: infer_adapter(state, name, base.adapter(name)) for name in MODALITIES}
     queries = min(base.query_layer, llama.n_layers // (len(MODALITIES) + 1))  # plain layers stay below the bands
     if PREFIX_QUERY in state:
-        queries = state[PREFIX_QUERY].shape[0] // len(MODALITIES)
+        queries = weight_shape(state, PREFIX_QUERY, 2)[0] // len(MODALITIES)
     return dataclasses.replace(
         base,
         llama=llama,
@@ -159,22 +159,29 @@ def infer_config(state: Mapping[str, Tensor], params: Mapping[str, Any], base: M
     )
 
 
+def weight_shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> torch.Size:
+    """The shape of a weight. Raises ValueError if it is missing, empty, or has another number of dimensions."""
+    if name not in state:
+        raise ValueError(f"The weight {name} is in none of the files; give a complete checkpoint, or name LLaMA's folder in llama_dir.")
+    shape = state[name].shape
+    if len(shape) != dimensions or not all(shape):
+        raise ValueError(f"The weight {name} is {list(shape)}, not of {dimensions} dimensions; copy or download the checkpoint again.")
+    return shape
+
+
 def infer_llama(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> LlamaConfig:
     """Sizes from the weights; what they cannot say (norm_eps, rope_theta, heads without a gate) from params.json."""
-    try:
-        vocab_size, dim = state["llama.tok_embeddings.weight"].shape
-        key_rows = state["llama.layers.0.attention.wk.weight"].shape[0]
-        ffn_hidden = state["llama.layers.0.feed_forward.w1.weight"].shape[0]
-    except KeyError as error:
-        raise ValueError(f"The weight {error} is in none of the files; name LLaMA's folder in llama_dir.") from error
-    gate, low = state.get("llama.layers.0.attention.gate"), state.get("llama.layers.0.attention.lora_wq_l1.weight")
-    heads = gate.shape[1] if gate is not None else params.get("n_heads")
+    vocab_size, dim = weight_shape(state, "llama.tok_embeddings.weight", 2)
+    key_rows = weight_shape(state, "llama.layers.0.attention.wk.weight", 2)[0]
+    ffn_hidden = weight_shape(state, "llama.layers.0.feed_forward.w1.weight", 2)[0]
+    gate, low = "llama.layers.0.attention.gate", "llama.layers.0.attention.lora_wq_l1.weight"
+    heads = weight_shape(state, gate, 4)[1] if gate in state else params.get("n_heads")
     if not heads:
         raise ValueError("The number of attention heads is not in the weights; put LLaMA's params.json into llama_dir.")
     _check_params(params, {"dim": dim, "n_heads": heads, "n_layers": _count(state, r"llama\.layers\.(\d+)\.attention\.wk\.")})
     optional = ("norm_eps", "rope_theta", "max_seq_len", "multiple_of")
     extra = {name: params[name] for name in optional if params.get(name)}
-    rank = low.shape[0] if low is not None else params.get("lora_rank", LlamaConfig.lora_rank)
+    rank = weight_shape(state, low, 2)[0] if low in state else params.get("lora_rank", LlamaConfig.lora_rank)
     kv_heads = key_rows * heads // dim
     return LlamaConfig(
         dim=dim, n_layers=_count(state, r"llama\.layers\.(\d+)\."), n_heads=heads, vocab_size=vocab_size,
@@ -196,14 +203,14 @@ def infer_adapter(state: Mapping[str, Tensor], modality: str, base: AdapterConfi
     prefix = ADAPTER_PREFIXES[modality]
     if f"{prefix}_proj.weight" not in state or f"{prefix}_agg.weight" not in state:
         return base
-    recurrent = state.get(f"{prefix}_rnn.weight_ih_l0")
-    recurrent_pool = modality == "audio" and recurrent is not None
+    recurrent = f"{prefix}_rnn.weight_ih_l0"
+    recurrent_pool = modality == "audio" and recurrent in state
     return dataclasses.replace(
         base,
-        feature_dim=state[f"{prefix}_proj.weight"].shape[1],
-        channels=state[f"{prefix}_agg.weight"].shape[1],
+        feature_dim=weight_shape(state, f"{prefix}_proj.weight", 2)[1],
+        channels=weight_shape(state, f"{prefix}_agg.weight", 3)[1],
         pools=("recurrent",) if recurrent_pool else ("mean",),
-        idle_recurrent=None if recurrent is None or recurrent_pool else recurrent.shape[0],
+        idle_recurrent=None if recurrent not in state or recurrent_pool else weight_shape(state, recurrent, 2)[0],
     )
 
 
@@ -211,14 +218,14 @@ def infer_projector(state: Mapping[str, Tensor], base: ProjectorConfig) -> Proje
     """The output projector's sizes. The weights do not show the number of heads; the published projector has four."""
     if "output_projector.query_embs" not in state:
         return base
-    _, tokens, hidden = state["output_projector.query_embs"].shape
+    _, tokens, hidden = weight_shape(state, "output_projector.query_embs", 3)
     return dataclasses.replace(
         base,
         tokens=tokens,
         hidden=hidden,
-        width=state["output_projector.model.weight"].shape[0],
+        width=weight_shape(state, "output_projector.model.weight", 2)[0],
         layers=_count(state, r"output_projector\.tfm\.encoder\.layers\.(\d+)\."),
-        ffn_dim=state["output_projector.tfm.encoder.layers.0.linear1.weight"].shape[0],
+        ffn_dim=weight_shape(state, "output_projector.tfm.encoder.layers.0.linear1.weight", 2)[0],
     )
 
 

@@ -49,7 +49,7 @@ class LlamaFolder:
         weights = next((folder for folder in folders[:3] if _has_weights(folder)), None)
         tokenizer = next((folder / "tokenizer.model" for folder in (folders[2], *folders[:2], folders[3])
                           if (folder / "tokenizer.model").is_file()), None)  # fmt: skip
-        values = read_table(params, COPY_AGAIN) if params else {}
+        values = _read_params(params) if params else {}
         if not values and weights is not None and (weights / "config.json").is_file():
             values = read_meta_params(weights / "config.json")
         return cls(root, values, weights, tokenizer)
@@ -67,6 +67,16 @@ class LlamaFolder:
         if shards:
             return merge_shards([weights_of(read_torch(shard), shard) for shard in shards])
         return read_hugging_face(self.weights)
+
+
+def _read_params(file: Path) -> dict[str, Any]:
+    """Meta's params.json. Raises ValueError naming a value that no LLaMA has; vocab_size -1 stands for the tokenizer's."""
+    params = read_table(file, COPY_AGAIN)
+    try:
+        check_ranges({name: value for name, value in params.items() if name != "vocab_size"}, LLAMA_RANGES)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return params
 
 
 def _existing_folder(path: Path) -> Path:

@@ -28,12 +28,14 @@ from llama.checkpoint.key_mapping import (
     rename_legacy_keys,
     split_components,
     to_internal,
+    weight_shape,
 )
 from llama.checkpoint.llama_weights import LAYOUTS, LlamaFolder, verify_checklist
 from llama.checkpoint.memory_plan import WeightSize, folder_sizes, plan_loading, sizes_of
 from llama.checkpoint.pretrained import CONFIG, ENCODER_CLASSES, is_native, load_native
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
 from llama.checkpoint.source import ModelSource
+from llama.component_config import check_config
 from llama.config import DECODERS, AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
 from llama.decoders.base import StoredDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
@@ -197,7 +199,7 @@ def _add_base(state: State, folder: LlamaFolder, tokenizer: Tokenizer, verify: b
         add_audio_token_rows(state, tokenizer.base_vocab)
     elif verify:
         verify_checklist(folder.weights or folder.root)
-    check_tokenizer(tokenizer, state[EMBEDDINGS].shape[0])
+    check_tokenizer(tokenizer, weight_shape(state, EMBEDDINGS, 2)[0])
 
 
 # -- components ---------------------------------------------------------------------------------------------------
@@ -220,11 +222,13 @@ def _component_json(path: str | Path | None, file: str, kind: str, optional: boo
     argument = f"{'music_decoder' if kind == 'decoder' else kind}_path"
     try:
         cached = cached_file(str(path), file, _raise_exceptions_for_missing_entries=not optional)
-        return read_table(Path(cached)) if cached else None
+        values = read_table(Path(cached)) if cached else None
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"There is no readable {file} in {path}; {argument} takes a component's folder or hub name."
         ) from error
+    check_config(values or {}, f"{file} in {path}")
+    return values
 
 
 def _require_encoders(model: str | Path | None, encoders: dict[str, Any]) -> None:
@@ -236,10 +240,11 @@ def _require_encoders(model: str | Path | None, encoders: dict[str, Any]) -> Non
 
 def _trained_decoder(requested: str | None, state: State | None, checkpoint: State) -> str:
     """Kind of decoder that the checkpoint was trained for; if it does not show it, the requested one, or musicgen."""
-    queries = checkpoint.get("output_projector.query_embs")
-    if state is None and queries is None:
+    queries = "output_projector.query_embs"
+    if state is None and queries not in checkpoint:
         return requested or "musicgen"
-    trained = "musicgen" if state is not None or queries.shape[1] > 1 else "audioldm2"  # AudioLDM2 takes one vector
+    one_vector = state is None and weight_shape(checkpoint, queries, 3)[1] == 1
+    trained = "audioldm2" if one_vector else "musicgen"
     if requested not in (None, trained):
         raise ValueError(f"This checkpoint was trained for {trained}, not {requested}; give music_decoder {trained}.")
     return trained
@@ -253,7 +258,7 @@ def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint
         return DECODER_CLASSES[kind].from_folder(path, dtype or torch.float32) if path is not None else None
     released = path is None or (not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-\w+(-\w+)?", str(path)))
     config = None if released else _component_json(path, CONFIG, "decoder")
-    stored = next(value.dtype for value in state.values() if value.is_floating_point())
+    stored = next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32)
     return MusicGenDecoder.from_state(config, state, tokenizer=path, dtype=dtype or stored)
 
 

@@ -33,13 +33,18 @@ class PrototypeIndex:
         except ImportError as error:
             raise ValueError("A knn.index needs the package faiss-cpu; install it with pip install faiss-cpu.") from error
         try:
-            return cls(faiss.read_index(str(path)))
-        except RuntimeError as error:
+            index = faiss.read_index(str(path))
+        except (RuntimeError, MemoryError) as error:  # MemoryError: damaged bytes ask for any amount
             raise ValueError(f"{path} is not an index that faiss can read; give the published knn.index.") from error
+        if index.ntotal < 1:
+            raise ValueError(f"{path} holds no prototypes; give the published knn.index.")
+        return cls(index)
 
     def __call__(self, features: Tensor) -> Tensor:
         query = F.normalize(features, dim=-1)
         similarity, indices = self.index.search(query.detach().cpu().float().numpy(), min(RETRIEVED, self.index.ntotal))
+        if (indices < 0).any() or not np.isfinite(similarity).all():
+            raise ValueError("The knn.index holds prototypes that are not finite; copy it again, or leave knn_dir out.")
         prototypes = np.stack([self.index.reconstruct(int(index)) for index in indices.ravel()]).reshape(*indices.shape, -1)
         weights = (SHARPNESS * torch.from_numpy(similarity)).softmax(dim=-1)
         mean = F.normalize((weights[..., None] * torch.from_numpy(prototypes)).sum(dim=-2), dim=-1)

@@ -152,7 +152,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             heads = [name for name in state if name.startswith("decoder.lm_heads.")]
             if not heads:
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
-            config = known_config(state[heads[0]].shape[1], len(heads))
+            config = known_config(state[heads[0]].shape[-1] if state[heads[0]].dim() else 1, len(heads))
         advice = "name the folder of the decoder they belong to with music_decoder_path"
         with suppress_hf_logging(), library_errors("MusicGen", "the checkpoint and its config.json", advice):
             musicgen_config = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))

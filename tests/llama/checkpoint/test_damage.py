@@ -17,7 +17,10 @@ from safetensors.torch import load_file, save_file
 
 import llama
 from llama.checkpoint.__main__ import main
+from llama.checkpoint.key_mapping import infer_config
+from llama.checkpoint.llama_weights import LlamaFolder
 from llama.checkpoint.readers import read_safetensors, read_torch, weights_of
+from llama.config import MuMuConfig
 from llama.mumu_llama import MuMuLLaMA
 from llama.weights import is_finite
 
@@ -92,6 +95,31 @@ def test_tensors_without_plain_data_are_refused(tmp_path: Path) -> None:
     torch.save({"llama.output.weight": torch.zeros(1).expand(10**6, 10**6)}, file)  # 4 TB in 1.5 kB
     assert file.stat().st_size < 3000
     assert "less data than the shape [1000000, 1000000] of llama.output.weight" in refused(lambda: weights_of(read_torch(file), file))
+
+
+@pytest.mark.parametrize("name", [
+    "llama.tok_embeddings.weight", WEIGHT, "llama.layers.0.feed_forward.w1.weight", "llama.layers.0.attention.gate", "prefix_query.weight",
+    "llama.layers.0.attention.lora_wq_l1.weight", "mu_mert_agg.weight", "iu_vit_proj.weight", "output_projector.query_embs",
+    "output_projector.model.weight", "output_projector.tfm.encoder.layers.0.linear1.weight",
+])  # fmt: skip
+def test_sizes_are_not_inferred_from_weights_of_another_form(golden: Path, name: str) -> None:
+    state = read_safetensors(golden / "m2ugen" / "model.safetensors")
+    for shape in ((), (3,), (2, 2, 2, 2, 2), (0, 0)):
+        assert name in refused(lambda shape=shape: infer_config({**state, name: torch.zeros(shape)}, {}, MuMuConfig()))
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_heads", "4"), ("n_heads", 0), ("norm_eps", float("nan")), ("max_seq_len", 10**10)])
+def test_values_of_params_json_are_refused_by_name(published_tree: Path, name: str, value: object, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(published_tree / "LLaMA-2", tmp_path / "LLaMA-2"))
+    (folder / "7B" / "params.json").write_text(json.dumps({name: value, "vocab_size": -1}))
+    message = refused(lambda: LlamaFolder.find(folder))
+    assert f"params.json: {name} is" in message
+
+
+def test_whole_numbers_are_no_weights(own: Path) -> None:
+    state = load_file(own / "model.safetensors")
+    save_file({**state, WEIGHT: state[WEIGHT].long()}, own / "model.safetensors")
+    assert f"{WEIGHT} is of type int64" in refused(lambda: llama.load(own))
 
 
 # -- weights that are not finite ------------------------------------------------------------------------------------

@@ -51,3 +51,23 @@ def test_missing_and_broken_indexes_are_named(tmp_path: Path) -> None:
     (tmp_path / "knn.index").write_bytes(b"not an index")
     with pytest.raises(ValueError, match="faiss can read"):
         PrototypeIndex.read(tmp_path)
+    write_index(tmp_path, torch.zeros(0, 16))
+    with pytest.raises(ValueError, match="holds no prototypes"):
+        PrototypeIndex.read(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_prototypes_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    write_index(tmp_path, torch.full((12, 16), value))
+    with pytest.raises(ValueError, match="not finite"):
+        PrototypeIndex.read(tmp_path)(torch.randn(2, 16))
+
+
+def test_bytes_that_ask_for_any_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(path: str) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    write_index(tmp_path, torch.randn(12, 16))
+    monkeypatch.setattr(faiss, "read_index", failing)
+    with pytest.raises(ValueError, match="faiss can read"):
+        PrototypeIndex.read(tmp_path)
