@@ -10,7 +10,7 @@ from demo.page.theme import TITLE, css, theme
 from demo.server import http_server
 from demo.server.access_middleware import AccessMiddleware
 from demo.server.gradio_patches import open_tunnel, patch_downloads, patch_tracebacks, patch_uploads, require_uploads
-from demo.server.page_routes import PageRoutes
+from demo.server.page_routes import PageRoutesMiddleware
 from demo.server.root_path import RootPathMiddleware
 from demo.service.auth import Login
 
@@ -47,7 +47,7 @@ def create_app(
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
         root_path=root_path or None,
     )  # fmt: skip
-    app.add_middleware(PageRoutes, blocks=blocks, own=OWN_ROUTES)
+    app.add_middleware(PageRoutesMiddleware, blocks=blocks, own=OWN_ROUTES)
     app.add_middleware(AccessMiddleware, login=login, api_prefix=api_prefix, hosts=hosts, upload_bytes=upload_bytes)
     app.add_middleware(RootPathMiddleware, root_path=root_path)  # outermost: the others see the paths that this server knows
     return app

@@ -41,7 +41,7 @@ POLL_INTERVAL = 0.05
 Message = MutableMapping[str, Any]
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is answered with `status` and one sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -49,7 +49,7 @@ class Refused(Exception):
         self.status = status
 
 
-class PageRoutes:
+class PageRoutesMiddleware:
     """Refuses closed routes (404) and calls that cannot succeed (400 or 404).
 
     blocks: the page that gradio serves. own: prefixes of this server's own routes, which pass.
@@ -68,14 +68,14 @@ class PageRoutes:
                 receive = await self._checked_call(scope, receive)
             elif response := await self._missing_stream(scope):
                 return await response(scope, receive, send)
-        except Refused as error:
+        except RequestError as error:
             return await JSONResponse({"detail": str(error)}, error.status)(scope, receive, send)
         await self.app(scope, receive, send)
 
     # -- streams --------------------------------------------------------------------------------------------------------
 
     async def _missing_stream(self, scope: Scope) -> StreamingResponse | None:
-        """The answer for a queue that does not exist, in the form of gradio's. Raises `Refused` for an event or a session."""
+        """The answer for a queue that does not exist, in the form of gradio's. Raises `RequestError` for an event or a session."""
         path, queue = scope["path"], self._blocks._queue
         if path.startswith(f"{API}/heartbeat/"):
             await self._wait_for_session(path.rpartition("/")[2])
@@ -83,7 +83,7 @@ class PageRoutes:
             event = path.rpartition("/")[2]
             known = event in queue.event_ids_to_events or event in queue.pending_messages_per_session
             if not known and not any(event in events for events in queue.pending_event_ids_session.values()):
-                raise Refused(404, "There is no such call here, or its answer has been fetched.")
+                raise RequestError(404, "There is no such call here, or its answer has been fetched.")
         elif path == f"{API}/queue/data":
             [session] = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[:1]
             if session not in queue.pending_messages_per_session:
@@ -97,7 +97,7 @@ class PageRoutes:
                 while session not in self._blocks.state_holder:
                     await asyncio.sleep(POLL_INTERVAL)
         except TimeoutError:
-            raise Refused(404, "There is no such session here; a page has one from its first message on.") from None
+            raise RequestError(404, "There is no such session here; a page has one from its first message on.") from None
 
     # -- calls ----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class PageRoutes:
         """Reads and checks the body of a call; returns a `receive` that gives it once more."""
         content_type = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
-            raise Refused(400, "The content type is not application/json; send JSON, and say so in the header Content-Type.")
+            raise RequestError(400, "The content type is not application/json; send JSON, and say so in the header Content-Type.")
         content, again = await _read(receive)
         if content is not None:
             self._check_call(scope["path"].removeprefix(f"{API}/").rstrip("/"), parse_json(content))
@@ -113,10 +113,10 @@ class PageRoutes:
 
     def _check_call(self, route: str, body: Any) -> None:
         if not isinstance(body, dict):
-            raise Refused(400, "The request is no JSON object.")
+            raise RequestError(400, "The request is no JSON object.")
         for field in ("session_hash", "event_id"):
             if body.get(field) is not None and not (isinstance(body[field], str) and NAME.fullmatch(body[field])):
-                raise Refused(400, f"{field} is none; give up to 64 letters, digits, - and _.")
+                raise RequestError(400, f"{field} is {shorten(body[field])}; give a name of 1 to 64 letters, digits, - and _.")
         kind, _, name = route.partition("/")
         if kind == "reset":
             return
@@ -124,9 +124,9 @@ class PageRoutes:
         if kind == "cancel":
             return
         if kind == "run" and function.queue:
-            raise Refused(404, f"This is answered at {API}/queue/join and {API}/call only.")
+            raise RequestError(404, f"This is answered at {API}/queue/join and {API}/call only.")
         if body.get("batched") not in (None, False):
-            raise Refused(400, "batched is not possible here; leave it out.")
+            raise RequestError(400, "batched is not possible here; leave it out.")
         self._check_inputs(function, body, needs_session=kind != "call")
 
     def _function(self, body: dict[str, Any], name: str) -> Any:
@@ -135,28 +135,28 @@ class PageRoutes:
         if index is not None:
             if isinstance(index, int) and not isinstance(index, bool) and index in functions:
                 return functions[index]
-            raise Refused(404, f"There is no function {shorten(index)} here.")
+            raise RequestError(404, f"There is no function {shorten(index)} here.")
         for function in functions.values():
             if name and function.api_name == name:
                 return function
-        raise Refused(404, f"There is no function '{shorten(name)}' here; use respond." if name else "fn_index is missing.")
+        raise RequestError(404, f"There is no function '{shorten(name)}' here; use respond." if name else "fn_index is missing.")
 
     def _check_inputs(self, function: Any, body: dict[str, Any], *, needs_session: bool) -> None:
         data, wanted = body.get("data"), len(function.inputs)
         if needs_session and body.get("session_hash") is None:
-            raise Refused(400, "session_hash is missing.")
+            raise RequestError(400, "session_hash is missing.")
         if not isinstance(data, list):
-            raise Refused(400, "data is no list of values.")
+            raise RequestError(400, "data is no list of values.")
         if not function.cancels and len(data) not in (wanted, sum(not block.skip_api for block in function.inputs)):
-            raise Refused(400, f"data has {len(data)} values, the function takes {wanted}.")
+            raise RequestError(400, f"data has {len(data)} values, the function takes {wanted}.")
 
 
 def check_path(method: str, path: str) -> None:
-    """Raises `Refused` (404) for a route of gradio's that is closed, and for a path that no file can have."""
+    """Raises `RequestError` (404) for a route of gradio's that is closed, and for a path that no file can have."""
     route = OPEN_ROUTES.get("GET" if method == "HEAD" else method)
     is_possible = len(path) <= MAX_PATH and path.isprintable() and all(len(part.encode()) <= MAX_PATH_PART for part in path.split("/"))
     if route is None or not is_possible or not route.fullmatch(path):
-        raise Refused(404, f"There is no {shorten(method, 20)} {shorten(path)} here.")
+        raise RequestError(404, f"There is no {shorten(method, 20)} {shorten(path)} here.")
 
 
 def _plain_scope(scope: Scope) -> Scope:
@@ -170,15 +170,15 @@ def _plain_scope(scope: Scope) -> Scope:
 
 
 def parse_json(content: bytes) -> Any:
-    """The value of a JSON text that can be passed on: numbers are finite, strings can be encoded. Raises `Refused` (400)."""
+    """The value of a JSON text that can be passed on: numbers are finite, strings can be encoded. Raises `RequestError` (400)."""
     try:
         value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise Refused(400, "The request has half of a surrogate pair, which is no letter.") from None
+        raise RequestError(400, "The request has half of a surrogate pair, which is no letter.") from None
     except (ValueError, RecursionError) as error:  # broken, encoded in another way, nested too deeply, or of a thousand digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else shorten(error)
-        raise Refused(400, f"The request is no JSON that this server reads: {reason}.") from None
+        raise RequestError(400, f"The request is no JSON that this server reads: {reason}.") from None
     return value
 
 
