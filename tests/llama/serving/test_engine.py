@@ -64,6 +64,7 @@ def mixture() -> list[tuple[Turn, GenerationOptions]]:
         (Turn("Compose something that matches the movement.", video=EXAMPLES / "fast_city.mp4"), GenerationOptions(seconds=2.0)),
         (Turn("A waltz for violin"), GenerationOptions(music=False)),
         (Turn("A waltz for violin"), GenerationOptions(seconds=2.5, conditioning="caption")),
+        (Turn("What is a waltz?"), GenerationOptions(stop=("beats in a bar", "nowhere"))),
     ]
 
 
@@ -83,6 +84,7 @@ def test_batched_answers_equal_single_ones(nano: llama.MuMuLLaMA, alone: list[Re
             heard.append([next(streams[-1])] if staggered else [])
         found = [[*first, *rest] for first, rest in zip(heard, streams, strict=True)]
     assert all(same(reply(events), expected) for events, expected in zip(found, alone, strict=True))
+    assert alone[-1].text == "A dance with three" and alone[-1].finish == "stop"
     for events in found:
         assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply(events).text
         chunks = [event.music.samples for event in events if isinstance(event, MusicChunk)]
