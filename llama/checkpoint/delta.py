@@ -104,18 +104,25 @@ def read_base_reference(folder: str | Path) -> BaseReference:
         raise FileNotFoundError(f"There is no {ORIGIN} in {folder}; give a folder that training wrote, such as OUTPUT_DIR/last.")
     try:
         raw = parse_json(file.read_bytes())
-        if raw["format"] != FORMAT:
-            raise ValueError(f"its format is {quoted(raw['format'])}, this code reads {FORMAT}")
         _check_values(raw)
         sizes = MuMuConfig.from_json(json.dumps(raw["sizes"]))
         return BaseReference(raw["base"], sizes, raw["stage"], raw["preset"], raw["step"], Path(folder), raw["near"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: JSON, but another table
+    except ValueError as error:
         raise ValueError(f"{file} is damaged or not ours ({error}); copy the folder again.") from error
 
 
-def _check_values(raw: Mapping[str, Any]) -> None:
-    """Raises ValueError naming the first value of origin.json that is unknown or of another kind."""
+def _check_values(raw: Any) -> None:
+    """Raises ValueError naming the first value of origin.json that is missing, unknown or of another kind."""
+    if not isinstance(raw, Mapping):
+        raise ValueError("it is no object")
+    for key in ("format", "stage", "preset", "step", "base", "near", "sizes"):
+        if key not in raw:
+            raise ValueError(f"it lacks {key}")
+    if raw["format"] != FORMAT:
+        raise ValueError(f"its format is {quoted(raw['format'])}, this code reads {FORMAT}")
     for key in ("base", "near"):
+        if not isinstance(raw[key], Mapping):
+            raise ValueError(f"{key} is {quoted(raw[key])}, not an object")
         for name, value in raw[key].items():
             if name not in BASE_FIELDS:
                 raise ValueError(f"its {key} has {shorten(name)!r}, which is no argument of load")

@@ -227,7 +227,8 @@ def test_audio_token_rows_override_the_output_layer(nano: MuMuLLaMA) -> None:
         ({"format": 2}, "its format is 2, this code reads 1"),
         ({"base": {"modle": "x"}}, "'modle', which is no argument of load"),
         ({"sizes": {"lama": {}}}, "damaged or not ours"),
-        ({"base": None}, "damaged or not ours"),
+        ({"base": None}, "base is None, not an object"),
+        ({"format": "\x1b[31m"}, r"its format is '\\x1b\[31m', this code"),
     ],
 )
 def test_a_damaged_origin(nano: MuMuLLaMA, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -235,6 +236,15 @@ def test_a_damaged_origin(nano: MuMuLLaMA, tmp_path: Path, changes: dict[str, An
     edit(tmp_path, **changes)
     with pytest.raises(ValueError, match=message):
         llama.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("[]", "it is no object"), ("{}", "it lacks format"), ('{"format": 1}', "it lacks stage")]
+)
+def test_an_origin_without_its_keys(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "origin.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_base_reference(tmp_path)
 
 
 def test_a_damaged_folder(nano: MuMuLLaMA, tmp_path: Path) -> None:
