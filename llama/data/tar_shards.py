@@ -21,6 +21,7 @@ from llama.data.hf_datasets import hub_examples, local_files
 from llama.data.json_lists import STREAMED
 from llama.data.source import Source
 from llama.data.stream_samples import TEXT_FIELDS, cell_text, example_of, failed_example, suffix_of
+from llama.files import visible_files
 from llama.json_yaml import parse_json
 
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt")  # what loading would run
@@ -80,7 +81,7 @@ def _shards(pattern: str) -> list[Path]:
 
     path = Path(pattern)
     if path.is_dir():
-        shards = sorted(path.glob("*.tar*"))
+        shards = [file for file in visible_files(path, "*.tar*") if not file.is_dir()]
     else:
         names = [pattern] if path.exists() else expand_urls(pattern)
         shards = [Path(file) for name in names for file in (sorted(glob.glob(name)) if _is_glob(name) else [name])]

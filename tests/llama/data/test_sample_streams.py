@@ -189,6 +189,24 @@ def test_pickles_are_refused_unopened(tmp_path: Path, sound: bytes, suffix: str)
     assert not (tmp_path / "sprung").exists()
 
 
+def test_only_files_are_shards(tmp_path: Path, sound: bytes) -> None:
+    folder = captioned(tmp_path / "set", 1, 2, sound)
+    (folder / "old.tar").mkdir()
+    (folder / "._0000.tar").write_bytes(b"of the operating system")
+    assert answers(read(folder)) == ["music 0 0", "music 0 1"]
+    (folder / "0001.tar").symlink_to(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match=r"1 of its 2 shards, first .*0001\.tar"):
+        read(folder)
+
+
+def test_a_name_that_stands_twice_in_an_item_is_refused(tmp_path: Path, sound: bytes) -> None:
+    path = shard(tmp_path / "a.tar", {"0.json": b'{"caption": "one", "caption": "two"}', "0.wav": sound})
+    (example,) = read(path)
+    assert example.audio is not None
+    with pytest.raises(ValueError, match="a.tar sample 0: its json is not readable .it names 'caption' 2 times"):
+        example.audio.open()
+
+
 def test_shards_that_are_not_there(tmp_path: Path, sound: bytes) -> None:
     folder = captioned(tmp_path / "shards", 2, 1, sound)
     with pytest.raises(FileNotFoundError, match=r"2 of its 4 shards, first .*0002.tar"):
