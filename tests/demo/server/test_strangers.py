@@ -42,7 +42,7 @@ from demo.service.auth import Login
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.scripted_engine import ScriptedEngine
-access_middleware.WRONG_LOGIN_DELAY, page_routes.SESSION_TIMEOUT = 0.05, 0.3
+access_middleware.WRONG_LOGIN_DELAY, page_routes.SESSION_TIMEOUT = 0.02, 0.3
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 service = ChatService(ScriptedEngine(), sessions)
 serve(gradio_app.build_application(types.SimpleNamespace(), service, login=Login.parse("{KEY}")), "127.0.0.1", 0)
