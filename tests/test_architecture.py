@@ -44,7 +44,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},
     "llama.metrics": set(),
-    "llama.serving": set(),
+    "llama.serving": {"PIL"},
     "llama.training": {"accelerate", "fairscale", "filelock", "safetensors", "timm", "tqdm", "yaml"},
     "llama.cli": set(),
     "llama.__init__": set(),
