@@ -37,7 +37,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.dialogue": {"PIL"},
     "llama.modules": {"faiss", "sentencepiece"},
     "llama.encoders": {"PIL", "safetensors", "transformers"},
-    "llama.decoders": {"diffusers", "safetensors", "scipy", "soundfile", "transformers"},
+    "llama.decoders": {"diffusers", "scipy", "soundfile", "transformers"},
     "llama.mumu_model": set(),
     "llama.checkpoint": {"faiss", "huggingface_hub", "safetensors", "transformers"},
     "llama.generation": set(),
