@@ -133,13 +133,16 @@ class MediaWorkerClient:
         self._worker = self._start()
 
     def _call(self, name: str, task: Task) -> Any:
-        self._begin(task)
         try:
+            self._begin(task)
             result = self._worker.result(task.seconds)
         except WorkerDied as death:
             self._replace()
             logging.warning("the media worker %s in %s; another one was started", death, task.function.__name__)
             raise ValueError(TOO_SLOW.format(name, task.seconds) if death.timed_out else DIED.format(name)) from death
+        except BaseException:  # of this process, such as a lack of memory: the rest of the message may be in the pipe
+            self._replace()
+            raise
         if isinstance(result, ReadingFault):
             raise self._fault(name, task, result)
         if isinstance(result, Exception):

@@ -23,6 +23,7 @@ import llama
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
+from llama.serving import media_client
 from llama.serving.engine import Engine
 from llama.serving.media_client import MediaWorkerClient
 from llama.serving.request import EngineDeadError, QueueFullError
@@ -93,6 +94,19 @@ def test_arrays_cross_the_pipe(worker: MediaWorkerClient) -> None:
     transposed, rows, empty = worker.call("a", worker_faults.arrays, 100_000)
     expected, *_ = worker_faults.arrays(100_000)
     assert np.array_equal(transposed, expected) and transposed.flags.writeable and rows == 100_000 and empty.shape == (0, 2)
+
+
+def test_an_answer_that_was_not_read_to_its_end_is_not_that_of_the_next_call(
+    worker: MediaWorkerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(pipe: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(media_client, "receive_value", receive)
+    with pytest.raises(MemoryError):
+        worker.call("a", worker_faults.arrays, 100_000)
+    monkeypatch.undo()
+    assert worker.call("a", worker_faults.answer, 3) == 3
 
 
 def test_a_worker_that_was_killed_between_calls_is_replaced(worker: MediaWorkerClient) -> None:
