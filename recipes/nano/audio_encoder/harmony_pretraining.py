@@ -52,4 +52,4 @@ def copy_readers(readers: nn.ModuleDict, heads: nn.ModuleDict, width: int, colum
     """Copies the readers into the heads' columns of the harmony vector; in the other heads those columns become zero."""
     assert columns.stop - columns.start == width
     for name, head in heads.items():
-        head.weight[:, columns] = readers[name].weight if name in readers else 0.0
+        head.get_parameter("weight")[:, columns] = readers[name].get_parameter("weight") if name in readers else torch.tensor(0.0)

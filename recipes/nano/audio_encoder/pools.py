@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from llama.modules.adapters import build_pool
+from llama.modules.pooling import HarmonyPool, TimbrePool
+from recipes.nano.audio_encoder.exported_pools import learned_pool
 from recipes.nano.audio_encoder.harmony_pretraining import copy_readers, pretrain_harmony
 from recipes.nano.rendering.clip_set import (
     ATTRIBUTE_VALUES,
@@ -62,6 +63,7 @@ class BatchNormConv(nn.Module):
 
     @torch.no_grad()
     def folded(self) -> nn.Conv1d | nn.Conv2d:
+        assert self.norm.running_var is not None
         gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         self.conv.weight.mul_(gain.view(-1, *[1] * (self.conv.weight.dim() - 1)))
         self.conv.bias.copy_(self.norm.bias + (self.conv.bias - self.norm.running_mean) * gain)
@@ -73,14 +75,15 @@ class PoolsWithHeads(nn.Module):
 
     def __init__(self, normed: bool = True) -> None:
         super().__init__()
-        self.pools = nn.ModuleDict({name: build_pool(name, AUDIO) for name in LEARNED_POOLS})
+        self.pools = nn.ModuleDict({name: learned_pool(name, AUDIO) for name in LEARNED_POOLS})
         width = len(LEARNED_POOLS) * AUDIO.pool_dim
         sizes = {**{name: len(values) for name, values in LABEL_VALUES.items()}, "tempo": TEMPO_BINS}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
         if normed:
             timbre = self.pools["timbre"]
-            timbre.layers = nn.ModuleList(BatchNormConv(layer) for layer in timbre.layers)
-            timbre.gather = BatchNormConv(timbre.gather)
+            assert isinstance(timbre, TimbrePool)
+            timbre.layers = nn.ModuleList(BatchNormConv(cast(nn.Conv2d, layer)) for layer in timbre.layers)
+            timbre.add_module("gather", BatchNormConv(timbre.gather))
 
     def pooled_vectors(self, spectrum: Tensor) -> dict[str, Tensor]:
         """Spectrum [B, T, F] -> vector of each pool [B, pool_dim]."""
@@ -206,7 +209,9 @@ class PoolTrainer:
     def _teach_harmony(self) -> None:
         music = [index for index in range(len(self.clips)) if self.clips.classes["kind"][index] == 0][:PRETRAINING_SCORES]
         labels = {name: self.clips.classes[name][music] for name in ("mode", "key")}
-        readers = pretrain_harmony(self.model.pools["harmony"], self.clips.rolls(music), labels)
+        harmony = self.model.pools["harmony"]
+        assert isinstance(harmony, HarmonyPool)
+        readers = pretrain_harmony(harmony, self.clips.rolls(music), labels)
         width, first = AUDIO.pool_dim, LEARNED_POOLS.index("harmony") * AUDIO.pool_dim
         copy_readers(readers, self.model.heads, width, slice(first, first + width))
 

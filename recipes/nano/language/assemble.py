@@ -73,7 +73,7 @@ def _load_audio_pools(model: MuMuLLaMA, work: Path) -> None:
         print("There are no trained pools; the audio adapter keeps untrained ones.")
         return
     for name, pool in load_pools(work / "ears_pools.safetensors", model.config.audio).items():
-        model.adapters["audio"].pools[name].load_state_dict(pool.state_dict())
+        model.adapters["audio"].get_submodule(f"pools.{name}").load_state_dict(pool.state_dict())
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def _write_sound(samples: Any, path: Path) -> None:
 
 def write_pictures(out: Path, part: str) -> dict[str, Mapping[str, str]]:
     seed, count, _ = VISUAL_SETS[part]
-    rng, labels_by_file = np.random.default_rng([seed, 0]), {}
+    rng, labels_by_file = np.random.default_rng([seed, 0]), dict[str, Mapping[str, str]]()
     for index in range(count):
         scene, size = random_scene(rng), (int(rng.integers(80, 150)), int(rng.integers(80, 130)))
         file = f"{part}_{index:05}.png"
@@ -82,7 +82,7 @@ def write_pictures(out: Path, part: str) -> dict[str, Mapping[str, str]]:
 
 def write_clips(out: Path, part: str) -> dict[str, Mapping[str, str]]:
     seed, _, count = VISUAL_SETS[part]
-    rng, labels_by_file = np.random.default_rng([seed, 1]), {}
+    rng, labels_by_file = np.random.default_rng([seed, 1]), dict[str, Mapping[str, str]]()
     for index in range(count):
         clip, file = random_clip(rng), f"{part}_{index:05}.mp4"
         write_if_missing(out / file, partial(write_clip, clip))

@@ -98,7 +98,7 @@ Preset = tuple[int, int]  # bank, program
 
 def write_soundfont(presets: Mapping[Preset, Sequence[Sample]], path: Path) -> None:
     """A SoundFont 2 file with one instrument a preset."""
-    sound, headers, zones, instruments, phdr, pbag, pgen = [], [], [], [], [], [], []
+    sound, headers, zones, instruments, phdr, pbag, pgen = [], list[bytes](), [], [], [], [], []
     position = ibag = igen = 0
     generators: list[bytes] = []
     for number, ((bank, program), samples) in enumerate(sorted(presets.items())):

@@ -49,11 +49,11 @@ DROPOUT, EVALUATION_STEPS = 0.1, 100
 class WeightAverage:
     """Exponential moving average of a model's weights."""
 
-    def __init__(self, model: nn.Module, decay: float = 0.995) -> None:
+    def __init__(self, model: LabelClassifier, decay: float = 0.995) -> None:
         self.model, self.decay = copy.deepcopy(model).eval(), decay
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: LabelClassifier) -> None:
         for mean, value in zip(self.model.parameters(), model.parameters(), strict=True):
             mean.lerp_(value, 1 - self.decay)
 

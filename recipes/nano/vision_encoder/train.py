@@ -43,8 +43,8 @@ PREPROCESSORS: dict[str, dict[str, Any]] = {
 }
 
 
-def build_encoder(kind: str) -> nn.Module:
-    shared = {"image_size": SIDE, "intermediate_size": 256, "num_attention_heads": 4}
+def build_encoder(kind: str) -> ViTModel | VivitModel:
+    shared: dict[str, Any] = {"image_size": SIDE, "intermediate_size": 256, "num_attention_heads": 4}
     if kind == "picture":
         return ViTModel(ViTConfig(patch_size=8, hidden_size=128, num_hidden_layers=4, **shared))
     model = VivitModel(VivitConfig(num_frames=FRAMES, tubelet_size=[2, 16, 16], hidden_size=96, num_hidden_layers=3, **shared))
