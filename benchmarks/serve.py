@@ -115,12 +115,12 @@ def report_throughput(model: MuMuLLaMA, cold_cache: bool) -> bool:
     return wrong == 0
 
 
-def report_http(path: Path, clients: int, seconds: float) -> bool:
+def report_http(path: Path, clients: int, seconds: float, damaged: float) -> bool:
     """Runs the load test against a new server and prints a table; returns whether no answer was wrong or lost."""
     with tempfile.TemporaryDirectory() as folder, served.server(path) as (address, process):
         requests = served.make_requests(load(path), Path(folder))
         served.run_clients(address, process, requests, clients, min(seconds, SHORT / 2))  # warm-up
-        long = served.run_clients(address, process, requests, clients, seconds)
+        long = served.run_clients(address, process, requests, clients, seconds, damaged)
         single, many = (served.run_clients(address, process, requests, count, min(seconds, SHORT)) for count in (1, CLIENTS))
     print(table(clients, long))
     ratio = many.rate / single.rate
@@ -133,6 +133,9 @@ def report_http(path: Path, clients: int, seconds: float) -> bool:
 def table(clients: int, run: served.LoadResult) -> str:
     """One run as rows of a table."""
     rows = [("answers", f"{len(run.answers)} ({run.rate:.2f} a second), {run.wrong} wrong, {len(run.lost)} lost")]
+    if run.damaged:
+        answered = run.damaged.count(200)
+        rows.append(("damaged files", f"{len(run.damaged)}: {answered} answered, {len(run.damaged) - answered} refused"))
     for name, label in (("first_word", "first word"), ("first_sound", "first sound"), ("whole", "whole answer")):
         if times := run.times(name):
             rows.append((f"seconds to the {label}", f"median {statistics.median(times):.2f}, 95 % {times[int(0.95 * len(times))]:.2f}"))
@@ -148,9 +151,10 @@ def main() -> int:
     parser.add_argument("--http", action="store_true", help="ask the real server over HTTP")
     parser.add_argument("--clients", type=int, default=MANY, help="of the long run over HTTP (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=LONG, help="of the long run over HTTP (default: %(default)s)")
+    parser.add_argument("--damaged", type=float, default=0.0, help="share of the long run's requests with a damaged file (default: 0)")
     options = parser.parse_args()
     if options.http:
-        return 0 if report_http(options.model, options.clients, options.seconds) else 1
+        return 0 if report_http(options.model, options.clients, options.seconds, options.damaged) else 1
     model = load(options.model)
     correct = [report_throughput(model, cold_cache) for cold_cache in (True, False)]
     return 0 if all(correct) else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import httpx
 import soundfile
 
+from benchmarks.damaged import send_damaged
 from demo.service.audio_files import pcm, wav_header
 from llama.dialogue import Reply, Turn
 from llama.generation import GenerationOptions
@@ -57,11 +59,15 @@ class Answer:
 
 @dataclass
 class LoadResult:
-    """Result of one run: answers, reasons of lost ones, and the memory of the server's processes in MB, once a second."""
+    """Result of one run: answers, reasons of lost ones, and the memory of the server's processes in MB, once a second.
+
+    damaged: statuses of the answers to damaged files.
+    """
 
     seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
     @property
@@ -179,15 +185,24 @@ def _deltas(response: httpx.Response) -> Iterator[Json]:
     raise RuntimeError("the answer broke off")
 
 
-def run_clients(address: str, process: int, requests: list[ExpectedAnswer], clients: int, seconds: float) -> LoadResult:
-    """`clients` that each ask again as soon as they are answered, for so many seconds; each begins with another wish."""
+def run_clients(
+    address: str, process: int, requests: list[ExpectedAnswer], clients: int, seconds: float, damaged: float = 0.0
+) -> LoadResult:
+    """`clients` that each ask again as soon as they are answered, for so many seconds; each begins with another request.
+
+    damaged: share of requests that are sent with a damaged file instead.
+    """
     result, started, stop = LoadResult(), time.perf_counter(), threading.Event()
 
     def run(number: int) -> None:
+        rng = random.Random(number)
         with httpx.Client(base_url=address, timeout=READ_TIMEOUT) as client:
             while not stop.is_set():
                 try:
-                    result.answers.append(ask(client, requests[number % len(requests)]))
+                    if rng.random() < damaged:
+                        result.damaged.append(send_damaged(client, rng))
+                    else:
+                        result.answers.append(ask(client, requests[number % len(requests)]))
                 except (httpx.HTTPError, RuntimeError) as error:  # counted, and told at the end
                     result.lost.append(f"{type(error).__name__}: {error}")
                 number += 1
