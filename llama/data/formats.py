@@ -70,7 +70,7 @@ def _get(where: str, item: object, *keys: str, kind: type = str) -> object:
         has = shorten(", ".join(list(item)[:10]), PATH_LENGTH) or "nothing"
         raise ValueError(f"{where} lacks {' or '.join(keys)}; it has {has}; add it, or choose another form.")
     if not isinstance(item[key], kind):
-        raise ValueError(f"{where}: {key} is {_type_words(item[key])}; give {_type_words(kind())}.")
+        raise ValueError(f"{where}: {shorten(key)} is {_type_words(item[key])}; give {_type_words(kind())}.")
     return item[key]
 
 

@@ -145,7 +145,7 @@ BROKEN = [
     ("captions", '{"a.wav": "one", "b.wav": "two", "a.wav": "three"}', "names 'a.wav' 2 times; give each name once"),
     ("musicqa", '[{"audio_name": "a.wav", "audio_name": "b.wav", "conversation": []}]', "names 'audio_name' 2 times"),
     ("instructions", [instruction("a" * 100_000)], "'aaa.*' is unknown"), ("alpaca", [{"b" * 100_000: 1}], "lacks instruction"),
-    ("captions", {"../" + "c" * 100_000: "x"}, "not within"),
+    ("captions", {"../" + "c" * 100_000: "x"}, "not within"), ("captions", {"d" * 100_000: 3}, "is a number; give text"),
     ("captions", "[" * 100_000, "nested"), ("captions", "\udcff", "UTF-8"),
 ]
 
