@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from llama.mumu_llama import MuMuLLaMA
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 MAX_QUEUED_REQUESTS = 64  # further requests are refused until one has left the queue
 
