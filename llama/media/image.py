@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +54,8 @@ def picture_errors(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise ValueError(f"{name} is damaged, or needs more memory than there is; give a smaller one.") from error
     except Exception as error:
-        if is_installation_error(error) or (isinstance(error, OSError) and error.errno is not None):
-            raise  # of the disk; Pillow's own have no number
+        if is_installation_error(error) or (isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)):
+            raise  # of the disk; Pillow's own have no number, and EINVAL is a damaged header's position before the start
         raise ValueError(f"{name} is damaged; give a picture that opens elsewhere.") from error
 
 

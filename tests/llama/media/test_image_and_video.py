@@ -22,7 +22,7 @@ from llama.media import video
 from llama.media.audio import Waveform
 from llama.media.containers import Encoded
 from llama.media.demuxer import decoded
-from llama.media.image import load_image
+from llama.media.image import load_image, picture_errors
 from llama.media.video import frame_indices, load_frames
 
 
@@ -451,3 +451,12 @@ def test_pixels_that_are_not_square_are_shown_square(tmp_path: Path, aspect: Fra
         frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")
         container.mux([*stream.encode(frame), *stream.encode(None)])
     assert load_frames(path, 2).shape == (2, size[1], size[0], 3)
+
+
+def test_a_position_before_the_start_of_a_file_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "a.jp2").write_bytes(b"abc")
+    with pytest.raises(ValueError, match="a.jp2 is damaged; give a picture"), (tmp_path / "a.jp2").open("rb") as file:
+        with picture_errors("a.jp2"):
+            file.seek(-5)
+    with pytest.raises(IsADirectoryError), picture_errors("a"):
+        tmp_path.open("rb")
