@@ -33,7 +33,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.weights": set(),
     "llama.component_config": set(),
     "llama.hf": {"transformers"},
-    "llama.media": {"av", "matplotlib", "mido", "PIL", "soundfile", "torchaudio"},
+    "llama.media": {"av", "matplotlib", "mido", "PIL", "pi_heif", "soundfile", "torchaudio"},
     "llama.dialogue": {"PIL"},
     "llama.modules": {"faiss", "sentencepiece"},
     "llama.encoders": {"PIL", "safetensors", "transformers"},

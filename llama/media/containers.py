@@ -68,6 +68,7 @@ MEDIA_FORMATS = (
     MediaFormat("image", ".tiff", "TIFF", "image/tiff", ("TIFF",)),
     MediaFormat("image", ".tif", "TIFF"),
     MediaFormat("image", ".avif", "AVIF", "image/avif", ("AVIF",), dataset=False),
+    MediaFormat("image", ".heic", "HEIC", "image/heic", ("HEIF",), dataset=False),
     MediaFormat("image", ".ppm", "PPM", "image/x-portable-pixmap", ("PPM",), dataset=False),
     MediaFormat("image", ".ico", "icon", "image/vnd.microsoft.icon", ("ICO",), dataset=False),
     MediaFormat("image", ".jp2", "JPEG 2000", "image/jp2", ("JPEG2000",), dataset=False),
@@ -93,7 +94,7 @@ MEDIA_FORMATS = (
 MAGIC = ((b"\x89PNG", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
          (b"%PDF", "a PDF document"), (b"PK\x03\x04", "a ZIP archive"), (b"MThd", "a MIDI file (notes, not sound)"),
          (b"\x1f\x8b", "a gzip archive"), (b"\x7fELF", "a program"))
-HEIC = "a HEIC photo"
+HEIC = "a HEIC picture"
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}  # of an ISO file, which else may be a clip or an AVIF
 
 
@@ -154,8 +155,6 @@ def _no_file(path: Path) -> FileNotFoundError:
 
 def _check_content(path: Path | Encoded) -> None:
     content = describe_file(path)
-    if content == HEIC:
-        raise ValueError(f"{path} is {HEIC}, which is not read here; export it as JPEG and give that.")
     if content in ("empty", "text"):
         what = "an empty file" if content == "empty" else "a text file, whatever its name says"
         raise ValueError(f"{path} is {what}; give a sound, picture or video file.")

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from llama.media.containers import ContentReader, Encoded, describe_file
+from llama.media.containers import HEIC, ContentReader, Encoded, describe_file
 
 # Containers that hold media themselves. Playlists (HLS, DASH, concat, SDP) are excluded: they make the reader open other
 # files and addresses, which the sender of the file could choose.
@@ -47,15 +47,20 @@ def open_container(path: Path | Encoded) -> Iterator[Any]:
 
     options = {"protocol_whitelist": "none", "format_whitelist": CONTAINERS}
     with media_errors(path), path.open("rb") as file:
+        content = describe_file(path)
+        if content == HEIC:  # FFmpeg reads it as a clip of the picture's tiles
+            raise _no_container(path, content)
         try:
             container = av.open(ContentReader(file), options=options, metadata_errors="replace")
         except av.error.FFmpegError as error:
-            content = describe_file(path)
-            what = "damaged, or of a format unknown here" if content == "not a known format" else content
-            raise ValueError(f"Cannot read {path}: it is {what}; give a sound or video file "
-                             "such as wav, mp3, flac, ogg, m4a, mp4 or webm.") from error
+            raise _no_container(path, content) from error
         with container:
             yield container
+
+
+def _no_container(path: Path | Encoded, content: str) -> ValueError:
+    what = "damaged, or of a format unknown here" if content == "not a known format" else content
+    return ValueError(f"Cannot read {path}: it is {what}; give a sound or video file such as wav, mp3, flac, ogg, m4a, mp4 or webm.")
 
 
 def media_streams(container: Any, kind: StreamKind) -> list[Any]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from llama.errors import is_installation_error
+from llama.errors import importing, is_installation_error
 from llama.media.containers import Encoded, MediaFile, describe_file, media_file, readable
 
 MAX_PIXELS = 100_000_000
 MAX_EDGE = 32_768  # pixels; libraries keep a pointer and padding for each row, so pixels alone do not bound the memory
 WHITE = (255, 255, 255, 255)
-# Formats that Pillow decodes itself. PostScript is excluded: Pillow would run another program on the user's file.
-PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+# Formats that Pillow decodes itself, and HEIF, by pi_heif. PostScript is excluded: Pillow would run another program on the file.
+PICTURES = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "HEIF")
 
 
 def load_image(image: Image.Image | MediaFile) -> Image.Image:
@@ -69,14 +69,17 @@ def open_picture(path: Path | Encoded, formats: tuple[str, ...] = PICTURES) -> I
     if picture is None:
         content = describe_file(path)
         what = "damaged, or of a format unknown here" if content.startswith("not") or "picture" in content else content
-        raise ValueError(f"{path} is {what}; give a picture such as png, jpg, webp, gif, bmp or tiff.")
+        raise ValueError(f"{path} is {what}; give a picture such as png, jpg, heic, webp, gif, bmp or tiff.")
     check_pixels(str(path), *picture.size)
     return picture
 
 
 def available_formats(formats: tuple[str, ...] = PICTURES) -> list[str]:
-    """The formats that this build of Pillow has; `init` registers most of them."""
+    """The formats that this build of Pillow has; `init` registers most of them, and pi_heif that of phones' photos (HEIC)."""
     Image.init()
+    with importing("pi_heif"):
+        import pi_heif
+    pi_heif.register_heif_opener()
     return [name for name in formats if name in Image.OPEN]
 
 

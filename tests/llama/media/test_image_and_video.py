@@ -365,18 +365,26 @@ def test_damaged_pictures_of_every_format_are_one_sentence() -> None:
                     assert "the upload" in str(error) and str(error).endswith(".") and "\n" not in str(error), (kind, error)
 
 
-HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf\0\0\0\x08meta"
+HEIC = (Path(__file__).parent / "photo.heic").read_bytes()  # 120 x 80, nothing here can write the format
 
 
-def test_a_heic_photo_is_named_at_every_edge(tmp_path: Path) -> None:
+def test_a_heic_picture_is_read_whatever_its_name_and_is_no_clip_and_no_sound(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(HEIC)
-    for read in (load_image, lambda given: load_frames(given, 2), Waveform.read):
-        for given in (tmp_path / "photo.jpg", Encoded(HEIC, "photo.jpg")):
-            with pytest.raises(ValueError, match=r"photo\.jpg is a HEIC photo, which is not read here; export it as JPEG"):
+    for given in (tmp_path / "photo.jpg", Encoded(HEIC, "photo.jpg")):
+        picture = load_image(given)
+        assert picture.size == (120, 80) and picture.getpixel((5, 5)) == (220, 30, 30)
+        for read in (lambda given: load_frames(given, 2), Waveform.read):
+            with pytest.raises(ValueError, match=r"photo\.jpg: it is a HEIC picture; give a sound or video file"):
                 read(given)
 
 
-def test_other_media_in_the_same_container_are_no_heic_photos(tmp_path: Path) -> None:
+def test_a_damaged_heic_picture_is_one_sentence(tmp_path: Path) -> None:
+    for given in (HEIC[:300], b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf\0\0\0\x08meta"):
+        with pytest.raises(ValueError, match=r"photo\.heic is damaged.*; give a picture"):
+            load_image(Encoded(given, "photo.heic"))
+
+
+def test_other_media_in_the_same_container_are_no_heic_pictures(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16), (200, 0, 0)).save(file, "AVIF")
     assert load_image(file.getvalue()).size == (16, 16)
