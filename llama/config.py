@@ -163,7 +163,7 @@ class MuMuConfig:
         Range(int, 0, 1024).check("query_layer", self.query_layer)
         if self.variant not in VARIANTS or self.decoder.kind not in DECODERS:
             raise ValueError(
-                f"variant {self.variant!r} with decoder {self.decoder.kind!r} is unknown; "
+                f"variant {quoted(self.variant)} with decoder {quoted(self.decoder.kind)} is unknown; "
                 f"use {' or '.join(VARIANTS)} with {' or '.join(DECODERS)}."
             )
         if 3 * self.query_layer > self.llama.n_layers:

@@ -116,6 +116,7 @@ def test_every_number_of_the_configuration_has_a_range() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"variant": "m" + "9" * 100_000}, "variant 'm999"),
         ({"wide": 3}, "config.json has the unknown key 'wide'; its keys are llama, audio"),
         ({"audio": {"feature_dim": 3, "channels": 4, "x" * 100_000: 1}}, "audio has the unknown key 'xxx"),
         ({"audio": {"feature_dim": 3}}, "audio lacks the key channels; add it."),
