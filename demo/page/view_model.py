@@ -30,7 +30,7 @@ def media_views(session: Session, uploads: Sequence[Upload], read_sound: ReadSou
     return tuple(
         audio_view(session, upload.path, upload.seconds, read_sound)
         if upload.kind == "audio"
-        else MediaView(upload.kind, media_url(session.token, upload.path.name), upload.seconds)
+        else MediaView(upload.kind, media_url(session.token, (upload.preview or upload.path).name), upload.seconds)
         for upload in uploads
     )
 

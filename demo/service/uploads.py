@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, che
 from demo.service.sessions import new_name
 from llama.files import atomic_path
 from llama.media.containers import Encoded, media_file
+from llama.media.image import load_image
 
 if TYPE_CHECKING:
     from llama.serving.media_client import MediaWorkerClient
@@ -27,17 +29,23 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "folder_size", "receive", "without_paths"]
 
 MAX_NAME = 80  # characters of a displayed name
+BROWSER_PICTURES = (".png", ".jpg", ".gif", ".webp", ".bmp", ".avif", ".ico")  # suffixes of what every browser shows
+PREVIEW_SIDE = 1024  # pixels
 HEADER_BYTES = 8  # of a wav file: "RIFF", and the number of bytes after these
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Checked file of a user. path: the copy in the session; seconds: None for a picture; name: for display only."""
+    """Checked file of a user. path: the copy in the session; seconds: None for a picture; name: for display only.
+
+    preview: a JPEG of a picture that browsers do not show, such as HEIC or TIFF; None for all others.
+    """
 
     kind: Kind
     path: Path
     seconds: float | None = None
     name: str = ""
+    preview: Path | None = None
 
 
 def receive(
@@ -55,9 +63,20 @@ def receive(
     check_bytes(label, len(content.content), limits)
     check_session_size(session_folder, len(content.content), limits)
     media_file(content)  # raises for empty files and text
-    probed = probe(content, limits) if media_worker is None else media_worker.call(label, probe, content, limits)
-    kind, seconds, suffix = probed
-    return Upload(kind, _save(session_folder, content.content, suffix), seconds, label)
+    kind, seconds, suffix = probe(content, limits) if media_worker is None else media_worker.call(label, probe, content, limits)
+    preview = None
+    if kind == "image" and suffix not in BROWSER_PICTURES:
+        jpeg = jpeg_preview(content) if media_worker is None else media_worker.call(label, jpeg_preview, content)
+        preview = _save(session_folder, jpeg, ".jpg")
+    return Upload(kind, _save(session_folder, content.content, suffix), seconds, label, preview)
+
+
+def jpeg_preview(content: Encoded) -> bytes:
+    """A picture as JPEG, with sides of at most `PREVIEW_SIDE`."""
+    picture, file = load_image(content), BytesIO()
+    picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 def display_name(name: str) -> str:

@@ -13,6 +13,9 @@ from demo.page.theme import ASSETS
 from demo.page.view import ExchangeView, MediaView, TakeView
 from demo.page.view_html import exchange_html
 from demo.service.request import MusicProgress, Update
+from demo.service.sessions import Session
+from demo.service.uploads import Upload
+from llama.media.audio import Waveform
 from tests.page_helpers import SHORT, asked, files_of, record
 from tests.scripted_engine import ScriptedEngine
 
@@ -93,3 +96,9 @@ def test_an_answer_is_told_when_it_is_whole() -> None:
     assert 'data-announcement="Answer: A &quot;slow&quot; waltz. New music, 10.0 seconds."' in whole
     failed = exchange_html(replace(growing, text="", status="failed", error="There is nothing to answer."), 0)
     assert 'data-announcement="Answer: There is nothing to answer."' in failed
+
+
+def test_a_picture_that_browsers_do_not_show_is_shown_by_its_preview(tmp_path: Path) -> None:
+    upload = Upload("image", tmp_path / "a.heic", None, "holiday.heic", tmp_path / "b.jpg")
+    shown = view_model.media_views(Session("token", tmp_path), [upload, replace(upload, preview=None)], Waveform.read)
+    assert [view.url.rpartition("/")[2] for view in shown] == ["b.jpg", "a.heic"]

@@ -22,6 +22,7 @@ from demo.server.file_stream import final_size, is_growing
 from demo.server.media_routes import CONTENT_TYPES
 from demo.service.media_probe import Limits
 from demo.service.uploads import Upload, display_name, receive, without_paths
+from llama.media.image import load_image
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 SMALL = Limits(bytes=2_000_000, seconds=20, video_seconds=3, pixels=100_000, samples=2_000_000)
@@ -123,7 +124,20 @@ def test_the_content_tells_the_kind_whatever_the_name_says(made: tuple, folder: 
     assert (taken.kind, taken.path.suffix, taken.name) == (kind, suffix, "report.pdf")
     assert (taken.seconds is None) == (seconds is None) and (seconds is None or taken.seconds == pytest.approx(seconds, abs=0.15))
     assert taken.path.parent == folder and taken.path.read_bytes() == content and suffix in CONTENT_TYPES
-    assert os.listdir(folder) == [taken.path.name] and re.fullmatch(r"[0-9a-f]{32}", taken.path.stem)
+    files = {taken.path.name} if taken.preview is None else {taken.path.name, taken.preview.name}
+    assert set(os.listdir(folder)) == files and re.fullmatch(r"[0-9a-f]{32}", taken.path.stem)
+
+
+@pytest.mark.parametrize("kind", ["tiff", "heic", "png"])
+def test_a_picture_that_browsers_do_not_show_has_a_preview(kind: str, folder: Path) -> None:
+    taken = receive(folder, TAKEN[kind][0](), SMALL)
+    if kind == "png":
+        assert taken.preview is None
+        return
+    assert taken.preview is not None and taken.preview.suffix == ".jpg"
+    with Image.open(taken.preview) as preview, load_image(taken.path) as original:
+        difference = np.abs(np.asarray(preview, dtype=float) - np.asarray(original, dtype=float))
+        assert preview.format == "JPEG" and preview.size == original.size and difference.mean() < 8
 
 
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.suffix != ".md"))
