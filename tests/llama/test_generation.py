@@ -162,7 +162,8 @@ def test_stops(published: llama.MuMuLLaMA) -> None:
 
 
 @pytest.mark.parametrize(("stop", "text"), [
-    (("piano",), "A warm"), (("warm piano",), "A"), (("o, th", "piano, then"), "A warm pian"), (("\n",), "A warm piano, then"), (("A",), ""),
+    (("piano",), "A warm"), (("warm piano",), "A"), (("o, th", "piano, then"), "A warm pian"), (("\n",), "A warm piano, then"),
+    (("A",), ""),
     ((" ",), "A"), (("drums", "flute"), "A warm piano, then"), (("\u00e9",), "A warm piano, then\nflutes, a caf"),
     (("caf\u00e9s", "###"), "A warm piano, then\nflutes, a caf\u00e9"),
     (("nowhere", "caf\u00e9 "), "A warm piano, then\nflutes, a caf\u00e9"),

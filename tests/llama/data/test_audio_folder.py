@@ -38,7 +38,8 @@ def encoded(path: Path, codec: str, container_format: str | None = None, rate: i
         stream = container.add_stream(codec, rate=rate, layout="mono", bit_rate=64_000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.int16), format="s16", layout="mono")
         frame.sample_rate = rate
-        for converted in av.AudioResampler(stream.codec_context.format.name, "mono", rate, 2048 if codec == "wmav2" else 1024).resample(frame):
+        size = 2048 if codec == "wmav2" else 1024
+        for converted in av.AudioResampler(stream.codec_context.format.name, "mono", rate, size).resample(frame):
             container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
     return path
