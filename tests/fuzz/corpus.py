@@ -217,6 +217,7 @@ FORMATS: dict[str, Format] = {
     "gif": _media(_pillow, "GIF", "P"), "gif_moving": _media(_pillow, "GIF", count=4), "bmp": _media(_pillow, "BMP"),
     "tiff": _media(_pillow, "TIFF", compression="tiff_lzw"), "tiff_16": _media(_pillow, "TIFF", "I;16"), "ppm": _media(_pillow, "PPM"),
     "ico": _media(_pillow, "ICO"), "jpeg2000": _media(_pillow, "JPEG2000"), "avif": _media(_pillow, "AVIF"),
+    "heic": _file("media", "tests/llama/media/photo.heic"),
     "mp4": _media(_av, "mp4", "mpeg4", "aac"), "mp4_h264": _media(_av, "mp4", "libx264"), "mov": _media(_av, "mov", "mjpeg", "pcm_s16le"),
     "webm": _media(_av, "webm", "libvpx", "libopus"), "webm_vp9": _media(_av, "webm", "libvpx-vp9"),
     "mkv": _media(_av, "matroska", "ffv1", "pcm_s16le"), "avi": _media(_av, "avi", "mpeg4", "libmp3lame"),
