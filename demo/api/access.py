@@ -118,7 +118,9 @@ async def _decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncItera
             full = len(part) == INFLATED_BYTES
             yield part
             await asyncio.sleep(0)  # others are answered in between
-    if not decoder.eof or decoder.unused_data:
+        if decoder.unused_data:  # the decoder would keep all that follows its end, and copy it with each chunk
+            raise _body_damaged(name)
+    if not decoder.eof:
         raise _body_damaged(name)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from api_server import MODEL, Json, Server, image, picture, recording, refused, request, text64, wav
 
+from demo.api.access import read_body
 from demo.api.protocol import ApiError, ChatRequest
 from demo.api.request_parser import parse_request
 from demo.service.quotas import MAX_PER_ADDRESS
@@ -132,6 +134,20 @@ def test_another_compression_is_refused_by_name(server: Server, encoding: str) -
 @pytest.mark.parametrize("body", [b"{}", gzip_of(b'{"a": "b"}')[:-9], gzip_of(b"{}") + b"more", b""])
 def test_a_damaged_compressed_body(server: Server, body: bytes) -> None:
     assert "gzip" in refused(compressed(server, body, "gzip"), 400)
+
+
+def test_what_follows_a_compressed_body_is_not_collected() -> None:
+    """zlib keeps it all and copies it with each part, without an end for a body that does not announce its length."""
+    parts = iter([gzip_of(b"{}"), *[bytes(1 << 16)] * 100])
+
+    async def stream() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    with pytest.raises(ApiError, match="no whole gzip file"):
+        asyncio.run(read_body(SimpleNamespace(headers=headers, stream=stream), 1 << 20))  # type: ignore[arg-type]
+    assert len(list(parts)) == 99
 
 
 def test_a_bomb_stops_at_the_limit(tmp_path: Path) -> None:
