@@ -51,6 +51,13 @@ def test_a_base_on_the_hub_is_not_downloaded(calls: list[dict[str, Any]], name: 
     assert (f"or give {name} {NAME}" in str(caught.value)) == (name != "model")
 
 
+@pytest.mark.parametrize("argument", ["mert_path", "vit_path", "vivit_path", "music_decoder_path"])
+def test_a_name_without_an_owner_is_of_the_hub_too(calls: list[dict[str, Any]], argument: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="names bert-base-uncased of the Hugging Face hub"):
+        recorded_folder("bert-base-uncased", tmp_path / "origin.json", argument)
+    assert calls == [{"name": "bert-base-uncased", "local_files_only": True}]
+
+
 def test_a_base_that_was_downloaded_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, local_files_only: str(NANO))
     folder = delta(tmp_path / "last", model=NAME)
