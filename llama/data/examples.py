@@ -7,6 +7,7 @@ when they are read.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class MediaRef:
             return Encoded(self.content, self.source)
         if self.path is None:
             raise ValueError(f"{self.source} has neither a file nor the content of one.")
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):  # the method of Path raises for a name that is too long
             raise FileNotFoundError(f"{self.source} names {self.path}, but no such file is there; "
                                     "check the source's media folder, or fetch the file.")
         return self.path

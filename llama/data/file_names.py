@@ -5,6 +5,7 @@ macOS writes accented letters decomposed (NFD), most other systems composed (NFC
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unicodedata import normalize
 
@@ -23,4 +24,5 @@ def find_file(folder: Path, name: str) -> Path:
         return folder / name
     spellings = dict.fromkeys((name, name.replace("\\", "/")))
     candidates = [folder / form for text in spellings for form in (text, composed(text), normalize("NFD", text))]
-    return next((path for path in candidates if path.exists()), candidates[0])
+    # The function of os.path, since the method of Path raises for a name that is too long.
+    return next((path for path in candidates if os.path.exists(path)), candidates[0])

@@ -52,6 +52,12 @@ def test_captions_are_answered_to_no_instruction(tmp_path: Path) -> None:
     assert [one.answer for one in found[1:]] == ["Drums."]
 
 
+def test_a_name_that_is_too_long_is_read_as_one_without_a_file(tmp_path: Path) -> None:
+    (example,) = listed(tmp_path, {"é" * 300 + ".mp3": "A slow piano."}, "captions")
+    with pytest.raises(FileNotFoundError, match="list.json #1 names .*é.mp3, but no such file is there"):
+        media_of(example)["audio"].open()
+
+
 @pytest.mark.parametrize(("kind", "task"), [("image", "describe_image"), ("video", "describe_video")])
 def test_captions_of_pictures_and_clips(tmp_path: Path, kind: str, task: str) -> None:
     (example,) = listed(tmp_path, {"a.gif": "A cat."}, "captions", kind=kind)
