@@ -155,7 +155,7 @@ class MusicWorkerClient(Generic[RequestT]):
         """Runs one worker from its start to its end; returns whether it became ready."""
         try:
             process, pipe = self._start_process()
-        except OSError:
+        except Exception:  # of the system, or a lack of memory for the copy of the weights: the requests are to be told
             logging.exception("the music worker could not be started")
             return False
         worker = WorkerConnection(pipe)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -240,6 +241,19 @@ def test_an_error_in_collecting_chunks_fails_its_request_alone(nano: llama.MuMuL
         with pytest.raises(MemoryError, match="not enough memory for this request"):
             list(bad)
         assert same(reply(list(engine.submit(*CASE))), expected)
+
+
+def test_a_lack_of_memory_at_the_workers_start_fails_its_requests() -> None:
+    class Decoder:
+        def export_state(self) -> dict[str, torch.Tensor]:
+            raise MemoryError
+
+    failures = SimpleQueue[Exception]()
+    sink = SimpleNamespace(options=GenerationOptions(), finished=False, fail=failures.put)
+    client = MusicWorkerClient[Any](Decoder())  # type: ignore[arg-type]
+    client.add(sink, lambda: (torch.zeros(1, 2, 3), None))
+    assert isinstance(failures.get(timeout=TIMEOUT), EngineDeadError)
+    client.close()
 
 
 def test_text_does_not_wait_for_the_worker_to_start(nano: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
