@@ -124,9 +124,11 @@ class StorageBudget:
     def _pieces(self, session: SessionFiles, *, own: bool) -> Iterator[_Piece]:
         """The files of a session by their stems."""
         stems: dict[str, list[tuple[Path, os.stat_result]]] = {}
-        for file in session.folder.glob("*"):
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                stems.setdefault(file.stem, []).append((file, file.lstat()))
+        with suppress(FileNotFoundError):  # the session was closed meanwhile
+            for file in session.folder.glob("*"):
+                with suppress(FileNotFoundError):  # the file was deleted meanwhile
+                    status = file.lstat()
+                    stems.setdefault(file.stem, []).append((file, status))
         is_protected, now = session.folder in self._protected, time.time()
         for entries in stems.values():
             written = max(status.st_mtime for _, status in entries)

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,6 +94,31 @@ def test_what_is_under_way_stays_and_nothing_goes_in_vain(budget: tuple) -> None
     storage_budget.unprotect(waiting)
     with storage_budget.room(601, own):
         assert all(path.exists() for path in (playing, growing)) and not upload.exists()
+
+
+def test_what_vanishes_while_room_is_made_is_left_out(budget: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session's files are deleted, or the session is closed, at any moment."""
+    storage_budget, add = budget
+    own, other, closed = add("own", 0), add("other", 600), add("closed", 600)
+    vanished, kept = file(other, "a.wav", 100), file(other, "b.wav", 900)
+    lstat, glob = Path.lstat, Path.glob
+
+    def lstat_of_the_rest(path: Path) -> os.stat_result:
+        if path == vanished:
+            raise FileNotFoundError(path)
+        return lstat(path)
+
+    def glob_of_the_rest(path: Path, pattern: str) -> Iterator[Path]:
+        if path == closed:
+            raise FileNotFoundError(path)
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "lstat", lstat_of_the_rest)
+    monkeypatch.setattr(Path, "glob", glob_of_the_rest)
+    with storage_budget.room(100, own):
+        assert kept.exists()
+    with storage_budget.room(101, own):
+        assert not kept.exists()
 
 
 def test_room_is_given_once(budget: tuple) -> None:
