@@ -118,9 +118,9 @@ class ChatService:
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
 
     def _music_bytes(self, options: Sequence[GenerationOptions]) -> int:
-        """Bytes of the music of all takes, in one format."""
-        decoder = getattr(self.engine.model, "music_decoder", None)
-        return 0 if decoder is None else sum(pcm_bytes(take.seconds, decoder.sample_rate, decoder.channels) for take in options)
+        """Bytes of the music of all takes, in one format; 0 for answers of text only."""
+        decoder, takes = getattr(self.engine.model, "music_decoder", None), [take for take in options if take.music]
+        return 0 if decoder is None else sum(pcm_bytes(take.seconds, decoder.sample_rate, decoder.channels) for take in takes)
 
     def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
         """Saves a user's file in the session's folder. Raises `UserFacingError` for an unsupported, damaged or too large one."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,6 +171,8 @@ def test_a_piece_that_cannot_fit_is_refused_before_it_is_made(
     with pytest.raises(UserFacingError) as told:
         list(work.answer(session, Conversation(), "play", [], SHORT))
     assert told.value.category == "full" and not engine.requests and not list(session.folder.iterdir())
+    assert list(work.answer(session, Conversation(), "talk", [], replace(SHORT, music=False))), "text needs no room"
+    engine.requests.clear()
     del engine.model.music_decoder  # now it is known with the first sound
     with pytest.raises(UserFacingError) as told:
         list(work.answer(session, Conversation(), "play", [], SHORT))
