@@ -35,7 +35,7 @@ class GrowingWav:
         content = head + pcm(music)
         if self._reservation is None:
             samples = pcm_bytes(self._total_seconds, music.sample_rate, len(music.samples))
-            self._reservation = self._storage.reserve(len(head) + samples, self._path.parent)
+            self._reservation = self._storage.reserve(len(head) + samples, self._path.parent, self._path)
         with self._path.open("ab") as file:
             file.write(content)
         self._reservation.written(len(content))

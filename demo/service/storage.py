@@ -33,9 +33,10 @@ class SessionFiles:
 
 @dataclass
 class Reservation:
-    """Room for bytes that are about to be written. remaining: how many of them are not on the disk yet."""
+    """Room for bytes that are about to be written. remaining: how many of them are not on the disk yet; file: that grows by them."""
 
     remaining: int
+    file: Path | None = None
 
     def written(self, size: int) -> None:
         """Tells that so many bytes of them are on the disk now."""
@@ -74,8 +75,8 @@ class StorageBudget:
         with self._guard, suppress(ValueError):
             self._protected.remove(folder)
 
-    def reserve(self, size: int, folder: Path) -> Reservation:
-        """Room for `size` bytes more in the folder of a session, until `release`.
+    def reserve(self, size: int, folder: Path, file: Path | None = None) -> Reservation:
+        """Room for `size` bytes more in the folder of a session, until `release`. file: that grows by them, and stays until then.
 
         Where it is short, the files of the sessions that have been unused for longest are deleted, oldest first, and the older
         ones of this session last; what others are making or playing stays. Raises `UserFacingError` of category "full", and
@@ -84,7 +85,7 @@ class StorageBudget:
         with self._guard:
             if size > 0:
                 self._make_room(size, folder)
-            reservation = Reservation(size)
+            reservation = Reservation(size, file)
             self._reservations.append(reservation)
         return reservation
 
@@ -130,8 +131,10 @@ class StorageBudget:
                     status = file.lstat()
                     stems.setdefault(file.stem, []).append((file, status))
         is_protected, now = session.folder in self._protected, time.time()
+        growing = {reservation.file for reservation in self._reservations}
         for entries in stems.values():
             written = max(status.st_mtime for _, status in entries)
-            may_go = not is_protected and (now - written >= BUSY if own else session.idle >= BUSY)
-            size = sum(status.st_size for _, status in entries)
-            yield _Piece(tuple(file for file, _ in entries), size, may_go, (own, -session.idle, written))
+            files, size = tuple(file for file, _ in entries), sum(status.st_size for _, status in entries)
+            stays = is_protected or not growing.isdisjoint(files)
+            may_go = not stays and (now - written >= BUSY if own else session.idle >= BUSY)
+            yield _Piece(files, size, may_go, (own, -session.idle, written))

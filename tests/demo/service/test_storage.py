@@ -12,14 +12,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from demo.service import storage
 from demo.service.conversation import Conversation
 from demo.service.errors import DISK_FULL, UserFacingError
+from demo.service.growing_wav import GrowingWav
 from demo.service.request import Settings
 from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
 from demo.service.storage import SessionFiles, StorageBudget
+from llama.media.audio import Waveform
 from tests.page_helpers import SHORT
 from tests.scripted_engine import RATE, ScriptedEngine
 
@@ -135,6 +138,21 @@ def test_room_is_given_once(budget: tuple) -> None:
     storage_budget.release(first)
     storage_budget.release(second)
     storage_budget.release(storage_budget.reserve(600, own))
+
+
+def test_a_piece_that_grows_slowly_stays(sessions: Sessions, session: Session, disk: Disk) -> None:
+    """On a slow machine the next chunk of a take may need longer than a file counts as new; other takes need room meanwhile."""
+    disk.size = 1_000_000
+    growing = GrowingWav(sessions, session, 2.0, "waltz", 1)
+    growing.add(Waveform(torch.zeros(2, RATE), RATE))
+    [path] = session.folder.iterdir()
+    os.utime(path, (LONG_AGO,) * 2)
+    with pytest.raises(UserFacingError), sessions.storage.room(900_000 - WAV // 2, session.folder):
+        pass
+    assert path.exists()
+    growing.discard()
+    with sessions.storage.room(900_000 - WAV // 2, session.folder):
+        assert not path.exists()
 
 
 def test_all_sessions_together_leave_a_part_of_the_disk_free(sessions: Sessions, session: Session, disk: Disk) -> None:
