@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from demo.server.gradio_patches import stop_events
 from llama.errors import shorten
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ QUERY_ROUTES = (f"{API}/queue/data", f"{API}/upload", f"{API}/upload_progress") 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a session or an event, as clients make them up
 MAX_PATH = 2048  # characters
 MAX_PATH_PART = 255  # bytes, of most file systems
-SESSION_TIMEOUT = 10.0  # seconds that a heartbeat waits for the first call of its session, which is sent after it
-POLL_INTERVAL = 0.05
+ALIVE = b"data: ALIVE\n\n"  # gradio's sign of life
+ALIVE_INTERVAL = 15.0  # seconds between two of them, as gradio's
+POLL_INTERVAL = 0.5
 
 Message = MutableMapping[str, Any]
 
@@ -66,7 +69,9 @@ class PageRoutesMiddleware:
             scope = _plain_scope(scope)
             if scope["method"] == "POST" and scope["path"] != f"{API}/upload":
                 receive = await self._checked_call(scope, receive)
-            elif response := await self._missing_stream(scope):
+            elif scope["path"].startswith(f"{API}/heartbeat/") and scope["method"] == "GET":
+                return await self._heartbeat(scope, receive, send)
+            elif response := self._missing_stream(scope):
                 return await response(scope, receive, send)
         except RequestError as error:
             return await JSONResponse({"detail": str(error)}, error.status)(scope, receive, send)
@@ -74,12 +79,10 @@ class PageRoutesMiddleware:
 
     # -- streams --------------------------------------------------------------------------------------------------------
 
-    async def _missing_stream(self, scope: Scope) -> StreamingResponse | None:
-        """The answer for a queue that does not exist, in the form of gradio's. Raises `RequestError` for an event or a session."""
+    def _missing_stream(self, scope: Scope) -> StreamingResponse | None:
+        """The answer for a queue that does not exist, in the form of gradio's. Raises `RequestError` for an event."""
         path, queue = scope["path"], self._blocks._queue
-        if path.startswith(f"{API}/heartbeat/"):
-            await self._wait_for_session(path.rpartition("/")[2])
-        elif path.startswith(f"{API}/call/"):
+        if path.startswith(f"{API}/call/"):
             event = path.rpartition("/")[2]
             known = event in queue.event_ids_to_events or event in queue.pending_messages_per_session
             if not known and not any(event in events for events in queue.pending_event_ids_session.values()):
@@ -91,13 +94,38 @@ class PageRoutesMiddleware:
                 return StreamingResponse(iter([f"data: {json.dumps(lost)}\n\n"]), media_type="text/event-stream")
         return None
 
-    async def _wait_for_session(self, session: str) -> None:
+    async def _heartbeat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Signs of life of a page until its session begins, with its first message, and then gradio's, whose end ends the session.
+
+        A page asks for them once, when it opens: one that was refused would never be missed when its connection is lost.
+        """
+        session = scope["path"].rpartition("/")[2]
+        if session in self._blocks.state_holder:
+            return await self.app(scope, receive, send)
+        stops = list(stop_events(scope["app"].routes))
+        await _read(receive)
+        gone = asyncio.ensure_future(receive())  # there is nothing more to read: this ends when the client leaves
         try:
-            async with asyncio.timeout(SESSION_TIMEOUT):
-                while session not in self._blocks.state_holder:
-                    await asyncio.sleep(POLL_INTERVAL)
-        except TimeoutError:
-            raise RequestError(404, "There is no such session here; a page has one from its first message on.") from None
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream; charset=utf-8")]})
+            next_sign = 0.0
+            while session not in self._blocks.state_holder:
+                if gone.done() or any(event.is_set() for event in stops):
+                    return await send({"type": "http.response.body", "body": b""})
+                if time.monotonic() >= next_sign:
+                    await send({"type": "http.response.body", "body": ALIVE, "more_body": True})
+                    next_sign = time.monotonic() + ALIVE_INTERVAL
+                await asyncio.wait([gone], timeout=POLL_INTERVAL)
+
+            async def send_rest(message: Message) -> None:
+                if message["type"] != "http.response.start":
+                    await send(message)
+
+            async def disconnected() -> Message:
+                return await asyncio.shield(gone)
+
+            await self.app(scope, disconnected, send_rest)
+        finally:
+            gone.cancel()
 
     # -- calls ----------------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ from demo.service.auth import Login
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from tests.scripted_engine import ScriptedEngine
-access_middleware.WRONG_LOGIN_DELAY, page_routes.SESSION_TIMEOUT = 0.02, 0.3
+access_middleware.WRONG_LOGIN_DELAY, page_routes.ALIVE_INTERVAL, page_routes.POLL_INTERVAL = 0.02, 0.1, 0.05
 sessions = Sessions(pathlib.Path(sys.argv[1]))
 service = ChatService(ScriptedEngine(), sessions)
 serve(gradio_app.build_application(types.SimpleNamespace(), service, login=Login.parse("{KEY}")), "127.0.0.1", 0)
@@ -214,7 +214,7 @@ def test_odd_calls_are_refused_in_a_sentence(server: Stranger, path: str, body: 
 
 
 CLOSED = [
-    "gradio_api/dev/reload", "gradio_api/heartbeat/nobody", "gradio_api/startup-events", "gradio_api/queue/status", "monitoring",
+    "gradio_api/dev/reload", "gradio_api/startup-events", "gradio_api/queue/status", "monitoring",
     "monitoring/summary", "gradio_api/token", "gradio_api/user", "gradio_api/login_check", "gradio_api/runs", "gradio_api/openapi.json",
     "gradio_api/proxy=http://127.0.0.1/", "gradio_api/file=http://127.0.0.1/", "gradio_api/file/etc/x",
     "gradio_api/deep_link", "gradio_api/custom_component/a/client/b/c", "gradio_api/stream/a/b/c/playlist.m3u8", "gradio_api/vibe-code",
@@ -258,6 +258,19 @@ def test_a_session_has_a_heartbeat(server: Stranger) -> None:
         client.post("gradio_api/call/respond", content=call(session_hash="present"), headers={"Content-Type": "application/json"})
         with client.stream("GET", "gradio_api/heartbeat/present") as answer:
             assert answer.status_code == httpx.codes.OK and next(answer.iter_lines()) == "data: ALIVE"
+
+
+def test_a_page_that_is_only_read_keeps_its_heartbeat_until_it_speaks(server: Stranger) -> None:
+    """It asks for it once, when it opens: the end of the connection ends the session that came later."""
+    before = server.log
+    with server.client() as client, client.stream("GET", "gradio_api/heartbeat/reader") as answer:
+        lines = answer.iter_lines()
+        assert answer.status_code == httpx.codes.OK
+        assert [next(lines) for _ in range(6)] == ["data: ALIVE", ""] * 3
+        with server.client() as other:
+            other.post("gradio_api/call/respond", content=call(session_hash="reader"), headers={"Content-Type": "application/json"})
+        assert [next(lines) for _ in range(4)] == ["data: ALIVE", ""] * 2
+    assert server.log == before
 
 
 RANGES = ["bytes=0-1-2", "bytes=\xb2-\xb2", "bytes=9-1", "bytes=99-", "bytes=", "lines=0-1", "bytes=0-0", "bytes=0-1,2-3"]
