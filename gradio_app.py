@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
+from llama.console import CommandParser
 from llama.errors import COMMAND_ERRORS, importing, sentence
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def device_name(model: MuMuLLaMA) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description="The page of MuMu-LLaMA.")
+    result = CommandParser(description="The page of MuMu-LLaMA.")
     add_model_flags(result)
     add = result.add_argument_group("server").add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")

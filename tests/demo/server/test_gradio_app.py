@@ -84,6 +84,12 @@ def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: s
     assert word in told and "\n" not in told
 
 
+def test_a_long_argument_is_quoted_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gradio_app.main(["--port", "9" * 100 + "x" * 100_000])
+    assert "argument --port" in (told := capsys.readouterr().err) and len(told) < 3000
+
+
 def test_the_log_and_the_limit_on_open_files_are_set_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     done = list[str]()
     monkeypatch.setattr("demo.server.logs.configure_logging", lambda: done.append("log"))
