@@ -59,7 +59,8 @@ def build_router(
         add(f"/chat/completions{slash}", api.chat, methods=["POST"], response_model=None, include_in_schema=not slash)
         add(f"/models{slash}", api.list_models, methods=["GET", "HEAD"], include_in_schema=not slash)
     add("/models/{name:path}", api.model_info, methods=["GET", "HEAD"])
-    add("/{path:path}", api.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
+    for path in ("", "/{path:path}"):
+        add(path, api.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
     return router
 
 

@@ -201,7 +201,9 @@ def test_a_trailing_slash_changes_nothing(server: Server) -> None:
     assert message(response)["content"] == "hello"
 
 
-@pytest.mark.parametrize("method, path", [("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("DELETE", "/v1/models")])
+@pytest.mark.parametrize("method, path", [
+    ("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("DELETE", "/v1/models"), ("GET", "/v1"),
+])  # fmt: skip
 def test_what_is_not_here(server: Server, method: str, path: str) -> None:
     response = asyncio.run(server.send(path, method=method))
     assert response.status_code == 404 and response.json()["error"]["code"] == "unknown_url"
