@@ -16,7 +16,6 @@ from torch import Tensor
 
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
-from llama.errors import shorten
 from llama.media.audio import Waveform
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
@@ -60,18 +59,18 @@ class GenerationOptions:
         if self.guidance is not None:
             _check_number("guidance", self.guidance, 0, 50)
         if self.conditioning not in ("hidden", "caption"):
-            raise ValueError(f"conditioning {shorten(repr(self.conditioning))} is unknown; use 'hidden' or 'caption'.")
+            raise ValueError(f"conditioning {quoted(self.conditioning)} is unknown; use 'hidden' or 'caption'.")
         _check_stop(self.stop)
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{name} {shorten(repr(value))} is out of range; give a number from {low:g} to {high:g}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{name} {quoted(value)} is out of range; give a number from {low:g} to {high:g}.")
 
 
 def _check_integer(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} {shorten(repr(value))} is out of range; give a whole number from {low} to {high}.")
+        raise ValueError(f"{name} {quoted(value)} is out of range; give a whole number from {low} to {high}.")
 
 
 def _check_stop(strings: tuple[str, ...]) -> None:
@@ -310,6 +309,9 @@ def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Tur
 def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
     """(row index, event): the text of all rows as it is decoded, then the music of those that end in music, then each `Done`."""
     options = options or GenerationOptions()
+    for turn in turns:
+        if not isinstance(turn, Turn):
+            raise ValueError(f"A request was given as {type(turn).__name__}; give Turn(text), with its recording, picture or clip.")
     for rows, active in generate_text(model, turns, options):
         for index in active:
             if delta := rows[index].delta():

@@ -271,6 +271,12 @@ def test_impossible_options_are_refused_by_name(bad: dict[str, object]) -> None:
         GenerationOptions(**bad)
 
 
+def test_a_text_alone_is_no_turn(scripted: llama.MuMuLLaMA) -> None:
+    for ask in (scripted.respond, lambda text: list(scripted.stream(text))):
+        with pytest.raises(ValueError, match=r"given as str; give Turn\(text\)"):
+            ask("A slow, sad piano piece")  # type: ignore[arg-type]
+
+
 def test_long_prompt_and_missing_parts_are_refused(published: llama.MuMuLLaMA) -> None:
     with pytest.raises(ValueError, match="shorten the text"):
         published.respond(Turn("piano " * 2000))
