@@ -5,6 +5,7 @@ Shapes: samples `[C, N]` float32, C channels of N samples, nominally in [-1, 1].
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, sqrt
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from llama.errors import importing
-from llama.files import atomic_path
+from llama.files import atomic_path, check_writable
 from llama.media.audio_reader import MAX_RATE, MIN_RECORDING_SECONDS, MINUTE, Part, check_duration, read_parts
 from llama.media.containers import MEDIA_FORMATS, Encoded, MediaFile, media_file, native_path
 
@@ -95,8 +96,9 @@ class Waveform:
             raise ValueError(f"Cannot write sound to {path.name}: its suffix is none of {suffixes}; choose one of these.")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"Cannot write {path}: the folder {path.parent} does not exist; make it first.")
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir, also of a name that is too long
             raise ValueError(f"Cannot write {path}: it is a folder; give the name of a file.")
+        check_writable(path)  # libsndfile names no cause
         try:
             with atomic_path(path) as partial:
                 _write_file(partial, self, *WRITTEN_FORMATS[path.suffix.lower()])

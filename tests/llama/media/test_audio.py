@@ -230,7 +230,15 @@ def test_writing_refuses_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> N
         tone().write(tmp_path / "missing" / "sound.wav")
     with pytest.raises(ValueError, match="mp3"):
         tone(rate=96_000).write(tmp_path / "sound.mp3")
+    with pytest.raises(OSError, match=r"could not be written \(File name too long\); check the name"):
+        tone().write(tmp_path / f"{'n' * 256}.wav")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no folder that refuses every file")
+def test_a_folder_that_takes_no_file_is_not_called_a_wrong_format() -> None:
+    with pytest.raises(OSError, match=r"could not be written .*; check the name and its permissions"):
+        tone().write("/proc/sound.wav")
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
