@@ -6,7 +6,6 @@ Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +18,7 @@ from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.media.audio import Waveform
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
+from llama.ranges import quoted
 
 if TYPE_CHECKING:
     from llama.decoders.base import AudioGenerator
