@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from demo.server.gradio_patches import stop_events
 from llama.errors import shorten
+from llama.json_yaml import MAX_DIGITS
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -200,7 +201,7 @@ def _plain_scope(scope: Scope) -> Scope:
 def parse_json(content: bytes) -> Any:
     """The value of a JSON text that can be passed on: numbers are finite, strings can be encoded. Raises `RequestError` (400)."""
     try:
-        value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
+        value = json.loads(content, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_number)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise RequestError(400, "The request has half of a surrogate pair, which is no letter.") from None
@@ -212,6 +213,12 @@ def parse_json(content: bytes) -> Any:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"{shorten(text, 20)} is larger than any number")
+    return int(text)
 
 
 def _finite(text: str) -> float:

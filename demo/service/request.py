@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo.service.take_events import cancel_all
 from llama.generation import GenerationOptions
+from llama.ranges import quoted
 
 if TYPE_CHECKING:
     from demo.service.conversation import Conversation, Piece
@@ -51,7 +52,7 @@ class Settings:
         if self.seed is not None and self.seed < 0:
             object.__setattr__(self, "seed", None if self.seed == -1 else self.seed % SEED_RANGE)
         if isinstance(self.takes, bool) or self.takes not in range(1, MAX_TAKES + 1):
-            raise ValueError(f"takes {self.takes!r} is out of range; give a whole number from 1 to {MAX_TAKES}.")
+            raise ValueError(f"takes {quoted(self.takes)} is out of range; give a whole number from 1 to {MAX_TAKES}.")
 
     def options(self) -> tuple[GenerationOptions, ...]:
         """Options of each take. Raises ValueError for values out of range."""
@@ -63,7 +64,7 @@ class Settings:
 
 def whole_number(name: str, value: float) -> int:
     """The value of a field for whole numbers. Raises ValueError for infinity and for what is no number, which JSON may hold."""
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} {value} is out of range; give a whole number.")
     return int(value)
 

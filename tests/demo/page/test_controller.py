@@ -11,6 +11,7 @@ import pytest
 from demo.page.controller import Page, settings_of
 from demo.page.state import PageState
 from demo.page.theme import ASSETS
+from demo.service.request import Settings, whole_number
 from llama import GenerationOptions
 from tests.page_helpers import SHORT, asked
 from tests.scripted_engine import ScriptedEngine
@@ -92,6 +93,14 @@ def test_settings_that_are_no_number(value: float, position: int, name: str) -> 
     values[position] = value
     with pytest.raises(ValueError, match=rf"^{name} -?(inf|nan) is out of range; give a whole number\.$"):
         settings_of(*values)
+
+
+@pytest.mark.parametrize("name", ["seconds", "guidance", "takes", "seed", "max_tokens"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_whole_numbers_beyond_a_floats_range(name: str, digits: int) -> None:
+    with pytest.raises(ValueError, match=f"^{name} a number of more than 60 digits is out of range; give ") as caught:
+        Settings(**{name: whole_number(name, 10**digits)}).options()
+    assert len(str(caught.value)) < 150
 
 
 def test_again_has_the_same_seed_and_another_take_a_new_one(page: Page, engine: ScriptedEngine) -> None:
