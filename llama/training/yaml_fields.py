@@ -12,7 +12,8 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from llama.errors import comma_list, shorten
+from llama.errors import comma_list
+from llama.ranges import quoted
 
 LARGEST = 2**63 - 1  # of whole numbers: torch takes no larger seed
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text (in quotes, if it looks like a number)"}
@@ -24,12 +25,12 @@ def fields_of(cls: type, raw: Any, where: str, other_keys: tuple[str, ...] = ())
     where: the part of the file, for error messages. other_keys: more keys to suggest for an unknown one.
     """
     if not isinstance(raw, Mapping):
-        raise ValueError(f"{_quoted(raw)}{where} is no group of settings; give lines of the form key: value.")
+        raise ValueError(f"{quoted(raw)}{where} is no group of settings; give lines of the form key: value.")
     hints = get_type_hints(cls)
     for key in raw:
         if key not in hints:
             nearest = difflib.get_close_matches(str(key)[:100], [*hints, *other_keys], n=1, cutoff=0.0)[0]
-            raise ValueError(f"the key {_quoted(key)}{where} is unknown; the nearest right one is {nearest!r}.")
+            raise ValueError(f"the key {quoted(key)}{where} is unknown; the nearest right one is {nearest!r}.")
     return {key: value_of(hints[key], value, f"{key}{where}") for key, value in raw.items()}
 
 
@@ -64,7 +65,7 @@ def _group(cls: Any, raw: Any, where: str) -> Any:
 def _choice(options: tuple[Any, ...], raw: Any, where: str) -> Any:
     raw = "no" if raw is False else raw  # YAML reads a bare no as false
     if raw not in options:
-        raise ValueError(f"{where} is {_quoted(raw)}; choose {comma_list(options)}.")
+        raise ValueError(f"{where} is {quoted(raw)}; choose {comma_list(options)}.")
     return raw
 
 
@@ -73,14 +74,10 @@ def _plain_value(cls: Any, raw: Any, where: str) -> Any:
     if cls is float and (type(raw) is int or exponent):  # YAML reads 3e-4 as text because it has no point
         return float(raw)
     if type(raw) is int and abs(raw) > LARGEST:
-        raise ValueError(f"{where} is {_quoted(raw)}; give a whole number of at most {LARGEST}.")
+        raise ValueError(f"{where} is {quoted(raw)}; give a whole number of at most {LARGEST}.")
     if type(raw) is not cls:
-        raise ValueError(f"{where} is {_quoted(raw)}; give {TYPE_WORDS.get(cls, 'a list, or lines of the form key: value')}.")
+        raise ValueError(f"{where} is {quoted(raw)}; give {TYPE_WORDS.get(cls, 'a list, or lines of the form key: value')}.")
     return raw
-
-
-def _quoted(value: object) -> str:
-    return shorten(repr(value))
 
 
 def plain(value: Any) -> Any:
