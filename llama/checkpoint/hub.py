@@ -11,7 +11,7 @@ from pathlib import Path
 from llama.errors import shorten
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")  # the oldest ones have no owner, such as bert-base-uncased
-COMPONENTS_PATH = "_path"  # end of the arguments whose libraries download names without an owner, too
+COMPONENT_SUFFIX = "_path"  # end of the arguments whose libraries download names without an owner, too
 COMPLETE = ("config.json", "model_index.json")  # one of these is in every folder that a model or component is loaded from
 
 
@@ -32,7 +32,7 @@ def recorded_folder(recorded: str, file: Path, argument: str) -> str:
     argument: the argument of `llama.load` with which the user can name it. Raises FileNotFoundError for a hub model that was
     never downloaded.
     """
-    is_hub_name = HUB_NAME.fullmatch(recorded) and ("/" in recorded or argument.endswith(COMPONENTS_PATH))
+    is_hub_name = HUB_NAME.fullmatch(recorded) and ("/" in recorded or argument.endswith(COMPONENT_SUFFIX))
     if Path(recorded).exists() or not is_hub_name:
         return recorded
     folder = downloaded_folder(recorded)
