@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama.cli import add_model_flags, load_model
-from llama.console import CommandParser
+from llama.console import CommandParser, argument_text
 from llama.errors import COMMAND_ERRORS, importing, sentence
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _serve(values: argparse.Namespace) -> int:
     from demo.server.root_path import parse_root_path, public_hosts
     from demo.service.auth import Login
 
-    login = Login.parse(values.auth) if values.auth is not None else None
+    login = Login.parse(argument_text(values.auth)) if values.auth is not None else None
     root_path = parse_root_path(values.root_path)
     configure_logging()
     raise_descriptor_limit()  # before processes start that inherit it

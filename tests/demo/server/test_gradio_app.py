@@ -76,7 +76,9 @@ def test_published_flags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "word"), [(["--model", "none.pth"], "none.pth"), (["--auth", "me"], "user:password"), (["--auth", ":x"], "user:password")]
+    ("flags", "word"),
+    [(["--model", "none.pth"], "none.pth"), (["--auth", "me"], "user:password"), (["--auth", ":x"], "user:password"),
+     (["--auth", "me:\udcff"], "not UTF-8")],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(flags: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gradio_app.main(flags) == 2
