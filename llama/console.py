@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -29,7 +31,7 @@ def run_command(
     """
     make_streams_printable()
     try:
-        with signals_as_exit():
+        with signals_as_exit(), plain_warnings():
             try:
                 return command()
             finally:
@@ -44,6 +46,22 @@ def run_command(
         return failure
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Prints warnings of this package to its user as their sentence, without the file and the line of code; others stay as they are."""
+    usual = warnings.formatwarning
+
+    def plain(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+        is_ours = category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent)
+        return f"{message}\n" if is_ours else usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def make_streams_printable() -> None:

@@ -76,6 +76,23 @@ def test_a_command_without_standard_output_runs() -> None:
     assert (done.returncode, done.stderr) == (3, b"")
 
 
+def test_warnings_of_the_package_are_one_sentence_those_of_others_as_ever() -> None:
+    """In a process of its own: pytest records warnings, so that none is printed."""
+    code = """if True:
+        import warnings
+        from llama.console import run_command, __file__ as ours
+        def command():
+            warnings.warn_explicit("songs: 1 file left out.", UserWarning, ours, 3)
+            warnings.warn_explicit("elsewhere", UserWarning, "/usr/lib/other.py", 3)
+            return 0
+        run_command(command)
+        warnings.warn_explicit("afterwards", UserWarning, ours, 3)
+    """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stderr
+    assert told.startswith("songs: 1 file left out.\n/usr/lib/other.py:3: UserWarning: elsewhere\n")
+    assert "console.py:3: UserWarning: afterwards" in told
+
+
 def test_errors_are_one_sentence_and_faults_keep_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def command(error: Exception) -> int:
         raise error
