@@ -39,8 +39,10 @@ def read_audio_folder(folder: Path) -> ExampleList:
     Every file that holds sound is a song, whatever its suffix. The rest is counted in a warning, but for hidden files, which are
     the operating system's. Raises FileNotFoundError without the folder, and ValueError if it has no songs or a song no description.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{shorten(folder, PATH_LENGTH)} is a file, not a folder of songs; give the folder that it lies in.")
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder of songs {folder}; check the source's media.")
+        raise FileNotFoundError(f"There is no folder of songs {shorten(folder, PATH_LENGTH)}; check its name.")
     contents = scan_folder(folder)
     left_out = describe_left_out(contents.left_out)
     if not contents.songs:
@@ -89,7 +91,7 @@ def _raise(error: OSError) -> None:
 
 
 def _no_song(path: Path) -> str | None:
-    """Why an entry is no song, in words; None for a song. The content decides only where the suffix does not."""
+    """Why an entry is no song, in words; None for a song. Where the first bytes do not tell, the suffix does, then the streams."""
     try:
         special = special_file(path)
     except OSError:
@@ -98,11 +100,11 @@ def _no_song(path: Path) -> str | None:
         return "a link to nowhere"
     if special or path.is_dir():
         return special or "a link to a folder"
-    if path.suffix.lower()[1:] in SUFFIXES["audio"]:
-        return None
     content = describe_file(path)
     if content != "not a known format":
-        return "a text" if content == "text" else content
+        return {"text": "a text", "empty": "an empty file"}.get(content, content)
+    if path.suffix.lower()[1:] in SUFFIXES["audio"]:
+        return None
     try:
         with open_container(path) as container:
             return None if container.streams.audio else "no sound"

@@ -149,3 +149,17 @@ def test_a_missing_file_is_told_by_the_name_in_the_list(tmp_path: Path) -> None:
     assert example.audio is not None and normalize("NFC", str(example.audio.path)).endswith("sub\\Caf\u00e9.wav")
     with pytest.raises(FileNotFoundError, match="no such file"):
         example.audio.open()
+
+
+def test_an_empty_file_and_a_text_are_no_songs_whatever_their_names_say(tmp_path: Path) -> None:
+    song(tmp_path / "a.wav").with_suffix(".txt").write_text(WORDS)
+    (tmp_path / "b.wav").touch()
+    (tmp_path / "c.mp3").write_text("to be downloaded")
+    with pytest.warns(UserWarning, match=r"2 files left out: b\.wav \(an empty file\), c\.mp3 \(a text\)\.$"):
+        assert songs_of(read_audio_folder(tmp_path)) == ["a.wav"]
+
+
+def test_a_song_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    path = song(tmp_path / "a.wav")
+    with pytest.raises(ValueError, match=r"a\.wav is a file, not a folder of songs; give the folder that it lies in\."):
+        read_audio_folder(path)
