@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from llama.errors import quoted
 from llama.json_yaml import check_json_files, read_table
-from llama.ranges import Range, quoted
+from llama.ranges import Range
 from llama.weights import ComponentError
 
 MAX_ITEMS = 1024  # of a list of sizes

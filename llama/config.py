@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from llama.errors import quoted
 from llama.json_yaml import parse_json
-from llama.ranges import Range, check_choice, check_flag, check_keys, check_ranges, quoted
+from llama.ranges import Range, check_choice, check_flag, check_keys, check_ranges
 
 AUDIO_TOKENS = 8  # [AUD0] .. [AUD7]: their hidden states condition the music decoder
 ENCODERS = {"audio": "mert", "image": "vit", "video": "vivit"}  # modality -> its encoder, an attribute of the model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from llama.errors import shorten
+from llama.errors import quoted
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -20,14 +20,14 @@ def device_named(name: str | torch.device | None) -> torch.device:
     try:
         device = torch.device("cpu" if name is None else name)
     except RuntimeError as error:
-        raise ValueError(f"The device {shorten(name)!r} is unknown; give cpu, cuda, cuda:N or mps.") from error
+        raise ValueError(f"The device {quoted(name)} is unknown; give cpu, cuda, cuda:N or mps.") from error
     if device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"The device {shorten(name)!r} is none that this model runs on; give cpu, cuda, cuda:N or mps.")
+        raise ValueError(f"The device {quoted(name)} is none that this model runs on; give cpu, cuda, cuda:N or mps.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ValueError(f"The device {shorten(name)!r} is not there (CUDA devices found: {count}); give one that is, or cpu.")
+        raise ValueError(f"The device {quoted(name)} is not there (CUDA devices found: {count}); give one that is, or cpu.")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"The device {shorten(name)!r} is not there (no Metal on this machine); give cpu.")
+        raise ValueError(f"The device {quoted(name)} is not there (no Metal on this machine); give cpu.")
     return device
 
 

@@ -89,6 +89,13 @@ def shorten(value: object, limit: int = QUOTE_LENGTH) -> str:
     return _without_middle(escaped, limit) if len(escaped) > limit else escaped
 
 
+def quoted(value: object) -> str:
+    """The value as an error message repeats it. A whole number may have more digits than Python turns into text."""
+    if isinstance(value, int) and abs(value) > 10**60:
+        return "a number of more than 60 digits"
+    return shorten(repr(value))
+
+
 def _without_middle(text: str, limit: int) -> str:
     """`limit` characters of a longer text: two thirds from its start, the rest from its end, where a path has its name."""
     tail = (limit - 3) // 3

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
+from llama.errors import quoted
 from llama.media.audio import Waveform
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
-from llama.ranges import quoted
 
 if TYPE_CHECKING:
     from llama.decoders.base import AudioGenerator

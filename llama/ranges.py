@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llama.errors import comma_list, shorten
+from llama.errors import comma_list, quoted
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,6 @@ class Range:
             noun = "a whole number" if self.kind is int else "a number"
             none = ", or null" if self.optional else ""
             raise ValueError(f"{name} is {quoted(value)}; give {noun} from {self.low:,} to {self.high:,}{none}.")
-
-
-def quoted(value: object) -> str:
-    """The value as an error message repeats it. A whole number may have more digits than Python turns into text."""
-    if isinstance(value, int) and abs(value) > 10**60:
-        return "a number of more than 60 digits"
-    return shorten(repr(value))
 
 
 def check_ranges(values: Mapping[str, object], ranges: Mapping[str, Range]) -> None:

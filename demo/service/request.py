@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.service.take_events import cancel_all
+from llama.errors import quoted
 from llama.generation import GenerationOptions
-from llama.ranges import quoted
 
 if TYPE_CHECKING:
     from demo.service.conversation import Conversation, Piece

@@ -24,12 +24,12 @@ from llama.checkpoint.pretrained import trainable_state, unshare_tensors
 from llama.checkpoint.readers import read_safetensors
 from llama.checkpoint.source import FIELDS, PATHS
 from llama.config import AUDIO_TOKENS, DTYPES, MuMuConfig
-from llama.errors import shorten
+from llama.errors import quoted
 from llama.files import atomic_path, write_text
 from llama.json_yaml import parse_json
 from llama.modules.lora import LoRALinear
 from llama.mumu_model import MuMuModel
-from llama.ranges import Range, check_choice, quoted
+from llama.ranges import Range, check_choice
 from llama.weights import check_finite
 
 AUDIO_TOKEN_ROWS = "llama.output.rows"  # [8, D]: the audio tokens' rows of the output layer, where only they are trained
@@ -125,7 +125,7 @@ def _check_values(raw: Any) -> None:
             raise ValueError(f"{key} is {quoted(raw[key])}, not an object")
         for name, value in raw[key].items():
             if name not in BASE_FIELDS:
-                raise ValueError(f"its {key} has {shorten(name)!r}, which is no argument of load")
+                raise ValueError(f"its {key} has {quoted(name)}, which is no argument of load")
             if not isinstance(value, str):
                 raise ValueError(f"{key}.{name} is {quoted(value)}, not text")
     check_choice("base.dtype", raw["base"].get("dtype", "stored"), (*DTYPES, "stored"))

@@ -13,7 +13,7 @@ from typing import TypeVar, overload
 
 from llama.config import MODALITIES
 from llama.data.examples import ExampleRecord
-from llama.errors import PATH_LENGTH, shorten
+from llama.errors import PATH_LENGTH, quoted, shorten
 from llama.media.containers import MEDIA_FORMATS
 
 ValueT = TypeVar("ValueT")
@@ -30,7 +30,7 @@ MAKE = {"audio": "edit", "image": "image_to_music", "video": "video_to_music", "
 def unknown(what: str, value: object, choices: Sequence[str]) -> str:
     """Error sentence about an unknown value, with the closest of the allowed ones."""
     near = get_close_matches(str(value), choices, 1)
-    return f"The {what} {shorten(value)!r} is unknown; " + (f"did you mean {near[0]!r}? " if near else "") + \
+    return f"The {what} {quoted(value)} is unknown; " + (f"did you mean {near[0]!r}? " if near else "") + \
         f"It may be {', '.join(choices)}."
 
 
@@ -100,7 +100,7 @@ def caption_record(position: str, where: str, file: str, caption: str, kind: str
     """Stage 1 as published: an empty instruction with the medium, its caption as the answer."""
     kind = kind or next(iter(kinds_of(file)), None)
     if kind is None:
-        raise ValueError(f"{where}: the suffix of {shorten(file)!r} tells no kind; give the source's kind: audio, image or video.")
+        raise ValueError(f"{where}: the suffix of {quoted(file)} tells no kind; give the source's kind: audio, image or video.")
     return ExampleRecord(position, "", caption, DESCRIBE[kind], kind, inside(where, file))
 
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llama.ranges import Range, check_ranges, quoted
+from llama.errors import quoted
+from llama.ranges import Range, check_ranges
 
 MAX_WINDOWS = 16
 RANGES = {

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from llama.errors import quoted
 from llama.media.image import MAX_PIXELS
-from llama.ranges import Range, quoted
+from llama.ranges import Range
 
 CHANNELS = 3
 SIDE, RESAMPLE, FACTOR, COLOUR = Range(int, 1, 2**14), Range(int, 0, 5), Range(float, 1e-9, 1e9), Range(float, -1e9, 1e9)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llama.checkpoint.delta import AUDIO_TOKEN_ROWS
 from llama.config import COMPONENTS
-from llama.errors import shorten
+from llama.errors import quoted
 
 if TYPE_CHECKING:
     from llama.mumu_model import MuMuModel
@@ -87,10 +87,10 @@ def stage(number: int, preset: str = "ours", variant: str = "m2ugen") -> Stage:
     Raises ValueError, listing the presets or stages, if there is none.
     """
     if preset not in PRESETS:
-        raise ValueError(f"The preset {shorten(preset)!r} is unknown; choose {_either(PRESETS)}.")
+        raise ValueError(f"The preset {quoted(preset)} is unknown; choose {_either(PRESETS)}.")
     stages = PUBLISHED_MUMU if (preset, variant) == ("published", "mumu") else PRESETS[preset]
     if number not in stages:
-        raise ValueError(f"There is no stage {number} in the preset {shorten(preset)!r}; choose stage {_either(stages)}.")
+        raise ValueError(f"There is no stage {number} in the preset {quoted(preset)}; choose stage {_either(stages)}.")
     return stages[number]
 
 
@@ -114,7 +114,7 @@ def trainable(model: MuMuModel, stage: Stage, freeze: Sequence[str] = ()) -> tup
     for prefix in freeze:
         if not any(_matches(name, prefix) for name in names):
             raise ValueError(
-                f"freeze names {shorten(prefix)!r}, which the model does not have; give the beginning of a name, like adapters.audio."
+                f"freeze names {quoted(prefix)}, which the model does not have; give the beginning of a name, like adapters.audio."
             )
     in_stage = [name for name in names if any(GROUPS[group].fullmatch(name) for group in stage.trains)]
     remaining = tuple(name for name in in_stage if not any(_matches(name, prefix) for prefix in freeze))

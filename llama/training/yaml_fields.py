@@ -12,8 +12,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from llama.errors import comma_list
-from llama.ranges import quoted
+from llama.errors import comma_list, quoted
 
 LARGEST = 2**63 - 1  # of whole numbers: torch takes no larger seed
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text (in quotes, if it looks like a number)"}

@@ -16,8 +16,9 @@ from transformers.utils import ModelOutput
 from llama.decoders.notes.grammar import CodeGrammar
 from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RATE, BankEntry, Sampler
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
+from llama.errors import quoted
 from llama.media.score import Score
-from llama.ranges import Range, quoted
+from llama.ranges import Range
 
 ENTRY = {
     "program": Range(float, 0, PERCUSSION), "pitch": Range(float, 0, 127), "offset": Range(float, 0, MAX_BANK_SAMPLES),
