@@ -139,10 +139,12 @@ def test_a_signal_leaves_nothing_half_written(number: signal.Signals, code: int,
 
 
 def test_signals_are_as_before_afterwards_and_ignored_ones_stay_so() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handlers = {signal.SIGHUP: signal.SIG_IGN, signal.SIGTERM: signal.SIG_DFL}  # a server of another test leaves its own for SIGTERM
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         with signals_as_exit():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
