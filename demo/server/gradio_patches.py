@@ -163,7 +163,7 @@ def patch_uploads() -> None:
                 upload.remaining = 0
 
     class BoundedUploadProgress(route_utils.FileUploadProgress):
-        """Progress of uploads by names that clients make up, whose oldest are forgotten: nobody need ever ask for them."""
+        """Upload progress by the client's upload id. The oldest entries are dropped, since a client may never read its own."""
 
         def track(self, upload_id: str) -> None:
             self._forget()

@@ -1,7 +1,6 @@
 """Room for the files of all sessions: a bound on their size that fits the disk, kept by deleting the oldest files.
 
-A small disk, such as a container's /tmp, would otherwise be full of pieces that nobody plays any more, and each new one would fail
-until their hour is over.
+A small disk, such as a container's /tmp, would otherwise be full of old pieces, and each new one would fail until their hour is over.
 """
 
 from __future__ import annotations

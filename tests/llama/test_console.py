@@ -1,4 +1,4 @@
-"""What the commands share: text of any encoding, outputs that nobody reads, and signals."""
+"""What the commands share: text of any encoding, outputs whose reader has left, and signals."""
 
 from __future__ import annotations
 

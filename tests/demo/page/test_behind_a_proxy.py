@@ -57,7 +57,7 @@ def proxied(work: ChatService, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_the_page_works_at_a_sub_path(browser: Any, proxied: str) -> None:
-    """`visit` fails for what is asked from outside of the sub-path."""
+    """`visit` fails when the page requests an address outside the sub-path."""
     visits = visit(browser, proxied)
     tab = next(visits)
     say(tab, "play this", ASSETS / "examples" / "piano_waltz.flac")
