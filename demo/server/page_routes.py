@@ -137,7 +137,7 @@ class PageRoutesMiddleware:
             raise RequestError(400, "The content type is not application/json; send JSON, and say so in the header Content-Type.")
         content, again = await _read(receive)
         if content is not None:
-            self._check_call(scope["path"].removeprefix(f"{API}/").rstrip("/"), parse_json(content))
+            self._check_call(scope["path"].removeprefix(f"{API}/").rstrip("/"), parse_call(content))
         return again
 
     def _check_call(self, route: str, body: Any) -> None:
@@ -198,7 +198,7 @@ def _plain_scope(scope: Scope) -> Scope:
     return {**scope, "headers": headers, "query_string": scope["query_string"] if scope["path"] in QUERY_ROUTES else b""}
 
 
-def parse_json(content: bytes) -> Any:
+def parse_call(content: bytes) -> Any:
     """The value of a JSON text that can be passed on: numbers are finite, strings can be encoded. Raises `RequestError` (400)."""
     try:
         value = json.loads(content, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_number)
