@@ -1,0 +1,1 @@
+"""Formats of public benchmarks, read from a local folder."""
