@@ -25,8 +25,9 @@ class Item:
     """One row of a source.
 
     source: name of the source; key: the id there (a file's relative name, a video id). media: kind (audio, image, video) -> path.
-    start, end: the segment in seconds; None: the whole file. group: items of one group stay in one split. truth: attributes that
-    are known, of the made set. caption: the text that the source brings.
+    start, end: the segment in seconds; None: the whole file. already_cut: the files hold the segment alone, as those that downloaders
+    name [ID]-[30-40].wav do. group: items of one group stay in one split. truth: attributes that are known, of the made set.
+    caption: the text that the source brings.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Item:
     media: Mapping[str, str]
     start: float | None = None
     end: float | None = None
+    already_cut: bool = False
     tags: tuple[str, ...] = ()
     licence: str = "unknown"
     group: str = ""
