@@ -21,6 +21,7 @@ import torch
 from DataSet.synthesis import dialogues, lore, questions
 from DataSet.synthesis.composer import is_held_out
 from DataSet.synthesis.dialogue import Dialogue
+from DataSet.synthesis.stated_attributes import attribute_matches, parse_answer
 from DataSet.synthesis.wishes import apply_edit, full_caption
 from DataSet.synthesis.wording import pick
 from llama.dialogue import format_prompt
@@ -29,7 +30,7 @@ from llama.media.score import Attributes
 from llama.modules.lora import LoRALinear
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, attribute_matches, parse_answer
+from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES
 from recipes.nano.language.cached_data import FIELDS, CachedExample, ideal_features
 from recipes.nano.language.train_cached import encode_features, load_language_weights, new_model, read_checkpoint
 

@@ -17,6 +17,7 @@ from DataSet.synthesis.composer import is_held_out
 from DataSet.synthesis.dialogue import Dialogue
 from DataSet.synthesis.requests import capital
 from DataSet.synthesis.scenes import MOODS
+from DataSet.synthesis.stated_attributes import attribute_matches, parse_answer
 from DataSet.synthesis.wishes import apply_edit
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Reply, Turn
@@ -25,7 +26,7 @@ from llama.media.score import KEYS, TEMPI, Attributes
 from llama.media.video import load_frames
 from llama.metrics import ends_silent, interval, rank_correlation, tempo_agrees
 from recipes.nano.evaluation import attribute_readers
-from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, attribute_matches, parse_answer, sample_music_dialogues
+from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, sample_music_dialogues
 from recipes.nano.evaluation.figures import (
     DEFAULT_TARGET,
     FOLLOWING,

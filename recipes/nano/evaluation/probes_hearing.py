@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from DataSet.synthesis import dialogues, questions
+from DataSet.synthesis.stated_attributes import parse_answer
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, generate_text
@@ -18,7 +19,6 @@ from llama.media.audio import Waveform
 from llama.media.score import Attributes
 from llama.metrics import share, tempo_agrees
 from llama.mumu_llama import MuMuLLaMA
-from recipes.nano.evaluation.answers import parse_answer
 from recipes.nano.evaluation.figures import EXAMPLES, HEARING, Figure, ProbeContext, accuracy_figure, share_figure
 from recipes.nano.language.cached_data import FIELDS
 from recipes.nano.rendering.clip_set import SAMPLE_RATE, ClipSet

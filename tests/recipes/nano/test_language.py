@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from DataSet.synthesis import dialogues
+from DataSet.synthesis.stated_attributes import attribute_matches, parse_answer
 from llama.modules.adapters import build_pool
 from llama.modules.losses import IGNORE
 from llama.modules.tokenizer import Tokenizer
 from recipes.nano.audio_encoder.exported_pools import load_pools
-from recipes.nano.evaluation.answers import attribute_matches, parse_answer
 from recipes.nano.language.cached_data import (
     CachedExample,
     ExampleSampler,
