@@ -1,0 +1,100 @@
+"""Statistics of figures: shares and guessing, and 95 % intervals over recordings.
+
+Several answers share one recording and are not independent, so intervals are taken over recordings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+DRAWS = 1000  # resamples of a bootstrap
+Z = 1.96  # standard deviations of a normal distribution that hold 95 %
+Values = Mapping[str, Any]  # of a recording: an array [answers, ...]
+Statistic = Callable[[np.ndarray], float]
+
+
+def wilson_interval(right: float, count: int, z: float = Z) -> tuple[float, float]:
+    """Wilson's 95 % confidence interval of a share; (0, 1) for no cases.
+
+    Where cases are not independent, `count` is the number of those that are, and `right` the share of it.
+    """
+    if not 0 <= right <= count:
+        raise ValueError(f"{right} of {count} is no share; give a number of hits from 0 to the number of cases.")
+    if count == 0:
+        return 0.0, 1.0
+    part, room = right / count, z * z / count
+    middle = (part + room / 2) / (1 + room)
+    spread = z * math.sqrt(part * (1 - part) / count + room / (4 * count)) / (1 + room)
+    return max(0.0, middle - spread), min(1.0, middle + spread)
+
+
+# -- bootstrap over recordings ----------------------------------------------------------------------------------
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean of all values; nan for none."""
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def bootstrap_interval(
+    values_by_recording: Values, statistic: Statistic = mean, seed: int = 0, draws: int = DRAWS
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic when recordings are drawn with replacement (Efron 1979).
+
+    values_by_recording: the values of each recording, an array [answers, ...]; the statistic is given those of all drawn
+    recordings, joined along the first dimension. (nan, nan) for fewer than two recordings, of which nothing can be said.
+    """
+    sample = _Sample(values_by_recording)
+    return _percentiles(sample.statistic(statistic, counts) for counts in _draws(len(values_by_recording), seed, draws))
+
+
+def difference_interval(
+    own: Values, swapped: Values, statistic: Statistic = mean, seed: int = 0, draws: int = DRAWS
+) -> tuple[float, float]:
+    """The 95 % interval of statistic(own) - statistic(swapped), where each draw of recordings is used on both sides.
+
+    Pairing removes what is hard or easy about a recording. Raises ValueError where the recordings differ; see `shared_recordings`.
+    """
+    if own.keys() != swapped.keys():
+        raise ValueError("The two sides of a paired interval are of different recordings; give values of the same ones.")
+    first, second = _Sample(own), _Sample({name: swapped[name] for name in own})
+    return _percentiles(
+        first.statistic(statistic, counts) - second.statistic(statistic, counts) for counts in _draws(len(own), seed, draws)
+    )
+
+
+def shared_recordings(first: Values, second: Values) -> tuple[Values, Values]:
+    """Both sides without the recordings that the other one lacks."""
+    return {name: first[name] for name in first if name in second}, {name: second[name] for name in first if name in second}
+
+
+class _Sample:
+    """Values of recordings in one array, so that a draw of recordings is one indexing."""
+
+    def __init__(self, values_by_recording: Values) -> None:
+        groups = [np.asarray(values) for values in values_by_recording.values()]
+        self.values = np.concatenate(groups) if groups else np.zeros(0)
+        self.recording = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+
+    def statistic(self, statistic: Statistic, counts: np.ndarray) -> float:
+        """The statistic of the values of recordings that are drawn `counts` times each."""
+        return float(statistic(np.repeat(self.values, counts[self.recording], axis=0)))
+
+
+def _draws(recordings: int, seed: int, draws: int) -> Iterator[np.ndarray]:
+    """How often each recording is drawn, [recordings], `draws` times; nothing for fewer than two recordings."""
+    generator = np.random.default_rng(seed)
+    for _ in range(draws if recordings > 1 else 0):
+        yield np.bincount(generator.integers(recordings, size=recordings), minlength=recordings)
+
+
+def _percentiles(statistics: Iterable[float]) -> tuple[float, float]:
+    values = np.array([value for value in statistics if not math.isnan(value)])
+    if not len(values):
+        return math.nan, math.nan
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
