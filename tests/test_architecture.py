@@ -44,7 +44,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},
     "llama.metrics": set(),
-    "llama.evaluation": {"llama/evaluation/statistics.py", "llama/evaluation/table_plot.py", "llama/evaluation/tables.py", "matplotlib", "tests/llama/evaluation/test_statistics.py", "tests/llama/evaluation/test_tables.py"},
+    "llama.evaluation": {"filelock", "llama/evaluation/statistics.py", "llama/evaluation/table_plot.py", "llama/evaluation/tables.py", "matplotlib", "tests/llama/evaluation/test_statistics.py", "tests/llama/evaluation/test_tables.py"},
     "llama.serving": {"PIL"},
     "llama.training": {"accelerate", "fairscale", "filelock", "safetensors", "timm", "tqdm", "yaml"},
     "llama.cli": set(),
@@ -64,6 +64,7 @@ PACKAGES: dict[str, set[str]] = {
     "recipes.nano.music_decoder": {"soundfile", "tinysoundfont", "tokenizers", "transformers"},
     "recipes.nano.language": {"safetensors", "sentencepiece", "soundfile"},
     "recipes.nano.evaluation": {"librosa", "matplotlib", "PIL"},
+    "llama.evaluation.commands": set(),
     "recipes.nano.all": set(),
     "recipes.smoke": set(),
 }

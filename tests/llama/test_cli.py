@@ -20,6 +20,7 @@ from llama import Done, GenerationOptions, MusicChunk, Reply, TextDelta, Turn, W
 from llama import __main__ as cli
 from llama.checkpoint import __main__ as checkpoint_cli
 from llama.checkpoint import conversion
+from llama.evaluation.commands import probes
 from llama.media.score import Attributes, Note, Score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -290,7 +291,7 @@ def test_outputs_that_cannot_be_written_are_reported_before_the_model_loads(
     for file in (tmp_path / "taken/letter.txt", tmp_path / "file"):
         file.write_text("mine")
     monkeypatch.setattr(conversion, "load_model", None)
-    monkeypatch.setattr(evaluate, "load_model", None)
+    monkeypatch.setattr(probes, "load_model", None)
     commands = [(checkpoint_cli.main, ["convert", "x", str(tmp_path / name)])]
     if name != "taken":  # an evaluation may add files to a folder
         commands.append((evaluate.main, ["probes", "--out", str(tmp_path / name)]))
