@@ -6,7 +6,8 @@ Several answers share one recording and are not independent, so intervals are ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ DRAWS = 1000  # resamples of a bootstrap
 Z = 1.96  # standard deviations of a normal distribution that hold 95 %
 Values = Mapping[str, Any]  # of a recording: an array [answers, ...]
 Statistic = Callable[[np.ndarray], float]
+Agrees = Callable[[Any, Any], bool]
+
+
+# -- shares and guessing ----------------------------------------------------------------------------------------
+
+
+def share(hits: Sequence[bool]) -> float:
+    """Share of `hits` that are true; nan for an empty sequence."""
+    return sum(map(bool, hits)) / len(hits) if len(hits) else math.nan
 
 
 def wilson_interval(right: float, count: int, z: float = Z) -> tuple[float, float]:
@@ -30,6 +40,34 @@ def wilson_interval(right: float, count: int, z: float = Z) -> tuple[float, floa
     middle = (part + room / 2) / (1 + room)
     spread = z * math.sqrt(part * (1 - part) / count + room / (4 * count)) / (1 + room)
     return max(0.0, middle - spread), min(1.0, middle + spread)
+
+
+def majority(truth: Sequence[Any]) -> float:
+    """Accuracy of always giving the most frequent answer."""
+    return max(Counter(truth).values()) / len(truth) if len(truth) else math.nan
+
+
+def chance(given: Sequence[Any], truth: Sequence[Any], agrees: Agrees) -> float:
+    """Chance accuracy: the mean agreement of each answer with all other cases."""
+    if len(given) != len(truth):
+        raise ValueError(f"There are {len(given)} answers for {len(truth)} cases; give one each.")
+    hits = [agrees(answer, label) for i, answer in enumerate(given) for j, label in enumerate(truth) if i != j]
+    return share(hits)
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation, with mean ranks for ties; nan where one of the sequences is constant."""
+    if len(first) != len(second):
+        raise ValueError(f"There are {len(first)} and {len(second)} values; give pairs.")
+    first_ranks, second_ranks = _ranks(first), _ranks(second)
+    if len(first_ranks) < 2 or first_ranks.std() == 0 or second_ranks.std() == 0:
+        return math.nan
+    return float(np.corrcoef(first_ranks, second_ranks)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, group, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[group]
 
 
 # -- bootstrap over recordings ----------------------------------------------------------------------------------

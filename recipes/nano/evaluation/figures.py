@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llama.metrics import Agrees, chance, interval, majority, share
+from llama.evaluation.statistics import Agrees, chance, majority, share, wilson_interval
 from llama.mumu_llama import MuMuLLaMA
 
 HEARING, FOLLOWING, NEW_WORDING, MUSICALITY, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
@@ -102,6 +102,6 @@ def share_figure(
     """Share of correct cases. `baseline_hits`: the same for answers to other cases, and for the commonest answers;
     Nones where there is nothing to guess. `baseline_shares`: both as shares. `distinct`: how many of the cases are independent."""
     independent = len(hits) if distinct is None else min(distinct, len(hits))
-    low, high = interval(independent * share(hits) if hits else 0, independent)
+    low, high = wilson_interval(independent * share(hits) if hits else 0, independent)
     by_chance, by_majority = baseline_shares or (None if hits_of_baseline is None else share(hits_of_baseline) for hits_of_baseline in baseline_hits)
     return Figure(table, what, where, share(hits), len(hits), low, high, by_chance, by_majority, target, distinct=distinct)

@@ -21,10 +21,12 @@ from DataSet.synthesis.stated_attributes import attribute_matches, parse_answer
 from DataSet.synthesis.wishes import apply_edit
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Reply, Turn
+from llama.evaluation.sound_checks import ends_silent
+from llama.evaluation.statistics import rank_correlation, wilson_interval
+from llama.evaluation.symbolic_metrics import tempo_agrees
 from llama.generation import GenerationOptions
 from llama.media.score import KEYS, TEMPI, Attributes
 from llama.media.video import load_frames
-from llama.metrics import ends_silent, interval, rank_correlation, tempo_agrees
 from recipes.nano.evaluation import attribute_readers
 from recipes.nano.evaluation.answers import SCORED_ATTRIBUTES, sample_music_dialogues
 from recipes.nano.evaluation.figures import (
@@ -104,7 +106,7 @@ def wishes(context: ProbeContext) -> None:
 def style_classifier_figure() -> Figure:
     """Accuracy of the style classifier on composed pieces that it was not fitted to."""
     classifier = fitted_classifier()
-    low, high = interval(classifier.accuracy * classifier.count, classifier.count)
+    low, high = wilson_interval(classifier.accuracy * classifier.count, classifier.count)
     return Figure(FOLLOWING, "the listener for style itself", "pieces of the composer", classifier.accuracy, classifier.count, low, high)
 
 

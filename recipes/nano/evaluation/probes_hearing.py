@@ -14,10 +14,11 @@ from DataSet.synthesis import dialogues, questions
 from DataSet.synthesis.stated_attributes import parse_answer
 from DataSet.synthesis.wording import pick
 from llama.dialogue import Turn
+from llama.evaluation.statistics import share
+from llama.evaluation.symbolic_metrics import tempo_agrees
 from llama.generation import GenerationOptions, generate_text
 from llama.media.audio import Waveform
 from llama.media.score import Attributes
-from llama.metrics import share, tempo_agrees
 from llama.mumu_llama import MuMuLLaMA
 from recipes.nano.evaluation.figures import EXAMPLES, HEARING, Figure, ProbeContext, accuracy_figure, share_figure
 from recipes.nano.language.cached_data import FIELDS

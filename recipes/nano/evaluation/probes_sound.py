@@ -13,8 +13,8 @@ import torch
 from DataSet.synthesis import dialogues
 from DataSet.synthesis.tunes import load
 from llama.dialogue import Turn
+from llama.evaluation.sound_checks import clipped, largest_step
 from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
-from llama.metrics import clipped, largest_step
 from recipes.nano.evaluation.answers import sample_music_dialogues
 from recipes.nano.evaluation.figures import EXAMPLES, MUSICALITY, SOUND, SPEED, Figure, ProbeContext
 from recipes.nano.evaluation.probes_following import GeneratedMusic, generate_music

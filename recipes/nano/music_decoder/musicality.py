@@ -18,8 +18,8 @@ import numpy as np
 from DataSet.synthesis.composer import compose, sample_attributes
 from DataSet.synthesis.grooves import TRIADS
 from DataSet.synthesis.tunes import Tune, harmonise, load
+from llama.evaluation.symbolic_metrics import notes_in_key
 from llama.media.score import QUALITIES, SCALES, Score, timeline
-from llama.metrics import notes_in_key
 
 BARS = 16  # of a melody that the figures cover
 PHRASE = 4

@@ -1,4 +1,4 @@
-"""Statistics: Wilson's interval, and the bootstrap over recordings."""
+"""Statistics against values computed by hand or by another library, and the bootstrap over recordings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,52 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from llama.evaluation.statistics import bootstrap_interval, difference_interval, mean, shared_recordings
+from llama.evaluation.statistics import (
+    bootstrap_interval,
+    chance,
+    difference_interval,
+    majority,
+    mean,
+    rank_correlation,
+    share,
+    shared_recordings,
+    wilson_interval,
+)
+
+
+def test_interval_is_wilsons() -> None:
+    low, high = wilson_interval(45, 50)
+    assert (low, high) == pytest.approx((0.78640, 0.95652), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0) and wilson_interval(0, 10)[0] == 0.0 and wilson_interval(10, 10)[1] == 1.0
+    with pytest.raises(ValueError, match="11 of 10"):
+        wilson_interval(11, 10)
+
+
+def test_share_of_nothing_is_no_number() -> None:
+    assert share([True, False, True, True]) == 0.75 and math.isnan(share([]))
+
+
+def test_chance_and_majority() -> None:
+    truth = ["a", "a", "a", "b"]
+    assert majority(truth) == 0.75
+    equal = lambda one, other: one == other  # noqa: E731
+    assert chance(["a"] * 4, truth, equal) == 0.75  # one answer for all reaches what the commonest does
+    assert chance(truth, truth, equal) == pytest.approx(6 / 12)  # right answers about other cases
+    with pytest.raises(ValueError, match="3 answers for 4"):
+        chance(truth[:3], truth, equal)
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 5, 60), rng.normal(size=60) + rng.integers(0, 3, 60)
+    assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
+    assert rank_correlation([1, 2, 3], [10, 100, 1000]) == pytest.approx(1.0)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1.0)
+    assert math.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
+    with pytest.raises(ValueError, match="give pairs"):
+        rank_correlation([1, 2], [1, 2, 3])
 
 
 def test_the_bootstrap_covers_the_truth() -> None:
