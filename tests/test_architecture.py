@@ -43,7 +43,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.generation": set(),
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},
-    "llama.evaluation": {"filelock", "llama/evaluation/statistics.py", "llama/evaluation/table_plot.py", "llama/evaluation/tables.py", "matplotlib", "tests/llama/evaluation/test_statistics.py", "tests/llama/evaluation/test_tables.py"},
+    "llama.evaluation": {"filelock", "matplotlib"},
     "llama.serving": {"PIL"},
     "llama.training": {"accelerate", "fairscale", "filelock", "safetensors", "timm", "tqdm", "yaml"},
     "llama.cli": set(),
