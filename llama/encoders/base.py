@@ -79,8 +79,10 @@ class FrozenEncoder(nn.Module):
         raise TypeError(f"{cls.__name__} is an abstract encoder.")
 
     @classmethod
-    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> Self:
+    def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32, revision: str | None = None) -> Self:
         """Load a `save_pretrained` folder or a hub name, in `dtype` ("auto": as it is stored). Never runs remote code.
+
+        revision: of a hub name: a branch, tag or commit; None for the newest.
 
         Raises FileNotFoundError if it does not exist, ValueError if it contains another kind of model.
         """
@@ -90,15 +92,15 @@ class FrozenEncoder(nn.Module):
         check_component_folder(path)
         advice = f"{cls.kind}_path takes a folder with config.json and weights, or a hub name"
         with suppress_hf_logging(), library_errors(cls.__name__, path, advice):
-            values, _ = cls.config_class.get_config_dict(str(path))
+            values, _ = cls.config_class.get_config_dict(str(path), revision=revision)
             config = cls.config_from(values)
             check_weights_suffice(cls.kind, lambda: cls.model_class(config), weight_bytes(path))
             load: Any = cls.model_class.from_pretrained
-            model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa",
+            model, report = load(str(path), config=config, dtype=dtype, attn_implementation="sdpa", revision=revision or "main",
                                  output_loading_info=True, ignore_mismatched_sizes=True)
             cls._check(model, report)
             check_component(cls.kind, model)
-            return cls(model, _read_preprocessor(path))
+            return cls(model, _read_preprocessor(path, revision))
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any] | None, state: Mapping[str, Tensor],
@@ -184,8 +186,8 @@ def _placeholders(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros((), dtype=value.dtype).expand(value.shape) for name, value in state.items()}
 
 
-def _read_preprocessor(path: str | Path) -> dict[str, Any] | None:
-    file = cached_file(str(path), PREPROCESSOR_FILE, _raise_exceptions_for_missing_entries=False)
+def _read_preprocessor(path: str | Path, revision: str | None = None) -> dict[str, Any] | None:
+    file = cached_file(str(path), PREPROCESSOR_FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
     return read_table(Path(file)) if file else None
 
 
