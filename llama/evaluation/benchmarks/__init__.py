@@ -1,1 +1,1 @@
-"""Formats of public benchmarks, read from a local folder."""
+"""Public benchmarks, each read from a local folder exactly as its files are published."""
