@@ -1,7 +1,7 @@
 """Runs a step over a ledger: on one process, on several, or on Ray's; the files and the result are the same.
 
 A shard is the unit of work: a worker computes what is missing of it and writes its file. The first shard is timed, and the log says
-how long the rest will take before it begins.
+how long the rest will take before it begins; on Ray, where all actors begin at once, as soon as one shard is finished.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from DataSet.pipeline.ledger import Ledger
+from DataSet.pipeline.process_runner import ProcessRunner
+from DataSet.pipeline.ray_runner import RayRunner
 from DataSet.pipeline.run_options import ReportSum, RunOptions, ShardReport, StepReport
 from DataSet.pipeline.shard_job import ShardJob, check_broken, count_rules
 from DataSet.pipeline.step import StepFactory, StepSpec
@@ -23,7 +25,7 @@ class ShardRunner(Protocol):
     """Workers that hold the step. Closed in any case, also after an error."""
 
     def run(self, shards: Sequence[int]) -> Iterator[ShardReport]:
-        """Reports of the shards as they are finished, in any order. Raises what the step raises."""
+        """Reports of the shards as they are finished, that of the first one alone before others begin. Raises what the step raises."""
         ...
 
     def close(self) -> None: ...
@@ -89,20 +91,19 @@ def _pending(job: ShardJob, shards: range, total: ReportSum, options: RunOptions
 
 
 def _compute(job: ShardJob, factory: StepFactory, pending: dict[int, int], total: ReportSum, options: RunOptions) -> None:
-    # The first shard has something to compute, if any has: it is timed.
-    order = sorted(pending, key=lambda shard: (not pending[shard], shard))
+    order = sorted(pending, key=lambda shard: (not pending[shard], shard))  # first one with something to compute: it is timed
     runner = _runner(job, factory, options)
-    last = time.monotonic()
+    last, is_timed = time.monotonic(), False
     try:
-        for part in (order[:1], order[1:]):
-            for report in runner.run(part) if part else ():
-                total.add(report)
-                check_broken(job.spec, total.broken, job.broken_limit, total.failures)
-                if report.shard == order[0]:
-                    _log_estimate(report, job.spec, pending, options)
-                elif time.monotonic() - last > LOG_SECONDS:
-                    last = time.monotonic()
-                    options.log(f"{job.spec.name}: {total.computed_items} of {sum(pending.values())} items")
+        for report in runner.run(order):
+            total.add(report)
+            check_broken(job.spec, total.broken, job.broken_limit, total.failures)
+            if not is_timed:
+                is_timed = True
+                _log_estimate(report, job.spec, pending, options)
+            elif time.monotonic() - last > LOG_SECONDS:
+                last = time.monotonic()
+                options.log(f"{job.spec.name}: {total.computed_items} of {sum(pending.values())} items")
     finally:
         runner.close()
 
@@ -111,12 +112,15 @@ def _log_estimate(report: ShardReport, spec: StepSpec, pending: dict[int, int], 
     left = sum(pending.values()) - report.computed
     if left and report.computed:
         hours = report.seconds / report.computed * left / options.workers / 3600
+        hours_text = f"{hours:.2f}" if hours >= 0.01 else "less than 0.01"
         workers = f"{options.workers} worker{'s' if options.workers > 1 else ''}"
         gpus = options.workers * options.gpus_per_worker
-        options.log(f"{spec.name}: {left} items, {hours:.2g} hours on {workers} ({gpus} GPU{'' if gpus == 1 else 's'})")
+        options.log(f"{spec.name}: {left} items, {hours_text} hours on {workers} ({gpus} GPU{'' if gpus == 1 else 's'})")
 
 
 def _runner(job: ShardJob, factory: StepFactory, options: RunOptions) -> ShardRunner:
-    if options.runner != "local":
-        raise ValueError(f"The runner {options.runner} is not there yet; give local.")
-    return LocalRunner(job, factory)
+    if options.runner == "local":
+        return LocalRunner(job, factory)
+    if options.runner == "processes":
+        return ProcessRunner(job, factory, options)
+    return RayRunner(job, factory, options)
