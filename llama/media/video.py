@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 MAX_SIDE = 1024  # pixels; larger frames are scaled down when they are read; the encoders take far smaller ones
 MAX_ASPECT = 10  # of a pixel; a header that says more is damaged
 SQUARE = Fraction(1)
+FALLBACK_RATE = 25  # frames a second, of a stream that does not say
+TICK_TOLERANCE = 1e-4  # seconds by which a frame may come too late: times in a file are rounded, to 0.1 ms at most
+AV_TIME_BASE = 1_000_000  # FFmpeg's units a second of a container's times
 ANIMATIONS = ("GIF", "WEBP", "PNG")
 INDEXED = ("mov", "mp4", "matroska", "webm")  # containers that seek exactly to key frames; others are decoded from the start
 
@@ -49,6 +53,45 @@ def load_frames(video: MediaFile | np.ndarray | Tensor, count: int) -> np.ndarra
     if len(sizes) > 1:
         raise ValueError(f"{path} changes its frame size on the way ({', '.join(sizes)}); give a clip of one size.")
     return np.stack(frames)
+
+
+def sample_frames(video: MediaFile, rate: float, start: float = 0.0, end: float = inf) -> Iterator[np.ndarray]:
+    """RGB frames `[H, W, 3]` uint8 of a clip's segment at a constant rate: every `1 / rate` seconds, the frame that is shown then.
+
+    start, end: of the segment, in seconds from the clip's beginning; the first tick is at `start`. Frames come one at a time, so
+    memory does not grow with the length. Raises `FileNotFoundError` or `ValueError` as `load_frames` does.
+    """
+    path = media_file(video)
+    with open_container(path) as container:
+        stream = _video_stream(path, container)
+        aspect, step = _pixel_aspect(stream), float(1 / (stream.average_rate or FALLBACK_RATE))
+        _seek_before(container, stream, start)
+        tick, shown, until = 0, None, 0.0
+        for frame in decoded(container, stream):
+            until = _seconds(container, stream, frame, until)
+            while shown is not None and start + tick / rate < min(until - TICK_TOLERANCE, end):
+                yield _pixels(shown, aspect)
+                tick += 1
+            if start + tick / rate >= end:
+                return
+            shown, until = frame, until + step
+        while shown is not None and start + tick / rate < min(until - TICK_TOLERANCE, end):
+            yield _pixels(shown, aspect)
+            tick += 1
+
+
+def _seek_before(container: Any, stream: Any, start: float) -> None:
+    """Moves to the key frame before `start`, where the container can do so exactly."""
+    if start > 0 and any(name in INDEXED for name in container.format.name.split(",")):
+        position = round(start / stream.time_base) + (stream.start_time or 0)
+        container.seek(position, stream=stream, backward=True)
+
+
+def _seconds(container: Any, stream: Any, frame: Any, otherwise: float) -> float:
+    """When a frame is shown, from the beginning of the container; `otherwise` where the file does not say."""
+    if frame.pts is None:
+        return otherwise
+    return float(frame.pts * stream.time_base) - (container.start_time or 0) / AV_TIME_BASE
 
 
 def frame_indices(total: int, count: int) -> np.ndarray:
