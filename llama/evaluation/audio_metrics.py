@@ -22,7 +22,6 @@ NEIGHBOURS = 5  # k of density and coverage, their paper's default
 SHARES = (0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the recordings, one point of the line of FAD-infinity each
 REPEATS = 4  # subsets drawn for each share
 RESAMPLES = 100  # of the bootstrap of a Frechet distance: its standard error is then known within 7 %
-BLOCK = 1024  # rows of a table of distances that are in memory at a time
 Z95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
@@ -211,33 +210,38 @@ def unit(rows: np.ndarray) -> np.ndarray:
 # -- density and coverage -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class DensityCoverage:
-    """density: neighbourhoods of the reference that a generated point lies in, over k; coverage: share of neighbourhoods with one."""
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Which neighbourhoods of the reference hold generated points. around: [m], how many each generated point lies in; covered: [n] bool."""
 
-    density: float
-    coverage: float
+    around: np.ndarray
+    covered: np.ndarray
+    k: int
+
+    @property
+    def density(self) -> float:
+        """Neighbourhoods that a generated point lies in, over k, in the mean."""
+        return float(self.around.mean() / self.k)
+
+    @property
+    def coverage(self) -> float:
+        """Share of neighbourhoods that hold a generated point."""
+        return float(self.covered.mean())
 
 
-def density_coverage(reference: np.ndarray, generated: np.ndarray, neighbours: int = NEIGHBOURS) -> DensityCoverage:
-    """Density (fidelity, about 1 where both sets are alike) and coverage (variety, 0 to 1) of Naeem et al. 2020 (arXiv 2002.09797).
+def find_neighbours(reference: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS) -> Neighbours:
+    """For density (fidelity, about 1 for sets that are alike) and coverage (variety, 0 to 1) of Naeem et al. 2020 (arXiv 2002.09797).
 
     reference [n, D], generated [m, D]. The neighbourhood of a reference point reaches to its k-th nearest other one; equal sets without
-    equal points give 1 and 1. Raises ValueError where the reference has no k others.
+    equal points have density 1 and coverage 1. Raises ValueError where the reference has no k others.
     """
     first, second = _table("reference", reference), _table("generated", generated)
-    if len(first) <= neighbours:
-        needed = neighbours + 1
-        raise ValueError(f"Density and coverage with k = {neighbours} need {needed} reference recordings; there are {len(first)}.")
-    inside, covered = 0, 0
-    for start in range(0, len(first), BLOCK):
-        block = first[start : start + BLOCK]
-        radii = np.partition(_distances(block, first), neighbours, axis=1)[:, neighbours]  # the nearest is the point itself
-        within = _distances(block, second) < radii[:, None]
-        inside, covered = inside + int(within.sum()), covered + int(within.any(1).sum())
-    return DensityCoverage(inside / (neighbours * len(second)), covered / len(first))
-
-
-def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances [n, m]. Equal rows are at 0 exactly: the shorter |a|^2 + |b|^2 - 2ab is not."""
-    return np.stack([np.square(second - row).sum(1) for row in first])
+    if len(first) <= k:
+        raise ValueError(f"Density and coverage with k = {k} need {k + 1} reference recordings; there are {len(first)}.")
+    around, covered = np.zeros(len(second), np.int64), np.zeros(len(first), bool)
+    for index, point in enumerate(first):
+        radius = np.partition(np.square(first - point).sum(1), k)[k]  # the nearest is the point itself
+        within = np.square(second - point).sum(1) < radius
+        around += within
+        covered[index] = within.any()
+    return Neighbours(around, covered, k)

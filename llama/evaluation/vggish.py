@@ -7,6 +7,7 @@ be checked here, for want of the weights.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +36,7 @@ def mel_matrix() -> Tensor:
     """Weights [257, 64] of the frequency bins in each band: triangles on the mel scale (HTK's); the constant bin has none."""
     frequencies = torch.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=torch.float64)
     mels = 1127 * torch.log1p(frequencies / 700)
-    edges = torch.linspace(*(float(1127 * torch.log1p(torch.tensor(edge / 700, dtype=torch.float64))) for edge in (LOWEST, HIGHEST)),
-                           BANDS + 2, dtype=torch.float64)  # fmt: skip
+    edges = torch.linspace(1127 * math.log1p(LOWEST / 700), 1127 * math.log1p(HIGHEST / 700), BANDS + 2, dtype=torch.float64)
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (mels[:, None] - low) / (centre - low), (high - mels[:, None]) / (high - centre)
     weights = torch.minimum(rising, falling).clamp(min=0)

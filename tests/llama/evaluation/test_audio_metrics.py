@@ -127,23 +127,21 @@ def test_cosine_is_of_pairs() -> None:
 def test_density_and_coverage_by_hand() -> None:
     """Points on a line, k = 1: the neighbourhoods of 0, 1, 3 and 7 reach 1, 1, 2 and 4 far."""
     reference = np.array([[0.0], [1.0], [3.0], [7.0]])
-    generated = np.array([[0.5], [0.5], [20.0]])
-    result = metrics.density_coverage(reference, generated, neighbours=1)
-    assert result.density == pytest.approx(4 / 3), "both points at 0.5 lie in two neighbourhoods"
-    assert result.coverage == pytest.approx(2 / 4)
-    result = metrics.density_coverage(reference, np.array([[2.0], [6.0]]), neighbours=1)
+    result = metrics.find_neighbours(reference, np.array([[0.5], [0.5], [20.0]]), k=1)
+    assert result.around.tolist() == [2, 2, 0] and result.covered.tolist() == [True, True, False, False]
+    assert (result.density, result.coverage) == pytest.approx((4 / 3, 2 / 4))
+    result = metrics.find_neighbours(reference, np.array([[2.0], [6.0]]), k=1)
     assert (result.density, result.coverage) == pytest.approx(((1 + 1) / 2, 2 / 4)), "a border does not count"
 
 
-def test_density_and_coverage_of_equal_sets_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_density_and_coverage_of_equal_sets_are_one() -> None:
     table = normal(60, 6, 0)
-    whole = metrics.density_coverage(table, table)
+    whole = metrics.find_neighbours(table, table)
     assert (whole.density, whole.coverage) == (1.0, 1.0)
-    monkeypatch.setattr(metrics, "BLOCK", 7)
-    assert metrics.density_coverage(table, table) == whole
-    assert metrics.density_coverage(table, table + 100) == metrics.DensityCoverage(0.0, 0.0)
+    far = metrics.find_neighbours(table, table + 100)
+    assert (far.density, far.coverage) == (0.0, 0.0)
     with pytest.raises(ValueError, match="need 6 reference recordings; there are 5"):
-        metrics.density_coverage(table[:5], table)
+        metrics.find_neighbours(table[:5], table)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 3)), np.zeros(4), np.array([[np.nan, 1], [0, 1]]), np.zeros((4, 5))])
