@@ -9,28 +9,18 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from DataSet.pipeline.run_options import RunOptions, ShardReport
 from DataSet.pipeline.shard_job import GROWTH, ShardJob
+from DataSet.pipeline.shard_task import ShardTask
 from DataSet.pipeline.step import StepFactory
-from DataSet.pipeline.worker_fault import WorkerDiedError, WorkerFault
+from DataSet.pipeline.worker_fault import WorkerFault
 from llama.console import signals_as_exit
 
 JOIN_SECONDS = 10.0  # until a worker that was asked to end is killed
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-@dataclass
-class ShardTask:
-    """A shard that waits for a worker or is in work. deaths: workers that died of it; alone: items one by one, to find the one that
-    ends them; lost: ids of items that do."""
-
-    shard: int
-    deaths: int = 0
-    alone: bool = False
-    lost: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -46,7 +36,7 @@ class Worker:
     def give(self, task: ShardTask) -> None:
         self.task, self.batch = task, ()
         with suppress(BrokenPipeError, ConnectionResetError):  # it has died: the end of its pipe is read next
-            self.pipe.send((task.shard, 1 if task.alone else 0, frozenset(task.lost)))
+            self.pipe.send((task.shard, task.batch_size, frozenset(task.lost)))
 
     def end(self) -> None:
         """Ends the process; one in the midst of a shard removes its temporary files first."""
@@ -122,17 +112,7 @@ class ProcessRunner:
         task, code = worker.task, worker.process.exitcode
         if task is None:
             return None
-        task.deaths += 1
-        if task.deaths >= self._job.tries:
-            if not worker.batch:
-                raise WorkerDiedError(
-                    f"{task.deaths} worker processes for the step {self._job.spec.name} ended before they computed an item (exit code {code}); "
-                    "take fewer workers or a smaller model if memory is short."
-                )
-            if len(worker.batch) == 1:
-                task.lost.add(worker.batch[0])
-                task.deaths = 0
-        task.alone = task.alone or bool(worker.batch)
+        task.add_death(worker.batch, self._job.tries)
         self._options.log(f"{self._job.spec.name}: a worker process ended in shard {task.shard} (exit code {code}); a new one computes it again.")
         self._job.sleep(self._job.wait * GROWTH ** max(0, task.deaths - 1))
         return task

@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from DataSet.pipeline.run_options import RunOptions, ShardReport
-from DataSet.pipeline.shard_job import ShardJob
+from DataSet.pipeline.shard_job import GROWTH, ShardJob
+from DataSet.pipeline.shard_task import ShardTask
 from DataSet.pipeline.step import StepFactory
 from DataSet.pipeline.worker_fault import WorkerFault
 from llama.errors import importing
+from llama.files import atomic_path
 
 STORE_BYTES = 200 * 2**20  # Ray's object store holds numbers of shards and reports alone
 
@@ -26,8 +31,8 @@ class ShardActor:
     """A worker of Ray: makes the step once, then computes a shard a call. Errors come back as values, since one that is raised
     would end the whole job before the others' reports are read."""
 
-    def __init__(self, job: ShardJob, factory: StepFactory) -> None:
-        self._job = job
+    def __init__(self, job: ShardJob, factory: StepFactory, run: str) -> None:
+        self._job, self._run_id = job, run
         self._fault: WorkerFault | None = None
         try:
             self._step = job.make_step(factory)
@@ -40,10 +45,43 @@ class ShardActor:
     def _run(self, shard: int) -> dict[str, Any]:
         if self._fault:
             return {"fault": asdict(self._fault)}
+        note = AttemptNote(self._job.store.step_folder(self._job.spec) / f".attempt-{shard:05d}.json", self._run_id)
         try:
-            return asdict(self._job.run(shard, self._step))
+            task = note.task(shard, self._job.tries)
+            if task.deaths:
+                self._job.sleep(self._job.wait * GROWTH ** (task.deaths - 1))
+            note.write(task, ())
+            report = self._job.run(shard, self._step, partial(note.write, task), task.batch_size, task.lost)
+            note.path.unlink(missing_ok=True)
+            return asdict(report)
         except Exception as error:
             return {"fault": asdict(WorkerFault.of(error))}
+
+
+@dataclass(frozen=True)
+class AttemptNote:
+    """A small file about the batch in work: Ray hands the shard of an actor that died to another without saying so.
+
+    run: id of this run; a note that an earlier run left behind is ignored.
+    """
+
+    path: Path
+    run: str
+
+    def write(self, task: ShardTask, batch: tuple[str, ...]) -> None:
+        values = {"run": self.run, "batch": batch, **asdict(task), "lost": sorted(task.lost)}
+        with atomic_path(self.path, fsync=False) as partial_path:
+            partial_path.write_text(json.dumps(values), encoding="utf-8")
+
+    def task(self, shard: int, tries: int) -> ShardTask:
+        """The shard's task, with the death of the actor that left a note. Raises WorkerDiedError."""
+        values = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        if values.pop("run", None) != self.run:
+            return ShardTask(shard)
+        batch = values.pop("batch")
+        task = ShardTask(**{**values, "lost": set(values["lost"])})
+        task.add_death(batch, tries)
+        return task
 
 
 class RayRunner:
@@ -62,12 +100,11 @@ class RayRunner:
         rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         reports = rows.map_batches(
             ShardActor,
-            fn_constructor_args=(self._job, self._factory),
+            fn_constructor_args=(self._job, self._factory, uuid.uuid4().hex),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(self._options.workers, len(shards))),
             num_cpus=1,
             num_gpus=self._options.gpus_per_worker or None,
-            max_task_retries=self._options.tries - 1,
         )
         for row in reports.iter_rows():
             values = json.loads(row["report"])

@@ -73,7 +73,7 @@ def read_shard_file(folder: Path, shard: int, of: int) -> ShardFile | None:
     except ValueError as error:
         raise DamagedShardError(f"{path} is damaged (its first or last line: {error})") from error
     body = tuple(lines[1:-2])
-    if trailer != _trailer(body):
+    if trailer != _trailer(lines[0], body):
         raise DamagedShardError(f"{path} is damaged (its lines are not those that were written)")
     if not isinstance(header, dict) or (header.get("shard"), header.get("of")) != (shard, of):
         raise DamagedShardError(f"{path} is of another place (its first line is not of shard {shard} of {of})")
@@ -83,13 +83,13 @@ def read_shard_file(folder: Path, shard: int, of: int) -> ShardFile | None:
 def write_shard_file(folder: Path, shard: int, of: int, values: Mapping[str, Any], lines: Sequence[str]) -> None:
     """Writes a shard file atomically. values: of the header beside its number. Raises llama.files.WriteError."""
     header = json_line({"shard": shard, "of": of, **values})
-    text = "\n".join([header, *lines, json_line(_trailer(lines)), ""])
+    text = "\n".join([header, *lines, json_line(_trailer(header, lines)), ""])
     with atomic_path(shard_path(folder, shard)) as partial:
         partial.write_bytes(text.encode("ascii"))
 
 
-def _trailer(lines: Sequence[str]) -> dict[str, Any]:
-    return {"count": len(lines), "digest": digest("\n".join(lines))}
+def _trailer(header: str, lines: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(lines), "digest": digest("\n".join([header, *lines]))}
 
 
 def keep_former(folder: Path, shard: int) -> None:

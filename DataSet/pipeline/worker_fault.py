@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from DataSet.pipeline.shard_job import BrokenItemsError
+from DataSet.pipeline.shard_task import WorkerDiedError
 from llama.errors import USER_ERRORS, InstallationError, is_installation_error, is_program_fault, sentence
 
 # The classes that a fault of a worker comes back as; an error itself may not cross between processes.
-RAISED = {error.__name__: error for error in (BrokenItemsError, ValueError, InstallationError, OSError, RuntimeError)}
+RAISED = {error.__name__: error for error in (BrokenItemsError, WorkerDiedError, ValueError, InstallationError, OSError, RuntimeError)}
 
 
 class WorkerTracebackError(Exception):
@@ -18,10 +19,6 @@ class WorkerTracebackError(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
-
-
-class WorkerDiedError(ValueError):
-    """Worker processes end again and again without an error of their own, as for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ class WorkerFault:
     def of(cls, error: Exception) -> WorkerFault:
         """Users' errors keep their sentence; faults of the program become a RuntimeError with their class and message."""
         text = "".join(traceback.format_exception(error))
-        if isinstance(error, BrokenItemsError):
-            return cls("BrokenItemsError", str(error), text)
+        if isinstance(error, (BrokenItemsError, WorkerDiedError)):
+            return cls(type(error).__name__, str(error), text)
         if is_installation_error(error):
             return cls("InstallationError", sentence(error), text)
         if isinstance(error, USER_ERRORS):
