@@ -27,7 +27,7 @@ from DataSet.synthesis.clips import Clip, random_clip, render_clip
 from DataSet.synthesis.composer import compose, is_held_out, sample_attributes
 from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue
 from DataSet.synthesis.habits import as_typed
-from DataSet.synthesis.made_folder import Contents, Log, Writer, make_folder
+from DataSet.synthesis.made_folder import ORIGIN, Contents, Log, Writer, make_folder
 from DataSet.synthesis.scenes import Scene, draw, random_scene
 from DataSet.synthesis.wishes import full_caption
 from llama.console import CommandParser, run_command
@@ -74,6 +74,27 @@ def make_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> No
     make_folder(folder, {"set": "made", "pieces": pieces, "seed": seed}, partial(_plan_full_set, pieces, seed), log)
 
 
+def true_attributes(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What is known of each file of a made set: its path in the folder -> attributes of the piece, or labels of the picture or clip.
+
+    They follow from made.json alone, so folders of earlier versions have them, too. Raises `FileNotFoundError` or `ValueError` for a
+    folder that holds no set.
+    """
+    folder = Path(folder)
+    if not (folder / ORIGIN).is_file():
+        raise FileNotFoundError(f"{folder} holds no made set ({ORIGIN} is missing); make one with python -m DataSet.synthesis.made_set.")
+    origin = read_table(folder / ORIGIN)
+    if origin.get("set") not in ("made", "listening") or not all(type(origin.get(name)) is int for name in ("pieces", "seed")):
+        raise ValueError(f"{folder / ORIGIN} describes no made set; make one with python -m DataSet.synthesis.made_set.")
+    pieces, seed = origin["pieces"], origin["seed"]
+    _check(pieces, seed)
+    if origin["set"] == "listening":
+        return _labels_of_music(_draw_listening_set(pieces, seed))
+    drawn = _draw_full_set(pieces, seed)
+    scenes = {f"images/scene_{i:05}.jpg": scene.labels() for i, scene in enumerate(drawn.scenes)}
+    return _labels_of_music(drawn.music) | scenes | {f"videos/clip_{i:05}.mp4": clip.labels() for i, clip in enumerate(drawn.clips)}
+
+
 def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
     """Write MusicQA.json and audios/: one question, the lead instrument, in the same words for every recording.
 
@@ -112,34 +133,62 @@ def _piece(seed: int, what: str, index: int, attributes: Attributes) -> Syntheti
     return SyntheticPiece(attributes, seconds, _seed(seed, f"{what} notes", index))
 
 
-def _plan_full_set(pieces: int, seed: int) -> Contents:
+@dataclass(frozen=True)
+class _FullSet:
+    """What a whole set is made of. asked: table of instructions -> its rows, each with the music that it asks for."""
+
+    heard: Sequence[SyntheticPiece]
+    scenes: Sequence[Scene]
+    clips: Sequence[Clip]
+    asked: Mapping[str, Sequence[tuple[dict[str, Any], SyntheticPiece]]]
+
+    @property
+    def music(self) -> dict[str, SyntheticPiece]:
+        """File in audios/ -> its piece."""
+        made = {f"heard_{i:05}.ogg": piece for i, piece in enumerate(self.heard)}
+        return made | {row["output_file"]: piece for found in self.asked.values() for row, piece in found}
+
+
+def _draw_full_set(pieces: int, seed: int) -> _FullSet:
     heard = [_piece(seed, "heard", i, sample_attributes(_rng(seed, "heard", i))) for i in range(pieces)]
     scenes = [random_scene(_rng(seed, "scene", i)) for i in range(max(1, pieces // 2))]
     clips = [random_clip(_rng(seed, "clip", i)) for i in range(max(1, pieces // 4))]
-    made = {f"heard_{i:05}.ogg": piece for i, piece in enumerate(heard)}
-    asked = {
+    return _FullSet(heard, scenes, clips, {
         "MUEditInstructions.json": [_edit(seed, i, heard[i]) for i in range(len(clips))],
         "MUImageInstructions.json": [_picture(seed, i, scenes[i]) for i in range(len(clips))],
         "MUVideoInstructions.json": [_clip(seed, i, clip) for i, clip in enumerate(clips)],
-    }
-    made |= {row["output_file"]: piece for found in asked.values() for row, piece in found}
+    })
+
+
+def _plan_full_set(pieces: int, seed: int) -> Contents:
+    drawn = _draw_full_set(pieces, seed)
     tables = {
-        "MUCaps.json": {f"heard_{i:05}.ogg": full_caption(piece.attributes) for i, piece in enumerate(heard)},
-        "MusicQA.json": [row for i, piece in enumerate(heard) for row in _questions(seed, i, piece.attributes)],
-        "COCO.json": {f"scene_{i:05}.jpg": _visual_caption(dialogues.picture, scene.labels()) for i, scene in enumerate(scenes)},
-        "MUVideo_captions.json": {f"clip_{i:05}.mp4": _visual_caption(dialogues.clip, clip.labels()) for i, clip in enumerate(clips)},
+        "MUCaps.json": {f"heard_{i:05}.ogg": full_caption(piece.attributes) for i, piece in enumerate(drawn.heard)},
+        "MusicQA.json": [row for i, piece in enumerate(drawn.heard) for row in _questions(seed, i, piece.attributes)],
+        "COCO.json": {f"scene_{i:05}.jpg": _visual_caption(dialogues.picture, scene.labels()) for i, scene in enumerate(drawn.scenes)},
+        "MUVideo_captions.json": {
+            f"clip_{i:05}.mp4": _visual_caption(dialogues.clip, clip.labels()) for i, clip in enumerate(drawn.clips)
+        },
         "alpaca.json": [_talk(seed, i) for i in range(pieces)],
-        **{name: [row for row, _ in found] for name, found in asked.items()},
+        **{name: [row for row, _ in found] for name, found in drawn.asked.items()},
     }
-    sights: dict[str, Writer] = {f"images/scene_{i:05}.jpg": partial(_write_picture, scene) for i, scene in enumerate(scenes)}
-    sights |= {f"videos/clip_{i:05}.mp4": partial(write_clip, clip) for i, clip in enumerate(clips)}
-    return Contents(tables, _recordings(made) | sights)
+    sights: dict[str, Writer] = {f"images/scene_{i:05}.jpg": partial(_write_picture, scene) for i, scene in enumerate(drawn.scenes)}
+    sights |= {f"videos/clip_{i:05}.mp4": partial(write_clip, clip) for i, clip in enumerate(drawn.clips)}
+    return Contents(tables, _recordings(drawn.music) | sights)
 
 
 def _plan_listening_set(pieces: int, seed: int) -> Contents:
-    made = {f"heard_{i:05}.ogg": _piece(seed, "listening", i, _attributes_with_lead(seed, i)) for i in range(pieces)}
+    made = _draw_listening_set(pieces, seed)
     rows = [_question(name, LISTENING_QUESTION, f"The {piece.attributes.lead} plays the melody.") for name, piece in made.items()]
     return Contents({"MusicQA.json": rows}, _recordings(made))
+
+
+def _draw_listening_set(pieces: int, seed: int) -> dict[str, SyntheticPiece]:
+    return {f"heard_{i:05}.ogg": _piece(seed, "listening", i, _attributes_with_lead(seed, i)) for i in range(pieces)}
+
+
+def _labels_of_music(pieces: Mapping[str, SyntheticPiece]) -> dict[str, dict[str, Any]]:
+    return {f"audios/{name}": dataclasses.asdict(piece.attributes) for name, piece in pieces.items()}
 
 
 def _attributes_with_lead(seed: int, index: int) -> Attributes:

@@ -85,9 +85,10 @@ def test_silero_hears_no_speech_in_music_and_much_in_a_voice() -> None:
 
 def synthetic_voice(seconds: float = 4.0) -> torch.Tensor:
     """Syllables of a buzz through the formants of vowels, with a falling pitch and pauses."""
-    rng, parts = np.random.default_rng(3), []
+    rng = np.random.default_rng(3)
+    parts: list[np.ndarray] = []
     formants = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
-    while sum(map(len, parts)) < seconds * RATE:
+    while sum(len(part) for part in parts) < seconds * RATE:
         length = int(rng.uniform(0.12, 0.28) * RATE)
         times = np.arange(length) / RATE
         pitch = rng.uniform(105, 150) * (1 - 0.3 * times / times[-1])
@@ -115,8 +116,8 @@ def test_the_embedded_model_judges(tmp_path: Path) -> None:
     song = Waveform.read(Path(__file__).parents[3] / "assets/examples/flute_ballad.flac")
     song.write(tmp_path / "song.flac")
     step = FilterStep(tmp_path, FilterOptions(max_speech=None, music_model=model))
-    segments = [{"image": None, "audio": name, "clipped": 0.0} for name in ("hiss.flac", "song.flac")]
-    hiss, kept = step([StepInput(Item("test", values["audio"], {}), {"segment": values}) for values in segments])
+    names = ("hiss.flac", "song.flac")
+    hiss, kept = step([StepInput(Item("test", name, {}), {"segment": {"image": None, "audio": name, "clipped": 0.0}}) for name in names])
     assert isinstance(hiss, Rejection) and hiss.rule == "not music" and kept == {"speech": None, "music": 1.0}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from DataSet.synthesis import made_set
 from DataSet.synthesis.composer import is_held_out
-from DataSet.synthesis.made_set import LISTENING_LEADS, listening_set, main, make_set
+from DataSet.synthesis.made_set import LISTENING_LEADS, listening_set, main, make_set, true_attributes
 from llama.data.json_lists import read_source
 from llama.data.source import Source
 from llama.media.audio import Waveform
@@ -191,3 +191,24 @@ def test_what_else_is_heard_says_nothing_of_the_lead() -> None:
         shares = [Counter(getattr(piece, name) for piece in drawn if piece.lead == lead) for lead in LISTENING_LEADS]
         for value in {getattr(piece, name) for piece in drawn}:
             assert max(share[value] for share in shares) < 2 * min(share[value] for share in shares)
+
+
+def test_the_attributes_of_every_file_are_known(made: Path, tmp_path: Path) -> None:
+    truth = true_attributes(made)
+    assert set(truth) == {path for path in contents(made) if not path.endswith(".json")}
+    for name, caption in table(made, "MUCaps").items():
+        assert truth[f"audios/{name}"]["lead"] in caption and str(truth[f"audios/{name}"]["tempo"]) in caption
+    for row in table(made, "MUImageInstructions"):
+        assert truth[f"audios/{row['output_file']}"]["style"] in row["conversation"][1]["caption"]
+        assert truth[f"images/{row['input_file']}"]["mood"] in row["conversation"][0]["caption"]
+    assert set(truth["videos/clip_00000.mp4"]) >= {"motion", "pulse", "mood"}
+    with pytest.raises(FileNotFoundError, match="holds no made set"):
+        true_attributes(tmp_path)
+    (tmp_path / "made.json").write_text('{"set": "other"}')
+    with pytest.raises(ValueError, match="describes no made set"):
+        true_attributes(tmp_path)
+
+
+def test_the_attributes_of_a_listening_set_are_known(tmp_path: Path) -> None:
+    listening_set(tmp_path / "set", 4, 1, quiet)
+    assert [values["lead"] for values in true_attributes(tmp_path / "set").values()] == list(LISTENING_LEADS)
