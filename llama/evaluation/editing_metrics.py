@@ -289,3 +289,28 @@ def _roll(values: NDArray[np.float64], places: float) -> NDArray[np.float64]:
     whole = math.floor(places)
     part = places - whole
     return (1 - part) * np.roll(values, whole, axis=1) + part * np.roll(values, whole + 1, axis=1)
+
+
+def chroma_interval(source: Samples, edit: Samples, rate: int, warp: Alignment) -> int:
+    """Semitones, 0 to 11, by which the edit's chroma lies above the source's in aligned frames: voices may fold into other octaves."""
+    first, second = partials(source, rate), partials(edit, rate)
+    scores = [chroma_similarity(first, second, warp, 100.0 * step) for step in range(12)]
+    return int(np.argmax(scores))
+
+
+def repetitions(samples: Samples, most: int = 8) -> int:
+    """How many times a loop plays its stretch, from 1 to `most`: the most rounds of equal length that all sound the same."""
+    for count in range(most, 1, -1):
+        length = len(samples) // count
+        rounds = np.asarray(samples[: length * count], np.float64).reshape(count, length)
+        if all(_alike(rounds[0], other) for other in rounds[1:]):
+            return count
+    return 1
+
+
+def _alike(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether two rounds are the same sound, up to a few samples of rounding, and their seams."""
+    size = 1 << (2 * len(first) - 1).bit_length()
+    likeness = np.fft.irfft(np.fft.rfft(first, size) * np.conj(np.fft.rfft(second, size)), size)
+    norm = np.linalg.norm(first) * np.linalg.norm(second)
+    return bool(norm > 0 and max(likeness[:9].max(), likeness[-8:].max()) > 0.97 * norm)
