@@ -67,8 +67,8 @@ def choose_edits(
     A composed piece may have all operations, a recording all but `notes`. The result does not depend on the order of the items.
     Raises ValueError for unknown operations and for more targets than operations.
     """
-    if unknown := [name for name in operations if name not in VARIANTS] or not operations:
-        raise ValueError(f"The operation {quoted(unknown[0]) if operations else 'list'} cannot be chosen; give some of {comma_list(OPERATIONS)}.")
+    if unknown := [name for name in (operations or ("",)) if name not in VARIANTS]:
+        raise ValueError(f"The operation {quoted(unknown[0])} is unknown; give some of {comma_list(OPERATIONS)}.")
     if not 1 <= targets <= len([name for name in operations if name != "notes"]):
         raise ValueError(f"{targets} targets of each recording are asked for; give 1 up to the number of operations without notes.")
     by_label = {variant.label: variant for variants in VARIANTS.values() for variant in variants}

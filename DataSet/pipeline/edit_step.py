@@ -87,14 +87,17 @@ class EditStep:
             beat = 60 / item.truth["tempo"] if is_composed(item) else None
             source, target = edit_recording(Waveform.read(self.folder / item.media["audio"]), edit, beat)
             asked, exact, expected = dict(edit.asked), {}, _expected(edit)
-        paths = {name: f"media/{name}/{item.id}.flac" for name in ("source", "target")}
-        for name, wave in (("source", source), ("target", target)):
-            (self.folder / paths[name]).parent.mkdir(parents=True, exist_ok=True)
-            wave.write(self.folder / paths[name])
-        measured = measure_pair(*(Waveform.read(self.folder / path) for path in paths.values()), operation, asked) | exact
+        first, second = self._write("source", item, source), self._write("target", item, target)
+        measured = measure_pair(Waveform.read(self.folder / first), Waveform.read(self.folder / second), operation, asked) | exact
         if why := fault(asked, expected, measured):
             return Rejection("tolerance", why)
-        return {**paths, "operation": operation, "asked": asked, "expected": expected, "measured": measured}
+        return {"source": first, "target": second, "operation": operation, "asked": asked, "expected": expected, "measured": measured}
+
+    def _write(self, part: str, item: Item, wave: Waveform) -> str:
+        name = f"media/{part}/{item.id}.flac"
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        wave.write(self.folder / name)
+        return name
 
     def _play(self, piece: ComposedPiece, asked: Mapping[str, Any], channels: int) -> tuple[Waveform, Waveform, dict[str, Any]]:
         if self._sampler is None:

@@ -82,7 +82,7 @@ def _at_tempo(score: Score, attributes: Attributes) -> Score:
 
 def render_pair(source: Score, edit: Score, sampler: Sampler, channels: int = 1) -> tuple[Waveform, Waveform]:
     """Both scores played, at equal level, with one or two channels at the sampler's rate."""
-    return match_levels(*(_rendered(score, sampler, channels) for score in (source, edit)))
+    return match_levels(_rendered(source, sampler, channels), _rendered(edit, sampler, channels))
 
 
 def _rendered(score: Score, sampler: Sampler, channels: int) -> Waveform:
