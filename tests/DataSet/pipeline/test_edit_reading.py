@@ -25,7 +25,8 @@ def test_stated_values(text: str, asked: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("text", [
     "Make it faster.", "Shift the pitch by 200 cents.", "Speed up this track to 1.3x of the time.",
-    "Make it faster, to 0.5 times the speed.", "Play it at 1.5x or 2x the speed.", "Raise it by 100 cents, then lower it by 100 cents.", "Play 7 notes.", "", "Make it sadder.",
+    "Make it faster, to 0.5 times the speed.", "Play it at 1.5x or 2x the speed.", "Raise it by 100 cents, then lower it by 100 cents.",
+    "Play 7 notes.", "", "Make it sadder.",
 ])  # fmt: skip
 def test_what_is_not_stated(text: str) -> None:
     assert read_edit(text) == {}
