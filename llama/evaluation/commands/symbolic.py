@@ -1,0 +1,138 @@
+"""`evaluate.py symbolic`: tempo, key and compression ratio of the notes that a model writes for captions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama.cli import add_model_flags, load_model
+
+if TYPE_CHECKING:
+    from llama.evaluation.text_to_notes import Measured, Wanted
+    from llama.mumu_llama import MuMuLLaMA
+
+CAPTIONS = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "captions_with_notes.json"
+BATCH = 8
+
+
+def add_symbolic(commands: Any) -> None:
+    symbolic = commands.add_parser("symbolic", help="tempo, key and compression ratio of the notes that a model writes for captions")
+    add = symbolic.add_argument
+    add("--captions", type=Path, default=CAPTIONS, metavar="FILE", help="captions, their tempo and key (default: the project's 200)")
+    add("--system", action="append", default=[], metavar="NAME=FOLDER",
+        help="MIDI files of another system, named as the captions; may be repeated")
+    add("--limit", type=int, metavar="N", help="the first N captions")
+    add("--seconds", type=float, default=30.0, help="length of the pieces (default: %(default)s)")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where the MIDI files and symbolic.md, .json and .png go")
+    add_model_flags(symbolic)
+    symbolic.set_defaults(run=run_symbolic)
+
+
+def run_symbolic(values: argparse.Namespace) -> int:
+    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.text_to_notes import table
+    from llama.files import check_writable
+
+    check_writable(values.out / "symbolic.json", parents=True)
+    wanted = read_captions(values.captions)[: values.limit]
+    folders = [parse_system(text) for text in values.system]
+    compose(load_model(values), wanted, values)
+    systems = {name: measure_folder(folder, wanted) for name, folder in [(Path(values.model).name, values.out / "midi"), *folders]}
+    meta = {**run_settings(values), "count": len(wanted), "versions": library_versions("torch", "numpy", "mido")}
+    print(write_tables(values.out, "symbolic", [table("Notes for captions", wanted, systems)], meta))
+    return 0
+
+
+def run_settings(values: argparse.Namespace) -> dict[str, Any]:
+    """What the pieces depend on; kept beside them, so that pieces made otherwise do not mix."""
+    return {"captions": values.captions.name, "model": Path(values.model).name, "seconds": values.seconds, "seed": values.seed}
+
+
+def parse_system(text: str) -> tuple[str, Path]:
+    """Name and folder of NAME=FOLDER. Raises ValueError or FileNotFoundError."""
+    from llama.errors import quoted
+
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise ValueError(f"The system {quoted(text)} is no NAME=FOLDER; give one such as mine=out/midi.")
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} with the MIDI files of {name}; check --system.")
+    return name, Path(folder)
+
+
+def read_captions(path: Path) -> list[Wanted]:
+    """Captions of a JSON list of {"name", "caption", "tempo", "key"}. Raises FileNotFoundError or ValueError."""
+    from llama.data.formats import inside
+    from llama.evaluation.caption_adherence import parse_key, tempo_bin
+    from llama.evaluation.text_to_notes import Wanted
+    from llama.json_yaml import read_json
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file of captions {path}; check --captions.")
+    entries = read_json(path)
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path} is no list of captions; give [{{\"name\", \"caption\", \"tempo\", \"key\"}}, ...].")
+    wanted: dict[str, Wanted] = {}
+    for number, entry in enumerate(entries, 1):
+        where = f"{path.name} #{number}"
+        if not isinstance(entry, Mapping) or not all(isinstance(entry.get(name), str) for name in ("name", "caption", "key")) \
+                or isinstance(entry.get("tempo"), bool) or not isinstance(entry.get("tempo"), (int, float)):
+            raise ValueError(f"{where} lacks name, caption, tempo or key; give texts, and the tempo as a number.")
+        if entry["name"] in wanted:
+            raise ValueError(f"{where} has the name {entry['name']} of another caption; give each its own.")
+        tempo_bin(entry["tempo"])
+        wanted[entry["name"]] = Wanted(inside(where, entry["name"]), entry["caption"], entry["tempo"], parse_key(entry["key"]))
+    return list(wanted.values())
+
+
+def compose(model: MuMuLLaMA, wanted: Sequence[Wanted], values: argparse.Namespace) -> None:
+    """Writes OUT/midi/NAME.mid for each caption that has none yet.
+
+    Raises ValueError for a decoder without notes, and where OUT holds pieces of another model, length or seed.
+    """
+    from tqdm import tqdm
+
+    from llama.dialogue import Turn
+    from llama.files import write_json
+    from llama.generation import GenerationOptions
+    from llama.json_yaml import read_json
+    from llama.media.midi import write_midi
+
+    folder = values.out / "midi"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = values.out / "settings.json"
+    if settings.is_file() and read_json(settings) != run_settings(values):
+        raise ValueError(f"{values.out} holds pieces of another model, length, seed or list of captions; give another --out, or remove it.")
+    write_json(settings, run_settings(values))
+    left = [each for each in wanted if not (folder / f"{each.name}.mid").is_file()]
+    options = GenerationOptions(seconds=values.seconds, seed=values.seed)
+    for first in tqdm(range(0, len(left), BATCH), desc="pieces", disable=None):
+        batch = left[first : first + BATCH]
+        for each, reply in zip(batch, model.respond([Turn(each.caption) for each in batch], options), strict=True):
+            if reply.music is not None and reply.score is None:
+                raise ValueError(f"The decoder of {values.model} writes no notes; give a model whose decoder does, such as ckpts/nano.")
+            if reply.score is not None:
+                write_midi(reply.score, folder / f"{each.name}.mid")
+
+
+def measure_folder(folder: Path, wanted: Sequence[Wanted]) -> dict[str, Measured]:
+    """Measures of the MIDI file of each caption; those without one that can be read are named on standard error, and count as wrong."""
+    from llama.errors import comma_list
+    from llama.evaluation.text_to_notes import measure
+    from llama.media.midi import read_notes
+
+    pieces, problems = {}, []
+    for each in wanted:
+        files = [folder / f"{each.name}{suffix}" for suffix in (".mid", ".midi")]
+        try:
+            pieces[each.name] = measure(read_notes(next(filter(Path.is_file, files), files[0])))
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+    if problems:
+        first = comma_list(problems[:3])
+        print(f"{folder}: {len(problems)} of {len(wanted)} captions have no piece and count as wrong: {first}", file=sys.stderr)
+    return pieces
