@@ -37,14 +37,15 @@ def is_program_fault(error: BaseException) -> bool:
 
 
 @contextmanager
-def importing(package: str) -> Iterator[None]:
-    """Turns a failed import inside into an InstallationError that says what to install."""
+def importing(package: str, extra: str = "") -> Iterator[None]:
+    """Turns a failed import inside into an InstallationError that says what to install; `extra`: of pyproject.toml, that names it."""
     try:
         yield
     except (ImportError, OSError) as error:
         if is_program_fault(error):
             raise
-        raise InstallationError(f"The package {package} does not load ({_one_line(error)}); {INSTALL}") from error
+        advice = f'install it with pip install ".[{extra}]".' if extra else INSTALL
+        raise InstallationError(f"The package {package} does not load ({_one_line(error)}); {advice}") from error
 
 
 class CollectiveError(RuntimeError):

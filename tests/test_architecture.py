@@ -43,7 +43,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.generation": set(),
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},
-    "llama.evaluation": {"filelock", "matplotlib", "pyarrow", "safetensors", "transformers"},
+    "llama.evaluation": {"bert_score", "filelock", "matplotlib", "nltk", "pyarrow", "rouge_score", "sacrebleu", "safetensors", "transformers"},
     "llama.serving": {"PIL"},
     "llama.training": {"accelerate", "fairscale", "filelock", "safetensors", "timm", "tqdm", "yaml"},
     "llama.cli": set(),
