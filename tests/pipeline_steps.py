@@ -1,4 +1,4 @@
-"""Steps and items for tests of the data pipeline. They stand in a module of their own, since worker processes import them."""
+"""Steps, items and work folders for tests of the data pipeline; in a module of their own, since worker processes import them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from DataSet.pipeline.item import Item
+from DataSet.pipeline.ledger import Ledger
+from DataSet.pipeline.runner import RunOptions, StepReport, run_step
+from DataSet.pipeline.shard_file import shard_path
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec, TransientError
+
+SPEC, LATER = StepSpec("count", 1), StepSpec("later", 1)
 
 
 def make_items(count: int, first: int = 0, **behaviour: str) -> list[Item]:
@@ -74,3 +80,39 @@ def tree(folder: Path) -> dict[str, bytes]:
     """The files below a folder, without hidden ones."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def id_of(key: str) -> str:
+    return Item("test", key, {}).id
+
+
+class PipelineFolder:
+    """A work folder with the file in which its steps count, and the lines of the log."""
+
+    def __init__(self, root: Path, items: Sequence[Item], items_per_shard: int = 5) -> None:
+        self.root, self.counted, self.said = root / "folder", root / "computed", list[str]()
+        self.add(items, items_per_shard)
+
+    def add(self, items: Sequence[Item], items_per_shard: int | None = None) -> None:
+        with Ledger.open(self.root, items_per_shard, log=self.said.append) as ledger:
+            ledger.add_items(items)
+
+    def options(self, **options: Any) -> RunOptions:
+        return RunOptions(**{"log": self.said.append, "wait": 0.0, "batch_size": 2, **options})
+
+    def run(self, spec: StepSpec = SPEC, after: Sequence[StepSpec] = (), step: dict[str, Any] | None = None, **options: Any) -> StepReport:
+        factory = partial(CountingStep, self.counted, spec.name, **(step or spec.settings))
+        with Ledger.open(self.root, log=self.said.append) as ledger:
+            return run_step(ledger, factory, spec, after, self.options(**options))
+
+    def outcomes(self, spec: StepSpec = SPEC) -> dict[str, Outcome]:
+        with Ledger.open(self.root) as ledger:
+            return dict(ledger.outcomes(spec))
+
+    def path(self, shard: int, spec: StepSpec = SPEC) -> Path:
+        return shard_path(self.root / "steps" / spec.folder, shard)
+
+    def times(self) -> dict[str, int]:
+        """Key of the item -> how often it was computed."""
+        keys = {item.id: item.key for item in make_items(200)}
+        return {keys[name]: count for name, count in computed(self.counted).items()}

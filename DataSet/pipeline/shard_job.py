@@ -153,8 +153,9 @@ def count_rules(records: dict[str, Record]) -> dict[str, int]:
 def check_broken(spec: StepSpec, broken: int, limit: int, failures: Sequence[str]) -> None:
     """Raises BrokenItemsError if more items failed than `limit`; `failures` are sentences about the first ones."""
     if broken > limit:
+        named = "; ".join(failure.rstrip(".") for failure in failures[:NAMED])
         raise BrokenItemsError(
-            f"The step {spec.name} stopped, because more than {limit} items failed. The first: {'; '.join(failures[:NAMED])} "
+            f"The step {spec.name} stopped, because more than {limit} items failed. The first: {named}. "
             "Mend them or raise max_broken, and run it again: finished shards stay."
         )
 
