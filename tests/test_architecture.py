@@ -50,7 +50,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.__init__": set(),
     "llama.__main__": set(),
     "DataSet.synthesis": {"av", "filelock", "PIL", "safetensors", "tinysoundfont"},
-    "DataSet.pipeline": {"av", "filelock", "matplotlib", "nbclient", "nbformat", "PIL", "ray", "silero_vad", "soundfile", "torchaudio"},
+    "DataSet.pipeline": {"av", "filelock", "matplotlib", "nbclient", "nbformat", "PIL", "ray", "silero_vad", "soundfile", "torchaudio", "transformers"},
     "demo.service": {"av", "filelock", "mido", "PIL", "soundfile"},
     "demo.page": {"gradio", "matplotlib", "PIL"},
     "demo.api": {"fastapi", "pydantic", "pydantic_core", "starlette"},

@@ -6,15 +6,16 @@ Kinds: `mumu` (any checkpoint of ours), `truth` (what is known of a made item, o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from DataSet.pipeline.guards import Expectation, check, tidy
+from DataSet.pipeline.address_captioner import AddressCaptioner
+from DataSet.pipeline.caption_request import Captioner, CaptionRequest, as_caption, whole_sentences
+from DataSet.pipeline.chat_client import ChatClient
+from DataSet.pipeline.guards import Expectation, check
 from DataSet.pipeline.isolation import call_isolated
-from DataSet.pipeline.item import Item
 from DataSet.pipeline.model_identity import identity
 from DataSet.pipeline.prompt_files import PromptFile, read_prompt
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
@@ -26,7 +27,6 @@ VERSION = 1
 KINDS = ("mumu", "truth", "chat", "blip", "vision_encoder_decoder", "address")
 MEDIA = ("audio", "image", "video")
 MIN_WORDS, MAX_WORDS = 2, 200  # of a caption
-_SENTENCES = re.compile(r"^.*[.!?](?=\s|$)", re.S)
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,6 @@ class CaptionerConfig:
         """The captioner of a configuration's mapping. Raises ValueError for an unknown key."""
         check_keys("The captioner", cls, values)
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class CaptionRequest:
-    """One medium to describe. path: its file. seed: of text that is sampled."""
-
-    item: Item
-    medium: str
-    path: Path
-    seed: int
-
-
-class Captioner(Protocol):
-    """Describes media. It may raise ValueError or FileNotFoundError for a batch with a file that cannot be read."""
-
-    def describe(self, items: Sequence[CaptionRequest]) -> list[str]:
-        """One caption for each item, in their order; the same for an item alone as in a batch."""
-        ...
 
 
 class CaptionStep:
@@ -157,28 +139,28 @@ def _outcome(caption: str | Exception) -> Outcome:
     return {"text": text}
 
 
-def as_caption(text: str) -> str:
-    """A caption in one line that begins with a capital and ends with a mark, as some captioners leave out."""
-    text = " ".join(tidy(text).split())
-    text = text[:1].upper() + text[1:]
-    return f"{text}." if text and text[-1].isalnum() else text
-
-
-def whole_sentences(text: str) -> str:
-    """The sentences of a text that was cut at a limit, without the last, unfinished one; "" if not one is whole."""
-    match = _SENTENCES.match(text.strip())
-    return match[0] if match else ""
-
-
 def build_captioner(config: CaptionerConfig, prompt: PromptFile | None) -> Captioner:
-    """The captioner of a configuration, its model loaded."""
-    match config.kind:
-        case "truth":
-            return TruthCaptioner()
-        case "mumu":
-            assert prompt is not None
-            return MuMuCaptioner(config, prompt)
-    raise ValueError(f"The captioner {config.kind} is not built here.")
+    """The captioner of a configuration, its model loaded. Raises ValueError or FileNotFoundError in one sentence."""
+    if config.kind == "truth":
+        return TruthCaptioner()
+    load = (config.model, config.revision, config.dtype, config.device)
+    if config.kind == "blip":
+        from DataSet.pipeline.vision_captioners import BlipCaptioner
+
+        return BlipCaptioner(*load, config.decoding, prompt.text if prompt else "")
+    if config.kind == "vision_encoder_decoder":
+        from DataSet.pipeline.vision_captioners import VisionEncoderDecoderCaptioner
+
+        return VisionEncoderDecoderCaptioner(*load, config.decoding, config.components)
+    assert prompt is not None, "the other kinds have a prompt of their own"
+    if config.kind == "chat":
+        from DataSet.pipeline.chat_captioner import ChatCaptioner
+
+        return ChatCaptioner(*load, prompt)
+    if config.kind == "address":
+        client = ChatClient(config.url, config.model, key_variable=config.key_variable, timeout=config.timeout, concurrency=config.concurrency)
+        return AddressCaptioner(client, prompt)
+    return MuMuCaptioner(config, prompt)
 
 
 class TruthCaptioner:
@@ -193,6 +175,7 @@ class MuMuCaptioner:
 
     def __init__(self, config: CaptionerConfig, prompt: PromptFile) -> None:
         import llama
+        from DataSet.pipeline.text_models import torch_dtype
 
         dtype = None if config.dtype == "auto" else torch_dtype(config.dtype)
         components: dict[str, Any] = dict(config.components)
@@ -209,15 +192,5 @@ class MuMuCaptioner:
         if decoding.temperature == 0:
             replies = self.model.respond(turns, options)
         else:
-            from dataclasses import replace
-
             replies = [self.model.respond(turn, replace(options, seed=request.seed)) for turn, request in zip(turns, items, strict=True)]
-        return [whole_sentences(reply.text) if reply.finish == "length" else reply.text for reply in replies]
-
-
-def torch_dtype(name: str) -> Any:
-    """The torch dtype of that name. Raises ValueError for another name."""
-    import torch
-
-    check_choice("dtype", name, ("float32", "bfloat16", "float16"))
-    return getattr(torch, name)
+        return [whole_sentences(reply.text, reply.finish != "length") for reply in replies]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from DataSet.pipeline.captioners import CaptionerConfig, CaptionStep, as_caption, whole_sentences
+from DataSet.pipeline.caption_request import as_caption, whole_sentences
+from DataSet.pipeline.captioners import CaptionerConfig, CaptionStep
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.model_identity import identity
 from DataSet.pipeline.step import Rejection, StepInput
