@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, get_args
 
 from llama.errors import comma_list, quoted
+from llama.files import write_text
 from llama.json_yaml import parse_json
 
 # own: the item's recording; swapped: another item's; silence: as long; none: no recording; constant: one fixed answer, not the model's.
@@ -111,6 +112,17 @@ class AnswerWriter:
         self._stream.flush()
         self.keys.add(answer.key)
         self.answers.append(answer)
+
+    def drop_errors(self) -> int:
+        """Removes the answers whose recording could not be heard, so that they are asked again; returns how many."""
+        kept = [answer for answer in self.answers if not answer.error]
+        dropped = len(self.answers) - len(kept)
+        if dropped:
+            self._stream.close()
+            write_text(self.file, "".join(json.dumps(answer.as_json()) + "\n" for answer in kept))
+            self._stream = self.file.open("ab")
+            self.answers, self.keys = kept, {answer.key for answer in kept}
+        return dropped
 
     def close(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -123,21 +123,34 @@ def joined(values: Sequence[object]) -> str:
 def choices_from_answers(items: Sequence[BenchmarkItem], most: int = 8) -> list[BenchmarkItem]:
     """Open questions with a few answers as questions with choices, which scoring uses and the prompt does not show.
 
-    A question whose references are two to `most` different texts over all items, such as "Which instrument plays the melody?",
-    becomes a choice among these; others are left out.
+    A question whose references are two to `most` different texts over all items becomes a choice among these, without the words that
+    all begin or end with: "The flute plays the melody." and "The guitar plays the melody." leave flute and guitar, so that an answer
+    in other words can be right. Other questions are left out.
     """
     answers: dict[str, dict[str, None]] = {}
-    for item in items:
-        if not item.choices:
-            answers.setdefault(item.question, {}).update(dict.fromkeys(item.references[:1]))
-    result = []
-    for item in items:
-        choices = tuple(sorted(answers.get(item.question, ())))
-        if not item.choices and 2 <= len(choices) <= most:
-            result.append(_with_choices(item, choices))
-    return result
+    for item in (item for item in items if item.references and not item.choices):
+        answers.setdefault(item.question, {})[item.references[0]] = None
+    choices = {question: differing_words(list(texts)) for question, texts in answers.items() if 2 <= len(texts) <= most}
+    return [_with_choices(item, choices[item.question]) for item in items if item.references and item.question in choices]
 
 
-def _with_choices(item: BenchmarkItem, choices: tuple[str, ...]) -> BenchmarkItem:
-    index = choices.index(item.references[0])
-    return BenchmarkItem(item.id, item.recording, item.question, item.references, choices, index, item.categories, are_listed=False)
+def differing_words(texts: Sequence[str]) -> dict[str, str]:
+    """Text -> its words without those that all the texts begin or end with; the text itself where nothing would be left."""
+    words = [text.split() for text in texts]
+    first, last = _shared(words), _shared([row[::-1] for row in words])
+    short = {text: " ".join(row[first : len(row) - last]) for text, row in zip(texts, words, strict=True)}
+    return short if all(short.values()) and len(set(short.values())) == len(texts) else {text: text for text in texts}
+
+
+def _shared(words: Sequence[Sequence[str]]) -> int:
+    """How many first words all the rows share, which is less than any has."""
+    count = 0
+    while all(len(row) > count + 1 for row in words) and len({row[count] for row in words}) == 1:
+        count += 1
+    return count
+
+
+def _with_choices(item: BenchmarkItem, texts: Mapping[str, str]) -> BenchmarkItem:
+    choices = sorted(texts.values())
+    index = choices.index(texts[item.references[0]])
+    return replace(item, choices=tuple(choices), correct=index, are_listed=False)

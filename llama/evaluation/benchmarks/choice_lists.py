@@ -66,8 +66,10 @@ class ChoiceList:
 
     def submission(self, folder: Path, predictions: Mapping[str, str]) -> list[dict[str, Any]]:
         """The list with a prediction in each entry, for the benchmark's own scorer; it leaves entries without one out of its count."""
-        rows = [dict(row) for _, row in json_rows(find_table(folder, *self.lists))]
-        return [{**row, self.prediction: predictions[str(row["id"])]} for row in rows if str(row.get("id")) in predictions]
+        first: dict[str, Row] = {}
+        for _, row in json_rows(find_table(folder, *self.lists)):
+            first.setdefault(optional_text(row, "id"), row)
+        return [{**row, self.prediction: predictions[name]} for name, row in first.items() if name in predictions]
 
 
 MMAU = ChoiceList("mmau", ("mmau-test-mini.json", "mmau-test.json"), "audio_id", "task", ("music", ALL, "sound", "speech"),

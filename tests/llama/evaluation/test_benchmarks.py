@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from benchmark_folders import DASHED, WRITERS, write_csv, write_lines, write_sound
 
-from llama.evaluation.benchmarks.base import ALL, BenchmarkData, BenchmarkItem, Recording, choices_from_answers, cut
+from llama.evaluation.benchmarks.base import (
+    ALL,
+    BenchmarkData,
+    BenchmarkItem,
+    Recording,
+    choices_from_answers,
+    cut,
+    differing_words,
+)
 from llama.evaluation.benchmarks.choice_lists import MMAU
 from llama.evaluation.benchmarks.media_index import MediaIndex
 from llama.evaluation.benchmarks.muchomusic import track_id
@@ -211,10 +219,24 @@ def test_a_few_answers_become_choices() -> None:
     def item(number: int, question: str, answer: str) -> BenchmarkItem:
         return BenchmarkItem(str(number), Recording(str(number)), question, (answer,))
 
-    items = [item(0, "Lead?", "The flute."), item(1, "Lead?", "The guitar."), item(2, "Mood?", "Calm."), item(3, "Lead?", "The flute.")]
-    result, choices = choices_from_answers(items), ("The flute.", "The guitar.")
-    assert [(entry.id, entry.choices, entry.correct) for entry in result] == [("0", choices, 0), ("1", choices, 1), ("3", choices, 0)]
+    items = [item(0, "Lead?", "The grand piano leads."), item(1, "Lead?", "The flute leads."), item(2, "Mood?", "Calm."),
+             item(3, "Lead?", "The grand piano leads.")]  # fmt: skip
+    result, choices = choices_from_answers(items), ("flute", "grand piano")
+    assert [(entry.id, entry.choices, entry.correct) for entry in result] == [("0", choices, 1), ("1", choices, 0), ("3", choices, 1)]
     assert not result[0].are_listed and choices_from_answers(items, most=1) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "short"),
+    [
+        (["In four.", "In three."], ["four.", "three."]),
+        (["Yes", "Yes indeed"], ["Yes", "Yes indeed"]),
+        (["A B C", "A C"], ["A B C", "A C"]),
+        (["It is fast, yes", "It is slow, yes"], ["fast,", "slow,"]),
+    ],
+)
+def test_words_that_all_answers_share(texts: list[str], short: list[str]) -> None:
+    assert list(differing_words(texts).values()) == short
 
 
 def test_the_sets_that_the_project_makes_have_the_form_of_musicqa(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""run.json of a folder of results: what made them, so that a run that goes on never mixes two models or two sets of options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llama.errors import quoted
+from llama.evaluation.tables import library_versions
+from llama.files import write_json
+from llama.json_yaml import read_table
+
+FILE = "run.json"
+LIBRARIES = ("torch", "torchaudio", "transformers", "numpy", "soundfile", "av")
+
+
+def start_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    """Writes run.json, or compares it with the one that is there. Raises ValueError where a setting differs.
+
+    settings: all that the results depend on. notes: what is told beside them, such as the model's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, settings = folder / FILE, json.loads(json.dumps(settings))
+    if file.exists():
+        former = read_table(file, "remove the folder, or give another").get("settings", {})
+        for name in dict.fromkeys((*former, *settings)):
+            if former.get(name) != settings.get(name):
+                raise ValueError(f"{folder} holds results of another run: its {name} is {quoted(former.get(name))}, that of this run "
+                                 f"{quoted(settings.get(name))}; give another folder, or the same model and options.")
+        return
+    write_json(file, {"settings": settings, **notes, "versions": library_versions(*LIBRARIES)})
