@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from llama.console import CommandParser, run_command
 from llama.evaluation.commands.answers import add_answers
+from llama.evaluation.commands.choices import add_choices
 from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
+from llama.evaluation.commands.text import add_text
 
-COMMANDS = (add_answers, add_probes, add_symbolic)  # each adds its parser, whose default `run` is its function
+COMMANDS = (add_answers, add_choices, add_probes, add_symbolic, add_text)  # each adds its parser, whose default `run` is its function
 
 
 def parser() -> argparse.ArgumentParser:
