@@ -15,7 +15,8 @@ from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
-COMMANDS = (add_answers, add_choices, add_probes, add_symbolic, add_text)  # each adds its parser, whose default `run` is its function
+# Each adds its parser, whose default `run` is its function.
+COMMANDS = (add_answers, add_choices, add_probes, add_symbolic, add_text)
 
 
 def parser() -> argparse.ArgumentParser:
