@@ -1,25 +1,27 @@
 """Metrics of generated sound from embeddings, class probabilities and captions: Frechet distance, KL, CLAP score, density, coverage.
 
-Pure functions of numpy arrays in float64. Shapes: n, m embeddings of D dimensions; a recording is [w, D], the embeddings of its w windows;
-C classes. The Frechet audio distance (FAD, arXiv 1812.08466) compares the Gaussians of two sets of embeddings. It is biased upwards in
-small sets: with 128 dimensions and a true distance of 1.28, 300 embeddings gave 16.6 and 2000 gave 3.5. FAD-infinity (arXiv 2311.01616)
-extrapolates to infinitely many, so both are reported with their n, and neither below the numbers that `fad_shortage` names.
+Pure functions of numpy arrays in float64. Shapes: n, m embeddings of D dimensions; a recording is [w, D], the embeddings of its w
+windows, under its name; C classes. The Frechet audio distance (FAD, arXiv 1812.08466) compares the Gaussians of two sets of embeddings.
+It is biased upwards in small sets: with 128 dimensions and a true distance of 1.28, two sets of 600 gave 15.6, of 1,280 8.0, of 4,000
+3.4. FAD-infinity (arXiv 2311.01616) extrapolates to infinitely many; it gave 1.39, 1.27 and 1.31 (but 4.1 for 300). So both are reported
+with their n, and neither below 10 embeddings for each dimension.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-Recordings = Sequence[np.ndarray]  # [w, D] each
+Recordings = Mapping[str, np.ndarray]  # name -> [w, D]; equal names in two sets are a pair
 
 MIN_PER_DIMENSION = 10  # embeddings for each dimension below which FAD is not reported
 KL_EPSILON = 1e-6  # inside the logarithms, as the published evaluation has it
 NEIGHBOURS = 5  # k of density and coverage, their paper's default
 SHARES = (0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the recordings, one point of the line of FAD-infinity each
+MIN_RECORDINGS = 8  # of each set for FAD-infinity, so that the smallest share holds two
 REPEATS = 4  # subsets drawn for each share
 RESAMPLES = 100  # of the bootstrap of a Frechet distance: its standard error is then known within 7 %
 Z95 = 1.959964  # 97.5 % quantile of the normal distribution
@@ -91,68 +93,77 @@ class Estimate:
 
 def fad_shortage(reference: Recordings, generated: Recordings) -> str:
     """Why no FAD can be reported, as words for a table's cell; "" where it can: both sets need 10 embeddings for each dimension."""
-    counts = [sum(map(len, recordings)) for recordings in (reference, generated)]
-    needed = MIN_PER_DIMENSION * reference[0].shape[1] if reference else 0
+    counts = [sum(map(len, recordings.values())) for recordings in (reference, generated)]
+    needed = MIN_PER_DIMENSION * max((rows.shape[1] for rows in reference.values()), default=0)
     if min(counts) < needed or min(counts) < 2:
         return f"not reported: n = {min(counts)} of at least {max(needed, 2)}"
     return ""
 
 
-def principal_components(reference: Recordings, count: int) -> Callable[[Recordings], list[np.ndarray]]:
+def principal_components(reference: Recordings, count: int) -> Callable[[Recordings], Recordings]:
     """A function that projects recordings on the reference's first `count` principal components, for FAD of small sets.
 
     Distances then are of these directions alone: they compare systems with one another, not with anybody's published FAD. Raises
     ValueError for more components than dimensions.
     """
-    table = _table("reference", np.concatenate(reference))
+    table = _table("reference", _join(reference, reference))
     if not 1 <= count <= table.shape[1]:
         raise ValueError(f"The embeddings have {table.shape[1]} dimensions; give 1 to {table.shape[1]} components, not {count}.")
     mean = table.mean(0)
     _, _, directions = np.linalg.svd(table - mean, full_matrices=len(table) < table.shape[1])
-    return lambda recordings: [(np.asarray(rows, np.float64) - mean) @ directions[:count].T for rows in recordings]
+    return lambda recordings: {name: (np.asarray(rows, np.float64) - mean) @ directions[:count].T for name, rows in recordings.items()}
 
 
 def frechet_interval(reference: Recordings, generated: Recordings, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """FAD of two sets of recordings, with the interval of its bootstrap over the recordings of both.
+    """FAD of two sets of recordings, with the interval of its bootstrap over names: a pair is drawn, or not, as a pair.
 
     The interval is value +- 1.96 standard errors: a resampled set repeats recordings, which raises each resampled distance, so that
-    their quantiles would lie above the value itself. It covers the choice of recordings, not the bias of a small set.
+    their quantiles would lie above the value itself. It covers the choice of recordings, not the bias of a small set. Unbounded for
+    sets of one recording.
     """
-    value = frechet_distance(np.concatenate(reference), np.concatenate(generated))
-    rng = np.random.default_rng(seed)
-    drawn = [
-        frechet_distance(*(np.concatenate([side[i] for i in rng.integers(len(side), size=len(side))]) for side in (reference, generated)))
-        for _ in range(resamples)
-        if min(len(reference), len(generated)) > 1
-    ]
-    error = Z95 * float(np.std(drawn, ddof=1)) if len(drawn) > 1 else math.inf
+    sides, groups = (reference, generated), _groups(reference, generated)
+    value = frechet_distance(*(_join(side, side) for side in sides))
+    rng, distances = np.random.default_rng(seed), list[float]()
+    for _ in range(resamples if min(map(len, sides)) > 1 else 0):
+        drawn = [group[index] for group in groups for index in rng.integers(len(group), size=len(group))]
+        tables = [_join(side, drawn) for side in sides]
+        if min(map(len, tables)) > 1:
+            distances.append(frechet_distance(*tables))
+    error = Z95 * float(np.std(distances, ddof=1)) if len(distances) > 1 else math.inf
     return Estimate(value, max(0.0, value - error), value + error)
 
 
 def fad_infinity(reference: Recordings, generated: Recordings, seed: int = 0) -> Estimate:
     """FAD extrapolated to infinitely many embeddings: the intercept of a line over 1/n, with the interval of that fit.
 
-    Each point is the FAD of the same share of both sets' recordings, drawn without replacement: fadtk shrinks the generated set alone, and
-    so keeps the bias of a small reference. Equal numbers of recordings are drawn at equal places, so that equal sets give 0. The value may
-    be slightly negative where the true distance is near 0. The interval is the least-squares one of the intercept; it does not
-    contain the choice of recordings. Raises ValueError for fewer than eight recordings of a set.
+    Each point is the FAD of the same share of both sets' recordings, drawn without replacement, pairs together: fadtk shrinks the
+    generated set alone, and so keeps the bias of a small reference. The value may be slightly negative where the true distance is near
+    0. The interval is the least-squares one of the intercept; it does not contain the choice of recordings. Raises ValueError for fewer
+    than eight recordings of a set.
     """
     counts = len(reference), len(generated)
-    if min(counts) < 2 / SHARES[0]:
-        least = math.ceil(2 / SHARES[0])
-        raise ValueError(f"FAD-infinity needs at least {least} recordings of each set; there are {counts[0]} and {counts[1]}.")
-    seeds = np.random.SeedSequence(seed).spawn(len(SHARES) * REPEATS)
+    if min(counts) < MIN_RECORDINGS:
+        raise ValueError(f"FAD-infinity needs at least {MIN_RECORDINGS} recordings of each set; there are {counts[0]} and {counts[1]}.")
+    rng, groups = np.random.default_rng(seed), _groups(reference, generated)
     inverse, distances = [], []
-    for place, share in enumerate(np.repeat(SHARES, REPEATS)):
-        sides = [_draw(side, float(share), np.random.default_rng(seeds[place])) for side in (reference, generated)]
-        inverse.append(1 / min(map(len, sides)))
-        distances.append(frechet_distance(*sides))
+    for share in np.repeat(SHARES, REPEATS):
+        drawn = [group[index] for group in groups for index in rng.permutation(len(group))[: round(share * len(group))]]
+        tables = [_join(side, drawn) for side in (reference, generated)]
+        inverse.append(1 / min(map(len, tables)))
+        distances.append(frechet_distance(*tables))
     return _intercept(np.array(inverse), np.array(distances))
 
 
-def _draw(recordings: Recordings, share: float, rng: np.random.Generator) -> np.ndarray:
-    chosen = rng.permutation(len(recordings))[: max(2, round(share * len(recordings)))]
-    return np.concatenate([recordings[i] for i in chosen])
+def _groups(reference: Recordings, generated: Recordings) -> list[list[str]]:
+    """Names that make pairs, names of the reference alone, and of the generated set alone; without empty lists."""
+    first, second = set(reference), set(generated)
+    return [sorted(names) for names in (first & second, first - second, second - first) if names]
+
+
+def _join(recordings: Recordings, names: Iterable[str]) -> np.ndarray:
+    """The embeddings of these recordings as one table, without the names that are not there."""
+    tables = [recordings[name] for name in names if name in recordings]
+    return np.concatenate(tables) if tables else np.zeros((0, 1))
 
 
 def _intercept(x: np.ndarray, y: np.ndarray) -> Estimate:
@@ -212,7 +223,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Which neighbourhoods of the reference hold generated points. around: [m], how many each generated point lies in; covered: [n] bool."""
+    """Generated points in neighbourhoods of the reference. around: [m], how many hold each point; covered: [n], whether each holds one."""
 
     around: np.ndarray
     covered: np.ndarray

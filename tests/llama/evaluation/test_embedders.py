@@ -10,16 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from embedder_doubles import ast_folder, clap_folder, vggish_state
 from safetensors.torch import load_file, save_file
-from transformers import (
-    ASTConfig,
-    ASTFeatureExtractor,
-    ASTForAudioClassification,
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
 from llama.evaluation import vggish
 from llama.evaluation.audio_metrics import frechet_distance
@@ -35,39 +28,6 @@ def tone(seconds: float, rate: int = 16_000, pitch: float = 440.0, seed: int = 0
     time = torch.arange(round(seconds * rate)) / rate
     noise = torch.randn(len(time), generator=torch.Generator().manual_seed(seed))
     return Waveform((0.4 * torch.sin(2 * torch.pi * pitch * time) + 0.05 * noise)[None], rate)
-
-
-def clap_folder(folder: Path, fusion: bool = False) -> Path:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    torch.manual_seed(1)
-    config = ClapConfig(
-        text_config={"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 60},
-        audio_config={"depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2], "patch_embeds_hidden_size": 8, "hidden_size": 64,
-                      "window_size": 8, "enable_fusion": fusion},
-        projection_dim=24,
-    )  # fmt: skip
-    ClapModel(config).save_pretrained(folder)
-    ClapFeatureExtractor(truncation="fusion").save_pretrained(folder)  # the published default, which must not be followed
-    words = ["<s>", "<pad>", "</s>", "<unk>", "piano", "waltz", "rock", "guitar", "a"]
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
-    return folder
-
-
-def ast_folder(folder: Path) -> Path:
-    torch.manual_seed(2)
-    config = ASTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=527,
-                       max_length=128, num_mel_bins=32)  # fmt: skip
-    ASTForAudioClassification(config).save_pretrained(folder)
-    ASTFeatureExtractor(max_length=128, num_mel_bins=32).save_pretrained(folder)
-    return folder
-
-
-def vggish_state() -> dict[str, torch.Tensor]:
-    torch.manual_seed(3)
-    return vggish.VGGish((4, 4, 8, 8, 8, 8), (16, 16, 12)).state_dict()
 
 
 def vggish_file(folder: Path) -> Path:
