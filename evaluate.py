@@ -12,12 +12,13 @@ from llama.console import CommandParser, run_command
 from llama.evaluation.commands.answers import add_answers
 from llama.evaluation.commands.audio import add_audio
 from llama.evaluation.commands.choices import add_choices
+from llama.evaluation.commands.music import add_music
 from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
 # Each adds its parser, whose default `run` is its function.
-COMMANDS = (add_answers, add_audio, add_choices, add_probes, add_symbolic, add_text)
+COMMANDS = (add_answers, add_audio, add_choices, add_music, add_probes, add_symbolic, add_text)
 
 
 def parser() -> argparse.ArgumentParser:
