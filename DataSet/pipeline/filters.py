@@ -103,7 +103,7 @@ class FilterStep:
             return Rejection("speech", f"{name} is speech for {speech:.0%} of its time; at most {options.max_speech:.0%} is allowed.")
         music = self.judge.share(mono) if self.judge else None
         if music is not None and music < options.min_music:
-            return Rejection("not music", f"{name} is music in {music:.0%} of the answers of {options.music_model}; {options.min_music:.0%} are needed.")
+            return Rejection("not music", f"{name} is music in {music:.0%} of the answers of {Path(options.music_model or '').name}; {options.min_music:.0%} are needed.")
         return {"speech": speech, "music": music}
 
 
