@@ -18,7 +18,8 @@ TEMPLATE = (
     "{% else %}{{ " + repr(MEDIA) + "[part['type']] }} {% endif %}{% endfor %} ASSISTANT:{% endif %}{% endfor %}"
 )
 TEXT: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-                        "num_key_value_heads": 2, "max_position_embeddings": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+                        "num_key_value_heads": 2, "max_position_embeddings": 1024, "pad_token_id": 0, "bos_token_id": 1,
+                        "eos_token_id": 2}  # fmt: skip
 VISION: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
                           "image_size": 28, "patch_size": 14}  # fmt: skip
 CROP: dict[str, Any] = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}

@@ -77,8 +77,12 @@ def directions(text: str) -> frozenset[str]:
 
 
 def _subject(tokens: Sequence[str], index: int) -> str | None:
-    """What goes up or down at `index`: the first noun behind it in its clause, else the last before it; bare "higher" is pitch."""
-    for candidate in (_until_break(tokens[index + 1 : index + 1 + REACH]), _until_break(tokens[max(0, index - REACH) : index][::-1])):
+    """What goes up or down at `index`, the nearest noun in its clause: behind a verb ("raise the pitch"), before an adverb ("speed it up").
+
+    Bare "higher" is pitch.
+    """
+    later, earlier = _until_break(tokens[index + 1 : index + 1 + REACH]), _until_break(tokens[max(0, index - REACH) : index][::-1])
+    for candidate in (earlier, later) if tokens[index] in ("up", "down", "upwards", "downwards") else (later, earlier):
         for token in candidate:
             if name := next((name for pattern, name in _NOUN_OF.items() if pattern.fullmatch(token)), None):
                 return name

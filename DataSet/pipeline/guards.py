@@ -14,6 +14,7 @@ from DataSet.pipeline.quantities import Quantity, quantities
 from llama.errors import comma_list, quoted
 
 COPIED_WORDS = 7  # consecutive words of a prompt that make a copy
+DRUMS = frozenset(("with drums", "without drums"))
 ASCII_SHARE = 0.9  # of the letters
 _TOKEN = re.compile(r"[\w#]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -148,10 +149,14 @@ def opening(text: str, expectation: Expectation) -> str | None:
 
 
 def direction(text: str, expectation: Expectation) -> str | None:
-    """The direction of the edit is lost, turned or negated: faster and slower, higher and lower, with and without."""
-    if expectation.edit is None:
-        return None
+    """The direction of the edit is lost, turned or negated: faster and slower, higher and lower, with and without.
+
+    Without an edit: the text says "with drums" where the facts say "without drums", or the other way round.
+    """
     named = directions(text)
+    if expectation.edit is None:
+        known = frozenset().union(*map(directions, expectation.facts or ())) & DRUMS
+        return f"The text says {next(iter(DRUMS - known))}; the facts do not." if len(known) == 1 and named & DRUMS - known else None
     for wanted in expectation.edit.directions:
         if wanted not in named:
             return f"The text does not say {wanted} (it says {comma_list(sorted(named)) or 'no direction'})."

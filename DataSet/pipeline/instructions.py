@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from DataSet.pipeline.chat_writers import AddressWriter, TransformersWriter
 from DataSet.pipeline.edit_words import EditFacts, edit_facts
+from DataSet.pipeline.faulty_writer import FaultyWriter
 from DataSet.pipeline.guards import Expectation, Refusal, check, tidy
 from DataSet.pipeline.isolation import call_isolated
 from DataSet.pipeline.model_identity import identity
-from DataSet.pipeline.prompt_files import PromptFile, read_prompt
+from DataSet.pipeline.prompt_files import Decoding, PromptFile, read_prompt
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
 from DataSet.pipeline.templates import Template, edit_summary, templates
-from DataSet.pipeline.writers import Writer, WriterConfig, WritingTask, build_writer
+from DataSet.pipeline.writers import TemplateWriter, Writer, WriterConfig, WritingTask
 from llama.errors import quoted, sentence
 from llama.ranges import check_choice
 
@@ -37,7 +39,8 @@ class _Text:
 
     place: int
     part: str
-    prompt: str
+    prompt: PromptFile | None
+    asked: str  # the prompt with its fields filled
     template: Template
     expectation: Expectation
     seed: int
@@ -46,7 +49,8 @@ class _Text:
     refused: list[dict[str, str]] = field(default_factory=list)
 
     def task(self) -> WritingTask:
-        return WritingTask(self.prompt, self.template, _seed(self.seed, self.part, self.tries))
+        decoding = self.prompt.decoding if self.prompt else Decoding()
+        return WritingTask(self.asked, self.template, _seed(self.seed, self.part, self.tries), decoding)
 
     def take(self, said: str | Exception) -> None:
         self.tries += 1
@@ -87,8 +91,9 @@ class InstructionStep:
         settings: dict[str, Any] = {"form": self.form, "writer": self.config.kind}
         if self.config.kind != "template":
             settings["tries"] = self.config.tries
-        if self.config.uses_prompts:
+        if self.config.has_model:
             settings |= {**identity(self.config.model, self.config.revision, local=self.config.kind == "transformers"), "dtype": self.config.dtype}
+        if self.config.uses_prompts:
             settings["prompts"] = {part: prompt.settings() for part, prompt in self.prompts.items()}
         return settings
 
@@ -111,10 +116,11 @@ class InstructionStep:
     def _texts(self, place: int, given: StepInput) -> list[_Text]:
         facts, asked = self._facts(given)
         edit = edit_facts(asked) if self.form == "muedit" else None
-        return [
-            _Text(place, part, self.prompts[part].filled(facts) if self.prompts else "", template, self._expectation(part, facts, edit), given.seed)
-            for part, template in zip(PARTS, templates(self.form, facts, asked), strict=True)
-        ]
+        texts = []
+        for part, template in zip(PARTS, templates(self.form, facts, asked), strict=True):
+            prompt = self.prompts.get(part)
+            texts.append(_Text(place, part, prompt, prompt.filled(facts) if prompt else "", template, self._expectation(part, facts, edit), given.seed))
+        return texts
 
     def _facts(self, given: StepInput) -> tuple[dict[str, str], Mapping[str, Any]]:
         """What prompts and templates may use: caption, vision_caption, tags, edit; and the fields of the edit."""
@@ -134,6 +140,18 @@ class InstructionStep:
     def _expectation(self, part: str, facts: Mapping[str, str], edit: EditFacts | None) -> Expectation:
         wording = self.prompts[part].wording if self.prompts else ""
         return Expectation(2, MAX_WORDS[part], OPENING if part == "gpt" else (), wording, edit, tuple(facts.values()))
+
+
+def build_writer(config: WriterConfig) -> Writer:
+    """The writer of a configuration, its model loaded. Raises ValueError or FileNotFoundError in one sentence."""
+    match config.kind:
+        case "transformers":
+            return TransformersWriter(config)
+        case "address":
+            return AddressWriter(config)
+        case "faulty":
+            return FaultyWriter()
+    return TemplateWriter()
 
 
 def _write(writer: Writer, texts: Sequence[_Text]) -> None:

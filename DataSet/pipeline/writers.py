@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from DataSet.pipeline.prompt_files import Decoding
 from llama.ranges import check_choice, check_keys
 
 KINDS = ("template", "transformers", "address", "faulty")
@@ -34,7 +35,7 @@ class WriterConfig:
 
     def __post_init__(self) -> None:
         check_choice("The writer's kind", self.kind, KINDS)
-        if self.uses_prompts and not self.model:
+        if self.has_model and not self.model:
             raise ValueError(f"The writer {self.kind} has no model; give a folder, a hub name, or the server's name for it.")
         if self.kind == "address" and not self.url:
             raise ValueError("The writer address has no url; give the server's, such as http://localhost:8000/v1.")
@@ -42,8 +43,12 @@ class WriterConfig:
             raise ValueError(f"A writer tries {self.tries} times; give 1 to 20.")
 
     @property
-    def uses_prompts(self) -> bool:
+    def has_model(self) -> bool:
         return self.kind in ("transformers", "address")
+
+    @property
+    def uses_prompts(self) -> bool:
+        return self.kind != "template"
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> WriterConfig:
@@ -59,6 +64,7 @@ class WritingTask:
     prompt: str
     template: Callable[[np.random.Generator], str]
     seed: int
+    decoding: Decoding = Decoding()
 
     def from_template(self) -> str:
         return self.template(np.random.default_rng(self.seed))
@@ -77,11 +83,3 @@ class TemplateWriter:
 
     def write(self, tasks: Sequence[WritingTask]) -> list[str]:
         return [task.from_template() for task in tasks]
-
-
-def build_writer(config: WriterConfig) -> Writer:
-    """The writer of a configuration, its model loaded."""
-    match config.kind:
-        case "template":
-            return TemplateWriter()
-    raise ValueError(f"The writer {config.kind} is not built here.")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
+import stub_chat_server as stub
 from PIL import Image
+from stub_chat_server import StubServer, completion
 
 from DataSet.pipeline.captioners import CaptionerConfig, CaptionStep
 from DataSet.pipeline.chat_client import ChatClient, ChatRequest
@@ -26,59 +25,9 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "assets/examples"
 GREETING = ChatRequest([{"role": "user", "content": "hello"}], seed=7)
 
 
-def completion(text: Any, finish: str = "stop") -> dict[str, Any]:
-    return {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}]}
-
-
-class StubServer(ThreadingHTTPServer):
-    """Answers with `reply(body, number of the request)`: (status, body as JSON or bytes, headers). Keeps what it was sent."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.reply: Callable[[dict[str, Any], int], tuple[int, Any, dict[str, str]]] = lambda body, number: (200, completion("Hello."), {})
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.paths: list[str] = []
-        self.lock, self.release = threading.Lock(), threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: StubServer
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.bodies.append(body)
-            self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-            self.server.paths.append(self.path)
-            number = len(self.server.bodies)
-        status, reply, headers = self.server.reply(body, number)
-        content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[StubServer]:
-    with StubServer() as stub:
-        thread = threading.Thread(target=stub.serve_forever, args=(0.01,))
-        thread.start()
-        yield stub
-        stub.release.set()
-        stub.shutdown()
-        thread.join()
+    yield from stub.run()
 
 
 def client(server: StubServer, **arguments: Any) -> ChatClient:
