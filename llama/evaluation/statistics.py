@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 DRAWS = 1000  # resamples of a bootstrap
+DRAWN_AT_ONCE = 1_000_000  # recordings, so that memory stays bounded
 Z = 1.96  # standard deviations of a normal distribution that hold 95 %
 Values = Mapping[str, Any]  # of a recording: an array [answers, ...]
 Statistic = Callable[[np.ndarray], float]
@@ -87,7 +88,7 @@ def bootstrap_interval(
     recordings, joined along the first dimension. (nan, nan) for fewer than two recordings, of which nothing can be said.
     """
     sample = _Sample(values_by_recording)
-    return _percentiles(sample.statistic(statistic, counts) for counts in _draws(len(values_by_recording), seed, draws))
+    return _percentiles([sample.statistics(statistic, counts) for counts in _draws(len(values_by_recording), seed, draws)])
 
 
 def difference_interval(
@@ -101,7 +102,7 @@ def difference_interval(
         raise ValueError("The two sides of a paired interval are of different recordings; give values of the same ones.")
     first, second = _Sample(own), _Sample({name: swapped[name] for name in own})
     return _percentiles(
-        first.statistic(statistic, counts) - second.statistic(statistic, counts) for counts in _draws(len(own), seed, draws)
+        [first.statistics(statistic, counts) - second.statistics(statistic, counts) for counts in _draws(len(own), seed, draws)]
     )
 
 
@@ -116,22 +117,31 @@ class _Sample:
     def __init__(self, values_by_recording: Values) -> None:
         groups = [np.asarray(values) for values in values_by_recording.values()]
         self.values = np.concatenate(groups) if groups else np.zeros(0)
-        self.recording = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        self.lengths = np.array([len(group) for group in groups], int)
+        self.recording = np.repeat(np.arange(len(groups)), self.lengths)
+        self.sums = np.array([group.sum() for group in groups], float)
 
-    def statistic(self, statistic: Statistic, counts: np.ndarray) -> float:
-        """The statistic of the values of recordings that are drawn `counts` times each."""
-        return float(statistic(np.repeat(self.values, counts[self.recording], axis=0)))
+    def statistics(self, statistic: Statistic, counts: np.ndarray) -> np.ndarray:
+        """The statistic of each draw, [draws]; counts: how often each recording is drawn, [draws, recordings]."""
+        if statistic is mean and self.values.ndim == 1:
+            totals = counts @ self.lengths
+            return np.divide(counts @ self.sums, totals, out=np.full(len(counts), np.nan), where=totals > 0)
+        return np.array([statistic(np.repeat(self.values, drawn[self.recording], axis=0)) for drawn in counts], float)
 
 
 def _draws(recordings: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    """How often each recording is drawn, [recordings], `draws` times; nothing for fewer than two recordings."""
+    """How often each recording is drawn, [some draws, recordings], until `draws` are there; nothing for fewer than two recordings."""
     generator = np.random.default_rng(seed)
-    for _ in range(draws if recordings > 1 else 0):
-        yield np.bincount(generator.integers(recordings, size=recordings), minlength=recordings)
+    step = max(1, DRAWN_AT_ONCE // max(1, recordings))
+    for start in range(0, draws if recordings > 1 else 0, step):
+        count = min(step, draws - start)
+        places = generator.integers(recordings, size=(count, recordings)) + np.arange(count)[:, None] * recordings
+        yield np.bincount(places.ravel(), minlength=count * recordings).reshape(count, recordings)
 
 
-def _percentiles(statistics: Iterable[float]) -> tuple[float, float]:
-    values = np.array([value for value in statistics if not math.isnan(value)])
+def _percentiles(statistics: Iterable[np.ndarray]) -> tuple[float, float]:
+    values = np.concatenate([np.zeros(0), *statistics])
+    values = values[~np.isnan(values)]
     if not len(values):
         return math.nan, math.nan
     low, high = np.percentile(values, (2.5, 97.5))
