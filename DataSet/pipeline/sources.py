@@ -73,7 +73,7 @@ def _folder_row(root: Path, main: Path, beside: list[Path], kind: Kind, source: 
     if not name.isprintable():
         why = f"The name {quoted(name)} is no text in UTF-8, or holds a control character; rename the file."
         return RejectedRow(source, root.name, quoted(name), Rejection("name", why))
-    media = {kind if main.suffix.lower() in SUFFIX_ORDER[kind] else "video": str(main)}
+    media: dict[str, str] = {kind if main.suffix.lower() in SUFFIX_ORDER[kind] else "video": str(main)}
     sounds = [path for path in beside if path.suffix.lower() in SUFFIX_ORDER["audio"]]
     if kind != "audio" and sounds:
         media["audio"] = str(min(sounds, key=lambda path: SUFFIX_ORDER["audio"].index(path.suffix.lower())))
