@@ -19,8 +19,8 @@ def true_caption(item: Item, medium: str) -> str:
     """The caption of an item's medium. Raises ValueError for an item of which nothing is known."""
     if medium == "audio" and (piece := music_attributes(item.truth)):
         return f"{full_caption(piece, key=True)}."
-    if medium != "audio" and "mood" in item.truth:
-        return _of_sight(item.truth)
+    if medium != "audio" and isinstance(item.truth.get("mood"), str):
+        return _of_sight({name: value for name, value in item.truth.items() if isinstance(value, str)})
     if item.caption.strip():
         return item.caption
     raise ValueError(f"Nothing is known of the {medium} of {quoted(item.key)}, and its source brings no text; take another captioner.")
@@ -29,7 +29,9 @@ def true_caption(item: Item, medium: str) -> str:
 def music_attributes(truth: Mapping[str, Any]) -> Attributes | None:
     """The attributes of a made piece; None where they are not all known."""
     names = [field.name for field in fields(Attributes)]
-    return Attributes(**{name: truth[name] for name in names}) if all(name in truth for name in names) else None
+    if not all(isinstance(truth.get(name), str | int) for name in names):
+        return None
+    return Attributes(**{name: truth[name] for name in names})
 
 
 def _of_sight(truth: Mapping[str, Any]) -> str:
