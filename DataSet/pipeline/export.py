@@ -34,6 +34,11 @@ class SetForm:
     input_kind: Literal["text", "image", "video"]
 
     @property
+    def kind(self) -> Literal["audio", "image", "video"]:
+        """The medium that its items are of."""
+        return "audio" if self.input_kind == "text" else self.input_kind
+
+    @property
     def media(self) -> tuple[str, ...]:
         return ("audio",) if self.input_kind == "text" else (self.input_kind, "audio")
 

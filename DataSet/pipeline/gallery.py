@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 from llama.media.audio import Waveform
+from llama.media.image import load_image
 
 PLAYER_RATE, PLAYER_SECONDS = 22_050, 5.0
 COMPRESSION = 0.9  # of libsndfile's mp3 encoder: 32 kbit/s at a constant rate
@@ -77,6 +78,14 @@ def sound_player(wave: Waveform, seconds: float = PLAYER_SECONDS) -> str:
 def clip_player(path: Path) -> str:
     """HTML of a player for a short clip, whose file lies in the HTML as it is."""
     return f"<video controls loop muted style='width:100%' src='{data_uri('video/mp4', path.read_bytes())}'></video>"
+
+
+def thumbnail(path: Path, width: int = 300) -> bytes:
+    """A JPEG of a picture, at most `width` pixels wide."""
+    picture, content = load_image(path), io.BytesIO()
+    picture.thumbnail((width, width))
+    picture.save(content, "JPEG", quality=80)
+    return content.getvalue()
 
 
 def data_uri(media_type: str, content: bytes) -> str:
