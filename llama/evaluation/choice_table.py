@@ -136,12 +136,14 @@ def _right_text(answer: Answer) -> str:
 
 
 def _with_constant(group: AnswerSet) -> tuple[AnswerSet, list[str]]:
-    """The set with one letter for all questions, the commonest right one, where the file has no constant answers."""
+    """The set with one answer to all questions where the file has no constant ones: the commonest right letter or text."""
     if group.by_control["constant"]:
         return group, []
-    letter = ascii_uppercase[Counter(map(right, group.own)).most_common(1)[0][0]]
-    constant = [replace(answer, control="constant", answer=f"({letter})") for answer in group.own]
-    note = f"constant: ({letter}) to every question, the commonest right letter."
+    index, letters = Counter(map(right, group.own)).most_common(1)[0]
+    text, texts = Counter(map(_right_text, group.own)).most_common(1)[0]
+    fixed = text if texts > letters else f"({ascii_uppercase[index]})"
+    constant = [replace(answer, control="constant", answer=fixed) for answer in group.own]
+    note = f"constant: \"{fixed}\" to every question, the commonest right {'text' if texts > letters else 'letter'}."
     return replace(group, by_control={**group.by_control, "constant": constant}), [note]
 
 

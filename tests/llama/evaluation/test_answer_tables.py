@@ -75,6 +75,15 @@ def test_the_official_rule_stands_beside_ours() -> None:
     assert unknown.columns == ["accuracy", "unanswered", "chance", "majority"] and "No official rule" in unknown.notes[-1]
 
 
+def test_the_constant_answer_is_the_commonest_letter_or_text() -> None:
+    shown = [choice_answers(listener)[place] for place in range(0, 16, 8)]  # the first rotation of pieces 0 and 1: (A) and (B) are right
+    assert any('constant: "(A)" to every question' in note for note in choice_tables(shown)[0].notes)
+    turned = [one for one in choice_answers(listener) if one.control == "own" and one.references == ("guitar",)]
+    table = choice_tables(turned)[0]
+    assert cell(table, "constant", "accuracy").value == 1 == cell(table, "constant", "majority").value
+    assert any('constant: "guitar" to every question' in note for note in table.notes)
+
+
 def test_what_could_not_be_heard_is_left_out_and_counted() -> None:
     answers = choice_answers(listener)
     broken = [Answer(**{**vars(one), "error": "missing", "answer": ""}) if one.recording in ("r1", "r2") else one for one in answers]
