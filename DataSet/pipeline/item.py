@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 ID_LENGTH = 16  # hex digits
@@ -47,7 +47,7 @@ class Item:
         return item_id(self.source, self.key, self.start, self.end)
 
     def as_json(self) -> dict[str, Any]:
-        return {"id": self.id, **asdict(self), "tags": list(self.tags)}
+        return {"id": self.id, **vars(self), "tags": list(self.tags)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

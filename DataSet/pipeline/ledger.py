@@ -27,7 +27,7 @@ from llama.json_yaml import read_table
 LEDGER, LOCK = "ledger.json", ".lock"
 FORMAT = 1
 ITEMS_PER_SHARD = 256
-BUCKET_ITEMS, MOST_BUCKETS = 50_000, 128  # items that are sorted in memory at once; temporary files that are open at once
+BUCKET_ITEMS, MOST_BUCKETS = 20_000, 128  # items that are sorted in memory at once; temporary files that are open at once
 Log = Callable[[str], None]
 
 
@@ -94,7 +94,7 @@ class Ledger:
     def add_items(self, items: Iterable[Item]) -> int:
         """Adds items and returns how many are new. One whose id is there already replaces it, so that its inputs are the newest.
 
-        The items are read once and need no more memory than 50,000 of them, or a 128th.
+        The items are read once and need no more memory than 20,000 of them, or a 128th.
         """
         with tempfile.TemporaryFile("w+", dir=self.folder, encoding="ascii") as spool:
             count = 0
@@ -169,14 +169,8 @@ class Ledger:
                 yield name, record.outcome
 
     def histories(self, specs: Sequence[StepSpec]) -> Iterator[tuple[Item, dict[str, Outcome]]]:
-        """Every item with its outcomes of these steps by name, one shard in memory at a time.
-
-        An item has no outcome in the steps after the one that rejected it. Raises ValueError if a step has not run on all shards.
-        """
-        for shard in self.shards():
-            found = {spec.name: self.store.finished_step(spec, shard).records for spec in specs}
-            for name, item in self.store.read_items(shard).items():
-                yield item, {step: records[name].outcome for step, records in found.items() if name in records}
+        """Every item with its outcomes of these steps; see `ShardStore.histories`, which needs no lock."""
+        return self.store.histories(specs) if self.shards() else iter(())
 
     def is_finished(self, spec: StepSpec, after: Sequence[StepSpec] = ()) -> bool:
         """Whether `write_outcomes` has written the step for exactly these inputs."""

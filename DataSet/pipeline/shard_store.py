@@ -8,7 +8,7 @@ results that the step was given with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,16 @@ class ShardStore:
                 results[step] = record.outcome
             inputs.append(StepInput(item, results))
         return inputs
+
+    def histories(self, specs: Sequence[StepSpec]) -> Iterator[tuple[Item, dict[str, Outcome]]]:
+        """Every item with its outcomes of these steps by name, one shard in memory at a time.
+
+        An item has no outcome in the steps after the one that rejected it. Raises ValueError if a step has not run on all shards.
+        """
+        for shard in range(self.shard_count):
+            steps = {spec.name: self.finished_step(spec, shard).records for spec in specs}
+            for name, item in self.read_items(shard).items():
+                yield item, {step: records[name].outcome for step, records in steps.items() if name in records}
 
 
 def digest_of_input(value: StepInput) -> str:
