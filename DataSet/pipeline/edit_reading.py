@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
 from DataSet.pipeline.edit_words import directions
 from DataSet.pipeline.quantities import CENTS, LEVEL, SPEED, TIME, Quantity, quantities
 
@@ -21,7 +24,7 @@ def read_edit(text: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _speed(said: list[Quantity], ways: set[str]) -> float | None:
+def _speed(said: Sequence[Quantity], ways: AbstractSet[str]) -> float | None:
     speeds = [quantity.value for quantity in said if quantity.unit == SPEED] + [1 / quantity.value for quantity in said
                                                                                 if quantity.unit == TIME and quantity.value]  # fmt: skip
     if len(speeds) != 1 or speeds[0] <= 0:
@@ -30,7 +33,7 @@ def _speed(said: list[Quantity], ways: set[str]) -> float | None:
     return None if turned else speeds[0]
 
 
-def _signed(said: list[Quantity], unit: str, up: bool, down: bool) -> float | None:
+def _signed(said: Sequence[Quantity], unit: str, up: bool, down: bool) -> float | None:
     values = [quantity.value for quantity in said if quantity.unit == unit]
     if len(values) != 1 or up == down:
         return None

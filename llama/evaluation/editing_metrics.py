@@ -20,7 +20,8 @@ BIN_CENTS = 5.0
 SPREAD_CENTS = 12.0  # a partial counts for its neighbours so far
 SPEED_RANGE = (0.25, 4.0)
 MAX_CENTS = 1500.0
-COARSE_STEP = 0.004  # of the logarithm of the speed
+COARSE_STEP = 0.008  # of the logarithm of the speed
+CANDIDATES = 5  # peaks of the coarse grid that are looked at finely
 MIN_SECONDS = 0.5
 SILENCE = 1e-5  # RMS, -100 dB
 PEAK_FLOOR = 60.0  # dB below the loudest partial of the recording
@@ -36,8 +37,8 @@ Samples = NDArray[np.floating]
 class EditMeasurement:
     """What an edit is beside its source.
 
-    speed: how many times as fast; cents: how much higher; offset: second of the source at which the edit begins. chroma: mean cosine of
-    aligned chroma frames, with the pitch difference taken out, 0 to 1. drift: change of speed from the edit's beginning to its end, in
+    speed: how many times as fast; cents: how much higher; offset: second of the source at which the edit begins. chroma: mean correlation
+    of aligned chroma frames, with the pitch difference taken out, -1 to 1. drift: change of speed from the edit's beginning to its end, in
     percent. level: dB louder. agreement: correlation of the onsets after the time warp, -1 to 1: near 0 the speed means nothing.
     """
 
@@ -145,29 +146,39 @@ def align(source: Samples, edit: Samples, rate: int) -> Alignment:
     seconds = len(second) * HOP
     low, high = (math.log(speed) for speed in SPEED_RANGE)
     grid = np.exp(np.arange(low, high + COARSE_STEP, COARSE_STEP))
-    coarse = max(2.0, 0.6 * COARSE_STEP * seconds / HOP)  # frames: as wide as a step of the grid moves the end
-    scores = _agreements(_smooth(first, coarse), _smooth(second, coarse), grid)[0]
-    candidates = grid[np.argsort(scores)[::-1][:5]]
+    width = max(2.0, 0.6 * COARSE_STEP * seconds / HOP)  # frames: as wide as a step of the grid moves the end
+    thin = max(1, int(width / 2))  # what is so smooth needs no more values
+    scores = _agreements(_smooth(first, width)[::thin], _smooth(second, width)[::thin], grid)[0]
     step = min(0.2 * 0.02 / seconds, COARSE_STEP / 4)
-    fine = np.unique(np.concatenate([speed * np.exp(np.arange(-COARSE_STEP, COARSE_STEP, step)) for speed in candidates]))
+    around = np.exp(np.arange(-COARSE_STEP, COARSE_STEP, step))
+    fine = np.unique(np.concatenate([grid[place] * around for place in _peaks(scores)[:CANDIDATES]]))
     scores, lags = _agreements(_smooth(first, 1.5), _smooth(second, 1.5), fine)
     best = int(scores.argmax())
     return Alignment(float(fine[best]), float(-lags[best] * HOP * fine[best]), float(scores[best]))
 
 
+def _peaks(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Places of the local maxima, the highest first."""
+    padded = np.pad(scores, 1, constant_values=-np.inf)
+    places = np.flatnonzero((scores >= padded[:-2]) & (scores >= padded[2:]))
+    return places[np.argsort(scores[places])[::-1]]
+
+
 def _agreements(source: NDArray[np.float64], edit: NDArray[np.float64], speeds: NDArray[np.float64]
                 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     """For each speed the best correlation of the warped source with the edit, and its lag in frames of the edit."""
-    longest = int(len(source) / speeds.min()) + 1
-    size = 1 << (longest + len(edit) - 1).bit_length()
-    wanted = np.conj(np.fft.rfft(edit, size))
     scores, lags = np.zeros(len(speeds)), np.zeros(len(speeds))
+    transforms: dict[int, NDArray[np.complex128]] = {}
+    edit_norm = np.linalg.norm(edit)
     for index, speed in enumerate(speeds):
         count = int((len(source) - 1) / speed) + 1
+        size = 1 << (count + len(edit) - 1).bit_length()
+        if size not in transforms:
+            transforms[size] = np.conj(np.fft.rfft(edit, size))
         warped = np.interp(np.arange(count) * speed, np.arange(len(source)), source)
-        likeness = np.fft.irfft(np.fft.rfft(warped, size) * wanted, size)
+        likeness = np.fft.irfft(np.fft.rfft(warped, size) * transforms[size], size)
         best = int(likeness.argmax())
-        norm = np.linalg.norm(warped) * np.linalg.norm(edit)
+        norm = np.linalg.norm(warped) * edit_norm
         scores[index] = likeness[best] / norm if norm > 0 else 0.0
         lags[index] = -(best if best <= count else best - size)
     return scores, lags
@@ -266,9 +277,12 @@ def _aligned(source: NDArray[np.float64], edit: NDArray[np.float64], warp: Align
 
 
 def chroma_similarity(source: NDArray[np.float64], edit: NDArray[np.float64], warp: Alignment, cents: float) -> float:
-    """Mean cosine of the chroma of aligned frames, the edit's moved down by `cents`; weighed by the source's energy."""
+    """Mean correlation of the chroma of aligned frames, the edit's moved down by `cents`; weighed by the source's energy.
+
+    A correlation, not a cosine: two frames of unlike notes have a cosine of some 0.8, since no value is negative, and a correlation near 0.
+    """
     first, second = (chroma(part) for part in _aligned(source, edit, warp))
-    second = _roll(second, -cents * CHROMA_BINS / 1200)
+    first, second = (part - part.mean(1, keepdims=True) for part in (first, _roll(second, -cents * CHROMA_BINS / 1200)))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     cosines = np.where(norms > 0, (first * second).sum(1) / np.maximum(norms, 1e-12), 0.0)
     weights = np.linalg.norm(first, axis=1)

