@@ -27,6 +27,7 @@ def add_editing(commands: Any) -> None:
     add("--system", action="append", required=True, metavar="NAME=FOLDER", help="edits of a system, named as the list's output files")
     add("--embedder", default="nano", metavar="MODEL", help="for FAD to the set's targets, or none (default: %(default)s)")
     add("--classifier", metavar="MODEL", help="for KL: ast, or ast=FOLDER (default: KL is not measured)")
+    add("--seed", type=int, default=0, help="of the swapped recordings and of intervals (default: %(default)s)")
     add_placement_flags(parser)
     add("--out", type=Path, required=True, metavar="FOLDER", help="where editing.md, editing.json and editing.png go")
     parser.set_defaults(run=run_editing)
