@@ -131,4 +131,4 @@ def headline(form: str, figure: str, difference: Measurement) -> str:
     value += f" (95 % interval {difference.low:.3f} to {difference.high:.3f})"
     if difference.low > 0:
         return f"{value}: the answers are better with the right recording."
-    return f"{value}: no sign that the model uses what it hears."
+    return f"{value}: this figure does not tell them from answers to other recordings."

@@ -15,7 +15,7 @@ from llama.evaluation.text_metrics import bleu_u
 CANDIDATES = 10  # reference texts of a question that are tried as its constant answer, the most frequent first
 JUDGES = 40  # answers of a question that they are tried on
 CONSTANT_NOTE = (
-    f"constant: one fixed answer a question, chosen among the references to it (the {CANDIDATES} most frequent) by its B-U on the others; "
+    f"one fixed answer a question, chosen among the references to it (the {CANDIDATES} most frequent) by its B-U on the others; "
     "never a reference that the answered recording alone has."
 )
 SWAPPED_NOTE = "swapped: the file holds none, so each answer is scored on the next recording with the same question."

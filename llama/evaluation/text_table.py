@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,28 +72,28 @@ def text_tables(answers: Sequence[Answer], metrics: TextMetrics) -> list[Table]:
 
 
 def _table(group: AnswerSet, metrics: TextMetrics) -> Table:
-    group, baseline_notes = _with_baselines(group)
+    answers_of_rows, baseline_notes = _with_baselines(group)
     bleu = CorpusBleu()
     statistics: dict[str, Statistic] = {BLEU: bleu.score}
-    values = {control: _values(answers, metrics, bleu) for control, answers in group.by_control.items() if answers}
-    rows = [Row(control, _cells(answers, values.get(control, {}), metrics, statistics)) for control, answers in group.by_control.items()]
-    difference = _difference(group, values, metrics, statistics)
+    values = {label: _values(answers, metrics, bleu) for label, answers in answers_of_rows.items() if answers}
+    rows = [Row(label, _cells(answers, values.get(label, {}), metrics, statistics)) for label, answers in answers_of_rows.items()]
+    difference = _difference(answers_of_rows, values, metrics, statistics)
     main = difference.get(B_U)
     notes = [headline(group.form, B_U, main)] if isinstance(main, Measurement) else []
     notes += [*group.notes("references"), *baseline_notes, *_explanations(group, metrics, bleu)]
     return Table(f"{group.form}: answers against references", metrics.columns, [*rows, Row(DIFFERENCE, difference)], notes)
 
 
-def _with_baselines(group: AnswerSet) -> tuple[AnswerSet, list[str]]:
-    """The set with fixed answers, and with answers about other recordings where it has none under swapped."""
-    by_control, notes = dict(group.by_control), []
-    if not by_control["constant"]:
-        by_control["constant"] = constant_answers(group.own)
-        notes.append(CONSTANT_NOTE)
-    if not by_control["swapped"] and (shifted := shifted_answers(group.own)):
-        by_control["swapped"] = shifted
+def _with_baselines(group: AnswerSet) -> tuple[dict[str, Sequence[Answer]], list[str]]:
+    """The answers of every row: of the controls, the best fixed answers, and for lack of swapped ones answers about other recordings."""
+    rows: dict[str, Sequence[Answer]] = dict(group.by_control.items())
+    label = "best constant" if rows["constant"] else "constant"
+    rows[label] = constant_answers(group.own)
+    notes = [f"{label}: {CONSTANT_NOTE}"]
+    if not rows["swapped"] and (shifted := shifted_answers(group.own)):
+        rows["swapped"] = shifted
         notes.append(SWAPPED_NOTE)
-    return replace(group, by_control=by_control), notes
+    return rows, notes
 
 
 def _values(answers: Sequence[Answer], metrics: TextMetrics, bleu: CorpusBleu) -> Values:
@@ -118,8 +118,10 @@ def _cells(answers: Sequence[Answer], values: Values, metrics: TextMetrics, stat
     return _complete(cells, metrics)
 
 
-def _difference(group: AnswerSet, values: Mapping[Any, Values], metrics: TextMetrics, statistics: Mapping[str, Statistic]) -> Cells:
-    own, swapped = group.own, group.by_control["swapped"]
+def _difference(
+    rows: Mapping[str, Sequence[Answer]], values: Mapping[str, Values], metrics: TextMetrics, statistics: Mapping[str, Statistic]
+) -> Cells:
+    own, swapped = rows["own"], rows["swapped"]
     if not swapped:
         return {BLEU: "no answers under swapped"}
     cells: Cells = {

@@ -61,7 +61,7 @@ def test_a_listener_is_told_from_a_guesser() -> None:
 
     deaf = choice_tables(choice_answers(lambda number, control: "Piano"))[0]
     assert cell(deaf, "own", "accuracy").value == 0.25 and cell(deaf, "own minus swapped", "accuracy").value == 0
-    assert "no sign" in deaf.notes[0]
+    assert "does not tell them from answers to other recordings" in deaf.notes[0]
 
 
 def test_the_official_rule_stands_beside_ours() -> None:
@@ -130,6 +130,14 @@ def test_texts_are_measured_under_every_control() -> None:
     assert cell(table, "swapped", f"B-U{SUFFIX}").value > cell(table, "swapped", "B-U").value
     assert cell(table, "constant", "B-U").n == 11  # a question that one recording has gets no constant answer
     assert any("nrefs:1|case:mixed" in note for note in table.notes)
+
+
+def test_the_best_constant_stands_beside_that_of_the_file() -> None:
+    answers = text_answers(lambda truth, control: truth if control != "constant" else "flute", (*HEARING, "constant"))
+    table = text_tables(answers, TextMetrics())[0]
+    assert [row.label for row in table.rows][-3:] == ["constant", "best constant", "own minus swapped"]
+    assert cell(table, "best constant", "B-U").value > 0.3 > cell(table, "constant", "B-U").value
+    assert any(note.startswith("best constant: one fixed answer a question") for note in table.notes)
 
 
 def test_empty_answers_count_and_score_nothing() -> None:
