@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     add("--profile", metavar="NAME", help="small, published or modern (default: MUMU_PROFILE, or else the configuration's)")
     add("--runner", choices=RUNNERS, default="local", help="where steps run (default: %(default)s); the result is the same")
     add("--workers", type=int, default=1, metavar="N", help="processes of a step; each loads the step's model (default: %(default)s)")
-    add("--gpus_per_worker", type=int, default=0, metavar="N", help="of the runner ray (default: %(default)s)")
+    add("--gpus_per_worker", type=int, default=0, metavar="N", help="GPUs that each process has for itself (default: %(default)s)")
     add("--batch_size", type=int, default=8, metavar="N", help="items that a model gets at once (default: %(default)s)")
     add("--retry", action="store_true", help="compute items again that failed in an earlier run")
     return result

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -97,16 +98,16 @@ def run_set(config: PipelineConfig, folder: str | Path | None = None, options: R
     if config.name not in FORMS:
         raise ValueError(unknown("set", config.name, tuple(FORMS)))
     form, folder = FORMS[config.name], Path(folder or ROOT / "runs" / config.name).expanduser().resolve()
-    options = replace(options or RunOptions(log=_silent), max_broken=config.max_broken)
-    with Ledger.open(folder, config.items_per_shard, _origin(config), options.log) as ledger:
-        rows = _add_sources(config, form, ledger, options.log)
+    options = replace(options or RunOptions(log=silent), max_broken=config.max_broken)
+    with Ledger.open(folder, config.items_per_shard, origin_of(config), options.log) as ledger:
+        rows = add_sources(config, form, ledger, options.log)
         reports: list[StepReport] = []
         done: list[StepSpec] = []
         for step in set_steps(config, form, folder):
             reports.append(step.run(ledger, tuple(done), options))
             done.append(step.spec)
             options.log(str(reports[-1]))
-        export = _export(config, form, ledger, done)
+        export = export_entries(config, form, ledger, done)
         return SetResult(form, config, folder, ledger.store, tuple(done), tuple(reports), export, tuple(rows))
 
 
@@ -143,19 +144,20 @@ def in_repository(name: Name) -> Name:
     return str(ROOT / name) if name and (ROOT / name).exists() else name
 
 
-def _add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Callable[[str], None]) -> list[RejectedRow]:
+def add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Callable[[str], None]) -> list[RejectedRow]:
     """Adds the rows of all sources to the ledger; returns those that give no item."""
     rejected: list[RejectedRow] = []
     folder = ledger.folder / SOURCES
-    for source in config.sources:
-        ledger.add_items(accepted(source.rows(form.kind, folder, ROOT, log), rejected))
+    rows = chain.from_iterable(source.rows(form.kind, folder, ROOT, log) for source in config.sources)
+    ledger.add_items(accepted(rows, rejected))  # of all sources at once: the first items fix the number of shards
     if not ledger.shards():
         raise ValueError(f"The sources of {config.name} give no item ({len(rejected)} rows are rejected); see {ledger.folder / REJECTED_ROWS}.")
     write_rejected(ledger.folder, rejected)
     return rejected
 
 
-def _export(config: PipelineConfig, form: SetForm, ledger: Ledger, steps: Sequence[StepSpec]) -> ExportResult:
+def export_entries(config: PipelineConfig, form: SetForm, ledger: Ledger, steps: Sequence[StepSpec]) -> ExportResult:
+    """Writes what all steps kept into the set's folder, with its data card."""
     entries = [_light(entry) for shard in ledger.shards() for entry in ledger.inputs(shard, steps)]
     rejected = rejections(ledger.store, steps)
     card = data_card(form, config.profile, entries, rejected, steps)
@@ -168,9 +170,10 @@ def _light(entry: StepInput) -> StepInput:
     return StepInput(entry.item, {**entry.results, "segment": segment})
 
 
-def _origin(config: PipelineConfig) -> dict[str, Any]:
+def origin_of(config: PipelineConfig) -> dict[str, Any]:
+    """What a work folder is for: a folder of another set or of other sources is refused."""
     return {"set": config.name, "sources": [dataclasses.asdict(source) for source in config.sources]}
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Takes a line of the log."""

@@ -48,7 +48,7 @@ class SetResult:
 
     def histories(self) -> Iterator[tuple[Item, dict[str, Outcome]]]:
         """Every item with its outcomes by step; none in the steps after the one that rejected it."""
-        return histories(self.store, self.steps)
+        return self.store.histories(self.steps)
 
     def entries(self) -> Iterator[StepInput]:
         """The items of the set with the results of all steps, by their ids in each shard."""
@@ -74,18 +74,10 @@ class SetResult:
         return self.work_folder / str(entry.results["segment"][kind])
 
 
-def histories(store: ShardStore, steps: Sequence[StepSpec]) -> Iterator[tuple[Item, dict[str, Outcome]]]:
-    """Every item of a work folder with its outcomes by step, one shard in memory at a time."""
-    for shard in range(store.shard_count):
-        records = {spec.name: store.finished_step(spec, shard).records for spec in steps}
-        for name, item in store.read_items(shard).items():
-            yield item, {step: found[name].outcome for step, found in records.items() if name in found}
-
-
 def rejections(store: ShardStore, steps: Sequence[StepSpec]) -> list[RejectedItem]:
     """The items that a step rejected."""
     rejected = []
-    for item, outcomes in histories(store, steps):
+    for item, outcomes in store.histories(steps):
         last = list(outcomes)[-1] if outcomes else None
         if last is not None and isinstance(found := outcomes[last], Rejection):
             rejected.append(RejectedItem(last, StepInput(item), found))
