@@ -117,7 +117,8 @@ class InstructionStep:
         facts, asked = self._facts(given)
         edit = edit_facts(asked) if self.form == "muedit" else None
         texts = []
-        for part, template in zip(PARTS, templates(self.form, facts, asked), strict=True):
+        own_facts = {**facts, "tags": ", ".join(given.item.tags)}  # templates leave out tags that are not there
+        for part, template in zip(PARTS, templates(self.form, own_facts, asked), strict=True):
             prompt = self.prompts.get(part)
             texts.append(_Text(place, part, prompt, prompt.filled(facts) if prompt else "", template, self._expectation(part, facts, edit), given.seed))
         return texts

@@ -83,3 +83,10 @@ WRONG: tuple[dict[str, Any], ...] = (
 def test_a_wrong_writer_is_refused_in_a_sentence(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         WriterConfig.from_values(values)
+
+
+def test_an_item_without_tags_is_asked_for_without_any() -> None:
+    batch = [given(f"song {seed}") for seed in range(100)]
+    outcomes = InstructionStep(WriterConfig("faulty"), "muimage")(batch)
+    texts = [outcome["human"] for outcome in outcomes if not isinstance(outcome, Rejection)]
+    assert len(texts) == 100 and not [text for text in texts if "none" in text.lower()]
