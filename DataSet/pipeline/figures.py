@@ -23,8 +23,7 @@ COLOURS = ("#5b2a86", "#e07a2f", "#2f8f83", "#b03a5b", "#6b7280")
 MEL_RATE, MEL_BANDS, MEL_SIZE, MEL_HOP = 16_000, 64, 1024, 256  # the hop is 16 ms
 QUIETEST = -80.0  # dB below the loudest point, drawn dark
 WAVE_COLUMNS = 400
-CUT = 4.0  # a frame that changes this many times more than the median frame begins a new shot
-SMALLEST_CUT = 0.08  # and at least this much of full scale
+CUT = 0.5  # correlation of the pixels of two frames, below which a new shot begins; a flash of light keeps it high
 
 
 def mel_spectrogram(wave: Waveform) -> np.ndarray:
@@ -51,11 +50,12 @@ def motion_curve(frames: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(grey, axis=0)).mean((1, 2))
 
 
-def cuts(motion: np.ndarray) -> np.ndarray:
-    """Indices into the motion curve at which a new shot begins."""
-    if not len(motion):
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(motion > max(CUT * float(np.median(motion)), SMALLEST_CUT))
+def cuts(frames: np.ndarray) -> np.ndarray:
+    """Indices of the frames after which a new shot begins: the next frame is no longer like it, whatever their brightness."""
+    grey = frames[:, ::2, ::2].astype(np.float32).mean(-1).reshape(len(frames), -1)
+    grey -= grey.mean(1, keepdims=True)
+    grey /= np.linalg.norm(grey, axis=1, keepdims=True) + 1e-6
+    return np.flatnonzero((grey[:-1] * grey[1:]).sum(1) < CUT)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -142,7 +142,7 @@ def film_strip(frames: np.ndarray, seconds: float, wave: Waveform) -> bytes:
     above.axis("off")
     motion, step = motion_curve(frames), seconds / max(1, len(frames) - 1)
     middle.plot((np.arange(len(motion)) + 0.5) * step, motion, color=COLOURS[0])
-    for index in cuts(motion):
+    for index in cuts(frames):
         middle.axvline((index + 0.5) * step, color=COLOURS[1], linestyle="--", linewidth=1)
     middle.set(xlim=(0, seconds), ylabel="motion", ylim=(0, None), xticklabels=[])
     strength = onset_strength(wave)

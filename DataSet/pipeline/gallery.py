@@ -75,15 +75,15 @@ def sound_player(wave: Waveform, seconds: float = PLAYER_SECONDS) -> str:
     return f"<audio controls preload='none' style='width:100%' src='{data_uri('audio/mpeg', content.getvalue())}'></audio>"
 
 
-def clip_player(path: Path) -> str:
-    """HTML of a player for a short clip, whose file lies in the HTML as it is."""
-    return f"<video controls loop muted style='width:100%' src='{data_uri('video/mp4', path.read_bytes())}'></video>"
+def clip_player(path: Path, width: int = 200) -> str:
+    """HTML of a player for a short clip, whose file lies in the HTML as it is. width: in pixels."""
+    return f"<video controls loop muted style='width:{width}px' src='{data_uri('video/mp4', path.read_bytes())}'></video>"
 
 
-def thumbnail(path: Path, width: int = 300) -> bytes:
-    """A JPEG of a picture, at most `width` pixels wide."""
+def thumbnail(path: Path, height: int = 150) -> bytes:
+    """A JPEG of a picture, `height` pixels high and at most twice as wide."""
     picture, content = load_image(path), io.BytesIO()
-    picture.thumbnail((width, width))
+    picture = picture.resize((min(2 * height, round(height * picture.width / picture.height)), height))
     picture.save(content, "JPEG", quality=80)
     return content.getvalue()
 
@@ -94,7 +94,7 @@ def data_uri(media_type: str, content: bytes) -> str:
 
 
 def _picture(content: bytes) -> str:
-    return f"<img alt='' style='width:100%' src='{data_uri(_image_type(content), content)}'>"
+    return f"<img alt='' style='max-width:100%' src='{data_uri(_image_type(content), content)}'>"
 
 
 def _image_type(content: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from DataSet.pipeline.agreement import TEMPO_CLASSES, cross_table, tempo_class
-from DataSet.pipeline.figures import correlation, film_strip, motion_curve, onset_strength
+from DataSet.pipeline.figures import correlation, cuts, film_strip, motion_curve, onset_strength
 from DataSet.pipeline.gallery import Card, Gallery, clip_player, sound_player
 from DataSet.pipeline.muimage_views import music_caption, vision_caption
 from DataSet.pipeline.notebook_tables import MarkdownView, table_view
@@ -29,11 +29,12 @@ UNKNOWN = "not stated"
 
 
 def film_strips(result: SetResult, count: int = 3) -> Gallery:
-    """Clips by their ids: eight frames over the motion curve over the onset strength of the music, with cuts marked, and players."""
+    """Clips with cuts first, then by their ids: eight frames over the motion over the onset strength of the music, and players."""
+    frames = {entry.item.id: _frames(result.media(entry, "video"), entry.results["segment"]["frames"]) for entry in result.entries()}
     cards = []
-    for entry in sorted(result.entries(), key=lambda entry: entry.item.id)[:count]:
+    for entry in sorted(result.entries(), key=lambda entry: (not len(cuts(frames[entry.item.id])), entry.item.id))[:count]:
         segment, wave = entry.results["segment"], Waveform.read(result.media(entry, "audio"))
-        strip = film_strip(_frames(result.media(entry, "video"), segment["frames"]), segment["video_seconds"], wave)
+        strip = film_strip(frames[entry.item.id], segment["video_seconds"], wave)
         lines = [f"Clip: {vision_caption(entry)}", f"Music: {music_caption(entry)}", f"Human: {entry.results['instruction']['human']}"]
         cards.append(Card(entry.item.key, [strip], lines, [clip_player(result.media(entry, "video")), sound_player(wave, PLAYER_SECONDS)]))
     return Gallery(cards, width=640)
