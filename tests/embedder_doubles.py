@@ -13,6 +13,10 @@ from transformers import (
     ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
+    PeAudioFeatureExtractor,
+    PeAudioVideoConfig,
+    PeAudioVideoModel,
+    PeVideoVideoProcessor,
     PreTrainedTokenizerFast,
 )
 
@@ -48,3 +52,21 @@ def ast_folder(folder: Path) -> Path:
 def vggish_state() -> dict[str, torch.Tensor]:
     torch.manual_seed(3)
     return vggish.VGGish((4, 4, 8, 8, 8, 8), (16, 16, 12)).state_dict()
+
+
+def pe_av_folder(folder: Path) -> Path:
+    torch.manual_seed(4)
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 16}
+    text = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 50,
+            "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "model_type": "modernbert"}
+    codec = {"downsampling_ratios": [2, 8, 10, 12], "encoder_hidden_size": 4, "codebook_dim": 8, "hidden_size": 16, "n_codebooks": 2}
+    vision = {"architecture": "test_vit", "model_args": {"img_size": 32}, "do_pooling": True, "num_classes": 16, "global_pool": "map",
+              "initializer_range": 0.02, "model_type": "timm_wrapper"}
+    parts = {"audio_config": {"dac_config": codec, "model_type": "pe_audio_encoder", **layers},
+             "video_config": {"vision_config": vision, "model_type": "pe_video_encoder", **layers}}  # fmt: skip
+    PeAudioVideoModel(PeAudioVideoConfig(text_config=text, audio_video_config={**parts, **layers})).save_pretrained(folder)
+    PeAudioFeatureExtractor().save_pretrained(folder)
+    half = [0.5, 0.5, 0.5]
+    PeVideoVideoProcessor(size={"height": 32, "width": 32}, do_sample_frames=False, do_resize=True, do_rescale=True, do_normalize=True,
+                          image_mean=half, image_std=half, do_convert_rgb=True).save_pretrained(folder)  # fmt: skip
+    return folder

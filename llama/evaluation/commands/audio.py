@@ -22,6 +22,7 @@ def add_audio(commands: Any) -> None:
     add("--classifier", metavar="MODEL", help="for KL: ast, or ast=FOLDER (default: KL is not measured)")
     add("--captions", type=Path, metavar="FILE", help="for the CLAP score: a JSON object of captions by file name")
     add("--components", type=int, metavar="K", help="take FAD of the reference's first K principal components, for small sets")
+    add("--seed", type=int, default=0, help="of halves, swaps and intervals (default: %(default)s)")
     add_placement_flags(parser)
     add("--out", type=Path, required=True, metavar="FOLDER", help="where audio.md, audio.json and audio.png go")
     parser.set_defaults(run=run_audio)
@@ -33,7 +34,6 @@ def add_placement_flags(parser: argparse.ArgumentParser) -> None:
     add("--batch_size", type=int, default=16, metavar="N", help="windows at a time (default: %(default)s)")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... or mps (default: cuda where there is one)")
     add("--dtype", choices=DTYPES, default="float32", help="of the embedder's weights (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of halves, swaps and intervals (default: %(default)s)")
 
 
 def placement_of(values: argparse.Namespace) -> Placement:
@@ -43,8 +43,8 @@ def placement_of(values: argparse.Namespace) -> Placement:
     from llama.device import choose_device
     from llama.evaluation.window_embedder import Placement
 
-    if values.batch_size < 1 or values.seed < 0:
-        raise ValueError(f"--batch_size is {values.batch_size}, --seed {values.seed}; give at least 1 and 0.")
+    if values.batch_size < 1:
+        raise ValueError(f"--batch_size is {values.batch_size}; give at least 1.")
     return Placement(choose_device(values.device), getattr(torch, values.dtype), values.batch_size)
 
 
@@ -70,6 +70,8 @@ def run_audio(values: argparse.Namespace) -> int:
     from llama.evaluation.window_embedder import TextEmbedder
     from llama.files import check_writable
 
+    if values.seed < 0:
+        raise ValueError(f"--seed is {values.seed}; give at least 0.")
     check_writable(values.out / "audio.json", parents=True)
     files = {name: list_media(folder, AUDIO) for name, folder in systems_of(values.system).items()}
     reference_files = list_media(values.reference, AUDIO)

@@ -1,0 +1,50 @@
+"""`evaluate.py matching`: how well music belongs to the pictures or clips that it was made for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from llama.evaluation.commands.audio import add_placement_flags, placement_of, systems_of
+
+
+def add_matching(commands: Any) -> None:
+    parser = commands.add_parser("matching", help="music with the pictures or clips it was made for: cosine, ranks, own among N")
+    add = parser.add_argument
+    add("--media", type=Path, required=True, metavar="FOLDER", help="pictures and clips")
+    add("--system", action="append", required=True, metavar="NAME=FOLDER",
+        help="music of a system, each file with the name of its picture or clip; repeat it for several")  # fmt: skip
+    add("--embedder", default="nano", metavar="MODEL",
+        help="nano (feelings) or pe-av, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
+    add_placement_flags(parser)
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where matching.md, matching.json and matching.png go")
+    parser.set_defaults(run=run_matching)
+
+
+def run_matching(values: argparse.Namespace) -> int:
+    from llama.evaluation import matching_comparison as comparison
+    from llama.evaluation.embedders import parse_spec
+    from llama.evaluation.matchers import MATCHERS, load_matcher
+    from llama.evaluation.media_folders import AUDIO, IMAGE, VIDEO, list_media
+    from llama.evaluation.run_record import library_versions
+    from llama.evaluation.tables import write_tables
+    from llama.files import check_writable
+
+    check_writable(values.out / "matching.json", parents=True)
+    folders = systems_of(values.system)
+    media_files = list_media(values.media, IMAGE | VIDEO)
+    files = {label: list_media(folder, AUDIO | VIDEO) for label, folder in folders.items()}
+    comparison.shared_names(media_files, files)
+    spec = parse_spec(values.embedder, MATCHERS)
+    matcher = load_matcher(spec, placement_of(values))
+    broken: dict[str, dict[str, str]] = {label: {} for label in (comparison.MEDIA, *files)}
+    media = comparison.embed_sights(media_files, matcher, broken[comparison.MEDIA])
+    systems = {label: comparison.embed_sounds(found, matcher, broken[label]) for label, found in files.items()}
+    table = comparison.compare_matches(media, systems, matcher, broken)
+    meta = {
+        "embedder": str(spec), "dtype": values.dtype, "media": str(values.media), "systems": folders, "unreadable": broken,
+        "versions": library_versions(),
+    }  # fmt: skip
+    print(write_tables(values.out, "matching", [table], meta))
+    return 0
