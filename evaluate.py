@@ -15,14 +15,13 @@ from llama.evaluation.commands.audio import add_audio
 from llama.evaluation.commands.choices import add_choices
 from llama.evaluation.commands.editing import add_editing
 from llama.evaluation.commands.matching import add_matching
-from llama.evaluation.commands.matching import add_matching
 from llama.evaluation.commands.music import add_music
 from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
 # Each adds its parser, whose default `run` is its function.
-COMMANDS = (add_answers, add_audio, add_choices, add_editing, add_matching, add_matching, add_music, add_probes, add_symbolic, add_text)
+COMMANDS = (add_answers, add_audio, add_choices, add_editing, add_matching, add_music, add_probes, add_symbolic, add_text)
 
 
 def parser() -> argparse.ArgumentParser:
