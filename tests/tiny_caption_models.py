@@ -10,7 +10,9 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<vision>", "</vision>")
+NAMES = {"image_token": "<image>", "video_token": "<video>", "audio_token": "<|AUDIO|>", "audio_bos_token": "<|audio_bos|>",
+         "audio_eos_token": "<|audio_eos|>", "vision_bos_token": "<vision>", "vision_eos_token": "</vision>"}  # fmt: skip
 MEDIA = {"image": "<image>", "video": "<video>", "audio": "<|audio_bos|><|AUDIO|><|audio_eos|>"}
 TEMPLATE = (
     "{% for message in messages %}{% if message['content'] is string %}[INST] {{ message['content'] }} [/INST]{% else %}"
@@ -34,7 +36,8 @@ def tokenizer(folder: Path, chat: bool = True) -> Any:
     inner = Tokenizer(models.BPE({token: index for index, token in enumerate([*SPECIAL, *alphabet])}, [], unk_token="<unk>"))
     inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     inner.add_special_tokens(list(SPECIAL))
-    result = hf.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    result = hf.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+                                        extra_special_tokens=NAMES)  # fmt: skip
     if chat:
         result.chat_template = TEMPLATE
     result.save_pretrained(folder)
@@ -65,7 +68,7 @@ def blip(folder: Path) -> Path:
 
 
 def timesformer_gpt2(folder: Path) -> Path:
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     tokens = tokenizer(folder, chat=False)
     encoder = hf.TimesformerConfig(image_size=28, patch_size=14, num_frames=4, hidden_size=32, intermediate_size=48,
                                    num_hidden_layers=1, num_attention_heads=2)  # fmt: skip
@@ -108,6 +111,37 @@ def qwen2_audio(folder: Path) -> Path:
     config = hf.Qwen2AudioConfig(audio_config=audio, text_config=text, audio_token_index=6)
     hf.Qwen2AudioProcessor(hf.WhisperFeatureExtractor(feature_size=128), tokens, chat_template=TEMPLATE).save_pretrained(folder)
     return save(hf.Qwen2AudioForConditionalGeneration(config), folder)
+
+
+def flamingo(folder: Path, name: str) -> Path:
+    """name: AudioFlamingo3 or MusicFlamingo."""
+    torch.manual_seed(1)
+    tokens = tokenizer(folder)
+    audio = hf.AudioFlamingo3EncoderConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)
+    text = hf.Qwen2Config(vocab_size=len(tokens), **TEXT)
+    marks = {"audio_bos_token_id": 7, "audio_eos_token_id": 8} if name == "MusicFlamingo" else {}
+    config = getattr(hf, f"{name}Config")(audio_config=audio, text_config=text, audio_token_id=6, **marks)
+    words = {"audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"} if marks else {}
+    words |= {"audio_token": "<|AUDIO|>", "chat_template": TEMPLATE}
+    getattr(hf, f"{name}Processor")(hf.WhisperFeatureExtractor(feature_size=128), tokens, **words).save_pretrained(folder)
+    return save(getattr(hf, f"{name}ForConditionalGeneration")(config), folder)
+
+
+def qwen3_omni(folder: Path) -> Path:
+    torch.manual_seed(1)
+    tokens = tokenizer(folder)
+    text = {**TEXT, "vocab_size": len(tokens), "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}}  # fmt: skip
+    audio = {"d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 48, "output_dim": 32,
+             "downsample_hidden_size": 8}  # fmt: skip
+    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
+              "deepstack_visual_indexes": [0]}  # fmt: skip
+    thinker = {"text_config": text, "audio_config": audio, "vision_config": vision, "image_token_id": 4, "video_token_id": 5,
+               "audio_token_id": 6, "audio_start_token_id": 7, "vision_start_token_id": 9}  # fmt: skip
+    config = hf.Qwen3OmniMoeConfig(thinker_config=thinker, enable_audio_output=False)
+    parts = (hf.Qwen2VLImageProcessor(), hf.Qwen2VLVideoProcessor(), hf.WhisperFeatureExtractor(feature_size=128), tokens)
+    hf.Qwen3OmniMoeProcessor(*parts, chat_template=TEMPLATE).save_pretrained(folder)
+    return save(hf.Qwen3OmniMoeForConditionalGeneration(config), folder)
 
 
 def rename_class(folder: Path, name: str) -> None:

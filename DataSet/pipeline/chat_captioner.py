@@ -24,17 +24,20 @@ class ChatCaptioner:
         if not getattr(self.processor, "chat_template", None):
             raise ValueError(f"The model {model} has no chat template; give a -hf conversion, or serve it and use the captioner address.")
         prepare_tokenizer(self.processor.tokenizer)
-        self.model = load_text_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = load_text_model(model, revision=revision, dtype=dtype, device=device)
+        self.model = getattr(loaded, "thinker", loaded)  # of models that also speak, the part that writes
+        self.end: int | None = self.processor.tokenizer.eos_token_id if self.model is not loaded else None
         self.prompt, self.name = prompt, model
 
     def describe(self, items: Sequence[CaptionRequest]) -> list[str]:
         medium = items[0].medium
         content = [{"type": medium}, {"type": "text", "text": self.prompt.text}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
-        inputs = self.processor(text=[text] * len(items), padding=True, return_tensors="pt", **self._media(medium, items))
+        options = {"text_kwargs": {"padding": True}, "return_tensors": "pt"}  # media are padded as their own processors do it
+        inputs = self.processor(text=[text] * len(items), **self._media(medium, items), **options)
         tokenizer = self.processor.tokenizer
-        options = {"return_audio": False} if getattr(self.model, "has_talker", False) else {}
-        rows = generate(self.model, inputs, self.prompt.decoding, [item.seed for item in items], pad_token_id=tokenizer.pad_token_id, **options)
+        rows = generate(self.model, inputs, self.prompt.decoding, [item.seed for item in items], end=self.end,
+                        pad_token_id=tokenizer.pad_token_id, **({} if self.end is None else {"eos_token_id": self.end}))  # fmt: skip
         return [whole_sentences(tokenizer.decode(tokens, skip_special_tokens=True).strip(), complete) for tokens, complete in rows]
 
     def _media(self, medium: str, items: Sequence[CaptionRequest]) -> dict[str, Any]:
@@ -47,4 +50,4 @@ class ChatCaptioner:
         if extractor is None:
             raise ValueError(f"The model {self.name} does not hear; give one with an audio encoder.")
         rate = extractor.sampling_rate
-        return {"audio": [Waveform.read(item.path).mono().resample(rate).samples[0].numpy() for item in items], "sampling_rate": rate}
+        return {"audio": [Waveform.read(item.path).mono().resample(rate).samples[0].numpy() for item in items], "audio_kwargs": {"sampling_rate": rate}}

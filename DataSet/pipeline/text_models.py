@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from DataSet.pipeline.prompt_files import Decoding
-from llama.component_config import check_component_folder, check_weights_suffice, weight_bytes
+from llama.component_config import check_weights_suffice, weight_bytes
 from llama.device import device_named
 from llama.errors import quoted
 from llama.hf import check_report, library_errors, suppress_hf_logging
+from llama.json_yaml import check_json_files
 from llama.ranges import check_choice
 from llama.weights import ComponentError, check_component
 
@@ -35,7 +36,7 @@ def check_place(name: str) -> None:
     """Raises FileNotFoundError for an absolute path, or one that begins with a dot, where nothing lies: no hub has such names."""
     if (Path(name).is_absolute() or name.startswith(".")) and not Path(name).is_dir():
         raise FileNotFoundError(f"There is no folder {name}; {ADVICE}.")
-    check_component_folder(name)
+    check_json_files(name)
 
 
 def load_text_model(name: str, *, revision: str | None, dtype: str, device: str | None, expected: str | None = None) -> Any:
@@ -50,7 +51,10 @@ def load_text_model(name: str, *, revision: str | None, dtype: str, device: str 
     kind = expected or "the language model"
     with suppress_hf_logging(), library_errors(kind, name, ADVICE):
         config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        _check_attention(name, config)
         model_class = _model_class(name, config, expected)
+        if hasattr(config, "enable_audio_output"):
+            config.enable_audio_output = False  # a part of its own, which would be loaded for nothing
         if Path(name).is_dir():
             check_weights_suffice(kind, lambda: model_class(config), weight_bytes(name))
         model, report = model_class.from_pretrained(name, config=config, revision=revision, dtype=torch_dtype(dtype), output_loading_info=True,
@@ -58,6 +62,15 @@ def load_text_model(name: str, *, revision: str | None, dtype: str, device: str 
         check_report(model_class.__name__, "model", report, NOTHING_UNUSED)
         check_component(model_class.__name__, model)
     return model.to(device_named(device)).eval()
+
+
+def _check_attention(name: str, config: Any) -> None:
+    """Raises ComponentError where a configuration, or one of a part, asks for an attention whose code transformers would fetch."""
+    if (asked := getattr(config, "_attn_implementation", None)) not in (None, "eager", "sdpa"):
+        raise ComponentError(f"The configuration of {name} asks for the attention {quoted(asked)}; give eager or sdpa: other code is not run.")
+    for part in vars(config).values():
+        if hasattr(part, "_attn_implementation"):
+            _check_attention(name, part)
 
 
 def _model_class(name: str, config: Any, expected: str | None) -> Any:
@@ -119,7 +132,6 @@ def generate(model: Any, inputs: Mapping[str, Any], decoding: Decoding, seeds: S
     processors = LogitsProcessorList([SeededSampling(seeds, decoding.temperature, decoding.top_p)] if decoding.temperature > 0 else [])
     with torch.inference_mode(), suppress_hf_logging():
         output = model.generate(**inputs, do_sample=False, num_beams=decoding.beams, max_new_tokens=decoding.max_tokens, logits_processor=processors, **options)
-    output = output[0] if isinstance(output, tuple) else output  # of models that also speak
     tokens = getattr(output, "sequences", output)
     prompt = inputs.get("input_ids")
     if prompt is not None and torch.equal(tokens[:, : prompt.shape[1]], prompt):

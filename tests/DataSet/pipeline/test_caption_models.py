@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ CASES: dict[str, tuple[str, str, Callable[[Path], Path]]] = {
     "llava_next": ("chat", "image", tiny.llava_next),
     "video_llava": ("chat", "video", tiny.video_llava),
     "qwen2_audio": ("chat", "audio", tiny.qwen2_audio),
+    "qwen3_omni": ("chat", "audio", tiny.qwen3_omni),
+    "audio_flamingo": ("chat", "audio", lambda folder: tiny.flamingo(folder, "AudioFlamingo3")),
+    "music_flamingo": ("chat", "audio", lambda folder: tiny.flamingo(folder, "MusicFlamingo")),
 }
 
 
@@ -96,6 +100,15 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     tiny.rename_class(folder, "MyOwnModel")
     with pytest.raises(ValueError, match="no model of transformers that writes text"):
         load_text_model(str(folder), revision=None, dtype="auto", device=None)
+
+
+def test_attention_of_other_peoples_code_is_refused(tmp_path: Path) -> None:
+    folder = tiny.llava_next(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["_attn_implementation"] = "somebody/kernels"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="other code is not run"):
+        captioner("chat", "image", folder)
 
 
 def test_a_model_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
