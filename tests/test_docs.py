@@ -129,6 +129,13 @@ def test_training_commands_are_understood(command: str) -> None:
     assert values.smoke or read_config(ROOT / values.config, values.stage, train.overrides(values)).data[values.stage]
 
 
+@pytest.mark.parametrize("command", [command for command in commands("python evaluate.py") if "--help" not in command])
+def test_evaluation_commands_parse(command: str) -> None:
+    import evaluate
+
+    assert callable(evaluate.parser().parse_args(shlex.split(command)[2:]).run)
+
+
 @pytest.mark.parametrize("command", [command for command in commands("python -m DataSet.", "python evaluate.py") if "--help" in command])
 def test_help_commands_work(command: str) -> None:
     done = subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, timeout=120)
