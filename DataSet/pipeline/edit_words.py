@@ -29,22 +29,26 @@ _TYPES: Mapping[str, Any] = {
 }  # fmt: skip
 _TYPE_WORDS = {(int, float): "give a number", bool: "give true or false", int: "give a whole number", str: "give a name"}
 _NOUNS = {
-    "speed": "speed|speeds|speeding|sped|tempo|pace|bpm|slow|slowed|slowing",
-    "pitch": "pitch|pitched|key|tuning|tune|tuned|transpose|transposed|transposing|shift|shifted|notes?|semitones?|cents?|tones?|octaves?|register",
+    "speed": "speed|speeds|speeding|sped|tempo|pace|bpm|slow|slowed|slowing|hurry",
+    "pitch": "pitch|pitched|key|tuning|tuned|transpose|transposed|transposing|shift|shifted|notes?|semitones?|cents?|tones?|octaves?|register",
     "level": "volume|level|loudness|gain|db|decibels?|turn|turned",
 }
 _NOUN_OF = {re.compile(rf"(?:{words})", re.I): name for name, words in _NOUNS.items()}
-_UP = re.compile(r"(?:up|upwards?|raise[sd]?|raising|increas(?:e|ed|es|ing)|boost(?:ed|s|ing)?|higher|lift(?:ed|s)?|sharpen(?:ed)?)", re.I)
-_DOWN = re.compile(r"(?:down|downwards?|lower(?:ed|s|ing)?|decreas(?:e|ed|es|ing)|reduc(?:e|ed|es|ing)|drop(?:ped|s|ping)?|deeper|flatten(?:ed)?)", re.I)
+_UP = re.compile(r"(?:up|upwards?|raise[sd]?|raising|increas(?:e|ed|es|ing)|boost(?:ed|s|ing)?|higher|lift(?:ed|s)?|sharpen(?:ed)?|push(?:ed)?|more)", re.I)
+_DOWN = re.compile(r"(?:down|downwards?|lower(?:ed|s|ing)?|decreas(?:e|ed|es|ing)|reduc(?:e|ed|es|ing)|drop(?:ped|s|ping)?|cut|deeper|flatten(?:ed)?|less)", re.I)
 _RESULT = {("speed", True): "faster", ("speed", False): "slower", ("pitch", True): "higher", ("pitch", False): "lower",
            ("level", True): "louder", ("level", False): "softer"}  # fmt: skip
+_DRUMS = r"(?:drums?|drumming|drummers?|percussion|beat|groove)\b"
+_ADDED = r"with|add|added|bring in|brought in|put in|put|include[sd]?|insert|mix in|throw in|lay down|give it|give me|want|needs?|lacks?|miss|enable|switch on|turn on"
+_REMOVED = (r"without|no|zero|minus|remove[sd]?|drop(?:ped)?|mute[sd]?|take out|taken out|take away|leave out|left out|delete[sd]?|cut|kill|lose|strip out|turn off|"
+            r"switch off|get rid of|skip|erase[sd]?|silence[sd]?|banish|(?:do not|don't) (?:want|need)")  # fmt: skip
 _COMPARATIVES = {
     "faster": r"faster|quicker|quicken(?:ed)?|accelerat\w+|speed(?:ed)? up|sped|hurr(?:y|ied)|brisker|livelier",
     "slower": r"slower|more slowly|decelerat\w+|slowed|slow (?:it|this|that|them|down|the (?:recording|music|track|song|piece|tune))",
     "higher": r"sharper", "lower": r"flatter",
     "louder": r"louder|amplif\w+", "softer": r"softer|quieter|attenuat\w+",
-    "with drums": r"with (?:\w+ )?(?:drums|percussion|drummer|beat)|(?:add|added|bring in|put in|include[sd]?) (?:\w+ )?(?:drums|percussion|drummer|beat)",
-    "without drums": r"(?:without|no|minus|remove[sd]?|drop(?:ped)?|mute[sd]?|take out|leave out) (?:\w+ )?(?:drums|percussion|drummer|beat)",
+    "with drums": rf"(?<!n't )(?<!not )(?:{_ADDED}) (?!no |zero |any )(?:(?:some|a|an|the|added|back) )*{_DRUMS}",
+    "without drums": rf"(?:{_REMOVED}) (?:(?:any|all|a|the|more|these|those) )*{_DRUMS}|{_DRUMS} (?:have to go|gone|away|off)",
     "reversed": r"revers\w+|backwards?|from (?:its |the )?end to (?:its |the )?(?:beginning|start)",
     "looped": r"loop\w*|repeat\w*|plays? \w+ times|in a row|over again",
 }  # fmt: skip

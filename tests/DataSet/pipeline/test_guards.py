@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from DataSet.pipeline.edit_words import directions, edit_facts
+from DataSet.pipeline.edit_words import OPPOSITES, directions, edit_facts
 from DataSet.pipeline.faulty_writer import FAULTS, FaultyWriter
 from DataSet.pipeline.guards import RULES, Expectation, check, tidy
 from DataSet.pipeline.instructions import FORMS, PARTS, InstructionStep
@@ -17,6 +17,8 @@ from DataSet.pipeline.prompt_files import read_prompt
 from DataSet.pipeline.quantities import CENTS, COUNT, SPEED, TEMPO, TIME, Quantity, quantities
 from DataSet.pipeline.step import Rejection, StepInput
 from DataSet.pipeline.writers import WriterConfig, WritingTask
+from DataSet.synthesis import phrases
+from DataSet.synthesis.wording import spin
 
 PROMPT = read_prompt("muedit_human")
 ANSWER = Expectation(openings=("Here is",), facts=("A ballad at 72 bpm in 4/4 without drums.",))
@@ -136,6 +138,16 @@ def test_what_goes_up_is_the_nearest_noun() -> None:
     assert directions("Raise the tempo, and drop the key by a semitone.") == {"faster", "lower"}
     assert directions("Turn it up, and transpose it down.") == {"louder", "lower"}
     assert directions("Here is the slow ballad.") == set()
+
+
+@pytest.mark.parametrize(("name", "wanted", "least"), [("faster", "faster", 0.8), ("slower", "slower", 0.8), ("add", "with drums", 0.7),
+                                                      ("remove", "without drums", 0.7)])  # fmt: skip
+def test_no_request_of_another_author_is_read_as_its_opposite(name: str, wanted: str, least: float) -> None:
+    """The frames of the project's dialogues were written before these guards, and speak freely ("It drags", "Send the drummer home")."""
+    texts = [spin(np.random.default_rng(seed), frame).replace("{much}", "") for frame in phrases.EDITS[name] for seed in range(20)]
+    named = [directions(text) for text in texts]
+    assert not [text for text, found in zip(texts, named, strict=True) if OPPOSITES[wanted] in found]
+    assert np.mean([wanted in found for found in named]) > least
 
 
 # -- the faulty writer --------------------------------------------------------------------------------------------
