@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, get_args
 
 from llama.errors import comma_list, quoted
+from llama.evaluation.run_record import only_run
 from llama.files import write_text
 from llama.json_yaml import parse_json
 
@@ -21,7 +23,6 @@ from llama.json_yaml import parse_json
 Control = Literal["own", "swapped", "silence", "none", "constant"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 ANSWERS = "answers.jsonl"
-LOCK = ".answers.lock"
 Key = tuple[str, str, int]  # id, control and rotation: what a run asks once
 
 
@@ -30,7 +31,8 @@ class Answer:
     """One answer. id: of the question in its benchmark; recording: intervals are taken over these, since several questions share one.
 
     references: accepted answers or captions. choices: as they were shown, in that order; correct: index of the right one, None for
-    open questions. rotation: of the choices. error: why the recording could not be heard; such answers are counted, not scored.
+    open questions. rotation: of the choices. seconds: of the batch
+    that it was answered in, shared equally. error: why the recording could not be heard; such answers are counted, not scored.
     """
 
     id: str
@@ -79,20 +81,11 @@ class AnswerWriter:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        from filelock import FileLock, Timeout
-
         self.file = Path(folder) / ANSWERS
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.file.with_name(LOCK), timeout=0)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise ValueError(f"Another run writes answers to {folder}; wait for it, or give another folder.") from error
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(only_run(self.file.parent))
             self.answers, self._stream = self._open()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = stack.pop_all()
         self.keys: set[Key] = {answer.key for answer in self.answers}
 
     def _open(self) -> tuple[list[Answer], BinaryIO]:
@@ -128,7 +121,7 @@ class AnswerWriter:
         try:
             self._stream.close()
         finally:
-            self._lock.release()
+            self._lock.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from llama.dialogue import Reply, Turn
 from llama.errors import USER_ERRORS, sentence, shorten
 from llama.evaluation.music_lists import MusicRequest
+from llama.evaluation.run_record import only_run
 from llama.files import write_json, write_text
 from llama.generation import GenerationOptions
 from llama.json_yaml import parse_json
@@ -80,10 +81,16 @@ def compose_music(model: MusicModel, requests: Sequence[MusicRequest], folder: P
                   log: Callable[[str], None] = lambda line: None) -> MusicSummary:  # fmt: skip
     """Writes folder/NAME.wav for each request, asked.jsonl and captions.json beside them, and failed.json for what could not be made.
 
-    Pieces that are there, with their line in asked.jsonl, are kept. Each file appears complete or not at all.
+    Pieces that are there, with their line in asked.jsonl, are kept. Each file appears complete or not at all. Raises ValueError while
+    another run writes to the folder.
     """
     model.check({request.kind for request in requests})
-    folder.mkdir(parents=True, exist_ok=True)
+    with only_run(folder):
+        return _compose(model, requests, folder, options, batch_size, log)
+
+
+def _compose(model: MusicModel, requests: Sequence[MusicRequest], folder: Path, options: GenerationOptions, batch_size: int,
+             log: Callable[[str], None]) -> MusicSummary:  # fmt: skip
     asked = _former_pieces(folder)
     summary = MusicSummary(former=sum(_file(request) in asked for request in requests))
     left = [request for request in requests if _file(request) not in asked]

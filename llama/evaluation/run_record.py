@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,25 @@ from llama.evaluation.tables import library_versions
 from llama.files import write_json
 from llama.json_yaml import read_table
 
-FILE = "run.json"
+FILE, LOCK = "run.json", ".run.lock"
 LIBRARIES = ("torch", "torchaudio", "transformers", "numpy", "soundfile", "av")
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Raises ValueError while another run writes to the folder, which is made if it is missing."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"Another run writes to {folder}; wait for it, or give another folder.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def start_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:

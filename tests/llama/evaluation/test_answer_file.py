@@ -53,7 +53,7 @@ def test_a_question_is_answered_once(tmp_path: Path) -> None:
 
 
 def test_a_second_run_in_the_folder_is_refused(tmp_path: Path) -> None:
-    with AnswerWriter(tmp_path), pytest.raises(ValueError, match="Another run writes answers"):
+    with AnswerWriter(tmp_path), pytest.raises(ValueError, match="Another run writes to"):
         AnswerWriter(tmp_path)
     AnswerWriter(tmp_path).close()
 

@@ -18,6 +18,7 @@ from llama.evaluation.commands import music as command
 from llama.evaluation.composing import MuMuMusicModel, compose_music
 from llama.evaluation.media_folders import AUDIO, list_media, read_captions
 from llama.evaluation.music_lists import LISTS, MusicRequest, read_music_list
+from llama.evaluation.run_record import only_run
 from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
 from llama.mumu_llama import MuMuLLaMA, load
@@ -100,6 +101,11 @@ def test_what_cannot_be_made_is_named_and_the_rest_is_made(tmp_path: Path) -> No
     assert json.loads((tmp_path / "failed.json").read_text()) == summary.failed
     (tmp_path / "asked.jsonl").write_text("[]\n")
     with pytest.raises(ValueError, match="line 1, is not of a piece .* made again"):
+        compose_music(ScriptedMusicModel(), requests("a"), tmp_path, OPTIONS)
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    with only_run(tmp_path), pytest.raises(ValueError, match="Another run writes to"):
         compose_music(ScriptedMusicModel(), requests("a"), tmp_path, OPTIONS)
 
 
