@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import RobertaConfig, RobertaForMaskedLM, RobertaTokenizerFast
 
+import evaluate
+from llama.evaluation.answer_file import ANSWERS, Answer
 from llama.evaluation.bertscore import BertScorer
+from llama.evaluation.tables import Measurement, table_from_json
 
 SENTENCES = ["a calm piano melody over soft strings", "fast drums with a loud guitar"]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -81,3 +85,15 @@ def test_wrong_folders_and_layers_are_sentences(folder: Path, tmp_path: Path) ->
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="weights lack encoder.layer.1.output.dense.bias"):
         BertScorer.from_folder(tmp_path, 2)
+
+
+def test_the_command_takes_the_folder(folder: Path, tmp_path: Path) -> None:
+    answers = [Answer(f"q{i}", f"r{i}", "musicqa", "own", "Describe it.", text, (SENTENCES[0],)) for i, text in enumerate([*SENTENCES, ""])]
+    (tmp_path / ANSWERS).write_text("".join(json.dumps(answer.as_json()) + "\n" for answer in answers))
+    bert = ["--bert", str(folder), "--bert_layers", "2", "--device", "cpu"]
+    assert evaluate.main(["text", "--answers", str(tmp_path), "--published", *bert]) == 0
+    table = table_from_json(json.loads((tmp_path / "text.json").read_text())["tables"][0])
+    f1, recall = (table.rows[0].cells[name] for name in ("BERTScore F1", "BERTScore (published code)"))
+    assert isinstance(f1, Measurement) and isinstance(recall, Measurement)
+    assert 1 / 3 < f1.value < 2 / 3 and 1 / 3 < recall.value < 2 / 3 and f1.value != recall.value
+    assert any(note.startswith("BERTScore: ") and note.endswith("layer 2, without rescaling.") for note in table.notes)
