@@ -149,7 +149,7 @@ def find_duplicates(
 ) -> DuplicateReport:
     """The outcome of every input, which has the results of SegmentStep, and the pairs that were compared.
 
-    inputs is called once a pass, so that fingerprints need not stay in memory: an item takes some 300 bytes, and the keys of a pass 320 MB.
+    inputs is called once a pass, so that fingerprints need not stay in memory: an item takes some 400 bytes, and the keys of a pass 400 MB.
     """
     options, entries = options or DuplicateOptions(), _Entries()
     for step_input in inputs():

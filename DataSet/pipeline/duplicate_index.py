@@ -19,7 +19,8 @@ KEY_SAMPLE = 2  # of so many keys one is indexed, the same ones in every item
 PARTNER_BITS = 15  # of a hash that follow those of the first frequency
 LEAST_KEYS = 3  # common keys of a candidate pair
 ALL_PAIRS = 32  # items that share a key and are all paired; of more, each is paired with the next and with the first
-KEYS_AT_ONCE = 20_000_000  # 320 MB with their items
+KEYS_AT_ONCE = 16_000_000  # of a pass: 400 MB while they are sorted
+ITEM_BITS = 24  # of a sorted number, below the 40 bits of its key
 SHIFT = np.uint64(32)
 MIXER = np.uint64(0x9E3779B97F4A7C15)  # spreads keys evenly over the passes
 
@@ -28,14 +29,16 @@ Pairs = NDArray[np.uint64]  # first item << 32 | second item, the first below th
 
 
 def fingerprint_keys(fingerprint: PeakFingerprint) -> NDArray[np.uint64]:
-    """Distinct sampled keys of a recording: for each peak, every two of the pairs that begin at it."""
+    """Distinct sampled keys of a recording, of 40 bits: for each peak, every two of the pairs that begin at it."""
     anchors = fingerprint.times.astype(np.uint64) << 32 | fingerprint.hashes >> PARTNER_BITS
     order = np.lexsort((fingerprint.hashes, anchors))
     anchors, hashes = anchors[order], fingerprint.hashes[order].astype(np.uint64)
     keys = [hashes[:-step] << PARTNER_BITS | hashes[step:] & (1 << PARTNER_BITS) - 1 for step in (1, 2, 3) if len(hashes) > step]
     same = [anchors[:-step] == anchors[step:] for step in (1, 2, 3) if len(hashes) > step]
-    mixed = np.unique(np.concatenate([key[inside] for key, inside in zip(keys, same, strict=True)])) * MIXER if keys else np.empty(0, np.uint64)
-    return mixed[mixed >> 40 & (KEY_SAMPLE - 1) == 0]
+    if not keys:
+        return np.empty(0, np.uint64)
+    mixed = np.concatenate([key[inside] for key, inside in zip(keys, same, strict=True)]) * MIXER >> np.uint64(ITEM_BITS)
+    return np.unique(mixed[mixed % np.uint64(KEY_SAMPLE) == 0])
 
 
 def candidate_pairs(fingerprints: Fingerprints, keys_at_once: int = KEYS_AT_ONCE) -> Pairs:
@@ -50,17 +53,28 @@ def candidate_pairs(fingerprints: Fingerprints, keys_at_once: int = KEYS_AT_ONCE
 
 
 def _pairs_of_pass(fingerprints: Fingerprints, number: int, passes: int) -> Pairs:
-    keys, items = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
+    parts = [np.empty(0, np.uint64)]
     for item, fingerprint in fingerprints():
-        mine = fingerprint_keys(fingerprint)
-        mine = mine[(mine >> np.uint64(32)) % np.uint64(passes) == number]
-        keys.append(mine)
-        items.append(np.full(len(mine), item, np.uint32))
-    joined, numbers = np.concatenate(keys), np.concatenate(items)
-    order = np.lexsort((numbers, joined))
-    joined, owners = joined[order], numbers[order].astype(np.uint64)
-    edges = np.flatnonzero(np.diff(joined)) + 1
-    return _pairs_of_runs(owners, np.concatenate([[0], edges]), np.concatenate([edges, [len(joined)]]))
+        if item >> ITEM_BITS:
+            raise ValueError(f"The set has more than {1 << ITEM_BITS} items, the limit of one search for copies; divide it.")
+        keys = fingerprint_keys(fingerprint)
+        parts.append(keys[keys // np.uint64(KEY_SAMPLE) % np.uint64(passes) == number] << np.uint64(ITEM_BITS) | np.uint64(item))
+    numbers = np.concatenate(parts)
+    del parts
+    numbers.sort()
+    numbers = _repeated(numbers)
+    edges = np.flatnonzero(numbers[1:] >> np.uint64(ITEM_BITS) != numbers[:-1] >> np.uint64(ITEM_BITS)) + 1
+    return _pairs_of_runs(numbers & np.uint64((1 << ITEM_BITS) - 1), np.concatenate([[0], edges]), np.concatenate([edges, [len(numbers)]]))
+
+
+def _repeated(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The sorted numbers whose key stands beside an equal one: few, which the rest of the work then takes."""
+    keys = numbers >> np.uint64(ITEM_BITS)
+    same = keys[1:] == keys[:-1]
+    kept = np.zeros(len(numbers), bool)
+    kept[1:] |= same
+    kept[:-1] |= same
+    return numbers[kept]
 
 
 def _pairs_of_runs(owners: NDArray[np.uint64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Pairs:

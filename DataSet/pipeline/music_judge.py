@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from DataSet.pipeline.model_identity import identity
 from llama.media.audio import Waveform
 
 QUESTION = "Is this music?"
@@ -20,8 +21,7 @@ class MusicJudge:
         from llama.mumu_llama import load
 
         self.model = load(folder, device=device)
-        size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
-        self.identity = {"model": Path(folder).name, "bytes": size, "question": QUESTION, "windows": MOST_WINDOWS}
+        self.identity = {**identity(str(folder), None, local=True), "question": QUESTION, "windows": MOST_WINDOWS}
 
     def share(self, wave: Waveform) -> float:
         """Share of the windows of a recording that the model calls music."""

@@ -23,7 +23,7 @@ from llama.media.audio import Waveform
 from llama.media.containers import Encoded
 from llama.media.demuxer import decoded
 from llama.media.image import load_image, picture_errors
-from llama.media.video import frame_indices, load_frames
+from llama.media.video import frame_indices, load_frames, sample_frames
 
 
 def brightness(index: int, total: int) -> float:
@@ -164,6 +164,21 @@ def test_a_browsers_clip_without_length_is_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(load_frames(path, 5).mean((1, 2, 3)), wanted, atol=5)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.h264"])
+def test_frames_of_a_segment_come_at_a_constant_rate(tmp_path: Path, name: str) -> None:
+    """At each tick the frame that is shown then, whether the container seeks or is decoded from its start."""
+    path = clip(tmp_path / name, 100, codec="mpeg4" if name.endswith("avi") else "libx264")
+    everything = np.stack(list(sample_frames(path, 25)))
+    assert len(everything) == 100 and np.array_equal(everything, load_frames(path, 100))
+    for start, end, rate in ((0.0, 4.0, 5), (1.2, 3.0, 10), (2.0, 99.0, 25), (0.0, 0.4, 50)):
+        chosen = np.array([frame.mean() for frame in sample_frames(path, rate, start, end)])
+        ticks = start + np.arange(len(chosen)) / rate
+        assert len(chosen) == round((min(end, 4.0) - start) * rate)
+        shown = everything[np.floor(ticks * 25 + 1e-6).astype(int)].mean((1, 2, 3))
+        np.testing.assert_allclose(chosen, shown, atol=0.01)
+    assert not list(sample_frames(path, 5, 4.5))
+
+
 def test_only_chosen_frames_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = []
     pixels = video._pixels
@@ -188,6 +203,7 @@ def test_rotated_clips_are_upright(tmp_path: Path) -> None:
     content[matrix : matrix + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in quarter)
     path.write_bytes(content)
     assert load_frames(path, 2).shape == (2, 64, 48, 3)
+    assert next(sample_frames(path, 5)).shape == (64, 48, 3)
 
 
 def test_large_frames_are_scaled_down_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
