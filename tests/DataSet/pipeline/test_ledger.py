@@ -205,6 +205,16 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypa
     assert tree(tmp_path) == before and not list(tmp_path.rglob(".partial-*"))
 
 
+def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, *arguments: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(COMMAND_ERRORS) as caught:
+        patch.setattr(os, "open", refuse)  # root may write everywhere
+        Ledger.open(tmp_path)
+    assert sentence(caught.value).startswith(f"Permission denied: {tmp_path}")
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(COMMAND_ERRORS) as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from pipeline_steps import LATER, SPEC, PipelineFolder, id_of, make_items, tree
 from DataSet.pipeline.process_runner import visible_devices
 from DataSet.pipeline.shard_task import ShardTask, WorkerDiedError
 from DataSet.pipeline.step import Rejection
+from DataSet.pipeline.worker_fault import WorkerFault
+from llama.errors import COMMAND_ERRORS, InstallationError, sentence
+from llama.files import WriteError
 
 
 def test_processes_write_the_same_files(tmp_path: Path) -> None:
@@ -60,3 +65,25 @@ def test_each_worker_sees_its_own_gpus() -> None:
     assert visible_devices(1, 1, "5,GPU-abc,7") == "GPU-abc"
     with pytest.raises(ValueError, match="names 3 GPUs, and worker 2 would need number 4"):
         visible_devices(1, 2, "0,1,2")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.wav"), ValueError), (ValueError("k1 is bad."), ValueError),
+        (WriteError("a could not be written (No space left on device); make room."), OSError),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError),
+        (ModuleNotFoundError("No module named 'x'", name="x"), InstallationError), (WorkerDiedError("They end."), WorkerDiedError),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_worker_keeps_its_sentence(error: Exception, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        WorkerFault.of(error).throw()
+    assert isinstance(caught.value, COMMAND_ERRORS) and sentence(caught.value) == sentence(error)
+
+
+def test_a_fault_of_the_program_is_told_apart() -> None:
+    for error in (KeyError("x"), ModuleNotFoundError("No module named 'DataSet.x'", name="DataSet.x")):
+        with pytest.raises(RuntimeError, match=f"{type(error).__name__}: .*x") as caught:
+            WorkerFault.of(error).throw()
+        assert not isinstance(caught.value, COMMAND_ERRORS)

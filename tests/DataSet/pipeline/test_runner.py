@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pipeline_steps import LATER, SPEC, CountingStep, PipelineFolder, computed, id_of, make_items, tree
 
+from DataSet.pipeline import runner as runner_module
 from DataSet.pipeline.ledger import Ledger
 from DataSet.pipeline.runner import RunOptions, run_step
 from DataSet.pipeline.shard_job import BrokenItemsError
@@ -112,6 +113,13 @@ def test_the_rest_is_estimated_after_the_first_shard(tmp_path: Path, runner: str
     said: list[tuple[str, int]] = []
     folder.run(runner=runner, workers=workers, log=lambda line: said.append((line, len(computed(folder.counted)))))
     assert said == [(f"count: {20 - first} items, less than 0.01 hours on {words} (0 GPUs)", first)]
+
+
+def test_the_log_tells_how_far_a_long_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "LOG_SECONDS", -1.0)
+    folder = PipelineFolder(tmp_path, make_items(20))
+    folder.run()
+    assert len(folder.said) == 4 and folder.said[-1] == "count: 20 of 20 items"
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
