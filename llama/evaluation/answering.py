@@ -59,7 +59,7 @@ class AnswerSummary:
             yield f"{control}: {asked} asked, {asked - unheard} answered" + (f", {unheard} could not be heard" if unheard else "")
         if self.first_error:
             yield f"The first that could not be heard: {self.first_error}"
-        if total := sum(self.answered.values()):
+        if total := sum(self.answered.values()) - self.answered["constant"]:  # that one is not the model's
             yield f"{self.seconds / total:.3f} s an answer"
 
 

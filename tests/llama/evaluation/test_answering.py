@@ -112,6 +112,13 @@ def test_a_stopped_run_goes_on(stop_after: int, items: list[BenchmarkItem], tmp_
     assert sum(model.batches) == 50 - done - constants
 
 
+def test_the_time_of_an_answer_is_the_models() -> None:
+    summary, times = AnswerSummary(), dict(zip(CONTROLS, (0.2, 0.3, 0.3, 0.4, 0.0), strict=True))
+    for control, seconds in times.items():
+        summary.add(Answer("q", "r", "sdd", control, "?", "x", seconds=seconds))
+    assert list(summary.lines())[-1] == "0.300 s an answer"
+
+
 def test_what_is_done_is_not_asked_again(items: list[BenchmarkItem], tmp_path: Path) -> None:
     ask(tmp_path, ScriptedModel(), items)
     model = ScriptedModel()
