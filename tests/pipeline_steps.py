@@ -61,6 +61,8 @@ class CountingStep:
                 raise MemoryError
             case "fault":
                 raise ZeroDivisionError("a fault of the program")
+            case "end":
+                raise EOFError("a fault of the program: the end of a file")
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "interrupt":

@@ -15,11 +15,12 @@ from multiprocessing.connection import Connection, wait
 from DataSet.pipeline.run_options import RunOptions, ShardReport
 from DataSet.pipeline.shard_job import GROWTH, ShardJob
 from DataSet.pipeline.shard_task import ShardTask
-from DataSet.pipeline.step import StepFactory
+from DataSet.pipeline.step import Step, StepFactory
 from DataSet.pipeline.worker_fault import WorkerFault
 from llama.console import signals_as_exit
 
 JOIN_SECONDS = 10.0  # until a worker that was asked to end is killed
+MAIN_IS_GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -38,11 +39,13 @@ class Worker:
         with suppress(BrokenPipeError, ConnectionResetError):  # it has died: the end of its pipe is read next
             self.pipe.send((task.shard, task.batch_size, frozenset(task.lost)))
 
-    def end(self) -> None:
-        """Ends the process; one in the midst of a shard removes its temporary files first."""
-        self.pipe.close()  # one without a shard ends by itself
+    def ask_to_end(self) -> None:
+        """One in the midst of a shard is stopped, and removes its temporary files; others end when their pipe is closed."""
+        self.pipe.close()
         if self.task:
-            self.process.terminate()
+            self.process.terminate()  # once: a second signal would interrupt the removal
+
+    def wait_for_end(self) -> None:
         self.process.join(JOIN_SECONDS)
         if self.process.is_alive():
             self.process.kill()
@@ -81,10 +84,9 @@ class ProcessRunner:
 
     def close(self) -> None:
         for worker in self._workers:
-            if worker.task:
-                worker.process.terminate()  # all at once, before the first is waited for
+            worker.ask_to_end()
         for worker in self._workers:
-            worker.end()
+            worker.wait_for_end()
         self._workers.clear()
 
     def _give(self, tasks: deque[ShardTask], most: int) -> None:
@@ -136,15 +138,40 @@ def run_worker(pipe: Connection, job: ShardJob, factory: StepFactory, devices: s
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if devices is not None:
         os.environ[VISIBLE] = devices
-    with signals_as_exit(), suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the main process has gone
+    with signals_as_exit():
         try:
             step = job.make_step(factory)
-            if torch := sys.modules.get("torch"):
-                torch.set_num_threads(threads)
-            while True:
-                shard, batch_size, lost = pipe.recv()
-                pipe.send(job.run(shard, step, pipe.send, batch_size, lost))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
         except Exception as error:
-            pipe.send(WorkerFault.of(error))
+            _send(pipe, WorkerFault.of(error))
+            return
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
+        while message := _receive(pipe):
+            answer = _answer(job, step, pipe, *message)
+            if not _send(pipe, answer) or isinstance(answer, WorkerFault):
+                return
+
+
+def _answer(
+    job: ShardJob, step: Step, pipe: Connection, shard: int, batch_size: int, lost: frozenset[str]
+) -> ShardReport | WorkerFault:
+    try:
+        return job.run(shard, step, pipe.send, batch_size, lost)
+    except Exception as error:
+        return WorkerFault.of(error)
+
+
+def _receive(pipe: Connection) -> tuple[int, int, frozenset[str]] | None:
+    """The next task; None if the main process has closed the pipe or is gone."""
+    try:
+        return pipe.recv()
+    except MAIN_IS_GONE:
+        return None
+
+
+def _send(pipe: Connection, message: ShardReport | WorkerFault) -> bool:
+    try:
+        pipe.send(message)
+    except MAIN_IS_GONE:
+        return False
+    return True

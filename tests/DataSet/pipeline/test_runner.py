@@ -177,12 +177,13 @@ def test_failures_of_all_workers_are_counted_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runner", ["local", "processes"])
-def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path, runner: str) -> None:
-    folder = PipelineFolder(tmp_path, make_items(20, k3="fault"))
-    with pytest.raises(ZeroDivisionError if runner == "local" else RuntimeError, match="a fault of the program") as caught:
+@pytest.mark.parametrize(("does", "kind"), [("fault", ZeroDivisionError), ("end", EOFError)])
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path, runner: str, does: str, kind: type[Exception]) -> None:
+    folder = PipelineFolder(tmp_path, make_items(20, k3=does))
+    with pytest.raises(kind if runner == "local" else RuntimeError, match="a fault of the program") as caught:
         folder.run(runner=runner)
     if runner == "processes":
-        assert "pipeline_steps.py" in str(caught.value.__cause__) and "ZeroDivisionError" in str(caught.value.__cause__)
+        assert "pipeline_steps.py" in str(caught.value.__cause__) and kind.__name__ in str(caught.value.__cause__)
     failed = int(id_of("k3"), 16) % 4
     done = {int(path.stem[-1]) for path in folder.path(0).parent.glob("part-*")}
     assert done == set(range(failed))
