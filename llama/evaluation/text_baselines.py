@@ -16,7 +16,7 @@ CANDIDATES = 10  # reference texts of a question that are tried as its constant 
 JUDGES = 40  # answers of a question that they are tried on
 CONSTANT_NOTE = (
     f"one fixed answer a question, chosen among the references to it (the {CANDIDATES} most frequent) by its B-U on the others; "
-    "never a reference that the answered recording alone has."
+    "never a reference that the answered recording alone has. Questions on one recording alone get none."
 )
 SWAPPED_NOTE = "swapped: the file holds none, so each answer is scored on the next recording with the same question."
 

@@ -144,6 +144,8 @@ def _explanations(group: AnswerSet, metrics: TextMetrics, bleu: CorpusBleu) -> l
         f"BLEU: sacrebleu {signature}, divided by 100. B-U: BLEU of each answer on lower-case words, weights 0.25, smoothing method 1. "
         "ROUGE-L with stems.",
     ]
+    if any(answer.choices for answer in group.own):
+        result.append("Some of these questions have choices: evaluate.py choices tells whether they are answered rightly.")
     if metrics.bert is not None:
         result.append(f"BERTScore: {metrics.bert.description}, without rescaling.")
     if metrics.published:

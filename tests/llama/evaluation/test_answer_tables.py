@@ -99,6 +99,8 @@ def test_missing_controls_are_a_sentence() -> None:
     table = choice_tables(own)[0]
     assert next(row for row in table.rows if row.label == "swapped").cells == {"accuracy": "no answers"}
     assert any(note.startswith("No answers under swapped, silence, none") for note in table.notes)
+    assert not any("too few" in note for note in table.notes) and "2 recordings: too few" in " ".join(choice_tables(own[:4])[0].notes)
+    assert any(note.startswith("Some of these questions have choices") for note in text_tables(own, TextMetrics())[0].notes)
     with pytest.raises(ValueError, match="hold none under own"):
         choice_tables([one for one in choice_answers(listener) if one.control == "swapped"])
     with pytest.raises(ValueError, match="holds no answers"):
