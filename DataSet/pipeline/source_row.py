@@ -18,6 +18,7 @@ from pathlib import Path
 
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.step import Rejection
+from llama.errors import shorten
 from llama.files import write_text
 from llama.json_yaml import parse_json
 
@@ -48,7 +49,7 @@ def accepted(rows: Iterable[SourceRow], rejected: list[RejectedRow]) -> Iterator
             rejected.append(row)
         elif row.id in seen:
             times = "" if row.start is None else f" from {row.start:g} to {row.end:g} s" if row.end is not None else f" from {row.start:g} s"
-            why = f"{row.key}{times} stands twice in {row.source}; the first row is taken."
+            why = f"{shorten(row.key)}{times} stands twice in {row.source}; the first row is taken."
             rejected.append(RejectedRow(row.source, row.source, row.key, Rejection("repeated", why)))
         else:
             seen.add(row.id)

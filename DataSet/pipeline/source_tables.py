@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -88,7 +89,7 @@ def song_describer_rows(table: str | Path, media: str | Path, source: str = "son
             raise FileNotFoundError(f"There is no {track}.2min.mp3 and no {track}.mp3 in the folder {index.folder.name}; put it there.")
         artist, album = _cell(cells, "artist_id", ""), _cell(cells, "album_id", "")
         group = f"jamendo artist {artist}" if artist else f"jamendo album {album}" if album else f"jamendo track {track}"
-        return Item(source, f"{track} {_cell(cells, 'caption_id', caption)}", files, licence=licence, group=group, caption=caption)
+        return Item(source, f"{track} {_cell(cells, 'caption_id', ' '.join(caption.split()))}", files, licence=licence, group=group, caption=caption)
 
     for line in csv_lines(Path(table)):
         yield _row(source, Path(table), line, "track_id", make)
@@ -231,6 +232,8 @@ def _json_item(cells: Cells, folder: Path, source: str, licence: str) -> Item:
     if unknown := sorted(set(cells) - ROW_FIELDS):
         raise RowError("row", f"It has {quoted(unknown[0])}, which is unknown; use {', '.join(sorted(ROW_FIELDS))}.")
     key = _cell(cells, "id")
+    if not key.isprintable():
+        raise RowError("id", f"The id {quoted(key)} holds a control character; give one without.")
     media = {kind: _inside(folder, name) for kind in KINDS if (name := _cell(cells, kind, ""))}
     if not media:
         raise RowError("row", f"It names no medium; give one of {', '.join(KINDS)}.")
@@ -254,6 +257,6 @@ def _inside(folder: Path, name: str) -> str:
     path = folder / name.replace("\\", "/")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise RowError("id", f"The name {quoted(name)} leads out of the folder {folder.name}; name a file in it.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, also of a name that is too long
         raise FileNotFoundError(f"There is no file {quoted(name)} in the folder {folder.name}; put it there.")
     return str(path)
