@@ -20,7 +20,7 @@ OWN, SHUFFLED, DIFFERENCE = "cosine, own", "cosine, shuffled", "own minus shuffl
 AMONG_SYSTEMS, FIRST, RANK = "MRR among systems", "own first of N", "MRR of own among N"
 COLUMNS = (OWN, SHUFFLED, DIFFERENCE, AMONG_SYSTEMS, FIRST, RANK)
 MEDIA = "pictures and clips"  # label of the media beside the systems
-SILENT_SECONDS, SILENT_RATE = 10, 24_000
+SILENT_SECONDS, SILENT_RATE = 5, 24_000
 FILES_AT_A_TIME = 8
 Vectors = dict[str, np.ndarray]
 
@@ -28,9 +28,12 @@ Vectors = dict[str, np.ndarray]
 def embed_sights(files: Mapping[str, Path], matcher: Matcher, broken: dict[str, str]) -> Vectors:
     """Vectors of pictures and clips by name; a file that cannot be read goes into `broken` with its sentence."""
     vectors: Vectors = {}
+    embedded: dict[Path, np.ndarray] = {}  # one file may stand under several names
     for name, path in files.items():
         try:
-            vectors[name] = matcher.embed_media([("video" if path.suffix.lower() in VIDEO else "image", path)])[0]
+            if path not in embedded:
+                embedded[path] = matcher.embed_media([("video" if path.suffix.lower() in VIDEO else "image", path)])[0]
+            vectors[name] = embedded[path]
         except (*USER_ERRORS, OSError) as error:
             broken[name] = sentence(error)
     return vectors
