@@ -36,7 +36,7 @@ def as_caption(text: str) -> str:
     """A caption in one line that begins with a capital and ends with a mark, as some captioners leave out."""
     text = " ".join(tidy(text).split())
     text = text[:1].upper() + text[1:]
-    return f"{text}." if text and text[-1].isalnum() else text
+    return f"{text}." if text and (text[-1].isalnum() or text[-1] in ")]%#\"") else text
 
 
 def whole_sentences(text: str, complete: bool = False) -> str:

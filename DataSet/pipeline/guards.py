@@ -16,6 +16,7 @@ from llama.errors import comma_list, quoted
 COPIED_WORDS = 7  # consecutive words of a prompt that make a copy
 DRUMS = frozenset(("with drums", "without drums"))
 ASCII_SHARE = 0.9  # of the letters
+WORDS_WITHOUT_FUNCTION = 6  # "Melancholic violin solo, reverberant strings" is English, too
 _TOKEN = re.compile(r"[\w#]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _REFUSALS = re.compile(
@@ -136,7 +137,7 @@ def language(text: str, expectation: Expectation) -> str | None:
     english, foreign = (sum(word in known for word in said) for known in (ENGLISH, FOREIGN))
     if letters and sum(map(str.isascii, letters)) < ASCII_SHARE * len(letters):
         return "The text is mostly in letters that English does not use."
-    if foreign > english or (len(said) > 2 and not english):
+    if foreign > english or (len(said) > WORDS_WITHOUT_FUNCTION and not english):
         return f"The text is not in English ({english} English and {foreign} other function words)."
     return None
 

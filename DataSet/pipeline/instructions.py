@@ -29,7 +29,7 @@ FORMS = ("mucaps", "muimage", "muvideo", "muedit")
 PARTS = ("human", "gpt")
 OPENING = ("Here is",)  # as published, of every answer
 MAX_QUOTE = 300  # characters of a refused text that an outcome keeps
-MAX_WORDS = {"human": 120, "gpt": 220}
+MAX_WORDS, FRAME_WORDS = 120, 40  # of a turn; of what a template says beside the captions, where these are longer
 CAPTIONS = {"mucaps": ("music_caption",), "muimage": ("music_caption", "vision_caption"), "muvideo": ("music_caption", "vision_caption"), "muedit": ()}
 
 
@@ -140,7 +140,8 @@ class InstructionStep:
 
     def _expectation(self, part: str, facts: Mapping[str, str], edit: EditFacts | None) -> Expectation:
         wording = self.prompts[part].wording if self.prompts else ""
-        return Expectation(2, MAX_WORDS[part], OPENING if part == "gpt" else (), wording, edit, tuple(facts.values()))
+        longest = max(MAX_WORDS, FRAME_WORDS + sum(len(fact.split()) for fact in facts.values()))
+        return Expectation(2, longest, OPENING if part == "gpt" else (), wording, edit, tuple(facts.values()))
 
 
 def build_writer(config: WriterConfig) -> Writer:

@@ -88,6 +88,15 @@ def read_prompt(name: str | Path, decoding: Mapping[str, Any] | None = None) -> 
         raise ValueError(f"{path} is no prompt; it needs name, version and text, and may have decoding.")
     if not isinstance(values["text"], str) or not values["text"].strip() or not isinstance(values["version"], int):
         raise ValueError(f"{path} has no text, or a version that is no whole number; give both.")
-    options = Decoding().changed(values.get("decoding") or {}).changed(decoding or {})
+    options = _decoding(path, values.get("decoding")).changed(decoding or {})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return PromptFile(str(values["name"]), values["version"], values["text"].strip(), options, digest)
+
+
+def _decoding(path: Path, values: object) -> Decoding:
+    if not isinstance(values, dict | None):
+        raise ValueError(f"{path}: decoding is {quoted(values)}; give lines of the form key: value, of {comma_list(LIMITS)}.")
+    try:
+        return Decoding().changed(values or {})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -41,6 +41,13 @@ def test_nano_alone_says_what_it_says_in_a_batch_with_a_file_that_is_missing(nan
     assert [first, third] == [nano["audio"]([batch[0]])[0], nano["audio"]([batch[2]])[0]]
 
 
+def test_nano_samples_by_the_seed_of_the_item(tmp_path: Path) -> None:
+    step = CaptionStep(CaptionerConfig("mumu", str(NANO), decoding={"temperature": 1.0, "top_p": 1.0}), tmp_path, "image")
+    batch = [StepInput(Item("examples", f"{seed}", {"image": str(EXAMPLES / "calm_sea.jpg")})) for seed in range(6)]
+    outcomes = step(batch)
+    assert outcomes == step(batch[:2]) + step(batch[2:]) and len({str(outcome) for outcome in outcomes}) > 1
+
+
 def test_nano_looks_at_pictures_and_clips(nano: Any) -> None:
     assert "sea" in nano["image"]([example("calm_sea.jpg", "image")])[0]["text"]
     slow, fast = nano["video"]([example("slow_sea.mp4", "video"), example("fast_city.mp4", "video")])
@@ -91,6 +98,7 @@ def test_the_spec_follows_from_weights_and_prompt_and_not_from_places(tmp_path: 
 
 def test_captions_become_sentences() -> None:
     assert as_caption(' "a cat\non a sofa" ') == "A cat on a sofa."
+    assert as_caption("a waltz (in 3/4)") == "A waltz (in 3/4)." and as_caption("Who plays?") == "Who plays?"
     assert whole_sentences("It is slow. It has drums and a") == "It is slow."
     assert whole_sentences("It is at 1.5 times the") == ""
 

@@ -91,7 +91,7 @@ GOOD: tuple[tuple[str, Expectation], ...] = (
     ("Shift the pitch up by 300 cents, and slow the music down to 70% of its speed.", BOTH),
     ("Take out the drums.", NO_DRUMS), ("I want to hear it without any drums.", NO_DRUMS), ("Let an organ play the melody.", ORGAN),
     ("Here is a ballad at 72 bpm in 4/4, without drums.", ANSWER), ("Here is a \"lullaby\" of sorts, slow and calm.", ANSWER),
-    ("Here is a calm one for the evening (with strings).", ANSWER),
+    ("Here is a calm one for the evening (with strings).", ANSWER), ("Melancholic violin solo, reverberant strings.", Expectation()),
 )  # fmt: skip
 
 

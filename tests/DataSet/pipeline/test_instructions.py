@@ -90,3 +90,10 @@ def test_an_item_without_tags_is_asked_for_without_any() -> None:
     outcomes = InstructionStep(WriterConfig("faulty"), "muimage")(batch)
     texts = [outcome["human"] for outcome in outcomes if not isinstance(outcome, Rejection)]
     assert len(texts) == 100 and not [text for text in texts if "none" in text.lower()]
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "muedit"])
+def test_long_captions_fit(form: str) -> None:
+    music = " ".join(["It has a slow part and a fast one."] * 25)
+    outcomes = InstructionStep(WriterConfig(), form)([given(f"song {seed}", music=music) for seed in range(20)])
+    assert all(not isinstance(outcome, Rejection) and not outcome["refused"] for outcome in outcomes)
