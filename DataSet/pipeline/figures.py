@@ -102,7 +102,7 @@ def wave_and_mel(wave: Waveform) -> bytes:
 
 def histograms(values: Mapping[str, Sequence[float]], bins: int = 12) -> bytes:
     """A histogram for each name, side by side; names carry their unit. A name without values gets a sentence."""
-    figure = new_figure(3.2 * len(values), 2.4)
+    figure = new_figure(2.9 * len(values), 2.4)
     panels = np.atleast_1d(figure.subplots(1, len(values)))
     for axes, (name, numbers) in zip(panels, values.items(), strict=True):
         axes.set_xlabel(name)

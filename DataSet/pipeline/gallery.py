@@ -32,7 +32,7 @@ class Card:
     players: Sequence[str] = ()
 
     def html(self, width: int) -> str:
-        parts = [f"<b>{escape(self.title)}</b>", *(_picture(content) for content in self.pictures)]
+        parts = [f"<div><b>{escape(self.title)}</b></div>", *(_picture(content) for content in self.pictures)]
         parts += [f"<div style='margin:2px 0'>{escape(line)}</div>" for line in self.lines]
         return f"<div style='width:{width}px;overflow-wrap:anywhere'>{''.join([*parts, *self.players])}</div>"
 
@@ -94,7 +94,7 @@ def data_uri(media_type: str, content: bytes) -> str:
 
 
 def _picture(content: bytes) -> str:
-    return f"<img alt='' style='max-width:100%' src='{data_uri(_image_type(content), content)}'>"
+    return f"<img alt='' style='display:block;max-width:100%' src='{data_uri(_image_type(content), content)}'>"
 
 
 def _image_type(content: bytes) -> str:

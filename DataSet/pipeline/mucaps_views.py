@@ -7,7 +7,7 @@ from collections import Counter
 from DataSet.pipeline.agreement import AGREEMENT_COLUMNS, agreement_row, tempo_class
 from DataSet.pipeline.figures import histograms, wave_and_mel
 from DataSet.pipeline.gallery import Card, Figure, Gallery, sound_player
-from DataSet.pipeline.notebook_tables import MarkdownView, table_view
+from DataSet.pipeline.notebook_tables import MarkdownView, label, table_view
 from DataSet.pipeline.published_rule import published_rule
 from DataSet.pipeline.set_result import SetResult
 from DataSet.pipeline.step import Rejection, StepInput
@@ -68,7 +68,7 @@ def filters(result: SetResult) -> MarkdownView:
         verdicts["ours", "kept" if own == "kept" else "rejected"] += 1
         if sequential.keeps != (own == "kept"):
             cells = {"ours": own, "published": _word(sequential.keeps), "its SNR, dB": f"{sequential.snr_db:.1f}"}
-            rows.append(Row(f"{item.source}/{item.key}", cells))
+            rows.append(Row(label(item), cells))
     names = ("published, sequential", "published, parallel", "ours")
     counts = [Row(name, {word: str(verdicts[name, word]) for word in ("kept", "rejected")}) for name in names]
     notes = ("The published script calls -10 log10(power) the SNR and keeps 10 dB or more: minus the loudness.",)

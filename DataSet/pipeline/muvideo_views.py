@@ -12,7 +12,7 @@ from DataSet.pipeline.agreement import TEMPO_CLASSES, cross_table, tempo_class
 from DataSet.pipeline.figures import correlation, cuts, film_strip, motion_curve, onset_strength
 from DataSet.pipeline.gallery import Card, Gallery, clip_player, sound_player
 from DataSet.pipeline.muimage_views import music_caption, vision_caption
-from DataSet.pipeline.notebook_tables import MarkdownView, table_view
+from DataSet.pipeline.notebook_tables import MarkdownView, label, table_view
 from DataSet.pipeline.set_result import SetResult
 from DataSet.pipeline.stated_scenes import PACES, parse_scene
 from DataSet.pipeline.step import Outcome, Rejection
@@ -75,7 +75,7 @@ def unusual_clips(result: SetResult) -> MarkdownView:
     for item, outcomes in result.histories():
         oddities = list(_oddities(Path(item.media["video"]), "audio" in item.media)) if "video" in item.media else ["no clip"]
         if oddities:
-            rows.append(Row(f"{item.source}/{item.key}", {"what": ", ".join(oddities), "outcome": _fate(outcomes)}))
+            rows.append(Row(label(item), {"what": ", ".join(oddities), "outcome": _fate(outcomes)}))
     return table_view(Table("Unusual clips", ("what", "outcome"), tuple(sorted(rows, key=lambda row: row.label))))
 
 

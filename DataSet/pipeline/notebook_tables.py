@@ -48,12 +48,17 @@ def table_view(*tables: Table) -> MarkdownView:
     return MarkdownView("\n".join(map(markdown, tables)))
 
 
+def label(item: Item) -> str:
+    """What tables call an item."""
+    return f"{item.source}: {item.key}"
+
+
 def count_table(counts: Sequence[StepCount]) -> Table:
     """How many items reached each step, how many it kept, and why it rejected the others."""
     rows = [
         Row(count.step, {"in": str(count.given), "kept": str(count.kept), "why not": _rules(count.rules)}) for count in counts
     ]
-    return Table("Counts", ("in", "kept", "why not"), tuple(rows))
+    return Table("Items at each step", ("in", "kept", "why not"), tuple(rows))
 
 
 def counts(result: SetResult) -> MarkdownView:
@@ -72,7 +77,7 @@ def random_items(result: SetResult, count: int = 10, seed: int = 0) -> MarkdownV
     for item, outcomes, rejection in sorted(chosen, key=lambda row: row[0].id):
         fate = _split(outcomes) if rejection is None else f"{rejection[0]}: {rejection[1].rule}"
         text = _words(outcomes) if rejection is None else rejection[1].why
-        rows.append(Row(f"{item.source}/{item.key}", {"licence": item.licence, "fate": fate, "words, or why not": shorten(text, LONGEST_CELL)}))
+        rows.append(Row(label(item), {"licence": item.licence, "fate": fate, "words, or why not": shorten(text, LONGEST_CELL)}))
     return table_view(Table(f"{len(rows)} random items", ("licence", "fate", "words, or why not"), tuple(rows)))
 
 
@@ -86,7 +91,7 @@ def duplicate_table(histories: Iterable[tuple[Item, Mapping[str, Outcome]]]) -> 
     for item, outcomes in histories:
         outcome = outcomes.get("duplicates")
         if isinstance(outcome, Rejection):
-            rows.append(Row(f"{item.source}/{item.key}", {"rule": outcome.rule, "why": outcome.why}))
+            rows.append(Row(label(item), {"rule": outcome.rule, "why": outcome.why}))
     return Table("Duplicates", ("rule", "why"), tuple(sorted(rows, key=lambda row: row.label)))
 
 
@@ -106,7 +111,7 @@ def guards(result: SetResult) -> MarkdownView:
 
 def nearest_pairs(result: SetResult, count: int = 12) -> MarkdownView:
     """The most similar pairs that deduplication compared: copies, and the nearest of those that are none."""
-    names = {item.id: f"{item.source}/{item.key}" for item, _ in result.histories()}
+    names = {item.id: label(item) for item, _ in result.histories()}
     pairs = read_pairs(result.work_folder)
     nearest = [pair for pair in pairs if not pair.is_copy][: count // 3]
     copies = [pair for pair in pairs if pair.is_copy][: count - len(nearest)]
@@ -130,7 +135,7 @@ def speed_table(reports: Sequence[StepReport]) -> Table:
             cells |= {"items a second": f"{rate:.1f}", "hours for a million": f"{MILLION / rate / 3600:,.0f}"}
         rows.append(Row(report.name, cells))
     notes = ("A step that finds its results in the work folder computes nothing. Small runs count the loading of models in full.",)
-    return Table("Speed", ("computed", "seconds", "items a second", "hours for a million"), tuple(rows), notes)
+    return Table("Items a second", ("computed", "seconds", "items a second", "hours for a million"), tuple(rows), notes)
 
 
 def speed(result: SetResult) -> MarkdownView:
@@ -166,7 +171,8 @@ def training(result: SetResult, steps: int = STEPS) -> MarkdownView:
 
 def card(result: SetResult) -> MarkdownView:
     """The data card, as it lies in the exported folder."""
-    return MarkdownView((result.export.folder / "README.md").read_text(encoding="utf-8"))
+    text = (result.export.folder / "README.md").read_text(encoding="utf-8")
+    return MarkdownView(text.partition("\n")[2].strip())  # its title is the notebook's
 
 
 def files(result: SetResult) -> Table:

@@ -47,8 +47,8 @@ def run_notebook(path: Path, folder: Path, parameters: Mapping[str, Any], enviro
     lines = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     notebook.cells.insert(place, nbformat.v4.new_code_cell(lines))
     client = nbclient.NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
-        coalesce_streams=True, record_timing=False, extra_arguments=["--HistoryManager.enabled=False"],
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(folder)}}, coalesce_streams=True,
+        record_timing=False, extra_arguments=["--HistoryManager.enabled=False", "--IPKernelApp.log_level=ERROR"],
     )  # fmt: skip
     values = os.environ if environment is None else environment
     import_path = os.pathsep.join(filter(None, (str(ROOT), values.get("PYTHONPATH"))))

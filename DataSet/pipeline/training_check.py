@@ -19,6 +19,7 @@ from DataSet.pipeline.config import ROOT
 from llama.errors import shorten
 
 STEPS, STAGE = 2, 3
+# As configs/nano.yaml, but for the length.
 SETTINGS = """
 model: {{path: {model}}}
 data: {{{stage}: {sources}}}
@@ -27,6 +28,10 @@ cache_dir: null
 device: cpu
 batch_size: 2
 max_tokens: 192
+condition_weight: 0.03
+condition_padding: silence
+condition_registers: 4
+register_weight: 4.0
 validate_every: 0
 examples: 0
 log_every: 1
