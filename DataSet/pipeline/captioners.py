@@ -15,7 +15,7 @@ from DataSet.pipeline.address_captioner import AddressCaptioner
 from DataSet.pipeline.caption_request import Captioner, CaptionRequest, as_caption, whole_sentences
 from DataSet.pipeline.chat_client import ChatClient
 from DataSet.pipeline.guards import Expectation, check
-from DataSet.pipeline.isolation import call_isolated
+from DataSet.pipeline.isolation import call_isolated, loading
 from DataSet.pipeline.model_identity import identity
 from DataSet.pipeline.prompt_files import PromptFile, read_prompt
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
@@ -71,7 +71,8 @@ class CaptionStep:
     """The step "music_caption" (audio) or "vision_caption" (image, video): {"text"}, or why there is none.
 
     folder: of the ledger, in which the segments lie. medium: audio, image or video. It needs the step "segment" before it, unless
-    the captioner is `truth` or the items are whole files. The model is loaded at the first batch.
+    the captioner is `truth` or the items are whole files. The model is loaded at the first batch; ModelError, which ends the run, says
+    why it does not load.
     """
 
     def __init__(self, config: CaptionerConfig, folder: str | Path, medium: str) -> None:
@@ -94,7 +95,8 @@ class CaptionStep:
 
     def __call__(self, batch: Sequence[StepInput]) -> list[Outcome]:
         if self._captioner is None:
-            self._captioner = build_captioner(self.config, self.prompt)
+            with loading():
+                self._captioner = build_captioner(self.config, self.prompt)
         outcomes: dict[int, Outcome] = {}
         requests: dict[int, CaptionRequest] = {}
         for place, given in enumerate(batch):

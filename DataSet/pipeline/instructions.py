@@ -15,7 +15,7 @@ from DataSet.pipeline.chat_writers import AddressWriter, TransformersWriter
 from DataSet.pipeline.edit_words import EditFacts, edit_facts
 from DataSet.pipeline.faulty_writer import FaultyWriter
 from DataSet.pipeline.guards import Expectation, Refusal, check, tidy
-from DataSet.pipeline.isolation import call_isolated
+from DataSet.pipeline.isolation import call_isolated, loading
 from DataSet.pipeline.model_identity import identity
 from DataSet.pipeline.prompt_files import Decoding, PromptFile, read_prompt
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
@@ -99,7 +99,8 @@ class InstructionStep:
 
     def __call__(self, batch: Sequence[StepInput]) -> list[Outcome]:
         if self._writer is None:
-            self._writer = build_writer(self.config)
+            with loading():
+                self._writer = build_writer(self.config)
         outcomes: dict[int, Outcome] = {}
         texts: dict[int, list[_Text]] = {}
         for place, given in enumerate(batch):

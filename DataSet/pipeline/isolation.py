@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 from DataSet.pipeline.step import TransientError
-from llama.errors import USER_ERRORS
+from llama.errors import USER_ERRORS, sentence
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
+
+
+class ModelError(OSError):
+    """The model of a step does not load, or its server has no address or key: the fault of no item, so that it ends the run."""
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Turns a user's error inside into a ModelError with its sentence; among errors of items every item would be rejected for it."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        raise ModelError(sentence(error)) from error
 
 
 def call_isolated(function: Callable[[Sequence[Value]], Sequence[Result]], values: Sequence[Value]) -> list[Result | Exception]:

@@ -12,6 +12,7 @@ import tiny_caption_models as tiny
 
 from DataSet.pipeline.chat_writers import TransformersWriter
 from DataSet.pipeline.instructions import FORMS, InstructionStep
+from DataSet.pipeline.isolation import ModelError
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.prompt_files import Decoding
 from DataSet.pipeline.step import Rejection, StepInput, TransientError
@@ -68,12 +69,12 @@ def test_a_model_that_babbles_is_replaced_by_the_template(mistral: Path) -> None
 
 
 def test_a_model_without_chat_template_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no chat template"):
+    with pytest.raises(ModelError, match="has no chat template"):
         InstructionStep(WriterConfig("transformers", str(tiny.mistral(tmp_path, chat=False))), "mucaps")([given()])
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="There is no folder"):
+    with pytest.raises(ModelError, match="There is no folder"):
         InstructionStep(WriterConfig("transformers", str(tmp_path / "nowhere")), "mucaps")([given()])
 
 

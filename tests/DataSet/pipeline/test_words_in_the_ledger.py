@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from DataSet.pipeline.captioners import CaptionerConfig, CaptionStep
 from DataSet.pipeline.instructions import InstructionStep
+from DataSet.pipeline.isolation import ModelError
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.ledger import Ledger
 from DataSet.pipeline.runner import RunOptions, run_step
@@ -45,3 +48,11 @@ def test_captions_and_instructions_of_a_run(tmp_path: Path) -> None:
     assert rejected == {"error", "caption"}
     assert outcomes(tmp_path / "other", RunOptions(log=str, batch_size=100), factories(tmp_path)) == [captions, written]
     assert {outcome["writer"] for outcome in written.values()} == {"faulty", "template"}
+
+
+def test_a_model_that_does_not_load_ends_the_run_and_rejects_nothing(tmp_path: Path) -> None:
+    make = partial(CaptionStep, CaptionerConfig("mumu", str(tmp_path / "nowhere")), tmp_path, "audio")
+    with pytest.raises(ModelError, match="nowhere"):
+        outcomes(tmp_path / "work", RunOptions(log=str), [make])
+    with Ledger.open(tmp_path / "work") as ledger, pytest.raises(ValueError, match="has no results"):
+        dict(ledger.outcomes(make().spec))
