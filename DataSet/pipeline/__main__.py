@@ -42,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(values: argparse.Namespace) -> int:
     from DataSet.pipeline import notebook_tables as tables
     from DataSet.pipeline.config import load_config
+    from DataSet.pipeline.muedit import run_muedit
     from DataSet.pipeline.run_options import RunOptions
     from DataSet.pipeline.set_pipeline import run_set
 
     config = load_config(values.name, values.config, values.profile)
     options = RunOptions(values.runner, values.workers, values.batch_size, retry=values.retry, log=_log, gpus_per_worker=values.gpus_per_worker)
-    result = run_set(config, values.out, options)
+    result = (run_muedit if config.name == "MUEdit" else run_set)(config, values.out, options)
     print(tables.counts(result), tables.speed(result), sep="\n")
     print(f"The set is in {result.export.folder}; its README.md is the data card.")
     return 0

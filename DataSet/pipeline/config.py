@@ -15,6 +15,7 @@ from typing import Any, get_origin, get_type_hints
 from DataSet.pipeline.block_list import LISTS
 from DataSet.pipeline.captioners import CaptionerConfig
 from DataSet.pipeline.deduplication import DuplicateOptions
+from DataSet.pipeline.edit_choice import EditSettings
 from DataSet.pipeline.filters import FilterOptions
 from DataSet.pipeline.segments import SegmentOptions
 from DataSet.pipeline.source_settings import SourceSettings
@@ -51,7 +52,7 @@ class PipelineConfig:
     """Everything that a run depends on. Paths are relative to the repository, unless they are absolute.
 
     name: MUCaps, MUEdit, MUImage or MUVideo. sample_rate: of the written sound, in Hz. max_broken: share of the items that may fail in a step.
-    vision_captions: of MUImage and MUVideo.
+    vision_captions: of MUImage and MUVideo; edits: of MUEdit.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PipelineConfig:
     duplicates: DuplicateOptions = DuplicateOptions()
     leaks: LeakSettings = LeakSettings()
     split: SplitOptions = SplitOptions()
+    edits: EditSettings = EditSettings()
     items_per_shard: int = 256
     max_broken: float = 0.1
 

@@ -15,6 +15,7 @@ from llama.evaluation.tables import Row, Table, markdown
 
 DESCRIPTIONS = {
     "text": "Music with captions, and requests for music in words.",
+    "audio": "Recordings with edits of them, and instructions that ask for the edit.",
     "image": "Pictures with music, and requests for music that fits a picture.",
     "video": "Clips with music, and requests for music that fits a clip.",
 }

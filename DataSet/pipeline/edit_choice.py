@@ -24,6 +24,21 @@ ALL = "all"  # the category that every recording has
 
 
 @dataclass(frozen=True)
+class EditSettings:
+    """operations: that recordings are edited by; targets: edits of each recording, of different operations."""
+
+    operations: tuple[str, ...] = OPERATIONS
+    targets: int = 1
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in (self.operations or ("",)) if name not in OPERATIONS]:
+            raise ValueError(f"The operation {quoted(unknown[0])} is unknown; give some of {comma_list(OPERATIONS)}.")
+        most = len([name for name in self.operations if name != "notes"])
+        if not 1 <= self.targets <= most:
+            raise ValueError(f"targets is {self.targets}; give 1 to {most}, the number of operations that every recording can have.")
+
+
+@dataclass(frozen=True)
 class Variant:
     """An operation with its value. asked: None for a change of the score, whose value depends on the piece; then `change` names it."""
 
@@ -53,24 +68,18 @@ def is_composed(item: Item) -> bool:
 
 
 def categories(item: Item) -> tuple[str, ...]:
-    """What must not predict the edit: the tags; of a composed piece its lead and its style."""
-    if is_composed(item):
+    """What must not predict the edit: the tags; where the attributes of the music are known, its lead and its style."""
+    if {"lead", "style"} <= set(item.truth):
         return f"lead {item.truth['lead']}", f"style {item.truth['style']}"
     return tuple(sorted(set(item.tags)))
 
 
-def choose_edits(
-    items: Iterable[Item], operations: Sequence[str] = OPERATIONS, targets: int = 1, chosen: Mapping[str, Sequence[str]] | None = None
-) -> dict[str, tuple[Variant, ...]]:
-    """Id of each item -> its `targets` edits, of different operations. chosen: id -> labels of edits that stand already.
+def choose_edits(items: Iterable[Item], settings: EditSettings, chosen: Mapping[str, Sequence[str]] | None = None
+                 ) -> dict[str, tuple[Variant, ...]]:  # fmt: skip
+    """Id of each item -> its edits, of different operations. chosen: id -> labels of edits that stand already.
 
     A composed piece may have all operations, a recording all but `notes`. The result does not depend on the order of the items.
-    Raises ValueError for unknown operations and for more targets than operations.
     """
-    if unknown := [name for name in (operations or ("",)) if name not in VARIANTS]:
-        raise ValueError(f"The operation {quoted(unknown[0])} is unknown; give some of {comma_list(OPERATIONS)}.")
-    if not 1 <= targets <= len([name for name in operations if name != "notes"]):
-        raise ValueError(f"{targets} targets of each recording are asked for; give 1 up to the number of operations without notes.")
     by_label = {variant.label: variant for variants in VARIANTS.values() for variant in variants}
     counts = _Counts()
     result: dict[str, tuple[Variant, ...]] = {}
@@ -82,9 +91,9 @@ def choose_edits(
         else:
             waiting.append(item)
     for item in sorted(waiting, key=lambda item: _hash(item.id)):
-        usable = [name for name in operations if name != "notes" or is_composed(item)]
+        usable = [name for name in settings.operations if name != "notes" or is_composed(item)]
         result[item.id] = ()
-        for _ in range(targets):
+        for _ in range(settings.targets):
             operation = min(usable, key=lambda name: counts.rank(item, name, name))
             variant = min(_usable(item, operation), key=lambda variant: counts.rank(item, variant.label, variant.label))
             usable.remove(operation)

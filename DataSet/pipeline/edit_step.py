@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from DataSet.pipeline.audio_edits import FULL_SCALE, AudioEdit, edit_recording
-from DataSet.pipeline.edit_choice import Variant, is_composed
+from DataSet.pipeline.edit_choice import Variant
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.score_edits import (
     ComposedPiece,
@@ -23,11 +23,20 @@ from DataSet.pipeline.score_edits import (
     kept_notes,
     render_pair,
 )
+from DataSet.pipeline.segments import measurements
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
 from DataSet.synthesis.made_set import DECODER, load_sampler
 from llama.decoders.notes.sampler import Sampler
 from llama.errors import USER_ERRORS, sentence
-from llama.evaluation.editing_metrics import Alignment, chroma_interval, level_difference, measure_edit, repetitions
+from llama.evaluation.editing_metrics import (
+    chroma_interval,
+    chroma_similarity,
+    level_difference,
+    measure_edit,
+    partials,
+    repetitions,
+)
+from llama.evaluation.onset_alignment import Alignment, align
 from llama.files import WriteError
 from llama.media.audio import Waveform
 
@@ -38,17 +47,16 @@ MEASURING_RATE = 16_000
 STRETCHED = ("speed", "pitch", "both")
 
 
-def pair_item(parent: Item, variant: Variant, audio: str, caption: str) -> Item:
+def pair_item(parent: Item, variant: Variant, audio: str) -> Item:
     """The item of a pair: `parent` with one edit. audio: its segment, relative to the work folder of the pairs.
 
-    It keeps the parent's group, licence, tags and truth, to which it adds `operation`, `change`, `parent` and, where it is known
-    by now, `asked`.
+    It keeps the parent's group, caption, licence, tags and truth, to which it adds `operation`, `change`, `parent` and, where it is
+    known by now, `asked`.
     """
     truth = {**parent.truth, "operation": variant.operation, "change": variant.change, "parent": parent.id}
     if variant.asked is not None:
         truth["asked"] = dict(variant.asked)
-    return replace(parent, key=f"{parent.key} {variant.label}", media={"audio": audio}, group=parent.group or parent.id,
-                   caption=caption, truth=truth)  # fmt: skip
+    return replace(parent, key=f"{parent.key} {variant.label}", media={"audio": audio}, group=parent.group or parent.id, truth=truth)
 
 
 class EditStep:
@@ -84,11 +92,11 @@ class EditStep:
             expected = _expected_of_notes(piece, asked)
         else:
             edit = AudioEdit(operation, item.truth["asked"])
-            beat = 60 / item.truth["tempo"] if is_composed(item) else None
+            beat = 60 / item.truth["tempo"] if "tempo" in item.truth else None
             source, target = edit_recording(Waveform.read(self.folder / item.media["audio"]), edit, beat)
             asked, exact, expected = dict(edit.asked), {}, _expected(edit)
         first, second = self._write("source", item, source), self._write("target", item, target)
-        measured = measure_pair(Waveform.read(self.folder / first), Waveform.read(self.folder / second), operation, asked) | exact
+        measured = measure_pair(Waveform.read(self.folder / first), Waveform.read(self.folder / second), operation, asked, expected) | exact
         if why := fault(asked, expected, measured):
             return Rejection("tolerance", why)
         return {"source": first, "target": second, "operation": operation, "asked": asked, "expected": expected, "measured": measured}
@@ -122,7 +130,9 @@ def _expected_of_notes(piece: ComposedPiece, asked: Mapping[str, Any]) -> dict[s
     return {"level_db": 0.0, "speed": round(speed, 6), "interval": expected_interval(piece.attributes, asked)}
 
 
-def measure_pair(source: Waveform, target: Waveform, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def measure_pair(
+    source: Waveform, target: Waveform, operation: str, asked: Mapping[str, Any], expected: Mapping[str, float]
+) -> dict[str, Any]:
     """What a written pair has: channels, rate, peaks and levels, and what its operation changes."""
     values: dict[str, Any] = {
         "channels": [len(source.samples), len(target.samples)], "sample_rate": [source.sample_rate, target.sample_rate],
@@ -136,13 +146,25 @@ def measure_pair(source: Waveform, target: Waveform, operation: str, asked: Mapp
         return values | {"reversed": round(float(np.corrcoef(source.samples[:, :length].flatten().numpy(), backwards)[0, 1]), 6)}
     if operation == "loop":
         return values | {"loop": repetitions(target.mono().samples[0].numpy())}
+    if operation == "notes":
+        return values | measure_notes(source, target, expected)
     first, second = (wave.mono().resample(MEASURING_RATE).samples[0].numpy() for wave in (source, target))
     found = measure_edit(first, second, MEASURING_RATE, asked.get("cents"))
-    values |= {"speed": round(found.speed, 5), "cents": round(found.cents, 2), "chroma": round(found.chroma, 4),
-               "agreement": round(found.agreement, 4)}  # fmt: skip
-    if operation == "notes":
-        values["interval"] = chroma_interval(first, second, MEASURING_RATE, Alignment(found.speed, found.offset, found.agreement))
-    return values
+    stretched = {"speed": round(found.speed, 5), "cents": round(found.cents, 2)}
+    return values | stretched | {"chroma": round(found.chroma, 4), "agreement": round(found.agreement, 4)}
+
+
+def measure_notes(source: Waveform, target: Waveform, expected: Mapping[str, float]) -> dict[str, Any]:
+    """The interval and the likeness of the chroma of an edited score, whose time is known; its speed where that was to change.
+
+    Onsets of another instrument are others, so that they do not tell the speed.
+    """
+    first, second = (wave.mono().resample(MEASURING_RATE).samples[0].numpy() for wave in (source, target))
+    known = Alignment(expected["speed"], 0.0, 1.0)
+    interval = chroma_interval(first, second, MEASURING_RATE, known)
+    chroma = chroma_similarity(partials(first, MEASURING_RATE), partials(second, MEASURING_RATE), known, 100.0 * interval)
+    values = {"interval": interval, "chroma": round(chroma, 4)}
+    return values if expected["speed"] == 1 else values | {"speed": round(align(first, second, MEASURING_RATE).speed, 5)}
 
 
 def fault(asked: Mapping[str, Any], expected: Mapping[str, float], measured: Mapping[str, Any]) -> str | None:
@@ -161,8 +183,27 @@ def fault(asked: Mapping[str, Any], expected: Mapping[str, float], measured: Map
         return f"The edit is measured {measured['cents']:+.1f} cents higher, asked were {expected['cents']:+g}."
     if measured.get("interval", expected.get("interval")) != expected.get("interval"):
         return f"The edit's pitch classes lie {measured['interval']} semitones higher, asked were {expected['interval']}."
+    if measured.get("kept_notes", 1.0) < 1:
+        return f"The edited score keeps {measured['kept_notes']:.3f} of the notes; it must keep all."
     if measured.get("reversed", 1.0) < REVERSED:
         return f"Backwards, the edit correlates with its source by {measured['reversed']:.3f} only."
     if measured.get("loop", asked.get("loop")) != asked.get("loop"):
         return f"The edit is measured to play its stretch {measured['loop']} times, asked were {asked['loop']}."
     return None
+
+
+class TargetStep:
+    """The step "segment" of pairs, after "edit": the target as later steps read it, and its source.
+
+    Outcome: {"audio": target, "source", "seconds", "sample_rate", "channels", "rms_db", "peak", "sha256", "peaks"} as of SegmentStep.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.spec = StepSpec("segment", VERSION, {"of": "edit"})
+
+    def __call__(self, batch: Sequence[StepInput]) -> list[Outcome]:
+        return [self._outcome(given.results["edit"]) for given in batch]
+
+    def _outcome(self, edit: Mapping[str, Any]) -> Outcome:
+        return {"audio": edit["target"], "source": edit["source"], **measurements(Waveform.read(self.folder / edit["target"]))}

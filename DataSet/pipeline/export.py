@@ -23,15 +23,16 @@ from llama.json_yaml import read_json
 SPLITS = ("train", "validation", "test")
 LISTS = {"train": "", "validation": "Validation", "test": "Eval"}  # what a list of the split has in its name, as published
 FOLDERS = {"audio": "audios", "image": "images", "video": "videos"}
+SOURCE = "source"  # the recording that an edit was made of, a second sound of an item
 WRITTEN = "export.json"  # names of the exported files: what a later export with other items may remove
 
 
 @dataclass(frozen=True)
 class SetForm:
-    """What an item of a set consists of. input_kind: the medium that the music is made for; text: a caption alone."""
+    """What an item of a set consists of. input_kind: the medium that the music is made for; text: a caption alone; audio: its source."""
 
     name: str
-    input_kind: Literal["text", "image", "video"]
+    input_kind: Literal["text", "audio", "image", "video"]
 
     @property
     def kind(self) -> Literal["audio", "image", "video"]:
@@ -39,11 +40,17 @@ class SetForm:
         return "audio" if self.input_kind == "text" else self.input_kind
 
     @property
+    def input_media(self) -> str:
+        """The name of the input among the media of an item."""
+        return SOURCE if self.input_kind == "audio" else self.input_kind
+
+    @property
     def media(self) -> tuple[str, ...]:
-        return ("audio",) if self.input_kind == "text" else (self.input_kind, "audio")
+        return ("audio",) if self.input_kind == "text" else (self.input_media, "audio")
 
 
 FORMS = {form.name: form for form in (SetForm("MUCaps", "text"), SetForm("MUImage", "image"), SetForm("MUVideo", "video"))}
+MUEDIT = SetForm("MUEdit", "audio")  # its items are pairs, which `DataSet.pipeline.muedit` makes
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,13 @@ def list_name(form: SetForm, split: str, kind: str) -> str:
 
 def media_name(entry: StepInput, kind: str) -> str:
     """The name of an exported file inside the folder of its kind."""
-    return entry.item.id + Path(entry.results["segment"][kind]).suffix
+    part = "_source" if kind == SOURCE else ""
+    return entry.item.id + part + Path(entry.results["segment"][kind]).suffix
+
+
+def folder_of(kind: str) -> str:
+    """The folder of the exported files of a kind."""
+    return FOLDERS["audio" if kind == SOURCE else kind]
 
 
 def instruction(form: SetForm, entry: StepInput) -> dict[str, Any]:
@@ -111,8 +124,11 @@ def instruction(form: SetForm, entry: StepInput) -> dict[str, Any]:
     output = {"output_file": media_name(entry, "audio")}
     if form.input_kind == "text":
         return {**output, "conversation": [human, gpt]}
-    human["caption"] = entry.results["vision_caption"]["text"]
-    return {"input_file": media_name(entry, form.input_kind), **output, "conversation": [human, gpt]}
+    files = {"input_file": media_name(entry, form.input_media), **output}
+    if form.input_kind == "audio":
+        edit = {name: entry.results["edit"][name] for name in ("operation", "asked", "expected", "measured")}
+        return {**files, "conversation": [{**human, "caption": entry.item.caption}, gpt], "edit": edit}
+    return {**files, "conversation": [{**human, "caption": entry.results["vision_caption"]["text"]}, gpt]}
 
 
 def shard_sample(folder: Path, form: SetForm, entry: StepInput) -> ShardSample:
@@ -121,8 +137,8 @@ def shard_sample(folder: Path, form: SetForm, entry: StepInput) -> ShardSample:
     if form.input_kind == "text":
         text = {"caption": entry.results["music_caption"]["text"]}
         return ShardSample(entry.item.id, text, {audio.partition(".")[2]: folder / FOLDERS["audio"] / audio})
-    name = media_name(entry, form.input_kind)
-    media = {name.partition(".")[2]: folder / FOLDERS[form.input_kind] / name}
+    name = media_name(entry, form.input_media)
+    media = {name.partition(".")[2]: folder / folder_of(form.input_media) / name}
     media[f"output.{audio.partition('.')[2]}"] = folder / FOLDERS["audio"] / audio
     return ShardSample(entry.item.id, instruction(form, entry), media)
 
@@ -133,7 +149,7 @@ def origin(form: SetForm, entry: StepInput, steps: Sequence[StepSpec]) -> dict[s
     return {
         "id": item.id, "source": item.source, "key": item.key, "start": item.start, "end": item.end, "licence": item.licence,
         "group": item.group, "split": entry.results["split"]["split"], "seconds": segment["seconds"], "sha256": segment["sha256"],
-        "files": {kind: f"{FOLDERS[kind]}/{media_name(entry, kind)}" for kind in form.media},
+        "files": {kind: f"{folder_of(kind)}/{media_name(entry, kind)}" for kind in form.media},
         "writer": entry.results["instruction"]["writer"],
         "steps": {spec.name: spec.digest for spec in steps},
     }  # fmt: skip
@@ -142,8 +158,8 @@ def origin(form: SetForm, entry: StepInput, steps: Sequence[StepSpec]) -> dict[s
 def _export_media(folder: Path, form: SetForm, work_folder: Path, entry: StepInput) -> list[str]:
     names = []
     for kind in form.media:
-        name = f"{FOLDERS[kind]}/{media_name(entry, kind)}"
-        (folder / FOLDERS[kind]).mkdir(exist_ok=True)
+        name = f"{folder_of(kind)}/{media_name(entry, kind)}"
+        (folder / folder_of(kind)).mkdir(exist_ok=True)
         _place(work_folder / entry.results["segment"][kind], folder / name)
         names.append(name)
     return names

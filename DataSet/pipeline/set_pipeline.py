@@ -18,7 +18,7 @@ from DataSet.pipeline.captioners import CaptionStep
 from DataSet.pipeline.config import ROOT, LeakSettings, PipelineConfig
 from DataSet.pipeline.data_card import data_card
 from DataSet.pipeline.deduplication import DuplicateOptions, deduplicate, duplicate_spec, read_pairs
-from DataSet.pipeline.export import FORMS, ExportResult, SetForm, export_set
+from DataSet.pipeline.export import FORMS, ExportResult, RejectedItem, SetForm, export_set
 from DataSet.pipeline.filters import FilterStep
 from DataSet.pipeline.fingerprinted_files import fingerprint_folders
 from DataSet.pipeline.instructions import InstructionStep
@@ -156,12 +156,18 @@ def add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Call
     return rejected
 
 
-def export_entries(config: PipelineConfig, form: SetForm, ledger: Ledger, steps: Sequence[StepSpec]) -> ExportResult:
-    """Writes what all steps kept into the set's folder, with its data card."""
+def export_entries(
+    config: PipelineConfig, form: SetForm, ledger: Ledger, steps: Sequence[StepSpec], folder: Path | None = None,
+    rejected_before: Sequence[RejectedItem] = (),
+) -> ExportResult:  # fmt: skip
+    """Writes what all steps kept, with its data card, into `folder`, the ledger's folder for the set unless given.
+
+    rejected_before: items of another ledger that gave none in this one.
+    """
     entries = [_light(entry) for shard in ledger.shards() for entry in ledger.inputs(shard, steps)]
-    rejected = rejections(ledger.store, steps)
+    rejected = [*rejected_before, *rejections(ledger.store, steps)]
     card = data_card(form, config.profile, entries, rejected, steps)
-    return export_set(ledger.folder / form.name, form, ledger.folder, entries, rejected, steps, card, config.items_per_shard)
+    return export_set(folder or ledger.folder / form.name, form, ledger.folder, entries, rejected, steps, card, config.items_per_shard)
 
 
 def _light(entry: StepInput) -> StepInput:

@@ -80,19 +80,33 @@ def true_attributes(folder: str | Path) -> dict[str, dict[str, Any]]:
     They follow from made.json alone, so folders of earlier versions have them, too. Raises `FileNotFoundError` or `ValueError` for a
     folder that holds no set.
     """
-    folder = Path(folder)
+    kind, pieces, seed = _read_origin(Path(folder))
+    if kind == "listening":
+        return _labels_of_music(_draw_listening_set(pieces, seed))
+    drawn = _draw_full_set(pieces, seed)
+    scenes = {f"images/scene_{i:05}.jpg": scene.labels() for i, scene in enumerate(drawn.scenes)}
+    return _labels_of_music(drawn.music) | scenes | {f"videos/clip_{i:05}.mp4": clip.labels() for i, clip in enumerate(drawn.clips)}
+
+
+def composed_pieces(folder: str | Path) -> dict[str, SyntheticPiece]:
+    """The piece of each recording of a made set, by its path in the folder: with its length and its seed, its score can be written again.
+
+    Raises as `true_attributes` does.
+    """
+    kind, pieces, seed = _read_origin(Path(folder))
+    music = _draw_listening_set(pieces, seed) if kind == "listening" else _draw_full_set(pieces, seed).music
+    return {f"audios/{name}": piece for name, piece in music.items()}
+
+
+def _read_origin(folder: Path) -> tuple[str, int, int]:
+    """The kind of a made set, its number of pieces and its seed."""
     if not (folder / ORIGIN).is_file():
         raise FileNotFoundError(f"{folder} holds no made set ({ORIGIN} is missing); make one with python -m DataSet.synthesis.made_set.")
     origin = read_table(folder / ORIGIN)
     if origin.get("set") not in ("made", "listening") or not all(type(origin.get(name)) is int for name in ("pieces", "seed")):
         raise ValueError(f"{folder / ORIGIN} describes no made set; make one with python -m DataSet.synthesis.made_set.")
-    pieces, seed = origin["pieces"], origin["seed"]
-    _check(pieces, seed)
-    if origin["set"] == "listening":
-        return _labels_of_music(_draw_listening_set(pieces, seed))
-    drawn = _draw_full_set(pieces, seed)
-    scenes = {f"images/scene_{i:05}.jpg": scene.labels() for i, scene in enumerate(drawn.scenes)}
-    return _labels_of_music(drawn.music) | scenes | {f"videos/clip_{i:05}.mp4": clip.labels() for i, clip in enumerate(drawn.clips)}
+    _check(origin["pieces"], origin["seed"])
+    return origin["set"], origin["pieces"], origin["seed"]
 
 
 def listening_set(folder: str | Path, pieces: int, seed: int, log: Log = print) -> None:
