@@ -155,6 +155,14 @@ def _former_pieces(folder: Path) -> dict[str, AskedPiece]:
     return pieces
 
 
+def asked_media(folder: Path) -> dict[str, str]:
+    """Names of the pieces in a folder that `compose_music` wrote -> file names of their pictures and clips; nothing for other folders."""
+    file = folder / ASKED
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    pieces = [_parsed(file, number, line) for number, line in enumerate(lines, 1)]
+    return {piece.file.removesuffix(".wav"): piece.media for piece in pieces if piece.media}
+
+
 def _parsed(file: Path, number: int, line: bytes) -> AskedPiece:
     try:
         values: Any = parse_json(line)

@@ -13,18 +13,19 @@ from llama.evaluation.media_folders import AUDIO, media_name
 from llama.json_yaml import read_json
 
 EDIT = "edit"  # key of our lists: {"operation", "asked", "expected"}
-EVAL = "Eval"  # in the names of test lists
+SET, EVAL = "MUEdit", "Eval"  # in the names of test lists
 
 
 def find_list(folder: Path) -> Path:
-    """The list of edits in a folder: the only JSON file that is one, or of several the one with Eval in its name.
+    """The list of edits in a folder: the only JSON file that is one, or of several the one with MUEdit, or else Eval, in its name.
 
     Raises FileNotFoundError or ValueError where that is none, or more than one.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {shorten(folder, PATH_LENGTH)}; check its name.")
     lists = [path for path in sorted(folder.glob("*.json")) if _is_list(path)]
-    chosen = [path for path in lists if EVAL in path.name] or lists
+    own = [path for path in lists if SET in path.name] or lists
+    chosen = [path for path in own if EVAL in path.name] or own
     if len(chosen) != 1:
         names = ", ".join(path.name for path in chosen) or "none"
         raise ValueError(f"{shorten(folder, PATH_LENGTH)} should hold one list of edits ({names} found); name it by --list.")

@@ -21,6 +21,8 @@ def add_audio(commands: Any) -> None:
         help="nano, mert, clap-music, clap, ast or vggish, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")
     add("--classifier", metavar="MODEL", help="for KL: ast, or ast=FOLDER (default: KL is not measured)")
     add("--captions", type=Path, metavar="FILE", help="for the CLAP score: a JSON object of captions by file name")
+    add("--reference_names", type=Path, metavar="FILE",
+        help="take these recordings of the reference alone: a JSON object by file name, such as the captions.json of evaluate.py music")
     add("--components", type=int, metavar="K", help="take FAD of the reference's first K principal components, for small sets")
     add("--seed", type=int, default=0, help="of halves, swaps and intervals (default: %(default)s)")
     add_placement_flags(parser)
@@ -61,6 +63,18 @@ def systems_of(texts: list[str]) -> dict[str, str]:
     return result
 
 
+def reference_of(files: dict[str, Path], names: Path | None) -> dict[str, Path]:
+    """The files of the reference that a JSON object names; all of them without one. ValueError where it names none of them."""
+    from llama.evaluation.media_folders import read_captions
+
+    if names is None:
+        return files
+    chosen = {name: files[name] for name in read_captions(names) if name in files}
+    if not chosen:
+        raise ValueError(f"The reference has none of the recordings that {names} names; check --reference and --reference_names.")
+    return chosen
+
+
 def run_audio(values: argparse.Namespace) -> int:
     from llama.evaluation import audio_comparison as comparison
     from llama.evaluation.embedders import DEFAULTS, load_classifier, load_embedder, parse_spec
@@ -74,7 +88,7 @@ def run_audio(values: argparse.Namespace) -> int:
         raise ValueError(f"--seed is {values.seed}; give at least 0.")
     check_writable(values.out / "audio.json", parents=True)
     files = {name: list_media(folder, AUDIO) for name, folder in systems_of(values.system).items()}
-    reference_files = list_media(values.reference, AUDIO)
+    reference_files = reference_of(list_media(values.reference, AUDIO), values.reference_names)
     texts = read_captions(values.captions) if values.captions else {}
     specs = parse_spec(values.embedder, DEFAULTS), parse_spec(values.classifier, DEFAULTS) if values.classifier else None
     placement = placement_of(values)

@@ -14,7 +14,7 @@ def add_matching(commands: Any) -> None:
     add = parser.add_argument
     add("--media", type=Path, required=True, metavar="FOLDER", help="pictures and clips")
     add("--system", action="append", required=True, metavar="NAME=FOLDER",
-        help="music of a system, each file with the name of its picture or clip; repeat it for several")  # fmt: skip
+        help="music of a system, named as its pictures or clips, or as evaluate.py music wrote it; repeat it for several")  # fmt: skip
     add("--embedder", default="nano", metavar="MODEL",
         help="nano (feelings) or pe-av, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
     add_placement_flags(parser)
@@ -33,7 +33,7 @@ def run_matching(values: argparse.Namespace) -> int:
 
     check_writable(values.out / "matching.json", parents=True)
     folders = systems_of(values.system)
-    media_files = list_media(values.media, IMAGE | VIDEO)
+    media_files = with_pieces(list_media(values.media, IMAGE | VIDEO), list(folders.values()))
     files = {label: list_media(folder, AUDIO | VIDEO) for label, folder in folders.items()}
     comparison.shared_names(media_files, files)
     spec = parse_spec(values.embedder, MATCHERS)
@@ -48,3 +48,14 @@ def run_matching(values: argparse.Namespace) -> int:
     }  # fmt: skip
     print(write_tables(values.out, "matching", [table], meta))
     return 0
+
+
+def with_pieces(media: dict[str, Path], folders: list[str]) -> dict[str, Path]:
+    """The pictures and clips also under the names of the pieces that were asked for them, as asked.jsonl of a folder says."""
+    from llama.evaluation.composing import asked_media
+
+    by_file_name: dict[str, list[Path]] = {}
+    for path in media.values():
+        by_file_name.setdefault(path.name, []).append(path)
+    pieces = {piece: by_file_name.get(file, []) for folder in folders for piece, file in asked_media(Path(folder)).items()}
+    return {**{piece: paths[0] for piece, paths in pieces.items() if len(paths) == 1}, **media}

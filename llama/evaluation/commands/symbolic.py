@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama.cli import add_model_flags, load_model
+from llama.evaluation.commands.answers import log_at_intervals
+from llama.evaluation.commands.audio import systems_of
 
 if TYPE_CHECKING:
     from llama.evaluation.text_to_notes import Measured, Wanted
@@ -39,29 +41,20 @@ def run_symbolic(values: argparse.Namespace) -> int:
 
     check_writable(values.out / "symbolic.json", parents=True)
     wanted = read_captions(values.captions)[: values.limit]
-    folders = [parse_system(text) for text in values.system]
+    folders = {name: existing_folder(name, folder) for name, folder in systems_of(values.system).items()}
     compose(load_model(values), wanted, values)
-    systems = {name: measure_folder(folder, wanted) for name, folder in [(Path(values.model).name, values.out / "midi"), *folders]}
-    meta = {**run_settings(values), "count": len(wanted), "versions": library_versions("torch", "numpy", "mido")}
+    systems = {name: measure_folder(folder, wanted) for name, folder in {Path(values.model).name: values.out / "midi", **folders}.items()}
+    meta = {"captions": values.captions.name, "count": len(wanted), "model": Path(values.model).name, "seconds": values.seconds,
+            "seed": values.seed, "versions": library_versions("torch", "numpy", "mido")}  # fmt: skip
     print(write_tables(values.out, "symbolic", [table("Notes for captions", wanted, systems)], meta))
     return 0
 
 
-def run_settings(values: argparse.Namespace) -> dict[str, Any]:
-    """What the pieces depend on; kept beside them, so that pieces made otherwise do not mix."""
-    return {"captions": values.captions.name, "model": Path(values.model).name, "seconds": values.seconds, "seed": values.seed}
-
-
-def parse_system(text: str) -> tuple[str, Path]:
-    """Name and folder of NAME=FOLDER. Raises ValueError or FileNotFoundError."""
-    from llama.errors import quoted
-
-    name, _, folder = text.partition("=")
-    if not name or not folder:
-        raise ValueError(f"The system {quoted(text)} is no NAME=FOLDER; give one such as mine=out/midi.")
+def existing_folder(name: str, folder: str) -> Path:
+    """The folder of a system's MIDI files. Raises FileNotFoundError."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder {folder} with the MIDI files of {name}; check --system.")
-    return name, Path(folder)
+    return Path(folder)
 
 
 def read_captions(path: Path) -> list[Wanted]:
@@ -94,23 +87,21 @@ def compose(model: MuMuLLaMA, wanted: Sequence[Wanted], values: argparse.Namespa
 
     Raises ValueError for a decoder without notes, and where OUT holds pieces of another model, length or seed.
     """
-    from tqdm import tqdm
-
     from llama.dialogue import Turn
-    from llama.files import write_json
+    from llama.evaluation.question_model import weights_digest
+    from llama.evaluation.run_record import start_run
     from llama.generation import GenerationOptions
-    from llama.json_yaml import read_json
     from llama.media.midi import write_midi
 
     folder = values.out / "midi"
+    settings = {"weights": weights_digest(model), "captions": values.captions.name, "seconds": values.seconds, "seed": values.seed}
+    start_run(values.out, settings, {"model": str(values.model)})
     folder.mkdir(parents=True, exist_ok=True)
-    settings = values.out / "settings.json"
-    if settings.is_file() and read_json(settings) != run_settings(values):
-        raise ValueError(f"{values.out} holds pieces of another model, length, seed or list of captions; give another --out, or remove it.")
-    write_json(settings, run_settings(values))
     left = [each for each in wanted if not (folder / f"{each.name}.mid").is_file()]
     options = GenerationOptions(seconds=values.seconds, seed=values.seed)
-    for first in tqdm(range(0, len(left), BATCH), desc="pieces", disable=None):
+    log = log_at_intervals()
+    for first in range(0, len(left), BATCH):
+        log(f"{len(wanted) - len(left) + first} of {len(wanted)} pieces")
         batch = left[first : first + BATCH]
         for each, reply in zip(batch, model.respond([Turn(each.caption) for each in batch], options), strict=True):
             if reply.music is not None and reply.score is None:
