@@ -1,6 +1,7 @@
 """Measures a model: one sub-command per table.
 
     python evaluate.py answers --form muchomusic --folder DATA --model ckpts/nano --out build/answers
+    python evaluate.py paper --folder DATA --model ckpts/nano --out build/paper
     python evaluate.py probes --model ckpts/nano --count 200 --data build/nano --out build/probes
 """
 
@@ -16,12 +17,13 @@ from llama.evaluation.commands.choices import add_choices
 from llama.evaluation.commands.editing import add_editing
 from llama.evaluation.commands.matching import add_matching
 from llama.evaluation.commands.music import add_music
+from llama.evaluation.commands.paper import add_paper
 from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
 # Each adds its parser, whose default `run` is its function.
-COMMANDS = (add_answers, add_audio, add_choices, add_editing, add_matching, add_music, add_probes, add_symbolic, add_text)
+COMMANDS = (add_answers, add_audio, add_choices, add_editing, add_matching, add_music, add_paper, add_probes, add_symbolic, add_text)
 
 
 def parser() -> argparse.ArgumentParser:
