@@ -24,7 +24,7 @@ from llama.errors import quoted, shorten
 from llama.json_yaml import parse_json
 
 BUSY = (408, 425, 429)  # and 5xx: the server may answer later
-MAX_BYTES = 16 * 2**20  # of an answer
+MAX_BYTES = 4 * 2**20  # of an answer
 MAX_WAIT = 60.0  # seconds between two tries, whatever the server asks for
 
 Message = Mapping[str, Any]  # {"role", "content"}

@@ -17,8 +17,8 @@ SPEED, TIME, CENTS, LEVEL, TEMPO, COUNT, PLAIN = "speed", "time", "cents", "dB",
 _UNITS = {name: value for value, name in enumerate(ONES) if name}
 _TENS = {name: 10 * value for value, name in enumerate(TENS) if name}
 _NUMBER_WORD = "|".join([*sorted([*_UNITS, *_TENS], key=len, reverse=True), "zero", "hundred", "half", "point"])
-_SPOKEN = rf"(?:a hundred|(?:{_NUMBER_WORD}))(?:(?:[ -]|(?<=hundred) and | and a )(?:{_NUMBER_WORD}))*"
-_DIGITS = r"\d+(?:[.,]\d+)?(?:/\d+)?"
+_SPOKEN = rf"(?:a hundred|(?:{_NUMBER_WORD}))(?:(?:[ -]|(?<=hundred) and | and a )(?:{_NUMBER_WORD})){{0,7}}"  # bounded, as digits are: a text may repeat itself
+_DIGITS = r"\d{1,15}(?:[.,]\d{1,15})?(?:/\d{1,15})?"
 _VALUE = rf"(?:{_DIGITS}|{_SPOKEN})"
 _SPEED_NOUN = r"(?:speed|tempo|pace|rate)"
 _OF_SPEED = rf"(?:\s+(?:of\s+)?(?:the|its|that|this|their)?\s*(?:original|normal|former|usual|present|current|own|old|first)?\s*{_SPEED_NOUN})"

@@ -133,6 +133,12 @@ def test_quantities_are_read_with_their_units(text: str, expected: list[Quantity
     assert len(found) == len(expected) and all(one.equals(other) for one, other in zip(found, expected, strict=True))
 
 
+def test_texts_that_repeat_themselves_are_read_in_bounded_steps() -> None:
+    """Without a bound on the length of a number the first takes minutes."""
+    assert quantities("one " * 2000) and quantities("1" * 5000) and not quantities("word " * 5000)
+    assert not directions("with a " * 2000) and quantities("1/0 and 0/0") == ()
+
+
 def test_what_goes_up_is_the_nearest_noun() -> None:
     assert directions("Speed it up to 1.5 times its speed and lower the pitch by 200 cents.") == {"faster", "lower"}
     assert directions("Raise the tempo, and drop the key by a semitone.") == {"faster", "lower"}
