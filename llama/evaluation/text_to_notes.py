@@ -42,7 +42,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CaptionTarget:
     """A caption with the tempo, in beats a minute, and the key that it stands for."""
 
     name: str
@@ -76,14 +76,14 @@ def _ratio(piece: MidiNotes, drums: bool) -> float:
     return compression_ratio(points) if len(points) <= MAX_POINTS else float("nan")
 
 
-def constant_piece(wanted: Sequence[Wanted]) -> Measured:
+def constant_piece(wanted: Sequence[CaptionTarget]) -> Measured:
     """The one tempo and key that agree with most captions, as a piece: what a system has that reads none of them."""
     bins = Counter(tempo_bin(each.tempo) for each in wanted)
     tempo = next(each.tempo for each in wanted if tempo_bin(each.tempo) == bins.most_common(1)[0][0])
     return Measured(tempo, tempo, Counter(each.key for each in wanted).most_common(1)[0][0])
 
 
-def table(title: str, wanted: Sequence[Wanted], systems: Mapping[str, Mapping[str, Measured]]) -> Table:
+def table(title: str, wanted: Sequence[CaptionTarget], systems: Mapping[str, Mapping[str, Measured]]) -> Table:
     """A row for each system, one with its captions swapped, one for a constant answer, and the quoted ones.
 
     systems: name -> name of a caption -> its piece. A caption without a piece counts as wrong, and is in no compression ratio.
@@ -98,13 +98,13 @@ def table(title: str, wanted: Sequence[Wanted], systems: Mapping[str, Mapping[st
     return Table(title, COLUMNS, [*rows, *(Row(name, cells) for name, cells in QUOTED.items())], NOTES)
 
 
-def _swap(wanted: Sequence[Wanted]) -> list[Wanted]:
+def _swap(wanted: Sequence[CaptionTarget]) -> list[CaptionTarget]:
     """The captions moved by half of their number, so that each piece meets another one's."""
     middle = max(1, len(wanted) // 2)
     return [*wanted[middle:], *wanted[:middle]]
 
 
-def _hits(wanted: Sequence[Wanted], pieces: Sequence[Measured]) -> dict[str, list[bool]]:
+def _hits(wanted: Sequence[CaptionTarget], pieces: Sequence[Measured]) -> dict[str, list[bool]]:
     pairs = list(zip(wanted, pieces, strict=True))
     return {
         TB: [tempo_bin_agrees(piece.tempo, each.tempo) for each, piece in pairs],
@@ -115,13 +115,13 @@ def _hits(wanted: Sequence[Wanted], pieces: Sequence[Measured]) -> dict[str, lis
     }
 
 
-def _row(label: str, wanted: Sequence[Wanted], pieces: Sequence[Measured]) -> Row:
+def _row(label: str, wanted: Sequence[CaptionTarget], pieces: Sequence[Measured]) -> Row:
     cells = {name: _share(hits) for name, hits in _hits(wanted, pieces).items()}
     ratios = {CR: [piece.ratio for piece in pieces], CR_DRUMS: [piece.ratio_with_drums for piece in pieces]}
     return Row(label, {**cells, **{name: _mean(values) for name, values in ratios.items()}})
 
 
-def _difference(name: str, wanted: Sequence[Wanted], swapped: Sequence[Wanted], pieces: Sequence[Measured]) -> Row:
+def _difference(name: str, wanted: Sequence[CaptionTarget], swapped: Sequence[CaptionTarget], pieces: Sequence[Measured]) -> Row:
     """Own minus swapped, in points of a hundred."""
     own, other = _hits(wanted, pieces), _hits(swapped, pieces)
     cells = {}

@@ -13,7 +13,7 @@ from llama.evaluation.commands.answers import log_at_intervals
 from llama.evaluation.commands.audio import systems_of
 
 if TYPE_CHECKING:
-    from llama.evaluation.text_to_notes import Measured, Wanted
+    from llama.evaluation.text_to_notes import CaptionTarget, Measured
     from llama.mumu_llama import MuMuLLaMA
 
 CAPTIONS = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "captions_with_notes.json"
@@ -57,11 +57,11 @@ def existing_folder(name: str, folder: str) -> Path:
     return Path(folder)
 
 
-def read_captions(path: Path) -> list[Wanted]:
+def read_captions(path: Path) -> list[CaptionTarget]:
     """Captions of a JSON list of {"name", "caption", "tempo", "key"}. Raises FileNotFoundError or ValueError."""
     from llama.data.formats import inside
     from llama.evaluation.caption_adherence import parse_key, tempo_bin
-    from llama.evaluation.text_to_notes import Wanted
+    from llama.evaluation.text_to_notes import CaptionTarget
     from llama.json_yaml import read_json
 
     if not path.is_file():
@@ -69,7 +69,7 @@ def read_captions(path: Path) -> list[Wanted]:
     entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} is no list of captions; give [{{\"name\", \"caption\", \"tempo\", \"key\"}}, ...].")
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, CaptionTarget] = {}
     for number, entry in enumerate(entries, 1):
         where = f"{path.name} #{number}"
         if not isinstance(entry, Mapping) or not all(isinstance(entry.get(name), str) for name in ("name", "caption", "key")) \
@@ -78,11 +78,11 @@ def read_captions(path: Path) -> list[Wanted]:
         if entry["name"] in wanted:
             raise ValueError(f"{where} has the name {entry['name']} of another caption; give each its own.")
         tempo_bin(entry["tempo"])
-        wanted[entry["name"]] = Wanted(inside(where, entry["name"]), entry["caption"], entry["tempo"], parse_key(entry["key"]))
+        wanted[entry["name"]] = CaptionTarget(inside(where, entry["name"]), entry["caption"], entry["tempo"], parse_key(entry["key"]))
     return list(wanted.values())
 
 
-def compose(model: MuMuLLaMA, wanted: Sequence[Wanted], values: argparse.Namespace) -> None:
+def compose(model: MuMuLLaMA, wanted: Sequence[CaptionTarget], values: argparse.Namespace) -> None:
     """Writes OUT/midi/NAME.mid for each caption that has none yet.
 
     Raises ValueError for a decoder without notes, and where OUT holds pieces of another model, length or seed.
@@ -110,7 +110,7 @@ def compose(model: MuMuLLaMA, wanted: Sequence[Wanted], values: argparse.Namespa
                 write_midi(reply.score, folder / f"{each.name}.mid")
 
 
-def measure_folder(folder: Path, wanted: Sequence[Wanted]) -> dict[str, Measured]:
+def measure_folder(folder: Path, wanted: Sequence[CaptionTarget]) -> dict[str, Measured]:
     """Measures of the MIDI file of each caption; those without one that can be read are named on standard error, and count as wrong."""
     from llama.errors import comma_list
     from llama.evaluation.text_to_notes import measure

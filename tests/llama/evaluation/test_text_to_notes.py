@@ -15,7 +15,7 @@ from DataSet.synthesis.composer import compose
 from llama.evaluation.caption_adherence import key_agrees, key_of_notes, parse_key, tempo_bin, tempo_bin_agrees
 from llama.evaluation.commands.symbolic import CAPTIONS, read_captions
 from llama.evaluation.tables import Measurement, Row
-from llama.evaluation.text_to_notes import CK, CKD, CR, TB, TB_NOTES, TBT, Measured, Wanted, measure, table
+from llama.evaluation.text_to_notes import CK, CKD, CR, TB, TB_NOTES, TBT, CaptionTarget, Measured, measure, table
 from llama.media.midi import MidiNote, read_notes, write_midi
 from llama.media.score import Attributes
 
@@ -96,9 +96,9 @@ def test_what_is_no_midi_file_is_refused(content: bytes, tmp_path: Path) -> None
         read_notes(tmp_path / "odd.mid")
 
 
-def wanted() -> list[Wanted]:
+def wanted() -> list[CaptionTarget]:
     keys = ("C major", "A minor", "D major", "B minor")
-    return [Wanted(f"{place}", "", tempo, parse_key(key)) for place, (tempo, key) in enumerate(zip((65, 100, 130, 180), keys, strict=True))]
+    return [CaptionTarget(f"{place}", "", tempo, parse_key(key)) for place, (tempo, key) in enumerate(zip((65, 100, 130, 180), keys, strict=True))]
 
 
 def cell(rows: list[Row], label: str, column: str) -> float:
