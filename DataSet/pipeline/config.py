@@ -74,6 +74,9 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources is empty; name at least one.")
+        names = [(source.kind, source.pieces, source.seed) if source.kind == "made" else source.name or source.kind for source in self.sources]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two sources are named {quoted(repeated)}, so that their files could have one id; give each a name of its own.")
         require_fields(self, ("sample_rate", "items_per_shard"), lambda value: value >= 1, "a whole number from 1")
         require_fields(self, ("max_broken",), lambda value: 0 <= value <= 1, "a share from 0 to 1")
 

@@ -46,6 +46,7 @@ def test_overrides_are_laid_over_groups_and_replace_lists() -> None:
         ({"sources": [{"kind": "mde"}]}, "kind in sources number 1 is 'mde'; choose made"),
         ({"sources": [{"kind": "folder"}]}, "the source folder has no media"),
         ({"sources": [{"kind": "audioset", "media": "x"}]}, "the source audioset has no table"),
+        ({"sources": [{"kind": "folder", "media": "a"}, {"kind": "folder", "media": "b"}]}, "two sources are named 'folder'"),
         ({"vision_captions": None}, "vision_captions is missing, which MUImage needs"),
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"split": {"test": 0.6, "validation": 0.6}}, "leave nothing to train on"),
