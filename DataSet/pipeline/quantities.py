@@ -48,6 +48,8 @@ _PATTERNS: tuple[tuple[str, str, float], ...] = (
     (rf"(?P<n>{_VALUE})\s*(?:%|percent|per cent)(?:{_OF_SPEED}|\s+as\s+(?:fast|quick))", SPEED, 0.01),
     (rf"(?P<n>{_VALUE})\s*(?:%|percent|per cent)\s+(?:faster|quicker)", "faster by", 0.01),
     (rf"(?P<n>{_VALUE})\s*(?:%|percent|per cent)\s+slower", "slower by", 0.01),
+    (rf"\b(?:slow\w*|down|reduc\w*|decreas\w*|lower\w*|drop\w*|cut)\b[^,;.]{{0,40}}?\bby\s+(?P<n>{_VALUE})\s*(?:%|percent|per cent)", "slower by", 0.01),
+    (rf"\b(?:up|faster|rais\w*|increas\w*|accelerat\w*|boost\w*)\b[^,;.]{{0,40}}?\bby\s+(?P<n>{_VALUE})\s*(?:%|percent|per cent)", "faster by", 0.01),
     (rf"(?P<n>{_VALUE})\s*(?:%|percent|per cent)", SPEED, 0.01),
     (rf"(?P<n>{_VALUE})\s*-?\s*cents?\b", CENTS, 1),
     (rf"(?P<n>{_VALUE})\s*-?\s*(?:semi-?tones?|half[ -](?:tones?|steps?))\b", CENTS, 100),

@@ -119,6 +119,7 @@ WRITTEN: tuple[tuple[str, list[Quantity]], ...] = (
     ("1.5x", [Quantity(1.5, SPEED)]), ("one and a half times as fast", [Quantity(1.5, SPEED)]), ("twice as fast", [Quantity(2, SPEED)]),
     ("half the speed", [Quantity(0.5, SPEED)]), ("30 % slower", [Quantity(0.7, SPEED)]),
     ("70% of its original speed", [Quantity(0.7, SPEED)]),
+    ("speed the track up by 25 percent", [Quantity(1.25, SPEED)]), ("reduce the tempo by 20%", [Quantity(0.8, SPEED)]),
     ("0.67 of the time", [Quantity(0.67, TIME)]), ("1.5 times as long", [Quantity(1.5, TIME)]),
     ("two hundred and fifty cents", [Quantity(250, CENTS)]),
     ("2 semitones", [Quantity(200, CENTS)]), ("a semitone", [Quantity(100, CENTS)]), ("an octave", [Quantity(1200, CENTS)]),
