@@ -55,8 +55,14 @@ def shared_names(media: Mapping[str, object], systems: Mapping[str, Mapping[str,
     return names
 
 
-def compare_matches(media: Vectors, systems: Mapping[str, Vectors], matcher: Matcher, broken: Mapping[str, Mapping[str, str]]) -> Table:
-    """The table of these systems, over the names that all have. broken: by MEDIA and system, files that could not be read."""
+def compare_matches(
+    media: Vectors, systems: Mapping[str, Vectors], matcher: Matcher, broken: Mapping[str, Mapping[str, str]],
+    left_out: Mapping[str, Sequence[str]],
+) -> Table:  # fmt: skip
+    """The table of these systems, over the names that all have.
+
+    broken, left_out: by MEDIA and system, files that could not be read, and names that another side lacks.
+    """
     names = shared_names(media, systems)
     sights = np.stack([media[name] for name in names])
     tables = {label: metrics.cosine_table(sights, np.stack([vectors[name] for name in names])) for label, vectors in systems.items()}
@@ -67,7 +73,7 @@ def compare_matches(media: Vectors, systems: Mapping[str, Vectors], matcher: Mat
     silent = matcher.embed_music([Waveform(torch.zeros(1, SILENT_SECONDS * SILENT_RATE), SILENT_RATE)])
     rows.append(Row("silence", {OWN: _mean(metrics.cosine_table(sights, silent)[:, 0], names)}))
     rows.append(Row("chance", {FIRST: f"{1 / len(names):.3f}", RANK: f"{metrics.chance_reciprocal_rank(len(names)):.3f}"}))
-    return Table("Music with pictures and clips", COLUMNS, rows, _notes(matcher, names, media, systems, broken))
+    return Table("Music with pictures and clips", COLUMNS, rows, _notes(matcher, len(names), broken, left_out))
 
 
 def _own(table: np.ndarray, names: Sequence[str]) -> dict[str, Measurement | str]:
@@ -92,19 +98,19 @@ def _by_name(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _notes(
-    matcher: Matcher, names: Sequence[str], media: Vectors, systems: Mapping[str, Vectors], broken: Mapping[str, Mapping[str, str]]
+    matcher: Matcher, count: int, broken: Mapping[str, Mapping[str, str]], left_out: Mapping[str, Sequence[str]]
 ) -> list[str]:
     what = "the cosine is the agreement of feelings that one model gives to each, asked apart" if matcher.spec.name == "nano" else (
         "the cosine is that of its embeddings")  # fmt: skip
     notes = [
-        f"Matcher {matcher.spec}: {what}. Higher is better. N = {len(names)}, the names that the media and all systems have; equal scores "
+        f"Matcher {matcher.spec}: {what}. Higher is better. N = {count}, the names that the media and all systems have; equal scores "
         "share their ranks. The rank among systems depends on which systems stand in the table.",
     ]
     for label, files in broken.items():
         if files:
             first = next(iter(files.values()))
             notes.append(f"{label}: {len(files)} unreadable ({name_some(list(files))}); the first says: {first}")
-    for label, vectors in {MEDIA: media, **systems}.items():
-        if left_out := sorted(set(vectors) - set(names)):
-            notes.append(f"{label}: {len(left_out)} left out, which the others lack ({name_some(left_out)}).")
+    for label, names in left_out.items():
+        if names:
+            notes.append(f"{label}: {len(names)} left out, which the others lack ({name_some(names)}).")
     return notes

@@ -15,6 +15,7 @@ def add_matching(commands: Any) -> None:
     add("--media", type=Path, required=True, metavar="FOLDER", help="pictures and clips")
     add("--system", action="append", required=True, metavar="NAME=FOLDER",
         help="music of a system, named as its pictures or clips, or as evaluate.py music wrote it; repeat it for several")  # fmt: skip
+    add("--pairs", type=Path, metavar="FILE", help="a published list, [{input_file, output_file}]: which music is of which picture or clip")
     add("--embedder", default="nano", metavar="MODEL",
         help="nano (feelings) or pe-av, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
     add_placement_flags(parser)
@@ -33,21 +34,51 @@ def run_matching(values: argparse.Namespace) -> int:
 
     check_writable(values.out / "matching.json", parents=True)
     folders = systems_of(values.system)
-    media_files = with_pieces(list_media(values.media, IMAGE | VIDEO), list(folders.values()))
+    media_files = list_media(values.media, IMAGE | VIDEO)
+    by_piece = with_pieces(media_files, list(folders.values())) | (pairs_of(values.pairs, media_files) if values.pairs else {})
     files = {label: list_media(folder, AUDIO | VIDEO) for label, folder in folders.items()}
-    comparison.shared_names(media_files, files)
+    names = comparison.shared_names(by_piece, files)
+    chosen = {name: by_piece[name] for name in names}
+    left_out = {comparison.MEDIA: [name for name, path in media_files.items() if path not in chosen.values()]}
+    left_out |= {label: [name for name in found if name not in chosen] for label, found in files.items()}
     spec = parse_spec(values.embedder, MATCHERS)
     matcher = load_matcher(spec, placement_of(values))
     broken: dict[str, dict[str, str]] = {label: {} for label in (comparison.MEDIA, *files)}
-    media = comparison.embed_sights(media_files, matcher, broken[comparison.MEDIA])
-    systems = {label: comparison.embed_sounds(found, matcher, broken[label]) for label, found in files.items()}
-    table = comparison.compare_matches(media, systems, matcher, broken)
+    media = comparison.embed_sights(chosen, matcher, broken[comparison.MEDIA])
+    systems = {
+        label: comparison.embed_sounds({name: found[name] for name in names}, matcher, broken[label]) for label, found in files.items()
+    }
+    table = comparison.compare_matches(media, systems, matcher, broken, left_out)
     meta = {
         "embedder": str(spec), "dtype": values.dtype, "media": str(values.media), "systems": folders, "unreadable": broken,
         "versions": library_versions(),
     }  # fmt: skip
     print(write_tables(values.out, "matching", [table], meta))
     return 0
+
+
+def pairs_of(file: Path, media: dict[str, Path]) -> dict[str, Path]:
+    """The pictures and clips under the names of their music, from a published list of instructions, whichever of the two is the input.
+
+    Raises ValueError for another form, and where no file of the list is here.
+    """
+    from llama.evaluation.media_folders import AUDIO, VIDEO, media_name
+    from llama.json_yaml import read_json
+
+    advice = "give a list of objects with input_file and output_file, such as MUImageInstructions.json"
+    rows = read_json(file, advice)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{file} is no list of pairs; {advice}.")
+    by_file_name = {path.name: path for path in media.values()}
+    result: dict[str, Path] = {}
+    for row in rows:
+        ends = [str(row.get(key, "")) for key in ("input_file", "output_file")]
+        for sight, piece in (ends, ends[::-1]):
+            if (path := by_file_name.get(Path(sight).name)) is not None:
+                result[media_name(piece, AUDIO | VIDEO)] = path
+    if not result:
+        raise ValueError(f"{file} names none of the pictures and clips; {advice}.")
+    return result
 
 
 def with_pieces(media: dict[str, Path], folders: list[str]) -> dict[str, Path]:
