@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -106,11 +107,15 @@ class RayRunner:
             num_cpus=1,
             num_gpus=self._options.gpus_per_worker or None,
         )
-        for row in reports.iter_rows():
-            values = json.loads(row["report"])
-            if "fault" in values:
-                WorkerFault(**values["fault"]).throw()
-            yield ShardReport(**{**values, "failures": tuple(values["failures"])})
+        try:
+            for row in reports.iter_rows():
+                values = json.loads(row["report"])
+                if "fault" in values:
+                    WorkerFault(**values["fault"]).throw()
+                yield ShardReport(**{**values, "failures": tuple(values["failures"])})
+        except SystemExit:  # of SIGTERM: Ray's own handler has set an alarm that aborts the process after three seconds
+            signal.alarm(0)
+            raise
 
     def close(self) -> None:
         """Has nothing to end: actors go with the job, whose iterator is closed."""
