@@ -1,4 +1,4 @@
-"""The matchers of pictures and clips with music by name: `nano` (feelings, offline), `pe-av`; and why `imagebind` is not one."""
+"""The matchers of pictures and clips with music by name: `nano` (feelings, offline), `pe-av`, and `imagebind` of the user's own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
+from llama.errors import quoted
 from llama.evaluation.embedders import DEFAULTS
 from llama.evaluation.window_embedder import ModelSpec, Placement
 from llama.media.audio import Waveform
 
-MATCHERS = {"nano": DEFAULTS["nano"], "pe-av": "facebook/pe-av-small", "imagebind": "imagebind_huge"}
+MATCHERS = {"nano": DEFAULTS["nano"], "pe-av": "facebook/pe-av-small", "imagebind": "imagebind_huge.pth"}
 
 
 class Matcher(Protocol):
@@ -39,7 +40,8 @@ def load_matcher(spec: ModelSpec, placement: Placement) -> Matcher:
         from llama.evaluation.pe_av_matcher import PeAvMatcher
 
         return PeAvMatcher(spec, placement)
-    raise ValueError(
-        f"{spec.name} cannot be loaded: transformers has no class for ImageBind, and its weights may not be used commercially "
-        "(CC BY-NC-SA); give --embedder pe-av, or nano."
-    )
+    if spec.name == "imagebind":
+        from llama.evaluation.imagebind_matcher import ImageBindMatcher
+
+        return ImageBindMatcher(spec, placement)
+    raise ValueError(f"There is no matcher called {quoted(spec.name)}; give one of {', '.join(MATCHERS)}.")

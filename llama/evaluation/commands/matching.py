@@ -17,7 +17,7 @@ def add_matching(commands: Any) -> None:
         help="music of a system, named as its pictures or clips, or as evaluate.py music wrote it; repeat it for several")  # fmt: skip
     add("--pairs", type=Path, metavar="FILE", help="a published list, [{input_file, output_file}]: which music is of which picture or clip")
     add("--embedder", default="nano", metavar="MODEL",
-        help="nano (feelings) or pe-av, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
+        help="nano (feelings), pe-av or imagebind, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
     add_placement_flags(parser)
     add("--out", type=Path, required=True, metavar="FOLDER", help="where matching.md, matching.json and matching.png go")
     parser.set_defaults(run=run_matching)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -148,6 +150,55 @@ def test_pe_av_with_missing_weights_is_refused(pe_av: PeAvMatcher, tmp_path: Pat
         load_matcher(ModelSpec("pe-av", str(tmp_path / "half")), PLACEMENT)
 
 
+# -- ImageBind ----------------------------------------------------------------------------------------------------------
+
+
+class OwnImageBind(torch.nn.Module):
+    """Stands for the user's package: a linear map of what its readers return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = torch.nn.Linear(2, 3)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: self.map(values) for name, values in inputs.items()}
+
+
+@pytest.fixture()
+def imagebind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The package in sys.modules, and a file with its weights. Its readers return the name's length, or the seconds of a recording."""
+
+    def names(paths: list[str], device: torch.device) -> torch.Tensor:
+        return torch.tensor([[float(len(Path(path).name)), 1.0] for path in paths])
+
+    def seconds(paths: list[str], device: torch.device) -> torch.Tensor:
+        return torch.tensor([[Waveform.read(path).seconds, 0.0] for path in paths])
+
+    modules = {name: ModuleType(name) for name in ("imagebind", "imagebind.data", "imagebind.models", "imagebind.models.imagebind_model")}
+    modules["imagebind.data"].__dict__.update(load_and_transform_vision_data=names, load_and_transform_video_data=names,
+                                              load_and_transform_audio_data=seconds)  # fmt: skip
+    modules["imagebind.models.imagebind_model"].__dict__["imagebind_huge"] = lambda pretrained: OwnImageBind()
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    torch.save(OwnImageBind().state_dict(), tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def test_imagebind_of_the_users_own(imagebind: Path) -> None:
+    matcher = load_matcher(parse_spec(f"imagebind={imagebind}", MATCHERS), PLACEMENT)
+    weights = torch.load(imagebind, weights_only=True)
+    sights = matcher.embed_media([("image", Path("a.jpg")), ("video", Path("longer.mp4"))])
+    expected = torch.tensor([[5.0, 1.0], [10.0, 1.0]]) @ weights["map.weight"].T + weights["map.bias"]
+    np.testing.assert_allclose(sights, expected, rtol=1e-5)
+    sounds = matcher.embed_music([noise(0.5, 0), noise(1.5, 0)])
+    np.testing.assert_allclose(sounds, torch.tensor([[0.5, 0.0], [1.5, 0.0]]) @ weights["map.weight"].T + weights["map.bias"], rtol=1e-5)
+    with pytest.raises(FileNotFoundError, match="There is no file imagebind_huge.pth with ImageBind's weights"):
+        load_matcher(parse_spec("imagebind", MATCHERS), PLACEMENT)
+    torch.save({"map.weight": weights["map.weight"]}, imagebind)
+    with pytest.raises(ValueError, match="Cannot load ImageBind from .*; give the file of imagebind_huge's weights"):
+        load_matcher(parse_spec(f"imagebind={imagebind}", MATCHERS), PLACEMENT)
+
+
 # -- the command --------------------------------------------------------------------------------------------------------
 
 
@@ -240,7 +291,7 @@ def test_music_of_other_names_is_found_by_what_it_was_made_for(root: Path, tmp_p
         ({"--pairs": "{tmp}/no.json"}, "No such file or directory: {tmp}/no.json"),
         ({"--pairs": "{tmp}/table.json"}, "{tmp}/table.json is no list of pairs; give a list of objects with input_file and output_file"),
         ({"--pairs": "{tmp}/other.json"}, "{tmp}/other.json names none of the pictures and clips"),
-        ({"--embedder": "imagebind"}, "transformers has no class for ImageBind"),
+        ({"--embedder": "imagebind"}, "ImageBind does not load (No module named 'imagebind'): it is no part of this project"),
         ({"--embedder": "clap"}, "There is no model called 'clap'; give one of nano, pe-av, imagebind."),
         ({"--embedder": "pe-av={root}/media"}, "Cannot load PeAudioVideoModel from {root}/media"),
     ],
