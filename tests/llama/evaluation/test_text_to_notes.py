@@ -97,8 +97,8 @@ def test_what_is_no_midi_file_is_refused(content: bytes, tmp_path: Path) -> None
 
 
 def wanted() -> list[CaptionTarget]:
-    keys = ("C major", "A minor", "D major", "B minor")
-    return [CaptionTarget(f"{place}", "", tempo, parse_key(key)) for place, (tempo, key) in enumerate(zip((65, 100, 130, 180), keys, strict=True))]
+    targets = {65: "C major", 100: "A minor", 130: "D major", 180: "B minor"}
+    return [CaptionTarget(f"{place}", "", tempo, parse_key(key)) for place, (tempo, key) in enumerate(targets.items())]
 
 
 def cell(rows: list[Row], label: str, column: str) -> float:
