@@ -67,8 +67,8 @@ def rejection_table(rejected: Sequence[RejectedItem]) -> Table:
 
 def step_table(steps: Iterable[StepSpec]) -> Table:
     """The steps and what their results depend on."""
-    rows = [Row(spec.name, {"version": str(spec.version), "digest": spec.digest, "made with": _maker(spec.settings)}) for spec in steps]
-    return Table("Steps", ("version", "digest", "made with"), tuple(rows), ("steps.json has all settings.",))
+    rows = [Row(spec.name, {"version": str(spec.version), "made with": _maker(spec.settings)}) for spec in steps]
+    return Table("Steps", ("version", "made with"), tuple(rows), ("steps.json has all settings, and the digest of each step that ledger.jsonl names.",))
 
 
 def hours(entries: Sequence[StepInput]) -> str:
