@@ -81,7 +81,7 @@ def run_muedit(config: PipelineConfig, folder: str | Path | None = None, options
         with Ledger.open(folder / PAIRS, config.items_per_shard, origin_of(config), options.log) as pairs:
             add_pairs(recordings, first, pairs, config.edits)
             specs, more = _run(pair_steps(config, pairs.folder), pairs, options)
-            export = export_entries(config, MUEDIT, pairs, specs, folder / MUEDIT.name, rejections(recordings.store, first))
+            export = export_entries(config, MUEDIT, pairs, specs, folder / MUEDIT.name, rejections(recordings.store, first), first)
             return EditSetResult(MUEDIT, config, pairs.folder, pairs.store, specs, (*reports, *more), export, tuple(rows),
                                  recordings.store, first)  # fmt: skip
 

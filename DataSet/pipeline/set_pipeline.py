@@ -158,14 +158,15 @@ def add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Call
 
 def export_entries(
     config: PipelineConfig, form: SetForm, ledger: Ledger, steps: Sequence[StepSpec], folder: Path | None = None,
-    rejected_before: Sequence[RejectedItem] = (),
+    rejected_before: Sequence[RejectedItem] = (), steps_before: Sequence[StepSpec] = (),
 ) -> ExportResult:  # fmt: skip
     """Writes what all steps kept, with its data card, into `folder`, the ledger's folder for the set unless given.
 
-    rejected_before: items of another ledger that gave none in this one.
+    rejected_before, steps_before: of another ledger, whose items gave those of this one.
     """
     entries = [_light(entry) for shard in ledger.shards() for entry in ledger.inputs(shard, steps)]
     rejected = [*rejected_before, *rejections(ledger.store, steps)]
+    steps = (*steps_before, *steps)
     card = data_card(form, config.profile, entries, rejected, steps)
     return export_set(folder or ledger.folder / form.name, form, ledger.folder, entries, rejected, steps, card, config.items_per_shard)
 
