@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ("MUCaps", "MUEdit", "MUImage", "MUVideo")
 PARAMETERS, TIMING = "parameters", "timing"  # tags of cells
 TIMEOUT = 900  # seconds of a cell
+IGNORED_WARNING = "ignore:IProgress not found"  # of tqdm, which names its own path: there are no widgets for its bars
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
 EMBEDDED = re.compile(r"data:([\w/+.-]+);base64,[A-Za-z0-9+/=]*")
 
@@ -52,7 +53,7 @@ def run_notebook(path: Path, folder: Path, parameters: Mapping[str, Any], enviro
     )  # fmt: skip
     values = os.environ if environment is None else environment
     import_path = os.pathsep.join(filter(None, (str(ROOT), values.get("PYTHONPATH"))))
-    client.execute(env={**values, "PYTHONPATH": import_path})
+    client.execute(env={**values, "PYTHONPATH": import_path, "PYTHONWARNINGS": IGNORED_WARNING})
     del notebook.cells[place]
     return _cleaned(notebook)
 
