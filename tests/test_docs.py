@@ -129,6 +129,15 @@ def test_training_commands_are_understood(command: str) -> None:
     assert values.smoke or read_config(ROOT / values.config, values.stage, train.overrides(values)).data[values.stage]
 
 
+@pytest.mark.parametrize("command", commands("python -m DataSet.pipeline "))
+def test_pipeline_commands_parse(command: str) -> None:
+    from DataSet.pipeline.__main__ import parser
+    from DataSet.pipeline.config import load_config
+
+    values = parser().parse_args(shlex.split(command)[3:])
+    assert load_config(values.name, values.config and ROOT / values.config, values.profile).name == values.name
+
+
 @pytest.mark.parametrize("command", [command for command in commands("python evaluate.py") if "--help" not in command])
 def test_evaluation_commands_parse(command: str) -> None:
     import evaluate
