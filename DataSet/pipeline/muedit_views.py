@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log2
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def levels(result: SetResult) -> MarkdownView:
     groups = defaultdict(list)
     for entry in _entries(result):
         groups[entry.results["edit"]["operation"]].append(entry.results["edit"])
-    columns: dict[str, Callable[[Sequence[dict]], str]] = {
+    columns: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
         "pairs": lambda edits: str(len(edits)),
         "same channels": lambda edits: str(sum(len(set(edit["measured"]["channels"])) == 1 for edit in edits)),
         "same rate": lambda edits: str(sum(len(set(edit["measured"]["sample_rate"])) == 1 for edit in edits)),
@@ -132,7 +133,7 @@ def _size(entry: StepInput) -> float:
     return abs(log2(expected.get("speed", 1.0))) + abs(expected.get("cents", 0.0)) / 1200
 
 
-def _has(edit: dict, name: str) -> bool:
+def _has(edit: Mapping[str, Any], name: str) -> bool:
     return name in edit["expected"] and name in edit["measured"]
 
 
