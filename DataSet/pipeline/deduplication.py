@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from DataSet.pipeline.block_list import BlockList
+from DataSet.pipeline.duplicate_groups import Entries, NumberedPair, group_outcomes
 from DataSet.pipeline.duplicate_index import aligned_pairs, similar_hashes
-from DataSet.pipeline.fingerprints import PeakFingerprint, normalized_words
-from DataSet.pipeline.item import Item
+from DataSet.pipeline.fingerprints import PeakFingerprint
 from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
-from llama.errors import importing, require_fields, shorten
+from llama.errors import importing, require_fields
 from llama.files import write_text
 from llama.json_yaml import parse_json
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 STEP, VERSION = "duplicates", 1
 PAIRS = "duplicate_pairs.jsonl"
-RULES = {"sound": "the same samples", "picture": "the same pixels", "peaks": "the same music", "dhash": "the same picture or its mirror image",
-         "words": "the same words", "embedding": "nearly the same embedding"}
 
 
 @dataclass(frozen=True)
@@ -78,31 +75,6 @@ class DuplicateReport:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Entries:
-    """The items of a set, and after them the files of test folders, numbered: what is held of each in memory."""
-
-    ids: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    blocked: dict[int, str] = field(default_factory=dict)  # number -> why
-    exact: dict[str, list[int]] = field(default_factory=lambda: {"sound": [], "picture": []})  # 64 bits of each SHA-256, 0 for none
-    picture_hashes: list[tuple[int, int]] = field(default_factory=list)  # (dHash, number), of the picture and of its mirror image
-    words: list[int] = field(default_factory=list)
-
-    def add(self, item_id: str, name: str, values: Mapping[str, Any], words: str, why_blocked: str | None) -> None:
-        number = len(self.ids)
-        self.ids.append(item_id)
-        self.names.append(name)
-        self.seconds.append(values["seconds"] or values.get("video_seconds") or 0.0)
-        self.exact["sound"].append(_short(values["sha256"]))
-        self.exact["picture"].append(_short(values["picture_sha256"]))
-        self.picture_hashes += [(int(text, 16), number) for text in values["dhash"]]
-        self.words.append(hash_words(words))
-        if why_blocked:
-            self.blocked[number] = why_blocked
-
-
 def deduplicate(
     ledger: Ledger, after: Sequence[StepSpec], options: DuplicateOptions | None = None, block_list: BlockList | None = None,
     embeddings: Mapping[str, Sequence[float]] | None = None,
@@ -113,7 +85,7 @@ def deduplicate(
     """
     options = options or DuplicateOptions()
     spec = duplicate_spec(options, block_list, embeddings is not None)
-    if ledger.is_finished(spec, after) and (ledger.folder / PAIRS).is_file():
+    if ledger.is_finished(spec, after) and _step_of_pairs(ledger.folder) == spec.folder:
         outcomes = dict(ledger.outcomes(spec))
         return DuplicateReport(outcomes, read_pairs(ledger.folder), count_rules(outcomes.values()))
 
@@ -122,8 +94,10 @@ def deduplicate(
             yield from ledger.inputs(shard, after)
 
     report = find_duplicates(inputs, options, block_list, embeddings)
-    write_text(ledger.folder / PAIRS, "".join(f"{json.dumps(asdict(pair))}\n" for pair in report.pairs))
+    (ledger.folder / PAIRS).unlink(missing_ok=True)  # of other inputs: if the run is stopped here, they are not taken for those of these
     ledger.write_outcomes(spec, report.outcomes, after)
+    lines = [{"step": spec.folder}, *map(asdict, report.pairs)]
+    write_text(ledger.folder / PAIRS, "".join(f"{json.dumps(line)}\n" for line in lines))
     return report
 
 
@@ -134,8 +108,16 @@ def duplicate_spec(options: DuplicateOptions | None = None, block_list: BlockLis
 
 
 def read_pairs(folder: Path) -> list[DuplicatePair]:
-    """The pairs that `deduplicate` wrote into a work folder, the most similar first."""
-    return [DuplicatePair(**parse_json(line)) for line in (folder / PAIRS).read_text(encoding="utf-8").splitlines()]
+    """The pairs that the last `deduplicate` wrote into a work folder, the most similar first; below a line that names its step."""
+    return [DuplicatePair(**parse_json(line)) for line in (folder / PAIRS).read_text(encoding="utf-8").splitlines()[1:]]
+
+
+def _step_of_pairs(folder: Path) -> str | None:
+    """The folder of the step that the pairs are of; None without them. Splits read them, so those of other options must not be taken."""
+    if not (folder / PAIRS).is_file():
+        return None
+    with (folder / PAIRS).open(encoding="utf-8") as stream:
+        return parse_json(stream.readline()).get("step")
 
 
 def count_rules(outcomes: Iterable[Outcome]) -> dict[str, int]:
@@ -151,14 +133,14 @@ def find_duplicates(
 
     inputs is called once a pass, so that fingerprints need not stay in memory: an item takes some 400 bytes, and the keys of a pass 400 MB.
     """
-    options, entries = options or DuplicateOptions(), _Entries()
+    options, entries = options or DuplicateOptions(), Entries()
     for step_input in inputs():
         item = step_input.item
         reason = block_list.reason(item) if block_list else None
-        entries.add(item.id, item.key, step_input.results["segment"], item.caption if options.words else "", reason)
+        entries.add_item(item, step_input.results["segment"], item.caption if options.words else "", reason)
     count = len(entries.ids)
     for file in block_list.files if block_list else ():
-        entries.add(file.name, file.name, file.values, "", f"it is in the test folder {file.folder}")
+        entries.add_test_file(file.name, file.folder, file.values)
 
     def fingerprints() -> Iterator[tuple[int, PeakFingerprint]]:
         everything = ((step_input.results["segment"]["peaks"] for step_input in inputs()),
@@ -170,19 +152,17 @@ def find_duplicates(
     if embeddings is not None:
         pairs += _embedding_pairs(entries, embeddings, options)
     copies = [pair for pair in pairs if pair[4]]
-    outcomes = _outcomes(entries, count, copies)
+    outcomes = group_outcomes(entries, count, copies)
     named = [DuplicatePair(entries.ids[first], entries.ids[second], rule, round(similarity, 4), is_copy, round(shift, 3))
              for first, second, rule, similarity, is_copy, shift in pairs if first < count or second < count]
     return DuplicateReport(outcomes, sorted(named, key=lambda pair: (-pair.is_copy, -pair.similarity, pair.first, pair.second)),
                            count_rules(outcomes.values()))
 
 
-# -- pairs: (first, second, rule, similarity, whether it is a copy, shift) ----------------------------------------------
-
-_Pair = tuple[int, int, str, float, bool, float]
+# -- pairs --------------------------------------------------------------------------------------------------------------
 
 
-def _exact_pairs(entries: _Entries) -> Iterator[_Pair]:
+def _exact_pairs(entries: Entries) -> Iterator[NumberedPair]:
     for rule, values in (*entries.exact.items(), ("words", entries.words)):
         numbers = np.array(values, np.uint64)
         order = np.argsort(numbers, kind="stable")
@@ -191,13 +171,13 @@ def _exact_pairs(entries: _Entries) -> Iterator[_Pair]:
                 yield from ((int(run[0]), int(other), rule, 1.0, True, 0.0) for other in run[1:])
 
 
-def _peak_pairs(fingerprints: Callable[[], Iterator[tuple[int, PeakFingerprint]]], options: DuplicateOptions) -> Iterator[_Pair]:
+def _peak_pairs(fingerprints: Callable[[], Iterator[tuple[int, PeakFingerprint]]], options: DuplicateOptions) -> Iterator[NumberedPair]:
     for first, second, found in aligned_pairs(fingerprints):
         is_copy = found.matches >= options.matches and found.share >= options.share
         yield first, second, "peaks", min(1.0, found.share), is_copy, found.shift
 
 
-def _picture_pairs(entries: _Entries, options: DuplicateOptions) -> Iterator[_Pair]:
+def _picture_pairs(entries: Entries, options: DuplicateOptions) -> Iterator[NumberedPair]:
     if not entries.picture_hashes:
         return
     hashes, owners = (np.array(column, np.uint64) for column in zip(*entries.picture_hashes, strict=True))
@@ -209,7 +189,7 @@ def _picture_pairs(entries: _Entries, options: DuplicateOptions) -> Iterator[_Pa
     yield from ((first, second, "dhash", 1 - bits / 64, True, 0.0) for (first, second), bits in best.items())
 
 
-def _embedding_pairs(entries: _Entries, embeddings: Mapping[str, Sequence[float]], options: DuplicateOptions) -> Iterator[_Pair]:
+def _embedding_pairs(entries: Entries, embeddings: Mapping[str, Sequence[float]], options: DuplicateOptions) -> Iterator[NumberedPair]:
     with importing("faiss", "knn"):
         import faiss
     numbers = [number for number, item_id in enumerate(entries.ids) if item_id in embeddings]
@@ -224,97 +204,3 @@ def _embedding_pairs(entries: _Entries, embeddings: Mapping[str, Sequence[float]
         for place in range(limits[row], limits[row + 1]):
             if others[place] > row:
                 yield number, numbers[others[place]], "embedding", float(cosines[place]), True, 0.0
-
-
-# -- groups -------------------------------------------------------------------------------------------------------------
-
-
-def _outcomes(entries: _Entries, count: int, copies: Sequence[_Pair]) -> dict[str, Outcome]:
-    """The longest of each group is kept, the first by id of equals; none of a group with an item of the block list."""
-    group = _groups(len(entries.ids), copies)
-    reasons = _reasons(entries, copies)
-    outcomes: dict[str, Outcome] = {}
-    for members in _members(group):
-        items = [number for number in members if number < count]
-        kept = min(items, key=lambda number: (-entries.seconds[number], entries.ids[number]), default=-1)
-        is_blocked = any(number in entries.blocked for number in members)
-        for number in items:
-            if is_blocked:
-                outcomes[entries.ids[number]] = Rejection("blocked", _why_blocked(entries, number, members, reasons))
-            elif number == kept:
-                outcomes[entries.ids[number]] = {"kept_of": sorted(entries.ids[other] for other in items if other != kept)}
-            else:
-                outcomes[entries.ids[number]] = Rejection("duplicate", _why_copy(entries, number, kept, reasons))
-    return outcomes
-
-
-def _groups(count: int, copies: Sequence[_Pair]) -> NDArray[np.int64]:
-    """Number of an item -> the lowest number of its group (union and find)."""
-    parent = np.arange(count)
-
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = int(parent[number])
-        return number
-
-    for first, second, *_ in copies:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return np.array([root(number) for number in range(count)])
-
-
-def _members(group: NDArray[np.int64]) -> Iterator[list[int]]:
-    order = np.argsort(group, kind="stable")
-    if len(order):
-        yield from (run.tolist() for run in np.split(order, np.flatnonzero(np.diff(group[order])) + 1))
-
-
-def _reasons(entries: _Entries, copies: Sequence[_Pair]) -> dict[int, dict[int, _Pair]]:
-    """Number -> the other item of each of its pairs -> the pair."""
-    result: dict[int, dict[int, _Pair]] = {}
-    for pair in copies:
-        for number, other in (pair[:2], pair[1::-1]):
-            result.setdefault(number, {}).setdefault(other, pair)
-    return result
-
-
-def _why_copy(entries: _Entries, number: int, kept: int, reasons: Mapping[int, Mapping[int, _Pair]]) -> str:
-    pairs = reasons[number]
-    other = kept if kept in pairs else max(pairs, key=lambda item: pairs[item][3])
-    first, _, rule, similarity, _, shift = pairs[other]
-    details = f", {similarity:.2f} alike" if similarity < 1 else ""
-    seconds = shift if first == number else -shift
-    details += f", {abs(seconds):.1f} s {'later' if seconds < 0 else 'earlier'}" if rule == "peaks" and abs(shift) >= 0.05 else ""
-    chain = "" if other == kept else f", which is a copy of {_name(entries, kept)}"
-    return f"{_name(entries, number)} has {RULES[rule]} as {_name(entries, other)} ({rule}{details}){chain}."
-
-
-def _why_blocked(entries: _Entries, number: int, members: Sequence[int], reasons: Mapping[int, Mapping[int, _Pair]]) -> str:
-    if number in entries.blocked:
-        return f"{_name(entries, number)} is left out: {entries.blocked[number]}."
-    listed = next((other for other in members if other in entries.blocked and other in reasons[number]), None)
-    listed = next(other for other in members if other in entries.blocked) if listed is None else listed
-    return f"{_why_copy(entries, number, listed, reasons)[:-1]}, which is left out: {entries.blocked[listed]}."
-
-
-def _name(entries: _Entries, number: int) -> str:
-    name = shorten(entries.names[number])
-    return name if entries.ids[number] == entries.names[number] else f"{name} [{entries.ids[number]}]"
-
-
-def _short(sha256: str | None) -> int:
-    return int(sha256[:16], 16) | 1 if sha256 else 0
-
-
-def hash_words(text: str) -> int:
-    """64 bits of the normalised words of a text; 0 for fewer than five words, which many texts share by chance."""
-    import hashlib
-
-    words = normalized_words(text)
-    return _short(hashlib.sha256(words.encode()).hexdigest()) if len(words.split()) >= 5 else 0
-
-
-def item_groups(items: Iterable[Item]) -> Counter[str]:
-    """Group -> number of its items."""
-    return Counter(item.group for item in items)

@@ -28,7 +28,7 @@ from DataSet.pipeline.ledger import Ledger
 from DataSet.pipeline.segments import SegmentOptions, SegmentStep
 from DataSet.pipeline.sources import made_rows
 from DataSet.pipeline.splits import LinkedGroups, SplitOptions, links_of_copies, split_items, split_of, write_splits
-from DataSet.pipeline.step import Outcome, Rejection, StepInput
+from DataSet.pipeline.step import Outcome, Rejection, StepInput, StepSpec
 from DataSet.synthesis.scenes import draw, random_scene
 from llama.media.audio import Waveform
 
@@ -266,6 +266,24 @@ def test_linked_groups_are_one() -> None:
     assert {groups.first_of(name) for name in "abcde"} == {"a"} and groups.first_of("f") == "f"
 
 
+def add_segments(ledger: Ledger, items: Sequence[Item]) -> StepSpec:
+    ledger.add_items(items)
+    step = SegmentStep(ledger.folder)
+    ledger.write_outcomes(step.spec, dict(zip([item.id for item in items], step([StepInput(item) for item in items]), strict=True)))
+    return step.spec
+
+
+def test_pairs_of_other_options_are_not_taken(tmp_path: Path) -> None:
+    """Splits join the groups of copies, so the pairs must be those of the step that is asked for."""
+    wave = example()
+    items = [recording(tmp_path, "a.flac", wave), recording(tmp_path, "b.flac", Waveform(wave.samples * 0.5, wave.sample_rate))]
+    with Ledger.open(tmp_path / "work") as ledger:
+        segments = add_segments(ledger, items)
+        usual = deduplicate(ledger, [segments])
+        assert not any(pair.is_copy for pair in deduplicate(ledger, [segments], DuplicateOptions(matches=10**6)).pairs)
+        assert deduplicate(ledger, [segments]) == usual and any(pair.is_copy for pair in usual.pairs)
+
+
 def test_the_steps_in_a_ledger(tmp_path: Path, made: list[Item]) -> None:
     """What is left of a copy's group stays with the copy: no part of it is trained on if the other is tested on."""
     group = {"group": "album"}
@@ -273,12 +291,10 @@ def test_the_steps_in_a_ledger(tmp_path: Path, made: list[Item]) -> None:
     sibling = recording(tmp_path, "sibling.flac", example(), **group)
     items = [*made[:3], copy, sibling]
     with Ledger.open(tmp_path / "work") as ledger:
-        ledger.add_items(items)
-        step = SegmentStep(tmp_path / "work")
-        ledger.write_outcomes(step.spec, dict(zip([item.id for item in items], step([StepInput(item) for item in items]), strict=True)))
-        report = deduplicate(ledger, [step.spec])
-        assert deduplicate(ledger, [step.spec]) == report and report.counts == {"duplicate": 1}
-        spec = write_splits(ledger, [step.spec, duplicate_spec()], SplitOptions(0.3, 0.3), report.pairs)
+        segments = add_segments(ledger, items)
+        report = deduplicate(ledger, [segments])
+        assert deduplicate(ledger, [segments]) == report and report.counts == {"duplicate": 1}
+        spec = write_splits(ledger, [segments, duplicate_spec()], SplitOptions(0.3, 0.3), report.pairs)
         outcomes = dict(ledger.outcomes(spec))
     assert [set(link) for link in links_of_copies(items, report.pairs)] == [{"album", made[0].group}]
     assert len(outcomes) == len(items) - 1
