@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import tempfile
 import uuid
@@ -143,6 +144,14 @@ def _write_error(target: Path, error: Exception) -> WriteError:
     result = WriteError(f"{target} could not be written ({reason}); {advice}, or give another place.")
     result.errno = getattr(error, "errno", None)
     return result
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Gives a file a second name, or copies it: onto another disk, and where the file system has no links, as on many USB sticks."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def special_file(path: str | Path) -> str | None:

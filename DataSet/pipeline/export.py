@@ -7,17 +7,16 @@ steps.json and README.md. Everything is written atomically, in the order of the 
 
 from __future__ import annotations
 
+import filecmp
 import json
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from DataSet.pipeline.export_shards import ShardSample, write_shards
+from DataSet.pipeline.export_shards import ShardSample, shard_names, write_shards
 from DataSet.pipeline.step import Rejection, StepInput, StepSpec
-from llama.files import atomic_path, write_json, write_text
+from llama.files import atomic_path, link_or_copy, write_json, write_text
 from llama.json_yaml import read_json
 
 SPLITS = ("train", "validation", "test")
@@ -25,6 +24,7 @@ LISTS = {"train": "", "validation": "Validation", "test": "Eval"}  # what a list
 FOLDERS = {"audio": "audios", "image": "images", "video": "videos"}
 SOURCE = "source"  # the recording that an edit was made of, a second sound of an item
 WRITTEN = "export.json"  # names of the exported files: what a later export with other items may remove
+ABOUT = ("README.md", "ledger.jsonl", "rejections.jsonl", "steps.json")  # files about the set
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,25 @@ def export_set(
 ) -> ExportResult:  # fmt: skip
     """Writes the set; `entries` have results of segment, split, instruction and the captions. card: the text of README.md.
 
-    Media are linked from the work folder where both lie on one disk, and copied elsewhere. Raises WriteError.
+    Media are linked from the work folder where the disk has links and both lie on it, and copied elsewhere. Raises WriteError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = sorted(entries, key=lambda entry: entry.item.id)
     by_split = {split: [entry for entry in entries if entry.results["split"]["split"] == split] for split in SPLITS}
-    names = [name for entry in entries for name in _export_media(folder, form, work_folder, entry)]
-    names += [name for split in SPLITS for name in _write_lists(folder, form, split, by_split[split])]
+    names = _file_names(form, by_split, items_per_shard)
+    _write_names(folder, {*_former_names(folder), *names})  # before the files: what a stopped export wrote is removed by a later one
+    for entry in entries:
+        _export_media(folder, form, work_folder, entry)
     for split in SPLITS:
-        samples = [shard_sample(folder, form, entry) for entry in by_split[split]]
-        names += write_shards(folder, f"shards/{split}", samples, items_per_shard)
+        _write_lists(folder, form, split, by_split[split])
+        write_shards(folder, f"shards/{split}", [shard_sample(folder, form, entry) for entry in by_split[split]], items_per_shard)
     _write_lines(folder / "ledger.jsonl", [origin(form, entry, steps) for entry in entries])
     _write_lines(folder / "rejections.jsonl", [_rejection_line(row) for row in sorted(rejected, key=lambda row: row.entry.item.id)])
     write_json(folder / "steps.json", {spec.folder: {"version": spec.version, "settings": dict(spec.settings)} for spec in steps})
     write_text(folder / "README.md", card)
-    names += ["README.md", "ledger.jsonl", "rejections.jsonl", "steps.json"]
-    _remove_stale(folder, names)
+    for name in _former_names(folder) - set(names):
+        (folder / name).unlink(missing_ok=True)  # files of others stay
+    _write_names(folder, names)
     return ExportResult(folder, tuple(sorted(names)), {split: len(by_split[split]) for split in SPLITS})
 
 
@@ -155,38 +158,50 @@ def origin(form: SetForm, entry: StepInput, steps: Sequence[StepSpec]) -> dict[s
     }  # fmt: skip
 
 
-def _export_media(folder: Path, form: SetForm, work_folder: Path, entry: StepInput) -> list[str]:
-    names = []
-    for kind in form.media:
-        name = f"{folder_of(kind)}/{media_name(entry, kind)}"
-        (folder / folder_of(kind)).mkdir(exist_ok=True)
-        _place(work_folder / entry.results["segment"][kind], folder / name)
-        names.append(name)
+def _file_names(form: SetForm, by_split: Mapping[str, Sequence[StepInput]], items_per_shard: int) -> list[str]:
+    """The names of all files of an export in its folder."""
+    names = list(ABOUT)
+    for split, entries in by_split.items():
+        names += [f"{folder_of(kind)}/{media_name(entry, kind)}" for entry in entries for kind in form.media]
+        names += _lists(form, split, entries)
+        names += shard_names(f"shards/{split}", len(entries), items_per_shard)
     return names
+
+
+def _former_names(folder: Path) -> set[str]:
+    """The files that exports wrote, or began to write, in a folder."""
+    return set(read_json(folder / WRITTEN, "remove it and export again")) if (folder / WRITTEN).exists() else set()
+
+
+def _write_names(folder: Path, names: Collection[str]) -> None:
+    write_json(folder / WRITTEN, sorted(names))
+
+
+def _export_media(folder: Path, form: SetForm, work_folder: Path, entry: StepInput) -> None:
+    for kind in form.media:
+        (folder / folder_of(kind)).mkdir(exist_ok=True)
+        _place(work_folder / entry.results["segment"][kind], folder / folder_of(kind) / media_name(entry, kind))
 
 
 def _place(source: Path, target: Path) -> None:
     """Links the file, or copies it onto another disk; a file of the same content stays."""
-    if target.exists() and (target.samefile(source) or target.read_bytes() == source.read_bytes()):
+    if target.exists() and (target.samefile(source) or filecmp.cmp(target, source, shallow=False)):
         return
     with atomic_path(target, fsync=False) as partial:
-        if os.stat(source).st_dev == os.stat(target.parent).st_dev:
-            os.link(source, partial)
-        else:
-            shutil.copyfile(source, partial)
+        link_or_copy(source, partial)
 
 
-def _write_lists(folder: Path, form: SetForm, split: str, entries: Sequence[StepInput]) -> list[str]:
-    """The lists of a split; a split without items has none, since a list without examples is refused by training."""
-    if not entries:
-        return []
-    lists: dict[str, Any] = {list_name(form, split, "Instructions"): [instruction(form, entry) for entry in entries]}
-    if form.input_kind == "text":
-        captions = {media_name(entry, "audio"): entry.results["music_caption"]["text"] for entry in entries}
-        lists[list_name(form, split, "Captions")] = captions
-    for name, value in lists.items():
+def _lists(form: SetForm, split: str, entries: Sequence[StepInput]) -> list[str]:
+    """The names of a split's lists; a split without items has none, since a list without examples is refused by training."""
+    kinds = ("Instructions", "Captions") if form.input_kind == "text" else ("Instructions",)
+    return [list_name(form, split, kind) for kind in kinds] if entries else []
+
+
+def _write_lists(folder: Path, form: SetForm, split: str, entries: Sequence[StepInput]) -> None:
+    captions = {media_name(entry, "audio"): entry.results["music_caption"]["text"] for entry in entries}
+    values = ([instruction(form, entry) for entry in entries], captions)
+    for name, value in zip(_lists(form, split, entries), values, strict=False):  # captions are a list of music for text alone
         write_json(folder / name, value)
-    return list(lists)
 
 
 def _rejection_line(row: RejectedItem) -> dict[str, Any]:
@@ -196,12 +211,3 @@ def _rejection_line(row: RejectedItem) -> dict[str, Any]:
 
 def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-
-
-def _remove_stale(folder: Path, names: Sequence[str]) -> None:
-    """Removes what a former export wrote and this one did not; files of others stay."""
-    path = folder / WRITTEN
-    former = read_json(path, "remove it and export again") if path.exists() else []
-    write_json(path, sorted(names))
-    for name in set(former) - set(names):
-        (folder / name).unlink(missing_ok=True)

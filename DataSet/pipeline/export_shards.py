@@ -29,21 +29,29 @@ class ShardSample:
     media: Mapping[str, Path]
 
 
-def write_shards(folder: Path, name: str, samples: Sequence[ShardSample], items_per_shard: int) -> list[str]:
-    """Writes samples as `name`/0000.tar and so on inside `folder`; returns the names of all files. No samples: no folder."""
+def shard_names(name: str, count: int, items_per_shard: int) -> list[str]:
+    """The names of the files of `count` samples, below the folder that `name` lies in."""
+    return [f"{name}/{file}" for file in (*_tars(count, items_per_shard), CONTENTS)] if count else []
+
+
+def _tars(count: int, items_per_shard: int) -> list[str]:
+    return [f"{number:04}.tar" for number in range(-(-count // items_per_shard))]
+
+
+def write_shards(folder: Path, name: str, samples: Sequence[ShardSample], items_per_shard: int) -> None:
+    """Writes samples as `name`/0000.tar and so on inside `folder`: `shard_names`. No samples: no folder."""
     if not samples:
-        return []
+        return
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     former = read_table(target / CONTENTS, "remove it and export again") if (target / CONTENTS).exists() else {}
     digests: dict[str, str] = {}
-    for number, start in enumerate(range(0, len(samples), items_per_shard)):
-        part, shard = samples[start : start + items_per_shard], f"{number:04}.tar"
+    for number, shard in enumerate(_tars(len(samples), items_per_shard)):
+        part = samples[number * items_per_shard : (number + 1) * items_per_shard]
         digests[shard] = _digest(part)
         if former.get(shard) != digests[shard] or not (target / shard).exists():
             _write_shard(target / shard, part)
     write_json(target / CONTENTS, digests)
-    return [f"{name}/{shard}" for shard in (*digests, CONTENTS)]
 
 
 def _digest(samples: Sequence[ShardSample]) -> str:

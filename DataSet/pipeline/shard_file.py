@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama.files import atomic_path
+from llama.files import atomic_path, link_or_copy
 from llama.json_yaml import parse_json
 
 DIGEST_LENGTH = 12  # hex digits
@@ -101,7 +99,4 @@ def keep_former(folder: Path, shard: int) -> None:
         return
     former.parent.mkdir(exist_ok=True)
     with atomic_path(former) as partial:
-        try:
-            os.link(path, partial)
-        except OSError:  # a file system without links
-            shutil.copyfile(path, partial)
+        link_or_copy(path, partial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -111,6 +112,36 @@ def test_the_data_card_counts_the_set(result: SetResult) -> None:
 def test_other_sources_need_another_folder(result: SetResult) -> None:
     with pytest.raises(ValueError, match="was made with another configuration"):
         run_set(quick_config(result.form.name, sources=[{"kind": "made", "pieces": 4}]), result.work_folder)
+
+
+def test_a_stopped_export_leaves_nothing_to_train_on(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that a stopped run wrote could hold a recording that another split has in the next one."""
+    def stop(path: Path, text: str) -> None:
+        raise KeyboardInterrupt
+
+    shutil.copytree(made, tmp_path / "sources")
+    few = {"items_per_shard": 2, "filter": {"max_speech": None, "music_model": None, "shortest": 8.0}}
+    monkeypatch.setattr("DataSet.pipeline.export.write_text", stop)
+    with pytest.raises(KeyboardInterrupt):  # when media and shards are there
+        run_set(quick_config("MUCaps", items_per_shard=2), tmp_path)
+    stopped = set((tmp_path / "MUCaps").rglob("*.tar"))
+    monkeypatch.undo()
+    result = run_set(quick_config("MUCaps", **few), tmp_path)
+    assert {path.name for path in (result.export.folder / "audios").iterdir()} == {f"{entry.item.id}.flac" for entry in result.entries()}
+    shards = set(result.export.folder.rglob("*.tar"))
+    assert shards < stopped and shards == {result.export.folder / name for name in result.export.files if name.endswith(".tar")}
+
+
+def test_a_disk_without_links_gets_copies(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    shutil.copytree(made, tmp_path / "sources")
+    result = run_set(quick_config("MUCaps"), tmp_path)
+    for entry in result.entries():
+        copy = result.export.folder / "audios" / f"{entry.item.id}.flac"
+        assert copy.read_bytes() == result.media(entry, "audio").read_bytes() and copy.stat().st_nlink == 1
 
 
 def test_files_of_a_former_export_go(made: Path, tmp_path: Path) -> None:
