@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal, get_args
 
 Runner = Literal["local", "processes", "ray"]
@@ -51,8 +52,8 @@ class RunOptions:
             raise ValueError("wait and gpus_per_worker may not be negative.")
 
     def broken_limit(self, item_count: int) -> int:
-        """How many items may fail."""
-        return int(self.max_broken * item_count) if isinstance(self.max_broken, float) else self.max_broken
+        """How many items may fail. A share is rounded up, so that one bad item does not stop the run of a small folder."""
+        return ceil(round(self.max_broken * item_count, 6)) if isinstance(self.max_broken, float) else self.max_broken
 
 
 @dataclass(frozen=True)

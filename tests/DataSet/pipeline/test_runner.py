@@ -256,3 +256,4 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, Any], words: s
 def test_options_are_replaced_by_name() -> None:
     assert replace(RunOptions(), runner="processes", workers=4).broken_limit(0) == 0
     assert (RunOptions(max_broken=3).broken_limit(1000), RunOptions(max_broken=0.01).broken_limit(1000)) == (3, 10)
+    assert (RunOptions(max_broken=0.1).broken_limit(4), RunOptions(max_broken=0.0).broken_limit(4)) == (1, 0)
