@@ -100,10 +100,11 @@ def run_set(config: PipelineConfig, folder: str | Path | None = None, options: R
     form, folder = FORMS[config.name], Path(folder or ROOT / "runs" / config.name).expanduser().resolve()
     options = replace(options or RunOptions(log=silent), max_broken=config.max_broken)
     with Ledger.open(folder, config.items_per_shard, origin_of(config), options.log) as ledger:
+        steps = set_steps(config, form, folder)  # first: a missing list or model is told before sources are read
         rows = add_sources(config, form, ledger, options.log)
         reports: list[StepReport] = []
         done: list[StepSpec] = []
-        for step in set_steps(config, form, folder):
+        for step in steps:
             reports.append(step.run(ledger, tuple(done), options))
             done.append(step.spec)
             options.log(str(reports[-1]))
