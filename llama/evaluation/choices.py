@@ -18,11 +18,13 @@ BRACKETED = re.compile(rf"(?<![\w)])[(\[]\s*{LETTER}\s*[)\]]")
 LEADING = re.compile(rf"^\s*{LETTER}\s*(?:[):\]]|\.(?=\s|$))", re.MULTILINE)
 LISTED = re.compile(r"[A-Za-z](?:\s*(?:,|/|&|\band\b|\bor\b)+\s*[A-Za-z])*[.!]?", re.IGNORECASE)
 ALONE = re.compile(r"\b[A-Za-z]\b")
-WORD = re.compile(r"[^\W_]+[#♯♭]?")
+WORD = re.compile(r"[a-g][\s-]+(?:sharp|flat)\b|[^\W_]+[#♯♭]?")  # in lower case; "b flat" is one word, or it would be B
+ACCIDENTALS = (("♯", "#"), ("♭", "b"), ("sharp", "#"), ("flat", "b"))
 CLAUSE_END = re.compile(r"[.,;:!?\n]")
 
 NEGATIONS = frozenset("no not never without neither nor isn t doesn don".split())
 ARTICLES = frozenset("a an the".split())
+MODES = frozenset("major minor maj min dorian phrygian lydian mixolydian aeolian locrian".split())
 FILLERS = ARTICLES | frozenset("of in on at to with and or is are it this that there".split())
 
 
@@ -77,9 +79,22 @@ def _indices(letters: Iterable[str], count: int) -> set[int]:
 
 
 def _words(text: str) -> list[str]:
-    """Words in lower case without a leading article. A sharp or flat sign belongs to its word."""
-    words = [match[0] for match in WORD.finditer(text.lower())]
-    return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
+    """Words in lower case without a leading article, which the A of A minor is not. A sharp or flat belongs to its note: "f#", "bb"."""
+    words = [_word(match) for match in WORD.finditer(text.lower())]
+    return words[1:] if len(words) > 1 and words[0] in ARTICLES and words[1] not in MODES else words
+
+
+def _word(match: re.Match[str]) -> str:
+    """A word; of a note with a sharp or flat in any spelling its letter and # or b."""
+    for spelling, sign in ACCIDENTALS:
+        if match[0][1:].lstrip(" \t\n-") == spelling:
+            return match[0][0] + sign
+    return match[0]
+
+
+def _content(words: Sequence[str]) -> set[str]:
+    """The words without fillers; the A of A minor stays."""
+    return {word for word, after in zip(words, [*words[1:], ""], strict=True) if word not in FILLERS or (word == "a" and after in MODES)}
 
 
 def _mentioned(text: str, choices: Sequence[str]) -> set[int]:
@@ -96,7 +111,7 @@ def _mentioned(text: str, choices: Sequence[str]) -> set[int]:
 
 def _spans(words: Sequence[re.Match[str]], part: Sequence[str]) -> list[tuple[int, int]]:
     """Where the words of `part` stand in a row, as first and last place."""
-    texts, length = [match[0] for match in words], len(part)
+    texts, length = [_word(match) for match in words], len(part)
     return [(start, start + length) for start in range(len(texts) - length + 1) if part and texts[start : start + length] == part]
 
 
@@ -116,8 +131,8 @@ def _is_denied(text: str, words: Sequence[re.Match[str]], start: int) -> bool:
 
 def _by_words(text: str, choices: Sequence[str]) -> set[int]:
     """Choices all of whose words are in the answer with none that only others have; or else those that hold all of its words."""
-    words = set(_words(text)) - FILLERS
-    sets = [set(_words(choice)) - FILLERS for choice in choices]
+    words = _content(_words(text))
+    sets = [_content(_words(choice)) for choice in choices]
     if not words or words & NEGATIONS:
         return set()
     whole = {index for index, own in enumerate(sets) if own and own <= words and not words & (set().union(*sets) - own)}

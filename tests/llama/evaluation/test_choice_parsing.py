@@ -52,9 +52,16 @@ def test_repeated_choices_do_not_hide_the_answer() -> None:
 
 @pytest.mark.parametrize(("answer", "wanted"), {
     "C major": "B", "The key is C major.": "B", "B minor": "C", "It is in A minor": "D", "the answer is B minor": "C", "Answer: C": "C",
-    "(B) C major": "B", "B": "B"}.items())  # fmt: skip
-def test_keys_are_no_letters(answer: str, wanted: str) -> None:
+    "(B) C major": "B", "B": "B", "a minor": "D", "The song is in a minor key.": "D", "D minor": None, "B flat minor": None,
+    "F sharp minor": None, "It is in E minor": None, "minor": None, "G♯ major": None, "C# major": None}.items())  # fmt: skip
+def test_keys_are_no_letters_and_no_other_keys(answer: str, wanted: str | None) -> None:
     assert letter(answer, KEYS) == wanted
+
+
+@pytest.mark.parametrize("answer", ["B flat minor", "B-flat minor", "Bb minor", "B♭ minor", "the key of B flat minor."])
+def test_spellings_of_a_key(answer: str) -> None:
+    assert letter(answer, ("B minor", "Bb minor", "B flat major", "A minor")) == "B"
+    assert letter(answer, ("B minor", "B♭ minor", "F# minor", "B flat major")) == "B"
 
 
 @pytest.mark.parametrize(("answer", "wanted"), {
