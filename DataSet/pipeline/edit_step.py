@@ -45,6 +45,7 @@ SPEED_TOLERANCE, CENTS_TOLERANCE, LEVEL_TOLERANCE = 0.01, 5.0, 0.1  # of the spe
 REVERSED = 0.999  # correlation of the source with the edit from its end to its beginning
 MEASURING_RATE = 16_000
 STRETCHED = ("speed", "pitch", "both")
+LEFT_OUT = "left_out"  # in the truth of a pair: why its recording is not in the set
 
 
 def pair_item(parent: Item, variant: Variant, audio: str) -> Item:
@@ -59,8 +60,14 @@ def pair_item(parent: Item, variant: Variant, audio: str) -> Item:
     return replace(parent, key=f"{parent.key} {variant.label}", media={"audio": audio}, group=parent.group or parent.id, truth=truth)
 
 
+def left_out(pair: Item, why: str) -> Item:
+    """The item of a pair whose recording is not in the set any more."""
+    return replace(pair, truth={**pair.truth, LEFT_OUT: why})
+
+
 class EditStep:
-    """Outcome: {"source", "target", "operation", "asked", "expected", "measured"}, or a Rejection (silent, too short, tolerance, error).
+    """Outcome: {"source", "target", "operation", "asked", "expected", "measured"}, or a Rejection (left out, silent, too short,
+    tolerance, error).
 
     source, target: FLAC of 16 bits, relative to `folder`. expected: the speed, the cents and the level_db that follow from `asked`,
     those of them that the operation fixes. measured: what the written files have, by `llama.evaluation.editing_metrics`.
@@ -75,6 +82,8 @@ class EditStep:
         return [self._outcome(given.item, given.seed) for given in batch]
 
     def _outcome(self, item: Item, seed: int) -> Outcome:
+        if why := item.truth.get(LEFT_OUT):
+            return Rejection("left out", f"Its recording is not in the set any more: {why}")
         try:
             return self._edit(item, seed)
         except WriteError:

@@ -16,7 +16,7 @@ from DataSet.pipeline.captioners import CaptionStep
 from DataSet.pipeline.config import ROOT, PipelineConfig
 from DataSet.pipeline.deduplication import read_pairs
 from DataSet.pipeline.edit_choice import EditSettings, choose_edits
-from DataSet.pipeline.edit_step import EditStep, TargetStep, pair_item
+from DataSet.pipeline.edit_step import EditStep, TargetStep, left_out, pair_item
 from DataSet.pipeline.export import FORMS, MUEDIT
 from DataSet.pipeline.instructions import InstructionStep
 from DataSet.pipeline.item import Item
@@ -122,6 +122,7 @@ def _run(steps: Sequence[SetStep], ledger: Ledger, options: RunOptions) -> tuple
 def add_pairs(recordings: Ledger, steps: Sequence[StepSpec], pairs: Ledger, settings: EditSettings) -> None:
     """Adds a pair for each edit of each recording that passed `steps`. Edits that were chosen in an earlier run stay as they are.
 
+    Pairs of recordings that passed then and do not now, as with a new block list, are marked, so that their edit is rejected.
     Raises ValueError where no recording is left.
     """
     scores, items, segments = _Scores(), dict[str, Item](), dict[str, str]()
@@ -132,6 +133,8 @@ def add_pairs(recordings: Ledger, steps: Sequence[StepSpec], pairs: Ledger, sett
     if not items:
         raise ValueError("No recording passed the filters, so there is nothing to edit; see rejections.jsonl, or give other sources.")
     chosen: dict[str, list[str]] = {}
+    gone = {row.entry.item.id: row.rejection.why for row in rejections(recordings.store, steps)}
+    pairs.add_items([left_out(pair, gone[pair.truth["parent"]]) for pair in pairs.items() if pair.truth["parent"] in gone])
     for pair in pairs.items():
         chosen.setdefault(pair.truth["parent"], []).append(f"{pair.truth['operation']} {pair.truth['change']}".strip())
     groups = LinkedGroups(links_of_copies(recordings.items(), read_pairs(recordings.folder)))

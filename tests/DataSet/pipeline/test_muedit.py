@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from llama.data.json_lists import read_source
 from llama.data.source import Source
 from llama.media.audio import Waveform
 
+EXAMPLES = Path(__file__).parents[3] / "assets/examples"
 SMALL: dict[str, Any] = {
     "sources": [{"kind": "made", "pieces": 3, "seed": 3}, {"kind": "examples"}], "filter": {"music_model": None, "max_speech": 1.0},
     "leaks": {"planted": False}, "segment": {"shortest": 2.0, "longest": 30.0}, "items_per_shard": 8,
@@ -91,6 +93,22 @@ def test_edits_that_were_chosen_stay(result: EditSetResult) -> None:
     with Ledger.open(result.work_folder.parent / RECORDINGS) as recordings, Ledger.open(result.work_folder) as pairs:
         add_pairs(recordings, result.recording_steps, pairs, EditSettings(targets=3))
         assert {item.key for item in pairs.items()} == keys
+
+
+def test_pairs_of_a_recording_that_is_left_out_later_are_left_out(result: EditSetResult, tmp_path: Path) -> None:
+    """A block list that is added after a run must not leave the edits of what it blocks in the set."""
+    shutil.copytree(result.work_folder.parent, tmp_path / "work")
+    test_set = tmp_path / "test set"
+    test_set.mkdir()
+    shutil.copyfile(EXAMPLES / "guitar_rock.flac", test_set / "0001.flac")
+    again = run_muedit(config(leaks={"planted": False, "test_folders": [str(test_set)]}), tmp_path / "work")
+    (blocked,) = {entry.item.truth["parent"] for entry in result.entries()} - {entry.item.truth["parent"] for entry in again.entries()}
+    assert sum(again.export.items.values()) == 12 and not list((again.export.folder / "audios").glob(f"{blocked}*"))
+    lines = [json.loads(line) for line in (again.export.folder / "rejections.jsonl").read_text().splitlines()]
+    assert sorted((line["step"], line["rule"]) for line in lines) == [("duplicates", "blocked"), *[("edit", "left out")] * 2]
+    assert all("guitar_rock.flac" in line["why"] for line in lines)
+    back = run_muedit(config(), tmp_path / "work")
+    assert back.export.items == result.export.items
 
 
 def test_nothing_to_edit_is_said_in_a_sentence(tmp_path: Path) -> None:
