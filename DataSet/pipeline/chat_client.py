@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from DataSet.pipeline.isolation import ModelError
 from DataSet.pipeline.prompt_files import Decoding
 from DataSet.pipeline.step import TransientError
 from llama.errors import quoted, shorten
@@ -82,8 +84,8 @@ class ChatClient:
     def complete(self, request: ChatRequest, decoding: Decoding) -> ChatAnswer:
         """The answer to one request.
 
-        Raises TransientError if the server fails on every try, ValueError if it refuses the request (4xx) or answers with what is no
-        chat answer.
+        Raises TransientError if the server fails on every try, ModelError, which ends the run, if nothing listens at its address: every
+        item would fail for it, one after another. ValueError if it refuses the request (4xx) or answers with what is no chat answer.
         """
         body = json.dumps(self._body(request, decoding)).encode()
         for attempt in range(1, self.tries + 1):
@@ -91,6 +93,8 @@ class ChatClient:
                 return _answer(self._post(body), self.url)
             except _Later as error:
                 if attempt == self.tries:
+                    if error.nobody:
+                        raise ModelError(f"{self.url} {error}; start the server, or correct its url, and run again.") from error
                     raise TransientError(f"{self.url} {error}; tried {self.tries} times: look after the server, or wait.") from error
                 time.sleep(min(MAX_WAIT, error.seconds if error.seconds is not None else self.wait * 2 ** (attempt - 1)))
         raise AssertionError("every try returns or raises")
@@ -112,18 +116,20 @@ class ChatClient:
             with error:
                 raise _status_error(error, self.url, self._key) from error
         except (OSError, HTTPException) as error:  # refused, unknown, timed out, cut off
-            raise _Later(f"does not answer ({shorten(getattr(error, 'reason', None) or str(error) or type(error).__name__)})", None) from error
+            reason = getattr(error, "reason", None) or error
+            nobody = isinstance(reason, (ConnectionRefusedError, socket.gaierror))
+            raise _Later(f"does not answer ({shorten(str(reason) or type(reason).__name__)})", None, nobody) from error
         if len(content) > MAX_BYTES:
             raise ValueError(f"{self.url} answered with more than {MAX_BYTES >> 20} MiB; check that it is a chat server.")
         return content
 
 
 class _Later(Exception):
-    """A failure that may pass. seconds: how long the server asks to wait, if it says so."""
+    """A failure that may pass. seconds: how long the server asks to wait, if it says so; nobody: nothing listens there, or no such host."""
 
-    def __init__(self, words: str, seconds: float | None) -> None:
+    def __init__(self, words: str, seconds: float | None, nobody: bool = False) -> None:
         super().__init__(words)
-        self.seconds = seconds
+        self.seconds, self.nobody = seconds, nobody
 
 
 def _without_login(url: str) -> str:

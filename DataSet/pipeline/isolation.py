@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class ModelError(OSError):
-    """The model of a step does not load, or its server has no address or key: the fault of no item, so that it ends the run."""
+    """The model of a step does not load, or its server has no address, no key, or is not there: no item's fault, so it ends the run."""
 
 
 @contextmanager

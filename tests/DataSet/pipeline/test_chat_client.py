@@ -17,6 +17,7 @@ from stub_chat_server import StubServer, completion
 
 from DataSet.pipeline.captioners import CaptionerConfig, CaptionStep
 from DataSet.pipeline.chat_client import ChatClient, ChatRequest
+from DataSet.pipeline.isolation import ModelError
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.prompt_files import Decoding
 from DataSet.pipeline.step import Rejection, StepInput, TransientError
@@ -106,7 +107,7 @@ def test_a_server_that_does_not_answer_in_time_or_at_all(server: StubServer) -> 
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nobody = ChatClient(f"http://127.0.0.1:{unused.getsockname()[1]}/v1", "model", wait=0.0, tries=1)
-    with pytest.raises(TransientError, match="does not answer"):
+    with pytest.raises(ModelError, match=r"does not answer \(.*refused\); start the server, or correct its url"):  # ends the run
         nobody.complete(GREETING, Decoding())
 
 
