@@ -26,6 +26,12 @@ def add_model_flags(parser: ArgumentParser) -> None:
     add("--verify", action="store_true", help="check LLaMA's shards against their checklist.chk first")
 
 
+def model_name(values: Namespace) -> str:
+    """The name of the model that the flags name: of its folder or file, or the last part of a hub name."""
+    path = Path(values.model)
+    return (path.resolve() if path.exists() else path).name
+
+
 def load_model(values: Namespace) -> MuMuLLaMA:
     """Loads the model that the flags name, in eval mode. Raises one of `llama.errors.COMMAND_ERRORS`."""
     import torch

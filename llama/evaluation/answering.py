@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -18,10 +16,10 @@ from llama.evaluation.controls import (
     constant_answers,
     make_questions,
     other_recordings,
-    seed_of,
     silence_like,
 )
 from llama.evaluation.question_model import Features, QuestionModel
+from llama.evaluation.run_record import digest
 from llama.media.audio import Waveform
 
 UNREADABLE = (ValueError, OSError)  # what decoding a recording, and hearing it, may raise
@@ -63,20 +61,12 @@ class AnswerSummary:
             yield f"{self.seconds / total:.3f} s an answer"
 
 
-def draw_items(items: Sequence[BenchmarkItem], limit: int | None, seed: int) -> list[BenchmarkItem]:
-    """`limit` items drawn by the seed, in the order of the list; a larger limit only adds to them."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    drawn = {item.id for item in sorted(items, key=lambda item: seed_of(seed, item.id))[:limit]}
-    return [item for item in items if item.id in drawn]
-
-
 def questions_digest(items: Sequence[BenchmarkItem]) -> str:
     """16 hex digits of all that is asked; whether a recording is there does not count, so that it can be got later."""
     rows = [
         [item.id, item.recording.excerpt, item.question, item.choices, item.correct, item.references, item.are_listed] for item in items
     ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    return digest(rows)
 
 
 def answer_questions(

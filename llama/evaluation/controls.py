@@ -6,8 +6,9 @@ A model that hears loses when the recording is another one. Guessing, and knowin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from llama.evaluation.answer_file import Control
 from llama.evaluation.benchmarks.base import BenchmarkItem
 from llama.media.audio import Waveform
 
+Entry = TypeVar("Entry")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PROMPT_VERSION = 1  # of the wording below; answers to another wording are another run
 
@@ -35,6 +37,14 @@ class Question:
 def seed_of(seed: int, name: str) -> int:
     """A seed of its own for each item, the same in every run and whatever else is asked."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def draw(entries: Sequence[Entry], name: Callable[[Entry], str], limit: int | None, seed: int) -> list[Entry]:
+    """`limit` entries drawn by the seed and their names, in the order of the list; a larger limit only adds to them. None: all."""
+    if limit is None or limit >= len(entries):
+        return list(entries)
+    drawn = set(sorted(range(len(entries)), key=lambda place: seed_of(seed, name(entries[place])))[:limit])
+    return [entry for place, entry in enumerate(entries) if place in drawn]
 
 
 def make_questions(items: Iterable[BenchmarkItem], controls: Sequence[Control], rotations: int, seed: int) -> list[Question]:

@@ -38,6 +38,6 @@ def with_texts(answers: Sequence[Answer], texts: dict[str, str]) -> list[Answer]
         if answer.control == "own":
             questions.setdefault(answer.id, answer)
     if strange := [name for name in texts if name not in questions]:
-        raise ValueError(f"The texts answer '{shorten(strange[0])}', one of {len(strange)} that the answers file does not ask; give the file "
-                         "of the same questions.")
+        reason = f"The texts answer '{shorten(strange[0])}', one of {len(strange)} that the answers file does not ask"
+        raise ValueError(f"{reason}; give the file of the same questions.")
     return [replace(answer, answer=texts.get(name, ""), error="", seconds=0.0) for name, answer in questions.items()]

@@ -20,6 +20,7 @@ OWN, SHUFFLED, DIFFERENCE = "cosine, own", "cosine, shuffled", "own minus shuffl
 AMONG_SYSTEMS, FIRST, RANK = "MRR among systems", "own first of N", "MRR of own among N"
 COLUMNS = (OWN, SHUFFLED, DIFFERENCE, AMONG_SYSTEMS, FIRST, RANK)
 MEDIA = "pictures and clips"  # label of the media beside the systems
+SILENCE, CHANCE = "silence", "chance"  # labels of rows
 SILENT_SECONDS, SILENT_RATE = 5, 24_000
 FILES_AT_A_TIME = 8
 Vectors = dict[str, np.ndarray]
@@ -71,8 +72,8 @@ def compare_matches(
         ranks = metrics.reciprocal_ranks(np.stack([np.diagonal(table) for table in tables.values()], -1))
         rows = [Row(row.label, {**row.cells, AMONG_SYSTEMS: _mean(ranks[:, i], names)}) for i, row in enumerate(rows)]
     silent = matcher.embed_music([Waveform(torch.zeros(1, SILENT_SECONDS * SILENT_RATE), SILENT_RATE)])
-    rows.append(Row("silence", {OWN: _mean(metrics.cosine_table(sights, silent)[:, 0], names)}))
-    rows.append(Row("chance", {FIRST: f"{1 / len(names):.3f}", RANK: f"{metrics.chance_reciprocal_rank(len(names)):.3f}"}))
+    rows.append(Row(SILENCE, {OWN: _mean(metrics.cosine_table(sights, silent)[:, 0], names)}))
+    rows.append(Row(CHANCE, {FIRST: f"{1 / len(names):.3f}", RANK: f"{metrics.chance_reciprocal_rank(len(names)):.3f}"}))
     return Table("Music with pictures and clips", COLUMNS, rows, _notes(matcher, len(names), broken, left_out))
 
 

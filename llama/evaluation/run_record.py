@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,16 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def digest(values: Any) -> str:
+    """16 hex digits of values that JSON can hold, to tell two lists of questions or captions apart."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def result_meta(notes: Mapping[str, Any], *packages: str) -> dict[str, Any]:
+    """What stands beside the tables in their JSON file: the command, the notes, and the versions of LIBRARIES and other packages."""
+    return {"command": sys.argv, **notes, "versions": library_versions(*LIBRARIES, *packages)}
 
 
 def start_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:

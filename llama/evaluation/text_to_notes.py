@@ -92,7 +92,9 @@ def table(title: str, wanted: Sequence[CaptionTarget], systems: Mapping[str, Map
     for name, pieces in systems.items():
         own = [pieces.get(each.name, Measured()) for each in wanted]
         swapped = _swap(wanted)
-        rows += [_row(name, wanted, own), _row(f"{name}, captions swapped", swapped, own), _difference(name, wanted, swapped, own)]
+        rows.append(_row(name, wanted, own))
+        if len(wanted) > 1:
+            rows += [_row(f"{name}, captions swapped", swapped, own), _difference(name, wanted, swapped, own)]
     constant = _row("one constant tempo and key", wanted, [constant_piece(wanted)] * len(wanted))
     rows.append(Row(constant.label, {name: cell for name, cell in constant.cells.items() if name not in (CR, CR_DRUMS)}))
     return Table(title, COLUMNS, [*rows, *(Row(name, cells) for name, cells in QUOTED.items())], NOTES)
@@ -100,7 +102,7 @@ def table(title: str, wanted: Sequence[CaptionTarget], systems: Mapping[str, Map
 
 def _swap(wanted: Sequence[CaptionTarget]) -> list[CaptionTarget]:
     """The captions moved by half of their number, so that each piece meets another one's."""
-    middle = max(1, len(wanted) // 2)
+    middle = len(wanted) // 2
     return [*wanted[middle:], *wanted[:middle]]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama.cli import add_model_flags, load_model
 from llama.evaluation.answer_file import CONTROLS, AnswerWriter, Control
+from llama.evaluation.commands.command_flags import add_limit_flag, add_seed_flag, positive
 
 if TYPE_CHECKING:
     from llama.evaluation.benchmarks.base import BenchmarkData, BenchmarkItem
@@ -34,11 +35,11 @@ def add_answers(commands: Any) -> None:
     add("--choices_from_answers", action="store_true",
         help="score open questions with a few different answers as choices among these, which the model is not shown")  # fmt: skip
     add("--rotations", type=positive, metavar="N", help="orders in which choices are shown (default: 4 for muchomusic, hummusqa; else 1)")
-    add("--limit", type=positive, metavar="N", help="ask N questions, drawn by the seed; a larger N goes on")
+    add_limit_flag(answers, "questions")
     add("--retry", action="store_true", help="ask again what could not be heard")
-    add("--seed", type=int, default=0, help="of the order of choices, of the other recordings, and of sampling (default: %(default)s)")
-    add("--batch_size", type=positive, default=8, help="questions answered at once (default: %(default)s)")
-    add("--max_tokens", type=int, default=128, help="of an answer (default: %(default)s)")
+    add_seed_flag(answers, "the order of choices, of the other recordings, and of sampling")
+    add("--batch_size", type=positive, default=8, metavar="N", help="questions answered at once (default: %(default)s)")
+    add("--max_tokens", type=positive, default=128, metavar="N", help="of an answer (default: %(default)s)")
     add("--temperature", type=float, default=0.0, help="0 is greedy (default: %(default)s)")
     add("--top_p", type=float, default=0.8, help="of sampling (default: %(default)s)")
     add_model_flags(answers)
@@ -52,16 +53,10 @@ def control_names(text: str) -> tuple[Control, ...]:
     return tuple(name for name in CONTROLS if name in names)
 
 
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is out of range; give 1 or more")
-    return number
-
-
 def run_answers(values: argparse.Namespace) -> int:
-    from llama.evaluation.answering import AnswerOptions, answer_questions, draw_items
+    from llama.evaluation.answering import AnswerOptions, answer_questions
     from llama.evaluation.benchmarks.registry import BENCHMARKS, read_benchmark
+    from llama.evaluation.controls import draw
     from llama.evaluation.question_model import MuMuQuestionModel
     from llama.files import check_writable
     from llama.generation import GenerationOptions
@@ -78,7 +73,7 @@ def run_answers(values: argparse.Namespace) -> int:
             writer.drop_errors()
         rotations = values.rotations or BENCHMARKS[values.form].rotations
         answer_options = AnswerOptions(values.controls, rotations, values.seed, values.batch_size)
-        asked = draw_items(items, values.limit, values.seed)
+        asked = draw(items, lambda item: item.id, values.limit, values.seed)
         summary = answer_questions(
             MuMuQuestionModel(model, options), values.form, items, asked, answer_options, writer, log_at_intervals()
         )

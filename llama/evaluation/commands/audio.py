@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llama.config import DTYPES
-
-if TYPE_CHECKING:
-    from llama.evaluation.window_embedder import Placement
+from llama.evaluation.commands.command_flags import (
+    add_placement_flags,
+    add_seed_flag,
+    add_system_flag,
+    placement_of,
+    systems_of,
+)
 
 
 def add_audio(commands: Any) -> None:
     parser = commands.add_parser("audio", help="generated recordings against reference ones: FAD, KL, CLAP score, density, coverage")
     add = parser.add_argument
     add("--reference", type=Path, required=True, metavar="FOLDER", help="recordings to compare with")
-    add("--system", action="append", required=True, metavar="NAME=FOLDER", help="recordings of a system; repeat it for several")
+    add_system_flag(parser, "recordings of a system, named as those of the reference")
     add("--embedder", default="nano", metavar="MODEL",
         help="nano, mert, clap-music, clap, ast or vggish, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")
     add("--classifier", metavar="MODEL", help="for KL: ast, or ast=FOLDER (default: KL is not measured)")
@@ -24,43 +27,10 @@ def add_audio(commands: Any) -> None:
     add("--reference_names", type=Path, metavar="FILE",
         help="take these recordings of the reference alone: a JSON object by file name, such as the captions.json of evaluate.py music")
     add("--components", type=int, metavar="K", help="take FAD of the reference's first K principal components, for small sets")
-    add("--seed", type=int, default=0, help="of halves, swaps and intervals (default: %(default)s)")
+    add_seed_flag(parser, "halves, swaps and intervals")
     add_placement_flags(parser)
     add("--out", type=Path, required=True, metavar="FOLDER", help="where audio.md, audio.json and audio.png go")
     parser.set_defaults(run=run_audio)
-
-
-def add_placement_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags on where and how embedders run."""
-    add = parser.add_argument
-    add("--batch_size", type=int, default=16, metavar="N", help="windows at a time (default: %(default)s)")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... or mps (default: cuda where there is one)")
-    add("--dtype", choices=DTYPES, default="float32", help="of the embedder's weights (default: %(default)s)")
-
-
-def placement_of(values: argparse.Namespace) -> Placement:
-    """Where and how embedders run, by the flags."""
-    import torch
-
-    from llama.device import choose_device
-    from llama.evaluation.window_embedder import Placement
-
-    if values.batch_size < 1:
-        raise ValueError(f"--batch_size is {values.batch_size}; give at least 1.")
-    return Placement(choose_device(values.device), getattr(torch, values.dtype), values.batch_size)
-
-
-def systems_of(texts: list[str]) -> dict[str, str]:
-    """Folders by system, from NAME=FOLDER each. Raises ValueError for another form, and for a name that is given twice."""
-    result: dict[str, str] = {}
-    for text in texts:
-        name, _, folder = text.partition("=")
-        if not name or not folder:
-            raise ValueError(f"--system {text} is not NAME=FOLDER; name the system and its folder.")
-        if name in result:
-            raise ValueError(f"--system names {name} twice; give each system a name of its own.")
-        result[name] = folder
-    return result
 
 
 def reference_of(files: dict[str, Path], names: Path | None) -> dict[str, Path]:
@@ -79,15 +49,14 @@ def run_audio(values: argparse.Namespace) -> int:
     from llama.evaluation import audio_comparison as comparison
     from llama.evaluation.embedders import DEFAULTS, load_classifier, load_embedder, parse_spec
     from llama.evaluation.media_folders import AUDIO, list_media, read_captions
-    from llama.evaluation.run_record import library_versions
+    from llama.evaluation.run_record import result_meta
     from llama.evaluation.tables import write_tables
     from llama.evaluation.window_embedder import TextEmbedder
     from llama.files import check_writable
 
-    if values.seed < 0:
-        raise ValueError(f"--seed is {values.seed}; give at least 0.")
     check_writable(values.out / "audio.json", parents=True)
-    files = {name: list_media(folder, AUDIO) for name, folder in systems_of(values.system).items()}
+    folders = systems_of(values.system, (comparison.HALVES, comparison.SILENCE))
+    files = {name: list_media(folder, AUDIO) for name, folder in folders.items()}
     reference_files = reference_of(list_media(values.reference, AUDIO), values.reference_names)
     texts = read_captions(values.captions) if values.captions else {}
     specs = parse_spec(values.embedder, DEFAULTS), parse_spec(values.classifier, DEFAULTS) if values.classifier else None
@@ -106,11 +75,10 @@ def run_audio(values: argparse.Namespace) -> int:
         names = sorted({name for sound in (reference, *systems) for name in sound.embeddings})
         captions = comparison.embed_captions(texts, names, embedder)
     table = comparison.compare(reference, systems, silence, captions, components=values.components, seed=values.seed, unmeasured=unmeasured)
-    meta = {
+    notes = {
         "embedder": str(specs[0]), "classifier": str(specs[1]) if specs[1] else None, "dtype": values.dtype,
-        "components": values.components, "seed": values.seed, "versions": library_versions(),
-        "reference": str(values.reference), "systems": systems_of(values.system),
+        "components": values.components, "seed": values.seed, "reference": str(values.reference), "systems": folders,
         "unreadable": {sound.label: sound.broken for sound in (reference, *systems)},
     }  # fmt: skip
-    print(write_tables(values.out, "audio", [table], meta))
+    print(write_tables(values.out, "audio", [table], result_meta(notes)))
     return 0

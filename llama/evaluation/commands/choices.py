@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from llama.evaluation.commands.answers_input import add_answers_flags, output_folder, read_input
@@ -17,11 +16,12 @@ def add_choices(commands: Any) -> None:
 
 def run_choices(values: argparse.Namespace) -> int:
     from llama.evaluation.choice_table import choice_tables
-    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.run_record import result_meta
+    from llama.evaluation.tables import write_tables
     from llama.files import check_writable
 
     answers, folder = read_input(values), output_folder(values)
     check_writable(folder / "choices.json", parents=True)
-    meta = {"command": sys.argv, "answers": str(values.answers), "libraries": library_versions("numpy", "transformers")}
+    meta = result_meta({"answers": str(values.answers), "texts": str(values.texts) if values.texts else None})
     print(write_tables(folder, "choices", choice_tables(answers), meta), end="")
     return 0

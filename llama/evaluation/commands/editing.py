@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.evaluation.commands.audio import add_placement_flags, placement_of, systems_of
+from llama.evaluation.commands.command_flags import (
+    add_placement_flags,
+    add_seed_flag,
+    add_system_flag,
+    placement_of,
+    systems_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,18 +21,16 @@ if TYPE_CHECKING:
     from llama.evaluation.editing_comparison import EditCase, EditScore
     from llama.evaluation.tables import Table
 
-LIBRARIES = ("numpy", "torch", "torchaudio")
-
 
 def add_editing(commands: Any) -> None:
     parser = commands.add_parser("editing", help="edits: asked against measured speed and pitch, likeness to the source, drift, LSD")
     add = parser.add_argument
     add("--folder", type=Path, required=True, metavar="FOLDER", help="the set: its list and, in audios/ or beside it, its recordings")
     add("--list", type=Path, metavar="FILE", help="the list, as published for MUEdit (default: the folder's only one, or its Eval one)")
-    add("--system", action="append", required=True, metavar="NAME=FOLDER", help="edits of a system, named as the list's output files")
+    add_system_flag(parser, "edits of a system, named as the list's output files")
     add("--embedder", default="nano", metavar="MODEL", help="for FAD to the set's targets, or none (default: %(default)s)")
     add("--classifier", metavar="MODEL", help="for KL: ast, or ast=FOLDER (default: KL is not measured)")
-    add("--seed", type=int, default=0, help="of the swapped recordings and of intervals (default: %(default)s)")
+    add_seed_flag(parser, "the swapped recordings and of intervals")
     add_placement_flags(parser)
     add("--out", type=Path, required=True, metavar="FOLDER", help="where editing.md, editing.json and editing.png go")
     parser.set_defaults(run=run_editing)
@@ -35,23 +38,24 @@ def add_editing(commands: Any) -> None:
 
 def run_editing(values: argparse.Namespace) -> int:
     from llama.evaluation.edit_lists import find_list, find_media, read_edit_list
-    from llama.evaluation.editing_comparison import editing_tables
+    from llama.evaluation.editing_comparison import SILENCE, SWAPPED, TARGET, UNCHANGED, editing_tables
     from llama.evaluation.media_folders import AUDIO, list_media
-    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.run_record import result_meta
+    from llama.evaluation.tables import write_tables
     from llama.files import check_writable
 
     check_writable(values.out / "editing.json", parents=True)
     file = values.list or find_list(values.folder)
     cases = [_with_words(case, text) for case, text in read_edit_list(file)]
     media = find_media(values.folder)
-    files = {name: list_media(folder, AUDIO) for name, folder in systems_of(values.system).items()}
+    folders = systems_of(values.system, (SILENCE, SWAPPED, TARGET, UNCHANGED))
+    files = {name: list_media(folder, AUDIO) for name, folder in folders.items()}
     scores, missing, problems = score_systems(cases, list_media(media, AUDIO), files, values.seed)
     tables = editing_tables(scores, missing, cases)
     if values.embedder != "none":
         tables.append(_sound_table(values, cases, media, files))
-    meta = {"command": sys.argv, "list": str(file), "systems": systems_of(values.system), "problems": problems,
-            "libraries": library_versions(*LIBRARIES)}  # fmt: skip
-    print(write_tables(values.out, "editing", tables, meta), end="")
+    notes = {"list": str(file), "systems": folders, "seed": values.seed, "embedder": values.embedder, "problems": problems}
+    print(write_tables(values.out, "editing", tables, result_meta(notes)), end="")
     return 0
 
 

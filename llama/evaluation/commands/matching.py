@@ -6,15 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from llama.evaluation.commands.audio import add_placement_flags, placement_of, systems_of
+from llama.evaluation.commands.command_flags import add_placement_flags, add_system_flag, placement_of, systems_of
 
 
 def add_matching(commands: Any) -> None:
     parser = commands.add_parser("matching", help="music with the pictures or clips it was made for: cosine, ranks, own among N")
     add = parser.add_argument
     add("--media", type=Path, required=True, metavar="FOLDER", help="pictures and clips")
-    add("--system", action="append", required=True, metavar="NAME=FOLDER",
-        help="music of a system, named as its pictures or clips, or as evaluate.py music wrote it; repeat it for several")  # fmt: skip
+    add_system_flag(parser, "music of a system, named as its pictures or clips, or as evaluate.py music wrote it")
     add("--pairs", type=Path, metavar="FILE", help="a published list, [{input_file, output_file}]: which music is of which picture or clip")
     add("--embedder", default="nano", metavar="MODEL",
         help="nano (feelings), pe-av or imagebind, or NAME=FOLDER or NAME=HUB/NAME@REVISION (default: %(default)s)")  # fmt: skip
@@ -28,12 +27,12 @@ def run_matching(values: argparse.Namespace) -> int:
     from llama.evaluation.embedders import parse_spec
     from llama.evaluation.matchers import MATCHERS, load_matcher
     from llama.evaluation.media_folders import AUDIO, IMAGE, VIDEO, list_media
-    from llama.evaluation.run_record import library_versions
+    from llama.evaluation.run_record import result_meta
     from llama.evaluation.tables import write_tables
     from llama.files import check_writable
 
     check_writable(values.out / "matching.json", parents=True)
-    folders = systems_of(values.system)
+    folders = systems_of(values.system, (comparison.SILENCE, comparison.CHANCE, comparison.MEDIA))
     media_files = list_media(values.media, IMAGE | VIDEO)
     by_piece = with_pieces(media_files, list(folders.values())) | (pairs_of(values.pairs, media_files) if values.pairs else {})
     files = {label: list_media(folder, AUDIO | VIDEO) for label, folder in folders.items()}
@@ -49,11 +48,10 @@ def run_matching(values: argparse.Namespace) -> int:
         label: comparison.embed_sounds({name: found[name] for name in names}, matcher, broken[label]) for label, found in files.items()
     }
     table = comparison.compare_matches(media, systems, matcher, broken, left_out)
-    meta = {
+    notes = {
         "embedder": str(spec), "dtype": values.dtype, "media": str(values.media), "systems": folders, "unreadable": broken,
-        "versions": library_versions(),
     }  # fmt: skip
-    print(write_tables(values.out, "matching", [table], meta))
+    print(write_tables(values.out, "matching", [table], result_meta(notes)))
     return 0
 
 

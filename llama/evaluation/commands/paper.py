@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama.checkpoint.source import FIELDS
-from llama.cli import add_model_flags
+from llama.cli import add_model_flags, model_name
+from llama.evaluation.commands.command_flags import add_limit_flag, add_seed_flag
 
 if TYPE_CHECKING:
     from llama.evaluation.paper_tables import Part
@@ -25,9 +26,9 @@ def add_paper(commands: Any) -> None:
     add = paper.add_argument
     add("--folder", type=Path, required=True, metavar="FOLDER", help="with musicqa, mucaps, muimage, muvideo, muedit, or some of them")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where paper.md, .json and .png go, and what each table is made of")
-    add("--limit", type=int, metavar="N", help="the first N questions and requests of each set")
+    add_limit_flag(paper, "questions and pieces of each set")
     add("--seconds", type=float, default=10.0, help="length of the music (default: %(default)s)")
-    add("--seed", type=int, default=0)
+    add_seed_flag(paper, "all that is drawn, as in the commands of each table")
     add("--embedder", default="nano", metavar="MODEL", help="as of the command audio (default: %(default)s)")
     add("--classifier", metavar="MODEL", help="as of the command audio")
     add("--matcher", metavar="MODEL", help="the embedder of the command matching (default: its own)")
@@ -38,16 +39,17 @@ def add_paper(commands: Any) -> None:
 
 def run_paper(values: argparse.Namespace) -> int:
     from llama.evaluation.paper_tables import PARTS, paper_tables
-    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.run_record import result_meta
+    from llama.evaluation.tables import write_tables
     from llama.files import check_writable
 
     check_writable(values.out / "paper.json", parents=True)
     if not values.folder.is_dir():
         raise FileNotFoundError(f"There is no folder {values.folder} with the sets of the paper; check --folder.")
     tables = [table for part in PARTS for table in paper_tables(part, measure_part(part, values))]
-    meta = {"model": Path(values.model).name, "limit": values.limit, "seconds": values.seconds, "seed": values.seed,
-            "embedder": values.embedder, "versions": library_versions("torch", "transformers", "numpy")}  # fmt: skip
-    print(write_tables(values.out, "paper", tables, meta))
+    notes = {"model": model_name(values), "limit": values.limit, "seconds": values.seconds, "seed": values.seed,
+             "embedder": values.embedder, "classifier": values.classifier, "matcher": values.matcher, "bert": values.bert}  # fmt: skip
+    print(write_tables(values.out, "paper", tables, result_meta(notes)))
     return 0
 
 
@@ -80,7 +82,7 @@ def _commands(part: Part, folder: Path, values: argparse.Namespace) -> Iterator[
         yield ["text", "--answers", str(out), "--published", *_given("--bert", values.bert)], out / "text.json"
         return
     yield ["music", *source, "--out", str(out / "music"), "--seconds", str(values.seconds)], None
-    system = ["--system", f"{Path(values.model).name}={out / 'music'}"]
+    system = ["--system", f"{model_name(values)}={out / 'music'}"]
     sound = ["--embedder", values.embedder, *_given("--classifier", values.classifier), "--seed", str(values.seed)]
     if part.name == "editing":
         yield ["editing", "--folder", str(folder), *system, *sound, "--out", str(out)], out / "editing.json"

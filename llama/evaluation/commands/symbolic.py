@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama.cli import add_model_flags, load_model
+from llama.cli import add_model_flags, load_model, model_name
 from llama.evaluation.commands.answers import log_at_intervals
-from llama.evaluation.commands.audio import systems_of
+from llama.evaluation.commands.command_flags import add_limit_flag, add_seed_flag, add_system_flag, systems_of
 
 if TYPE_CHECKING:
     from llama.evaluation.text_to_notes import CaptionTarget, Measured
@@ -24,29 +24,32 @@ def add_symbolic(commands: Any) -> None:
     symbolic = commands.add_parser("symbolic", help="tempo, key and compression ratio of the notes that a model writes for captions")
     add = symbolic.add_argument
     add("--captions", type=Path, default=CAPTIONS, metavar="FILE", help="captions, their tempo and key (default: the project's 200)")
-    add("--system", action="append", default=[], metavar="NAME=FOLDER",
-        help="MIDI files of another system, named as the captions; may be repeated")
-    add("--limit", type=int, metavar="N", help="the first N captions")
+    add_system_flag(symbolic, "MIDI files of another system, named as the captions", required=False)
+    add_limit_flag(symbolic, "captions")
     add("--seconds", type=float, default=30.0, help="length of the pieces (default: %(default)s)")
-    add("--seed", type=int, default=0)
+    add_seed_flag(symbolic, "the captions that a limit takes, and of the notes")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the MIDI files and symbolic.md, .json and .png go")
     add_model_flags(symbolic)
     symbolic.set_defaults(run=run_symbolic)
 
 
 def run_symbolic(values: argparse.Namespace) -> int:
-    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.controls import draw
+    from llama.evaluation.run_record import digest, only_run, result_meta
+    from llama.evaluation.tables import write_tables
     from llama.evaluation.text_to_notes import table
     from llama.files import check_writable
 
     check_writable(values.out / "symbolic.json", parents=True)
-    wanted = read_captions(values.captions)[: values.limit]
-    folders = {name: existing_folder(name, folder) for name, folder in systems_of(values.system).items()}
-    compose(load_model(values), wanted, values)
-    systems = {name: measure_folder(folder, wanted) for name, folder in {Path(values.model).name: values.out / "midi", **folders}.items()}
-    meta = {"captions": values.captions.name, "count": len(wanted), "model": Path(values.model).name, "seconds": values.seconds,
-            "seed": values.seed, "versions": library_versions("torch", "numpy", "mido")}  # fmt: skip
-    print(write_tables(values.out, "symbolic", [table("Notes for captions", wanted, systems)], meta))
+    captions = read_captions(values.captions)
+    wanted = draw(captions, lambda each: each.name, values.limit, values.seed)
+    own = model_name(values)
+    folders = {name: existing_folder(name, folder) for name, folder in systems_of(values.system, (own,)).items()}
+    with only_run(values.out):
+        compose(load_model(values), wanted, digest([[each.name, each.caption] for each in captions]), values)
+    systems = {name: measure_folder(folder, wanted) for name, folder in {own: values.out / "midi", **folders}.items()}
+    notes = {"captions": values.captions.name, "count": len(wanted), "model": own, "seconds": values.seconds, "seed": values.seed}
+    print(write_tables(values.out, "symbolic", [table("Notes for captions", wanted, systems)], result_meta(notes, "mido")))
     return 0
 
 
@@ -82,10 +85,10 @@ def read_captions(path: Path) -> list[CaptionTarget]:
     return list(wanted.values())
 
 
-def compose(model: MuMuLLaMA, wanted: Sequence[CaptionTarget], values: argparse.Namespace) -> None:
-    """Writes OUT/midi/NAME.mid for each caption that has none yet.
+def compose(model: MuMuLLaMA, wanted: Sequence[CaptionTarget], captions: str, values: argparse.Namespace) -> None:
+    """Writes OUT/midi/NAME.mid for each caption that has none yet. captions: the digest of the whole list.
 
-    Raises ValueError for a decoder without notes, and where OUT holds pieces of another model, length or seed.
+    Raises ValueError for a decoder without notes, and where OUT holds pieces of another model, list, length or seed.
     """
     from llama.dialogue import Turn
     from llama.evaluation.question_model import weights_digest
@@ -94,7 +97,7 @@ def compose(model: MuMuLLaMA, wanted: Sequence[CaptionTarget], values: argparse.
     from llama.media.midi import write_midi
 
     folder = values.out / "midi"
-    settings = {"weights": weights_digest(model), "captions": values.captions.name, "seconds": values.seconds, "seed": values.seed}
+    settings = {"weights": weights_digest(model), "captions": captions, "seconds": values.seconds, "seed": values.seed}
     start_run(values.out, settings, {"model": str(values.model)})
     folder.mkdir(parents=True, exist_ok=True)
     left = [each for each in wanted if not (folder / f"{each.name}.mid").is_file()]

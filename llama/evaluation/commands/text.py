@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from llama.evaluation.commands.answers_input import add_answers_flags, output_folder, read_input
+from llama.evaluation.commands.command_flags import add_device_flag, positive
 
-LIBRARIES = ("nltk", "sacrebleu", "rouge-score", "bert-score", "transformers")
+LIBRARIES = ("nltk", "sacrebleu", "rouge-score", "bert-score")
 
 
 def add_text(commands: Any) -> None:
@@ -18,22 +18,23 @@ def add_text(commands: Any) -> None:
     add = text.add_argument
     add("--published", action="store_true", help="also the metrics of the published code, with their faults, so named")
     add("--bert", metavar="FOLDER", help="model of BERTScore: a folder such as one of roberta-large, or a hub name")
-    add("--bert_layers", type=int, metavar="N", help="layer whose embeddings BERTScore compares (default: as bert-score, by size)")
-    add("--device", help="where BERTScore's model runs: cpu, cuda, ... (default: the GPU if there is one)")
+    add("--bert_layers", type=positive, metavar="N", help="layer whose embeddings BERTScore compares (default: as bert-score, by size)")
+    add_device_flag(text)
     add("--wordnet", type=Path, metavar="FOLDER", help="WordNet's files, for METEOR with synonyms")
     text.set_defaults(run=run_text)
 
 
 def run_text(values: argparse.Namespace) -> int:
-    from llama.evaluation.tables import library_versions, write_tables
+    from llama.evaluation.run_record import result_meta
+    from llama.evaluation.tables import write_tables
     from llama.evaluation.text_table import TextMetrics, text_tables
     from llama.files import check_writable
 
     answers, folder = read_input(values), output_folder(values)
     check_writable(folder / "text.json", parents=True)
     metrics = TextMetrics(values.published, _wordnet(values.wordnet), _bert(values))
-    meta = {"command": sys.argv, "answers": str(values.answers), "libraries": library_versions(*LIBRARIES)}
-    print(write_tables(folder, "text", text_tables(answers, metrics), meta), end="")
+    notes = {"answers": str(values.answers), "texts": str(values.texts) if values.texts else None, "bert": values.bert}
+    print(write_tables(folder, "text", text_tables(answers, metrics), result_meta(notes, *LIBRARIES)), end="")
     return 0
 
 

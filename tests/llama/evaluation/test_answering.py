@@ -19,13 +19,13 @@ from llama.evaluation.answering import (
     AnswerOptions,
     AnswerSummary,
     answer_questions,
-    draw_items,
     predictions,
     questions_digest,
 )
 from llama.evaluation.benchmarks.base import BenchmarkItem, Recording
 from llama.evaluation.benchmarks.registry import BENCHMARKS
 from llama.evaluation.commands import answers as command
+from llama.evaluation.controls import draw
 from llama.evaluation.question_model import Features, MuMuQuestionModel, weights_digest
 from llama.evaluation.run_record import start_run
 from llama.generation import GenerationOptions
@@ -172,11 +172,15 @@ def test_all_recordings_but_one_lost_leave_nothing_to_swap(items: list[Benchmark
 
 
 def test_a_larger_limit_adds_questions(items: list[BenchmarkItem]) -> None:
-    draws = [draw_items(items, limit, 0) for limit in range(1, 12)]
-    assert [len(draw) for draw in draws] == [*range(1, 11), 10] and draw_items(items, None, 0) == items
+    draws = [draw(items, item_id, limit, 0) for limit in range(1, 12)]
+    assert [len(drawn) for drawn in draws] == [*range(1, 11), 10] and draw(items, item_id, None, 0) == items
     for smaller, larger in zip(draws, draws[1:], strict=False):
         assert {item.id for item in smaller} <= {item.id for item in larger}
-    assert draw_items(items, 3, 0) != draw_items(items, 3, 1)
+    assert draw(items, item_id, 3, 0) != draw(items, item_id, 3, 1)
+
+
+def item_id(item: BenchmarkItem) -> str:
+    return item.id
 
 
 def test_the_digest_is_of_what_is_asked(items: list[BenchmarkItem]) -> None:

@@ -136,7 +136,6 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ({"--captions": "{tmp}/list.json"}, "{tmp}/list.json holds no captions by file name"),
         ({"--captions": "{tmp}/null.json"}, "{tmp}/null.json holds no text for a.wav"),
         ({"--components": "0"}, "give 1 to 192 components, not 0"),
-        ({"--batch_size": "0"}, "--batch_size is 0"),
         ({"--device": "tpu"}, "The device 'tpu' is unknown"),
     ],
 )

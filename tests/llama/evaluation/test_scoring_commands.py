@@ -41,7 +41,7 @@ def test_tables_are_written_beside_the_answers(tmp_path: Path, name: str, capsys
     assert evaluate.main([name, "--answers", str(tmp_path / ANSWERS), "--out", str(tmp_path / "new/out")]) == 0
     assert {path.name for path in (tmp_path / "new/out").iterdir()} == {f"{name}.{suffix}" for suffix in ("md", "json", "png")}
     meta = json.loads((tmp_path / f"{name}.json").read_text())["meta"]
-    assert meta["answers"] == str(tmp_path) and meta["libraries"] and "command" in meta
+    assert meta["answers"] == str(tmp_path) and meta["versions"]["numpy"] and "command" in meta
 
 
 def test_answers_of_another_system_take_the_questions_of_ours(tmp_path: Path) -> None:

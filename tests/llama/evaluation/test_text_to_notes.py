@@ -141,6 +141,15 @@ def test_the_command_scores_the_embedded_model_and_another_system(tmp_path: Path
     assert evaluate.main(arguments) == 0 and (tmp_path / "out/midi/slow.mid").stat().st_mtime_ns == first
     assert evaluate.main([*arguments, "--seed", "3"]) == 2
     assert "holds results of another run: its seed is 0" in capsys.readouterr().err
+    assert evaluate.main([*arguments, "--system", f"nano={tmp_path / 'other'}"]) == 2
+    assert "--system names nano, which is another row" in capsys.readouterr().err
+    (tmp_path / "captions.json").write_text(json.dumps([entries[0] | {"caption": "A march."}, entries[1]]))
+    assert evaluate.main(arguments) == 2 and "its captions is" in capsys.readouterr().err  # pieces of other captions are not measured
+
+
+def test_one_caption_has_no_other_to_be_swapped_with() -> None:
+    rows = table("", wanted()[:1], {"ours": {"0": Measured(65, 66, (0, "major"), 2.0, 3.0)}}).rows
+    assert [row.label for row in rows][:2] == ["ours", "one constant tempo and key"]
 
 
 ENTRY = {"name": "a", "caption": "", "key": "C major", "tempo": 90}
