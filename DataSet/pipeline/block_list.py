@@ -113,7 +113,7 @@ class BlockList:
         chosen = list(dict.fromkeys(names))
         if unknown := [name for name in chosen if name not in LISTS]:
             raise ValueError(f"The block list {quoted(unknown[0])} is unknown; choose of {comma_list(LISTS)}.")
-        there = list(walk(existing_folder(folder))) if folder is not None else []
+        there = list(walk(_list_folder(folder, chosen))) if folder is not None else []
         ids: dict[str, str] = {}
         counts: dict[str, int] = {}
         missing: dict[str, str] = {}
@@ -147,6 +147,15 @@ class BlockList:
     def table(self) -> list[tuple[str, str, int, str]]:
         """For the report: (name, title, ids, "" or the sentence that says what is missing) of each list."""
         return [(name, LISTS[name].title, count, self.missing.get(name, "")) for name, count in self.counts.items()]
+
+
+def _list_folder(folder: str | Path, names: Sequence[str]) -> Path:
+    path = Path(folder).expanduser()
+    if not path.exists():
+        files = comma_list(LISTS[name].pattern for name in names)
+        raise FileNotFoundError(f"There is no folder {shorten(path, PATH_LENGTH)} with the lists of test sets, which keep their recordings out of the set; "
+                                f"make it, put {files} there, and name in allow_missing what you cannot have.")
+    return existing_folder(path)
 
 
 def item_ids(item: Item) -> list[str]:

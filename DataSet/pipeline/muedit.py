@@ -76,11 +76,13 @@ def run_muedit(config: PipelineConfig, folder: str | Path | None = None, options
     folder = Path(folder or ROOT / "runs" / config.name).expanduser().resolve()
     options = replace(options or RunOptions(log=silent), max_broken=config.max_broken)
     with Ledger.open(folder / RECORDINGS, config.items_per_shard, origin_of(config), options.log) as recordings:
+        recording_steps = set_steps(config, FORMS["MUCaps"], recordings.folder)[:RECORDING_STEPS]
+        steps = pair_steps(config, folder / PAIRS)  # before the sources are read: a missing list or prompt is told at once
         rows = add_sources(config, FORMS["MUCaps"], recordings, options.log)
-        first, reports = _run(set_steps(config, FORMS["MUCaps"], recordings.folder)[:RECORDING_STEPS], recordings, options)
+        first, reports = _run(recording_steps, recordings, options)
         with Ledger.open(folder / PAIRS, config.items_per_shard, origin_of(config), options.log) as pairs:
             add_pairs(recordings, first, pairs, config.edits)
-            specs, more = _run(pair_steps(config, pairs.folder), pairs, options)
+            specs, more = _run(steps, pairs, options)
             export = export_entries(config, MUEDIT, pairs, specs, folder / MUEDIT.name, rejections(recordings.store, first), first)
             return EditSetResult(MUEDIT, config, pairs.folder, pairs.store, specs, (*reports, *more), export, tuple(rows),
                                  recordings.store, first)  # fmt: skip

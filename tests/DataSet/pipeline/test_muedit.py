@@ -111,6 +111,12 @@ def test_pairs_of_a_recording_that_is_left_out_later_are_left_out(result: EditSe
     assert back.export.items == result.export.items
 
 
+def test_a_missing_list_is_told_before_the_sources_are_read(tmp_path: Path) -> None:
+    leaks = {"folder": None, "lists": ["musiccaps"], "planted": False}
+    with pytest.raises(ValueError, match="The list musiccaps .* is missing"):
+        run_muedit(config(leaks=leaks, sources=[{"kind": "folder", "media": str(tmp_path / "gone")}]), tmp_path / "work")
+
+
 def test_nothing_to_edit_is_said_in_a_sentence(tmp_path: Path) -> None:
     strict = config(segment={"shortest": 29.0}, sources=[{"kind": "examples"}])
     with pytest.raises(ValueError, match="No recording passed the filters"):
