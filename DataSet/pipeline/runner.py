@@ -1,7 +1,7 @@
 """Runs a step over a ledger: on one process, on several, or on Ray's; the files and the result are the same.
 
 A shard is the unit of work: a worker computes what is missing of it and writes its file. The first shard is timed, and the log says
-how long the rest will take before it begins; on Ray, where all actors begin at once, as soon as one shard is finished.
+how long the rest will take before it begins.
 """
 
 from __future__ import annotations
