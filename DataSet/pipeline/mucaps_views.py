@@ -6,7 +6,7 @@ from collections import Counter
 
 from DataSet.pipeline.agreement import AGREEMENT_COLUMNS, agreement_row, tempo_class
 from DataSet.pipeline.figures import histograms, wave_and_mel
-from DataSet.pipeline.gallery import Card, Figure, Gallery, sound_player
+from DataSet.pipeline.media_cards import Card, Figure, Gallery, sound_player
 from DataSet.pipeline.notebook_tables import MarkdownView, label, table_view
 from DataSet.pipeline.published_rule import published_rule
 from DataSet.pipeline.set_result import SetResult

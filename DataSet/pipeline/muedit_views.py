@@ -12,7 +12,7 @@ import numpy as np
 from DataSet.pipeline.audio_edits import OPERATIONS
 from DataSet.pipeline.edit_choice import categories, chi_square, cross_table
 from DataSet.pipeline.edit_figures import asked_against_measured, source_above_edit
-from DataSet.pipeline.gallery import Card, Figure, Gallery, sound_player
+from DataSet.pipeline.media_cards import Card, Figure, Gallery, sound_player
 from DataSet.pipeline.notebook_tables import MarkdownView, table_view
 from DataSet.pipeline.set_result import SetResult
 from DataSet.pipeline.step import Rejection, StepInput

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from DataSet.pipeline.agreement import AGREEMENT_COLUMNS, agreement_row
 from DataSet.pipeline.figures import grouped_points, onset_strength, wave_and_mel
-from DataSet.pipeline.gallery import Card, Figure, Gallery, sound_player, thumbnail
+from DataSet.pipeline.media_cards import Card, Figure, Gallery, sound_player, thumbnail
 from DataSet.pipeline.notebook_tables import MarkdownView, table_view
 from DataSet.pipeline.set_result import SetResult
 from DataSet.pipeline.stated_scenes import MODE_OF_MOOD, SCENE_FACTS, parse_scene

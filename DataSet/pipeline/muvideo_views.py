@@ -10,7 +10,7 @@ import numpy as np
 
 from DataSet.pipeline.agreement import TEMPO_CLASSES, cross_table, tempo_class
 from DataSet.pipeline.figures import correlation, cuts, film_strip, motion_curve, onset_strength
-from DataSet.pipeline.gallery import Card, Gallery, clip_player, sound_player
+from DataSet.pipeline.media_cards import Card, Gallery, clip_player, sound_player
 from DataSet.pipeline.muimage_views import music_caption, vision_caption
 from DataSet.pipeline.notebook_tables import MarkdownView, label, table_view
 from DataSet.pipeline.set_result import SetResult

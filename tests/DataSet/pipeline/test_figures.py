@@ -14,7 +14,7 @@ from PIL import Image
 
 from DataSet.pipeline import figures
 from DataSet.pipeline.agreement import agreement_row, tempo_class
-from DataSet.pipeline.gallery import Card, Figure, Gallery, sound_player, thumbnail
+from DataSet.pipeline.media_cards import Card, Figure, Gallery, sound_player, thumbnail
 from DataSet.pipeline.stated_scenes import parse_scene
 from llama.evaluation.tables import Measurement
 from llama.media.audio import Waveform
