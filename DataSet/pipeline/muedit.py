@@ -21,20 +21,22 @@ from DataSet.pipeline.export import FORMS, MUEDIT
 from DataSet.pipeline.instructions import InstructionStep
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.ledger import Ledger
-from DataSet.pipeline.run_options import RunOptions, StepReport
+from DataSet.pipeline.run_options import RunOptions
 from DataSet.pipeline.set_pipeline import (
     BatchStep,
     SetStep,
+    SplitStep,
     add_sources,
     export_entries,
     in_repository,
     origin_of,
+    run_steps,
     set_steps,
     silent,
 )
-from DataSet.pipeline.set_result import SetResult, StepCount, Stopwatch, rejections
+from DataSet.pipeline.set_result import SetResult, StepCount, rejections
 from DataSet.pipeline.shard_store import ShardStore
-from DataSet.pipeline.splits import LinkedGroups, SplitOptions, group_of, links_of_copies, split_spec, write_splits
+from DataSet.pipeline.splits import LinkedGroups, group_of, links_of_copies
 from DataSet.pipeline.step import Outcome, Rejection, StepSpec
 from DataSet.synthesis.made_folder import ORIGIN
 from DataSet.synthesis.made_set import SyntheticPiece, composed_pieces
@@ -79,10 +81,10 @@ def run_muedit(config: PipelineConfig, folder: str | Path | None = None, options
         recording_steps = set_steps(config, FORMS["MUCaps"], recordings.folder)[:RECORDING_STEPS]
         steps = pair_steps(config, folder / PAIRS)  # before the sources are read: a missing list or prompt is told at once
         rows = add_sources(config, FORMS["MUCaps"], recordings, options.log)
-        first, reports = _run(recording_steps, recordings, options)
+        first, reports = run_steps(recording_steps, recordings, options)
         with Ledger.open(folder / PAIRS, config.items_per_shard, origin_of(config), options.log) as pairs:
             add_pairs(recordings, first, pairs, config.edits)
-            specs, more = _run(steps, pairs, options)
+            specs, more = run_steps(steps, pairs, options)
             export = export_entries(config, MUEDIT, pairs, specs, folder / MUEDIT.name, rejections(recordings.store, first), first)
             return EditSetResult(MUEDIT, config, pairs.folder, pairs.store, specs, (*reports, *more), export, tuple(rows),
                                  recordings.store, first)  # fmt: skip
@@ -95,30 +97,8 @@ def pair_steps(config: PipelineConfig, folder: Path) -> list[SetStep]:
     return [
         BatchStep(partial(EditStep, folder)), BatchStep(partial(TargetStep, folder)),
         BatchStep(partial(CaptionStep, captioner, folder, "audio")),
-        BatchStep(partial(InstructionStep, words, "muedit")), PairSplitStep(config.split),
+        BatchStep(partial(InstructionStep, words, "muedit")), SplitStep(config.split, has_copies=False),
     ]  # fmt: skip
-
-
-class PairSplitStep:
-    """Splits of pairs by their group, which joins copies of recordings already."""
-
-    def __init__(self, options: SplitOptions) -> None:
-        self._options, self.spec = options, split_spec(options)
-
-    def run(self, ledger: Ledger, after: Sequence[StepSpec], options: RunOptions) -> StepReport:
-        watch, is_new = Stopwatch(), not ledger.is_finished(self.spec, after)
-        write_splits(ledger, after, self._options)
-        return watch.report(self.spec.name, dict(ledger.outcomes(self.spec)), is_new)
-
-
-def _run(steps: Sequence[SetStep], ledger: Ledger, options: RunOptions) -> tuple[tuple[StepSpec, ...], list[StepReport]]:
-    reports: list[StepReport] = []
-    done: list[StepSpec] = []
-    for step in steps:
-        reports.append(step.run(ledger, tuple(done), options))
-        done.append(step.spec)
-        options.log(str(reports[-1]))
-    return tuple(done), reports
 
 
 def add_pairs(recordings: Ledger, steps: Sequence[StepSpec], pairs: Ledger, settings: EditSettings) -> None:

@@ -75,14 +75,17 @@ class DuplicateStep:
 
 
 class SplitStep:
-    """Splits by group; groups that share a copy are one, so its spec depends on the copies that were found."""
+    """Splits by group; groups that share a copy are one, so its spec depends on the copies that were found.
 
-    def __init__(self, options: SplitOptions) -> None:
-        self._options = options
+    has_copies: whether DuplicateStep ran on the ledger; the groups of MUEdit's pairs join the copies of their recordings already.
+    """
+
+    def __init__(self, options: SplitOptions, has_copies: bool = True) -> None:
+        self._options, self._has_copies = options, has_copies
         self.spec = split_spec(options)
 
     def run(self, ledger: Ledger, after: Sequence[StepSpec], options: RunOptions) -> StepReport:
-        watch, pairs = Stopwatch(), read_pairs(ledger.folder)
+        watch, pairs = Stopwatch(), read_pairs(ledger.folder) if self._has_copies else []
         is_new = not ledger.is_finished(split_spec(self._options, links_of_copies(ledger.items(), pairs)), after)
         self.spec = write_splits(ledger, after, self._options, pairs)
         return watch.report(self.spec.name, dict(ledger.outcomes(self.spec)), is_new)
@@ -102,14 +105,20 @@ def run_set(config: PipelineConfig, folder: str | Path | None = None, options: R
     with Ledger.open(folder, config.items_per_shard, origin_of(config), options.log) as ledger:
         steps = set_steps(config, form, folder)  # first: a missing list or model is told before sources are read
         rows = add_sources(config, form, ledger, options.log)
-        reports: list[StepReport] = []
-        done: list[StepSpec] = []
-        for step in steps:
-            reports.append(step.run(ledger, tuple(done), options))
-            done.append(step.spec)
-            options.log(str(reports[-1]))
+        done, reports = run_steps(steps, ledger, options)
         export = export_entries(config, form, ledger, done)
-        return SetResult(form, config, folder, ledger.store, tuple(done), tuple(reports), export, tuple(rows))
+        return SetResult(form, config, folder, ledger.store, done, reports, export, tuple(rows))
+
+
+def run_steps(steps: Sequence[SetStep], ledger: Ledger, options: RunOptions) -> tuple[tuple[StepSpec, ...], tuple[StepReport, ...]]:
+    """Runs steps one after another; returns their specs and their reports, which are logged as they come."""
+    reports: list[StepReport] = []
+    done: list[StepSpec] = []
+    for step in steps:
+        reports.append(step.run(ledger, tuple(done), options))
+        done.append(step.spec)
+        options.log(str(reports[-1]))
+    return tuple(done), tuple(reports)
 
 
 def set_steps(config: PipelineConfig, form: SetForm, folder: Path) -> list[SetStep]:
@@ -151,9 +160,10 @@ def add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Call
     folder = ledger.folder / SOURCES
     rows = chain.from_iterable(source.rows(form.kind, folder, ROOT, log) for source in config.sources)
     ledger.add_items(accepted(rows, rejected))  # of all sources at once: the first items fix the number of shards
-    if not ledger.shards():
-        raise ValueError(f"The sources of {config.name} give no item ({len(rejected)} rows are rejected); see {ledger.folder / REJECTED_ROWS}.")
     write_rejected(ledger.folder, rejected)
+    if not ledger.shards():
+        advice = f"{len(rejected)} rows are rejected, see {ledger.folder / REJECTED_ROWS}" if rejected else f"put {form.kind} files where they look"
+        raise ValueError(f"The sources of {config.name} give no item; {advice}.")
     return rejected
 
 

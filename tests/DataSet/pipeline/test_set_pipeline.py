@@ -174,6 +174,18 @@ def test_the_command_prints_the_counts(tmp_path: Path, capsys: pytest.CaptureFix
     assert "The profile 'big' is unknown" in capsys.readouterr().err
 
 
+def test_sources_without_items_say_why(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    config = quick_config("MUCaps", sources=[{"kind": "folder", "media": str(tmp_path / "media")}])
+    with pytest.raises(ValueError, match="give no item; put audio files where they look"):
+        run_set(config, tmp_path / "work")
+    (tmp_path / "media/song.wav").touch()
+    (tmp_path / "media/song.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"give no item; 1 rows are rejected, see .*rejected_rows\.jsonl") as caught:
+        run_set(config, tmp_path / "work")
+    assert "save it as UTF-8" in Path(str(caught.value).split("see ")[1].rstrip(".")).read_text()
+
+
 def test_lists_of_test_sets_that_are_missing_stop_the_run(tmp_path: Path) -> None:
     changes = {"sources": [{"kind": "examples"}], "leaks": {"folder": None, "lists": ["musiccaps"], "planted": False}}
     with pytest.raises(ValueError, match="The list musiccaps .* is missing"):
