@@ -84,8 +84,7 @@ def _cells(judged: Judged, rule: OfficialRule | None) -> Cells:
     }
     if rule:
         verdicts = [rule.judge(answer.answer, answer.choices, right(answer)) for answer in answers]
-        counted = [place for place, verdict in enumerate(verdicts) if verdict.is_counted]
-        accuracy = share_measurement([answers[place] for place in counted], [verdicts[place].is_correct for place in counted])
+        accuracy = share_measurement(answers, [verdict.is_correct for verdict in verdicts])
         unanswered = share_measurement(answers, [not verdict.is_answered for verdict in verdicts])
         cells |= {f"{ACCURACY} ({rule.name})": accuracy, f"{UNANSWERED} ({rule.name})": unanswered}
     return cells
@@ -104,12 +103,10 @@ def _difference(own: Judged, swapped: Judged, rule: OfficialRule | None) -> Cell
 
 
 def _official_difference(own: Sequence[Answer], swapped: Sequence[Answer], rule: OfficialRule) -> Measurement:
-    def hits(answers: Sequence[Answer]) -> tuple[list[Answer], np.ndarray]:
-        verdicts = [(answer, rule.judge(answer.answer, answer.choices, right(answer))) for answer in answers]
-        counted = [(answer, verdict.is_correct) for answer, verdict in verdicts if verdict.is_counted]
-        return [answer for answer, _ in counted], np.array([hit for _, hit in counted], float)
+    def hits(answers: Sequence[Answer]) -> np.ndarray:
+        return np.array([rule.judge(answer.answer, answer.choices, right(answer)).is_correct for answer in answers], float)
 
-    return difference_measurement(*hits(own), *hits(swapped))
+    return difference_measurement(own, hits(own), swapped, hits(swapped))
 
 
 # -- what no hearing reaches ------------------------------------------------------------------------------------
@@ -151,15 +148,17 @@ def _with_constant(group: AnswerSet) -> tuple[AnswerSet, list[str]]:
 
 
 def _explanations(group: AnswerSet, rule: OfficialRule | None) -> list[str]:
-    questions = Counter(answer.id for answer in group.own)
+    asked = Counter(answer.id for answer in group.own)
+    orders = {answer.id: len(answer.choices) for answer in group.own}
     rotations = len({answer.rotation for answer in group.own})
     result = [
         "Intervals are 95 %, Wilson's for as many cases as there are recordings, and of the difference by paired bootstrap over "
         "recordings; n counts answers. Unanswered ones, which name no choice or several, are wrong."
     ]
     if rotations > 1:
-        partly = sum(count < rotations for count in questions.values())
-        result.append(f"Means over {rotations} rotations of the choices" + (f"; {partly} questions lack some." if partly else "."))
+        partly = sum(count < min(rotations, orders[name]) for name, count in asked.items())
+        lacking = f"; {partly} question{' lacks' if partly == 1 else 's lack'} some." if partly else "."
+        result.append(f"Means over {rotations} rotations of the choices{lacking}")
     result.append(rule.note if rule else f"No official rule of {group.form} is known here; accuracy is by our parser.")
     return result
 

@@ -15,11 +15,10 @@ MUCHOMUSIC_LETTERS = "ABCD"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule says of an answer. is_counted: whether it is in the denominator of the accuracy."""
+    """What a rule says of an answer."""
 
     is_correct: bool
     is_answered: bool
-    is_counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,9 @@ def muchomusic(answer: str, choices: Sequence[str], correct: int) -> Verdict:
 def word_sets(answer: str, choices: Sequence[str], correct: int) -> Verdict:
     """MMAU (Sakshi et al. 2024) and MMAR (Ma et al. 2025): all words of the right choice, and none that only wrong ones have.
 
-    The letter of a choice alone is no word of it. An empty answer leaves the denominator. Answered: some choice would pass.
+    The letter of a choice alone is no word of it. Answered: some choice would pass. Their scorers leave entries that lack a prediction
+    out of the denominator, but count an empty prediction as wrong; so does this rule, as every question here was put to the system.
     """
-    if not answer.strip():
-        return Verdict(False, False, is_counted=False)
     words, sets = _word_set(answer), [_word_set(choice) for choice in choices]
     passes = [own <= words and not words & (set().union(*sets) - own) for own in sets]
     return Verdict(passes[correct], any(passes))
@@ -58,7 +56,7 @@ def _word_set(text: str) -> set[str]:
     return set(re.findall(r"\b\w+\b", text.lower()))
 
 
-MMAU_NOTE = "The official rule of {} compares sets of words; items without an answer leave its denominator."
+MMAU_NOTE = "The official rule of {} compares sets of words; an empty answer is wrong."
 OFFICIAL_RULES = {
     "muchomusic": OfficialRule("official rule", muchomusic, "The official rule of MuChoMusic takes the only one of the characters A to D "
                                "that occurs anywhere in the answer, so that \"Drums\" answers D; else the first choice that it contains."),

@@ -70,7 +70,13 @@ def test_the_official_rule_stands_beside_ours() -> None:
     table = choice_tables(answers)[0]
     assert cell(table, "own", "accuracy").value == 1 and cell(table, "own", "accuracy (official rule)").value == 0
     mmau = choice_tables([Answer("1", "r1", "mmau", "own", "?", text, (), ("a", "b"), 0, turn) for turn, text in enumerate(("a", ""))])[0]
-    assert cell(mmau, "own", "accuracy").n == 2 and cell(mmau, "own", "accuracy (official rule)").n == 1  # the empty one leaves
+    official = cell(mmau, "own", "accuracy (official rule)")
+    assert cell(mmau, "own", "accuracy").n == 2 == official.n and official.value == 0.5  # an empty prediction is wrong there, too
+    assert "Means over 2 rotations of the choices." in mmau.notes
+    three = [Answer("2", "r1", "mmau", "own", "?", "a", (), ("a", "b", "c"), 0, turn) for turn in range(3)]
+    both = [Answer("1", "r1", "mmau", "own", "?", "a", (), ("a", "b"), 0, turn) for turn in range(2)]
+    assert "Means over 3 rotations of the choices." in choice_tables(three + both)[0].notes  # two choices have two orders
+    assert "Means over 3 rotations of the choices; 1 question lacks some." in choice_tables(three + both[:1])[0].notes
     unknown = choice_tables(choice_answers(listener, form="hummusqa"))[0]
     assert unknown.columns == ["accuracy", "unanswered", "chance", "majority"] and "No official rule" in unknown.notes[-1]
 
