@@ -93,7 +93,8 @@ class _Run:
     def __init__(self, model: QuestionModel, form: str, items: Sequence[BenchmarkItem], options: AnswerOptions, writer: AnswerWriter,
                  log: Callable[[str], None]) -> None:  # fmt: skip
         self.model, self.form, self.options, self.writer, self.log = model, form, options, writer, log
-        model.check(with_audio=any(control in WITH_AUDIO for control in options.controls))
+        self.hears = any(control in WITH_AUDIO for control in options.controls)
+        model.check(with_audio=self.hears)
         self.recordings: dict[str, Recording] = {}
         for item in items:
             self.recordings.setdefault(item.recording.id, item.recording)
@@ -118,7 +119,7 @@ class _Run:
         done = 0
         for recording, group in _by_recording(open_questions):
             try:
-                silence = self.cache.hear(recording, with_silence=any(question.control == "silence" for question in group))
+                silence = self._hear(recording, group)
             except UNREADABLE as error:
                 for question in group:
                     self._write(question, "", error=sentence(error))
@@ -127,6 +128,16 @@ class _Run:
             done += len(group)
             self.log(f"{done} of {len(open_questions)} questions")
         self._flush(1)
+
+    def _hear(self, recording: Recording, group: Sequence[Question]) -> Features:
+        """Encodes a recording; the features of silence of its length, where one is asked about it. Raises one of UNREADABLE.
+
+        Where no control needs it, it is read alone: the model may have no audio encoder.
+        """
+        if not self.hears:
+            recording.read()
+            return None
+        return self.cache.hear(recording, with_silence=any(question.control == "silence" for question in group))
 
     def _ask(self, recording: Recording, group: Sequence[Question], silence: Features) -> None:
         for question in group:

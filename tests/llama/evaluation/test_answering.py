@@ -91,6 +91,17 @@ def test_each_control_hears_what_it_should(items: list[BenchmarkItem], tmp_path:
     assert set(model.batches[:-1]) == {8} and sum(model.batches) == 40 and model.with_audio
 
 
+def test_a_model_without_ears_is_asked_what_needs_none(items: list[BenchmarkItem], tmp_path: Path) -> None:
+    """What a model without its audio encoder advises: --controls none,constant. Missing recordings are left out all the same."""
+    model, gone = ScriptedModel(), replace(items[0].recording, path=None, error="gone")
+    items = [replace(item, recording=gone) if item.recording.id == gone.id else item for item in items]
+    ask(tmp_path / "out", model, items, options=AnswerOptions(("none", "constant")))
+    answers = read_answers(tmp_path / "out")
+    assert not model.encoded and not model.with_audio
+    assert {answer.answer for answer in answers if answer.control == "none" and not answer.error} == {"nothing"}
+    assert {answer.id for answer in answers if answer.error} == {"0-lead", "0-mood"} and len(answers) == 20
+
+
 def test_both_questions_on_a_recording_get_the_same_other_one(items: list[BenchmarkItem], tmp_path: Path) -> None:
     ask(tmp_path / "out", ScriptedModel(), items)
     others = {(answer.recording, answer.answer) for answer in read_answers(tmp_path / "out") if answer.control == "swapped"}
