@@ -214,7 +214,8 @@ def _notes(reference: SoundSet, systems: Sequence[SoundSet], captions: ByName, c
     kept = f"{reference.dimensions} dimensions" if components is None else f"the reference's first {components} principal components"
     notes = [
         f"FAD and FAD-infinity: lower is better; of {kept}, with {reference.windows} windows of {len(reference.embeddings)} reference "
-        "recordings; n counts the windows of the smaller side. FAD is too high where n is small: compare rows of one n, or FAD-infinity.",
+        "recordings; n counts the windows of the smaller side. FAD is too high where n is small: compare rows of one n, or FAD-infinity, "
+        "whose interval is of its line and not of the choice of recordings.",
         "KL in nats, lower is better, and CLAP score, higher is better: of pairs of one name. Density and coverage: higher is better; "
         "the first row shows what equal distributions give at half the number.",
     ]

@@ -144,5 +144,6 @@ def _percentiles(statistics: Iterable[np.ndarray]) -> tuple[float, float]:
     values = values[~np.isnan(values)]
     if not len(values):
         return math.nan, math.nan
-    low, high = np.percentile(values, (2.5, 97.5))
+    with np.errstate(invalid="ignore"):  # between two infinite values, where there is no interval
+        low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)

@@ -22,12 +22,13 @@ MAX_INCHES = 200  # of height, so that hundreds of panels cannot exceed what a p
 
 @dataclass(frozen=True)
 class Bar:
-    """value: None where nothing was measured; text: at the end of the bar."""
+    """value: None where nothing was measured; text: at the end of the bar; is_quoted: of a value that was not measured here, drawn pale."""
 
     label: str
     value: float | None
     interval: tuple[float, float] | None = None
     text: str = ""
+    is_quoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 def _draw_bar(axes: Axes, place: int, bar: Bar) -> None:
     value = 0.0 if bar.value is None else bar.value
     low, high = bar.interval or (value, value)
-    axes.barh(place, value, height=0.6, color=COLOUR, alpha=0.75)
+    axes.barh(place, value, height=0.6, color=COLOUR, alpha=0.3 if bar.is_quoted else 0.75)
     if bar.interval:
         axes.hlines(place, low, high, color="black", linewidth=1.2)
         axes.vlines((low, high), place - 0.15, place + 0.15, color="black", linewidth=1.2)

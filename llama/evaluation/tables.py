@@ -149,6 +149,17 @@ def panels(table: Table) -> list[Panel]:
 
 
 def _bar(label: str, cell: Measurement | str | None) -> Bar:
-    if not isinstance(cell, Measurement) or not math.isfinite(cell.value):
+    if isinstance(cell, str):
+        return _bar_of_words(label, cell)
+    if cell is None or not math.isfinite(cell.value):
         return Bar(label, None, text="not measured" if cell is not None else "")
     return Bar(label, cell.value, _interval(cell), f"{cell.value:.{cell.digits}f}")
+
+
+def _bar_of_words(label: str, cell: str) -> Bar:
+    """A pale bar of a quoted number; else the words before the colon, such as "not reported"."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return Bar(label, None, text=cell.partition(":")[0])
+    return Bar(label, value, text=cell, is_quoted=True) if math.isfinite(value) else Bar(label, None, text=cell)

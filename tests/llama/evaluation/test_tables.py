@@ -16,6 +16,7 @@ from llama.evaluation.tables import (
     cell_text,
     library_versions,
     markdown,
+    panels,
     table_from_json,
     table_to_json,
     write_tables,
@@ -71,3 +72,15 @@ def test_the_picture_has_bars(tmp_path: Path) -> None:
     assert colours[0.9] > 1.3 * colours[0.2] > 0
     write_tables(tmp_path, "empty", [Table("t", ("a",), (Row("one", {"a": "not measured"}),))], {})
     assert np.asarray(Image.open(tmp_path / "empty.png").convert("L")).std() > 1
+
+
+def test_the_picture_says_what_the_table_says() -> None:
+    """A quoted number has a bar of its own kind; "not measured" stands where the table says so alone."""
+    cells = {"own": Measurement(2.5, 3, digits=1), "quoted": "39.70", "short": "not reported: n = 8 of 40", "none": None,
+             "few": Measurement(math.nan, 0), "odd": "nan"}  # fmt: skip
+    panel = panels(Table("t", ("a",), [Row(label, {"a": cell}) for label, cell in cells.items()]))[0]
+    found = {bar.label: (bar.value, bar.text, bar.is_quoted) for bar in panel.bars}
+    assert found == {
+        "own": (2.5, "2.5", False), "quoted": (39.7, "39.70", True), "short": (None, "not reported", False), "none": (None, "", False),
+        "few": (None, "not measured", False), "odd": (None, "nan", False),
+    }  # fmt: skip
