@@ -62,7 +62,7 @@ def measure_part(part: Part, values: argparse.Namespace) -> list[Table]:
     if not folder.is_dir():
         return []
     tables: list[Table] = []
-    for arguments, result in _commands(part, folder, values):
+    for arguments, result in measuring_commands(part, folder, values):
         print(f"-- {part.title}: evaluate.py {arguments[0]}", flush=True)
         if result is None:
             _run(arguments, values)
@@ -73,7 +73,7 @@ def measure_part(part: Part, values: argparse.Namespace) -> list[Table]:
     return tables
 
 
-def _commands(part: Part, folder: Path, values: argparse.Namespace) -> Iterator[tuple[list[str], Path | None]]:
+def measuring_commands(part: Part, folder: Path, values: argparse.Namespace) -> Iterator[tuple[list[str], Path | None]]:
     """Arguments of each command, and the JSON file of its tables."""
     out = values.out / part.name
     source = ["--form", part.form, "--folder", str(folder), "--seed", str(values.seed), *_given("--limit", values.limit)]
@@ -88,12 +88,19 @@ def _commands(part: Part, folder: Path, values: argparse.Namespace) -> Iterator[
         yield ["editing", "--folder", str(folder), *system, *sound, "--out", str(out)], out / "editing.json"
         return
     reference = folder / "audios" if (folder / "audios").is_dir() else folder
-    captions = str(out / "music" / "captions.json")
-    yield ["audio", "--reference", str(reference), "--reference_names", captions, "--captions", captions, *system, *sound,
-           "--out", str(out)], out / "audio.json"  # fmt: skip
+    yield ["audio", "--reference", str(reference), *_captions(out / "music"), *system, *sound, "--out", str(out)], out / "audio.json"
     if part.name in MEDIA:
         media = folder / MEDIA[part.name] if (folder / MEDIA[part.name]).is_dir() else folder
         yield ["matching", "--media", str(media), *system, *_given("--embedder", values.matcher), "--out", str(out)], out / "matching.json"
+
+
+def _captions(music: Path) -> list[str]:
+    """Flags that take the references of the pieces in a folder of music, and their captions; none where its list has no captions."""
+    from llama.evaluation.composing import CAPTIONS
+    from llama.json_yaml import read_table
+
+    file = music / CAPTIONS
+    return ["--reference_names", str(file), "--captions", str(file)] if read_table(file) else []
 
 
 def _given(flag: str, value: object) -> list[str]:

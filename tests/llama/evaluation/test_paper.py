@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from DataSet.synthesis.made_set import make_set
-from evaluate import main
+from evaluate import main, parser
+from llama.evaluation.commands.paper import measuring_commands
 from llama.evaluation.paper_tables import PARTS, paper_tables
 from llama.evaluation.tables import Measurement, Row, Table
 
@@ -24,6 +25,16 @@ def test_quoted_rows_stand_in_their_own_columns() -> None:
 def test_a_part_without_its_set_says_so() -> None:
     table = paper_tables(PARTS[1], [])[0]
     assert "Not measured: the data folder has no mucaps." in table.notes and not table.rows
+
+
+@pytest.mark.parametrize(("captions", "flags"), [({}, 0), ({"a.wav": "A song."}, 1)])
+def test_lists_without_captions_take_the_whole_reference(captions: dict[str, str], flags: int, tmp_path: Path) -> None:
+    out = tmp_path / PARTS[2].name / "music"
+    out.mkdir(parents=True)
+    (out / "captions.json").write_text(json.dumps(captions))
+    values = parser().parse_args(["paper", "--folder", "x", "--out", str(tmp_path)])
+    arguments = [arguments for arguments, _ in measuring_commands(PARTS[2], tmp_path, values) if arguments[0] == "audio"][0]
+    assert arguments.count("--captions") == arguments.count("--reference_names") == flags
 
 
 def test_two_parts_of_five(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
