@@ -92,6 +92,8 @@ def _pending(job: ShardJob, shards: range, total: ReportSum, options: RunOptions
 
 def _compute(job: ShardJob, factory: StepFactory, pending: dict[int, int], total: ReportSum, options: RunOptions) -> None:
     order = sorted(pending, key=lambda shard: (not pending[shard], shard))  # first one with something to compute: it is timed
+    if count := sum(pending.values()):
+        options.log(f"{job.spec.name}: {count} items to compute")  # a model may load for minutes, and a first shard take long
     runner = _runner(job, factory, options)
     last, is_timed = time.monotonic(), False
     try:

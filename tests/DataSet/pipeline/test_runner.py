@@ -112,14 +112,15 @@ def test_the_rest_is_estimated_after_the_first_shard(tmp_path: Path, runner: str
         first = len(ledger.inputs(0))
     said: list[tuple[str, int]] = []
     folder.run(runner=runner, workers=workers, log=lambda line: said.append((line, len(computed(folder.counted)))))
-    assert said == [(f"count: {20 - first} items, less than 0.01 hours on {words} (0 GPUs)", first)]
+    estimate = f"count: {20 - first} items, less than 0.01 hours on {words} (0 GPUs)"
+    assert said == [("count: 20 items to compute", 0), (estimate, first)]
 
 
 def test_the_log_tells_how_far_a_long_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "LOG_SECONDS", -1.0)
     folder = PipelineFolder(tmp_path, make_items(20))
     folder.run()
-    assert len(folder.said) == 4 and folder.said[-1] == "count: 20 of 20 items"
+    assert len(folder.said) == 5 and folder.said[-1] == "count: 20 of 20 items"
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------
