@@ -12,13 +12,13 @@ from llama.evaluation.statistics import (
     Statistic,
     bootstrap_interval,
     difference_interval,
+    few_recordings,
     mean,
     wilson_interval,
 )
 from llama.evaluation.tables import Measurement
 
 DIFFERENCE = "own minus swapped"
-FEW = 20  # recordings, below which a bootstrap says little
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class AnswerSet:
             result.append(f"{recordings} could not be heard: {answers} left out, not counted as wrong.")
         if self.unusable:
             result.append(f"{_count(self.unusable, 'answer')} without {lack} left out.")
-        heard = len({answer.recording for answer in self.own})
-        if heard < FEW:
-            result.append(f"{_count(heard, 'recording')}: too few for more than a rough interval.")
+        result += few_recordings(len({answer.recording for answer in self.own}))
         if missing := [control for control in CONTROLS[1:4] if not self.by_control.get(control)]:
             result.append(f"No answers under {', '.join(missing)}: evaluate.py answers makes them with --controls.")
         return result

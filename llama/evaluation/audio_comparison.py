@@ -17,7 +17,7 @@ from llama.errors import shorten
 from llama.evaluation import audio_metrics as metrics
 from llama.evaluation.controls import other_recordings, silence_like
 from llama.evaluation.media_folders import name_some, read_recordings
-from llama.evaluation.statistics import bootstrap_interval, difference_interval, wilson_interval
+from llama.evaluation.statistics import bootstrap_interval, difference_interval, few_recordings, wilson_interval
 from llama.evaluation.tables import Measurement, Row, Table
 from llama.evaluation.window_embedder import Classifier, Embedder, TextEmbedder
 from llama.media.audio import Waveform
@@ -218,6 +218,7 @@ def _notes(reference: SoundSet, systems: Sequence[SoundSet], captions: ByName, c
         "whose interval is of its line and not of the choice of recordings.",
         "KL in nats, lower is better, and CLAP score, higher is better: of pairs of one name. Density and coverage: higher is better; "
         "the first row shows what equal distributions give at half the number.",
+        *few_recordings(min(len(sound.embeddings) for sound in (reference, *systems))),
     ]
     for system in (reference, *systems):
         if system.broken:

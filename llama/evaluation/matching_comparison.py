@@ -12,7 +12,7 @@ from llama.errors import USER_ERRORS, sentence
 from llama.evaluation import matching_metrics as metrics
 from llama.evaluation.matchers import Matcher
 from llama.evaluation.media_folders import VIDEO, name_some, read_recordings
-from llama.evaluation.statistics import bootstrap_interval, difference_interval
+from llama.evaluation.statistics import bootstrap_interval, difference_interval, few_recordings
 from llama.evaluation.tables import Measurement, Row, Table
 from llama.media.audio import Waveform
 
@@ -106,6 +106,7 @@ def _notes(
     notes = [
         f"Matcher {matcher.spec}: {what}. Higher is better. N = {count}, the names that the media and all systems have; equal scores "
         "share their ranks. The rank among systems depends on which systems stand in the table.",
+        *few_recordings(count),
     ]
     for label, files in broken.items():
         if files:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 DRAWS = 1000  # resamples of a bootstrap
+FEW = 20  # recordings, below which a bootstrap says little
 DRAWN_AT_ONCE = 1_000_000  # recordings, so that memory stays bounded
 Z = 1.96  # standard deviations of a normal distribution that hold 95 %
 Values = Mapping[str, Any]  # of a recording: an array [answers, ...]
@@ -72,6 +73,11 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
 
 
 # -- bootstrap over recordings ----------------------------------------------------------------------------------
+
+
+def few_recordings(count: int) -> list[str]:
+    """The sentence below a table of few recordings; none for others."""
+    return [f"{count} recording{'' if count == 1 else 's'}: too few for more than a rough interval."] if count < FEW else []
 
 
 def mean(values: np.ndarray) -> float:

@@ -143,7 +143,7 @@ def panels(table: Table) -> list[Panel]:
     result = []
     for column in table.columns:
         bars = [_bar(row.label, row.cells.get(column)) for row in table.rows]
-        if any(bar.value is not None for bar in bars):
+        if any(bar.value is not None and not bar.is_quoted for bar in bars):
             result.append(Panel(table.title, column, bars))
     return result
 

@@ -13,6 +13,7 @@ from llama.evaluation.statistics import (
     bootstrap_interval,
     chance,
     difference_interval,
+    few_recordings,
     majority,
     mean,
     rank_correlation,
@@ -106,3 +107,8 @@ def test_paired_differences_are_narrower_than_either_side() -> None:
         difference_interval(own, {"other": [1.0]})
     first, second = shared_recordings({"a": [1], "b": [2]}, {"b": [3], "c": [4]})
     assert first == {"b": [2]} and second == {"b": [3]}
+
+
+def test_few_recordings_are_said() -> None:
+    assert few_recordings(1) == ["1 recording: too few for more than a rough interval."]
+    assert few_recordings(19) and not few_recordings(20)

@@ -79,6 +79,7 @@ def test_the_picture_says_what_the_table_says() -> None:
     cells = {"own": Measurement(2.5, 3, digits=1), "quoted": "39.70", "short": "not reported: n = 8 of 40", "none": None,
              "few": Measurement(math.nan, 0), "odd": "nan"}  # fmt: skip
     panel = panels(Table("t", ("a",), [Row(label, {"a": cell}) for label, cell in cells.items()]))[0]
+    assert not panels(Table("t", ("scored",), [Row("own", {"scored": "3"})]))  # counts and quotations alone need no chart
     found = {bar.label: (bar.value, bar.text, bar.is_quoted) for bar in panel.bars}
     assert found == {
         "own": (2.5, "2.5", False), "quoted": (39.7, "39.70", True), "short": (None, "not reported", False), "none": (None, "", False),
