@@ -28,7 +28,7 @@ from llama.json_yaml import parse_json
 if TYPE_CHECKING:
     from DataSet.pipeline.ledger import Ledger
 
-STEP, VERSION = "duplicates", 1
+STEP, VERSION = "duplicates", 2
 PAIRS = "duplicate_pairs.jsonl"
 
 

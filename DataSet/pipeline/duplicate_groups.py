@@ -1,10 +1,15 @@
-"""Groups of copies: which item of each stands for the others, and the sentence that says why another does not."""
+"""Groups of copies: which item of each stands for the others, and the sentence that says why another does not.
+
+Of the copies that are about as long as the longest, a file without loss comes first, then one that is clipped less, then the longest:
+an mp3 is longer than its original by the silence that its coder adds, and so is no better.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,9 @@ from llama.errors import shorten
 
 RULES = {"sound": "the same samples", "picture": "the same pixels", "peaks": "the same music", "dhash": "the same picture or its mirror image",
          "words": "the same words", "embedding": "nearly the same embedding"}
+WHOLE = 0.9  # of the longest copy's length: a shorter one is a part, which a whole recording with loss is better than
+LOSSLESS = frozenset({".wav", ".flac", ".aiff", ".caf", ".au", ".w64", ".rf64", ".wv", ".ape", ".tta", ".dsf",
+                      ".png", ".bmp", ".tiff", ".tif", ".ppm"})  # an .m4a may hold either, and counts as lossy
 LEAST_WORDS = 5  # of a text that is compared: shorter ones are alike by chance
 
 NumberedPair = tuple[int, int, str, float, bool, float]  # first, second, rule, similarity, whether it is a copy, shift in seconds
@@ -29,6 +37,7 @@ class Entries:
     ids: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)  # files with loss that the item is of; share of clipped samples
     blocked: dict[int, str] = field(default_factory=dict)  # number -> why
     exact: dict[str, list[int]] = field(default_factory=lambda: {"sound": [], "picture": []})  # 64 bits of each SHA-256, 0 for none
     picture_hashes: list[tuple[int, int]] = field(default_factory=list)  # (dHash, number), of the picture and of its mirror image
@@ -38,22 +47,29 @@ class Entries:
         """Adds an item with its values of SegmentStep. words: its text, where items of one text are copies."""
         if why_blocked:
             self.blocked[len(self.ids)] = why_blocked
-        self._add(item.id, item.key, values, words)
+        self._add(item.id, item.key, values, words, (lossy_files(item, values), values.get("clipped") or 0.0))
 
     def add_test_file(self, name: str, folder: str, values: Mapping[str, Any]) -> None:
         """Adds a file of a test folder, whose copies are blocked."""
         self.blocked[len(self.ids)] = f"it is in the test folder {folder}"
-        self._add(name, name, values, "")
+        self._add(name, name, values, "", (0, 0.0))
 
-    def _add(self, item_id: str, name: str, values: Mapping[str, Any], words: str) -> None:
+    def _add(self, item_id: str, name: str, values: Mapping[str, Any], words: str, losses: tuple[int, float]) -> None:
         number = len(self.ids)
         self.ids.append(item_id)
         self.names.append(name)
         self.seconds.append(values["seconds"] or values.get("video_seconds") or 0.0)
+        self.losses.append(losses)
         self.exact["sound"].append(_short(values["sha256"]))
         self.exact["picture"].append(_short(values["picture_sha256"]))
         self.picture_hashes += [(int(text, 16), number) for text in values["dhash"]]
         self.words.append(_hash_words(words))
+
+
+def lossy_files(item: Item, values: Mapping[str, Any]) -> int:
+    """How many of the files that the segment was made of are coded with loss, by their suffixes."""
+    used = [item.media.get(kind) or item.media.get("video", "") for kind in ("audio", "image", "video") if values.get(kind)]
+    return sum(Path(path).suffix.lower() not in LOSSLESS for path in used)
 
 
 def group_outcomes(entries: Entries, count: int, copies: Sequence[NumberedPair]) -> dict[str, Outcome]:
@@ -76,8 +92,10 @@ def group_outcomes(entries: Entries, count: int, copies: Sequence[NumberedPair])
 
 
 def _best(entries: Entries, items: Sequence[int]) -> int:
-    """The longest of some items, the first by id of equals. -1 for none."""
-    return min(items, key=lambda number: (-entries.seconds[number], entries.ids[number]), default=-1)
+    """The item that stands for its copies: see above; the first by id of equals. -1 for none."""
+    longest = max((entries.seconds[number] for number in items), default=0.0)
+    whole = [number for number in items if entries.seconds[number] >= WHOLE * longest]
+    return min(whole, key=lambda number: (*entries.losses[number], -entries.seconds[number], entries.ids[number]), default=-1)
 
 
 def _groups(count: int, copies: Sequence[NumberedPair]) -> NDArray[np.int64]:

@@ -105,10 +105,27 @@ def test_a_planted_copy_comes_back(tmp_path: Path, segments: list[StepInput], na
     kept, lost = sorted(outcomes, key=lambda outcome: isinstance(outcome, Rejection))
     rejected(lost, "duplicate", "guitar_rock.flac")
     assert isinstance(kept, dict) and len(kept["kept_of"]) == 1 and report.counts == {"duplicate": 1}
+    assert name.endswith(".flac") or kept is outcomes[0]  # a file with loss is no better, even if its coder made it longer
     (pair, *_) = report.pairs
     assert pair.is_copy and {pair.first, pair.second} == {original.id, copy.id} and rule in (None, pair.rule)
     if name.startswith("five"):
         assert abs(pair.shift) == pytest.approx(5, abs=0.05) and "5.0 s" in getattr(lost, "why", "")
+
+
+def test_the_best_of_the_longest_copies_is_kept() -> None:
+    def kept(*copies: tuple[str, float, float]) -> str:
+        """Names of copies with their seconds and clipped shares -> the one that is kept."""
+        items = [Item("folder", name, {"audio": name}) for name, _, _ in copies]
+        same = {"sha256": "ab" * 32, "picture_sha256": None, "dhash": [], "peaks": ""}
+        values = [{"audio": f"{item.id}.flac", "seconds": seconds, "clipped": clipped, **same}
+                  for item, (_, seconds, clipped) in zip(items, copies, strict=True)]
+        report = find([StepInput(item, {"segment": segment}) for item, segment in zip(items, values, strict=True)])
+        return next(item.key for item in items if isinstance(report.outcomes[item.id], dict))
+
+    assert kept(("a.mp3", 10.1, 0.0), ("b.flac", 10.0, 0.0)) == "b.flac"
+    assert kept(("a.mp3", 100.0, 0.0), ("b.flac", 10.0, 0.0)) == "a.mp3"  # the other is a part
+    assert kept(("a.wav", 10.2, 0.005), ("b.wav", 10.0, 0.0)) == "b.wav"
+    assert kept(("a.wav", 10.0, 0.0), ("b.wav", 10.2, 0.0)) == "b.wav"
 
 
 def test_keys_of_several_passes_give_the_same_pairs(segments: list[StepInput]) -> None:
