@@ -22,12 +22,17 @@ from llama.evaluation.commands.probes import add_probes
 from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
-# Each adds its parser, whose default `run` is its function.
-COMMANDS = (add_answers, add_audio, add_choices, add_editing, add_matching, add_music, add_paper, add_probes, add_symbolic, add_text)
+# Each adds its parser, whose default `run` is its function; in the order in which they are used.
+COMMANDS = (add_answers, add_choices, add_text, add_music, add_audio, add_matching, add_editing, add_symbolic, add_paper, add_probes)
+ORDER = (
+    "answers asks a model; choices and text score what it said. music makes its music; audio, matching and editing score that. "
+    "symbolic and paper do both. docs/evaluation.md explains every table."
+)
 
 
 def parser() -> argparse.ArgumentParser:
-    result = CommandParser(description="Measure a model on held-out data, beside chance and the commonest answer.")
+    description = "Measure a model on held-out data, beside chance and the commonest answer."
+    result = CommandParser(description=description, epilog=ORDER)
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)

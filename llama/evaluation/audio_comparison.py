@@ -220,6 +220,8 @@ def _notes(reference: SoundSet, systems: Sequence[SoundSet], captions: ByName, c
         "the first row shows what equal distributions give at half the number.",
         *few_recordings(min(len(sound.embeddings) for sound in (reference, *systems))),
     ]
+    if components is None and any(metrics.fad_shortage(reference.embeddings, system.embeddings) for system in systems):
+        notes.append("FAD needs many windows; --components K takes it of K principal components, of which small sets have enough windows.")
     for system in (reference, *systems):
         if system.broken:
             first = next(iter(system.broken.values()))

@@ -36,7 +36,8 @@ NOTES = (
     COMPARABLE,
     "TB, TBT: the tempo that the MIDI file declares lies in the caption's bin of nine, or in a neighbouring one. By the notes: the tempo "
     "is estimated from the onsets alone. CK: the key by Krumhansl's profiles is the caption's; CKD also accepts the relative key.",
-    "CR: COSIATEC on onsets and MIDI pitches, without percussion; the quoted values are of OMNISIA, which spells pitches first.",
+    "CR: how much repeats, 1 where nothing does; neither high nor low is right by itself. COSIATEC on onsets and MIDI pitches, without "
+    "percussion; the quoted values are of OMNISIA, which spells pitches first.",
     "Swapped: each piece is judged by the caption of another one. Constant: the commonest tempo and key for every caption.",
 )
 
@@ -95,9 +96,26 @@ def table(title: str, wanted: Sequence[CaptionTarget], systems: Mapping[str, Map
         rows.append(_row(name, wanted, own))
         if len(wanted) > 1:
             rows += [_row(f"{name}, captions swapped", swapped, own), _difference(name, wanted, swapped, own)]
+    notes = [*map(_headline, rows[2::3]), *_missing(wanted, systems), *NOTES]
     constant = _row("one constant tempo and key", wanted, [constant_piece(wanted)] * len(wanted))
     rows.append(Row(constant.label, {name: cell for name, cell in constant.cells.items() if name not in (CR, CR_DRUMS)}))
-    return Table(title, COLUMNS, [*rows, *(Row(name, cells) for name, cells in QUOTED.items())], NOTES)
+    return Table(title, COLUMNS, [*rows, *(Row(name, cells) for name, cells in QUOTED.items())], notes)
+
+
+def _headline(difference: Row) -> str:
+    """What to read first: whether the key follows the caption, which no constant answer does."""
+    key = difference.cells[CK]
+    assert isinstance(key, Measurement) and key.low is not None and key.high is not None
+    verdict = "follow" if key.low > 0 else "do not clearly follow"
+    interval = f"95 % interval {key.low:.1f} to {key.high:.1f}"
+    return f"{difference.label} is {key.value:.1f} points in CK ({interval}): the keys {verdict} the captions."
+
+
+def _missing(wanted: Sequence[CaptionTarget], systems: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+    """A sentence for each system that lacks pieces."""
+    counts = {name: sum(each.name not in pieces for each in wanted) for name, pieces in systems.items()}
+    sentence = "{}: {} of {} captions have no piece that can be read; they count as wrong."
+    return [sentence.format(name, count, len(wanted)) for name, count in counts.items() if count]
 
 
 def _swap(wanted: Sequence[CaptionTarget]) -> list[CaptionTarget]:

@@ -38,6 +38,7 @@ def add_paper(commands: Any) -> None:
 
 
 def run_paper(values: argparse.Namespace) -> int:
+    from llama.errors import comma_list
     from llama.evaluation.paper_tables import PARTS, paper_tables
     from llama.evaluation.run_record import result_meta
     from llama.evaluation.tables import write_tables
@@ -46,6 +47,9 @@ def run_paper(values: argparse.Namespace) -> int:
     check_writable(values.out / "paper.json", parents=True)
     if not values.folder.is_dir():
         raise FileNotFoundError(f"There is no folder {values.folder} with the sets of the paper; check --folder.")
+    if not any((values.folder / part.folder).is_dir() for part in PARTS):
+        names = comma_list(part.folder for part in PARTS)
+        raise FileNotFoundError(f"{values.folder} has none of the folders {names}; name a folder of each set so, in lower case.")
     tables = [table for part in PARTS for table in paper_tables(part, measure_part(part, values))]
     notes = {"model": model_name(values), "limit": values.limit, "seconds": values.seconds, "seed": values.seed,
              "embedder": values.embedder, "classifier": values.classifier, "matcher": values.matcher, "bert": values.bert}  # fmt: skip

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = Path(__file__).resolve().parents[3] / "assets" / "evaluation" / "captions_with_notes.json"
 BATCH = 8
+SUFFIXES = (".mid", ".midi")
 
 
 def add_symbolic(commands: Any) -> None:
@@ -54,9 +55,11 @@ def run_symbolic(values: argparse.Namespace) -> int:
 
 
 def existing_folder(name: str, folder: str) -> Path:
-    """The folder of a system's MIDI files. Raises FileNotFoundError."""
+    """The folder of a system's MIDI files. Raises FileNotFoundError without it, and for one that holds none."""
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder {folder} with the MIDI files of {name}; check --system.")
+    if not any(path.suffix.lower() in SUFFIXES for path in Path(folder).iterdir()):
+        raise FileNotFoundError(f"The folder {folder} of {name} holds no MIDI files; put a NAME.mid for each caption into it.")
     return Path(folder)
 
 
@@ -121,7 +124,7 @@ def measure_folder(folder: Path, wanted: Sequence[CaptionTarget]) -> dict[str, M
 
     pieces, problems = {}, []
     for each in wanted:
-        files = [folder / f"{each.name}{suffix}" for suffix in (".mid", ".midi")]
+        files = [folder / f"{each.name}{suffix}" for suffix in SUFFIXES]
         try:
             pieces[each.name] = measure(read_notes(next(filter(Path.is_file, files), files[0])))
         except (ValueError, FileNotFoundError) as error:

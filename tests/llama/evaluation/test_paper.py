@@ -57,3 +57,9 @@ def test_two_parts_of_five(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_folder_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paper", "--folder", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_a_folder_of_other_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data" / "MUCap").mkdir(parents=True)
+    assert main(["paper", "--folder", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 2
+    assert "has none of the folders musicqa, mucaps, muimage, muvideo, muedit; name a folder" in capsys.readouterr().err

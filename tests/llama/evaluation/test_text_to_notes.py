@@ -116,6 +116,9 @@ def test_the_table_counts_by_hand() -> None:
     assert found == {TB: 25.0, TBT: 50.0, TB_NOTES: 50.0, CK: 25.0, CKD: 50.0, CR: 3.0}
     assert cell(rows, "ours, captions swapped", TB) == 0.0 == cell(rows, "ours, captions swapped", CK)
     assert cell(rows, "ours, own minus swapped", CK) == 25.0
+    notes = table("", wanted(), {"ours": pieces}).notes
+    assert notes[0].startswith("ours, own minus swapped is 25.0 points in CK") and "the keys do not clearly follow" in notes[0]
+    assert notes[1] == "ours: 1 of 4 captions have no piece that can be read; they count as wrong."
     assert cell(rows, "one constant tempo and key", TB) == 25.0 == cell(rows, "one constant tempo and key", CK)
     assert next(row for row in rows if row.label.startswith("Text2midi")).cells[TB] == "39.70"
 
@@ -172,3 +175,10 @@ def test_the_captions_of_the_project() -> None:
     captions = read_captions(CAPTIONS)
     assert len(captions) == 200 == len({each.caption for each in captions})
     assert len({each.key for each in captions}) >= 20 and len({tempo_bin(each.tempo) for each in captions}) >= 6
+
+
+def test_a_system_without_midi_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/001.wav").write_bytes(b"sound")
+    assert evaluate.main(["symbolic", "--system", f"theirs={tmp_path / 'theirs'}", "--out", str(tmp_path / "out")]) == 2
+    assert "holds no MIDI files; put a NAME.mid for each caption into it" in capsys.readouterr().err
