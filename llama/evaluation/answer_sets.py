@@ -133,4 +133,4 @@ def headline(form: str, figure: str, difference: Measurement) -> str:
     value += f" (95 % interval {difference.low:.3f} to {difference.high:.3f})"
     if difference.low > 0:
         return f"{value}: the answers are better with the right recording."
-    return f"{value}: this figure does not tell them from answers to other recordings."
+    return f"{value}: by this figure the answers are no better with the right recording than with another one."

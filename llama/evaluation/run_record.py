@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llama.errors import quoted
+from llama.errors import comma_list, quoted
 from llama.evaluation.tables import library_versions
 from llama.files import write_json
 from llama.json_yaml import read_table
@@ -55,9 +55,15 @@ def start_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any
     file, settings = folder / FILE, json.loads(json.dumps(settings))
     if file.exists():
         former = read_table(file, "remove the folder, or give another").get("settings", {})
-        for name in dict.fromkeys((*former, *settings)):
-            if former.get(name) != settings.get(name):
-                raise ValueError(f"{folder} holds results of another run: its {name} is {quoted(former.get(name))}, that of this run "
-                                 f"{quoted(settings.get(name))}; give another folder, or the same model and options.")
+        if changes := [_change(name, former.get(name), settings.get(name)) for name in dict.fromkeys((*former, *settings))
+                       if former.get(name) != settings.get(name)]:  # fmt: skip
+            advice = "give another folder, or the same model and options"
+            raise ValueError(f"{folder} holds results of another run ({comma_list(changes)}); {advice}.")
         return
     write_json(file, {"settings": settings, **notes, "versions": library_versions(*LIBRARIES)})
+
+
+def _change(name: str, former: Any, now: Any) -> str:
+    """How a setting differs, in words; digests, which nobody can compare, are left out."""
+    is_digest = any(isinstance(value, str) and len(value) >= 16 and set(value) <= set("0123456789abcdef") for value in (former, now))
+    return f"other {name}" if is_digest else f"{name} {quoted(former)} there, {quoted(now)} here"

@@ -61,7 +61,7 @@ def test_a_listener_is_told_from_a_guesser() -> None:
 
     deaf = choice_tables(choice_answers(lambda number, control: "Piano"))[0]
     assert cell(deaf, "own", "accuracy").value == 0.25 and cell(deaf, "own minus swapped", "accuracy").value == 0
-    assert "does not tell them from answers to other recordings" in deaf.notes[0]
+    assert "no better with the right recording than with another one" in deaf.notes[0]
 
 
 def test_the_official_rule_stands_beside_ours() -> None:

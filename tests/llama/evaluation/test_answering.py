@@ -212,7 +212,7 @@ def test_another_model_or_option_in_the_folder_is_refused(tmp_path: Path) -> Non
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["model"] == "x" and record["versions"]["torch"] == torch.__version__.split("+")[0]
     for changes in ({"weights": "b", "seed": 1}, {"weights": "a"}, {"weights": "a", "seed": 1, "top_p": 0.5}):
-        with pytest.raises(ValueError, match="holds results of another run: its .* give another folder"):
+        with pytest.raises(ValueError, match=r"holds results of another run \(.*\); give another folder"):
             start_run(tmp_path, changes, {})
 
 
@@ -268,7 +268,7 @@ def test_the_command_writes_answers_and_a_submission(
     rows = json.loads((tmp_path / "out" / "submission.json").read_text())
     assert [row["id"] for row in rows] == ["a", "b", "c"] and all(row["model_output"] for row in rows)
     assert evaluate.main([*arguments, "--max_tokens", "4"]) == 2
-    assert "its max_tokens is 3, that of this run 4" in capsys.readouterr().err
+    assert "max_tokens 3 there, 4 here" in capsys.readouterr().err
 
 
 def test_wrong_flags_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

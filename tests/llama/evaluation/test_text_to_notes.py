@@ -143,7 +143,7 @@ def test_the_command_scores_the_embedded_model_and_another_system(tmp_path: Path
     first = (tmp_path / "out/midi/slow.mid").stat().st_mtime_ns
     assert evaluate.main(arguments) == 0 and (tmp_path / "out/midi/slow.mid").stat().st_mtime_ns == first
     assert evaluate.main([*arguments, "--seed", "3"]) == 2
-    assert "holds results of another run: its seed is 0" in capsys.readouterr().err
+    assert "holds results of another run (seed 0 there, 3 here); give another folder" in capsys.readouterr().err
     assert evaluate.main([*arguments, "--system", f"nano={tmp_path / 'other'}"]) == 2
     assert "--system names nano, which is another row" in capsys.readouterr().err
     (tmp_path / "captions.json").write_text(json.dumps([entries[0] | {"caption": "A march."}, entries[1]]))
