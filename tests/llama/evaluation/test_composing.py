@@ -170,7 +170,7 @@ def test_the_embedded_model_makes_the_pieces_of_a_list(
         assert nano.music_decoder is not None and header.samplerate == nano.music_decoder.sample_rate
         assert header.duration == 2 and wave.samples.abs().max() > 0.01
     assert evaluate.main([*arguments, "--seed", "1"]) == 2
-    assert "its seed is 0, that of this run 1" in capsys.readouterr().err
+    assert "seed 0 there, 1 here" in capsys.readouterr().err
     assert evaluate.main(arguments) == 0
     assert "2 of them from before" in capsys.readouterr().out
 

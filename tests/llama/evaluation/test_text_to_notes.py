@@ -147,7 +147,7 @@ def test_the_command_scores_the_embedded_model_and_another_system(tmp_path: Path
     assert evaluate.main([*arguments, "--system", f"nano={tmp_path / 'other'}"]) == 2
     assert "--system names nano, which is another row" in capsys.readouterr().err
     (tmp_path / "captions.json").write_text(json.dumps([entries[0] | {"caption": "A march."}, entries[1]]))
-    assert evaluate.main(arguments) == 2 and "its captions is" in capsys.readouterr().err  # pieces of other captions are not measured
+    assert evaluate.main(arguments) == 2 and "(other captions)" in capsys.readouterr().err  # pieces of other captions are not measured
 
 
 def test_one_caption_has_no_other_to_be_swapped_with() -> None:
