@@ -20,12 +20,13 @@ from DataSet.pipeline.item import Item
 from DataSet.pipeline.shard_file import DamagedShardError, canonical, json_line, keep_former, read_shard_file
 from DataSet.pipeline.shard_store import ITEMS, Record, ShardStore, StepShard, digest_of_input, digest_of_inputs
 from DataSet.pipeline.step import Outcome, StepInput, StepSpec
-from llama.errors import quoted
+from llama.errors import PATH_LENGTH, shorten
 from llama.files import write_json
 from llama.json_yaml import read_table
 
 LEDGER, LOCK = "ledger.json", ".lock"
 FORMAT = 1
+MOST_DIFFERENCES = 4  # of a configuration, that a refusal names
 ITEMS_PER_SHARD = 256
 BUCKET_ITEMS, MOST_BUCKETS = 20_000, 128  # items that are sorted in memory at once; temporary files that are open at once
 Log = Callable[[str], None]
@@ -224,8 +225,20 @@ def _check_origin(folder: Path, values: Mapping[str, Any], items_per_shard: int 
         raise ValueError(f"{folder} was begun with {values['items_per_shard']} items a shard, not {items_per_shard}; give that number, or another folder.")
     if origin is None or canonical(origin) == canonical(values["origin"]):
         return
-    name = next(name for name in sorted({*origin, *values["origin"]}) if origin.get(name) != values["origin"].get(name))
-    raise ValueError(
-        f"{folder} was made with another configuration: {name} was {quoted(values['origin'].get(name))}, and is "
-        f"{quoted(origin.get(name))} now; give another folder."
-    )
+    found = list(_differences("", values["origin"], json.loads(canonical(origin))))
+    rest = f"; and {len(found) - MOST_DIFFERENCES} more" if len(found) > MOST_DIFFERENCES else ""
+    raise ValueError(f"{folder} was made with another configuration: {'; '.join(found[:MOST_DIFFERENCES])}{rest}; give another folder.")
+
+
+def _differences(name: str, former: Any, now: Any) -> Iterator[str]:
+    """A phrase for each value that differs, by its keys, such as "sources number 1: media was 'a', and is 'b' now"."""
+    if isinstance(former, dict) and isinstance(now, dict):
+        for key in sorted({*former, *now}):
+            yield from _differences(f"{name}: {key}" if name else key, former.get(key), now.get(key))
+    elif isinstance(former, list) and isinstance(now, list):
+        for number, (one, other) in enumerate(zip(former, now, strict=False), 1):
+            yield from _differences(f"{name} number {number}", one, other)
+        if len(former) != len(now):
+            yield f"{name} were {len(former)}, and are {len(now)} now"
+    elif former != now:
+        yield f"{name} was {shorten(repr(former), PATH_LENGTH)}, and is {shorten(repr(now), PATH_LENGTH)} now"

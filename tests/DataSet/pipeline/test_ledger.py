@@ -155,6 +155,21 @@ def test_two_runs_cannot_have_one_folder(tmp_path: Path) -> None:
     Ledger.open(tmp_path).close()
 
 
+def test_each_value_of_another_configuration_is_named(tmp_path: Path) -> None:
+    """Two long texts that begin and end alike would say nothing."""
+    def origin(media: str, pieces: int, *more: object) -> dict[str, Any]:
+        return {"sources": [{"kind": "folder", "media": media, "table": "x" * 300, "pieces": pieces}, *more]}
+
+    with Ledger.open(tmp_path, 10, origin("a", 1)) as ledger:
+        ledger.add_items(make_items(1))
+    with pytest.raises(ValueError) as raised:
+        Ledger.open(tmp_path, 10, origin("b", 2, {}))
+    assert str(raised.value).endswith(
+        "another configuration: sources number 1: media was 'a', and is 'b' now; sources number 1: pieces was 1, and is 2 now; "
+        "sources were 1, and are 2 now; give another folder."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
