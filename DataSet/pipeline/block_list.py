@@ -142,7 +142,11 @@ class BlockList:
     def require(self, allow_missing: Collection[str] = ()) -> None:
         """Raises ValueError for lists that are missing and are not allowed to be, by their names."""
         if lacking := [name for name in self.missing if name not in allow_missing]:
-            raise ValueError(f"{' '.join(self.missing[name] for name in lacking)} Or allow these by name in the configuration: {comma_list(lacking)}.")
+            files = comma_list(f"{name} ({LISTS[name].pattern})" for name in lacking)
+            raise ValueError(
+                f"Lists of test sets, which keep their recordings out of the set, are missing: {files}; put these files into the folder that "
+                "leaks: {folder: ...} of the configuration names, or name the lists in leaks: {allow_missing: [...]}; leaks: {lists: []} asks for none."
+            )
 
     def table(self) -> list[tuple[str, str, int, str]]:
         """For the report: (name, title, ids, "" or the sentence that says what is missing) of each list."""
@@ -154,7 +158,7 @@ def _list_folder(folder: str | Path, names: Sequence[str]) -> Path:
     if not path.exists():
         files = comma_list(LISTS[name].pattern for name in names)
         raise FileNotFoundError(f"There is no folder {shorten(path, PATH_LENGTH)} with the lists of test sets, which keep their recordings out of the set; "
-                                f"make it, put {files} there, and name in allow_missing what you cannot have.")
+                                f"make it, put {files} there, and name in leaks: allow_missing what you cannot have; leaks: {{folder: null, lists: []}} asks for none.")
     return existing_folder(path)
 
 

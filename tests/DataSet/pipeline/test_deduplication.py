@@ -230,8 +230,11 @@ def test_missing_lists_are_visible_and_refused(lists: Path) -> None:
     block_list = BlockList.read(lists)
     assert list(block_list.missing) == ["audioset-eval"] and "put eval_segments.csv into" in block_list.missing["audioset-eval"]
     assert [row[2] for row in block_list.table()] == [1, 0, 2, 1, 2, 1, 1]
-    with pytest.raises(ValueError, match="audioset-eval"):
+    with pytest.raises(ValueError, match=r"missing: audioset-eval \(eval_segments\.csv\); put these files into the folder that leaks"):
         block_list.require()
+    with pytest.raises(ValueError) as raised:
+        BlockList.read().require()
+    assert len(str(raised.value)) < 600 and "leaks: {allow_missing: [...]}" in str(raised.value)
     block_list.require(["audioset-eval"])
     assert set(BlockList.read().missing) == set(LISTS)
     with pytest.raises(ValueError, match="'wikipedia' is unknown"):
