@@ -3,6 +3,9 @@
     python -m DataSet.pipeline MUCaps --out runs/MUCaps
     python -m DataSet.pipeline MUImage --config DataSet/configs/muimage.yaml --profile modern --runner ray --workers 8 --out /data/MUImage
 
+A configuration is a YAML file of your own or of DataSet/configs; docs/datasets.md describes its keys, and
+DataSet/configs/own_folder.yaml is one for a folder of your own recordings.
+
 Stopped, the same command goes on; --retry also computes the items again that failed. The exported set is in OUT/NAME.
 """
 
@@ -22,16 +25,22 @@ RUNNERS = ("local", "processes", "ray")
 def parser() -> argparse.ArgumentParser:
     result = CommandParser(prog="python -m DataSet.pipeline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = result.add_argument
-    add("name", choices=SETS, metavar="NAME", help=f"the set: {', '.join(SETS)}")
+    add("name", type=_set_name, choices=SETS, metavar="NAME", help=f"the set: {', '.join(SETS)}")
     add("--out", type=Path, required=True, metavar="FOLDER", help="the work folder; the exported set is in FOLDER/NAME")
     add("--config", type=Path, metavar="FILE", help="the configuration (default: DataSet/configs/NAME.yaml)")
-    add("--profile", metavar="NAME", help="small, published or modern (default: MUMU_PROFILE, or else the configuration's)")
+    add("--profile", metavar="NAME", help="any profile that the configuration has, such as small, published or modern in those of DataSet/configs "
+        "(default: MUMU_PROFILE, or else the configuration's)")
     add("--runner", choices=RUNNERS, default="local", help="where steps run (default: %(default)s); the result is the same")
     add("--workers", type=int, default=1, metavar="N", help="processes of a step; each loads the step's model (default: %(default)s)")
     add("--gpus_per_worker", type=int, default=0, metavar="N", help="GPUs that each process has for itself (default: %(default)s)")
     add("--batch_size", type=int, default=8, metavar="N", help="items that a model gets at once (default: %(default)s)")
     add("--retry", action="store_true", help="compute items again that failed in an earlier run")
     return result
+
+
+def _set_name(text: str) -> str:
+    """The name of a set, however its letters are written."""
+    return next((name for name in SETS if name.lower() == text.lower()), text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

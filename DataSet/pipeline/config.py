@@ -133,6 +133,9 @@ def _config(name: str, profile: str, values: Mapping[str, Any]) -> PipelineConfi
     for key, kind in GROUPS.items():
         if chosen.get(key) is not None:
             chosen[key] = _read_group(key, chosen[key], kind)
+    sources = chosen.get("sources")
+    for number, source in enumerate(sources if isinstance(sources, (list, tuple)) else (), 1):
+        SourceSettings.check_keys(source, f"sources number {number}")
     settings = fields_of(PipelineConfig, chosen, "")
     missing = [field.name for field in fields(PipelineConfig) if field.name not in settings and field.name in ("sources", "music_captions", "words")]
     if missing:

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from DataSet.pipeline.advice import CaptionCount, empty_splits, faulty_words, unused_captions
 from DataSet.pipeline.block_list import BlockList
 from DataSet.pipeline.captioners import CaptionStep
 from DataSet.pipeline.config import ROOT, LeakSettings, PipelineConfig
@@ -159,8 +160,11 @@ def add_sources(config: PipelineConfig, form: SetForm, ledger: Ledger, log: Call
     rejected: list[RejectedRow] = []
     folder = ledger.folder / SOURCES
     rows = chain.from_iterable(source.rows(form.kind, folder, ROOT, log) for source in config.sources)
-    ledger.add_items(accepted(rows, rejected))  # of all sources at once: the first items fix the number of shards
+    captions = CaptionCount()
+    ledger.add_items(accepted(captions.counted(rows), rejected))  # of all sources at once: the first items fix the number of shards
     write_rejected(ledger.folder, rejected)
+    for line in filter(None, (faulty_words(config), unused_captions(config, captions.count))):
+        log(line)
     if not ledger.shards():
         advice = f"{len(rejected)} rows are rejected, see {ledger.folder / REJECTED_ROWS}" if rejected else f"put {form.kind} files where they look"
         raise ValueError(f"The sources of {config.name} give no item; {advice}.")
@@ -179,7 +183,10 @@ def export_entries(
     rejected = [*rejected_before, *rejections(ledger.store, steps)]
     steps = (*steps_before, *steps)
     card = data_card(form, config.profile, entries, rejected, steps)
-    return export_set(folder or ledger.folder / form.name, form, ledger.folder, entries, rejected, steps, card, config.items_per_shard)
+    export = export_set(folder or ledger.folder / form.name, form, ledger.folder, entries, rejected, steps, card, config.items_per_shard)
+    if line := empty_splits(export.items, config.split):
+        ledger.log(line)
+    return export
 
 
 def _light(entry: StepInput) -> StepInput:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +11,16 @@ from DataSet.pipeline import source_tables, sources
 from DataSet.pipeline.item import Item
 from DataSet.pipeline.planted import plant
 from DataSet.pipeline.source_row import SourceRow
-from llama.errors import require_fields
+from llama.errors import comma_list, quoted, require_fields
 
 Kind = Literal["audio", "image", "video"]
 SourceKind = Literal["made", "examples", "planted", "folder", "audioset", "musiccaps", "song_describer", "loops", "jsonl"]
 TABLES = ("audioset", "musiccaps", "song_describer", "loops", "jsonl")
 PLANTED_LICENCE = "MIT"
+COMMON_KEYS = ("media", "table", "name", "licence")  # of a source with a table
+KEYS: dict[str, tuple[str, ...]] = {  # kind -> its keys beside `kind`
+    "made": ("pieces", "seed"), "examples": (), "planted": ("name",), "folder": ("media", "name", "licence", "grouping"),
+    **dict.fromkeys(TABLES, COMMON_KEYS), "audioset": (*COMMON_KEYS, "labels", "wanted")}
 PHOTOGRAPHS = {  # planted pictures that are photographs -> licence, as assets/examples/README.md says
     "dahlia": "CC BY 2.0", "same_music": "CC0 1.0", "first_half": "CC0 1.0", "without_music": "public domain"}
 
@@ -48,6 +52,15 @@ class SourceSettings:
             raise ValueError(f"the source {self.kind} has no media; name the folder of its files.")
         require_fields(self, ("pieces",), lambda value: value >= 1, "a whole number from 1")
         require_fields(self, ("seed",), lambda value: value >= 0, "a whole number from 0")
+
+    @classmethod
+    def check_keys(cls, values: object, where: str) -> None:
+        """Raises ValueError for an unknown key of a source of a known kind, with the keys that this kind takes."""
+        keys = KEYS.get(str(values.get("kind"))) if isinstance(values, Mapping) else None
+        if isinstance(values, Mapping) and keys is not None:
+            known = {field.name for field in fields(cls)}
+            if unknown := next((key for key in values if key not in known), None):
+                raise ValueError(f"the key {quoted(unknown)} in {where} is unknown; a source of the kind {values['kind']} takes {comma_list(('kind', *keys))}.")
 
     def rows(self, kind: Kind, folder: Path, root: Path, log: Callable[[str], object]) -> Iterator[SourceRow]:
         """The rows, for a set of this kind. folder: where made and planted files go; root: of relative paths.

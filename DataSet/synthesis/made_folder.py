@@ -46,7 +46,7 @@ def make_folder(folder: str | Path, origin: Mapping[str, Any], plan: Callable[[]
         _resume_draft(folder, draft, origin)
         _fill(draft, contents, lambda words: log(f"{folder.name}: {words}"))
         os.replace(draft, folder)  # not files.atomic_folder: a draft that was interrupted is kept and completed
-        log(f"{folder}: {len(contents.media)} recordings, pictures and clips")
+        log(f"{folder}: {len(contents.media)} files of sound, pictures and clips")
 
 
 def _read_origin(folder: Path) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from DataSet.pipeline.config import PROFILE_VARIABLE, PROFILES, SETS, load_config
+from DataSet.pipeline.advice import faulty_words
+from DataSet.pipeline.config import CONFIGS, PROFILE_VARIABLE, PROFILES, ROOT, SETS, LeakSettings, load_config
+from DataSet.pipeline.source_settings import KEYS, SourceKind, SourceSettings
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -44,6 +47,8 @@ def test_overrides_are_laid_over_groups_and_replace_lists() -> None:
         ({"words": {"decoding": 3}}, "decoding in words is 3; give lines"),
         ({"sources": []}, "sources is empty"),
         ({"sources": [{"kind": "mde"}]}, "kind in sources number 1 is 'mde'; choose made"),
+        ({"sources": [{"kind": "folder", "folder": "a"}]},
+         "the key 'folder' in sources number 1 is unknown; a source of the kind folder takes kind, media, name, licence, grouping."),
         ({"sources": [{"kind": "folder"}]}, "the source folder has no media"),
         ({"sources": [{"kind": "audioset", "media": "x"}]}, "the source audioset has no table"),
         ({"sources": [{"kind": "folder", "media": "a"}, {"kind": "folder", "media": "b"}]}, "two sources are named 'folder'"),
@@ -58,6 +63,25 @@ def test_a_mistake_is_one_sentence(overrides: dict[str, Any], words: str) -> Non
     with pytest.raises(ValueError) as raised:
         load_config("MUImage", overrides=overrides)
     assert words in str(raised.value) and "profile small" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_configuration_for_a_folder_of_ones_own_has_nothing_of_the_demonstration() -> None:
+    config = load_config("MUCaps", CONFIGS / "own_folder.yaml")
+    assert [source.kind for source in config.sources] == ["folder"] and (ROOT / config.sources[0].media).is_dir()
+    assert config.words.kind == "template" and config.leaks == LeakSettings(lists=())
+
+
+def test_the_keys_of_each_kind_of_source_are_fields() -> None:
+    known = {field.name for field in fields(SourceSettings)}
+    assert set(KEYS) == set(get_args(SourceKind)) and all(set(keys) <= known for keys in KEYS.values())
+
+
+def test_a_writer_that_misbehaves_is_told_of_outside_the_demonstration() -> None:
+    small, own = load_config("MUCaps", profile="small"), CONFIGS / "own_folder.yaml"
+    assert faulty_words(small) is None and faulty_words(load_config("MUCaps", own)) is None
+    folder = load_config("MUCaps", profile="small", overrides={"sources": [{"kind": "folder", "media": "a"}]})
+    for config in (folder, load_config("MUCaps", own, overrides={"words": {"kind": "faulty"}})):
+        assert "misbehaves on purpose" in (faulty_words(config) or "")
 
 
 def test_files_that_are_no_configuration_are_told(tmp_path: Path) -> None:

@@ -6,15 +6,18 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from DataSet.pipeline import notebook_tables
 from DataSet.pipeline.__main__ import main
-from DataSet.pipeline.config import PipelineConfig, load_config
-from DataSet.pipeline.export import FOLDERS, SPLITS
-from DataSet.pipeline.set_pipeline import run_set
+from DataSet.pipeline.captioners import CaptionerConfig
+from DataSet.pipeline.config import ROOT, PipelineConfig, load_config
+from DataSet.pipeline.export import FOLDERS, FORMS, SPLITS
+from DataSet.pipeline.ledger import Ledger
+from DataSet.pipeline.set_pipeline import add_sources, run_set
 from DataSet.pipeline.set_result import SetResult
 from DataSet.pipeline.training_check import train_on
 from llama.data.json_lists import read_source
@@ -167,11 +170,27 @@ def test_the_command_prints_the_counts(tmp_path: Path, capsys: pytest.CaptureFix
     config = tmp_path / "config.yaml"
     config.write_text("profiles: {small: {sources: [{kind: examples}], filter: {max_speech: null}, leaks: {lists: []},"
                       " music_captions: {kind: truth}, words: {kind: template}}}\n")  # fmt: skip
-    assert main(["MUCaps", "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    assert main(["mucaps", "--config", str(config), "--out", str(tmp_path / "out")]) == 0
     output = capsys.readouterr()
+    assert "so there is no list of it: 4 items are few" in output.err
+    assert "caption of their own" not in output.err  # the examples bring none
     assert "| segment | 4 | 4 |" in output.out and "README.md is the data card" in output.out and "segment: 4 ok" in output.err
     assert main(["MUCaps", "--config", str(config), "--profile", "big", "--out", str(tmp_path / "out")]) == 2
     assert "The profile 'big' is unknown" in capsys.readouterr().err
+
+
+def test_captions_that_no_captioner_uses_are_counted(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    shutil.copy(ROOT / "assets/examples/violin_swing.flac", media / "song.flac")
+    (media / "song.txt").write_text("A violin swings.")
+    config = quick_config("MUCaps", sources=[{"kind": "folder", "media": str(media)}])
+    lines: list[str] = []
+    with Ledger.open(tmp_path / "work") as ledger:
+        add_sources(config, FORMS["MUCaps"], ledger, lines.append)
+        assert not lines  # the captioner truth takes it
+        add_sources(replace(config, music_captions=CaptionerConfig("mumu", "ckpts/nano")), FORMS["MUCaps"], ledger, lines.append)
+    assert len(lines) == 1 and "1 items bring a caption of their own, which the captioner mumu does not use" in lines[0]
 
 
 def test_sources_without_items_say_why(tmp_path: Path) -> None:
@@ -188,7 +207,7 @@ def test_sources_without_items_say_why(tmp_path: Path) -> None:
 
 def test_lists_of_test_sets_that_are_missing_stop_the_run(tmp_path: Path) -> None:
     changes = {"sources": [{"kind": "examples"}], "leaks": {"folder": None, "lists": ["musiccaps"], "planted": False}}
-    with pytest.raises(ValueError, match="The list musiccaps .* is missing"):
+    with pytest.raises(ValueError, match=r"missing: musiccaps \(musiccaps-public\.csv\)"):
         run_set(quick_config("MUCaps", **changes), tmp_path)
 
 

@@ -51,7 +51,7 @@ def test_the_files_are_all_there() -> None:
     for path, number in SHIPPED:
         by_file.setdefault(path.stem, []).append(number)
     every = [1, 2, 3]
-    assert by_file == {"nano": every, "musicgen-medium": every, "audioldm2": every, "songs": [3]}
+    assert by_file == {"nano": every, "musicgen-medium": every, "audioldm2": every, "songs": [3], "own_set": [3]}
 
 
 @pytest.mark.parametrize(("path", "number"), SHIPPED, ids=lambda one: getattr(one, "stem", one))
