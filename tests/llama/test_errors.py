@@ -57,7 +57,7 @@ def test_commands_report_it(error: Exception, monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.setattr(cli, "load_model", fail)
     monkeypatch.setattr(checkpoint_cli, "verify", fail)
-    monkeypatch.setattr(evaluate, "load_model", fail)
+    monkeypatch.setattr("llama.evaluation.commands.probes.load_model", fail)
     probes = ["probes", "--out", str(tmp_path)]
     for command, arguments in ((cli.main, ["hi"]), (checkpoint_cli.main, ["verify", "x"]), (evaluate.main, probes)):
         assert command(arguments) == 2
