@@ -1,0 +1,280 @@
+"""Exact edits of scores: tempo, key, mode, instruments, parts and bars change, and every other note stays as it is.
+
+A model that makes sound can only come near to a piece; notes can be kept exactly. All functions are pure: they return a new
+score. Bars are counted from 1. Music is kept in bars and beats; its final chord takes the length that the timeline gives it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from llama.config import MAX_MUSIC_SECONDS
+from llama.media.score import (
+    ENDING_REST,
+    FINAL_SECONDS,
+    KEYS,
+    QUALITIES,
+    SCALES,
+    TEMPI,
+    TRACKS,
+    Attributes,
+    Chord,
+    Note,
+    Score,
+    Timeline,
+    lead_tonic,
+    timeline,
+)
+
+PITCHED = tuple(name for name in TRACKS if name != "drums")
+GRID = TEMPI[-1] * 2 / 60  # lengths are multiples of an eighth at the fastest tempo, so that note codes can hold the piece
+MAX_INTERVAL = 24  # semitones of a transposition
+DOMINANT, SEVENTH = 4, 6  # scale degrees: over the dominant, the seventh of minor is raised to a leading note
+CLOSE = 1e-6  # seconds
+
+
+def score_line(score: Score) -> Timeline:
+    """The timeline of a score. Raises ValueError if its chords are not those of its bars and its ending."""
+    line = timeline(score.attributes, score.seconds)
+    if len(score.chords) != line.bar_count + 1:
+        raise ValueError(
+            f"The score has {len(score.chords)} chords for {line.bar_count} bars; give one a bar and one for the ending, as replies have."
+        )
+    return line
+
+
+def fitting_seconds(line: Timeline, attributes: Attributes, bar_count: int, final: float) -> float:
+    """Length of a piece of `bar_count` bars whose ending has as many beats as that of `line`, on the grid of note codes.
+
+    final: seconds that the final chord should last. Raises ValueError if no length has these bars.
+    """
+    beat = 60.0 / attributes.tempo
+    music = (bar_count * attributes.metre + line.tag) * beat
+    low = music + ENDING_REST + max(FINAL_SECONDS, 1.5 * beat)
+    steps = range(math.ceil(low * GRID - CLOSE), math.ceil((low + beat) * GRID))
+    lengths = [step / GRID for step in steps if _holds(timeline(attributes, step / GRID), bar_count, line.tag)]
+    if not lengths:
+        raise ValueError("The piece is shorter than a bar, so its tempo and its bars cannot change; give a longer one.")
+    best = min(lengths, key=lambda seconds: abs(seconds - ENDING_REST - music - final))
+    if best > MAX_MUSIC_SECONDS:
+        limit = f"at most {MAX_MUSIC_SECONDS:g} are made"
+        raise ValueError(f"The piece would last {best:.0f} seconds, {limit}; take a faster tempo or fewer bars.")
+    return best
+
+
+def _holds(line: Timeline, bar_count: int, tag: int) -> bool:
+    return (line.bar_count, line.tag) == (bar_count, tag)
+
+
+def _replace(score: Score, tracks: Mapping[str, tuple[Note, ...]], **fields: Any) -> Score:
+    """The score with other notes in some tracks, and other values in some fields."""
+    return replace(score, **tracks, **fields)
+
+
+# -- tempo --------------------------------------------------------------------------------------------------------
+
+
+def set_tempo(score: Score, tempo: int) -> Score:
+    """The piece at another tempo: all times are scaled, but for the final chord's length and the nominal one of drum strokes."""
+    line, attributes = score_line(score), replace(score.attributes, tempo=tempo)
+    if attributes == score.attributes:
+        return score
+    ratio, last = score.attributes.tempo / tempo, line.time(line.eighths)
+    seconds = fitting_seconds(line, attributes, line.bar_count, (line.end - last) * ratio)
+    end = timeline(attributes, seconds).end
+
+    def scaled(track: str) -> tuple[Note, ...]:
+        return tuple(
+            replace(note, start=note.start * ratio, duration=_length(note, track, last, note.duration * ratio, end - note.start * ratio))
+            for note in score.track(track)
+        )
+
+    chords = [replace(chord, start=chord.start * ratio, duration=chord.duration * ratio) for chord in score.chords]
+    chords[-1] = replace(chords[-1], duration=end - chords[-1].start)
+    return _replace(score, {name: scaled(name) for name in TRACKS}, attributes=attributes, seconds=seconds, chords=tuple(chords))
+
+
+def _length(note: Note, track: str, last: float, duration: float, rest: float) -> float:
+    """Duration of a note in its new place: drum strokes keep theirs, and the final chord lasts to the end."""
+    if track == "drums":
+        return note.duration
+    return rest if note.start >= last - CLOSE else duration
+
+
+# -- pitch --------------------------------------------------------------------------------------------------------
+
+
+def transpose(score: Score, semitones: int) -> Score:
+    """The piece so many semitones higher, or lower if negative. Raises ValueError if a note would leave MIDI's range."""
+    if isinstance(semitones, bool) or not isinstance(semitones, int) or abs(semitones) > MAX_INTERVAL:
+        allowed = f"semitones from -{MAX_INTERVAL} to {MAX_INTERVAL}"
+        raise ValueError(f"The interval {semitones!r} is out of range; give a whole number of {allowed}.")
+    attributes = replace(score.attributes, key=(score.attributes.key + semitones) % 12)
+    chords = tuple(replace(chord, root=(chord.root + semitones) % 12) for chord in score.chords)
+    tracks = {name: _shifted(score.track(name), semitones) for name in PITCHED}
+    return _replace(score, tracks, attributes=attributes, chords=chords)
+
+
+def _shifted(notes: Sequence[Note], semitones: int) -> tuple[Note, ...]:
+    if any(not 0 <= note.pitch + semitones <= 127 for note in notes):
+        raise ValueError(f"A note would leave the range of MIDI when it moves by {semitones} semitones; take a smaller interval.")
+    return tuple(replace(note, pitch=note.pitch + semitones) for note in notes)
+
+
+def set_key(score: Score, key: int) -> Score:
+    """The piece in another key, `key` a pitch class: all notes move by the shortest way, at most six semitones up or five down."""
+    if key not in range(12):
+        raise ValueError(f"key {key!r} is not known; give a pitch class from 0 ({KEYS[0]}) to 11 ({KEYS[11]}).")
+    return transpose(score, (key - score.attributes.key + 5) % 12 - 5)
+
+
+def set_mode(score: Score, mode: str) -> Score:
+    """The piece in major or minor: the melody keeps its scale degrees, the chords theirs, and all notes their place in the chord.
+
+    The seventh degree over the dominant is a leading note in both modes.
+    """
+    old, attributes = score.attributes, replace(score.attributes, mode=mode)
+    if attributes == old:
+        return score
+    line = score_line(score)
+    seventh = any(len(chord.tones) > 3 for chord in score.chords)
+    chords = tuple(_in_mode(chord, old, mode, seventh) for chord in score.chords)
+
+    def bar(note: Note) -> int:
+        return min(int((note.start + CLOSE) / (line.beat * line.metre)), line.bar_count)
+
+    lead = tuple(replace(note, pitch=_degree_in_mode(note.pitch, old, mode, score.chords[bar(note)])) for note in score.lead)
+    moved = {
+        name: tuple(
+            replace(note, pitch=_chord_note(note.pitch, old, mode, score.chords[bar(note)], chords[bar(note)]))
+            for note in score.track(name)
+        )
+        for name in ("accompaniment", "bass")
+    }
+    return _replace(score, {**moved, "lead": lead}, attributes=attributes, chords=chords)
+
+
+def diatonic_quality(mode: str, degree: int, seventh: bool) -> str:
+    """Quality of the chord on a scale degree: thirds of the scale, with a leading note in the dominant of minor."""
+    scale = list(SCALES[mode])
+    if degree == DOMINANT:
+        scale[SEVENTH] = 11
+    tones = tuple((scale[(degree + step) % 7] - scale[degree]) % 12 for step in (0, 2, 4, 6)[: 4 if seventh else 3])
+    half_diminished = tones[:3] == QUALITIES["diminished"]
+    return "diminished" if half_diminished else next(name for name, steps in QUALITIES.items() if steps == tones)
+
+
+def spell(pitch: int, key: int, mode: str) -> tuple[int, int, bool]:
+    """Octave, scale degree (0 is the tonic) and whether it is raised by a semitone, of a pitch; octaves begin at the tonic."""
+    octave, semitone = divmod(pitch - key, 12)
+    raised = semitone not in SCALES[mode]
+    return octave, SCALES[mode].index(semitone - int(raised)), raised
+
+
+def _degree_in_mode(pitch: int, old: Attributes, mode: str, chord: Chord) -> int:
+    """The pitch of the same scale degree in the other mode of the same tonic."""
+    octave, degree, raised = spell(pitch, old.key, old.mode)
+    if mode == "minor" and degree == SEVENTH and spell(chord.root, old.key, old.mode)[1:] == (DOMINANT, False):
+        raised = True
+    step = SCALES[mode][degree]
+    raised = raised and (step + 1) % 12 not in SCALES[mode]  # what is raised in one mode may be the other one's own degree
+    return old.key + 12 * octave + step + int(raised)
+
+
+def _in_mode(chord: Chord, old: Attributes, mode: str, seventh: bool) -> Chord:
+    """The chord on the same degree of the other mode; one that is not of the scale keeps its quality."""
+    _, degree, raised = spell(chord.root, old.key, old.mode)
+    root = (old.key + SCALES[mode][degree] + int(raised)) % 12
+    natural = not raised and chord.quality in {diatonic_quality(old.mode, degree, four) for four in (False, True)}
+    four = seventh if chord.quality == "diminished" else len(chord.tones) > 3
+    return replace(chord, root=root, quality=diatonic_quality(mode, degree, four) if natural else chord.quality)
+
+
+def _chord_note(pitch: int, old: Attributes, mode: str, before: Chord, after: Chord) -> int:
+    """A note of the accompaniment or the bass: the same member of the new chord, or the same degree of the scale."""
+    member = before.tones.index(pitch % 12) if pitch % 12 in before.tones else len(after.tones)
+    if member >= len(after.tones):
+        return _degree_in_mode(pitch, old, mode, before)
+    return pitch + (after.tones[member] - pitch + 6) % 12 - 6
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def set_lead(score: Score, instrument: str) -> Score:
+    """The melody on another instrument, moved by octaves to its register."""
+    attributes = replace(score.attributes, lead=instrument)
+    shift = lead_tonic(attributes) - lead_tonic(score.attributes)
+    return replace(score, attributes=attributes, lead=_shifted(score.lead, shift))
+
+
+def set_accompaniment(score: Score, instrument: str) -> Score:
+    """The chords on another instrument."""
+    return replace(score, attributes=replace(score.attributes, accompaniment=instrument))
+
+
+def set_part(score: Score, name: str, notes: Sequence[Note]) -> Score:
+    """The piece with these notes in a part; none take the part out."""
+    score.track(name)  # raises ValueError for an unknown part
+    attributes = replace(score.attributes, drums=bool(notes)) if name == "drums" else score.attributes
+    ordered = tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))
+    return _replace(score, {name: ordered}, attributes=attributes)
+
+
+# -- bars ---------------------------------------------------------------------------------------------------------
+
+
+def check_bars(first: int, last: int, bar_count: int) -> None:
+    """Raises ValueError for bars that the piece does not have."""
+    if not 1 <= first <= last <= bar_count:
+        allowed = f"which has {bar_count} before its ending; give bars from 1 to {bar_count}"
+        raise ValueError(f"Bars {first} to {last} are not in the piece, {allowed}.")
+
+
+def excerpt(score: Score, first: int, last: int) -> Score:
+    """Bars `first` to `last`, followed by the piece's ending."""
+    check_bars(first, last, score_line(score).bar_count)
+    return _with_bars(score, range(first - 1, last))
+
+
+def repeat(score: Score, first: int, last: int, times: int) -> Score:
+    """The piece with bars `first` to `last` played `times` times in their place."""
+    bar_count = score_line(score).bar_count
+    check_bars(first, last, bar_count)
+    if times < 1:
+        raise ValueError(f"The bars were to be played {times} times; give a whole number from 1.")
+    return _with_bars(score, [*range(first - 1), *[*range(first - 1, last)] * times, *range(last, bar_count)])
+
+
+def _with_bars(score: Score, order: Sequence[int]) -> Score:
+    """The bars of these indices in this order, then the ending. A note ends with its bar where another one follows than did."""
+    line = score_line(score)
+    if list(order) == list(range(line.bar_count)):
+        return score
+    bar, ending = line.beat * line.metre, line.bar_count * line.beat * line.metre
+    seconds = fitting_seconds(line, score.attributes, len(order), line.end - line.time(line.eighths))
+    following = [*order[1:], line.bar_count]
+
+    def moved(track: str) -> tuple[Note, ...]:
+        notes = []
+        for place, (index, after) in enumerate(zip(order, following, strict=True)):
+            for note in _between(score.track(track), index * bar, (index + 1) * bar):
+                room = (index + 1) * bar - note.start if after != index + 1 else math.inf
+                notes.append(replace(note, start=note.start + (place - index) * bar, duration=min(note.duration, room)))
+        shift = (len(order) - line.bar_count) * bar
+        closing = [replace(note, start=note.start + shift) for note in _between(score.track(track), ending, math.inf)]
+        last, end = line.time(line.eighths) + shift, timeline(score.attributes, seconds).end
+        return (*notes, *(replace(note, duration=_length(note, track, last, note.duration, end - note.start)) for note in closing))
+
+    chords = [replace(score.chords[index], start=place * bar) for place, index in enumerate(order)]
+    final = replace(score.chords[-1], start=len(order) * bar, duration=timeline(score.attributes, seconds).end - len(order) * bar)
+    tracks = {name: moved(name) for name in TRACKS}
+    return _replace(score, tracks, seconds=seconds, chords=(*chords, final))
+
+
+def _between(notes: Sequence[Note], start: float, stop: float) -> list[Note]:
+    """Notes that begin in this span of time."""
+    return [note for note in notes if start - CLOSE <= note.start < stop - CLOSE]
