@@ -11,9 +11,10 @@ from PIL.Image import Image
 from torch import Tensor
 
 from llama.media.audio import Waveform
+from llama.media.score import Score
 
 if TYPE_CHECKING:
-    from llama.media.score import Score
+    from llama.media.edit import EditReport
 
 STOP_MARK = "\n###"  # start of the template's next section: generation stops there
 PROMPT = (
@@ -33,12 +34,14 @@ class Turn:
 
     text: characters that are no Unicode (lone surrogates) become question marks, as over HTTP; the tokenizer fails on them.
     audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
+    score: the notes of a piece, as in `Reply.score`. The model hears them played if there is no audio; edits keep them.
     """
 
     text: str = ""
     audio: Waveform | str | Path | None = None
     image: Image | str | Path | None = None
     video: np.ndarray | Tensor | str | Path | None = None
+    score: Score | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -53,6 +56,8 @@ class Turn:
                 raise ValueError(f"The path of the {name} is empty; give a file or leave {name} out.")
             if isinstance(medium, Path):
                 object.__setattr__(self, name, str(medium))
+        if self.score is not None and not isinstance(self.score, Score):
+            raise ValueError(f"The score of a turn was given as {type(self.score).__name__}; give a Score, such as a reply's.")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Reply:
     """One answer. text: without special tokens; tokens: all generated ids; music: a `Waveform` or None.
 
     score: the notes of the music, if the decoder is symbolic (`llama.media.midi` writes them to a file).
+    edit: what an edit of `Turn.score` changed and what it kept.
     finish: "music" after the eight audio tokens, "stop" at an end mark, "length" at max_tokens.
     """
 
@@ -68,6 +74,7 @@ class Reply:
     music: Waveform | None = None
     finish: Finish = "stop"
     score: Score | None = None
+    edit: EditReport | None = None
 
 
 def format_prompt(instruction: str) -> str:

@@ -7,16 +7,18 @@ Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
+from llama.decoders.base import NO_EDITS, ScoreEditor
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
 from llama.media.audio import Waveform
+from llama.media.edit import Edit, EditReport, apply_edit, report_edit
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
 
+NO_DECODER = "This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'."
 MAX_STOPS = 4  # as in OpenAI's API
 MAX_STOP_LENGTH = 200  # characters: after each token the text is compared with every beginning of every stop string
 
@@ -38,6 +41,7 @@ class GenerationOptions:
     seconds: exact length of the music. guidance: scale of classifier-free guidance (None: the decoder's default).
     seed: of the text and the music. conditioning: "hidden" conditions the decoder on the projected hidden states,
     "caption" on the text of the answer. stop: strings that end the answer; its text ends before the first of them.
+    edit: of `Turn.score`: the music is that piece with the edit, made in any case and as long as the edit leaves it.
     """
 
     max_tokens: int = 256
@@ -49,6 +53,7 @@ class GenerationOptions:
     conditioning: Literal["hidden", "caption"] = "hidden"
     music: bool = True  # False: text only, no music is made
     stop: tuple[str, ...] = ()
+    edit: Edit | None = None
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1, 100_000)
@@ -61,6 +66,10 @@ class GenerationOptions:
         if self.conditioning not in ("hidden", "caption"):
             raise ValueError(f"conditioning {quoted(self.conditioning)} is unknown; use 'hidden' or 'caption'.")
         _check_stop(self.stop)
+        if self.edit is not None and not isinstance(self.edit, Edit):
+            raise ValueError(f"edit was given as {type(self.edit).__name__}; give an Edit, such as Edit(change={{'tempo': 120}}).")
+        if self.edit is not None and not self.music:
+            raise ValueError("An edit makes music, but music is turned off; turn it on or leave the edit out.")
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
@@ -229,10 +238,10 @@ class RowState:
         delta, self.emitted = text[self.emitted :], max(self.emitted, len(text))
         return delta
 
-    def reply(self, music: Waveform | None, score: Score | None) -> Reply:
+    def reply(self, music: Waveform | None, score: Score | None, edit: EditReport | None = None) -> Reply:
         """The complete reply of a row that has ended."""
         assert self.finish is not None, "the row has not ended"
-        return Reply(self.text(), tuple(self.tokens), music, self.finish, score)
+        return Reply(self.text(), tuple(self.tokens), music, self.finish, score, edit)
 
 
 def _partial_stop(text: str, stop: Sequence[str]) -> int:
@@ -285,7 +294,7 @@ def condition_for(
     Raises ValueError if the model has no music decoder.
     """
     if model.music_decoder is None:
-        raise ValueError("This model was loaded without a music decoder; load it with music_decoder='musicgen' or 'audioldm2'.")
+        raise ValueError(NO_DECODER)
     if options.conditioning == "caption":
         return model.music_decoder.embed([row.text() or turn.text for row, turn in zip(rows, turns, strict=True)])
     hidden = torch.stack([torch.stack(row.states) for row in rows])
@@ -303,6 +312,82 @@ def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Tur
     return (yield from decoder.synthesize(request))
 
 
+# -- edits --------------------------------------------------------------------------------------------------------
+
+
+def check_edits(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions) -> None:
+    """Raises ValueError, before any work, for an edit that the model cannot make of these turns."""
+    if options.edit is None:
+        return
+    decoder = model.music_decoder
+    if decoder is None:
+        raise ValueError(NO_DECODER)
+    if not isinstance(decoder, ScoreEditor) or not decoder.edits_scores:
+        raise ValueError(NO_EDITS)
+    for turn in turns:
+        if turn.score is None:
+            raise ValueError("An edit keeps the notes of a piece, but this turn has none; give them as Turn(text, score=reply.score).")
+        apply_edit(turn.score, options.edit)
+
+
+def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn:
+    """The turn with its score played as the recording, if it has no other: the model then hears what is edited.
+
+    Raises ValueError if the decoder cannot play notes. A model without an audio encoder edits what it does not hear.
+    """
+    if turn.score is None or turn.audio is not None or options.edit is not None and model.mert is None:
+        return turn
+    if not isinstance(model.music_decoder, ScoreEditor) or not model.music_decoder.edits_scores:
+        raise ValueError("This model's music decoder cannot play a score; give its recording as the turn's audio.")
+    return replace(turn, audio=model.music_decoder.render(turn.score))
+
+
+def edit_events(
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions
+) -> Iterator[tuple[int, Event]]:
+    """The edited music of each row in turn, as one chunk, and its `Done`."""
+    for index, (row, turn) in enumerate(zip(rows, turns, strict=True)):
+        music, score = edit_score(model, row, turn, options)
+        yield index, MusicChunk(music)
+        yield index, Done(row.reply(music, score, report_edit(*_source_and_edit(turn, options))))
+
+
+def edit_score(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Waveform, Score]:
+    """The turn's piece with the edit, and its notes."""
+    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
+    condition, mask = _edit_condition(model, row, turn, options)
+    request = decoder.request(
+        condition, source.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed], source=source, edit=edit
+    )
+    sound, scores = collect(decoder.synthesize(request))
+    return Waveform(sound[0].float().cpu(), decoder.sample_rate), scores[0]
+
+
+def _source_and_edit(turn: Turn, options: GenerationOptions) -> tuple[Score, Edit]:
+    assert turn.score is not None and options.edit is not None, "check_edits has seen them"
+    return turn.score, options.edit
+
+
+def _edit_condition(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
+    """The condition of what the edit composes: as for a new piece, or the answer's text where that has no audio tokens."""
+    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
+    if not edit.composed_parts(source):
+        return torch.zeros(1, *decoder.condition_shape), None  # nothing is composed
+    if row.finish == "music":
+        return condition_for(model, [row], [turn], options)
+    return decoder.embed([row.text() or turn.text])
+
+
+def collect(music: AudioGenerator) -> tuple[Tensor, list[Score]]:
+    """All chunks as one sound [B, channels, n], and the scores of a symbolic decoder."""
+    chunks = []
+    while True:
+        try:
+            chunks.append(next(music))
+        except StopIteration as end:
+            return torch.cat(chunks, -1), end.value or []
+
+
 # -- events -------------------------------------------------------------------------------------------------------
 
 
@@ -312,10 +397,15 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
     for turn in turns:
         if not isinstance(turn, Turn):
             raise ValueError(f"A request was given as {type(turn).__name__}; give Turn(text), with its recording, picture or clip.")
+    check_edits(model, turns, options)
+    turns = [play_score(model, turn, options) for turn in turns]
     for rows, active in generate_text(model, turns, options):
         for index in active:
             if delta := rows[index].delta():
                 yield index, TextDelta(delta)
+    if options.edit is not None:
+        yield from edit_events(model, rows, turns, options)
+        return
     musical = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
     results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
     for index, row in enumerate(rows):

@@ -189,7 +189,8 @@ class MuMuCaptioner:
         from llama import GenerationOptions, Turn
 
         decoding = self.prompt.decoding
-        turns = [Turn(self.prompt.text, **{request.medium: request.path}) for request in items]
+        media: list[dict[str, Any]] = [{request.medium: request.path} for request in items]
+        turns = [Turn(self.prompt.text, **medium) for medium in media]
         options = GenerationOptions(decoding.max_tokens, decoding.temperature, decoding.top_p, music=False)
         if decoding.temperature == 0:
             replies = self.model.respond(turns, options)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from demo.service.media_probe import Kind
 from demo.service.references import (
@@ -134,7 +135,7 @@ def _newest_sound(exchange: Exchange) -> Path | None:
 
 
 def _turn_of_uploads(text: str, uploads: Sequence[Upload]) -> Turn:
-    slots: dict[str, Path] = {}
+    slots: dict[str, Any] = {}
     for upload in uploads:
         if upload.kind in slots:
             raise ValueError(f"Two files of one kind were given; the model takes one {_SLOT_NAMES[upload.kind]} in a message, send one.")
@@ -143,7 +144,8 @@ def _turn_of_uploads(text: str, uploads: Sequence[Upload]) -> Turn:
 
 
 def _turn_about(text: str, kind: Kind, path: Path) -> Turn:
-    return Turn(text, **{kind: path})
+    slots: dict[str, Any] = {kind: path}
+    return Turn(text, **slots)
 
 
 def _rebuild_turn(conversation: Conversation, exchange: Exchange) -> Turn:

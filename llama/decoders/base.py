@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from llama.decoders.musicgen.audio_stream import AudioStreamer
     from llama.decoders.musicgen.continuous_batch import CodeBatch
     from llama.decoders.musicgen.sampling import Grammar
+    from llama.media.edit import Edit
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "MusicDecoder", "RequestBuilder", "StoredDecoder", "SymbolicCodec",
-    "SynthesisRequest",
+    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "CodeRecomposition", "EditableCodec", "MusicDecoder", "RequestBuilder",
+    "ScoreEditor", "StoredDecoder", "SymbolicCodec", "SynthesisRequest",
     "check_folder",
     "pad_or_trim", "reading",
 ]  # fmt: skip
 
 MAX_GUIDANCE = 50.0
+NO_EDITS = "This music decoder makes sound without notes, so it cannot keep those of a piece; load a model whose decoder writes notes."
 
 AudioGenerator: TypeAlias = "Generator[Tensor, None, list[Score] | None]"  # chunks; then the scores of a symbolic codec
 
@@ -64,6 +66,8 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
+        source: Score | None = None,
+        edit: Edit | None = None,
     ) -> SynthesisRequest:
         """A checked request, with the decoder's own guidance and temperature where none is given; see SynthesisRequest."""
         ...
@@ -132,6 +136,45 @@ class SymbolicCodec(Protocol):
         ...
 
 
+class CodeRecomposition(Protocol):
+    """How the codes of a piece are sampled of which some parts are composed anew, and the score that they give."""
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def grammar(self) -> Grammar: ...
+
+    def merge(self, codes: Tensor) -> Score:
+        """The score of sampled codes [K, frames]; notes that are kept are the source's own."""
+        ...
+
+
+@runtime_checkable
+class EditableCodec(SymbolicCodec, Protocol):
+    """A symbolic codec that can keep a piece's notes, compose parts of it anew, and play any score."""
+
+    def recomposition(self, score: Score, edit: Edit) -> CodeRecomposition | None:
+        """What an edit composes anew in a piece; None if it composes nothing."""
+        ...
+
+    def render(self, score: Score) -> Tensor:
+        """Sound [channels, n] of a score."""
+        ...
+
+
+@runtime_checkable
+class ScoreEditor(Protocol):
+    """A music decoder that may be able to edit a piece whose notes are known, and to play it."""
+
+    @property
+    def edits_scores(self) -> bool: ...
+
+    def render(self, score: Score) -> Waveform:
+        """The sound of a score. Raises ValueError if the decoder has no notes."""
+        ...
+
+
 @dataclass(frozen=True)
 class SynthesisRequest:
     """The checked arguments of `synthesize`. Raises ValueError that names the value and what is allowed."""
@@ -144,6 +187,8 @@ class SynthesisRequest:
     seeds: tuple[int, ...]  # one for each row
     shape: tuple[int, int]  # the decoder's (tokens, width)
     prompt: Waveform | None = None  # recording to continue; its own sound is not returned
+    source: Score | None = None  # piece to be edited; the music is as long as the edit makes it
+    edit: Edit | None = None  # of the source
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -159,6 +204,8 @@ class SynthesisRequest:
             )
         if len(self.seeds) != rows[0]:
             raise ValueError(f"{len(self.seeds)} seeds were given for {rows[0]} rows; give one seed a row.")
+        if (self.source is None) != (self.edit is None) or self.edit is not None and len(self.seeds) != 1:
+            raise ValueError("An edit is made of one piece at a time; give one row, with both the source and the edit.")
 
     def _check_numbers(self) -> None:
         if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_MUSIC_SECONDS:
@@ -185,6 +232,11 @@ class RequestBuilder:
     guidance: float
     temperature: float
 
+    @property
+    def edits_scores(self) -> bool:
+        """Whether the decoder can keep the notes of a piece."""
+        return False
+
     def request(
         self,
         condition: Tensor,
@@ -195,8 +247,12 @@ class RequestBuilder:
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
+        source: Score | None = None,
+        edit: Edit | None = None,
     ) -> SynthesisRequest:
         """A checked request; the arguments are fields of SynthesisRequest. Raises ValueError."""
+        if edit is not None and not self.edits_scores:
+            raise ValueError(NO_EDITS)
         return SynthesisRequest(
             condition=condition,
             seconds=seconds,
@@ -206,6 +262,8 @@ class RequestBuilder:
             seeds=tuple(seeds),
             shape=self.condition_shape,
             prompt=prompt,
+            source=source,
+            edit=edit,
         )
 
 

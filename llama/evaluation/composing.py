@@ -128,7 +128,8 @@ def _write(folder: Path, request: MusicRequest, reply: Reply, options: Generatio
 
 def _replies(model: MusicModel, requests: Sequence[MusicRequest], options: GenerationOptions) -> list[tuple[MusicRequest, Reply | str]]:
     """Each request with its reply, or with a sentence on why it has no music. A batch in which one fails is asked one by one."""
-    turns = [Turn(request.text, **({} if request.medium is None else {request.kind: request.medium})) for request in requests]
+    media: list[dict[str, Any]] = [{} if request.medium is None else {request.kind: request.medium} for request in requests]
+    turns = [Turn(request.text, **medium) for request, medium in zip(requests, media, strict=True)]
     try:
         replies: Sequence[Reply] = model.compose(turns, options)
     except (*USER_ERRORS, OSError) as error:

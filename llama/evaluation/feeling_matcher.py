@@ -12,8 +12,9 @@ minus shuffled says more than the own mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,5 +66,5 @@ class FeelingMatcher:
         return torch.stack(logits, 1).softmax(1).sqrt().cpu().numpy()
 
 
-def _medium(kind: str, file: Path) -> Mapping[str, str]:
+def _medium(kind: str, file: Path) -> dict[str, Any]:
     return {kind: str(file)}

@@ -71,7 +71,8 @@ def _holds(line: Timeline, bar_count: int, tag: int) -> bool:
 
 def _replace(score: Score, tracks: Mapping[str, tuple[Note, ...]], **fields: Any) -> Score:
     """The score with other notes in some tracks, and other values in some fields."""
-    return replace(score, **tracks, **fields)
+    values: dict[str, Any] = {**tracks, **fields}
+    return replace(score, **values)
 
 
 # -- tempo --------------------------------------------------------------------------------------------------------

@@ -89,6 +89,8 @@ class Engine:
         Raises QueueFullError if too many wait, ValueError if the turn cannot be answered, EngineDeadError after the end.
         """
         options = options or GenerationOptions()
+        if turn.score is not None or options.edit is not None:
+            raise ValueError("Scores are edited by model.respond(turn, options), not by the server; leave the score and the edit out.")
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
         request = Request(turn, options, RowState(self.model, limit, options.stop), self._queue_position, self._wake)

@@ -15,7 +15,9 @@ from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGe
 
 from llama.component_config import check_weights_suffice, weight_bytes
 from llama.decoders.base import (
+    NO_EDITS,
     AudioGenerator,
+    EditableCodec,
     RequestBuilder,
     SymbolicCodec,
     SynthesisRequest,
@@ -31,6 +33,8 @@ from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
 from llama.json_yaml import read_table
 from llama.media.audio import Waveform
+from llama.media.edit import apply_edit, check_edit
+from llama.media.score import Score
 from llama.weights import check_component
 
 CONDITION_TOKENS = 128  # the published training padded captions to this many tokens
@@ -213,7 +217,36 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         The generator returns a score for each row at the end if the codec is symbolic. `progress` is not called: the chunks
         show the progress. Raises ValueError before any work is done if the prompt is too short or cannot be continued.
         """
+        if request.edit is not None:
+            return self._edited(request)
         return self._chunks(request, self._encode(request.prompt, len(request.seeds)))
+
+    @property
+    def edits_scores(self) -> bool:
+        """Whether the codec's codes are notes that can be kept."""
+        return isinstance(self.model.audio_encoder, EditableCodec)
+
+    def render(self, score: Score) -> Waveform:
+        """The sound of a score. Raises ValueError if the codec has no notes."""
+        return Waveform(self._editable_codec().render(score), self.sample_rate)
+
+    def _editable_codec(self) -> EditableCodec:
+        codec = self.model.audio_encoder
+        if not isinstance(codec, EditableCodec):
+            raise ValueError(NO_EDITS)
+        return codec
+
+    def _edited(self, request: SynthesisRequest) -> AudioGenerator:
+        """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score as one chunk."""
+        assert request.source is not None and request.edit is not None, "the request has checked it"
+        codec, score = self._editable_codec(), request.source
+        check_edit(score, request.edit)
+        if recomposition := codec.recomposition(score, request.edit):
+            *_, (codes, _) = self._sample(request, self._encode(None, 1), recomposition.frames, recomposition.grammar)
+            score = recomposition.merge(codes[0])
+        score = apply_edit(score, request.edit)
+        yield codec.render(score)[None]
+        return [score]
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
@@ -240,14 +273,19 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             prompt_frames=prompt_frames,
         )  # fmt: skip
 
-    @torch.inference_mode()
     def codes(self, request: SynthesisRequest, prompt_codes: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield after every step all codes [B, K, n + F], `prompt_codes` [B, K, n] first, and the number of complete frames."""
         frames = self.frames(request)
+        return self._sample(request, prompt_codes, frames, self.grammar(frames))
+
+    @torch.inference_mode()
+    def _sample(
+        self, request: SynthesisRequest, prompt_codes: Tensor, frames: int, grammar: Grammar | None
+    ) -> Iterator[tuple[Tensor, int]]:
         model = CodeLM(self._decoder_weights(), request.condition.to(self.device), request.mask, request.guided)
         pattern = DelayPattern(prompt_codes, frames, model.pad, self.audio_channels)
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
-        sampler = CodeSampler(pattern, sampling, request.seeds, self.grammar(frames))
+        sampler = CodeSampler(pattern, sampling, request.seeds, grammar)
         for complete in generate(model, pattern, self.context_window, sampler):
             yield pattern.codes, complete
 

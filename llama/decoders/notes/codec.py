@@ -14,9 +14,11 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.utils import ModelOutput
 
 from llama.decoders.notes.grammar import CodeGrammar
+from llama.decoders.notes.recomposition import Recomposition
 from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RATE, BankEntry, Sampler
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
 from llama.errors import quoted
+from llama.media.edit import Edit
 from llama.media.score import Score
 from llama.ranges import Range
 
@@ -111,6 +113,15 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
     def grammar(self, frames: int) -> CodeGrammar:
         """The rules for a piece of so many frames: which codes are computed instead of sampled."""
         return CodeGrammar(frames)
+
+    def recomposition(self, score: Score, edit: Edit) -> Recomposition | None:
+        """What an edit composes anew in a piece; None if it composes nothing."""
+        parts = edit.composed_parts(score)
+        return Recomposition(score, parts, edit.bars) if parts else None
+
+    def render(self, score: Score) -> Tensor:
+        """Stereo sound [2, n] of a score at 32 kHz."""
+        return torch.from_numpy(self.sampler.render(score))
 
 
 def register() -> None:

@@ -1,0 +1,139 @@
+"""Composing parts of a piece anew: the codes of everything else are forced, and the composed notes join the source's own.
+
+The source's codes are context only. Notes that are kept are taken from the source's score, so they are exact even where the
+codes cannot hold them, as after a transposition out of an instrument's register.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llama.decoders.notes.grammar import CodeGrammar
+from llama.decoders.notes.tokens import (
+    ACCOMPANIMENT,
+    BASS,
+    COPY,
+    DRUM,
+    FRAME_RATE,
+    LEAD,
+    LOWEST_STEP,
+    SAMPLE,
+    STEPS,
+    STYLE,
+    SUSTAIN,
+    Codes,
+    decode,
+    encode,
+    frame_count,
+    header_codes,
+)
+from llama.media.score import DRUMS, Attributes, Note, Score, bass_root, chord_voicing, lead_tonic
+from llama.media.score_edits import CLOSE, fitting_seconds, score_line, set_part
+
+TRACK_CODEBOOKS = {"lead": LEAD, "accompaniment": ACCOMPANIMENT, "bass": BASS, "drums": DRUM}
+LEAD_RANGE = 36  # semitones above the lowest tonic that every lead code reaches
+
+
+class RecompositionGrammar(CodeGrammar):
+    """Rules of a piece whose codes [K, F] are known, except for the cells of `mask` [K, F], which are sampled."""
+
+    def __init__(self, source: Codes, mask: np.ndarray) -> None:
+        super().__init__(source.shape[1])
+        self.source, self.mask = source, mask
+
+    def _make_plan(self, attributes: Attributes) -> Codes:
+        """The constraint plan; a copy of a step that is kept would bring the source's notes back, so it is sampled."""
+        plan = super()._make_plan(attributes)
+        for codebook, step in np.argwhere(self.mask & (plan <= COPY)).tolist():
+            if not self.mask[codebook, COPY - plan[codebook, step]]:
+                plan[codebook, step] = SAMPLE
+        return plan
+
+    def forced_codes(self, codes: Tensor, codebook: int, frame: int) -> Tensor | None:
+        forced = [self.forced_code(row, codebook, frame) for row in codes.cpu().numpy()]
+        return torch.tensor(forced, device=codes.device) if any(code >= 0 for code in forced) else None
+
+    def forced_code(self, codes: Codes, codebook: int, frame: int) -> int:
+        if not self.mask[codebook, frame]:
+            return int(self.source[codebook, frame])
+        return super().forced_code(codes, codebook, frame)
+
+
+class Recomposition:
+    """The parts `parts` of a piece, composed anew in bars `bars` (first and last, from 1) or everywhere.
+
+    `grammar` and `frames` say how to sample the codes, `merge` joins their notes with the source's.
+    """
+
+    def __init__(self, score: Score, parts: Sequence[str], bars: tuple[int, int] | None) -> None:
+        self.score, self.parts, self.line = score, tuple(parts), score_line(score)
+        first, last = bars or (1, self.line.bar_count)
+        self.first, self.stop = (first - 1) * self.line.width, last * self.line.width  # eighths
+        self.ending = bars is None
+        source = context_codes(score, drums="drums" in parts or score.attributes.drums)
+        self.frames = source.shape[1]
+        self.grammar = RecompositionGrammar(source, self._mask(source))
+
+    def _mask(self, source: Codes) -> np.ndarray:
+        """Cells [K, F] to be sampled. A kept note that sounds on into the range keeps its codes; so does the final chord."""
+        mask = np.zeros(source.shape, bool)
+        for part in self.parts:
+            codebook, stop = TRACK_CODEBOOKS[part], self.line.eighths if self.ending else self.stop
+            first = self.first
+            while first < stop and self.first and part != "drums" and source[codebook, first] == SUSTAIN:
+                first += 1
+            mask[codebook, first : stop + int(self.ending and part == "drums")] = True
+        return mask
+
+    def merge(self, codes: Tensor) -> Score:
+        """The score of codes [K, F]: notes that begin outside the range are the source's own."""
+        composed = decode(codes.cpu().numpy())
+        score = self.score
+        for part in self.parts:
+            score = set_part(score, part, self._joined(self.score.track(part), composed.track(part), part))
+        return score
+
+    def _joined(self, source: Sequence[Note], composed: Sequence[Note], part: str) -> tuple[Note, ...]:
+        codebook = TRACK_CODEBOOKS[part]
+        steps = np.flatnonzero(self.grammar.mask[codebook])
+        if not len(steps):
+            return tuple(source)
+        start = self.line.time(int(steps[0])) - CLOSE
+        stop = self.line.time(int(steps[-1]) + 1) - CLOSE
+        kept = [note for note in source if not start <= note.start < stop]
+        return (*kept, *(note for note in composed if start <= note.start < stop))
+
+
+def context_codes(score: Score, drums: bool) -> Codes:
+    """Codes [K, F] of any score whose notes lie near eighths: notes outside a codebook's range move into it by octaves."""
+    line, voicings = score_line(score), [chord_voicing(chord.root, chord.quality) for chord in score.chords]
+
+    def chord_at(note: Note) -> int:
+        return min(int((note.start + CLOSE) / (line.beat * line.metre)), line.bar_count)
+
+    tonic = lead_tonic(score.attributes)
+    lead = [replace(note, pitch=_fold(note.pitch, tonic, tonic + LEAD_RANGE)) for note in score.lead]
+    voices = {(note.start, pitch): replace(note, pitch=pitch) for note in score.accompaniment
+              for pitch in [min(voicings[chord_at(note)], key=lambda voice: abs((voice - note.pitch + 6) % 12 - 6))]}  # fmt: skip
+    roots = [bass_root(chord.root) + LOWEST_STEP for chord in score.chords]
+    bass = [replace(note, pitch=_fold(note.pitch, roots[chord_at(note)], roots[chord_at(note)] + STEPS - 1)) for note in score.bass]
+    seconds = frame_count(score.seconds) / FRAME_RATE
+    if abs(seconds - score.seconds) > CLOSE:  # between two steps
+        seconds = fitting_seconds(line, score.attributes, line.bar_count, line.end - line.time(line.eighths))
+    fitted = replace(
+        score, seconds=seconds, lead=tuple(lead), accompaniment=tuple(voices.values()), bass=tuple(bass),
+        drums=tuple(note for note in score.drums if note.pitch in DRUMS),
+    )  # fmt: skip
+    codes = encode(fitted)
+    codes[: STYLE + 1] = np.array(header_codes(replace(score.attributes, drums=drums)))[:, None]
+    return codes
+
+
+def _fold(pitch: int, low: int, high: int) -> int:
+    """The pitch moved by octaves into low..high, which is at least an octave."""
+    return pitch + 12 * (-(min(pitch - low, 0) // 12)) if pitch < low else pitch - 12 * -(-max(pitch - high, 0) // 12)

@@ -1,0 +1,81 @@
+"""Parts composed anew: what is kept is the source note for note, also where its notes do not fit the codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from DataSet.synthesis.composer import compose, sample_attributes
+from llama.decoders.notes.recomposition import Recomposition, context_codes
+from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, DRUM, decode, encode
+from llama.media.score import TRACKS, Score, timeline
+from llama.media.score_edits import set_mode, set_part, transpose
+
+
+def pieces(count: int, seconds: float | None = None) -> list[Score]:
+    rng = np.random.default_rng(5)
+    return [compose(rng, sample_attributes(rng), seconds or int(rng.integers(60, 200)) / 6) for _ in range(count)]
+
+
+def sample(recomposition: Recomposition, seed: int = 0) -> torch.Tensor:
+    """Codes [K, frames] as a model without any knowledge samples them under the grammar."""
+    rng = np.random.default_rng(seed)
+    codes = np.zeros((len(CODEBOOKS), recomposition.frames), np.int64)
+    for frame in range(recomposition.frames):
+        for codebook in range(len(CODEBOOKS)):
+            forced = recomposition.grammar.forced_code(codes, codebook, frame)
+            codes[codebook, frame] = forced if forced >= 0 else rng.integers(CODEBOOK_SIZE)
+            batch = recomposition.grammar.forced_codes(torch.from_numpy(codes[None]), codebook, frame)
+            assert (batch is None) == (forced < 0) and (batch is None or int(batch) == forced)
+    return torch.from_numpy(codes)
+
+
+@pytest.mark.parametrize("part", TRACKS)
+def test_a_part_anew_leaves_the_others_untouched(part: str) -> None:
+    for score in pieces(4):
+        recomposition = Recomposition(score, [part], None)
+        edited = recomposition.merge(sample(recomposition))
+        assert all(edited.track(name) == score.track(name) for name in TRACKS if name != part)
+        assert edited.track(part) != score.track(part) and edited.chords == score.chords and edited.seconds == score.seconds
+        assert replace(edited.attributes, drums=score.attributes.drums) == score.attributes
+
+
+def test_bars_anew_leave_the_notes_outside_untouched() -> None:
+    for score in pieces(8):
+        line = timeline(score.attributes, score.seconds)
+        first, last = min(2, line.bar_count), min(3, line.bar_count)
+        start, stop = line.time((first - 1) * line.width), line.time(last * line.width)
+        recomposition = Recomposition(score, ["lead", "accompaniment", "bass"], (first, last))
+        edited = recomposition.merge(sample(recomposition))
+        assert edited.drums == score.drums and edited.chords == score.chords and edited.lead != score.lead
+        for name in TRACKS:
+            outside = [[note for note in piece.track(name) if not start - 1e-6 <= note.start < stop - 1e-6] for piece in (score, edited)]
+            assert outside[0] == outside[1]
+        starts = sorted((note.start, note.start + note.duration) for note in edited.lead)
+        assert all(end <= following + 1e-6 for (_, end), (following, _) in zip(starts, starts[1:], strict=False))
+
+
+def test_drums_join_a_piece_without_them() -> None:
+    score = next(score for score in pieces(20) if not score.attributes.drums)
+    recomposition = Recomposition(score, ["drums"], None)
+    edited = recomposition.merge(sample(recomposition))
+    assert edited.drums and edited.attributes == replace(score.attributes, drums=True)
+    assert set_part(edited, "drums", ()) == score
+
+
+def test_the_context_of_a_composed_piece_is_its_codes() -> None:
+    for score in pieces(10):
+        assert np.array_equal(context_codes(score, score.attributes.drums), encode(score))
+
+
+def test_pieces_that_do_not_fit_the_codes_are_kept_all_the_same() -> None:
+    for score in [*(transpose(set_mode(score, "minor"), 17) for score in pieces(6)), *pieces(4, seconds=13.37)]:
+        codes = context_codes(score, True)
+        assert 0 <= codes.min() and codes.max() < CODEBOOK_SIZE and len(decode(codes).lead) == len(score.lead)
+        recomposition = Recomposition(score, ["drums"], None)
+        edited = recomposition.merge(sample(recomposition))
+        assert (edited.lead, edited.accompaniment, edited.bass) == (score.lead, score.accompaniment, score.bass)
+        assert recomposition.grammar.mask[DRUM].any() and edited.seconds == score.seconds
