@@ -18,6 +18,7 @@ from llama.decoders.base import NO_EDITS, ScoreEditor
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
 from llama.media.audio import Waveform
+from llama.media.captions import stated_edit
 from llama.media.edit import Edit, EditReport, apply_edit, report_edit
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
@@ -41,7 +42,8 @@ class GenerationOptions:
     seconds: exact length of the music. guidance: scale of classifier-free guidance (None: the decoder's default).
     seed: of the text and the music. conditioning: "hidden" conditions the decoder on the projected hidden states,
     "caption" on the text of the answer. stop: strings that end the answer; its text ends before the first of them.
-    edit: of `Turn.score`: the music is that piece with the edit, made in any case and as long as the edit leaves it.
+    edit: of `Turn.score`: the music is that piece with the edit, made in any case and as long as the edit leaves it. Without one
+    the edit is the difference between the piece and the one that the answer announces.
     """
 
     max_tokens: int = 256
@@ -342,14 +344,19 @@ def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn
     return replace(turn, audio=model.music_decoder.render(turn.score))
 
 
-def edit_events(
-    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions
-) -> Iterator[tuple[int, Event]]:
-    """The edited music of each row in turn, as one chunk, and its `Done`."""
-    for index, (row, turn) in enumerate(zip(rows, turns, strict=True)):
-        music, score = edit_score(model, row, turn, options)
-        yield index, MusicChunk(music)
-        yield index, Done(row.reply(music, score, report_edit(*_source_and_edit(turn, options))))
+def edit_for(row: RowState, turn: Turn, options: GenerationOptions) -> Edit | None:
+    """The edit of a turn's score: the one that the options give, or the difference between the piece and the one that the answer
+    announces; None for a new piece or an answer in words."""
+    if options.edit is not None or turn.score is None or row.finish != "music" or not options.music:
+        return options.edit
+    return stated_edit(turn.score, row.text())
+
+
+def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> Iterator[Event]:
+    """The edited music of a row, as one chunk, and its `Done`."""
+    music, score = edit_score(model, row, turn, options)
+    yield MusicChunk(music)
+    yield Done(row.reply(music, score, report_edit(*_source_and_edit(turn, options))))
 
 
 def edit_score(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Waveform, Score]:
@@ -403,13 +410,14 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
         for index in active:
             if delta := rows[index].delta():
                 yield index, TextDelta(delta)
-    if options.edit is not None:
-        yield from edit_events(model, rows, turns, options)
-        return
-    musical = [index for index, row in enumerate(rows) if row.finish == "music"] if options.music else []
+    edits = {index: edit for index, turn in enumerate(turns) if (edit := edit_for(rows[index], turn, options)) is not None}
+    musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in edits] if options.music else []
     results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
     for index, row in enumerate(rows):
-        yield index, Done(row.reply(*results.get(index, (None, None))))
+        if index in edits:
+            yield from ((index, event) for event in edit_events(model, row, turns[index], replace(options, edit=edits[index])))
+        else:
+            yield index, Done(row.reply(*results.get(index, (None, None))))
 
 
 def stream_music(

@@ -79,3 +79,24 @@ def test_what_cannot_be_edited_is_refused_before_the_work(
 def test_the_server_refuses_scores(nano: llama.MuMuLLaMA, score: Score) -> None:
     with Engine(nano) as engine, pytest.raises(ValueError, match="not by the server"):
         engine.submit(Turn("Make it faster", score=score))
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "report"),
+    [
+        ("Make it faster", {"tempo"}, "tempo from 72 bpm to"),
+        ("Play it on a flute", {"lead"}, "lead from piano to flute"),
+        ("Add drums", {"drums"}, "drums composed for it"),
+    ],
+)
+def test_words_alone_edit_a_known_piece(nano: llama.MuMuLLaMA, score: Score, text: str, changed: set[str], report: str) -> None:
+    reply = nano.respond(Turn(text, score=score))
+    assert {name for name, value in vars(reply.score.attributes).items() if value != getattr(BALLAD, name)} == changed
+    assert len(reply.score.lead) == len(score.lead) and reply.score.attributes.tempo >= BALLAD.tempo
+    assert [note.velocity for note in reply.score.bass] == [note.velocity for note in score.bass]
+    assert any(words.startswith(report) for words in (*reply.edit.changed, *reply.edit.unchanged))
+
+
+def test_another_style_is_a_new_piece(nano: llama.MuMuLLaMA, score: Score) -> None:
+    reply = nano.respond(Turn("Make it a swing tune", score=score), GenerationOptions(seconds=4))
+    assert reply.edit is None and reply.score.attributes.style == "swing" and reply.music.seconds == 4

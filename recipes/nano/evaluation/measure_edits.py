@@ -1,0 +1,161 @@
+"""Measures how exactly edits keep a piece: its melody, everything else that was not asked to change, and its length in bars.
+
+    python -m recipes.nano.evaluation.measure_edits ckpts/nano --pieces 20
+
+Seven requests for each of some held-out pieces of the composer. The last row compares unrelated pieces of one length, for scale.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import llama
+from DataSet.synthesis.composer import compose, sample_attributes
+from llama import GenerationOptions, Turn
+from llama.console import CommandParser, run_command
+from llama.evaluation.statistics import share, wilson_interval
+from llama.media.edit import Edit
+from llama.media.score import SCALES, TEMPI, TRACKS, Note, Score, timeline
+from llama.media.score_edits import set_part
+
+INTERVAL = 7  # semitones of a fifth
+STEP = 30  # beats a minute by which a piece becomes faster or slower
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request in words, the edit that it means for a piece (None: nothing to ask of this piece), and whether it happened."""
+
+    text: str
+    edit: Callable[[Score], Edit | None]
+    happened: Callable[[Score, Score], bool]
+    source: Callable[[Score], Score] = lambda score: score  # what the piece is made to be before
+
+
+def _tempo(sign: int) -> Callable[[Score], Edit | None]:
+    def edit(score: Score) -> Edit | None:
+        tempo = score.attributes.tempo + sign * STEP
+        return Edit(change={"tempo": tempo}) if tempo in TEMPI else None
+
+    return edit
+
+
+def _ratio(before: Score, after: Score) -> float:
+    """How many times as fast the edited piece is, by when its last melody note begins."""
+    return before.lead[-1].start / after.lead[-1].start
+
+
+def _is_minor(score: Score) -> bool:
+    thirds = [(chord.root - score.attributes.key) % 12 == 0 and chord.quality.startswith("minor") for chord in score.chords]
+    return score.attributes.mode == "minor" and any(thirds)
+
+
+REQUESTS: Mapping[str, Request] = {
+    "faster": Request("Make it faster", _tempo(1), lambda a, b: _ratio(a, b) > 1.1),
+    "slower": Request("Make it slower", _tempo(-1), lambda a, b: _ratio(a, b) < 0.9),
+    "minor": Request("Play it in minor", lambda a: Edit(change={"mode": "minor"}) if a.attributes.mode == "major" else None,
+                     lambda a, b: _is_minor(b)),
+    "with flute": Request("Play it on a flute", lambda a: Edit(change={"lead": "flute"}) if a.attributes.lead != "flute" else None,
+                          lambda a, b: b.programs["lead"] == 73),
+    "without drums": Request("Remove the drums", lambda a: Edit(change={"drums": False}) if a.drums else None, lambda a, b: not b.drums),
+    "with drums": Request("Add drums", lambda a: Edit(change={"drums": True}),
+                          lambda a, b: len(b.drums) >= timeline(b.attributes, b.seconds).bar_count, lambda a: set_part(a, "drums", ())),
+    "up a fifth": Request("Transpose it up a fifth", lambda a: Edit(transpose=INTERVAL),
+                          lambda a, b: [note.pitch + INTERVAL for note in a.lead] == [note.pitch for note in b.lead]),
+}  # fmt: skip
+MAY_CHANGE = {"faster": {"tempo"}, "slower": {"tempo"}, "minor": {"mode"}, "with flute": {"lead"}, "without drums": {"drums"},
+              "with drums": {"drums"}, "up a fifth": {"key"}}  # fmt: skip
+
+
+def melody(score: Score) -> list[tuple[int, int, int]]:
+    """(step, eighths, degree) of every note of the lead; degrees count from its first note, octaves included."""
+    attributes, scale = score.attributes, SCALES[score.attributes.mode]
+    heights = [(note.pitch - attributes.key) // 12 * 7 + sum(step <= (note.pitch - attributes.key) % 12 for step in scale) for note in score.lead]
+    return [(*_steps(score, note), height - heights[0]) for note, height in zip(score.lead, heights, strict=True)]
+
+
+def _steps(score: Score, note: Note) -> tuple[int, int]:
+    """Begin and length of a note in sixths of a beat; the final chord has no length."""
+    line = timeline(score.attributes, score.seconds)
+    begin = round(note.start / line.beat * 6)
+    return begin, 0 if note.start >= line.time(line.eighths) - 1e-6 else round(note.duration / line.beat * 6)
+
+
+def rest_is_kept(name: str, before: Score, after: Score) -> bool:
+    """Whether attributes, bars, and the notes of all parts but those that the request is about are the source's."""
+    attributes = replace(before.attributes, **{field: getattr(after.attributes, field) for field in MAY_CHANGE[name]})
+    lines = [timeline(score.attributes, score.seconds) for score in (before, after)]
+    if attributes != after.attributes or (lines[0].bar_count, lines[0].tag) != (lines[1].bar_count, lines[1].tag):
+        return False
+    tracks = [track for track in TRACKS if track != "lead" and not (track == "drums" and "drums" in MAY_CHANGE[name])]
+    return all(_events(name, track, before, INTERVAL) == _events(name, track, after, 0) for track in tracks)
+
+
+def _events(name: str, track: str, score: Score, shift: int) -> list[tuple[int, ...]]:
+    """Place, length, velocity and pitch of a track's notes; only the place where the mode changes pitches."""
+    move = shift if name == "up a fifth" and track != "drums" else 0
+    pitched = name != "minor" or track == "drums"
+    size = 1 if track == "drums" else 2  # a stroke has no length
+    return [(*_steps(score, note)[:size], note.velocity, note.pitch + move if pitched else 0) for note in score.track(track)]
+
+
+def measure(model: llama.MuMuLLaMA, pieces: Sequence[Score], words: bool) -> dict[str, dict[str, list[bool]]]:
+    """Request -> "melody kept", "happened", "rest kept" -> of each piece. words: the model reads the request itself."""
+    results: dict[str, dict[str, list[bool]]] = {}
+    for name, request in REQUESTS.items():
+        rows: dict[str, list[bool]] = {"melody kept": [], "happened": [], "rest kept": []}
+        for score in map(request.source, pieces):
+            if (edit := request.edit(score)) is None:
+                continue
+            reply = model.respond(Turn(request.text, score=score), GenerationOptions(edit=None if words else edit))
+            edited = reply.score
+            if edited is None or reply.music is None:
+                hits = (False, False, False)
+            else:
+                exact = reply.music.samples.shape[-1] == round(edited.seconds * reply.music.sample_rate)
+                hits = (melody(edited) == melody(score), request.happened(score, edited), exact and rest_is_kept(name, score, edited))
+            for column, hit in zip(rows.values(), hits, strict=True):
+                column.append(hit)
+        results[name] = rows
+    return results
+
+
+def held_out_pieces(count: int, seed: int = 77) -> list[Score]:
+    """Pieces of 10 to 24 s by the composer, in combinations that no training set has."""
+    rng = np.random.default_rng(seed)
+    return [compose(rng, sample_attributes(rng, held_out=True), int(rng.integers(60, 145)) / 6) for _ in range(count)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    values = _parser().parse_args(arguments)
+    return run_command(lambda: _run(values))
+
+
+def _run(values: argparse.Namespace) -> int:
+    pieces = held_out_pieces(values.pieces)
+    for name, rows in measure(llama.load(values.model), pieces, values.words).items():
+        print(f"{name:14}" + "  ".join(_figure(column, hits) for column, hits in rows.items()), flush=True)
+    strangers = [melody(first) == melody(second) for first, second in zip(pieces, pieces[1:], strict=False)]
+    print(f"{'other pieces':14}" + _figure("melody kept", strangers))
+    return 0
+
+
+def _figure(name: str, hits: Sequence[bool]) -> str:
+    low, high = wilson_interval(sum(hits), len(hits))
+    return f"{name} {share(hits):.3f} of {len(hits)} ({low:.2f} to {high:.2f})"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(prog="python -m recipes.nano.evaluation.measure_edits", description=__doc__)
+    parser.add_argument("model", help="folder of a model whose decoder writes notes")
+    parser.add_argument("--pieces", type=int, default=20, help="number of pieces")
+    parser.add_argument("--words", action="store_true", help="the model reads the requests itself, no edit is given")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

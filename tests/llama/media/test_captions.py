@@ -1,0 +1,38 @@
+"""Captions as the made set writes them are read back whole, and announce an edit of a known piece."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from DataSet.synthesis.composer import compose, sample_attributes
+from DataSet.synthesis.wishes import full_caption
+from llama.media.captions import read_caption, stated_edit
+from llama.media.edit import Edit
+from llama.media.score import Attributes
+
+WALTZ = Attributes("organ", "guitar", "waltz", 160, "minor", 3, drums=True, key=0)
+SENTENCE = "Here is a sad waltz for {lead} over guitar chords at {tempo} bpm in C minor in 3/4 {drums} drums."
+
+
+def test_every_caption_is_read_back() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        attributes = sample_attributes(rng)
+        assert read_caption(f"There is no kazoo. {full_caption(attributes, key=True)}. And more.", 5) == attributes
+        assert read_caption(full_caption(attributes), attributes.key) == attributes
+
+
+@pytest.mark.parametrize("lead", ["", "kazoo", "organ"])
+def test_what_is_no_caption_is_not_read(lead: str) -> None:
+    assert read_caption(f"A sad waltz for {lead} over strings at 91 bpm in 3/4 with drums.", 0) is None
+
+
+def test_the_difference_is_the_edit() -> None:
+    score = compose(np.random.default_rng(0), WALTZ, 12.0)
+    faster = SENTENCE.format(lead="organ", tempo=180, drums="with")
+    assert stated_edit(score, faster) == Edit(change={"tempo": 180})
+    assert stated_edit(score, SENTENCE.format(lead="flute", tempo=160, drums="without")) == Edit(change={"lead": "flute", "drums": False})
+    assert stated_edit(score, SENTENCE.format(lead="organ", tempo=160, drums="with")) == Edit()
+    assert stated_edit(score, SENTENCE.format(lead="organ", tempo=166, drums="with")) == Edit()  # heard a little wrong
+    assert stated_edit(score, faster.replace("sad waltz", "sad ballad")) is None and stated_edit(score, "It is in 3/4.") is None
