@@ -1,5 +1,5 @@
 # make demo    the page on http://127.0.0.1:7860, on the embedded model
-# make test    all tests, in two processes; WORKERS=0 runs them in one
+# make test    all tests, in two processes; ARGS="tests/llama" runs some of them in one
 # make check   ruff, mypy, all tests
 # make fuzz    1000 damaged files for all readers; ARGS="--cases 10000 --seed 1"
 # make bench   the comparison with the reference values, then the benchmarks, one after another
@@ -32,8 +32,6 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(if $(HAS_UV),"$(UV)" pip install --python $(BIN)/python,$(PIP) install) --quiet --no-deps --no-build-isolation
 COMPILE = "$(UV)" pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --annotation-style line $(UPGRADE)
-# Processes that run the tests, each on one core.
-WORKERS ?= 2
 BENCHMARKS = $(filter-out __init__ parity%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 .PHONY: demo test check lint fuzz bench docs nano lock latest newest clean
@@ -43,7 +41,7 @@ demo: $(USER_STAMP)
 	$(BIN)/python gradio_app.py $(ARGS)
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
+	$(if $(ARGS),$(BIN)/python -m pytest -q $(ARGS),$(BIN)/python tests/two_processes.py -q)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -85,7 +83,7 @@ latest:
 # --no-config leaves out [tool.uv] of pyproject.toml, which keeps versions back; what it excludes is named here again.
 newest: $(VENV)/.uv
 	echo pyaudio | "$(UV)" pip install --python $(BIN)/python --no-config --upgrade --excludes /dev/stdin --editable ".[dev]"
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -q $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-latest .pytest_cache .mypy_cache .ruff_cache
