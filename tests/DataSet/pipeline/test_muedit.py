@@ -113,7 +113,7 @@ def test_pairs_of_a_recording_that_is_left_out_later_are_left_out(result: EditSe
 
 def test_a_missing_list_is_told_before_the_sources_are_read(tmp_path: Path) -> None:
     leaks = {"folder": None, "lists": ["musiccaps"], "planted": False}
-    with pytest.raises(ValueError, match="The list musiccaps .* is missing"):
+    with pytest.raises(ValueError, match="Lists of test sets, .*, are missing: musiccaps"):
         run_muedit(config(leaks=leaks, sources=[{"kind": "folder", "media": str(tmp_path / "gone")}]), tmp_path / "work")
 
 
