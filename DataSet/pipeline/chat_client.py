@@ -91,9 +91,9 @@ class ChatClient:
         for attempt in range(1, self.tries + 1):
             try:
                 return _answer(self._post(body), self.url)
-            except _Later as error:
+            except _RetryableError as error:
                 if attempt == self.tries:
-                    if error.nobody:
+                    if error.is_unreachable:
                         raise ModelError(f"{self.url} {error}; start the server, or correct its url, and run again.") from error
                     raise TransientError(f"{self.url} {error}; tried {self.tries} times: look after the server, or wait.") from error
                 time.sleep(min(MAX_WAIT, error.seconds if error.seconds is not None else self.wait * 2 ** (attempt - 1)))
@@ -117,19 +117,19 @@ class ChatClient:
                 raise _status_error(error, self.url, self._key) from error
         except (OSError, HTTPException) as error:  # refused, unknown, timed out, cut off
             reason = getattr(error, "reason", None) or error
-            nobody = isinstance(reason, (ConnectionRefusedError, socket.gaierror))
-            raise _Later(f"does not answer ({shorten(str(reason) or type(reason).__name__)})", None, nobody) from error
+            is_unreachable = isinstance(reason, (ConnectionRefusedError, socket.gaierror))
+            raise _RetryableError(f"does not answer ({shorten(str(reason) or type(reason).__name__)})", None, is_unreachable) from error
         if len(content) > MAX_BYTES:
             raise ValueError(f"{self.url} answered with more than {MAX_BYTES >> 20} MiB; check that it is a chat server.")
         return content
 
 
-class _Later(Exception):
-    """A failure that may pass. seconds: how long the server asks to wait, if it says so; nobody: nothing listens there, or no such host."""
+class _RetryableError(Exception):
+    """A failure that may pass. seconds: how long the server asks to wait, if it says so; is_unreachable: no server or no host there."""
 
-    def __init__(self, words: str, seconds: float | None, nobody: bool = False) -> None:
+    def __init__(self, words: str, seconds: float | None, is_unreachable: bool = False) -> None:
         super().__init__(words)
-        self.seconds, self.nobody = seconds, nobody
+        self.seconds, self.is_unreachable = seconds, is_unreachable
 
 
 def _without_login(url: str) -> str:
@@ -148,7 +148,7 @@ def _read_key(variable: str) -> str:
 def _status_error(error: urllib.error.HTTPError, url: str, key: str) -> Exception:
     reason = _reason(error).replace(key, "...") if key else _reason(error)
     if error.code in BUSY or error.code >= 500:
-        return _Later(f"answered {error.code} ({shorten(reason)})", _retry_after(error.headers.get("Retry-After")))
+        return _RetryableError(f"answered {error.code} ({shorten(reason)})", _retry_after(error.headers.get("Retry-After")))
     advice = {401: "check the key", 403: "check the key", 404: "check the url and the model's name", 413: "send less, or raise the server's limit"}
     return ValueError(f"{url} refused the request with {error.code} ({shorten(reason, 200)}); {advice.get(error.code, 'check what is sent to it')}.")
 

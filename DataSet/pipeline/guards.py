@@ -198,7 +198,7 @@ def number(text: str, expectation: Expectation) -> str | None:
 
 
 def other_number(text: str, expectation: Expectation) -> str | None:
-    """A number that nobody gave."""
+    """A number that is in none of the texts given."""
     if expectation.facts is None:
         return None
     known = [*(expectation.edit.quantities if expectation.edit else ()), *(quantity for fact in expectation.facts for quantity in quantities(fact))]

@@ -106,7 +106,7 @@ def lost_edits(result: SetResult) -> MarkdownView:
         for operation in OPERATIONS if texts[operation]
     ]  # fmt: skip
     notes = ("Texts that the writer gave, and how many each guard refused: direction (faster for slower), number (lost, turned, another "
-             "unit), other_number (one that nobody gave), term (a missing name).",)  # fmt: skip
+             "unit), other_number (one that was not given), term (a missing name).",)  # fmt: skip
     return table_view(Table("Edits that the writer lost", columns, tuple(rows), notes))
 
 

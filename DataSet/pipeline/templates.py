@@ -42,7 +42,7 @@ SIGHT_ANSWERS = (
 SIGHTS = {"image": "{picture|image}", "video": "{clip|video}"}
 _IT, _MUSIC = "{it|this|this recording|the recording|the music|the track|this piece}", "{this recording|the recording|the music|the track|this piece}"
 _SPEED, _ITS = "{times its speed|times the speed|times its original speed|times the original tempo}", "{its|the} {speed|tempo|original speed}"
-# What is asked for -> (what one tells the model to do, what became of the recording). {n}: the number with its unit.
+# Kind of edit -> (phrase of the request, phrase of the answer). {n}: the number with its unit.
 EDITS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "faster": ((f"{{speed|hurry}} {_IT} up to {{n}}", f"make {_IT} faster, {{at|so that it plays at|so that it goes at}} {{n}}", f"play {_IT} faster, at {{n}}", f"accelerate {_MUSIC} to {{n}}"),
                ("sped up to {n}", "played faster, at {n}", "made faster, now at {n}", "accelerated to {n}")),

@@ -21,7 +21,7 @@ class NanoEmbedder(WindowEmbedder):
     """The audio encoder of one of our models: its states, mixed as the model's adapter learned to, averaged over the window.
 
     Works offline with ckpts/nano, 192 dimensions. Trained on rendered music alone, so that its distances compare systems with one another
-    and with nobody's published FAD.
+    and with no published FAD.
     """
 
     def __init__(self, spec: ModelSpec, placement: Placement, model: MuMuLLaMA | None = None) -> None:

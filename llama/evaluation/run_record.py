@@ -64,6 +64,6 @@ def start_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any
 
 
 def _change(name: str, former: Any, now: Any) -> str:
-    """How a setting differs, in words; digests, which nobody can compare, are left out."""
+    """How a setting differs, in words; digests, which say nothing to a reader, are left out."""
     is_digest = any(isinstance(value, str) and len(value) >= 16 and set(value) <= set("0123456789abcdef") for value in (former, now))
     return f"other {name}" if is_digest else f"{name} {quoted(former)} there, {quoted(now)} here"

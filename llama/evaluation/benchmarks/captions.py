@@ -43,7 +43,7 @@ class MusicCaps:
 
 
 class SongDescriber:
-    """valid: the 746 captions that were checked; where `is_valid_subset` is empty, nobody did."""
+    """valid: the 746 captions that were checked; where `is_valid_subset` is empty, the caption was not checked."""
 
     name = "sdd"
     subsets = ("valid", ALL)
