@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 __all__ = [
-    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "CodeRecomposition", "EditableCodec", "MusicDecoder", "RequestBuilder",
-    "ScoreEditor", "StoredDecoder", "SymbolicCodec", "SynthesisRequest",
-    "check_folder",
+    "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "CodeRecomposition", "CodecStream", "EditableCodec", "MusicDecoder",
+    "RequestBuilder", "ScoreEditor", "StoredDecoder", "StreamingCodec", "SymbolicCodec", "SynthesisRequest", "check_folder",
     "pad_or_trim", "reading",
 ]  # fmt: skip
 
@@ -120,6 +119,23 @@ class BatchableDecoder(MusicDecoder, Protocol):
 
     def audio_streamer(self, request: SynthesisRequest) -> AudioStreamer:
         """The decoder of the request's codes to sound."""
+        ...
+
+
+class CodecStream(Protocol):
+    """Decodes codes to sound while they grow; the pieces joined equal the whole."""
+
+    def feed(self, codes: Tensor, last: bool) -> Tensor:
+        """New sound [B, C, n] of codes [B, K, m], m growing from call to call; `last`: no more codes follow, return all sound."""
+        ...
+
+
+@runtime_checkable
+class StreamingCodec(Protocol):
+    """A codec that can decode codes while they grow, once it knows how many frames the whole piece has."""
+
+    def stream(self, frames: int) -> CodecStream:
+        """The decoder of a piece of so many frames whose codes are still growing."""
         ...
 
 

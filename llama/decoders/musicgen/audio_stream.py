@@ -6,12 +6,13 @@ decode all codes at the end.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from llama.decoders.base import SymbolicCodec, SynthesisRequest, pad_or_trim
+from llama.decoders.base import CodecStream, StreamingCodec, SymbolicCodec, SynthesisRequest, pad_or_trim
 from llama.decoders.musicgen.encodec_stream import EncodecStream, can_stream
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class AudioStreamer:
             prompt_frames: frames at the beginning of the codes whose sound is not returned.
         """
         self.codec, self.audio_channels, self.frame_rate = codec, audio_channels, sample_rate / hop
-        self.streams = [EncodecStream(codec) for _ in range(audio_channels)] if can_stream(codec) else []
         self.samples_to_skip, self.samples_left = round(prompt_frames * hop), request.samples(sample_rate)
+        frames = prompt_frames + math.ceil(self.samples_left / hop - 1e-6)
+        self.streams = _codec_streams(codec, audio_channels, frames)
         self.next_chunk_frame = prompt_frames + FIRST_CHUNK_SECONDS * self.frame_rate
 
     def chunk_ready(self, complete: int) -> bool:
@@ -75,6 +77,13 @@ class AudioStreamer:
         self.samples_to_skip = max(0, self.samples_to_skip - sound.shape[-1])
         self.samples_left -= new.shape[-1]
         return _copy_outside_inference_mode(new)
+
+
+def _codec_streams(codec: nn.Module, audio_channels: int, frames: int) -> list[CodecStream]:
+    """A streaming decoder for each audio channel; [] if the codec cannot be decoded in pieces."""
+    if isinstance(codec, StreamingCodec):
+        return [codec.stream(frames) for _ in range(audio_channels)]
+    return [EncodecStream(codec) for _ in range(audio_channels)] if can_stream(codec) else []
 
 
 def _copy_outside_inference_mode(sound: Tensor) -> Tensor:

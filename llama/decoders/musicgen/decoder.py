@@ -19,6 +19,7 @@ from llama.decoders.base import (
     AudioGenerator,
     EditableCodec,
     RequestBuilder,
+    StreamingCodec,
     SymbolicCodec,
     SynthesisRequest,
     check_folder,
@@ -93,7 +94,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         self.audio_channels: int = getattr(config.decoder, "audio_channels", 1)  # 2 in stereo MusicGen
         self.channels: int = max(self.audio_channels, getattr(codec, "audio_channels", 1))
         self.condition_shape = (getattr(config, "condition_tokens", CONDITION_TOKENS), config.text_encoder.hidden_size)
-        self.streams = can_stream(model.audio_encoder)
+        self.streams = can_stream(model.audio_encoder) or isinstance(model.audio_encoder, StreamingCodec)
         self.guidance = float(options.guidance_scale or 3.0)
         self.temperature = float(options.temperature or 1.0) if options.do_sample else 0.0
         self.top_k = int(options.top_k or 250)

@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 from llama.decoders.notes.grammar import CodeGrammar
 from llama.decoders.notes.recomposition import Recomposition
 from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RATE, BankEntry, Sampler
+from llama.decoders.notes.stream import NoteStream
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
 from llama.errors import quoted
 from llama.media.edit import Edit
@@ -109,6 +110,10 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
     def forward(self, audio_codes: Tensor, **_: Any) -> NoteCodecOutput:
         """The same as `decode`."""
         return self.decode(audio_codes)
+
+    def stream(self, frames: int) -> NoteStream:
+        """The decoder of a piece of so many frames whose codes are still growing; the sound equals that of `decode`."""
+        return NoteStream(self.sampler, frames)
 
     def grammar(self, frames: int) -> CodeGrammar:
         """The rules for a piece of so many frames: which codes are computed instead of sampled."""

@@ -1,4 +1,4 @@
-"""Sampler: renders scores with a small bank of recorded notes (pitch shift, loops, envelopes, panning, reverb, limiter).
+"""Sampler: plays notes with a small bank of recorded ones (pitch shift, loops, envelopes); `renderer` mixes them to a piece.
 
 Deterministic: the same score gives the same samples.
 """
@@ -8,18 +8,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
-from scipy.signal import butter, oaconvolve, sosfilt
 
-from llama.media.score import TRACKS, Note, Score, timeline
+from llama.decoders.notes.renderer import SAMPLE_RATE, Samples, ScoreRenderer
+from llama.media.score import Attributes, Note, Score
 
-Samples = NDArray[np.float32]
-
-SAMPLE_RATE = 32_000
 MAX_BANK_SAMPLES = 2**27  # 70 minutes: a small file may unpack to far more
 PERCUSSION = 128  # program number of the drum kit
 LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sustain: looped for as long as the note lasts
@@ -27,14 +23,7 @@ RELEASE = {  # seconds in which a released note decays to about a tenth
     0: 0.25, 12: 0.5, 16: 0.08, 19: 0.2, 24: 0.25, 25: 0.22, 32: 0.12, 33: 0.1, 38: 0.06, 40: 0.18, 42: 0.2, 43: 0.25,
     46: 0.6, 48: 0.35, 56: 0.12, 65: 0.12, 71: 0.12, 73: 0.14, 81: 0.1, 89: 0.6, PERCUSSION: 0.1,
 }
-PAN = {"lead": 0.1, "accompaniment": -0.3, "bass": 0.0}  # -1 left .. 1 right
-DRUM_PAN = {36: 0.0, 38: 0.08, 42: 0.35, 46: 0.35, 51: -0.4, 49: 0.3, 39: -0.1}
 LEVEL = {"lead": 1.0, "accompaniment": 0.55, "bass": 0.8, "drums": 0.95}
-ROOM_SEND = {"lead": 1.0, "accompaniment": 0.9, "bass": 0.25, "drums": 0.5}
-ROOM_LEVEL = 0.22
-LOUDNESS = 0.12  # target root mean square of the louder half of a piece
-KNEE, CEILING = 0.7, 0.95
-ENDING_FADE = 0.22  # seconds of the fade after the final chord's release, reverb included
 
 
 @dataclass(frozen=True)
@@ -68,33 +57,14 @@ class Sampler:
         self._tones: dict[tuple[int, int], Samples] = {}
         self._looped: dict[tuple[int, int], Samples] = {}
 
-    @cached_property
-    def room(self) -> Samples:
-        """Impulse response [2, n] of a small room: decaying noise of unit energy."""
-        time = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
-        noise = np.random.default_rng(0).standard_normal((2, len(time)))
-        noise *= np.exp(-time / 0.16) * np.minimum(time / 0.012, 1.0)
-        shaped = sosfilt(butter(1, [220, 5200], "band", fs=SAMPLE_RATE, output="sos"), noise)
-        return (shaped / np.sqrt((shaped**2).sum(1, keepdims=True))).astype(np.float32)
-
     def render(self, score: Score) -> Samples:
         """Samples [2, round(seconds * 32000)] of a score, within -0.95..0.95, faded out after the final chord."""
-        total = round(score.seconds * SAMPLE_RATE)
-        dry, send = np.zeros((2, total), np.float32), np.zeros(total, np.float32)
-        for track in TRACKS:
-            for note in score.track(track):
-                self._add(dry, send, note, track, score.programs[track])
-        dry += ROOM_LEVEL * oaconvolve(send[None], self.room, axes=1)[:, :total]
-        return _finish(dry, timeline(score.attributes, score.seconds).end)
+        renderer = self.renderer(score.attributes, score.seconds)
+        return renderer.render(score, renderer.samples)
 
-    def _add(self, dry: Samples, send: Samples, note: Note, track: str, program: int) -> None:
-        """Mix one note into the dry stereo sum [2, n] and the reverb send [n]."""
-        first = round(note.start * SAMPLE_RATE)
-        sound = self._note(note, track, program)[: max(0, dry.shape[1] - first)]
-        angle = ((DRUM_PAN.get(note.pitch, 0.0) if track == "drums" else PAN[track]) + 1) * np.pi / 4
-        dry[0, first : first + len(sound)] += sound * np.float32(np.cos(angle) * 2**0.5)
-        dry[1, first : first + len(sound)] += sound * np.float32(np.sin(angle) * 2**0.5)
-        send[first : first + len(sound)] += sound * np.float32(ROOM_SEND[track])
+    def renderer(self, attributes: Attributes, seconds: float) -> ScoreRenderer:
+        """The renderer of a piece whose score may still be growing."""
+        return ScoreRenderer(self._note, attributes, seconds)
 
     def _note(self, note: Note, track: str, program: int) -> Samples:
         """Samples of one note at its velocity, until its release has decayed."""
@@ -185,24 +155,3 @@ def _soft_edges(sound: Samples) -> Samples:
 def _ramp(first: int, last: int, length: int) -> Samples:
     """Linear ramp [length]; cached, so callers must not modify it."""
     return np.linspace(first, last, length, dtype=np.float32)
-
-
-def _finish(sound: Samples, end: float) -> Samples:
-    """Normalise the loudness of a piece, limit it above the knee, and fade it out after `end` seconds."""
-    sound = sound * np.float32(min(LOUDNESS / max(_loudness(sound), 1e-6), 20.0))
-    loud = np.nonzero(np.abs(sound) > KNEE)
-    over = np.abs(sound[loud]) - KNEE
-    sound[loud] = np.sign(sound[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
-    first = min(round(end * SAMPLE_RATE), sound.shape[1])
-    fade = max(1, min(round(ENDING_FADE * SAMPLE_RATE), sound.shape[1] - first))
-    sound[:, first : first + fade] *= np.cos(np.linspace(0, np.pi / 2, fade)[: sound.shape[1] - first]) ** 2
-    sound[:, first + fade :] = 0
-    return sound
-
-
-def _loudness(sound: Samples) -> float:
-    """Root mean square of the louder half of all tenths of a second, so that rests do not count."""
-    width = SAMPLE_RATE // 10
-    sound = sound[:, : max(width, sound.shape[1] // width * width)]
-    power = np.sort((sound.reshape(2, -1, min(width, sound.shape[1])) ** 2).mean((0, 2)))
-    return float(np.sqrt(power[len(power) // 2 :].mean()))

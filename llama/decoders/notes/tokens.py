@@ -65,9 +65,14 @@ def frame_count(seconds: float) -> int:
     return max(1, math.ceil(seconds * FRAME_RATE - 1e-6))
 
 
+def frame_seconds(frames: int) -> float:
+    """Length of a piece with `frames` steps."""
+    return frames / FRAME_RATE
+
+
 def frame_line(attributes: Attributes, frames: int) -> Timeline:
     """The timeline of a piece with `frames` steps."""
-    return timeline(attributes, frames / FRAME_RATE)
+    return timeline(attributes, frame_seconds(frames))
 
 
 def header_codes(attributes: Attributes) -> tuple[int, int, int]:
@@ -210,7 +215,7 @@ def decode(codes: Codes) -> Score:
         for track, codebook in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS))
     }
     drums = _read_drums(codes[DRUM], line) if attributes.drums else ()
-    return Score(attributes, frames / FRAME_RATE, chords=chords, drums=drums, **tracks)
+    return Score(attributes, frame_seconds(frames), chords=chords, drums=drums, **tracks)
 
 
 def _read_chords(codes: Codes, attributes: Attributes, line: Timeline) -> tuple[Chord, ...]:
@@ -252,6 +257,6 @@ def _onset_pitches(code: int, track: str, attributes: Attributes, chord: Chord) 
 def _read_drums(masks: Codes, line: Timeline) -> tuple[Note, ...]:
     return tuple(
         Note(line.time(eighth), 0.1, key, DRUM_VELOCITY[key])
-        for eighth, mask in enumerate(masks.tolist())
+        for eighth, mask in enumerate(masks.tolist()) if mask
         for key in sorted(key for bit, key in enumerate(DRUMS) if mask >> bit & 1)
     )

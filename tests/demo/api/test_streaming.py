@@ -7,12 +7,19 @@ import base64
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from api_server import SPEAKS, URL, Json, Server, deltas, events, message, request, streamed_sound
 
+import llama
 from demo.api.job import ChatHandler, ChatJob
+from demo.service.audio_files import pcm
+from llama import GenerationOptions, Turn
+from llama.serving.engine import Engine
+
+NANO = Path(__file__).resolve().parents[3] / "ckpts/nano"
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm16"])
@@ -40,6 +47,18 @@ def test_a_stream_equals_the_whole_answer(server: Server, form: str) -> None:
 def test_sound_streams_in_parts(server: Server) -> None:
     parts = deltas(server.ask("play", stream=True, **SPEAKS))
     assert sum(bool(part.get("audio", {}).get("data")) for part in parts) == 4
+
+
+def test_the_embedded_model_sounds_in_parts(tmp_path: Path) -> None:
+    """The parts of its stream, joined, are the piece that it makes alone."""
+    model, text = llama.load(NANO), "A fast dance for trumpet with drums"
+    expected = model.respond(Turn(text), GenerationOptions(seconds=16, seed=5)).music
+    with Engine(model) as engine:
+        made = Server(tmp_path, engine)
+        parts = deltas(made.ask(text, stream=True, **SPEAKS | {"seconds": 16}))
+        made.sessions.close_all()
+    assert sum(bool(part.get("audio", {}).get("data")) for part in parts) > 3
+    assert streamed_sound(parts)[44:] == pcm(expected)
 
 
 def test_usage_of_a_stream(server: Server) -> None:

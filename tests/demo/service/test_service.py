@@ -9,16 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
+import llama
+from demo.service.audio_files import pcm
 from demo.service.conversation import Conversation
 from demo.service.errors import DISK_FULL, OUT_OF_MEMORY, UserFacingError
 from demo.service.request import Settings, Update
 from demo.service.service import ChatService
 from demo.service.sessions import Session, Sessions
-from llama.generation import GenerationOptions
+from llama.dialogue import Turn
+from llama.generation import GenerationOptions, MusicChunk
 from llama.media.audio import Waveform
+from llama.serving.engine import Engine
 from tests.scripted_engine import ScriptedEngine, piece
 
 pytest_plugins = ("tests.page_helpers",)  # its engine, sessions and recording
+NANO = Path(__file__).resolve().parents[3] / "ckpts/nano"
 PLAIN = Settings(seconds=2.0, seed=5)
 
 
@@ -165,6 +170,25 @@ def test_a_piece_given_up_leaves_no_file(work: ChatService, engine: ScriptedEngi
     assert files_of(session) == [".wav"]
     updates.close()
     assert files_of(session) == []
+
+
+def test_a_stopped_piece_of_the_embedded_model_keeps_what_has_sounded(tmp_path: Path) -> None:
+    model, text, seconds = llama.load(NANO), "A slow, sad piano piece", 300.0
+    sessions = Sessions(tmp_path)
+    with Engine(model) as engine:
+        updates = ChatService(engine, sessions).answer(sessions.open(), Conversation(), text, [], Settings(seconds=seconds, seed=5))
+        for update in updates:
+            if update.streams:
+                updates.stop()
+        (stopped,) = update.pieces
+        kept = Waveform.read(stopped.sound)
+    chunks = (event.music.samples for event in model.stream(Turn(text), GenerationOptions(seconds=seconds, seed=5))
+                      if isinstance(event, MusicChunk))  # fmt: skip
+    whole = next(chunks)
+    while whole.shape[-1] < kept.samples.shape[-1]:
+        whole = torch.cat([whole, next(chunks)], -1)
+    assert update.stopped and stopped.requested_seconds == seconds and 2 < kept.seconds < seconds
+    assert pcm(kept) == pcm(Waveform(whole[:, : kept.samples.shape[-1]].contiguous(), kept.sample_rate))
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------------

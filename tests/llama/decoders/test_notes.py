@@ -14,7 +14,8 @@ from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.notes import codec as note_codec
 from llama.decoders.notes.codec import NoteCodecConfig, NoteCodecModel
 from llama.decoders.notes.grammar import CodeGrammar, home_code
-from llama.decoders.notes.sampler import CEILING, PERCUSSION, SAMPLE_RATE
+from llama.decoders.notes.renderer import CEILING, SAMPLE_RATE
+from llama.decoders.notes.sampler import PERCUSSION
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
     BASS,
