@@ -1,0 +1,91 @@
+"""Time from the end of the answer's words to the first sound and to the whole piece, of the embedded model.
+
+    python -m benchmarks.first_sound                      # pieces of 30, 60 and 120 s
+    python -m benchmarks.first_sound --seconds 60 --runs 5
+
+Both times are of the same run, so their ratio depends little on what else the cores do. Exit code 1 if the chunks joined
+are not the piece; a missed target is only reported, because timings vary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from llama.dialogue import Turn
+from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
+from llama.mumu_llama import MuMuLLaMA, load
+from llama.serving.engine import Engine
+
+TEXTS = ("A slow, sad piano piece", "A fast dance for trumpet with drums", "A waltz for violin")
+TARGET = 1.0  # seconds to the first sound
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds after the last word; sound: length of the first chunk; exact: whether the chunks joined are the piece."""
+
+    first: float
+    whole: float
+    sound: float
+    exact: bool
+
+
+def measure(model: MuMuLLaMA, text: str, seconds: float, engine: Engine | None = None) -> Timing:
+    """One piece, of the model itself or of an engine."""
+    turn, options = Turn(text), GenerationOptions(seconds=seconds)
+    chunks, moments, words_end = list[torch.Tensor](), list[float](), time.perf_counter()
+    for event in model.stream(turn, options) if engine is None else engine.submit(turn, options):
+        if isinstance(event, TextDelta):
+            words_end = time.perf_counter()
+        elif isinstance(event, MusicChunk):
+            moments.append(time.perf_counter())
+            chunks.append(event.music.samples)
+        elif isinstance(event, Done):
+            music = event.reply.music
+    end, sample_rate = time.perf_counter(), music.sample_rate
+    exact = torch.equal(torch.cat(chunks, -1), music.samples)
+    return Timing(moments[0] - words_end, end - words_end, chunks[0].shape[-1] / sample_rate, exact)
+
+
+def report(name: str, model: MuMuLLaMA, lengths: list[float], runs: int, engine: Engine | None = None) -> bool:
+    """Prints a line a length; returns whether all pieces were exact."""
+    exact = True
+    for seconds in lengths:
+        timings = [measure(model, TEXTS[run % len(TEXTS)], seconds, engine) for run in range(runs)]
+        first, whole = (statistics.median(values) for values in ([t.first for t in timings], [t.whole for t in timings]))
+        ratio = statistics.median(timing.first / timing.whole for timing in timings)
+        exact &= all(timing.exact for timing in timings)
+        verdict = "" if first <= TARGET else f", missed: at most {TARGET:g} s"
+        print(
+            f"{name}, {seconds:g} s: first sound after {first:.3f} s ({timings[0].sound:.1f} s long), whole piece after {whole:.3f} s, "
+            f"ratio {ratio:.3f}{verdict}",
+            flush=True,
+        )
+    return exact
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="ckpts/nano")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[30.0, 60.0, 120.0])
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # as the engine does: more threads are slower for so small a model
+    model = load(arguments.model)
+    measure(model, TEXTS[0], 2.0)  # the sample bank is decoded at its first use
+    exact = report("model.stream", model, arguments.seconds, arguments.runs)
+    for name, use_worker in (("engine", False), ("engine with a music process", True)):
+        with Engine(model, use_worker=use_worker) as engine:
+            measure(model, TEXTS[0], 2.0, engine)
+            exact &= report(name, model, arguments.seconds, arguments.runs, engine)
+    if not exact:
+        raise SystemExit("The chunks joined are not the piece.")
+
+
+if __name__ == "__main__":
+    main()
