@@ -1,25 +1,22 @@
-"""Generation: from turns to replies. Prefill and decoding over one cache, then the music; text and music stream as events.
+"""Generation: the text of turns by prefill and decoding over one cache, and the condition of their music.
 
-`stream` yields the events of one turn; `respond` collects those of a batch into replies.
-Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
+`llama.responding` makes events and replies of it. Legend: B rows, T positions, D the LLaMA's width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
-from llama.decoders.base import NO_EDITS, ScoreEditor
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
 from llama.media.audio import Waveform
-from llama.media.captions import stated_edit
-from llama.media.edit import Edit, EditReport, apply_edit, report_edit
+from llama.media.edit import Edit, EditReport
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 
@@ -312,146 +309,3 @@ def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Tur
     decoder = model.music_decoder
     request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
     return (yield from decoder.synthesize(request))
-
-
-# -- edits --------------------------------------------------------------------------------------------------------
-
-
-def check_edits(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions) -> None:
-    """Raises ValueError, before any work, for an edit that the model cannot make of these turns."""
-    if options.edit is None:
-        return
-    decoder = model.music_decoder
-    if decoder is None:
-        raise ValueError(NO_DECODER)
-    if not isinstance(decoder, ScoreEditor) or not decoder.edits_scores:
-        raise ValueError(NO_EDITS)
-    for turn in turns:
-        if turn.score is None:
-            raise ValueError("An edit keeps the notes of a piece, but this turn has none; give them as Turn(text, score=reply.score).")
-        apply_edit(turn.score, options.edit)
-
-
-def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn:
-    """The turn with its score played as the recording, if it has no other: the model then hears what is edited.
-
-    Raises ValueError if the decoder cannot play notes. A model without an audio encoder edits what it does not hear.
-    """
-    if turn.score is None or turn.audio is not None or options.edit is not None and model.mert is None:
-        return turn
-    if not isinstance(model.music_decoder, ScoreEditor) or not model.music_decoder.edits_scores:
-        raise ValueError("This model's music decoder cannot play a score; give its recording as the turn's audio.")
-    return replace(turn, audio=model.music_decoder.render(turn.score))
-
-
-def edit_for(row: RowState, turn: Turn, options: GenerationOptions) -> Edit | None:
-    """The edit of a turn's score: the one that the options give, or the difference between the piece and the one that the answer
-    announces; None for a new piece or an answer in words."""
-    if options.edit is not None or turn.score is None or row.finish != "music" or not options.music:
-        return options.edit
-    return stated_edit(turn.score, row.text())
-
-
-def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> Iterator[Event]:
-    """The edited music of a row, as one chunk, and its `Done`."""
-    music, score = edit_score(model, row, turn, options)
-    yield MusicChunk(music)
-    yield Done(row.reply(music, score, report_edit(*_source_and_edit(turn, options))))
-
-
-def edit_score(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Waveform, Score]:
-    """The turn's piece with the edit, and its notes."""
-    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
-    condition, mask = _edit_condition(model, row, turn, options)
-    request = decoder.request(
-        condition, source.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed], source=source, edit=edit
-    )
-    sound, scores = collect(decoder.synthesize(request))
-    return Waveform(sound[0].float().cpu(), decoder.sample_rate), scores[0]
-
-
-def _source_and_edit(turn: Turn, options: GenerationOptions) -> tuple[Score, Edit]:
-    assert turn.score is not None and options.edit is not None, "check_edits has seen them"
-    return turn.score, options.edit
-
-
-def _edit_condition(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
-    """The condition of what the edit composes: as for a new piece, or the answer's text where that has no audio tokens."""
-    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
-    if not edit.composed_parts(source):
-        return torch.zeros(1, *decoder.condition_shape), None  # nothing is composed
-    if row.finish == "music":
-        return condition_for(model, [row], [turn], options)
-    return decoder.embed([row.text() or turn.text])
-
-
-def collect(music: AudioGenerator) -> tuple[Tensor, list[Score]]:
-    """All chunks as one sound [B, channels, n], and the scores of a symbolic decoder."""
-    chunks = []
-    while True:
-        try:
-            chunks.append(next(music))
-        except StopIteration as end:
-            return torch.cat(chunks, -1), end.value or []
-
-
-# -- events -------------------------------------------------------------------------------------------------------
-
-
-def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
-    """(row index, event): the text of all rows as it is decoded, then the music of those that end in music, then each `Done`."""
-    options = options or GenerationOptions()
-    for turn in turns:
-        if not isinstance(turn, Turn):
-            raise ValueError(f"A request was given as {type(turn).__name__}; give Turn(text), with its recording, picture or clip.")
-    check_edits(model, turns, options)
-    turns = [play_score(model, turn, options) for turn in turns]
-    for rows, active in generate_text(model, turns, options):
-        for index in active:
-            if delta := rows[index].delta():
-                yield index, TextDelta(delta)
-    edits = {index: edit for index, turn in enumerate(turns) if (edit := edit_for(rows[index], turn, options)) is not None}
-    musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in edits] if options.music else []
-    results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
-    for index, row in enumerate(rows):
-        if index in edits:
-            yield from ((index, event) for event in edit_events(model, row, turns[index], replace(options, edit=edits[index])))
-        else:
-            yield index, Done(row.reply(*results.get(index, (None, None))))
-
-
-def stream_music(
-    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], indices: Sequence[int], options: GenerationOptions
-) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
-    """Yields the music of the rows at `indices`, chunk by chunk; returns the complete music of each, and its score or None."""
-    music = decode_music(model, [rows[index] for index in indices], [turns[index] for index in indices], options)
-    chunks: list[Tensor] = []
-    while True:
-        try:
-            chunk = next(music)
-        except StopIteration as end:
-            scores: list[Score] | None = end.value
-            break
-        chunks.append(chunk)
-        for position, index in enumerate(indices):
-            yield index, MusicChunk(Waveform(chunk[position].float().cpu(), model.music_decoder.sample_rate))
-    sound = torch.cat(chunks, dim=-1).float().cpu()
-    sample_rate = model.music_decoder.sample_rate
-    return {
-        index: (Waveform(sound[position], sample_rate), scores[position] if scores else None)
-        for position, index in enumerate(indices)
-    }
-
-
-def stream(model: MuMuModel, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
-    """The events of one turn: `TextDelta`s, then `MusicChunk`s, then one `Done`."""
-    for _, event in events(model, [turn], options):
-        yield event
-
-
-def respond(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
-    """The reply to each turn, in order; [] without turns."""
-    if not turns:
-        return []
-    replies = {index: event.reply for index, event in events(model, turns, options) if isinstance(event, Done)}
-    return [replies[index] for index in range(len(turns))]

@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 
 import torch
 
-from llama import generation
+from llama import responding
 from llama.checkpoint import loading, pretrained
 from llama.checkpoint.source import ModelSource
 from llama.dialogue import Reply, Turn
@@ -36,12 +36,12 @@ class MuMuLLaMA(MuMuModel):
         Raises ValueError, in one sentence, for a turn that this model cannot answer.
         """
         if isinstance(turn, Turn):
-            return generation.respond(self, [turn], options)[0]
-        return generation.respond(self, list(turn), options)
+            return responding.respond(self, [turn], options)[0]
+        return responding.respond(self, list(turn), options)
 
     def stream(self, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
         """Answers a turn as events: `TextDelta`s, then `MusicChunk`s, then one `Done` with the complete `Reply`."""
-        return generation.stream(self, turn, options)
+        return responding.stream(self, turn, options)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **arguments: Any) -> Self:

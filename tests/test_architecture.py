@@ -41,6 +41,8 @@ PACKAGES: dict[str, set[str]] = {
     "llama.mumu_model": set(),
     "llama.checkpoint": {"faiss", "huggingface_hub", "safetensors", "transformers"},
     "llama.generation": set(),
+    "llama.editing": set(),
+    "llama.responding": set(),
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},
     "llama.evaluation": {"bert_score", "filelock", "matplotlib", "nltk", "pyarrow", "rouge_score", "sacrebleu", "safetensors",

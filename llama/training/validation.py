@@ -12,10 +12,11 @@ from torch import nn
 
 from llama.data.examples import Example
 from llama.dialogue import Reply, Turn
-from llama.generation import GenerationOptions, respond
+from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
 from llama.media.image import load_image
 from llama.media.video import load_frames
+from llama.responding import respond
 from llama.training.distributed import DistributedContext
 from llama.training.module import TrainingBatch, TrainingModule, complete_model
 

@@ -58,7 +58,7 @@ def test_the_model_hears_a_score(nano: llama.MuMuLLaMA, score: Score) -> None:
 def test_what_cannot_be_edited_is_refused_before_the_work(
     nano: llama.MuMuLLaMA, published: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llama.generation.generate_text", lambda *_: pytest.fail("the work began"))
+    monkeypatch.setattr("llama.responding.generate_text", lambda *_: pytest.fail("the work began"))
     edit = GenerationOptions(edit=Edit(change={"tempo": 102}))
     with pytest.raises(ValueError, match="this turn has none"):
         nano.respond(Turn("Make it faster"), edit)

@@ -1,0 +1,90 @@
+"""From turns to replies: text and music stream as events, new pieces in batches, edits one by one.
+
+`stream` yields the events of one turn; `respond` collects those of a batch into replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from llama.dialogue import Reply, Turn
+from llama.editing import check_edits, edit_events, edit_for, play_score
+from llama.generation import (
+    Done,
+    Event,
+    GenerationOptions,
+    MusicChunk,
+    RowState,
+    TextDelta,
+    decode_music,
+    generate_text,
+)
+from llama.media.audio import Waveform
+
+if TYPE_CHECKING:
+    from llama.media.score import Score
+    from llama.mumu_model import MuMuModel
+
+
+def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None) -> Iterator[tuple[int, Event]]:
+    """(row index, event): the text of all rows as it is decoded, then the music of those that end in music, then each `Done`."""
+    options = options or GenerationOptions()
+    for turn in turns:
+        if not isinstance(turn, Turn):
+            raise ValueError(f"A request was given as {type(turn).__name__}; give Turn(text), with its recording, picture or clip.")
+    check_edits(model, turns, options)
+    turns = [play_score(model, turn, options) for turn in turns]
+    for rows, active in generate_text(model, turns, options):
+        for index in active:
+            if delta := rows[index].delta():
+                yield index, TextDelta(delta)
+    edits = {index: edit for index, turn in enumerate(turns) if (edit := edit_for(rows[index], turn, options)) is not None}
+    musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in edits] if options.music else []
+    results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
+    for index, row in enumerate(rows):
+        if index in edits:
+            yield from ((index, event) for event in edit_events(model, row, turns[index], replace(options, edit=edits[index])))
+        else:
+            yield index, Done(row.reply(*results.get(index, (None, None))))
+
+
+def stream_music(
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], indices: Sequence[int], options: GenerationOptions
+) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
+    """Yields the music of the rows at `indices`, chunk by chunk; returns the complete music of each, and its score or None."""
+    music = decode_music(model, [rows[index] for index in indices], [turns[index] for index in indices], options)
+    chunks: list[Tensor] = []
+    while True:
+        try:
+            chunk = next(music)
+        except StopIteration as end:
+            scores: list[Score] | None = end.value
+            break
+        chunks.append(chunk)
+        for position, index in enumerate(indices):
+            yield index, MusicChunk(Waveform(chunk[position].float().cpu(), model.music_decoder.sample_rate))
+    sound = torch.cat(chunks, dim=-1).float().cpu()
+    sample_rate = model.music_decoder.sample_rate
+    return {
+        index: (Waveform(sound[position], sample_rate), scores[position] if scores else None)
+        for position, index in enumerate(indices)
+    }
+
+
+def stream(model: MuMuModel, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
+    """The events of one turn: `TextDelta`s, then `MusicChunk`s, then one `Done`."""
+    for _, event in events(model, [turn], options):
+        yield event
+
+
+def respond(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions | None = None) -> list[Reply]:
+    """The reply to each turn, in order; [] without turns."""
+    if not turns:
+        return []
+    replies = {index: event.reply for index, event in events(model, turns, options) if isinstance(event, Done)}
+    return [replies[index] for index in range(len(turns))]
