@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -18,18 +18,19 @@ from llama.component_config import check_component_folder
 from llama.config import MAX_MUSIC_SECONDS
 from llama.hf import library_errors
 from llama.media.audio import Waveform
+from llama.media.score import Score
 
 if TYPE_CHECKING:
+    from llama.decoders.edit_plan import EditPlan
     from llama.decoders.musicgen.audio_stream import AudioStreamer
     from llama.decoders.musicgen.continuous_batch import CodeBatch
     from llama.decoders.musicgen.sampling import Grammar
     from llama.media.edit import Edit
-    from llama.media.score import Score
 
 __all__ = [
     "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "CodeRecomposition", "CodecStream", "EditableCodec", "MusicDecoder",
-    "RequestBuilder", "ScoreEditor", "StoredDecoder", "StreamingCodec", "SymbolicCodec", "SynthesisRequest", "check_folder",
-    "pad_or_trim", "reading",
+    "PlayableCodec", "RequestBuilder", "ScoreEditor", "StoredDecoder", "StreamingCodec", "SymbolicCodec", "SynthesisRequest",
+    "check_folder", "pad_or_trim", "reading", "requested",
 ]  # fmt: skip
 
 MAX_GUIDANCE = 50.0
@@ -65,10 +66,14 @@ class MusicDecoder(Protocol):
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-        source: Score | None = None,
+        source: Score | Waveform | None = None,
         edit: Edit | None = None,
     ) -> SynthesisRequest:
         """A checked request, with the decoder's own guidance and temperature where none is given; see SynthesisRequest."""
+        ...
+
+    def check_edit(self, edit: Edit, source: Score | Waveform) -> None:
+        """Raises ValueError in one sentence, before any work, for an edit that this decoder cannot make of the source."""
         ...
 
     def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> AudioGenerator:
@@ -180,14 +185,46 @@ class EditableCodec(SymbolicCodec, Protocol):
 
 
 @runtime_checkable
+class PlayableCodec(Protocol):
+    """A symbolic codec that plays a score whole, part by part, as a loop, and in blocks; sound is [channels, n]."""
+
+    def render(self, score: Score) -> Tensor: ...
+
+    def render_stems(self, score: Score) -> dict[str, Tensor]: ...
+
+    def render_loop(self, score: Score, first: int, last: int) -> Tensor: ...
+
+    def render_stream(self, score: Score) -> Iterator[Tensor]: ...
+
+
+@runtime_checkable
 class ScoreEditor(Protocol):
-    """A music decoder that may be able to edit a piece whose notes are known, and to play it."""
+    """A music decoder that may be able to edit a piece whose notes are known, and to play it.
+
+    `edits_scores`: whether it is. Playing raises ValueError if the decoder has no notes.
+    """
 
     @property
     def edits_scores(self) -> bool: ...
 
     def render(self, score: Score) -> Waveform:
-        """The sound of a score. Raises ValueError if the decoder has no notes."""
+        """The sound of a score."""
+        ...
+
+    def render_stems(self, score: Score) -> dict[str, Waveform]:
+        """The sound of each part by its name; all are equally long, and their sum is `render(score)` within 1e-4."""
+        ...
+
+    def render_loop(self, score: Score, first: int, last: int) -> Waveform:
+        """Bars `first` to `last`, from 1, exactly as long as these bars; what rings at the end sounds at the beginning."""
+        ...
+
+    def render_stream(self, score: Score) -> Iterator[Waveform]:
+        """The sound of a score in blocks; joined they equal `render(score)`."""
+        ...
+
+    def edit_plan(self, source: Score, edit: Edit) -> EditPlan:
+        """What an edit of a piece samples, and the score that results. Raises ValueError if the decoder has no notes."""
         ...
 
 
@@ -203,7 +240,7 @@ class SynthesisRequest:
     seeds: tuple[int, ...]  # one for each row
     shape: tuple[int, int]  # the decoder's (tokens, width)
     prompt: Waveform | None = None  # recording to continue; its own sound is not returned
-    source: Score | None = None  # piece to be edited; the music is as long as the edit makes it
+    source: Score | Waveform | None = None  # notes or recording to be edited; the music is as long as the edit makes it
     edit: Edit | None = None  # of the source
 
     def __post_init__(self) -> None:
@@ -220,8 +257,15 @@ class SynthesisRequest:
             )
         if len(self.seeds) != rows[0]:
             raise ValueError(f"{len(self.seeds)} seeds were given for {rows[0]} rows; give one seed a row.")
+        self._check_source()
+
+    def _check_source(self) -> None:
         if (self.source is None) != (self.edit is None) or self.edit is not None and len(self.seeds) != 1:
             raise ValueError("An edit is made of one piece at a time; give one row, with both the source and the edit.")
+        if self.source is not None and not isinstance(self.source, Score | Waveform):
+            raise ValueError(f"The source of an edit was given as {type(self.source).__name__}; give a Score or a Waveform.")
+        if self.source is not None and self.prompt is not None:
+            raise ValueError("A prompt and the source of an edit were given; to continue a recording give it as one of the two.")
 
     def _check_numbers(self) -> None:
         if not math.isfinite(self.seconds) or not 0 < self.seconds <= MAX_MUSIC_SECONDS:
@@ -253,6 +297,10 @@ class RequestBuilder:
         """Whether the decoder can keep the notes of a piece."""
         return False
 
+    def check_edit(self, edit: Edit, source: Score | Waveform) -> None:
+        """Raises ValueError in one sentence, before any work, for an edit that this decoder cannot make of the source."""
+        raise ValueError(NO_EDITS)
+
     def request(
         self,
         condition: Tensor,
@@ -263,12 +311,12 @@ class RequestBuilder:
         temperature: float | None = None,
         seeds: Sequence[int],
         prompt: Waveform | None = None,
-        source: Score | None = None,
+        source: Score | Waveform | None = None,
         edit: Edit | None = None,
     ) -> SynthesisRequest:
         """A checked request; the arguments are fields of SynthesisRequest. Raises ValueError."""
-        if edit is not None and not self.edits_scores:
-            raise ValueError(NO_EDITS)
+        if edit is not None and source is not None:
+            self.check_edit(edit, source)
         return SynthesisRequest(
             condition=condition,
             seconds=seconds,
@@ -281,6 +329,12 @@ class RequestBuilder:
             source=source,
             edit=edit,
         )
+
+
+def requested(edit: Edit) -> tuple[str, ...]:
+    """Names of the fields by which an edit differs from one that asks for nothing."""
+    nothing = type(edit)()
+    return tuple(field.name for field in fields(edit) if getattr(edit, field.name) != getattr(nothing, field.name))
 
 
 def pad_or_trim(sound: Tensor, samples: int) -> Tensor:

@@ -25,6 +25,7 @@ from llama.decoders.base import (
     check_folder,
     reading,
 )
+from llama.decoders.edit_plan import EditPlan
 from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuous_batch import CodeBatch
 from llama.decoders.musicgen.encodec_stream import can_stream
@@ -34,7 +35,7 @@ from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
 from llama.json_yaml import read_table
 from llama.media.audio import Waveform
-from llama.media.edit import apply_edit, check_edit
+from llama.media.edit import Edit
 from llama.media.score import Score
 from llama.weights import check_component
 
@@ -240,14 +241,17 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     def _edited(self, request: SynthesisRequest) -> AudioGenerator:
         """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score as one chunk."""
         assert request.source is not None and request.edit is not None, "the request has checked it"
-        codec, score = self._editable_codec(), request.source
-        check_edit(score, request.edit)
-        if recomposition := codec.recomposition(score, request.edit):
-            *_, (codes, _) = self._sample(request, self._encode(None, 1), recomposition.frames, recomposition.grammar)
-            score = recomposition.merge(codes[0])
-        score = apply_edit(score, request.edit)
-        yield codec.render(score)[None]
+        codes, plan = None, self.edit_plan(request.source, request.edit)
+        if plan.recomposition is not None:
+            *_, (rows, _) = self._sample(request, self._encode(None, 1), plan.recomposition.frames, plan.recomposition.grammar)
+            codes = rows[0]
+        score = plan.score(codes)
+        yield self._editable_codec().render(score)[None]
         return [score]
+
+    def edit_plan(self, source: Score, edit: Edit) -> EditPlan:
+        """What an edit of a piece samples, and the score that results. Raises ValueError if the codec has no notes."""
+        return EditPlan.of(self._editable_codec(), source, edit)
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
