@@ -18,6 +18,7 @@ from llama.decoders.base import (
     NO_EDITS,
     AudioGenerator,
     EditableCodec,
+    PlayableCodec,
     RequestBuilder,
     StreamingCodec,
     SymbolicCodec,
@@ -35,7 +36,7 @@ from llama.files import atomic_files
 from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
 from llama.json_yaml import read_table
 from llama.media.audio import Waveform
-from llama.media.edit import Edit
+from llama.media.edit import Edit, apply_edit
 from llama.media.score import Score
 from llama.weights import check_component
 
@@ -228,9 +229,35 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         """Whether the codec's codes are notes that can be kept."""
         return isinstance(self.model.audio_encoder, EditableCodec)
 
+    def check_edit(self, edit: Edit, source: Score | Waveform) -> None:
+        """Raises ValueError in one sentence, before any work, for an edit that this decoder cannot make of the source."""
+        self._editable_codec()
+        if not isinstance(source, Score):
+            raise ValueError("This music decoder edits notes, not recordings; give the piece's score, or model.transcribe(recording).")
+        apply_edit(source, edit)
+
     def render(self, score: Score) -> Waveform:
         """The sound of a score. Raises ValueError if the codec has no notes."""
         return Waveform(self._editable_codec().render(score), self.sample_rate)
+
+    def render_stems(self, score: Score) -> dict[str, Waveform]:
+        """The sound of each part, of equal length; they sum to `render(score)`. Raises ValueError if the codec has no notes."""
+        stems = self._playable_codec().render_stems(score)
+        return {name: Waveform(sound, self.sample_rate) for name, sound in stems.items()}
+
+    def render_loop(self, score: Score, first: int, last: int) -> Waveform:
+        """Bars `first` to `last` as a loop without a seam. Raises ValueError if the codec has no notes."""
+        return Waveform(self._playable_codec().render_loop(score, first, last), self.sample_rate)
+
+    def render_stream(self, score: Score) -> Iterator[Waveform]:
+        """The sound of a score in blocks that join to `render(score)`. Raises ValueError if the codec has no notes."""
+        return (Waveform(block, self.sample_rate) for block in self._playable_codec().render_stream(score))
+
+    def _playable_codec(self) -> PlayableCodec:
+        codec = self.model.audio_encoder
+        if not isinstance(codec, PlayableCodec):
+            raise ValueError(NO_EDITS)
+        return codec
 
     def _editable_codec(self) -> EditableCodec:
         codec = self.model.audio_encoder
@@ -240,7 +267,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
 
     def _edited(self, request: SynthesisRequest) -> AudioGenerator:
         """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score as one chunk."""
-        assert request.source is not None and request.edit is not None, "the request has checked it"
+        assert isinstance(request.source, Score) and request.edit is not None, "the request has checked it"
         codes, plan = None, self.edit_plan(request.source, request.edit)
         if plan.recomposition is not None:
             *_, (rows, _) = self._sample(request, self._encode(None, 1), plan.recomposition.frames, plan.recomposition.grammar)
