@@ -20,7 +20,7 @@ from llama.media.captions import stated_edit
 from llama.media.edit import Edit, apply_edit, report_edit
 
 if TYPE_CHECKING:
-    from llama.decoders.base import AudioGenerator
+    from llama.decoders.base import AudioGenerator, SynthesisRequest
     from llama.media.score import Score
     from llama.mumu_model import MuMuModel
 
@@ -69,13 +69,18 @@ def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: Generation
 
 def edit_score(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Waveform, Score]:
     """The turn's piece with the edit, and its notes."""
+    decoder = model.music_decoder
+    sound, scores = collect(decoder.synthesize(edit_request(model, row, turn, options)))
+    return Waveform(sound[0].float().cpu(), decoder.sample_rate), scores[0]
+
+
+def edit_request(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> SynthesisRequest:
+    """What the decoder makes the edited music of a row from."""
     decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
     condition, mask = _edit_condition(model, row, turn, options)
-    request = decoder.request(
+    return decoder.request(
         condition, source.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed], source=source, edit=edit
     )
-    sound, scores = collect(decoder.synthesize(request))
-    return Waveform(sound[0].float().cpu(), decoder.sample_rate), scores[0]
 
 
 def _source_and_edit(turn: Turn, options: GenerationOptions) -> tuple[Score, Edit]:

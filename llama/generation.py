@@ -21,7 +21,7 @@ from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
-    from llama.decoders.base import AudioGenerator
+    from llama.decoders.base import AudioGenerator, SynthesisRequest
     from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
@@ -304,8 +304,14 @@ def condition_for(
 
 def decode_music(model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions) -> AudioGenerator:
     """Music of rows that ended in audio tokens, in chunks [B, channels, n]; returns a score a row if the decoder has notes."""
+    request = music_request(model, rows, turns, options)
+    return (yield from model.music_decoder.synthesize(request))
+
+
+def music_request(
+    model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], options: GenerationOptions
+) -> SynthesisRequest:
+    """What the decoder makes the music of these rows from."""
     condition, mask = condition_for(model, rows, turns, options)
     seeds = [options.seed] * len(rows)
-    decoder = model.music_decoder
-    request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
-    return (yield from decoder.synthesize(request))
+    return model.music_decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
