@@ -14,7 +14,7 @@ from llama.media.audio import Waveform
 from llama.media.score import Score
 
 if TYPE_CHECKING:
-    from llama.media.edit import EditReport
+    from llama.media.edit_report import EditReport
 
 STOP_MARK = "\n###"  # start of the template's next section: generation stops there
 PROMPT = (

@@ -17,7 +17,8 @@ from llama.dialogue import Turn
 from llama.generation import NO_DECODER, Done, Event, GenerationOptions, MusicChunk, RowState, condition_for
 from llama.media.audio import Waveform
 from llama.media.captions import stated_edit
-from llama.media.edit import Edit, apply_edit, report_edit
+from llama.media.edit import Edit, apply_edit
+from llama.media.edit_report import report_edit
 
 if TYPE_CHECKING:
     from llama.decoders.base import AudioGenerator, SynthesisRequest

@@ -16,7 +16,8 @@ from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
 from llama.media.audio import Waveform
-from llama.media.edit import Edit, EditReport
+from llama.media.edit import Edit
+from llama.media.edit_report import EditReport
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 

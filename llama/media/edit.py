@@ -1,6 +1,6 @@
-"""An edit of a piece whose notes are known, as a value: what changes, and that all else is kept to the note.
+"""An edit of a piece, as a value: what changes, and that all else is kept to the note where the notes are known.
 
-`apply_edit` makes what needs no composing; what does (`composed_parts`) is composed by a decoder first.
+`apply_edit` makes what needs no composing; what does (`composed_parts`) is composed first, in the piece that `prepare` gives.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llama.config import MAX_MUSIC_SECONDS
 from llama.errors import quoted
-from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, MODES, TEMPI, TRACKS, Score
+from llama.media.bar_edits import arrange_bars, bars_in, check_bars, excerpt, set_bar_count
+from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, TRACKS, Score
 from llama.media.score_edits import (
     MAX_INTERVAL,
-    check_bars,
-    excerpt,
     score_line,
     set_accompaniment,
     set_key,
@@ -24,25 +24,36 @@ from llama.media.score_edits import (
     set_tempo,
     transpose,
 )
+from llama.media.style_edits import set_metre, set_style
 
 CHANGES: Mapping[str, tuple[Any, ...]] = {  # attribute -> values that an edit may give it
     "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "tempo": TEMPI, "mode": MODES, "key": tuple(range(12)),
-    "drums": (False, True),
+    "drums": (False, True), "style": STYLES, "metre": METRES,
 }
 CHANGE_ORDER: Mapping[str, Callable[[Score, Any], Score]] = {  # drums come and go as a part
-    "mode": set_mode, "key": set_key, "lead": set_lead, "accompaniment": set_accompaniment, "tempo": set_tempo,
+    "style": set_style, "metre": set_metre, "mode": set_mode, "key": set_key, "lead": set_lead, "accompaniment": set_accompaniment,
+    "tempo": set_tempo,
 }
-KEPT = {"lead": "melody", "accompaniment": "accompaniment", "bass": "bass", "drums": "drums"}
+NAMES: Mapping[str, str] = {"lead": "melody", "accompaniment": "accompaniment", "bass": "bass", "drums": "drums"}  # of parts, for people
+KEEPABLE: tuple[str, ...] = ("melody", "chords", "accompaniment", "bass", "drums")
+ARRANGEMENT: tuple[str, ...] = ("accompaniment", "bass", "drums")  # parts that belong to a style and a metre
+MAX_BARS = 600
 
 
 @dataclass(frozen=True)
 class Edit:
     """What changes in a piece; everything else is kept to the note. Contradictions and unknown values raise ValueError.
 
-    change: attributes and their new values: lead, accompaniment, tempo (beats a minute), mode, key (a pitch class), drums.
+    change: attributes and their new values: lead, accompaniment, tempo (beats a minute), mode, key (a pitch class), drums, style,
+    metre. For another style or metre accompaniment, bass and drums are composed anew.
     transpose: semitones by which all notes move. without: parts that are taken out. parts: parts that are composed anew.
     bars: (first, last), from 1, in which the parts are composed anew: all of them if none are named; their chords stay.
     excerpt: (first, last) bars that are kept, followed by the piece's ending.
+    keep: out of KEEPABLE, only these are kept and every other part is composed anew. The chords stay with accompaniment and bass.
+    bar_count: length in bars before the ending; seconds: the length in bars that is nearest to it. A piece is cut before its last
+    bars, or goes on in the order of its form.
+    continuation: seconds of new music after the source's last bar. strength: for decoders of sound, how far from the recording
+    they may go, 0 to 1; notes are exact and take none.
     """
 
     change: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -51,6 +62,11 @@ class Edit:
     parts: tuple[str, ...] = ()
     bars: tuple[int, int] | None = None
     excerpt: tuple[int, int] | None = None
+    keep: tuple[str, ...] = ()
+    bar_count: int | None = None
+    seconds: float | None = None
+    continuation: float | None = None
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.change, Mapping):
@@ -58,31 +74,54 @@ class Edit:
         object.__setattr__(self, "change", dict(self.change))
         for name, value in self.change.items():
             _check_change(name, value)
-        if isinstance(self.transpose, bool) or not isinstance(self.transpose, int) or abs(self.transpose) > MAX_INTERVAL:
-            allowed = f"semitones from -{MAX_INTERVAL} to {MAX_INTERVAL}"
-            raise ValueError(f"transpose {quoted(self.transpose)} is out of range; give a whole number of {allowed}.")
-        for name in ("without", "parts"):
-            object.__setattr__(self, name, _checked_parts(name, getattr(self, name)))
+        _check_whole("transpose", self.transpose, -MAX_INTERVAL, MAX_INTERVAL, " of semitones")
+        for name, allowed in (("without", TRACKS), ("parts", TRACKS), ("keep", KEEPABLE)):
+            object.__setattr__(self, name, _checked_parts(name, getattr(self, name), allowed))
         for name in ("bars", "excerpt"):
             _check_range(name, getattr(self, name))
-        self._check_contradictions()
+        if self.bar_count is not None:
+            _check_whole("bar_count", self.bar_count, 1, MAX_BARS)
+        for name, low, high in (("seconds", 1, MAX_MUSIC_SECONDS), ("continuation", 1, MAX_MUSIC_SECONDS), ("strength", 0, 1)):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), low, high)
+        self._check_parts_agree()
+        self._check_lengths_agree()
 
-    def _check_contradictions(self) -> None:
+    def _check_parts_agree(self) -> None:
+        """Raises ValueError for an edit that asks for a part and for none, or for another one and the same."""
         both = sorted({*self.without} & {*self.parts})
         if both:
             raise ValueError(f"The {both[0]} cannot be taken out and composed anew at once; leave it out of without or of parts.")
-        if self.transpose and "key" in self.change:
-            raise ValueError("transpose and a new key were given; give one of them, as each decides the other.")
-        if self.bars and self.excerpt:
-            raise ValueError("bars and an excerpt were given, and their numbers would differ; make one edit after the other.")
+        kept = [name for name in TRACKS if NAMES[name] in self.keep]
+        for name, other in (("without", "taken out"), ("parts", "composed anew")):
+            if both := [part for part in kept if part in getattr(self, name)]:
+                raise ValueError(f"The {NAMES[both[0]]} cannot be kept and {other} at once; leave it out of keep or of {name}.")
         drums = self.change.get("drums")
-        if drums and "drums" in self.without or drums is False and "drums" in self.parts:
+        if drums and "drums" in self.without or drums is False and ("drums" in self.parts or "drums" in self.keep):
             raise ValueError("The edit asks for drums and for none; say which.")
         for name in ("lead", "accompaniment"):
             if name in self.change and name in self.without:
                 raise ValueError(f"The {name} cannot change its instrument and be taken out at once; leave it out of change or of without.")
         if set(TRACKS) <= {*self.without}:
             raise ValueError("An edit without lead, accompaniment, bass and drums leaves nothing to hear; keep one of them.")
+        if "metre" in self.change and {*ARRANGEMENT} & {*self.keep}:
+            raise ValueError("Another metre keeps only melody and chords; leave the other parts out of keep.")
+
+    def _check_lengths_agree(self) -> None:
+        """Raises ValueError for two lengths, and for bars whose numbers another part of the edit would change."""
+        if self.transpose and "key" in self.change:
+            raise ValueError("transpose and a new key were given; give one of them, as each decides the other.")
+        if self.bars and self.excerpt:
+            raise ValueError("bars and an excerpt were given, and their numbers would differ; make one edit after the other.")
+        lengths = [name for name in ("excerpt", "bar_count", "seconds", "continuation") if getattr(self, name) is not None]
+        if len(lengths) > 1:
+            raise ValueError(f"{lengths[0]} and {lengths[1]} both set the length of the piece; give one of them.")
+        whole = [name for name in ("style", "metre") if name in self.change]
+        if self.bars and whole:
+            raise ValueError(f"Another {whole[0]} is for the whole piece, but bars were given; make one edit after the other.")
+        others = [*whole, *(name for name in ("keep", "parts", "bars") if getattr(self, name))]
+        if self.continuation is not None and others:
+            raise ValueError(f"continuation and {others[0]} were given, and both compose; make one edit after the other.")
 
     @property
     def removed(self) -> tuple[str, ...]:
@@ -90,14 +129,41 @@ class Edit:
         off = self.change.get("drums") is False
         return tuple(name for name in TRACKS if name in self.without or name == "drums" and off)
 
+    @property
+    def keeps_chords(self) -> bool:
+        """Whether the chords stay; what is kept of accompaniment and bass are notes of these chords."""
+        return not self.keep or bool({"chords", "accompaniment", "bass"} & {*self.keep})
+
     def composed_parts(self, score: Score) -> tuple[str, ...]:
-        """Parts of this piece that must be composed: those asked anew, those in `bars`, and drums where there are none."""
-        wanted = {*self.parts}
-        if self.bars and not self.parts:
-            wanted = {name for name in TRACKS if score.track(name)} - {*self.removed}
+        """Parts of this piece that must be composed: those asked anew, those not kept, and drums where there are none."""
+        wanted, sounding = {*self.parts}, {name for name in TRACKS if score.track(name)} - {*self.removed}
+        if self.bars and not self.parts and not self.keep or self.continuation is not None:
+            wanted |= sounding
+        if self.keep:
+            wanted |= {name for name in sounding if NAMES[name] not in self.keep}
+        elif self._rearranges(score):
+            wanted |= sounding & {*ARRANGEMENT}
         if self.change.get("drums") and not score.drums:
             wanted.add("drums")
         return tuple(name for name in TRACKS if name in wanted)
+
+    def _rearranges(self, score: Score) -> bool:
+        """Whether this piece gets another style or metre."""
+        return any(name in self.change and self.change[name] != getattr(score.attributes, name) for name in ("style", "metre"))
+
+    def composed_bars(self, score: Score) -> tuple[int, int] | None:
+        """First and last bar, from 1, in which the parts are composed, in the piece that `prepare` gives; None for all of it."""
+        if self.continuation is None:
+            return self.bars
+        bars = score_line(score).bar_count
+        return bars + 1, bars + self.added_bars(score)
+
+    def added_bars(self, score: Score) -> int:
+        """Number of bars that continue the piece."""
+        if self.continuation is None:
+            return 0
+        beats = self.continuation * self.change.get("tempo", score.attributes.tempo) / 60
+        return max(1, round(beats / score.attributes.metre))
 
 
 def _check_change(name: object, value: object) -> None:
@@ -110,10 +176,20 @@ def _check_change(name: object, value: object) -> None:
     raise ValueError(f"{name} {quoted(value)} is not possible in an edit; give {choices}.")
 
 
-def _checked_parts(name: str, parts: object) -> tuple[str, ...]:
-    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, str) and part in TRACKS for part in parts):
-        raise ValueError(f"{name} was given as {quoted(parts)}; give a tuple of parts out of: {', '.join(TRACKS)}.")
-    return tuple(part for part in TRACKS if part in parts)
+def _check_whole(name: str, value: object, low: int, high: int, unit: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} {quoted(value)} is out of range; give a whole number{unit} from {low} to {high}.")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name} {quoted(value)} is out of range; give a number from {low:g} to {high:g}.")
+
+
+def _checked_parts(name: str, parts: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, str) and part in allowed for part in parts):
+        raise ValueError(f"{name} was given as {quoted(parts)}; give a tuple of parts out of: {', '.join(allowed)}.")
+    return tuple(part for part in allowed if part in parts)
 
 
 def _check_range(name: str, bars: object) -> None:
@@ -122,6 +198,23 @@ def _check_range(name: str, bars: object) -> None:
     numbers = isinstance(bars, tuple) and len(bars) == 2 and all(isinstance(bar, int) and not isinstance(bar, bool) for bar in bars)
     if not numbers or not 1 <= bars[0] <= bars[1]:  # type: ignore[index]
         raise ValueError(f"{name} {quoted(bars)} is no range; give the first and the last bar, from 1, such as (5, 8).")
+
+
+# -- application --------------------------------------------------------------------------------------------------
+
+
+def prepare(score: Score, edit: Edit) -> Score:
+    """The piece in which the parts are composed: in its new style and metre, and with room for a continuation.
+
+    The bars of a continuation repeat the last one until they are composed.
+    """
+    for name in ("style", "metre"):
+        if name in edit.change:
+            score = CHANGE_ORDER[name](score, edit.change[name])
+    if added := edit.added_bars(score):
+        bars = score_line(score).bar_count
+        score = arrange_bars(score, [*range(bars), *[max(0, bars - 1)] * added])
+    return score
 
 
 def apply_edit(score: Score, edit: Edit) -> Score:
@@ -135,66 +228,26 @@ def apply_edit(score: Score, edit: Edit) -> Score:
     for name, change in CHANGE_ORDER.items():
         if name in edit.change and edit.change[name] != getattr(score.attributes, name):
             score = change(score, edit.change[name])
+    if (bars := edited_bar_count(score, edit)) is not None:
+        score = set_bar_count(score, bars)
     return score
+
+
+def edited_bar_count(score: Score, edit: Edit) -> int | None:
+    """The number of bars that the edit gives a piece of this tempo and metre; None where it names no length."""
+    return edit.bar_count if edit.seconds is None else bars_in(score, edit.seconds)
 
 
 def check_edit(score: Score, edit: Edit) -> None:
     """Raises ValueError for bars that the piece does not have, and for an edit that leaves nothing to hear."""
-    bar_count = score_line(score).bar_count
+    line = score_line(score)
     for bars in (edit.bars, edit.excerpt):
         if bars:
-            check_bars(*bars, bar_count)
+            check_bars(*bars, line.bar_count)
+    if edit.strength is not None:
+        raise ValueError("strength says how far a recording may change, but the notes of this piece are kept exactly; leave it out.")
+    if edit.continuation is not None and not line.bar_count:
+        raise ValueError("The piece is shorter than a bar, so it cannot be continued; give a longer one.")
     sounding = {name for name in TRACKS if score.track(name)} - {*edit.removed} | {*edit.composed_parts(score)}
     if not sounding:
         raise ValueError(f"Without {' and '.join(edit.removed)} nothing of the piece is left to hear; keep a part.")
-
-
-# -- report -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EditReport:
-    """What an edit did: changes in words, parts that are the source's note for note (moved in time or pitch as a whole where
-    the edit says so), and requests that changed nothing because the piece is so already."""
-
-    changed: tuple[str, ...]
-    kept: tuple[str, ...]
-    unchanged: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """One or two sentences for a person."""
-        done = f"Changed: {', '.join(self.changed)}." if self.changed else "Nothing changed."
-        kept = f" Kept: {', '.join(self.kept)}." if self.kept else ""
-        return done + kept + (f" Already so: {', '.join(self.unchanged)}." if self.unchanged else "")
-
-
-def report_edit(score: Score, edit: Edit) -> EditReport:
-    """What `edit` does to this piece."""
-    changed: list[str] = []
-    unchanged: list[str] = []
-    for name, value in edit.change.items():
-        if name != "drums":
-            was = getattr(score.attributes, name)
-            (unchanged if was == value else changed).append(_change_in_words(name, was, value))
-    if edit.transpose:
-        changed.append(f"all notes by {edit.transpose:+d} semitones")
-    composed = edit.composed_parts(score)
-    for name in edit.removed:
-        if score.track(name):
-            changed.append(f"without {name}")
-        else:
-            unchanged.append(f"no {name}")
-    if edit.change.get("drums") and score.drums and "drums" not in composed:
-        unchanged.append("drums")
-    where = f" in bars {edit.bars[0]} to {edit.bars[1]}" if edit.bars else ""
-    changed += [f"{KEPT[name]}{where} composed {'anew' if score.track(name) else 'for it'}" for name in composed]
-    if edit.excerpt:
-        changed.append(f"bars {edit.excerpt[0]} to {edit.excerpt[1]} alone, with the ending")
-    kept = [KEPT[name] for name in TRACKS if score.track(name) and name not in {*edit.removed, *composed}]
-    length = () if edit.excerpt else ("length in bars",)
-    return EditReport(tuple(changed), (*kept, "chords", *length), tuple(unchanged))
-
-
-def _change_in_words(name: str, was: Any, value: Any) -> str:
-    words = {"key": lambda key: KEYS[key], "tempo": lambda tempo: f"{tempo} bpm"}.get(name, str)
-    return f"{name} {words(was)}" if was == value else f"{name} from {words(was)} to {words(value)}"

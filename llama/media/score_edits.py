@@ -1,7 +1,7 @@
-"""Exact edits of scores: tempo, key, mode, instruments, parts and bars change, and every other note stays as it is.
+"""Exact edits of scores: tempo, key, mode, instruments and parts change, and every other note stays as it is.
 
 A model that makes sound can only come near to a piece; notes can be kept exactly. All functions are pure: they return a new
-score. Bars are counted from 1. Music is kept in bars and beats; its final chord takes the length that the timeline gives it.
+score. Music is kept in bars and beats; its final chord takes the length that the timeline gives it.
 """
 
 from __future__ import annotations
@@ -46,16 +46,17 @@ def score_line(score: Score) -> Timeline:
     return line
 
 
-def fitting_seconds(line: Timeline, attributes: Attributes, bar_count: int, final: float) -> float:
-    """Length of a piece of `bar_count` bars whose ending has as many beats as that of `line`, on the grid of note codes.
+def fitting_seconds(line: Timeline, attributes: Attributes, bar_count: int, final: float, tag: int | None = None) -> float:
+    """Length of a piece of `bar_count` bars whose ending has as many beats as that of `line`, or `tag`, on the grid of note codes.
 
     final: seconds that the final chord should last. Raises ValueError if no length has these bars.
     """
     beat = 60.0 / attributes.tempo
-    music = (bar_count * attributes.metre + line.tag) * beat
+    tag = line.tag if tag is None else tag
+    music = (bar_count * attributes.metre + tag) * beat
     low = music + ENDING_REST + max(FINAL_SECONDS, 1.5 * beat)
     steps = range(math.ceil(low * GRID - CLOSE), math.ceil((low + beat) * GRID))
-    lengths = [step / GRID for step in steps if _holds(timeline(attributes, step / GRID), bar_count, line.tag)]
+    lengths = [step / GRID for step in steps if _holds(timeline(attributes, step / GRID), bar_count, tag)]
     if not lengths:
         raise ValueError("The piece is shorter than a bar, so its tempo and its bars cannot change; give a longer one.")
     best = min(lengths, key=lambda seconds: abs(seconds - ENDING_REST - music - final))
@@ -69,7 +70,7 @@ def _holds(line: Timeline, bar_count: int, tag: int) -> bool:
     return (line.bar_count, line.tag) == (bar_count, tag)
 
 
-def _replace(score: Score, tracks: Mapping[str, tuple[Note, ...]], **fields: Any) -> Score:
+def replace_notes(score: Score, tracks: Mapping[str, tuple[Note, ...]], **fields: Any) -> Score:
     """The score with other notes in some tracks, and other values in some fields."""
     values: dict[str, Any] = {**tracks, **fields}
     return replace(score, **values)
@@ -88,17 +89,17 @@ def set_tempo(score: Score, tempo: int) -> Score:
     end = timeline(attributes, seconds).end
 
     def scaled(track: str) -> tuple[Note, ...]:
+        notes = [(note, note.start * ratio, note.duration * ratio) for note in score.track(track)]
         return tuple(
-            replace(note, start=note.start * ratio, duration=_length(note, track, last, note.duration * ratio, end - note.start * ratio))
-            for note in score.track(track)
+            replace(note, start=start, duration=final_length(note, track, last, length, end - start)) for note, start, length in notes
         )
 
     chords = [replace(chord, start=chord.start * ratio, duration=chord.duration * ratio) for chord in score.chords]
     chords[-1] = replace(chords[-1], duration=end - chords[-1].start)
-    return _replace(score, {name: scaled(name) for name in TRACKS}, attributes=attributes, seconds=seconds, chords=tuple(chords))
+    return replace_notes(score, {name: scaled(name) for name in TRACKS}, attributes=attributes, seconds=seconds, chords=tuple(chords))
 
 
-def _length(note: Note, track: str, last: float, duration: float, rest: float) -> float:
+def final_length(note: Note, track: str, last: float, duration: float, rest: float) -> float:
     """Duration of a note in its new place: drum strokes keep theirs, and the final chord lasts to the end."""
     if track == "drums":
         return note.duration
@@ -116,7 +117,7 @@ def transpose(score: Score, semitones: int) -> Score:
     attributes = replace(score.attributes, key=(score.attributes.key + semitones) % 12)
     chords = tuple(replace(chord, root=(chord.root + semitones) % 12) for chord in score.chords)
     tracks = {name: _shifted(score.track(name), semitones) for name in PITCHED}
-    return _replace(score, tracks, attributes=attributes, chords=chords)
+    return replace_notes(score, tracks, attributes=attributes, chords=chords)
 
 
 def _shifted(notes: Sequence[Note], semitones: int) -> tuple[Note, ...]:
@@ -155,7 +156,7 @@ def set_mode(score: Score, mode: str) -> Score:
         )
         for name in ("accompaniment", "bass")
     }
-    return _replace(score, {**moved, "lead": lead}, attributes=attributes, chords=chords)
+    return replace_notes(score, {**moved, "lead": lead}, attributes=attributes, chords=chords)
 
 
 def diatonic_quality(mode: str, degree: int, seventh: bool) -> str:
@@ -222,60 +223,4 @@ def set_part(score: Score, name: str, notes: Sequence[Note]) -> Score:
     score.track(name)  # raises ValueError for an unknown part
     attributes = replace(score.attributes, drums=bool(notes)) if name == "drums" else score.attributes
     ordered = tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))
-    return _replace(score, {name: ordered}, attributes=attributes)
-
-
-# -- bars ---------------------------------------------------------------------------------------------------------
-
-
-def check_bars(first: int, last: int, bar_count: int) -> None:
-    """Raises ValueError for bars that the piece does not have."""
-    if not 1 <= first <= last <= bar_count:
-        allowed = f"which has {bar_count} before its ending; give bars from 1 to {bar_count}"
-        raise ValueError(f"Bars {first} to {last} are not in the piece, {allowed}.")
-
-
-def excerpt(score: Score, first: int, last: int) -> Score:
-    """Bars `first` to `last`, followed by the piece's ending."""
-    check_bars(first, last, score_line(score).bar_count)
-    return _with_bars(score, range(first - 1, last))
-
-
-def repeat(score: Score, first: int, last: int, times: int) -> Score:
-    """The piece with bars `first` to `last` played `times` times in their place."""
-    bar_count = score_line(score).bar_count
-    check_bars(first, last, bar_count)
-    if times < 1:
-        raise ValueError(f"The bars were to be played {times} times; give a whole number from 1.")
-    return _with_bars(score, [*range(first - 1), *[*range(first - 1, last)] * times, *range(last, bar_count)])
-
-
-def _with_bars(score: Score, order: Sequence[int]) -> Score:
-    """The bars of these indices in this order, then the ending. A note ends with its bar where another one follows than did."""
-    line = score_line(score)
-    if list(order) == list(range(line.bar_count)):
-        return score
-    bar, ending = line.beat * line.metre, line.bar_count * line.beat * line.metre
-    seconds = fitting_seconds(line, score.attributes, len(order), line.end - line.time(line.eighths))
-    following = [*order[1:], line.bar_count]
-
-    def moved(track: str) -> tuple[Note, ...]:
-        notes = []
-        for place, (index, after) in enumerate(zip(order, following, strict=True)):
-            for note in _between(score.track(track), index * bar, (index + 1) * bar):
-                room = (index + 1) * bar - note.start if after != index + 1 else math.inf
-                notes.append(replace(note, start=note.start + (place - index) * bar, duration=min(note.duration, room)))
-        shift = (len(order) - line.bar_count) * bar
-        closing = [replace(note, start=note.start + shift) for note in _between(score.track(track), ending, math.inf)]
-        last, end = line.time(line.eighths) + shift, timeline(score.attributes, seconds).end
-        return (*notes, *(replace(note, duration=_length(note, track, last, note.duration, end - note.start)) for note in closing))
-
-    chords = [replace(score.chords[index], start=place * bar) for place, index in enumerate(order)]
-    final = replace(score.chords[-1], start=len(order) * bar, duration=timeline(score.attributes, seconds).end - len(order) * bar)
-    tracks = {name: moved(name) for name in TRACKS}
-    return _replace(score, tracks, seconds=seconds, chords=(*chords, final))
-
-
-def _between(notes: Sequence[Note], start: float, stop: float) -> list[Note]:
-    """Notes that begin in this span of time."""
-    return [note for note in notes if start - CLOSE <= note.start < stop - CLOSE]
+    return replace_notes(score, {name: ordered}, attributes=attributes)

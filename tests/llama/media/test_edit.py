@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from DataSet.synthesis.composer import compose
-from llama.media.edit import Edit, apply_edit, report_edit
+from llama.media.edit import Edit, apply_edit
+from llama.media.edit_report import report_edit
 from llama.media.score import TRACKS, Attributes, Score, timeline
 
 ROCK = Attributes("guitar", "organ", "rock", 120, "minor", 4, drums=True, key=9)
@@ -23,13 +24,15 @@ def score() -> Score:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"change": {"style": "waltz"}}, "cannot change 'style' and keep the notes; change one of: lead"),
+        ({"change": {"mood": "happy"}}, "cannot change 'mood' and keep the notes; change one of: lead"),
+        ({"change": {"style": "polka"}}, "one of: ballad, rock"),
+        ({"change": {"metre": 5}}, "one of: 3, 4"),
         ({"change": {"tempo": 121}}, "an even number from 60 to 180"),
         ({"change": {"drums": 1}}, "drums 1 is not possible"),
         ({"change": {"key": True}}, "key True is not possible"),
         ({"change": {"lead": "kazoo"}}, "one of: piano, organ"),
         ({"change": "faster"}, "give a mapping"),
-        ({"transpose": 3.5}, "whole number of semitones"),
+        ({"transpose": 3.5}, "whole number of semitones from"),
         ({"transpose": 2, "change": {"key": 3}}, "give one of them"),
         ({"without": "drums"}, "tuple of parts"),
         ({"without": ("choir",)}, "out of: lead"),
@@ -41,6 +44,23 @@ def score() -> Score:
         ({"bars": (4, 2)}, "first and the last bar"),
         ({"excerpt": [1, 2]}, "first and the last bar"),
         ({"bars": (1, 2), "excerpt": (1, 4)}, "one edit after the other"),
+        ({"keep": ("tune",)}, "out of: melody, chords"),
+        ({"keep": "melody"}, "tuple of parts"),
+        ({"keep": ("melody",), "without": ("lead",)}, "melody cannot be kept and taken out"),
+        ({"keep": ("bass",), "parts": ("bass",)}, "bass cannot be kept and composed anew"),
+        ({"keep": ("drums",), "change": {"drums": False}}, "say which"),
+        ({"keep": ("bass",), "change": {"metre": 3}}, "keeps only melody and chords"),
+        ({"bar_count": 0}, "whole number from 1 to 600"),
+        ({"bar_count": True}, "whole number from 1"),
+        ({"seconds": float("nan")}, "number from 1 to 600"),
+        ({"continuation": 0.5}, "number from 1"),
+        ({"strength": 2}, "number from 0 to 1"),
+        ({"bar_count": 8, "seconds": 12}, "both set the length"),
+        ({"excerpt": (1, 2), "bar_count": 8}, "both set the length"),
+        ({"continuation": 8, "seconds": 12}, "both set the length"),
+        ({"bars": (1, 2), "change": {"style": "rock"}}, "for the whole piece"),
+        ({"continuation": 8, "keep": ("melody",)}, "both compose"),
+        ({"continuation": 8, "bars": (1, 2)}, "both compose"),
     ],
 )
 def test_contradictions_and_unknown_values_are_one_sentence(values: dict[str, Any], sentence: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from DataSet.synthesis.composer import compose, sample_attributes
 from DataSet.synthesis.grooves import SEVENTHS, TRIADS
 from llama.decoders.notes.tokens import decode, encode
+from llama.media import bar_edits
 from llama.media import score_edits as edits
 from llama.media.score import LEADS, MODES, TRACKS, Note, Score, timeline
 
@@ -146,7 +147,7 @@ def test_an_excerpt_has_its_bars_and_the_ending(pieces: list[Score]) -> None:
         line = timeline(score.attributes, score.seconds)
         if line.bar_count < 3:
             continue
-        edited = edits.excerpt(score, 2, line.bar_count - 1)
+        edited = bar_edits.excerpt(score, 2, line.bar_count - 1)
         short, bar = edits.score_line(edited), line.beat * line.metre
         assert (short.bar_count, short.tag) == (line.bar_count - 2, line.tag)
         for name in TRACKS:
@@ -156,7 +157,7 @@ def test_an_excerpt_has_its_bars_and_the_ending(pieces: list[Score]) -> None:
             starts = [*(n.start - bar for n in inside), *(n.start - 2 * bar for n in ending)]
             assert np.allclose([n.start for n in edited.track(name)], starts)
         assert [chord.root for chord in edited.chords] == [chord.root for chord in (*score.chords[1:-2], score.chords[-1])]
-        assert edits.excerpt(score, 1, line.bar_count) == score
+        assert bar_edits.excerpt(score, 1, line.bar_count) == score
 
 
 def test_repeated_bars_return_and_the_excerpt_of_one_time_is_the_piece(pieces: list[Score]) -> None:
@@ -164,12 +165,12 @@ def test_repeated_bars_return_and_the_excerpt_of_one_time_is_the_piece(pieces: l
         bars = edits.score_line(score).bar_count
         if not bars:
             continue
-        twice = edits.repeat(score, 1, bars, 2)
+        twice = bar_edits.repeat(score, 1, bars, 2)
         assert edits.score_line(twice).bar_count == 2 * bars and len(twice.chords) == 2 * bars + 1
-        once = edits.excerpt(twice, bars + 1, 2 * bars)
+        once = bar_edits.excerpt(twice, bars + 1, 2 * bars)
         last = edits.score_line(score).time(edits.score_line(score).eighths)
         assert all(same(score.track(name), once.track(name), last) for name in TRACKS)
-        assert edits.repeat(score, 1, 1, 1) == score
+        assert bar_edits.repeat(score, 1, 1, 1) == score
 
 
 def test_what_is_not_possible_is_refused(pieces: list[Score]) -> None:
@@ -178,12 +179,12 @@ def test_what_is_not_possible_is_refused(pieces: list[Score]) -> None:
     with pytest.raises(ValueError, match="semitones from -24 to 24"):
         edits.transpose(score, 25)
     with pytest.raises(ValueError, match=f"has {bars} before its ending"):
-        edits.excerpt(score, 1, bars + 1)
+        bar_edits.excerpt(score, 1, bars + 1)
     with pytest.raises(ValueError, match="whole number from 1"):
-        edits.repeat(score, 1, 1, 0)
+        bar_edits.repeat(score, 1, 1, 0)
     with pytest.raises(ValueError, match="pitch class"):
         edits.set_key(score, 12)
     with pytest.raises(ValueError, match="at most"):
-        edits.repeat(score, 1, bars, 200)
+        bar_edits.repeat(score, 1, bars, 200)
     with pytest.raises(ValueError, match="chords for"):
         edits.set_tempo(replace(score, chords=()), 100)

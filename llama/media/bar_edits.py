@@ -1,0 +1,113 @@
+"""Exact edits of a score's length: excerpts, repeats, a number of bars, a length in seconds.
+
+Bars are counted from 1, before the piece's ending (the tonic's return and the final chord), which every result keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llama.config import MAX_MUSIC_SECONDS
+from llama.media.score import TRACKS, Note, Score, Timeline, closing_bars, timeline
+from llama.media.score_edits import CLOSE, final_length, fitting_seconds, replace_notes, score_line
+
+FORM = "AABA"
+
+
+def check_bars(first: int, last: int, bar_count: int) -> None:
+    """Raises ValueError for bars that the piece does not have."""
+    if not 1 <= first <= last <= bar_count:
+        allowed = f"which has {bar_count} before its ending; give bars from 1 to {bar_count}"
+        raise ValueError(f"Bars {first} to {last} are not in the piece, {allowed}.")
+
+
+def excerpt(score: Score, first: int, last: int) -> Score:
+    """Bars `first` to `last`, followed by the piece's ending."""
+    check_bars(first, last, score_line(score).bar_count)
+    return arrange_bars(score, range(first - 1, last))
+
+
+def repeat(score: Score, first: int, last: int, times: int) -> Score:
+    """The piece with bars `first` to `last` played `times` times in their place."""
+    bar_count = score_line(score).bar_count
+    check_bars(first, last, bar_count)
+    if times < 1:
+        raise ValueError(f"The bars were to be played {times} times; give a whole number from 1.")
+    return arrange_bars(score, [*range(first - 1), *[*range(first - 1, last)] * times, *range(last, bar_count)])
+
+
+def set_bar_count(score: Score, bar_count: int) -> Score:
+    """The piece with so many bars before its ending, which its last bars, the cadence, lead to as before.
+
+    A shorter piece has its first bars; a longer one goes on in the order of its form, AABA, before the cadence.
+    """
+    return arrange_bars(score, bar_order(score_line(score), bar_count))
+
+
+def bar_order(line: Timeline, bar_count: int) -> list[int]:
+    """Indices of the bars of a piece of which a piece of `bar_count` bars is made. Raises ValueError if either has none."""
+    if bar_count < 1:
+        raise ValueError(f"The piece was to have {bar_count} bars; give a whole number from 1.")
+    if not line.bar_count:
+        raise ValueError("The piece is shorter than a bar, so its number of bars cannot change; give a longer one.")
+    closing = min(closing_bars(line), bar_count // 2, line.bar_count)
+    body = line.bar_count - closing
+    order = [index if index < body else _bar_of_form(line, index, body) for index in range(bar_count - closing)]
+    return [*order, *range(body, line.bar_count)]
+
+
+def _bar_of_form(line: Timeline, index: int, body: int) -> int:
+    """The bar, out of the first `body`, that the form has at `index`: of the same section and place, in the same phrase if it can be."""
+    phrase, place = divmod(index, line.phrase)
+    section = FORM[phrase % len(FORM)]
+
+    def distance(bar: int) -> tuple[bool, bool, bool, int]:
+        other, position = divmod(bar, line.phrase)
+        return (position != place, line.bars[bar].section != section, other % len(FORM) != phrase % len(FORM), bar)
+
+    return min(range(body), key=distance, default=0)
+
+
+def set_seconds(score: Score, seconds: float) -> Score:
+    """The piece with the number of bars whose length is nearest to `seconds`; see `set_bar_count`."""
+    return set_bar_count(score, bars_in(score, seconds))
+
+
+def bars_in(score: Score, seconds: float) -> int:
+    """Number of bars before the ending of the piece that is nearest to `seconds` long; at least one."""
+    line = score_line(score)
+    bar = line.beat * line.metre
+    return max(1, line.bar_count + round((min(seconds, MAX_MUSIC_SECONDS) - score.seconds) / bar))
+
+
+def arrange_bars(score: Score, order: Sequence[int]) -> Score:
+    """The bars of these indices in this order, then the ending. A note ends with its bar where another one follows than did."""
+    line = score_line(score)
+    if list(order) == list(range(line.bar_count)):
+        return score
+    bar, ending = line.beat * line.metre, line.bar_count * line.beat * line.metre
+    seconds = fitting_seconds(line, score.attributes, len(order), line.end - line.time(line.eighths))
+    following = [*order[1:], line.bar_count]
+
+    def moved(track: str) -> tuple[Note, ...]:
+        notes = []
+        for place, (index, after) in enumerate(zip(order, following, strict=True)):
+            for note in _between(score.track(track), index * bar, (index + 1) * bar):
+                room = (index + 1) * bar - note.start if after != index + 1 else math.inf
+                notes.append(replace(note, start=note.start + (place - index) * bar, duration=min(note.duration, room)))
+        shift = (len(order) - line.bar_count) * bar
+        closing = [replace(note, start=note.start + shift) for note in _between(score.track(track), ending, math.inf)]
+        last, end = line.time(line.eighths) + shift, timeline(score.attributes, seconds).end
+        return (*notes, *(replace(note, duration=final_length(note, track, last, note.duration, end - note.start)) for note in closing))
+
+    chords = [replace(score.chords[index], start=place * bar) for place, index in enumerate(order)]
+    final = replace(score.chords[-1], start=len(order) * bar, duration=timeline(score.attributes, seconds).end - len(order) * bar)
+    tracks = {name: moved(name) for name in TRACKS}
+    return replace_notes(score, tracks, seconds=seconds, chords=(*chords, final))
+
+
+def _between(notes: Sequence[Note], start: float, stop: float) -> list[Note]:
+    """Notes that begin in this span of time."""
+    return [note for note in notes if start - CLOSE <= note.start < stop - CLOSE]

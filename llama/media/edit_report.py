@@ -1,0 +1,96 @@
+"""The report of an edit: what it changed, what it kept, what was so already, and what was not done, in words for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llama.media.edit import NAMES, Edit, edited_bar_count, prepare
+from llama.media.score import KEYS, TRACKS, Score
+from llama.media.score_edits import score_line, set_tempo
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What an edit did: changes in words, parts that are the source's note for note (moved in time or pitch as a whole where
+    the edit says so), requests that changed nothing because the piece is so already, and what was not understood or not possible."""
+
+    changed: tuple[str, ...]
+    kept: tuple[str, ...]
+    unchanged: tuple[str, ...] = ()
+    not_done: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """One to four sentences for a person."""
+        done = f"Changed: {', '.join(self.changed)}." if self.changed else "Nothing changed."
+        kept = f" Kept: {', '.join(self.kept)}." if self.kept else ""
+        already = f" Already so: {', '.join(self.unchanged)}." if self.unchanged else ""
+        return done + kept + already + (f" Not done: {'; '.join(self.not_done)}." if self.not_done else "")
+
+
+def report_edit(score: Score, edit: Edit, not_done: Sequence[str] = ()) -> EditReport:
+    """What `edit` does to this piece. not_done: what was asked beside it, and why it was not done."""
+    changed: list[str] = []
+    unchanged: list[str] = []
+    for name, value in edit.change.items():
+        if name != "drums":
+            was = getattr(score.attributes, name)
+            (unchanged if was == value else changed).append(_change_in_words(name, was, value))
+    if edit.transpose:
+        changed.append(f"all notes by {edit.transpose:+d} semitones")
+    composed = edit.composed_parts(score)
+    for name in edit.removed:
+        if score.track(name):
+            changed.append(f"without {NAMES[name]}")
+        else:
+            unchanged.append(f"no {NAMES[name]}")
+    if edit.change.get("drums") and score.drums and "drums" not in composed:
+        unchanged.append("drums")
+    changed += _composed_in_words(score, edit, composed)
+    length, same = _length_in_words(score, edit)
+    (unchanged if same else changed).extend(length)
+    return EditReport(tuple(changed), _kept(score, edit, composed, not length or same), tuple(unchanged), tuple(not_done))
+
+
+def _composed_in_words(score: Score, edit: Edit, composed: Sequence[str]) -> list[str]:
+    if edit.continuation is not None:
+        return []
+    where = f" in bars {edit.bars[0]} to {edit.bars[1]}" if edit.bars else ""
+    words = [f"{NAMES[name]}{where} composed {'anew' if score.track(name) else 'for it'}" for name in composed]
+    if not edit.keeps_chords:
+        words.append(f"chords{where} chosen anew")
+    if edit.change.get("metre", score.attributes.metre) != score.attributes.metre:
+        lost = len(score.lead) - len(prepare(score, edit).lead)
+        words.append("melody fitted into the new bars" + (f", {lost} of {len(score.lead)} notes left out" if lost else ""))
+    return words
+
+
+def _length_in_words(score: Score, edit: Edit) -> tuple[list[str], bool]:
+    """How the length in bars changes, and whether it was as asked already."""
+    if edit.excerpt:
+        return [f"bars {edit.excerpt[0]} to {edit.excerpt[1]} alone, with the ending"], False
+    if added := edit.added_bars(score):
+        return [f"{added} bars added before the ending"], False
+    tempo = edit.change.get("tempo", score.attributes.tempo)
+    bars = edited_bar_count(set_tempo(prepare(score, edit), tempo) if edit.seconds is not None else score, edit)
+    was = score_line(score).bar_count
+    if bars is None:
+        return [], True
+    return ([f"{was} bars long"], True) if bars == was else ([f"length from {was} to {bars} bars"], False)
+
+
+def _kept(score: Score, edit: Edit, composed: Sequence[str], length: bool) -> tuple[str, ...]:
+    continued = edit.continuation is not None
+    fitted = edit.change.get("metre", score.attributes.metre) != score.attributes.metre
+    kept = [
+        NAMES[name] for name in TRACKS
+        if score.track(name) and name not in edit.removed and (continued or name not in composed) and not (fitted and name == "lead")
+    ]  # fmt: skip
+    chords = ("chords",) if edit.keeps_chords else ()
+    return (*kept, *chords, *(("length in bars",) if length else ()))
+
+
+def _change_in_words(name: str, was: Any, value: Any) -> str:
+    words = {"key": lambda key: KEYS[key], "tempo": lambda tempo: f"{tempo} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
+    return f"{name} {words(was)}" if was == value else f"{name} from {words(was)} to {words(value)}"
