@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from llama.errors import quoted
+
 LEADS: Mapping[str, int] = {  # name -> General MIDI program
     "piano": 0, "organ": 19, "guitar": 24, "violin": 40, "cello": 42, "trumpet": 56,
     "flute": 73, "saxophone": 65, "clarinet": 71, "harp": 46, "marimba": 12, "synthesizer": 81,
@@ -22,7 +24,8 @@ BASSES: Mapping[str, int] = {"ballad": 32, "rock": 33, "dance": 38, "waltz": 32,
 STYLES: tuple[str, ...] = tuple(BASSES)
 MODES: tuple[str, ...] = ("major", "minor")
 METRES: tuple[int, ...] = (3, 4)
-TEMPI: tuple[int, ...] = tuple(range(60, 181, 2))
+TEMPI: tuple[int, ...] = tuple(range(60, 181, 2))  # that are composed, and that note codes can hold
+TEMPO_RANGE = (30, 300)  # beats a minute that a score may have: a piece from a file keeps its own, which need not be whole
 KEYS: tuple[str, ...] = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
 DRUMS: tuple[int, ...] = (36, 38, 42, 46, 51, 49, 39)  # kick, snare, closed hat, open hat, ride, crash, clap
 DRUM_VELOCITY: Mapping[int, int] = {36: 108, 38: 98, 42: 70, 46: 80, 51: 84, 49: 96, 39: 98}
@@ -45,6 +48,18 @@ MIN_CHORD = 0.3  # seconds that the last chord sounds at least, if there is room
 ENDING_REST = 0.4  # seconds of silence at the end, in which the last chord fades
 
 
+def check_tempo(tempo: object) -> None:
+    """Raises ValueError for a tempo that no score can have."""
+    low, high = TEMPO_RANGE
+    if isinstance(tempo, bool) or not isinstance(tempo, (int, float)) or not low <= tempo <= high:
+        raise ValueError(f"tempo {quoted(tempo)} is out of range; give beats a minute from {low} to {high}.")
+
+
+def nearest_tempo(tempo: float) -> int:
+    """The nearest tempo that note codes can hold."""
+    return min(TEMPI, key=lambda candidate: abs(candidate - tempo))
+
+
 def _one_of(name: str, value: object, allowed: Mapping[str, int] | tuple[object, ...]) -> None:
     if value not in allowed:
         choices = ", ".join(str(choice) for choice in allowed)
@@ -53,12 +68,15 @@ def _one_of(name: str, value: object, allowed: Mapping[str, int] | tuple[object,
 
 @dataclass(frozen=True)
 class Attributes:
-    """Attributes of a piece. `tempo` is in beats a minute, `metre` in beats a bar, `key` a pitch class."""
+    """Attributes of a piece. `metre` is in beats a bar, `key` a pitch class.
+
+    tempo: beats a minute, any number within TEMPO_RANGE; a whole one is an int. What is composed has one of TEMPI.
+    """
 
     lead: str
     accompaniment: str
     style: str
-    tempo: int
+    tempo: float
     mode: str
     metre: int
     drums: bool
@@ -68,7 +86,9 @@ class Attributes:
         _one_of("lead", self.lead, LEADS)
         _one_of("accompaniment", self.accompaniment, ACCOMPANIMENTS)
         _one_of("style", self.style, STYLES)
-        _one_of("tempo", self.tempo, TEMPI)
+        check_tempo(self.tempo)
+        if isinstance(self.tempo, float) and self.tempo.is_integer():
+            object.__setattr__(self, "tempo", int(self.tempo))
         _one_of("mode", self.mode, MODES)
         _one_of("metre", self.metre, METRES)
         _one_of("key", self.key, tuple(range(12)))
@@ -142,7 +162,7 @@ class Bar:
 class Timeline:
     """Bars, eighths and form of a piece, as a function of tempo, metre, swing and length."""
 
-    tempo: int
+    tempo: float
     metre: int
     swing: bool
     seconds: float
@@ -204,7 +224,7 @@ class Timeline:
 
 
 @lru_cache(maxsize=512)
-def _timeline(tempo: int, metre: int, swing: bool, seconds: float) -> Timeline:
+def _timeline(tempo: float, metre: int, swing: bool, seconds: float) -> Timeline:
     return Timeline(tempo, metre, swing, seconds)
 
 

@@ -32,8 +32,8 @@ from llama.decoders.notes.tokens import (
     frame_count,
     header_codes,
 )
-from llama.media.score import DRUMS, Attributes, Note, Score, bass_root, chord_voicing, lead_tonic
-from llama.media.score_edits import CLOSE, fitting_seconds, score_line, set_part
+from llama.media.score import DRUMS, Attributes, Note, Score, bass_root, chord_voicing, lead_tonic, nearest_tempo
+from llama.media.score_edits import CLOSE, fitting_seconds, score_line, set_part, set_tempo
 
 TRACK_CODEBOOKS = {"lead": LEAD, "accompaniment": ACCOMPANIMENT, "bass": BASS, "drums": DRUM}
 LEAD_RANGE = 36  # semitones above the lowest tonic that every lead code reaches
@@ -92,7 +92,7 @@ class Recomposition:
 
     def merge(self, codes: Tensor) -> Score:
         """The score of codes [K, F]: notes that begin outside the range are the source's own."""
-        composed = decode(codes.cpu().numpy())
+        composed = set_tempo(decode(codes.cpu().numpy()), self.score.attributes.tempo)
         score = self.score
         for part in self.parts:
             score = set_part(score, part, self._joined(self.score.track(part), composed.track(part), part))
@@ -110,14 +110,19 @@ class Recomposition:
 
 
 def context_codes(score: Score, drums: bool) -> Codes:
-    """Codes [K, F] of any score whose notes lie near eighths: notes outside a codebook's range move into it by octaves."""
+    """Codes [K, F] of any score, with its notes on the nearest eighths, at the nearest tempo that codes can hold.
+
+    Notes outside a codebook's range move into it by octaves; of several notes of a melody at once the highest is written.
+    """
+    score = set_tempo(score, nearest_tempo(score.attributes.tempo))
     line, voicings = score_line(score), [chord_voicing(chord.root, chord.quality) for chord in score.chords]
 
     def chord_at(note: Note) -> int:
         return min(int((note.start + CLOSE) / (line.beat * line.metre)), line.bar_count)
 
     tonic = lead_tonic(score.attributes)
-    lead = [replace(note, pitch=_fold(note.pitch, tonic, tonic + LEAD_RANGE)) for note in score.lead]
+    melody = sorted(score.lead, key=lambda note: -note.pitch)
+    lead = [replace(note, pitch=_fold(note.pitch, tonic, tonic + LEAD_RANGE)) for note in melody]
     voices = {(note.start, pitch): replace(note, pitch=pitch) for note in score.accompaniment
               for pitch in [min(voicings[chord_at(note)], key=lambda voice: abs((voice - note.pitch + 6) % 12 - 6))]}  # fmt: skip
     roots = [bass_root(chord.root) + LOWEST_STEP for chord in score.chords]

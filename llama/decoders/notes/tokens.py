@@ -76,8 +76,10 @@ def frame_line(attributes: Attributes, frames: int) -> Timeline:
 
 
 def header_codes(attributes: Attributes) -> tuple[int, int, int]:
-    """Codes of the three header codebooks."""
-    tempo = TEMPI.index(attributes.tempo) * 4 + METRES.index(attributes.metre) * 2 + MODES.index(attributes.mode)
+    """Codes of the three header codebooks. Raises ValueError for a tempo that is none of TEMPI."""
+    if attributes.tempo not in TEMPI:
+        raise ValueError(f"Note codes hold even tempi from {TEMPI[0]} to {TEMPI[-1]}, not {attributes.tempo:g}; set the nearest tempo.")
+    tempo = TEMPI.index(int(attributes.tempo)) * 4 + METRES.index(attributes.metre) * 2 + MODES.index(attributes.mode)
     voices = tuple(LEADS).index(attributes.lead) * len(ACCOMPANIMENTS) + tuple(ACCOMPANIMENTS).index(attributes.accompaniment)
     style = (STYLES.index(attributes.style) * 2 + int(attributes.drums)) * 12 + attributes.key
     return tempo, voices, style
@@ -192,7 +194,7 @@ def _onset_code(attributes: Attributes, track: str, notes: Sequence[Note], chord
     accent = int(notes[0].velocity >= VELOCITY[track][1])
     if track == "accompaniment":
         voices = chord_voicing(chord.root, chord.quality)
-        mask = sum(1 << voices.index(note.pitch) for note in notes) if not final else 0b1111
+        mask = sum(1 << voices.index(pitch) for pitch in {note.pitch for note in notes}) if not final else 0b1111
         return ONSET + (mask - 1) * 2 + accent
     if track == "bass":
         return ONSET + (notes[0].pitch - bass_root(chord.root) - LOWEST_STEP) * 2 + accent
