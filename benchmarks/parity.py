@@ -25,7 +25,8 @@ from llama.checkpoint.llama_weights import merge_shards
 from llama.checkpoint.pretrained import ENCODER_CLASSES
 from llama.checkpoint.readers import read_torch, weights_of
 from llama.config import MuMuConfig
-from llama.decoders.musicgen.decoder import MusicGenDecoder, known_config
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.decoders.musicgen.loading import known_config
 from llama.encoders.base import KNOWN
 from llama.generation import sample_top_p, top_p_filter
 from llama.hf import suppress_hf_logging

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, MusicgenConfig, MusicgenForConditionalGeneration
 
-from llama.component_config import check_weights_suffice, weight_bytes
+from llama.component_config import check_weights_suffice
 from llama.decoders.base import (
     NO_EDITS,
     AudioGenerator,
@@ -23,7 +21,6 @@ from llama.decoders.base import (
     StreamingCodec,
     SymbolicCodec,
     SynthesisRequest,
-    check_folder,
     reading,
 )
 from llama.decoders.edit_plan import EditPlan
@@ -31,51 +28,25 @@ from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuous_batch import CodeBatch
 from llama.decoders.musicgen.encodec_stream import can_stream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
+from llama.decoders.musicgen.loading import (
+    CLASSES,
+    QUANTIZER,
+    MusicGen,
+    check_kind,
+    find_tokenizer,
+    known_config,
+    load_checked,
+    load_folder,
+)
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Grammar, Sampling
 from llama.files import atomic_files
-from llama.hf import check_report, check_unexpected, library_errors, suppress_hf_logging
-from llama.json_yaml import read_table
+from llama.hf import library_errors, suppress_hf_logging
 from llama.media.audio import Waveform
 from llama.media.edit import Edit, apply_edit
 from llama.media.score import Score
-from llama.weights import check_component
 
 CONDITION_TOKENS = 128  # the published training padded captions to this many tokens
 WINDOW_SECONDS = 30.0  # length of the training clips of the released models
-
-# Tensors that the sound does not depend on and that only some versions of transformers write: computed tables, padding
-# as a number, training statistics of codebooks.
-UNUSED = r"embed_positions\.weights$|\.(padding_total|stride|kernel_size|position_ids)$|\.codebook\.(cluster_size|embed_avg|inited)$"
-QUANTIZER = re.compile(r"audio_encoder\.quantizer\.layers\.(\d+)\.")
-
-# hidden size -> layers, heads, feed-forward width of facebook/musicgen-small, -medium and -large
-KNOWN = {1024: (24, 16, 4096), 1536: (48, 24, 6144), 2048: (48, 32, 8192)}
-T5_BASE = {
-    "model_type": "t5", "d_model": 768, "d_ff": 3072, "d_kv": 64, "num_layers": 12, "num_heads": 12, "vocab_size": 32128,
-    "feed_forward_proj": "relu", "relative_attention_num_buckets": 32, "decoder_start_token_id": 0,
-}  # fmt: skip
-ENCODEC_32KHZ = {
-    "model_type": "encodec", "sampling_rate": 32000, "audio_channels": 1, "target_bandwidths": [2.2], "num_filters": 64,
-    "upsampling_ratios": [8, 5, 4, 4], "codebook_size": 2048, "codebook_dim": 128, "hidden_size": 128, "num_lstm_layers": 2,
-    "kernel_size": 7, "last_kernel_size": 7, "residual_kernel_size": 3, "num_residual_layers": 1, "compress": 2,
-    "dilation_growth_rate": 2, "norm_type": "weight_norm", "normalize": False, "pad_mode": "reflect",
-    "use_causal_conv": False, "use_conv_shortcut": False, "trim_right_ratio": 1.0, "chunk_length_s": None, "overlap": None,
-}  # fmt: skip
-
-
-def known_config(hidden: int, n_q: int = 4) -> dict[str, Any]:
-    """Configuration of the released MusicGen whose decoder is `hidden` wide; eight codebooks (`n_q`) for the stereo models."""
-    if hidden not in KNOWN:
-        sizes = ", ".join(map(str, KNOWN))
-        raise ValueError(
-            f"No released MusicGen has a decoder of width {hidden} (they have {sizes}); name its folder in music_decoder_path."
-        )
-    layers, heads, ffn = KNOWN[hidden]
-    decoder = {
-        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads, "ffn_dim": ffn,
-        "num_codebooks": n_q, "audio_channels": n_q // 4, "vocab_size": 2048, "pad_token_id": 2048, "bos_token_id": 2048,
-    }  # fmt: skip
-    return {"model_type": "musicgen", "text_encoder": T5_BASE, "audio_encoder": ENCODEC_32KHZ, "decoder": decoder}
 
 
 class MusicGenDecoder(RequestBuilder, nn.Module):
@@ -84,7 +55,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     `hop`: samples of a frame of codes; `audio_channels`: channels that the codec codes as separate recordings.
     """
 
-    def __init__(self, model: MusicgenForConditionalGeneration, tokenizer: Any = None):
+    def __init__(self, model: MusicGen, tokenizer: Any = None):
         super().__init__()
         # The default attention of a text encoder built in memory ignores the padding mask.
         model.text_encoder.set_attn_implementation("eager")
@@ -125,20 +96,8 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     @classmethod
     def from_folder(cls, path: str | Path, dtype: torch.dtype | Literal["auto"] = torch.float32) -> MusicGenDecoder:
         """Load a save_pretrained folder or a hub name. Raises FileNotFoundError, or ValueError for another kind of model."""
-        if check_folder(path, "config.json") is not None:
-            config = read_table(Path(path) / "config.json")
-            if config.get("model_type") != "musicgen":
-                raise ValueError(f"{path} holds a {config.get('model_type')!r} model; music_decoder musicgen takes 'musicgen'.")
-            codec = config.get("audio_encoder")
-            if isinstance(codec, Mapping) and codec.get("model_type") == "note_codec":
-                from llama.decoders.notes import codec as note_codec  # needs scipy and soundfile
-
-                note_codec.register()
-        with suppress_hf_logging(), reading("MusicGen", path):
-            if (held := weight_bytes(path)) is not None:
-                musicgen_config = MusicgenConfig.from_pretrained(str(path))
-                check_weights_suffice("MusicGen", lambda: MusicgenForConditionalGeneration(musicgen_config), held)
-            model = _load_checked(str(path), dtype=dtype)
+        model = load_folder(path, dtype)
+        with reading("MusicGen", path):
             decoder = cls(model).requires_grad_(False)
         decoder.tokenizer = find_tokenizer(path)
         return decoder
@@ -159,13 +118,16 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             heads = [name for name in state if name.startswith("decoder.lm_heads.")]
             if not heads:
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
-            config = known_config(state[heads[0]].shape[-1] if state[heads[0]].dim() else 1, len(heads))
+            width = state[heads[0]].shape[-1] if state[heads[0]].dim() else 1
+            config = known_config(width, len(heads), melody="audio_enc_to_dec_proj.weight" in state)
         advice = "name the folder of the decoder they belong to with music_decoder_path"
         with suppress_hf_logging(), library_errors("MusicGen", "the checkpoint and its config.json", advice):
-            musicgen_config = MusicgenConfig.from_dict(copy.deepcopy(dict(config)))
+            check_kind("config.json", kind := config.get("model_type", "musicgen"))
+            config_class, network = CLASSES[kind]
+            musicgen_config = config_class.from_dict(copy.deepcopy(dict(config)))
             held = sum(value.nbytes for value in state.values())
-            check_weights_suffice("MusicGen", lambda: MusicgenForConditionalGeneration(musicgen_config), held)
-            model = _load_checked(None, config=musicgen_config, state_dict=dict(state), dtype=dtype)
+            check_weights_suffice("MusicGen", lambda: network(musicgen_config), held)
+            model = load_checked(network, None, config=musicgen_config, state_dict=dict(state), dtype=dtype)
             model.generation_config.update(do_sample=True, guidance_scale=3.5, temperature=1.0, top_k=250)
             decoder = cls(model).requires_grad_(False)
         decoder.tokenizer = find_tokenizer(tokenizer) if tokenizer else None
@@ -354,35 +316,3 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         codes = codec.encode(recordings, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = codes[:, : n_q // self.audio_channels].transpose(0, 1).reshape(1, n_q, -1)
         return interleaved.expand(rows, -1, -1)
-
-
-def _load_checked(path: str | None, **options: Any) -> MusicgenForConditionalGeneration:
-    """Load by transformers, and raise ValueError where it would only log missing weights and fill them at random."""
-    load: Any = MusicgenForConditionalGeneration.from_pretrained
-    model, report = load(path, output_loading_info=True, ignore_mismatched_sizes=True, **options)
-    unexpected = {_inner_name(key) for key in options.get("state_dict") or ()} - model.state_dict().keys()
-    report["unexpected_keys"] |= unexpected  # transformers leaves out names that contain "decoder"
-    decoder = model.config.decoder
-    n_q = decoder.num_codebooks // getattr(decoder, "audio_channels", 1)
-    layers = (QUANTIZER.search(key) for key in report["missing_keys"] | report["unexpected_keys"])
-    unused_layers = [re.escape(layer[0]) for layer in layers if layer and int(layer[1]) >= n_q]  # codebooks that MusicGen does not use
-    unused = re.compile("|".join([UNUSED, *unused_layers]))
-    check_report("MusicGen", "music_decoder_path", report, unused)
-    check_unexpected("MusicGen", "music_decoder_path", report, unused)
-    check_component("MusicGen", model)
-    return model
-
-
-def _inner_name(key: str) -> str:
-    """A published weight-norm key in the naming of torch's parametrizations."""
-    return key.replace(".weight_g", ".parametrizations.weight.original0").replace(".weight_v", ".parametrizations.weight.original1")
-
-
-def find_tokenizer(path: str | Path) -> Any:
-    """Load the tokenizer of a folder or hub name; None if the folder has none."""
-    names = ("tokenizer.json", "spiece.model", "tokenizer_config.json")
-    if Path(path).is_dir() and not any((Path(path) / name).is_file() for name in names):
-        return None
-    check_folder(path)
-    with reading("tokenizer", path):
-        return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=Path(path).is_dir())

@@ -24,9 +24,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from llama.decoders.audioldm2 import AudioLDM2Decoder
 from llama.decoders.base import MusicDecoder, SynthesisRequest
-from llama.decoders.musicgen.decoder import MusicGenDecoder, known_config
+from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.encodec_stream import EncodecStream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights
+from llama.decoders.musicgen.loading import known_config
 from llama.decoders.musicgen.sampling import DelayPattern, sample
 from llama.media.audio import Waveform
 
