@@ -11,13 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from llama.evaluation.symbolic_metrics import mode_of_chroma
-from llama.media.midi import MidiNote
+from llama.media.midi_notes import MidiNote
 from llama.media.score import KEYS, MODES
 
 # Beats a minute between grave, largo, adagio, andante, moderato, allegro, vivace, presto and prestissimo; a mark is of the slower bin.
 TEMPO_MARKS = (40, 60, 70, 90, 110, 140, 160, 210)
 RELATIVE = {"major": -3, "minor": 3}  # semitones from a tonic to that of the relative key
-PERCUSSION = 9  # channel, from 0
 
 Key = tuple[int, str]
 
@@ -58,6 +57,6 @@ def key_of_notes(notes: Iterable[MidiNote]) -> Key | None:
     """Key whose probe-tone profile correlates best with the notes by length (Krumhansl 1990); None without pitched notes."""
     chroma = np.zeros(12)
     for note in notes:
-        if note.channel != PERCUSSION:
+        if not note.is_drum:
             chroma[note.pitch % 12] += note.beats
     return mode_of_chroma(chroma.tolist()) if chroma.any() else None

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llama.evaluation.caption_adherence import PERCUSSION, Key, key_agrees, key_of_notes, tempo_bin, tempo_bin_agrees
+from llama.evaluation.caption_adherence import Key, key_agrees, key_of_notes, tempo_bin, tempo_bin_agrees
 from llama.evaluation.compression import MAX_POINTS, compression_ratio
 from llama.evaluation.statistics import bootstrap_interval, difference_interval, mean, share, wilson_interval
 from llama.evaluation.symbolic_metrics import tempo_from_onsets
 from llama.evaluation.tables import Measurement, Row, Table
-from llama.media.midi import MidiNotes
+from llama.media.midi_notes import MidiNotes
 
 GRID = 12  # steps of a beat on which onsets are compared: sixteenths and triplets are whole numbers of them
 TB, TBT, CK, CKD, CR = "TB %", "TBT %", "CK %", "CKD %", "CR"
@@ -73,7 +73,7 @@ def measure(piece: MidiNotes) -> Measured:
 
 
 def _ratio(piece: MidiNotes, drums: bool) -> float:
-    points = {(round(note.start * GRID), note.pitch) for note in piece.notes if drums or note.channel != PERCUSSION}
+    points = {(round(note.start * GRID), note.pitch) for note in piece.notes if drums or not note.is_drum}
     return compression_ratio(points) if len(points) <= MAX_POINTS else float("nan")
 
 

@@ -6,8 +6,11 @@ its metre; tempi are in quarter notes a minute. `llama.media.score_builder` make
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+DEFAULT_TEMPO = 120.0  # quarter notes a minute, where a file states none
 
 
 @dataclass(frozen=True)
@@ -93,3 +96,13 @@ class RawScore:
     upbeat: float = 0.0
     texts: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+
+
+def mean_tempo(tempi: Sequence[RawTempo], length: float) -> float:
+    """Quarter notes by minutes from the begin of the piece to `length`, its end."""
+    tempi = (RawTempo(0.0, DEFAULT_TEMPO), *tempi)
+    if length <= 0:
+        return tempi[-1].tempo
+    ends = [*(tempo.start for tempo in tempi[1:]), length]
+    spans = ((max(min(end, length) - tempo.start, 0.0), tempo.tempo) for tempo, end in zip(tempi, ends, strict=True))
+    return length / sum(quarters / tempo for quarters, tempo in spans)

@@ -79,7 +79,7 @@ def replace_notes(score: Score, tracks: Mapping[str, tuple[Note, ...]], **fields
 # -- tempo --------------------------------------------------------------------------------------------------------
 
 
-def set_tempo(score: Score, tempo: int) -> Score:
+def set_tempo(score: Score, tempo: float) -> Score:
     """The piece at another tempo: all times are scaled, but for the final chord's length and the nominal one of drum strokes."""
     line, attributes = score_line(score), replace(score.attributes, tempo=tempo)
     if attributes == score.attributes:

@@ -120,7 +120,7 @@ def measure_folder(folder: Path, wanted: Sequence[CaptionTarget]) -> dict[str, M
     """Measures of the MIDI file of each caption; those without one that can be read are named on standard error, and count as wrong."""
     from llama.errors import comma_list
     from llama.evaluation.text_to_notes import measure
-    from llama.media.midi import read_notes
+    from llama.media.midi_notes import read_notes
 
     pieces, problems = {}, []
     for each in wanted:

@@ -16,7 +16,8 @@ from llama.evaluation.caption_adherence import key_agrees, key_of_notes, parse_k
 from llama.evaluation.commands.symbolic import CAPTIONS, read_captions
 from llama.evaluation.tables import Measurement, Row
 from llama.evaluation.text_to_notes import CK, CKD, CR, TB, TB_NOTES, TBT, CaptionTarget, Measured, measure, table
-from llama.media.midi import MidiNote, read_notes, write_midi
+from llama.media.midi import write_midi
+from llama.media.midi_notes import MidiNote, read_notes
 from llama.media.score import Attributes
 
 PIECE = Attributes("piano", "strings", "ballad", 96, "minor", 4, True, 3)
@@ -55,8 +56,8 @@ def test_a_key_of_another_spelling_is_refused() -> None:
 
 
 def test_percussion_has_no_key() -> None:
-    scale = [MidiNote(float(step), 1.0, pitch, 0) for step, pitch in enumerate((60, 62, 64, 65, 67, 69, 71, 72, 67, 64, 60))]
-    drums = [MidiNote(float(step), 8.0, 42, 9) for step in range(8)]
+    scale = [MidiNote(float(step), 1.0, pitch) for step, pitch in enumerate((60, 62, 64, 65, 67, 69, 71, 72, 67, 64, 60))]
+    drums = [MidiNote(float(step), 8.0, 42, is_drum=True) for step in range(8)]
     assert key_of_notes(scale) == key_of_notes(scale + drums) == (0, "major")
     assert key_of_notes(drums) is None
 
