@@ -102,7 +102,7 @@ def arrange_bars(score: Score, order: Sequence[int]) -> Score:
         last, end = line.time(line.eighths) + shift, timeline(score.attributes, seconds).end
         return (*notes, *(replace(note, duration=final_length(note, track, last, note.duration, end - note.start)) for note in closing))
 
-    chords = [replace(score.chords[index], start=place * bar) for place, index in enumerate(order)]
+    chords = [replace(score.chords[index], start=score.chords[index].start + (place - index) * bar) for place, index in enumerate(order)]
     final = replace(score.chords[-1], start=len(order) * bar, duration=timeline(score.attributes, seconds).end - len(order) * bar)
     tracks = {name: moved(name) for name in TRACKS}
     return replace_notes(score, tracks, seconds=seconds, chords=(*chords, final))

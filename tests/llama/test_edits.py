@@ -14,7 +14,6 @@ from DataSet.synthesis.composer import compose
 from llama import Done, GenerationOptions, MusicChunk, Turn
 from llama.media.edit import Edit
 from llama.media.score import Attributes, Score, timeline
-from llama.serving.engine import Engine
 
 BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
 
@@ -74,11 +73,6 @@ def test_what_cannot_be_edited_is_refused_before_the_work(
         GenerationOptions(edit={"tempo": 90})
     with pytest.raises(ValueError, match="give a Score"):
         Turn("Make it faster", score="piece.mid")
-
-
-def test_the_server_refuses_scores(nano: llama.MuMuLLaMA, score: Score) -> None:
-    with Engine(nano) as engine, pytest.raises(ValueError, match="not by the server"):
-        engine.submit(Turn("Make it faster", score=score))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RA
 from llama.decoders.notes.stream import NoteStream
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
 from llama.errors import quoted
-from llama.media.edit import Edit
+from llama.media.edit import Edit, prepare
 from llama.media.score import Score
 from llama.ranges import Range
 
@@ -122,7 +122,10 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
     def recomposition(self, score: Score, edit: Edit) -> Recomposition | None:
         """What an edit composes anew in a piece; None if it composes nothing."""
         parts = edit.composed_parts(score)
-        return Recomposition(score, parts, edit.bars) if parts else None
+        if not parts:
+            return None
+        chords = not edit.keeps_chords or edit.continuation is not None
+        return Recomposition(prepare(score, edit), parts, edit.composed_bars(score), chords)
 
     def render(self, score: Score) -> Tensor:
         """Stereo sound [2, n] of a score at 32 kHz."""

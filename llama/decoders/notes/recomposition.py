@@ -17,11 +17,13 @@ from llama.decoders.notes.grammar import CodeGrammar
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
     BASS,
+    CHORD,
     COPY,
     DRUM,
     FRAME_RATE,
     LEAD,
     LOWEST_STEP,
+    REPEAT,
     SAMPLE,
     STEPS,
     STYLE,
@@ -30,9 +32,11 @@ from llama.decoders.notes.tokens import (
     decode,
     encode,
     frame_count,
+    frame_line,
     header_codes,
 )
-from llama.media.score import DRUMS, Attributes, Note, Score, bass_root, chord_voicing, lead_tonic, nearest_tempo
+from llama.media.harmony import reharmonise
+from llama.media.score import DRUMS, Attributes, Chord, Note, Score, bass_root, chord_voicing, lead_tonic, nearest_tempo
 from llama.media.score_edits import CLOSE, fitting_seconds, score_line, set_part, set_tempo
 
 TRACK_CODEBOOKS = {"lead": LEAD, "accompaniment": ACCOMPANIMENT, "bass": BASS, "drums": DRUM}
@@ -48,10 +52,10 @@ class RecompositionGrammar(CodeGrammar):
 
     def _make_plan(self, attributes: Attributes) -> Codes:
         """The constraint plan; a copy of a step that is kept would bring the source's notes back, so it is sampled."""
-        plan = super()._make_plan(attributes)
+        plan, width = super()._make_plan(attributes), frame_line(attributes, self.frames).width
         for codebook, step in np.argwhere(self.mask & (plan <= COPY)).tolist():
             if not self.mask[codebook, COPY - plan[codebook, step]]:
-                plan[codebook, step] = SAMPLE
+                plan[codebook, step] = REPEAT if codebook == CHORD and step % width else SAMPLE
         return plan
 
     def forced_codes(self, codes: Tensor, codebook: int, frame: int) -> Tensor | None:
@@ -67,15 +71,18 @@ class RecompositionGrammar(CodeGrammar):
 class Recomposition:
     """The parts `parts` of a piece, composed anew in bars `bars` (first and last, from 1) or everywhere.
 
+    chords: the chords of these bars are new as well: composed with the melody, or chosen by rule for one that is kept.
     `grammar` and `frames` say how to sample the codes, `merge` joins their notes with the source's.
     """
 
-    def __init__(self, score: Score, parts: Sequence[str], bars: tuple[int, int] | None) -> None:
-        self.score, self.parts, self.line = score, tuple(parts), score_line(score)
+    def __init__(self, score: Score, parts: Sequence[str], bars: tuple[int, int] | None, chords: bool = False) -> None:
+        self.parts, self.line = tuple(parts), score_line(score)
+        self.score = replace(score, chords=_fitting_chords(score, bars)) if chords and "lead" not in parts else score
+        self.chords = chords and "lead" in parts
         first, last = bars or (1, self.line.bar_count)
         self.first, self.stop = (first - 1) * self.line.width, last * self.line.width  # eighths
         self.ending = bars is None
-        source = context_codes(score, drums="drums" in parts or score.attributes.drums)
+        source = context_codes(self.score, drums="drums" in parts or score.attributes.drums)
         self.frames = source.shape[1]
         self.grammar = RecompositionGrammar(source, self._mask(source))
 
@@ -88,12 +95,14 @@ class Recomposition:
             while first < stop and self.first and part != "drums" and source[codebook, first] == SUSTAIN:
                 first += 1
             mask[codebook, first : stop + int(self.ending and part == "drums")] = True
+        if self.chords:
+            mask[CHORD, self.first : self.stop] = True
         return mask
 
     def merge(self, codes: Tensor) -> Score:
         """The score of codes [K, F]: notes that begin outside the range are the source's own."""
         composed = set_tempo(decode(codes.cpu().numpy()), self.score.attributes.tempo)
-        score = self.score
+        score = replace(self.score, chords=self._joined_chords(composed)) if self.chords else self.score
         for part in self.parts:
             score = set_part(score, part, self._joined(self.score.track(part), composed.track(part), part))
         return score
@@ -107,6 +116,19 @@ class Recomposition:
         stop = self.line.time(int(steps[-1]) + 1) - CLOSE
         kept = [note for note in source if not start <= note.start < stop]
         return (*kept, *(note for note in composed if start <= note.start < stop))
+
+
+    def _joined_chords(self, composed: Score) -> tuple[Chord, ...]:
+        """The composed chords inside the range, at the source's times, and the source's outside."""
+        first, stop = self.first // self.line.width, self.stop // self.line.width
+        new = [replace(old, root=chord.root, quality=chord.quality) for old, chord in zip(self.score.chords, composed.chords, strict=True)]
+        return (*self.score.chords[:first], *new[first:stop], *self.score.chords[stop:])
+
+
+def _fitting_chords(score: Score, bars: tuple[int, int] | None) -> tuple[Chord, ...]:
+    """The chords of a piece, with others for its melody in these bars."""
+    first, last = bars or (1, score_line(score).bar_count)
+    return (*score.chords[: first - 1], *reharmonise(score)[first - 1 : last], *score.chords[last:])
 
 
 def context_codes(score: Score, drums: bool) -> Codes:

@@ -11,6 +11,7 @@ import torch
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.decoders.notes.recomposition import Recomposition, context_codes
 from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, DRUM, decode, encode
+from llama.media.edit import Edit, prepare
 from llama.media.score import TRACKS, Score, timeline
 from llama.media.score_edits import set_mode, set_part, transpose
 
@@ -69,6 +70,37 @@ def test_drums_join_a_piece_without_them() -> None:
 def test_the_context_of_a_composed_piece_is_its_codes() -> None:
     for score in pieces(10):
         assert np.array_equal(context_codes(score, score.attributes.drums), encode(score))
+
+
+def test_a_kept_melody_gets_other_chords_that_fit_it() -> None:
+    for score in pieces(6):
+        recomposition = Recomposition(score, ["accompaniment", "bass"], None, chords=True)
+        edited = recomposition.merge(sample(recomposition))
+        assert edited.lead == score.lead and edited.chords[-1] == score.chords[-1]
+        assert [(chord.start, chord.duration) for chord in edited.chords] == [(chord.start, chord.duration) for chord in score.chords]
+        changed = sum(before.root != after.root for before, after in zip(score.chords, edited.chords, strict=True))
+        assert changed >= len(score.chords) // 3
+        chords = edited.chords
+        bars = [(chord, [note for note in score.lead if chord.start <= note.start < chord.start + chord.duration]) for chord in chords]
+        assert np.mean([any(note.pitch % 12 in chord.tones for note in notes) for chord, notes in bars if notes]) > 0.8
+
+
+def test_a_continuation_keeps_the_piece_and_moves_its_ending() -> None:
+    for score in pieces(6):
+        edit, line = Edit(continuation=8.0), timeline(score.attributes, score.seconds)
+        longer, added = prepare(score, edit), edit.added_bars(score)
+        recomposition = Recomposition(longer, edit.composed_parts(score), edit.composed_bars(score), chords=True)
+        edited = recomposition.merge(sample(recomposition))
+        start, shift = line.bar_count * line.beat * line.metre, added * line.beat * line.metre
+        assert abs(shift - 8) <= line.beat * line.metre / 2 + 1e-6 and timeline(score.attributes, edited.seconds).tag == line.tag
+        assert len(edited.chords) == len(score.chords) + added and edited.chords[: line.bar_count] == score.chords[: line.bar_count]
+        for name in TRACKS:
+            before = [(note.start, note.pitch, note.velocity) for note in score.track(name) if note.start < start - 1e-6]
+            ending = [(round(note.start + shift, 6), note.pitch) for note in score.track(name) if note.start >= start - 1e-6]
+            assert [(note.start, note.pitch, note.velocity) for note in edited.track(name)][: len(before)] == before
+            assert [(round(note.start, 6), note.pitch) for note in edited.track(name) if note.start >= start + shift - 1e-6] == ending
+        new = [note for note in edited.lead if start - 1e-6 <= note.start < start + shift - 1e-6]
+        assert new and new != [note for note in longer.lead if start - 1e-6 <= note.start < start + shift - 1e-6]
 
 
 def test_pieces_that_do_not_fit_the_codes_are_kept_all_the_same() -> None:
