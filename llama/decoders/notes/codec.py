@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +131,18 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
     def render(self, score: Score) -> Tensor:
         """Stereo sound [2, n] of a score at 32 kHz."""
         return torch.from_numpy(self.sampler.render(score))
+
+    def render_stems(self, score: Score) -> dict[str, Tensor]:
+        """The sound [2, n] of each part that has notes; they sum to that of the score."""
+        return {name: torch.from_numpy(sound) for name, sound in self.sampler.render_stems(score).items()}
+
+    def render_loop(self, score: Score, first: int, last: int) -> Tensor:
+        """Sound [2, n] of bars `first` to `last`, from 1, whose end goes on at its beginning. Raises ValueError for other bars."""
+        return torch.from_numpy(self.sampler.render_loop(score, first, last))
+
+    def render_stream(self, score: Score) -> Iterator[Tensor]:
+        """The sound of a score in blocks [2, n]; joined they equal `render`."""
+        return map(torch.from_numpy, self.sampler.render_stream(score))
 
 
 def register() -> None:

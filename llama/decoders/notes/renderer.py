@@ -1,39 +1,26 @@
-"""Renderer: mixes the notes of a score to stereo sound with a room, in blocks, so that a piece sounds while it is still written.
+"""Renderer: plays the notes of a score to stereo sound with a room, in blocks, so that a piece sounds while it is still written.
 
-Blocks lie on a fixed grid, and nothing in a block depends on notes that begin after it: the level is set by the first two
-bars, the room's echo is added block by block, the limiter sees single samples. A streamed piece therefore equals the whole,
-sample for sample.
+Blocks lie on a fixed grid, and nothing in a block depends on notes that begin after it: the level is set by the first
+bars, the room's echo is added block by block, the limiter looks a few milliseconds ahead. A streamed piece therefore equals
+the whole, sample for sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.signal import butter, sosfilt
 
-from llama.media.score import TRACKS, Attributes, Note, Score, timeline
+from llama.decoders.notes.level import LEVEL_BARS, LevelCurve
+from llama.decoders.notes.mixer import BLOCK, SAMPLE_RATE, Mixer, Samples, TrackBus
+from llama.media.score import TRACKS, Attributes, Note, Score, Timeline, timeline
 
-Samples = NDArray[np.float32]
 NoteSound = Callable[[Note, str, int], Samples]  # samples of a note of a track and program, until its release has decayed
-
-SAMPLE_RATE = 32_000
-BLOCK = SAMPLE_RATE // 2
-PAN = {"lead": 0.1, "accompaniment": -0.3, "bass": 0.0}  # -1 left .. 1 right
-DRUM_PAN = {36: 0.0, 38: 0.08, 42: 0.35, 46: 0.35, 51: -0.4, 49: 0.3, 39: -0.1}
-ROOM_SEND = {"lead": 1.0, "accompaniment": 0.9, "bass": 0.25, "drums": 0.5}
-ROOM_LEVEL = 0.22
-LEVEL_BARS = 2  # bars that set the gain of a piece
-# gain = GAIN * level ** -GAIN_SLOPE, of the root mean square of the louder half of the first bars. Fitted to 200 pieces, where
-# it brings that of the whole piece to 0.12 with a standard deviation of 0.40 dB. (By one bar 0.50, by four 0.27, by a constant 1.12.)
-GAIN, GAIN_SLOPE, MAX_GAIN = 0.175, 0.8, 1.5
-KNEE, CEILING = 0.7, 0.95
-ENDING_FADE = 0.22  # seconds of the fade after the final chord's release, reverb included
+RING = 2.0  # seconds at the end of a piece, at most, in which its last chord dies away
+RING_DEPTH, RING_REST = 50.0, 1 / 6  # dB that it has fallen by, so many seconds before the end: a request between two steps cuts the rest
 
 
 @dataclass
@@ -50,58 +37,109 @@ class Voice:
         return self.first + len(self.sound)
 
 
-class ScoreRenderer:
-    """Renders one piece, whose score may grow from call to call. samples: length of the piece."""
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a piece before its notes. seconds: its length; gain: its gain where that is known already."""
 
-    def __init__(self, note_sound: NoteSound, attributes: Attributes, seconds: float) -> None:
-        self._note_sound, self._programs = note_sound, attributes.programs
-        self._line = timeline(attributes, seconds)
-        self.samples = round(seconds * SAMPLE_RATE)
-        self._mixed = 0  # samples mixed so far
+    attributes: Attributes
+    seconds: float
+    rings: bool = True  # the last chord sounds until the end and dies away
+    gain: float | None = None
+
+    @cached_property
+    def samples(self) -> int:
+        return round(self.seconds * SAMPLE_RATE)
+
+    @cached_property
+    def line(self) -> Timeline:
+        return timeline(self.attributes, self.seconds)
+
+    @cached_property
+    def final(self) -> float:
+        """Second at which the last chord begins; beyond the end of a piece that does not ring out."""
+        return self.line.time(self.line.eighths) - 1e-6 if self.rings else self.seconds + 1
+
+    def curve(self) -> LevelCurve:
+        """The gains of the piece."""
+        level_end = round(self.line.time(LEVEL_BARS * self.line.width) * SAMPLE_RATE)
+        return LevelCurve(self.samples, level_end, self._decay(), self.gain)
+
+    def _decay(self) -> Samples:
+        """Gains [n] of the piece's last n samples, from 1 to 0."""
+        length = min(round(RING * SAMPLE_RATE), round((self.seconds - self.final) * SAMPLE_RATE), self.samples)
+        if length <= 0:
+            return np.zeros(0, np.float32)
+        rest = min(length, round(RING_REST * SAMPLE_RATE))
+        share = np.arange(1, length + 1) / max(length - rest, 1)
+        curve = 10 ** (-RING_DEPTH / 20 * share**1.5)
+        curve[length - rest :] *= np.linspace(1, 0, rest)
+        return curve.astype(np.float32)
+
+
+class ScoreRenderer:
+    """Renders one piece, whose score may grow from call to call. samples: length of the piece.
+
+    With `stems` the mix is also kept apart by tracks; see `render_stems`.
+    """
+
+    def __init__(self, note_sound: NoteSound, plan: Plan, stems: bool = False) -> None:
+        self._note_sound, self._plan, self._programs = note_sound, plan, plan.attributes.programs
+        self.samples = plan.samples
+        self._mixed = self._returned = 0  # samples
         self._voices: dict[str, list[Voice]] = {track: [] for track in TRACKS}
         self._begun = dict.fromkeys(TRACKS, 0)  # notes of each track that have begun
-        self._unlevelled: list[Samples] = []  # blocks [2, n] mixed, but not returned
-        self._echo = np.zeros((2, room_spectrum()[1]), np.float32)  # the room's answer to the blocks so far, from the next one on
-        self._gain: np.float32 | None = None
+        self._mixers = [(TRACKS, Mixer()), *(((track,), Mixer()) for track in TRACKS if stems)]
+        self._unlevelled: list[list[Samples]] = [[] for _ in self._mixers]  # blocks [2, n] of each mixer, but not returned
+        self._curve = plan.curve()
 
     @property
     def complete(self) -> bool:
         """Whether all samples have been returned."""
-        return self._mixed == self.samples
+        return self._returned == self.samples
+
+    @property
+    def gain(self) -> float | None:
+        """The piece's gain, once its first bars are mixed."""
+        return self._curve.gain
 
     def render(self, score: Score, stop: int) -> Samples:
-        """New samples [2, n] within -0.95..0.95 of the blocks that end at or before `stop`; n may be 0.
+        """New samples [2, n], nearly those of the blocks that end at or before `stop`; n may be 0.
 
         score: the piece so far, complete up to sample `stop` (at most `samples`): its later notes may be missing, and notes
         that sound on at `stop` may still be too short. Each track is that of the call before, with more notes at its end.
         """
+        return self.render_tracks(score, stop)[0]
+
+    def render_tracks(self, score: Score, stop: int) -> list[Samples]:
+        """As `render`; with stems, the samples of each track follow those of the mix."""
         notes = {track: sorted(score.track(track), key=attrgetter("start")) for track in TRACKS}
         for track, voices in self._voices.items():
             for number, voice in enumerate(voices):
                 if notes[track][voice.index] != voice.note:  # it has become longer
                     voices[number] = self._voice(track, voice.index, notes[track][voice.index])
+        gains = [np.zeros(0, np.float32)]
         while self._mixed < self.samples and min(self._mixed + BLOCK, self.samples) <= stop:
-            self._unlevelled.append(self._mix_block(notes))
-        return self._take_levelled()
+            gains.append(self._mix_block(notes))
+        return self._take(np.concatenate(gains))
 
     def _voice(self, track: str, index: int, note: Note) -> Voice:
-        return Voice(index, note, round(note.start * SAMPLE_RATE), self._note_sound(note, track, self._programs[track]))
+        played = note
+        if note.start >= self._plan.final and track != "drums":  # until the end, where the level's decay ends it
+            played = replace(note, duration=max(note.duration, self._plan.seconds - note.start))
+        return Voice(index, note, round(note.start * SAMPLE_RATE), self._note_sound(played, track, self._programs[track]))
 
     def _mix_block(self, notes: dict[str, list[Note]]) -> Samples:
-        """The next block [2, n] before gain and limiter: the direct sound of its notes, and the room's answer."""
+        """Mixes the next block; returns the gains of the samples whose gain it has made certain."""
         start, self._mixed = self._mixed, min(self._mixed + BLOCK, self.samples)
-        dry, send = np.zeros((2, BLOCK), np.float32), np.zeros(BLOCK, np.float32)
-        for track in TRACKS:
+        buses = {track: TrackBus(track) for track in TRACKS}
+        for track, bus in buses.items():
             self._begin_voices(track, notes[track], start + BLOCK)
             for voice in self._voices[track]:
-                _add(dry, send, voice, track, start)
+                _add(bus, voice, start)
             self._voices[track] = [voice for voice in self._voices[track] if voice.end > start + BLOCK]
-        spectrum, length = room_spectrum()
-        self._echo[:] += irfft(rfft(send, length) * spectrum, length)
-        dry += ROOM_LEVEL * self._echo[:, :BLOCK]
-        self._echo[:, :-BLOCK] = self._echo[:, BLOCK:].copy()
-        self._echo[:, -BLOCK:] = 0
-        return dry[:, : self._mixed - start]
+        for (tracks, mixer), blocks in zip(self._mixers, self._unlevelled, strict=True):
+            blocks.append(mixer.mix([buses[track] for track in tracks])[:, : self._mixed - start])
+        return self._curve.feed(self._unlevelled[0][-1])
 
     def _begin_voices(self, track: str, notes: list[Note], end: int) -> None:
         """Adds the voices of the notes that begin before sample `end`."""
@@ -111,75 +149,23 @@ class ScoreRenderer:
             index += 1
         self._begun[track] = index
 
-    def _take_levelled(self) -> Samples:
-        """The blocks mixed since the last call at the piece's level, once the bars that set it are mixed."""
-        level_end = min(round(self._line.time(LEVEL_BARS * self._line.width) * SAMPLE_RATE), self.samples)
-        if self._gain is None:
-            if self._mixed < level_end:
-                return np.zeros((2, 0), np.float32)
-            level = loudness(np.concatenate(self._unlevelled, 1)[:, :level_end])
-            self._gain = np.float32(min(GAIN * max(level, 1e-6) ** -GAIN_SLOPE, MAX_GAIN))
-        blocks, self._unlevelled = self._unlevelled, []
-        start = self._mixed - sum(block.shape[1] for block in blocks)
-        finished = [np.zeros((2, 0), np.float32)]
-        for block in blocks:
-            finished.append(self._fade(_limit(block * self._gain), start))
-            start += block.shape[1]
-        return np.concatenate(finished, 1)
-
-    def _fade(self, sound: Samples, start: int) -> Samples:
-        """Fades out what lies behind the final chord. start: sample of the piece at which `sound` [2, n] begins."""
-        first = min(round(self._line.end * SAMPLE_RATE), self.samples)
-        if start + sound.shape[1] <= first:
-            return sound
-        length = max(1, min(round(ENDING_FADE * SAMPLE_RATE), self.samples - first))
-        curve = np.zeros(self.samples - first, np.float32)
-        curve[:length] = (np.cos(np.linspace(0, np.pi / 2, length)) ** 2)[: len(curve)]
-        inside = max(0, first - start)
-        sound[:, inside:] *= curve[start + inside - first :][: sound.shape[1] - inside]
-        return sound
+    def _take(self, gains: Samples) -> list[Samples]:
+        """The next samples [2, n] of each mixer at their gains [n]."""
+        self._returned += len(gains)
+        taken = []
+        for number, blocks in enumerate(self._unlevelled):
+            mix = _joined(blocks)
+            taken.append(mix[:, : len(gains)] * gains)
+            self._unlevelled[number] = [mix[:, len(gains) :]]
+        return taken
 
 
-def _add(dry: Samples, send: Samples, voice: Voice, track: str, start: int) -> None:
-    """Mixes a voice into the dry stereo sum [2, n] and the reverb send [n] of the block that begins at sample `start`."""
-    low, high = max(voice.first, start), min(voice.end, start + len(send))
-    if low >= high:
-        return
-    sound, place = voice.sound[low - voice.first : high - voice.first], slice(low - start, high - start)
-    angle = ((DRUM_PAN.get(voice.note.pitch, 0.0) if track == "drums" else PAN[track]) + 1) * np.pi / 4
-    dry[0, place] += sound * np.float32(np.cos(angle) * 2**0.5)
-    dry[1, place] += sound * np.float32(np.sin(angle) * 2**0.5)
-    send[place] += sound * np.float32(ROOM_SEND[track])
+def _add(bus: TrackBus, voice: Voice, start: int) -> None:
+    """Adds what sounds of a voice in the block that begins at sample `start`."""
+    low, high = max(voice.first, start), min(voice.end, start + BLOCK)
+    if low < high:
+        bus.add(voice.note, voice.sound[low - voice.first : high - voice.first], low - start)
 
 
-@cache
-def room() -> Samples:
-    """Impulse response [2, n] of a small room: decaying noise of unit energy."""
-    time = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
-    noise = np.random.default_rng(0).standard_normal((2, len(time)))
-    noise *= np.exp(-time / 0.16) * np.minimum(time / 0.012, 1.0)
-    shaped = sosfilt(butter(1, [220, 5200], "band", fs=SAMPLE_RATE, output="sos"), noise)
-    return (shaped / np.sqrt((shaped**2).sum(1, keepdims=True))).astype(np.float32)
-
-
-@cache
-def room_spectrum() -> tuple[NDArray[np.complex64], int]:
-    """Spectrum [2, n // 2 + 1] of the room for blocks of BLOCK samples, and the length n of its transform."""
-    length = next_fast_len(BLOCK + room().shape[1] - 1, real=True)
-    return rfft(room(), length), length
-
-
-def _limit(sound: Samples) -> Samples:
-    """Limits samples above the knee to the ceiling."""
-    loud = np.nonzero(np.abs(sound) > KNEE)
-    over = np.abs(sound[loud]) - KNEE
-    sound[loud] = np.sign(sound[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over / (CEILING - KNEE)))
-    return sound
-
-
-def loudness(sound: Samples) -> float:
-    """Root mean square of the louder half of all tenths of a second, so that rests do not count. sound: [2, n]."""
-    width = SAMPLE_RATE // 10
-    sound = sound[:, : max(width, sound.shape[1] // width * width)]
-    power = np.sort((sound.reshape(2, -1, min(width, sound.shape[1])) ** 2).mean((0, 2)))
-    return float(np.sqrt(power[len(power) // 2 :].mean()))
+def _joined(blocks: Sequence[Samples]) -> Samples:
+    return np.concatenate([np.zeros((2, 0), np.float32), *blocks], 1)

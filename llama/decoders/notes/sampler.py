@@ -6,15 +6,17 @@ Deterministic: the same score gives the same samples.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import soundfile
 
-from llama.decoders.notes.renderer import SAMPLE_RATE, Samples, ScoreRenderer
-from llama.media.score import Attributes, Note, Score
+from llama.decoders.notes.loops import loop_samples, unrolled
+from llama.decoders.notes.mixer import BLOCK, SAMPLE_RATE, Samples
+from llama.decoders.notes.renderer import Plan, ScoreRenderer
+from llama.media.score import TRACKS, Attributes, Note, Score
 
 MAX_BANK_SAMPLES = 2**27  # 70 minutes: a small file may unpack to far more
 PERCUSSION = 128  # program number of the drum kit
@@ -58,13 +60,45 @@ class Sampler:
         self._looped: dict[tuple[int, int], Samples] = {}
 
     def render(self, score: Score) -> Samples:
-        """Samples [2, round(seconds * 32000)] of a score, within -0.95..0.95, faded out after the final chord."""
+        """Samples [2, round(seconds * 32000)] of a score, with true peaks below -1 dB; its last chord dies away at the end."""
         renderer = self.renderer(score.attributes, score.seconds)
         return renderer.render(score, renderer.samples)
 
     def renderer(self, attributes: Attributes, seconds: float) -> ScoreRenderer:
         """The renderer of a piece whose score may still be growing."""
-        return ScoreRenderer(self._note, attributes, seconds)
+        return ScoreRenderer(self._note, Plan(attributes, seconds))
+
+    def render_stream(self, score: Score) -> Iterator[Samples]:
+        """The samples of `render`, in blocks [2, n]."""
+        renderer = self.renderer(score.attributes, score.seconds)
+        for stop in range(BLOCK, renderer.samples + BLOCK, BLOCK):
+            block = renderer.render(score, min(stop, renderer.samples))
+            if block.shape[1]:
+                yield block
+
+    def render_stems(self, score: Score) -> dict[str, Samples]:
+        """The samples [2, n] of each part that has notes; they sum to `render`, because all have its gains."""
+        renderer = ScoreRenderer(self._note, Plan(score.attributes, score.seconds), stems=True)
+        _, *stems = renderer.render_tracks(score, renderer.samples)
+        return {track: stem for track, stem in zip(TRACKS, stems, strict=True) if score.track(track)}
+
+    def render_loop(self, score: Score, first: int, last: int) -> Samples:
+        """Samples [2, n] of bars `first` to `last`, from 1, at the level of the piece; what rings at their end sounds at the beginning.
+
+        Raises ValueError for bars that the piece does not have.
+        """
+        loop, start = unrolled(score, first, last)
+        plan = Plan(score.attributes, loop.seconds, rings=False, gain=self._gain(score))
+        sound = ScoreRenderer(self._note, plan).render(loop, plan.samples)
+        return sound[:, start : start + loop_samples(score, first, last)].copy()
+
+    def _gain(self, score: Score) -> float | None:
+        """The gain of a piece, of which no more is rendered than sets it."""
+        renderer, stop = self.renderer(score.attributes, score.seconds), 0
+        while renderer.gain is None and stop < renderer.samples:
+            stop = min(stop + BLOCK, renderer.samples)
+            renderer.render(score, stop)
+        return renderer.gain
 
     def _note(self, note: Note, track: str, program: int) -> Samples:
         """Samples of one note at its velocity, until its release has decayed."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llama.decoders.notes.renderer import SAMPLE_RATE, Samples
+from llama.decoders.notes.mixer import SAMPLE_RATE, Samples
 from llama.decoders.notes.sampler import Sampler
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,

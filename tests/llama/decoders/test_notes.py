@@ -14,7 +14,8 @@ from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.notes import codec as note_codec
 from llama.decoders.notes.codec import NoteCodecConfig, NoteCodecModel
 from llama.decoders.notes.grammar import CodeGrammar, home_code
-from llama.decoders.notes.renderer import CEILING, SAMPLE_RATE
+from llama.decoders.notes.level import CEILING
+from llama.decoders.notes.mixer import SAMPLE_RATE
 from llama.decoders.notes.sampler import PERCUSSION
 from llama.decoders.notes.tokens import (
     ACCOMPANIMENT,
@@ -184,9 +185,11 @@ def test_sound_is_stereo_clean_and_exact_in_length(codec: NoteCodecModel) -> Non
     sound = codec.decode(codes).audio_values
     assert sound.shape == (1, 2, 8 * SAMPLE_RATE) and sound.dtype == torch.float32
     assert 0.05 < float(sound.square().mean().sqrt()) < 0.2
-    assert float(sound.abs().max()) <= CEILING
+    assert float(sound.abs().max()) <= 1.02 * CEILING
     assert float(sound.diff().abs().max()) < 0.35  # no clicks: the tones themselves move less than this
-    assert float(sound[..., -round(0.17 * SAMPLE_RATE) :].abs().max()) == 0.0
+    powers = sound[..., -round(1.2 * SAMPLE_RATE) :].reshape(2, 6, -1).square().mean((0, 2))
+    decay = 10 * (powers[:-1] / powers[1:]).log10()  # dB in a fifth of a second: the last chord dies away, and is not cut
+    assert bool((decay > 0).all()) and float(decay[:-1].max()) < 20 and float(sound[..., -1].abs().max()) < 1e-6
     assert not torch.equal(sound[0, 0], sound[0, 1])
 
 
@@ -238,7 +241,7 @@ def test_an_untrained_decoder_already_keeps_the_length_and_plays_rows_alone(code
     alone = torch.cat(list(decoder.synthesize(decoder.request(condition[1:], 4.05, seeds=[2]))), -1)
     assert both.shape == (2, 2, round(4.05 * SAMPLE_RATE))
     assert torch.equal(both[1:], alone)
-    assert float(both.abs().max()) > 0.05 and float(both[..., -50:].abs().max()) == 0.0
+    assert float(both[..., -50:].abs().max()) < 0.001 < 0.05 < float(both.abs().max())
 
 
 def test_wrong_shapes_are_refused(codec: NoteCodecModel) -> None:
