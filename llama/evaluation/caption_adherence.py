@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from llama.evaluation.symbolic_metrics import mode_of_chroma
+from llama.media.key_finding import mode_of_chroma
 from llama.media.midi_notes import MidiNote
 from llama.media.score import KEYS, MODES
 

@@ -13,11 +13,6 @@ import numpy as np
 from llama.evaluation.statistics import share
 from llama.media.score import SCALES
 
-# Probe-tone profiles of the keys, from the tonic up (Krumhansl 1990).
-KEY_PROFILES = {
-    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-}
 SLOWEST, FASTEST = 50.0, 200.0  # beats a minute that `tempo_from_onsets` looks for
 USUAL_TEMPO = 110.0  # where listeners tap when several levels fit; an octave away weighs a third
 
@@ -49,15 +44,3 @@ def tempo_from_onsets(onsets: Sequence[float], weights: Sequence[float] | None =
     beat, half = (np.abs(np.exp(2j * np.pi * rate * np.outer(tempi / 60, times)) @ loud) / loud.sum() for rate in (1, 2))
     usual = np.exp(-0.5 * (np.log2(tempi / USUAL_TEMPO) / 0.67) ** 2)
     return float(tempi[np.argmax((beat + half) * usual)])
-
-
-def mode_of_chroma(chroma: Sequence[float]) -> tuple[int, str]:
-    """Tonic and mode whose probe-tone profile correlates best with the weights of the twelve pitch classes."""
-    weights = np.asarray(chroma, float)
-    if weights.shape != (12,):
-        raise ValueError(f"Chroma has shape {weights.shape}; give the weights of the twelve pitch classes from C up.")
-    fits = {
-        (tonic, mode): float(np.corrcoef(weights, np.roll(profile, tonic))[0, 1]) if weights.std() > 0 else 0.0
-        for mode, profile in KEY_PROFILES.items() for tonic in range(12)
-    }
-    return max(fits, key=lambda key: fits[key])

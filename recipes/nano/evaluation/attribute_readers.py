@@ -15,8 +15,9 @@ import numpy as np
 
 from DataSet.synthesis.scenes import ENERGIES, MOODS, PLACES
 from DataSet.synthesis.wishes import music_for_picture
-from llama.evaluation.symbolic_metrics import mode_of_chroma, tempo_from_onsets
+from llama.evaluation.symbolic_metrics import tempo_from_onsets
 from llama.media.audio import Waveform
+from llama.media.key_finding import mode_of_chroma
 from llama.media.score import LEADS, TRACKS, Score
 from recipes.nano.evaluation.style_classifier import fitted_classifier
 from recipes.nano.music_decoder.measure import estimate_metre, estimate_mode

@@ -9,7 +9,7 @@ import pytest
 
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.evaluation.statistics import chance, share
-from llama.evaluation.symbolic_metrics import mode_of_chroma, notes_in_key, tempo_agrees, tempo_from_onsets
+from llama.evaluation.symbolic_metrics import notes_in_key, tempo_agrees, tempo_from_onsets
 from llama.media.score import TRACKS
 
 
@@ -46,16 +46,3 @@ def test_tempo_of_composed_pieces() -> None:
     assert share([agrees(one, true) for one, true in zip(found, wanted, strict=True)]) > 0.9
     assert chance(found, wanted, agrees) < 0.6
     assert tempo_from_onsets([0.0, 0.5, 1.0]) is None
-
-
-def test_mode_of_chroma() -> None:
-    scale = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-    for mode, steps in scale.items():
-        for tonic in (0, 7, 10):
-            chroma = np.zeros(12)
-            chroma[[(tonic + step) % 12 for step in steps]] = 1
-            chroma[[tonic, (tonic + 7) % 12]] += 1
-            chroma[(tonic + (4 if mode == "major" else 3)) % 12] += 1
-            assert mode_of_chroma(chroma) == (tonic, mode)
-    with pytest.raises(ValueError, match="twelve"):
-        mode_of_chroma([1.0] * 24)
