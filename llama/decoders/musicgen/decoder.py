@@ -228,14 +228,15 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         return codec
 
     def _edited(self, request: SynthesisRequest) -> AudioGenerator:
-        """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score as one chunk."""
+        """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score in blocks."""
         assert isinstance(request.source, Score) and request.edit is not None, "the request has checked it"
         codes, plan = None, self.edit_plan(request.source, request.edit)
         if plan.recomposition is not None:
             *_, (rows, _) = self._sample(request, self._encode(None, 1), plan.recomposition.frames, plan.recomposition.grammar)
             codes = rows[0]
         score = plan.score(codes)
-        yield self._editable_codec().render(score)[None]
+        for block in self._playable_codec().render_stream(score):
+            yield block[None]
         return [score]
 
     def edit_plan(self, source: Score, edit: Edit) -> EditPlan:
