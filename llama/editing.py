@@ -21,7 +21,7 @@ from llama.media.edit import Edit, apply_edit
 from llama.media.edit_report import report_edit
 
 if TYPE_CHECKING:
-    from llama.decoders.base import AudioGenerator, SynthesisRequest
+    from llama.decoders.base import SynthesisRequest
     from llama.media.score import Score
     from llama.mumu_model import MuMuModel
 
@@ -62,17 +62,18 @@ def edit_for(row: RowState, turn: Turn, options: GenerationOptions) -> Edit | No
 
 
 def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> Iterator[Event]:
-    """The edited music of a row, as one chunk, and its `Done`."""
-    music, score = edit_score(model, row, turn, options)
-    yield MusicChunk(music)
-    yield Done(row.reply(music, score, report_edit(*_source_and_edit(turn, options))))
-
-
-def edit_score(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Waveform, Score]:
-    """The turn's piece with the edit, and its notes."""
-    decoder = model.music_decoder
-    sound, scores = collect(decoder.synthesize(edit_request(model, row, turn, options)))
-    return Waveform(sound[0].float().cpu(), decoder.sample_rate), scores[0]
+    """The edited music of a row, chunk by chunk, and its `Done`."""
+    decoder, chunks = model.music_decoder, list[Tensor]()
+    music = decoder.synthesize(edit_request(model, row, turn, options))
+    while True:
+        try:
+            chunks.append(next(music)[0].float().cpu())
+        except StopIteration as end:
+            scores: list[Score] | None = end.value
+            break
+        yield MusicChunk(Waveform(chunks[-1], decoder.sample_rate))
+    sound, score = Waveform(torch.cat(chunks, -1), decoder.sample_rate), scores[0] if scores else None
+    yield Done(row.reply(sound, score, report_edit(*_source_and_edit(turn, options))))
 
 
 def edit_request(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> SynthesisRequest:
@@ -97,13 +98,3 @@ def _edit_condition(model: MuMuModel, row: RowState, turn: Turn, options: Genera
     if row.finish == "music":
         return condition_for(model, [row], [turn], options)
     return decoder.embed([row.text() or turn.text])
-
-
-def collect(music: AudioGenerator) -> tuple[Tensor, list[Score]]:
-    """All chunks as one sound [B, channels, n], and the scores of a symbolic decoder."""
-    chunks = []
-    while True:
-        try:
-            chunks.append(next(music))
-        except StopIteration as end:
-            return torch.cat(chunks, -1), end.value or []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from llama.media.edit import apply_edit, check_edit
+from llama.media.edit import apply_edit, check_edit, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,11 @@ class EditPlan:
         """The plan of an edit. Raises ValueError for bars that the piece does not have, and where nothing is left to hear."""
         check_edit(source, edit)
         return cls(source, edit, codec.recomposition(source, edit))
+
+    @property
+    def seconds(self) -> float:
+        """Length of the edited piece."""
+        return apply_edit(prepare(self.source, self.edit), self.edit).seconds
 
     def score(self, codes: Tensor | None) -> Score:
         """The edited piece. codes [K, F]: those sampled for the recomposition, None without one."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from llama.dialogue import MEDIA, Turn
 from llama.media.audio import Waveform
+from llama.media.score import Score
 
 if TYPE_CHECKING:
     from llama.mumu_model import ModalityFeatures
@@ -56,8 +57,12 @@ class EncoderCache:
 
 
 def _key(turn: Turn) -> Key | None:
-    """Digests of a turn's media; None where the bytes of one do not identify it, so that it cannot be cached."""
+    """Digests of a turn's media; None where the bytes of one do not identify it, so that it cannot be cached.
+
+    A score stands for the recording that it is played as.
+    """
     media = [getattr(turn, name) for name in MEDIA]
+    media = [turn.score if medium is None and name == "audio" else medium for name, medium in zip(MEDIA, media, strict=True)]
     digests = tuple(None if medium is None else _digest(medium) for medium in media)
     return None if b"" in digests else digests
 
@@ -70,6 +75,8 @@ def _digest(medium: object) -> bytes:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError:
             return b""  # the encoder's reader reports what is wrong with the file
+    if isinstance(medium, Score):
+        return hashlib.sha256(f"score {medium!r}".encode()).digest()
     if isinstance(medium, Waveform):
         return _array_digest(medium.samples, f"sound at {medium.sample_rate}")
     return _array_digest(medium, "frames") if isinstance(medium, (np.ndarray, Tensor)) else b""

@@ -11,16 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import torch
 
-from llama.decoders.base import BatchableDecoder
+from llama.decoders.base import BatchableDecoder, ScoreEditor
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
-from llama.generation import GenerationOptions, RowState, TextDelta, condition_for, tokenize
+from llama.editing import check_edits, edit_for, edit_request, play_score
+from llama.generation import GenerationOptions, RowState, TextDelta, music_request, tokenize
+from llama.media.edit import Edit
+from llama.media.edit_report import report_edit
 from llama.serving.batch import step_and_isolate
 from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
 from llama.serving.music_batch import RENDER_THREADS, MusicBatch
@@ -30,7 +35,7 @@ from llama.serving.text_batch import TextBatch, TextSequence
 from llama.serving.worker_client import MusicWorkerClient
 
 if TYPE_CHECKING:
-    from llama.mumu_model import MuMuModel
+    from llama.mumu_model import ModalityFeatures, MuMuModel
     from llama.serving.media_client import MediaWorkerClient
     from llama.serving.music_backend import MusicBackend
 
@@ -89,13 +94,12 @@ class Engine:
         Raises QueueFullError if too many wait, ValueError if the turn cannot be answered, EngineDeadError after the end.
         """
         options = options or GenerationOptions()
-        if turn.score is not None or options.edit is not None:
-            raise ValueError("Scores are edited by model.respond(turn, options), not by the server; leave the score and the edit out.")
+        check_edits(self.model, [turn], options)
         prompt = tokenize(self.model, [turn])[0]
         limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
         request = Request(turn, options, RowState(self.model, limit, options.stop), self._queue_position, self._wake)
         request.prompt = prompt
-        has_media = any(getattr(turn, name) is not None for name in MEDIA)
+        has_media = turn.score is not None or any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media
         with self._changed:
             self._check_capacity()
@@ -118,7 +122,12 @@ class Engine:
         self._thread.join()
         for pool in (self._encoder_pool, self._render_pool):
             pool.shutdown(cancel_futures=True)
-        self._music.close()
+        for backend in self._backends():
+            backend.close()
+
+    def _backends(self) -> list[MusicBackend[Request]]:
+        """What makes music at present."""
+        return [self._music, *([self._recording_edits] if "_recording_edits" in vars(self) else [])]
 
     def __enter__(self) -> Engine:
         return self
@@ -152,11 +161,18 @@ class Engine:
 
     @torch.no_grad()
     def _encode(self, request: Request) -> None:
-        """Encodes the media of one request on an encoder thread, so that a long or broken file does not block the others."""
+        """Encodes the media of one request on an encoder thread, so that a long or broken file does not block the others.
+
+        A score is played for the encoder, unless its features are cached.
+        """
         if request.finished:
             return
+
+        def encode(turn: Turn) -> ModalityFeatures:
+            return self.model.encode([self._load_media(play_score(self.model, turn, request.options))])
+
         try:
-            request.features = self._encoder_cache.features(request.turn, lambda turn: self.model.encode([self._load_media(turn)]))
+            request.features = self._encoder_cache.features(request.turn, encode)
             request.ready = True
         except Exception as error:  # fail only this request
             request.fail(error)
@@ -220,7 +236,8 @@ class Engine:
         """Removes a request from the batches."""
         if request in self._sequences:
             self._remove_sequence(request)
-        self._music.remove(request)
+        for backend in self._backends():
+            backend.remove(request)
 
     def _remove_sequence(self, request: Request) -> None:
         sequence = self._sequences.pop(request)
@@ -252,10 +269,34 @@ class Engine:
         if request.row.finish is None:
             return
         self._remove_sequence(request)
-        if request.row.finish == "music" and request.options.music:
-            self._music.add(request, lambda: condition_for(self.model, [request.row], [request.turn], request.options))
+        self._begin_music(request)
+
+    def _begin_music(self, request: Request) -> None:
+        """After the text: starts the edit or the new piece, or finishes a request without music."""
+        model, row, turn, options = self.model, request.row, request.turn, request.options
+        edit = edit_for(row, turn, options)
+        if edit is not None:
+            self._begin_edit(request, edit)
+        elif row.finish == "music" and options.music:
+            self._music.add(request, lambda: music_request(model, [row], [turn], options))
         else:
             request.finish()
+
+    def _begin_edit(self, request: Request, edit: Edit) -> None:
+        """Scores are edited beside the new pieces; recordings on a thread of their own where those are made in a batch."""
+        model, row, turn = self.model, request.row, request.turn
+        options = request.options = replace(request.options, edit=edit)
+        assert turn.score is not None, "check_edits has seen it"
+        request.report = report_edit(turn.score, edit)
+        decoder = model.music_decoder
+        edits_scores = isinstance(decoder, ScoreEditor) and decoder.edits_scores
+        backend = self._music if edits_scores or isinstance(self._music, StaticBatcher) else self._recording_edits
+        backend.add(request, lambda: edit_request(model, row, turn, options))
+
+    @cached_property
+    def _recording_edits(self) -> StaticBatcher[Request]:
+        """Edits recordings, one after the other; its thread begins with the first."""
+        return StaticBatcher(self.model.music_decoder, 1)
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:

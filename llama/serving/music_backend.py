@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from torch import Tensor
-
 if TYPE_CHECKING:
+    from llama.decoders.base import SynthesisRequest
     from llama.generation import Event, GenerationOptions
     from llama.media.audio import Waveform
     from llama.media.score import Score
 
-Conditioning = Callable[[], tuple[Tensor, Tensor | None]]  # computes a condition [1, tokens, width] and its mask [1, tokens]
+SynthesisBuilder = Callable[[], "SynthesisRequest"]  # computes the condition of one request, and what else its music is made from
 
 
 class EventSink(Protocol):
@@ -45,8 +44,8 @@ class MusicBackend(Protocol[RequestT]):
         """Whether `step` has work to do; always False for a backend that works by itself."""
         ...
 
-    def add(self, request: RequestT, conditioning: Conditioning) -> None:
-        """Starts the music of a request. What it raises concerns this request alone."""
+    def add(self, request: RequestT, build: SynthesisBuilder) -> None:
+        """Starts the music of a request, a new piece or an edit. What it raises concerns this request alone."""
         ...
 
     def remove(self, request: RequestT) -> None:

@@ -11,13 +11,15 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llama.decoders.base import SynthesisRequest
 from llama.generation import Event, GenerationOptions, MusicChunk
 from llama.hf import suppress_hf_logging
 from llama.media.audio import Waveform
@@ -86,6 +88,18 @@ class RemoteSink:
             self._send(kind, self.request_id, *values)
 
 
+def picklable_request(request: SynthesisRequest) -> dict[str, Any]:
+    """The fields of a request, tensors as arrays; `request_from` is the inverse."""
+    values = {item.name: getattr(request, item.name) for item in fields(request)}
+    return {name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
+
+
+def request_from(values: Mapping[str, Any]) -> SynthesisRequest:
+    """The request of these fields."""
+    tensors = {name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+    return SynthesisRequest(**{**values, **tensors})
+
+
 def _picklable(error: Exception) -> Exception:
     """The error itself where users may see it; otherwise a built-in one with the same text, since it may not pickle."""
     if type(error) in (ValueError, MemoryError):
@@ -126,12 +140,10 @@ class WorkerLoop:
                 self._batch.remove(sink)
                 sink.fail(error)
 
-    def _add(
-        self, request_id: int, condition: NDArray[Any], mask: NDArray[Any] | None, options: GenerationOptions
-    ) -> None:
+    def _add(self, request_id: int, synthesis: Mapping[str, Any], options: GenerationOptions) -> None:
         sink = self._sinks[request_id] = RemoteSink(request_id, options, self._send)
         try:
-            self._batch.add(sink, lambda: (torch.from_numpy(condition), None if mask is None else torch.from_numpy(mask)))
+            self._batch.add(sink, lambda: request_from(synthesis))
         except Exception as error:  # fail only this request
             sink.fail(error)
         self._sinks = {number: sink for number, sink in self._sinks.items() if not sink.finished}

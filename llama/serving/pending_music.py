@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from llama.generation import Event, MusicChunk, Progress
 from llama.media.audio import Waveform
@@ -22,8 +22,9 @@ class PendingMusic:
     had already are compared, bit for bit, and not sent twice.
     """
 
-    def __init__(self, sink: EventSink, condition: NDArray[Any], mask: NDArray[Any] | None) -> None:
-        self.sink, self.condition, self.mask = sink, condition, mask
+    def __init__(self, sink: EventSink, synthesis: Mapping[str, Any]) -> None:
+        """synthesis: what the music is made from, as `music_worker.picklable_request` gives it."""
+        self.sink, self.synthesis = sink, synthesis
         self.deaths = 0  # workers that ended while they made it
         self.sent = False  # to the present worker
         self.silent_seconds = 0.0  # since the present worker's last message about it

@@ -14,6 +14,7 @@ from llama.generation import Done, Event, GenerationOptions, RowState
 
 if TYPE_CHECKING:
     from llama.media.audio import Waveform
+    from llama.media.edit_report import EditReport
     from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures
 
@@ -42,6 +43,7 @@ class Request:
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None
+        self.report: EditReport | None = None  # of an edit, once its text has ended
         self.ready = False  # its media are encoded, so decoding may begin
         self.cancelled = self.finished = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
@@ -92,7 +94,7 @@ class Request:
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
         """Delivers the last event, `Done` with the complete reply."""
-        self._end(Done(self.row.reply(music, score)))
+        self._end(Done(self.row.reply(music, score, self.report)))
 
     def fail(self, error: Exception) -> None:
         """Delivers an error as the last event; out of memory becomes a sentence for the user."""

@@ -21,8 +21,8 @@ import torch
 
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
-from llama.serving.music_backend import Conditioning, RequestT
-from llama.serving.music_worker import OF_NO_REQUEST, WorkerDecoderSpec, run_worker
+from llama.serving.music_backend import RequestT, SynthesisBuilder
+from llama.serving.music_worker import OF_NO_REQUEST, WorkerDecoderSpec, picklable_request, run_worker
 from llama.serving.pending_music import WORKER_DIED, PendingMusic
 from llama.serving.request import EngineDeadError
 
@@ -75,11 +75,10 @@ class MusicWorkerClient(Generic[RequestT]):
         self._supervisor = threading.Thread(target=self._supervise, name="music-worker", daemon=True)
         self._supervisor.start()
 
-    def add(self, request: RequestT, conditioning: Conditioning) -> None:
-        condition, mask = (None if tensor is None else tensor.cpu().numpy() for tensor in conditioning())
-        assert condition is not None
+    def add(self, request: RequestT, build: SynthesisBuilder) -> None:
+        music = PendingMusic(request, picklable_request(build()))
         with self._lock:
-            self._pending[next(self._request_ids)] = PendingMusic(request, condition, mask)
+            self._pending[next(self._request_ids)] = music
             self._send_due()
         self._needed.set()
 
@@ -115,7 +114,7 @@ class MusicWorkerClient(Generic[RequestT]):
             music = self._pending[request_id]
             if not music.sent:
                 music.sent = True
-                self._worker.send("add", request_id, music.condition, music.mask, music.sink.options)
+                self._worker.send("add", request_id, music.synthesis, music.sink.options)
 
     def _drop(self, request_id: int) -> None:
         music = self._pending.pop(request_id, None)

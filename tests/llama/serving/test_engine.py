@@ -22,7 +22,7 @@ from llama.dialogue import Reply, Turn
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.media.audio import Waveform
 from llama.serving.engine import Engine
-from llama.serving.music_batch import MusicJob
+from llama.serving.music_job import MusicJob
 from llama.serving.request import EngineDeadError, QueueFullError, Request
 from llama.serving.text_batch import TextBatch, TextSequence
 

@@ -22,9 +22,12 @@ import numpy as np
 import pytest
 import torch
 from test_engine import LONG, mixture, reply, same, spoil, under_way
+from test_engine_edits import BALLAD, cases, check
 from test_generation import randomise_codebooks
 
 import llama
+from DataSet.synthesis.composer import compose
+from llama.decoders.base import SynthesisRequest
 from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuous_batch import CodeSequence
 from llama.dialogue import Reply, Turn
@@ -79,6 +82,13 @@ def test_answers_equal_those_of_one_process(nano: llama.MuMuLLaMA, engine: Engin
         assert same(reply(events), nano.respond(turn, options))
         seconds = [event.seconds for event in events if isinstance(event, Progress)]
         assert seconds == sorted(seconds) and bool(seconds) == any(isinstance(event, MusicChunk) for event in events)
+
+
+def test_edits_equal_those_of_one_process(nano: llama.MuMuLLaMA, engine: Engine) -> None:
+    score = compose(np.random.default_rng(8), BALLAD, 12.0)
+    requests = [engine.submit(*case) for case in cases(score)]
+    for case, request in zip(cases(score), requests, strict=True):
+        check(list(request), nano.respond(*case))
 
 
 def test_the_spec_keeps_weights_and_settings(nano: llama.MuMuLLaMA) -> None:
@@ -204,7 +214,7 @@ class ThreadWorkerClient(MusicWorkerClient):
 
 
 SPOTS = {
-    "joining": (MusicBatch, "add", lambda batch, request, conditioning: request.options.seed == 7),
+    "joining": (MusicBatch, "add", lambda batch, request, build: request.options.seed == 7),
     "a step": (CodeSequence, "append_codes", lambda sequence, codes: sequence.request.seeds[0] == 7 and sequence.column > 3),
     "sound": (AudioStreamer, "finish", lambda streamer, codes: streamer.samples_left == 3 * 32_000),
 }
@@ -251,7 +261,7 @@ def test_a_lack_of_memory_at_the_workers_start_fails_its_requests() -> None:
     failures = SimpleQueue[Exception]()
     sink = SimpleNamespace(options=GenerationOptions(), finished=False, fail=failures.put)
     client = MusicWorkerClient[Any](Decoder())  # type: ignore[arg-type]
-    client.add(sink, lambda: (torch.zeros(1, 2, 3), None))
+    client.add(sink, lambda: SynthesisRequest(torch.zeros(1, 2, 3), 1.0, None, 3.0, 1.0, (0,), (2, 3)))
     assert isinstance(failures.get(timeout=TIMEOUT), EngineDeadError)
     client.close()
 
@@ -351,7 +361,7 @@ def test_sound_that_was_heard_before_the_death_is_not_sent_twice(
 def test_a_piece_that_comes_out_differently_is_not_spliced() -> None:
     sent = list[MusicChunk]()
     sink = SimpleNamespace(finished=False, emit=sent.append, options=CASE[1])
-    music = PendingMusic(sink, np.zeros((1, 1, 1)), None)  # type: ignore[arg-type]
+    music = PendingMusic(sink, {})  # type: ignore[arg-type]
     samples = np.arange(8, dtype=np.float32)[None]
     for part in (samples[:, :3], samples[:, 3:5]):
         music.handle("chunk", part, 8000)

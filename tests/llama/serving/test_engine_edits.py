@@ -1,0 +1,180 @@
+"""Edits by the engine: answers equal those of the model alone, exact edits stream in blocks, and errors and cancellation stay isolated."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_engine import reply, same
+
+import llama
+from DataSet.synthesis.composer import compose
+from llama import Done, GenerationOptions, MusicChunk, Turn
+from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.dialogue import Reply
+from llama.generation import Event, Progress
+from llama.media.audio import Waveform
+from llama.media.edit import Edit
+from llama.media.score import Attributes, Score
+from llama.serving.engine import Engine
+
+ROOT = Path(__file__).resolve().parents[3]
+BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
+QUESTION = "Which instruments do you hear, and how fast is it?"
+
+
+@pytest.fixture(scope="module")
+def nano() -> llama.MuMuLLaMA:
+    return llama.load(ROOT / "ckpts/nano")
+
+
+@pytest.fixture(scope="module")
+def score() -> Score:
+    return compose(np.random.default_rng(8), BALLAD, 12.0)
+
+
+def options(**edit: Any) -> GenerationOptions:
+    return GenerationOptions(edit=Edit(**edit), seed=4)
+
+
+def cases(score: Score) -> list[tuple[Turn, GenerationOptions]]:
+    """Exact and composed edits, by values and by words, a question about a score, and a new piece beside them."""
+    return [
+        (Turn("Make it faster", score=score), options(change={"tempo": 102}, transpose=3)),
+        (Turn("Add drums", score=score), options(change={"drums": True})),
+        (Turn("Another bass", score=score), options(parts=("bass",), bars=(1, 2))),
+        (Turn("Make it faster", score=score), GenerationOptions()),
+        (Turn(QUESTION, score=score), GenerationOptions(music=False)),
+        (Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=1)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(nano: llama.MuMuLLaMA, score: Score) -> list[Reply]:
+    return [nano.respond(turn, wanted) for turn, wanted in cases(score)]
+
+
+def check(events: list[Event], expected: Reply) -> None:
+    """The reply is the expected one, and its chunks and its progress are complete."""
+    assert same(reply(events), expected) and reply(events).edit == expected.edit
+    chunks = [event.music.samples for event in events if isinstance(event, MusicChunk)]
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert bool(chunks) == bool(progress) == (expected.music is not None)
+    if expected.music is not None:
+        assert torch.equal(torch.cat(chunks, -1), expected.music.samples)
+        last = progress[-1]
+        assert progress[0].seconds == 0 and last.seconds == last.total_seconds == pytest.approx(expected.music.seconds, abs=1e-3)
+
+
+def test_edits_equal_those_of_the_model_alone(nano: llama.MuMuLLaMA, score: Score, alone: list[Reply]) -> None:
+    """All at once; test_worker_client.py asks the same of a music worker."""
+    with Engine(nano) as engine:
+        requests = [engine.submit(*case) for case in cases(score)]
+        answers = [list(request) for request in requests]
+    for events, expected in zip(answers, alone, strict=True):
+        check(events, expected)
+    assert [expected.edit is not None for expected in alone] == [True, True, True, True, False, False]
+
+
+def test_an_exact_edit_streams_as_the_model_does(nano: llama.MuMuLLaMA, score: Score) -> None:
+    wanted = Turn("Make it faster", score=score), options(change={"tempo": 102})
+    with Engine(nano) as engine:
+        served = list(engine.submit(*wanted))
+    local = list(nano.stream(*wanted))
+    chunks = [[event.music.samples.shape[-1] for event in events if isinstance(event, MusicChunk)] for events in (served, local)]
+    assert chunks[0] == chunks[1] and len(chunks[0]) > 4
+    assert isinstance(local[-1], Done) and same(reply(served), local[-1].reply)
+
+
+class Blocks:
+    """Stands in for `MusicGenDecoder.render_stream`: lets a test hold, count and break the blocks of one piece."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        """seconds: length of the piece; others are played as usual."""
+        self.played, self.begun, self.go, self.error = 0, threading.Event(), threading.Event(), None
+        render_stream = MusicGenDecoder.render_stream
+
+        def watched(decoder: MusicGenDecoder, score: Score) -> Iterator[Waveform]:
+            for block in render_stream(decoder, score):
+                if score.seconds == seconds:
+                    self.watch()
+                yield block
+
+        monkeypatch.setattr(MusicGenDecoder, "render_stream", watched)
+
+    def watch(self) -> None:
+        self.played += 1
+        if self.played == 2:
+            self.begun.set()
+            assert self.go.wait(60)
+            if self.error:
+                raise self.error
+
+
+def test_a_cancelled_edit_stops_within_a_block(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = Blocks(monkeypatch, score.seconds)
+    with Engine(nano) as engine:
+        request = engine.submit(Turn("Play it higher", score=score), options(transpose=2))
+        assert blocks.begun.wait(60)
+        request.cancel()
+        blocks.go.set()
+        check(list(engine.submit(*cases(score)[5])), nano.respond(*cases(score)[5]))
+        assert not engine._music.needs_step
+    assert blocks.played == 2
+
+
+def test_an_edit_does_not_block_others(nano: llama.MuMuLLaMA, score: Score, alone: list[Reply], monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = Blocks(monkeypatch, score.seconds)
+    with Engine(nano) as engine:
+        slow = engine.submit(Turn("Play it higher", score=score), options(transpose=2))
+        assert blocks.begun.wait(60)
+        for index in (0, 5):
+            check(list(engine.submit(*cases(score)[index])), alone[index])
+        assert not slow.finished
+        blocks.go.set()
+        assert reply(list(slow)).music is not None
+
+
+def test_an_error_in_an_edit_fails_its_request_alone(
+    nano: llama.MuMuLLaMA, score: Score, alone: list[Reply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = Blocks(monkeypatch, score.seconds)
+    blocks.error = MemoryError()
+    blocks.go.set()
+    with Engine(nano) as engine:
+        bad = engine.submit(Turn("Play it higher", score=score), options(transpose=2))
+        good = engine.submit(*cases(score)[0])
+        with pytest.raises(MemoryError, match="not enough memory for this request"):
+            list(bad)
+        check(list(good), alone[0])
+
+
+def test_a_bad_edit_is_refused_at_once(nano: llama.MuMuLLaMA, published: llama.MuMuLLaMA, score: Score) -> None:
+    with Engine(nano) as engine:
+        with pytest.raises(ValueError, match="are not in the piece"):
+            engine.submit(Turn("The end", score=score), options(excerpt=(1, 90)))
+        with pytest.raises(ValueError, match="this turn has none"):
+            engine.submit(Turn("Make it faster"), options(change={"tempo": 102}))
+    with Engine(published) as engine:
+        with pytest.raises(ValueError, match="makes sound without notes"):
+            engine.submit(Turn("Make it faster", score=score), options(change={"tempo": 102}))
+        with pytest.raises(ValueError, match="cannot play a score"):
+            list(engine.submit(Turn(QUESTION, score=score)))
+
+
+def test_a_score_is_played_to_the_encoder_once(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question about it and an edit of it share its features; another score has its own."""
+    played, render = list[Score](), MusicGenDecoder.render
+    monkeypatch.setattr(MusicGenDecoder, "render", lambda decoder, score: played.append(score) or render(decoder, score))
+    with Engine(nano) as engine:
+        for turn, wanted in (cases(score)[4], cases(score)[0]):
+            list(engine.submit(turn, wanted))
+        assert played == [score]
+        other = compose(np.random.default_rng(9), BALLAD, 12.0)
+        list(engine.submit(Turn(QUESTION, score=other), GenerationOptions(max_tokens=2)))
+    assert played == [score, other]
