@@ -6,23 +6,35 @@ Uses mido, a maintained library of messages and ticks in pure Python, which pret
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import mido
 
 from llama.files import atomic_path
-from llama.media.score import KEYS, TRACKS, Attributes, Score
+from llama.media.naming import staff_name, title_of
+from llama.media.notation import find_sections
+from llama.media.score import TRACKS, Chord, Score
+from llama.media.score_description import describe_score
+from llama.media.spelling import chord_name, note_name, spell_pitch_class
+from llama.media.xf_chords import encode_chord
 
-TICKS = 480  # a beat: eighths, and the thirds that swing makes of a beat, are whole numbers of them
-CHANNELS = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}  # the tenth is percussion in General MIDI
+DIVISIONS = (480, 960, 1024, 10080)  # ticks a beat; the first that all notes begin on: eighths and thirds are whole in all
+CLOSE = 0.02  # of a tick
+CHANNELS: Mapping[str, int] = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}  # the tenth is percussion in General MIDI
 
 
 def to_midi(score: Score, seconds: float | None = None) -> bytes:
-    """A MIDI file of type 1: a track with tempo, metre and key, then one per voice. It lasts `seconds`, by default the score's."""
-    file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
-    end = _ticks(score, score.seconds if seconds is None else seconds)
-    file.tracks.append(_conductor_track(score.attributes, end))
-    file.tracks += [_voice_track(score, name, end) for name in TRACKS if score.track(name)]
+    """A MIDI file of type 1: a track with tempo, metre, key, section markers and chords, then one per part with notes.
+
+    It lasts `seconds`, by default the score's. Chords are there twice: as text, and as Yamaha's XF events, which notation programs
+    read. All texts are ASCII; one of them describes the score, so that reading gives it back.
+    """
+    ticks = _ticks_of_a_beat(score)
+    file = mido.MidiFile(type=1, ticks_per_beat=ticks)
+    end = _tick(score, score.seconds if seconds is None else seconds, ticks)
+    file.tracks.append(_conductor_track(score, end, ticks))
+    file.tracks += [_voice_track(score, name, end, ticks) for name in TRACKS if score.track(name)]
     out = io.BytesIO()
     file.save(file=out)
     return out.getvalue()
@@ -34,33 +46,55 @@ def write_midi(score: Score, path: str | Path, seconds: float | None = None) -> 
         partial.write_bytes(to_midi(score, seconds))
 
 
-def _ticks(score: Score, second: float) -> int:
-    return round(second * score.attributes.tempo / 60 * TICKS)
+def _tick(score: Score, second: float, ticks: int) -> int:
+    return round(second * score.attributes.tempo / 60 * ticks)
 
 
-def _conductor_track(attributes: Attributes, end: int) -> mido.MidiTrack:
-    key = KEYS[attributes.key].replace(" sharp", "#").replace(" flat", "b") + ("m" if attributes.mode == "minor" else "")
-    name = f"{attributes.style} in {KEYS[attributes.key]} {attributes.mode}"
-    return mido.MidiTrack(
+def _ticks_of_a_beat(score: Score) -> int:
+    """A division of the beat in which all notes begin on a tick, or the finest."""
+    starts = {note.start * score.attributes.tempo / 60 for name in TRACKS for note in score.track(name)}
+    fitting = (ticks for ticks in DIVISIONS if all(abs(start * ticks - round(start * ticks)) < CLOSE for start in starts))
+    return next(fitting, DIVISIONS[-1])
+
+
+def _conductor_track(score: Score, end: int, ticks: int) -> mido.MidiTrack:
+    attributes = score.attributes
+    key, mode, bar = attributes.key, attributes.mode, attributes.metre * ticks
+    track = mido.MidiTrack(
         [
-            mido.MetaMessage("track_name", name=name),
+            mido.MetaMessage("track_name", name=title_of(score)),
+            mido.MetaMessage("text", text=describe_score(score)),
             mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(attributes.tempo)),
             mido.MetaMessage("time_signature", numerator=attributes.metre, denominator=4),
-            mido.MetaMessage("key_signature", key=key),
-            mido.MetaMessage("end_of_track", time=end),
+            mido.MetaMessage("key_signature", key=note_name(key, key, mode) + ("m" if mode == "minor" else "")),
         ]
     )
+    events = [(section.bar * bar, mido.MetaMessage("marker", text=section.name)) for section in find_sections(score)]
+    for chord in score.chords:
+        place = _tick(score, chord.start, ticks)
+        events += [(place, mido.MetaMessage("text", text=chord_name(chord, key, mode))), (place, _xf_chord(chord, key, mode))]
+    now = 0
+    for tick, message in sorted(events, key=lambda event: event[0]):
+        if tick < end:
+            track.append(message.copy(time=tick - now))
+            now = tick
+    track.append(mido.MetaMessage("end_of_track", time=end - now))
+    return track
 
 
-def _voice_track(score: Score, name: str, end: int) -> mido.MidiTrack:
-    channel, instrument = CHANNELS[name], getattr(score.attributes, name, name)
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=instrument if isinstance(instrument, str) else name)])
+def _xf_chord(chord: Chord, key: int, mode: str) -> mido.MetaMessage:
+    return mido.MetaMessage("sequencer_specific", data=encode_chord(*spell_pitch_class(chord.root, key, mode), chord.quality))
+
+
+def _voice_track(score: Score, name: str, end: int, ticks: int) -> mido.MidiTrack:
+    channel = CHANNELS[name]
+    track = mido.MidiTrack([mido.MetaMessage("track_name", name=staff_name(score, name))])
     if name != "drums":
         track.append(mido.Message("program_change", channel=channel, program=score.programs[name]))
     events = []
     for note in score.track(name):
-        first = _ticks(score, note.start)
-        last = max(first + 1, min(_ticks(score, note.start + note.duration), end))
+        first = _tick(score, note.start, ticks)
+        last = max(first + 1, min(_tick(score, note.start + note.duration, ticks), end))
         events += [(first, 1, note.pitch, note.velocity), (last, 0, note.pitch, 0)]
     now = 0
     for tick, kind, pitch, velocity in sorted(events):  # at the same tick a note ends before the next begins

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from llama.media.chord_symbols import read_chord_symbol
 from llama.media.raw_score import RawChord, RawKey, RawMarker, RawMetre, RawNote, RawPart, RawScore, RawTempo
+from llama.media.xf_chords import decode_chord
 
 MAX_MIDI_BYTES = 5_000_000  # of a file that is read; long orchestral pieces have a tenth
 MAX_NOTES = 50_000  # of a file; ten minutes of a full orchestra have fewer
@@ -23,6 +24,7 @@ PERCUSSION = 9  # channel, from 0: the tenth is percussion in General MIDI
 DATA_BYTES = (2, 2, 2, 2, 1, 1, 2)  # of channel messages 0x8n to 0xEn
 SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system messages; the others have none
 TEXT, TRACK_NAME, INSTRUMENT_NAME, MARKER, END_OF_TRACK, TEMPO, METRE, KEY = 0x01, 0x03, 0x04, 0x06, 0x2F, 0x51, 0x58, 0x59
+SEQUENCER_SPECIFIC = 0x7F
 
 
 def read_midi(data: bytes, name: str) -> RawScore:
@@ -95,6 +97,7 @@ class _Piece:
     metres: list[tuple[int, int, int]] = field(default_factory=list)
     keys: list[tuple[int, int, Literal["major", "minor"]]] = field(default_factory=list)
     markers: list[tuple[int, str]] = field(default_factory=list)
+    chords: list[tuple[int, tuple[int, str]]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     faults: dict[str, None] = field(default_factory=dict)  # an ordered set
 
@@ -132,6 +135,8 @@ class _Piece:
                 self.markers.append((tick, _text(content)))
             else:
                 self.texts.append(_text(content))
+        elif kind == SEQUENCER_SPECIFIC and len(self.chords) < MAX_TEXTS and (chord := decode_chord(content)):
+            self.chords.append((tick, chord))
 
     def score(self, quarter: int) -> RawScore:
         """All that was read, in quarter notes of so many ticks."""
@@ -145,7 +150,7 @@ class _Piece:
                 notes.append(RawNote(len(parts) + part, start / quarter, ticks / quarter, pitch, velocity))
             for channel, program in track.parts:
                 parts.append(RawPart(name, program, channel == PERCUSSION))
-        chords, markers = _chords_and_markers(sorted(self.markers, key=_tick), quarter)
+        chords, markers = self._chords_and_markers(quarter)
         metres = tuple(RawMetre(tick / quarter, beats, unit) for tick, beats, unit in sorted(self.metres, key=_tick))
         return RawScore(
             tuple(parts), tuple(notes), max(track.tick for track in self.tracks) / quarter, metres=metres, chords=chords, markers=markers,
@@ -153,6 +158,14 @@ class _Piece:
             keys=tuple(RawKey(tick / quarter, fifths, mode) for tick, fifths, mode in sorted(self.keys, key=_tick)),
             upbeat=_upbeat(metres), texts=(*names, *self.texts), faults=tuple(self.faults),
         )  # fmt: skip
+
+    def _chords_and_markers(self, quarter: int) -> tuple[tuple[RawChord, ...], tuple[RawMarker, ...]]:
+        """Chord symbols are events of their own, or markers where there are none of these."""
+        markers = sorted(self.markers, key=_tick)
+        if not self.chords:
+            return _chords_and_markers(markers, quarter)
+        chords = tuple(RawChord(tick / quarter, *chord) for tick, chord in sorted(self.chords, key=_tick))
+        return chords, tuple(RawMarker(tick / quarter, text) for tick, text in markers)
 
 
 class _Track:

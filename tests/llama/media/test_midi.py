@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ import pytest
 
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.media.midi import CHANNELS, to_midi, write_midi
+from llama.media.midi_reader import read_midi
+from llama.media.notation import find_sections
 from llama.media.score import Attributes, Note, Score
+from llama.media.score_description import read_description
+from llama.media.spelling import chord_name
+from llama.media.xf_chords import decode_chord
 
 SWING = Attributes("saxophone", "piano", "swing", 138, "minor", 4, drums=True, key=3)
 
@@ -46,7 +52,7 @@ def pieces(count: int) -> list[Score]:
     return [compose(rng, sample_attributes(rng), float(rng.uniform(2, 40))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("score", pieces(12), ids=str)
+@pytest.mark.parametrize("score", pieces(12), ids=lambda score: score.attributes.style)
 def test_every_note_is_there_at_its_time(score: Score) -> None:
     file, tempo = read(to_midi(score)), score.attributes.tempo
     for name, channel in CHANNELS.items():
@@ -88,3 +94,46 @@ def test_it_lasts_as_long_as_the_sound(tmp_path: Path) -> None:
 def test_silent_voices_have_no_track() -> None:
     score = compose(np.random.default_rng(2), Attributes("harp", "pad", "ambient", 60, "major", 4, drums=False, key=0), 9.0)
     assert len(read(to_midi(score)).tracks) == 4  # tempo, lead, accompaniment, bass
+
+
+@pytest.mark.parametrize("key", range(12))
+def test_sections_are_markers_and_chords_are_named_twice(key: int) -> None:
+    score = compose(np.random.default_rng(key), Attributes("flute", "organ", "rock", 120, "minor", 4, drums=True, key=key), 30.0)
+    track, tick = read(to_midi(score)).tracks[0], 0
+    found: dict[str, list[tuple[float, Any]]] = {"marker": [], "text": [], "sequencer_specific": []}
+    for message in track:
+        tick += message.time
+        if message.type in found:
+            found[message.type].append((tick / 480, getattr(message, "text", None) or bytes(message.data)))
+    assert found["marker"] == [(section.bar * 4, section.name) for section in find_sections(score)]
+    (_, description), *texts = found["text"]
+    assert read_description(description) is not None
+    assert texts == [(4 * bar, chord_name(chord, key, "minor")) for bar, chord in enumerate(score.chords)]
+    chords = [(beat, decode_chord(data)) for beat, data in found["sequencer_specific"]]
+    assert chords == [(4 * bar, (chord.root, chord.quality)) for bar, chord in enumerate(score.chords)]
+
+
+def test_the_reader_takes_chords_and_sections_apart() -> None:
+    """A section named A is no chord of A major."""
+    score = compose(np.random.default_rng(2), SWING, 20.0)
+    raw = read_midi(to_midi(score), "piece.mid")
+    assert [(chord.start, chord.root, chord.quality) for chord in raw.chords] == [
+        (4 * bar, chord.root, chord.quality) for bar, chord in enumerate(score.chords)
+    ]
+    assert [(marker.start, marker.text) for marker in raw.markers] == [(4 * one.bar, one.name) for one in find_sections(score)]
+
+
+def test_all_texts_are_ascii_and_the_same_score_gives_the_same_bytes() -> None:
+    for score in pieces(6):
+        data = to_midi(score)
+        texts = [getattr(message, "text", getattr(message, "name", "")) for track in read(data).tracks for message in track]
+        assert all(text.isascii() for text in texts) and data == to_midi(score)
+
+
+@pytest.mark.parametrize(("beat", "division"), [(1 / 3, 480), (1 / 960, 960), (5 / 1024, 1024), (1 / 7, 10080)])
+def test_notes_between_the_ticks_get_finer_ones(beat: float, division: int) -> None:
+    score = compose(np.random.default_rng(2), Attributes("harp", "pad", "ambient", 60, "major", 4, drums=False, key=0), 9.0)
+    moved = replace(score, lead=(Note(beat, 0.5, 72, 90),))  # at 60 beats a minute
+    file = read(to_midi(moved))
+    assert file.ticks_per_beat == division
+    assert notes_of(file, CHANNELS["lead"], 60)[0].start == pytest.approx(beat, abs=1e-9)
