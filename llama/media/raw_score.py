@@ -6,9 +6,11 @@ its metre; tempi are in quarter notes a minute. `llama.media.score_builder` make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 DEFAULT_TEMPO = 120.0  # quarter notes a minute, where a file states none
 
@@ -106,3 +108,11 @@ def mean_tempo(tempi: Sequence[RawTempo], length: float) -> float:
     ends = [*(tempo.start for tempo in tempi[1:]), length]
     spans = ((max(min(end, length) - tempo.start, 0.0), tempo.tempo) for tempo, end in zip(tempi, ends, strict=True))
     return length / sum(quarters / tempo for quarters, tempo in spans)
+
+
+def spans(changes: Iterable[tuple[float, T]], length: float) -> dict[T, float]:
+    """How long each value holds, of values and the places from which on they do, until the end of the piece at `length`."""
+    changes, total = list(changes), dict[T, float]()
+    for (start, value), end in zip(changes, [*(later for later, _ in changes[1:]), length], strict=False):
+        total[value] = total.get(value, 0.0) + max(min(end, length) - start, 0.0)
+    return total
