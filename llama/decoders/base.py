@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from llama.component_config import check_component_folder
 from llama.config import MAX_MUSIC_SECONDS
+from llama.decoders.recording_edits import edited_seconds
 from llama.hf import library_errors
 from llama.media.audio import Waveform
 from llama.media.score import Score
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_GUIDANCE", "AudioGenerator", "BatchableDecoder", "CodeRecomposition", "CodecStream", "EditableCodec", "MusicDecoder",
     "PlayableCodec", "RequestBuilder", "ScoreEditor", "StoredDecoder", "StreamingCodec", "SymbolicCodec", "SynthesisRequest",
-    "check_folder", "pad_or_trim", "reading", "requested",
+    "check_folder", "pad_or_trim", "reading",
 ]  # fmt: skip
 
 MAX_GUIDANCE = 50.0
@@ -314,9 +315,13 @@ class RequestBuilder:
         source: Score | Waveform | None = None,
         edit: Edit | None = None,
     ) -> SynthesisRequest:
-        """A checked request; the arguments are fields of SynthesisRequest. Raises ValueError."""
+        """A checked request; the arguments are fields of SynthesisRequest. Raises ValueError.
+
+        seconds: of the music; an edit by a decoder of sound has the length of its source, with what continues it.
+        """
         if edit is not None and source is not None:
             self.check_edit(edit, source)
+            seconds = seconds if self.edits_scores else edited_seconds(edit, source)
         return SynthesisRequest(
             condition=condition,
             seconds=seconds,
@@ -329,12 +334,6 @@ class RequestBuilder:
             source=source,
             edit=edit,
         )
-
-
-def requested(edit: Edit) -> tuple[str, ...]:
-    """Names of the fields by which an edit differs from one that asks for nothing."""
-    nothing = type(edit)()
-    return tuple(field.name for field in fields(edit) if getattr(edit, field.name) != getattr(nothing, field.name))
 
 
 def pad_or_trim(sound: Tensor, samples: int) -> Tensor:

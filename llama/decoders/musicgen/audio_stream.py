@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from llama.decoders.base import CodecStream, StreamingCodec, SymbolicCodec, SynthesisRequest, pad_or_trim
+from llama.decoders.musicgen.continuation import Seam
 from llama.decoders.musicgen.encodec_stream import EncodecStream, can_stream
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class AudioStreamer:
 
     def __init__(
         self, codec: nn.Module, request: SynthesisRequest, *, audio_channels: int, sample_rate: int, hop: float,
-        prompt_frames: int = 0,
+        prompt_frames: int = 0, seam: Seam | None = None,
     ):
         """
         Args:
@@ -34,10 +35,14 @@ class AudioStreamer:
             audio_channels: channels that are coded as separate recordings, with interleaved codebooks.
             sample_rate, hop: samples of a second and of a frame; the frame rate is sample_rate / hop.
             prompt_frames: frames at the beginning of the codes whose sound is not returned.
+            seam: the recording that the prompt was taken from, if it comes before the new sound; its length is part of the request's.
         """
-        self.codec, self.audio_channels, self.frame_rate = codec, audio_channels, sample_rate / hop
-        self.samples_to_skip, self.samples_left = round(prompt_frames * hop), request.samples(sample_rate)
-        frames = prompt_frames + math.ceil(self.samples_left / hop - 1e-6)
+        self.codec, self.audio_channels, self.frame_rate, self.seam = codec, audio_channels, sample_rate / hop, seam
+        new_samples, repeated = request.samples(sample_rate), 0
+        if seam is not None:
+            new_samples, repeated = seam.new_samples, seam.fade
+        self.samples_to_skip, self.samples_left = round(prompt_frames * hop) - repeated, new_samples + repeated
+        frames = prompt_frames + math.ceil(new_samples / hop - 1e-6)
         self.streams = _codec_streams(codec, audio_channels, frames)
         self.next_chunk_frame = prompt_frames + FIRST_CHUNK_SECONDS * self.frame_rate
 
@@ -51,14 +56,14 @@ class AudioStreamer:
     @torch.inference_mode()
     def next_chunk(self, codes: Tensor) -> Tensor:
         """Sound [B, channels, n] that became final since the last call, of all codes [B, K, f] so far; n may be 0."""
-        return self._trim(self._feed(codes, last=False))
+        return self._returned(self._feed(codes, last=False))
 
     @torch.inference_mode()
     def finish(self, codes: Tensor) -> tuple[Tensor, list[Score] | None]:
         """The remaining sound [B, channels, n] of all codes [B, K, F], and a score for each row if the codec is symbolic."""
         sound = self._feed(codes, last=True) if self.streams else self._decode(codes)
         scores = self.codec.notes(codes) if isinstance(self.codec, SymbolicCodec) else None
-        return self._trim(pad_or_trim(sound, self.samples_to_skip + self.samples_left)), scores
+        return self._returned(pad_or_trim(sound, self.samples_to_skip + self.samples_left)), scores
 
     def _feed(self, codes: Tensor, last: bool) -> Tensor:
         """Feed codes [B, K, f] to the stream of each audio channel; sound [B, channels, n]."""
@@ -71,12 +76,12 @@ class AudioStreamer:
         channels = [codes[None, :, index :: self.audio_channels] for index in range(self.audio_channels)]
         return torch.cat([self.codec.decode(channel, audio_scales=scales).audio_values for channel in channels], 1).float()
 
-    def _trim(self, sound: Tensor) -> Tensor:
-        """The part of new sound that lies behind the prompt and within the requested length."""
+    def _returned(self, sound: Tensor) -> Tensor:
+        """The part of new sound that lies behind the prompt and within the requested length, joined to the recording if there is one."""
         new = sound[..., self.samples_to_skip :][..., : self.samples_left]
         self.samples_to_skip = max(0, self.samples_to_skip - sound.shape[-1])
         self.samples_left -= new.shape[-1]
-        return _copy_outside_inference_mode(new)
+        return _copy_outside_inference_mode(new if self.seam is None else self.seam.join(new))
 
 
 def _codec_streams(codec: nn.Module, audio_channels: int, frames: int) -> list[CodecStream]:

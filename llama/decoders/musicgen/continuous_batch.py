@@ -33,19 +33,22 @@ CACHE_GROWTH = 64  # columns that a full cache grows by; growing copies all keys
 class CodeSequence:
     """One sequence of the batch: its codes [K, F], of which `complete` frames are final, and the next column to sample.
 
-    The first column is sampled from a step on padding alone, so a sequence needs no prefill before it is added.
+    The first column is sampled from a step on padding, or on the last column of the prompt. What comes before it in the cache,
+    the prompt and the states that precede the codes, is computed when the sequence is added.
     """
 
     def __init__(
-        self, request: SynthesisRequest, frames: int, code_lm: CodeLM, delays: Sequence[int], context: ContextWindow,
+        self, request: SynthesisRequest, prompt: Tensor, frames: int, code_lm: CodeLM, delays: Sequence[int], context: ContextWindow,
         grammar: Grammar | None,
     ):
-        """`code_lm`: the condition's keys and values; `delays`: of every codebook, in columns."""
-        self.request, self.frames, self.code_lm, self.context, self.grammar = request, frames, code_lm, context, grammar
+        """`prompt` [K, n], n >= 0, is followed by `frames` frames; `code_lm`: the condition; `delays`: of every codebook, in columns."""
+        self.request, self.code_lm, self.context, self.grammar = request, code_lm, context, grammar
+        self.prompt_frames, self.frames = prompt.shape[-1], prompt.shape[-1] + frames
         self.delays = list(delays)
-        self.codes = np.zeros((len(self.delays), frames), np.int64)
-        self.column = self.context_start = 0  # the next column; the first one of the decoder's context
-        self.columns = frames + self.delays[-1]
+        self.codes = np.zeros((len(self.delays), self.frames), np.int64)
+        self.codes[:, : self.prompt_frames] = prompt.cpu().numpy()
+        self.column, self.context_start = self.prompt_frames, 0  # the next column; the first one of the decoder's context
+        self.columns = self.frames + self.delays[-1]
         self.capacity = min(self.columns, context.size + self.delays[-1])
         self.noise = uniform_noise((self.columns, len(self.delays)), request.seeds[0])
         self.temperatures = torch.tensor(codebook_temperatures(len(self.delays), request.temperature, grammar)).clamp_min(MIN_TEMPERATURE)
@@ -65,6 +68,11 @@ class CodeSequence:
         """Whether the context window is full: decoding must continue from its newest frames alone."""
         return self.column - self.context_start == self.capacity
 
+    @property
+    def positions(self) -> int:
+        """Positions of the cache that the context fills, without the newest column."""
+        return self.code_lm.prefix + self.column - self.context_start
+
     def column_codes(self, column: int, context_start: int) -> list[int]:
         """Codes [K] of a column; padding where there is no frame or where it lies before the context."""
         frames = [column - delay for delay in self.delays]
@@ -83,7 +91,7 @@ class CodeSequence:
         """Write the sampled codes [K] into the next column; codes that the grammar computes replace them."""
         for codebook, delay in enumerate(self.delays):
             frame = self.column - delay
-            if 0 <= frame < self.frames:
+            if self.prompt_frames <= frame < self.frames:
                 forced = self.grammar.forced_code(self.codes, codebook, frame) if self.grammar else -1
                 self.codes[codebook, frame] = forced if forced >= 0 else codes[codebook]
         self.column += 1
@@ -121,16 +129,24 @@ class BatchState(CodeLM):
         """State of these sequences: keeps the rows of known ones, starts new ones at the newest column, drops unused columns."""
         known_starts = {sequence: self.starts[index] for index, sequence in enumerate(self.sequences)}
         first_column = min((known_starts[sequence] for sequence in sequences if sequence in known_starts), default=self.filled)
-        used = self.filled - first_column
-        starts = [known_starts.get(sequence, self.filled) - first_column for sequence in sequences]
+        new = [sequence for sequence in sequences if sequence not in known_starts]
+        kept = self.filled - first_column
+        used = max([kept, *(sequence.positions for sequence in new)])
+        starts = [known_starts.get(sequence, self.filled) - first_column + used - kept for sequence in sequences]
         layers, two, _, heads, _, width = self.cache.shape
         source_rows = self._source_rows(sequences)
         cache = self.cache.new_empty((layers, two, len(source_rows), heads, used + CACHE_GROWTH, width))
         cache[..., used:, :] = float("nan")
         for row, source in enumerate(source_rows):
             # Columns before a new row's start have attention weight 0; NaN would still spread.
-            cache[:, :, row, :, :used] = 0 if source is None else self.cache[:, :, source, :, first_column : self.filled]
-        return BatchState(self.weights, sequences, cache, used, starts)
+            cache[:, :, row, :, :used] = 0
+            if source is not None:
+                cache[:, :, row, :, used - kept : used] = self.cache[:, :, source, :, first_column : self.filled]
+        state = BatchState(self.weights, sequences, cache, used, starts)
+        for sequence in new:
+            if sequence.positions:
+                state.fill_context(sequence, sequence.context_start)
+        return state
 
     def _source_rows(self, sequences: Sequence[CodeSequence]) -> list[int | None]:
         """Rows of this state that hold the rows of `sequences`: conditional, then unconditional; None for new ones."""
@@ -141,13 +157,17 @@ class BatchState(CodeLM):
 
     def restart_context(self, sequence: CodeSequence) -> None:
         """Recompute the keys and values of a full sequence as if music began with the newest `overlap` frames."""
+        self.fill_context(sequence, max(0, sequence.column - sequence.context.overlap - sequence.delays[-1]))
+
+    def fill_context(self, sequence: CodeSequence, context_start: int) -> None:
+        """Compute the keys and values of a sequence whose context begins at a column."""
         index = self.sequences.index(sequence)
-        context_start = max(0, sequence.column - sequence.context.overlap - sequence.delays[-1])
-        columns = torch.tensor(sequence.context_columns(context_start), device=self.cache.device).T[None]
-        count = columns.shape[-1]
-        sequence.code_lm.allocate(count)
-        sequence.code_lm.filled = 0
+        columns = torch.tensor(sequence.context_columns(context_start), dtype=torch.long, device=self.cache.device)
+        columns = columns.view(-1, len(sequence.delays)).T[None]
+        sequence.code_lm.allocate(columns.shape[-1])
+        sequence.code_lm.restart(context_start)
         sequence.code_lm.step(columns)
+        count = sequence.code_lm.filled
         rows = [index] + ([len(self.sequences) + self.guided_indices.index(index)] if sequence.request.guided else [])
         self.cache[:, :, rows, :, self.filled - count : self.filled] = sequence.code_lm.cache
         self.starts[index] = self.filled - count
@@ -198,21 +218,30 @@ class BatchState(CodeLM):
 class CodeBatch:
     """Continuous batch of code sequences; `step` samples one column of each. Not thread-safe."""
 
-    def __init__(self, get_weights: Callable[[], DecoderWeights], context: ContextWindow, top_k: int, delays: Sequence[int]):
-        """`get_weights` returns the decoder's weights, held while the batch has sequences; `delays`: of every codebook, in columns."""
-        self.get_weights, self.context, self.top_k, self.delays = get_weights, context, top_k, delays
+    def __init__(
+        self, get_weights: Callable[[], DecoderWeights], make_lm: Callable[[DecoderWeights, SynthesisRequest], CodeLM],
+        get_prompt: Callable[[SynthesisRequest], Tensor], context: ContextWindow, top_k: int, delays: Sequence[int],
+    ):
+        """
+        Args:
+            get_weights: returns the decoder's weights, held while the batch has sequences.
+            make_lm: returns the decoding state of a request.
+            get_prompt: returns the codes [1, K, n] of the recording that a request continues, n = 0 without one.
+            delays: of every codebook, in columns.
+        """
+        self.get_weights, self.make_lm, self.get_prompt = get_weights, make_lm, get_prompt
+        self.context, self.top_k, self.delays = context, top_k, delays
         self.members: list[CodeSequence] = []
         self._weights: DecoderWeights | None = None
         self._state: BatchState | None = None
 
     @torch.inference_mode()
     def add(self, request: SynthesisRequest, frames: int, grammar: Grammar | None) -> CodeSequence:
-        """Add the sequence of a request of one row; it takes part from the next step on."""
+        """Add the sequence of a request of one row, and of `frames` new frames; it takes part from the next step on."""
         if self._weights is None:
             self._weights = self.get_weights()
-        device = self._weights.embeddings.device
-        code_lm = CodeLM(self._weights, request.condition.to(device), request.mask, request.guided)
-        self.members.append(sequence := CodeSequence(request, frames, code_lm, self.delays, self.context, grammar))
+        prompt, code_lm = self.get_prompt(request)[0], self.make_lm(self._weights, request)
+        self.members.append(sequence := CodeSequence(request, prompt, frames, code_lm, self.delays, self.context, grammar))
         return sequence
 
     def remove(self, sequence: CodeSequence) -> None:

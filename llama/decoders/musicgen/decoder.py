@@ -25,6 +25,7 @@ from llama.decoders.base import (
 )
 from llama.decoders.edit_plan import EditPlan
 from llama.decoders.musicgen.audio_stream import AudioStreamer
+from llama.decoders.musicgen.continuation import Seam, fit_channels, prompt_frames
 from llama.decoders.musicgen.continuous_batch import CodeBatch
 from llama.decoders.musicgen.encodec_stream import can_stream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
@@ -33,16 +34,20 @@ from llama.decoders.musicgen.loading import (
     QUANTIZER,
     MusicGen,
     check_kind,
+    default_chroma_extractor,
+    find_chroma_extractor,
     find_tokenizer,
     known_config,
     load_checked,
     load_folder,
 )
+from llama.decoders.musicgen.melody import MelodyLM, melody_of
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Grammar, Sampling
+from llama.decoders.recording_edits import check_recording_edit
 from llama.files import atomic_files
 from llama.hf import library_errors, suppress_hf_logging
 from llama.media.audio import Waveform
-from llama.media.edit import Edit, apply_edit
+from llama.media.edit import Edit, apply_edit, prepare
 from llama.media.score import Score
 
 CONDITION_TOKENS = 128  # the published training padded captions to this many tokens
@@ -55,11 +60,13 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     `hop`: samples of a frame of codes; `audio_channels`: channels that the codec codes as separate recordings.
     """
 
-    def __init__(self, model: MusicGen, tokenizer: Any = None):
+    def __init__(self, model: MusicGen, tokenizer: Any = None, chroma_extractor: Any = None):
+        """`chroma_extractor`: transformers' MusicgenMelodyFeatureExtractor of MusicGen Melody; None takes the released models'."""
         super().__init__()
         # The default attention of a text encoder built in memory ignores the padding mask.
         model.text_encoder.set_attn_implementation("eager")
         self.model, self.tokenizer = model.eval(), tokenizer
+        self.chroma_extractor = chroma_extractor or default_chroma_extractor(model.config)
         config, codec = model.config, model.config.audio_encoder
         options = model.generation_config
         self.sample_rate: int = codec.sampling_rate
@@ -90,6 +97,8 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     def _context_window(self, seconds: float) -> ContextWindow:
         decoder = self.model.config.decoder
         limit = decoder.max_position_embeddings - decoder.num_codebooks
+        if self.keeps_melody:  # chroma and text states precede the codes
+            limit -= self.model.config.chroma_length + self.condition_shape[0]
         window = min(limit, math.ceil(seconds * self.sample_rate / self.hop))
         return ContextWindow(window, max(1, window // 3))
 
@@ -98,7 +107,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         """Load a save_pretrained folder or a hub name. Raises FileNotFoundError, or ValueError for another kind of model."""
         model = load_folder(path, dtype)
         with reading("MusicGen", path):
-            decoder = cls(model).requires_grad_(False)
+            decoder = cls(model, chroma_extractor=find_chroma_extractor(path, model.config)).requires_grad_(False)
         decoder.tokenizer = find_tokenizer(path)
         return decoder
 
@@ -155,8 +164,9 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         with atomic_files(folder) as draft:
             with suppress_hf_logging():
                 model.save_pretrained(draft)
-            if self.tokenizer is not None:
-                self.tokenizer.save_pretrained(draft)
+            for part in (self.tokenizer, self.chroma_extractor):
+                if part is not None:
+                    part.save_pretrained(draft)
 
     @property
     def device(self) -> torch.device:
@@ -182,21 +192,31 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         The generator returns a score for each row at the end if the codec is symbolic. `progress` is not called: the chunks
         show the progress. Raises ValueError before any work is done if the prompt is too short or cannot be continued.
         """
-        if request.edit is not None:
+        if request.edit is not None and self.edits_scores:
             return self._edited(request)
-        return self._chunks(request, self._encode(request.prompt, len(request.seeds)))
+        return self._chunks(request, self.prompt_codes(request))
 
     @property
     def edits_scores(self) -> bool:
         """Whether the codec's codes are notes that can be kept."""
         return isinstance(self.model.audio_encoder, EditableCodec)
 
+    @property
+    def keeps_melody(self) -> bool:
+        """Whether this is MusicGen Melody, which can keep the melody of a recording."""
+        return self.chroma_extractor is not None
+
     def check_edit(self, edit: Edit, source: Score | Waveform) -> None:
         """Raises ValueError in one sentence, before any work, for an edit that this decoder cannot make of the source."""
-        self._editable_codec()
-        if not isinstance(source, Score):
+        if not self.edits_scores:
+            name, able = ("MusicGen Melody", {"keep", "continuation"}) if self.keeps_melody else ("MusicGen", {"continuation"})
+            check_recording_edit(name, edit, source, able)
+            if edit.continuation is not None and isinstance(source, Waveform):
+                self._check_prompt(source)
+        elif isinstance(source, Score):
+            apply_edit(prepare(source, edit), edit)
+        else:
             raise ValueError("This music decoder edits notes, not recordings; give the piece's score, or model.transcribe(recording).")
-        apply_edit(source, edit)
 
     def render(self, score: Score) -> Waveform:
         """The sound of a score. Raises ValueError if the codec has no notes."""
@@ -232,7 +252,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         assert isinstance(request.source, Score) and request.edit is not None, "the request has checked it"
         codes, plan = None, self.edit_plan(request.source, request.edit)
         if plan.recomposition is not None:
-            *_, (rows, _) = self._sample(request, self._encode(None, 1), plan.recomposition.frames, plan.recomposition.grammar)
+            *_, (rows, _) = self._sample(request, self.prompt_codes(request), plan.recomposition.frames, plan.recomposition.grammar)
             codes = rows[0]
         score = plan.score(codes)
         for block in self._playable_codec().render_stream(score):
@@ -245,7 +265,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
-        return math.ceil(request.samples(self.sample_rate) / self.hop - 1e-6)
+        return math.ceil(self._new_samples(request) / self.hop - 1e-6)
 
     def grammar(self, frames: int) -> Grammar | None:
         """The rules of a symbolic codec for so many frames; None for a neural codec."""
@@ -256,17 +276,35 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         """An empty continuous batch."""
         n_q = self.model.decoder.model.decoder.num_codebooks
         delays = [codebook // self.audio_channels for codebook in range(n_q)]
-        return CodeBatch(self._decoder_weights, self.context_window, self.top_k, delays)
+        return CodeBatch(self._decoder_weights, self.code_lm, self.prompt_codes, self.context_window, self.top_k, delays)
+
+    def code_lm(self, weights: DecoderWeights, request: SynthesisRequest) -> CodeLM:
+        """The decoding state of a request, which reads its condition, and in MusicGen Melody the melody that it keeps."""
+        condition = request.condition.to(self.device)
+        if not self.keeps_melody:
+            return CodeLM(weights, condition, request.mask, request.guided)
+        kept = request.source if request.edit is not None and request.edit.keep else None
+        melody = None if kept is None else melody_of(kept, self.chroma_extractor)
+        return MelodyLM(weights, condition, request.mask, request.guided, melody, self.sample_rate / self.hop)
 
     def audio_streamer(self, request: SynthesisRequest) -> AudioStreamer:
-        """The decoder of the request's codes to sound."""
-        return self._audio_streamer(request)
-
-    def _audio_streamer(self, request: SynthesisRequest, prompt_frames: int = 0) -> AudioStreamer:
+        """The decoder of the request's codes to sound: its own, and before it the recording that an edit continues."""
+        prompt = _prompt(request)
+        samples = None if prompt is None else fit_channels(prompt, self.sample_rate, self.channels).to(self.device)
+        frames = 0 if samples is None else prompt_frames(samples.shape[-1], self.hop, self.context_window.overlap)
+        seam = None
+        if samples is not None and request.edit is not None:
+            seam = Seam(samples, self._new_samples(request), self.hop, frames)
         return AudioStreamer(
             self.model.audio_encoder, request, audio_channels=self.audio_channels, sample_rate=self.sample_rate, hop=self.hop,
-            prompt_frames=prompt_frames,
+            prompt_frames=frames, seam=seam,
         )  # fmt: skip
+
+    def _new_samples(self, request: SynthesisRequest) -> int:
+        """Samples of the music that must be generated."""
+        if request.edit is not None and request.edit.continuation is not None:
+            return round(request.edit.continuation * self.sample_rate)
+        return request.samples(self.sample_rate)
 
     def codes(self, request: SynthesisRequest, prompt_codes: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield after every step all codes [B, K, n + F], `prompt_codes` [B, K, n] first, and the number of complete frames."""
@@ -277,7 +315,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     def _sample(
         self, request: SynthesisRequest, prompt_codes: Tensor, frames: int, grammar: Grammar | None
     ) -> Iterator[tuple[Tensor, int]]:
-        model = CodeLM(self._decoder_weights(), request.condition.to(self.device), request.mask, request.guided)
+        model = self.code_lm(self._decoder_weights(), request)
         pattern = DelayPattern(prompt_codes, frames, model.pad, self.audio_channels)
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
         sampler = CodeSampler(pattern, sampling, request.seeds, grammar)
@@ -287,7 +325,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     @torch.inference_mode()
     def _chunks(self, request: SynthesisRequest, prompt_codes: Tensor) -> AudioGenerator:
         """Yield sound as its codes become final, cut to the exact length; return the scores of a symbolic codec."""
-        codes, streamer = prompt_codes, self._audio_streamer(request, prompt_codes.shape[-1])
+        codes, streamer = prompt_codes, self.audio_streamer(request)
         for codes, complete in self.codes(request, prompt_codes):
             if complete < codes.shape[-1] and streamer.chunk_ready(complete):
                 sound = streamer.next_chunk(codes[..., :complete])
@@ -299,21 +337,33 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         return scores
 
     @torch.no_grad()
-    def _encode(self, prompt: Waveform | None, rows: int) -> Tensor:
-        """Codes [B, K, n] of the last `context_window.overlap` frames of the prompt; n is 0 without a prompt."""
-        n_q, codec = self.model.config.decoder.num_codebooks, self.model.audio_encoder
-        if prompt is None:
+    def prompt_codes(self, request: SynthesisRequest) -> Tensor:
+        """Codes [B, K, n] of the end of the recording that the request continues; n is 0 without one, at most `context_window.overlap`."""
+        rows, n_q, codec = len(request.seeds), self.model.config.decoder.num_codebooks, self.model.audio_encoder
+        if (prompt := _prompt(request)) is None:
             return torch.zeros(rows, n_q, 0, dtype=torch.long, device=self.device)
-        if not callable(getattr(codec, "encode", None)) or isinstance(codec, SymbolicCodec):
-            raise ValueError("This music decoder cannot continue a recording: its codec has no encoder; leave the prompt out.")
-        wave = prompt.resample(self.sample_rate)
-        samples = wave.samples if self.channels == 2 and wave.samples.shape[0] == 2 else wave.mono().samples
-        samples = samples.expand(self.channels, -1)[:, -round(self.context_window.overlap * self.hop) :]
-        if samples.shape[-1] < self.hop:
-            raise ValueError(f"The prompt lasts {prompt.seconds:.3f} s; a continuation needs at least {self.hop / self.sample_rate} s.")
+        self._check_prompt(prompt)
+        samples = fit_channels(prompt, self.sample_rate, self.channels)
+        frames = prompt_frames(samples.shape[-1], self.hop, self.context_window.overlap)
+        samples = samples[:, -round(frames * self.hop) :]  # whole frames, so that the new sound begins where the recording ends
         # Stereo MusicGen codes left and right as two recordings with interleaved codebooks; a stereo codec codes both at once.
         recordings = samples[:, None] if self.audio_channels == 2 else samples[None]
         recordings = recordings.to(self.device, next(codec.parameters()).dtype)
         codes = codec.encode(recordings, bandwidth=max(codec.config.target_bandwidths)).audio_codes[0]
         interleaved = codes[:, : n_q // self.audio_channels].transpose(0, 1).reshape(1, n_q, -1)
         return interleaved.expand(rows, -1, -1)
+
+    def _check_prompt(self, prompt: Waveform) -> None:
+        """Raises ValueError for a recording that cannot be continued."""
+        codec = self.model.audio_encoder
+        if not callable(getattr(codec, "encode", None)) or isinstance(codec, SymbolicCodec):
+            raise ValueError("This music decoder cannot continue a recording: its codec has no encoder; leave the prompt out.")
+        if prompt.seconds * self.sample_rate < self.hop:
+            raise ValueError(f"The recording lasts {prompt.seconds:.3f} s; a continuation needs at least {self.hop / self.sample_rate} s.")
+
+
+def _prompt(request: SynthesisRequest) -> Waveform | None:
+    """The recording that a request continues: the source of such an edit, or one that is not returned itself."""
+    if request.edit is not None and request.edit.continuation is not None and isinstance(request.source, Waveform):
+        return request.source
+    return request.prompt

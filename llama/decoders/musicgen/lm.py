@@ -13,29 +13,40 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import MusicgenForConditionalGeneration
 
+from llama.decoders.musicgen.loading import MusicGen
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern
 from llama.modules.packed_linear import PackedLinear
 
 SMALL_MODEL_PARAMS = 2**25  # up to here a packed copy of the weights (128 MB at most) is worth its memory
 
 
-class DecoderLayer:
-    """Weights of one decoder layer; the three self-attention projections are one matrix."""
+class CrossAttention:
+    """Weights of the attention of one decoder layer to the condition."""
 
     def __init__(self, layer: nn.Module, allow_copy: bool):
-        attention, cross = layer.self_attn, layer.encoder_attn
+        attention = layer.encoder_attn
+        self.query, self.out = (PackedLinear(part.weight, allow_copy) for part in (attention.q_proj, attention.out_proj))
+        self.key, self.value = attention.k_proj.weight, attention.v_proj.weight
+        self.norm = layer.encoder_attn_layer_norm
+
+
+class DecoderLayer:
+    """Weights of one decoder layer; the three self-attention projections are one matrix.
+
+    `cross`: None in MusicGen Melody, whose condition precedes the codes.
+    """
+
+    def __init__(self, layer: nn.Module, allow_copy: bool):
+        attention = layer.self_attn
         qkv_weight = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
-        self.qkv, self.out, self.cross_q, self.cross_out, self.up, self.down = (
+        self.qkv, self.out, self.up, self.down = (
             PackedLinear(weight, allow_copy)
-            for weight in (
-                qkv_weight, attention.out_proj.weight, cross.q_proj.weight, cross.out_proj.weight, layer.fc1.weight, layer.fc2.weight
-            )
-        )  # fmt: skip
-        self.cross_k, self.cross_v, self.activation = cross.k_proj.weight, cross.v_proj.weight, layer.activation_fn
-        self.norm, self.cross_norm = layer.self_attn_layer_norm, layer.encoder_attn_layer_norm
-        self.final_norm, self.heads = layer.final_layer_norm, attention.num_heads
+            for weight in (qkv_weight, attention.out_proj.weight, layer.fc1.weight, layer.fc2.weight)
+        )
+        self.cross = CrossAttention(layer, allow_copy) if hasattr(layer, "encoder_attn") else None
+        self.norm, self.final_norm, self.activation = layer.self_attn_layer_norm, layer.final_layer_norm, layer.activation_fn
+        self.heads = attention.num_heads
 
 
 class DecoderWeights:
@@ -44,7 +55,7 @@ class DecoderWeights:
     `is_small`: small enough to pack and to keep between requests.
     """
 
-    def __init__(self, model: MusicgenForConditionalGeneration):
+    def __init__(self, model: MusicGen):
         decoder = model.decoder.model.decoder
         self.is_small = sum(weight.numel() for weight in decoder.parameters()) <= SMALL_MODEL_PARAMS
         self.n_q, self.pad = decoder.num_codebooks, model.decoder.config.vocab_size
@@ -55,6 +66,9 @@ class DecoderWeights:
         self.head = PackedLinear(torch.cat([head.weight for head in model.decoder.lm_heads]), self.is_small)
         self.head_width = self.embeddings.shape[1] // self.layers[0].heads
         self.condition_projection: nn.Module = getattr(model, "enc_to_dec_proj", nn.Identity())  # condition width -> decoder width
+        # Of MusicGen Melody: chroma frames before the codes, pitch classes, and their projection to the decoder's width.
+        self.chroma_length, self.num_chroma = getattr(model.config, "chroma_length", 0), getattr(model.config, "num_chroma", 0)
+        self.chroma_projection: nn.Module = getattr(model, "audio_enc_to_dec_proj", nn.Identity())
 
 
 class CodeLM:
@@ -81,14 +95,24 @@ class CodeLM:
             self.mask = (keep | ~keep.any(-1, keepdim=True))[:, None, None]
         split = (*states.shape[:2], weights.layers[0].heads, -1)
         self.cross = [
-            tuple(functional.linear(states, w).view(split).transpose(1, 2).contiguous() for w in (layer.cross_k, layer.cross_v))
+            tuple(functional.linear(states, w).view(split).transpose(1, 2).contiguous() for w in (cross.key, cross.value))
             for layer in weights.layers
+            if (cross := layer.cross) is not None
         ]
 
+    @property
+    def prefix(self) -> int:
+        """Number of positions in the cache before the codes."""
+        return 0
+
+    def restart(self, frame: int) -> None:
+        """Empty the cache: the next step begins a context whose first code is of `frame`."""
+        self.filled = 0
+
     def allocate(self, positions: int) -> None:
-        """Allocate the self-attention cache for `positions`; filled with NaN, so that reading ahead is noticed."""
+        """Allocate the self-attention cache for `positions` of codes; filled with NaN, so that reading ahead is noticed."""
         layers, width = self.weights.layers, self.weights.head_width
-        shape = (len(layers), 2, self.rows * self.halves, layers[0].heads, positions, width)
+        shape = (len(layers), 2, self.rows * self.halves, layers[0].heads, self.prefix + positions, width)
         self.cache = self.weights.embeddings.new_full(shape, float("nan"))
 
     @property
@@ -98,17 +122,27 @@ class CodeLM:
 
     def step(self, codes: Tensor) -> Tensor:
         """Append codes [B, K, T]; return the logits [N, K, V] (float32) of the last position."""
-        weights, (rows, _, steps) = self.weights, codes.shape
-        start, self.filled = self.filled, self.filled + steps
-        tokens = (codes.transpose(1, 2) + weights.offsets).reshape(rows * steps, weights.n_q)
-        hidden = functional.embedding_bag(tokens, weights.embeddings, mode="sum").view(rows, steps, -1)
-        hidden = self._repeat_for_guidance(hidden + self._position_embeddings(start, steps)).flatten(0, 1)
-        for layer, cache, cross in zip(weights.layers, self.cache, self.cross, strict=True):
+        weights, states, start = self.weights, self._input_states(codes), self.filled
+        steps, hidden = states.shape[1], states.flatten(0, 1)
+        self.filled += steps
+        for index, (layer, cache) in enumerate(zip(weights.layers, self.cache, strict=True)):
             hidden += self._self_attention(layer, hidden, cache, start, steps)
-            hidden[: rows * steps] += self._cross_attention(layer, hidden[: rows * steps], cross, steps)
+            if layer.cross is not None:
+                conditional = hidden[: codes.shape[0] * steps]
+                conditional += self._cross_attention(layer.cross, conditional, self.cross[index], steps)
             hidden += layer.down(layer.activation(layer.up(layer.final_norm(hidden))))
         last = weights.norm(hidden[steps - 1 :: steps])
         return weights.head(last).unflatten(-1, (weights.n_q, -1)).float()
+
+    def _input_states(self, codes: Tensor) -> Tensor:
+        """States [N, T, d] of codes [B, K, T] at the next positions of the cache."""
+        return self._repeat_for_guidance(self._embed(codes) + self._position_embeddings(self.filled, codes.shape[-1]))
+
+    def _embed(self, codes: Tensor) -> Tensor:
+        """Sum of the embeddings of codes [B, K, T] in every column, [B, T, d]."""
+        weights, (rows, _, steps) = self.weights, codes.shape
+        tokens = (codes.transpose(1, 2) + weights.offsets).reshape(rows * steps, weights.n_q)
+        return functional.embedding_bag(tokens, weights.embeddings, mode="sum").view(rows, steps, weights.embeddings.shape[1])
 
     def _position_embeddings(self, start: int, steps: int) -> Tensor:
         """Position embeddings of the new positions, [T, d] or [B, T, d]."""
@@ -130,11 +164,11 @@ class CodeLM:
         attended = self._attend(query, cache[:, :, :, : start + steps])
         return layer.out(attended.transpose(1, 2).reshape(hidden.shape))
 
-    def _cross_attention(self, layer: DecoderLayer, hidden: Tensor, cross: tuple[Tensor, ...], steps: int) -> Tensor:
+    def _cross_attention(self, cross: CrossAttention, hidden: Tensor, keys_values: tuple[Tensor, ...], steps: int) -> Tensor:
         """Cross-attention output for the conditional rows of hidden [B * T, d]."""
-        query = layer.cross_q(layer.cross_norm(hidden)).reshape(-1, steps, layer.heads, self.weights.head_width)
-        attended = functional.scaled_dot_product_attention(query.transpose(1, 2), *cross, attn_mask=self.mask)
-        return layer.cross_out(attended.transpose(1, 2).reshape(hidden.shape))
+        query = cross.query(cross.norm(hidden)).reshape(-1, steps, keys_values[0].shape[1], self.weights.head_width)
+        attended = functional.scaled_dot_product_attention(query.transpose(1, 2), *keys_values, attn_mask=self.mask)
+        return cross.out(attended.transpose(1, 2).reshape(hidden.shape))
 
 
 @torch.inference_mode()
@@ -145,7 +179,7 @@ def generate(model: CodeLM, pattern: DelayPattern, context: ContextWindow, sampl
     for column in range(pattern.prompt_frames, pattern.columns):
         if column == pattern.prompt_frames or model.full:
             start = max(0, column - context.overlap - pattern.max_delay) if model.full else start
-            model.filled = 0
+            model.restart(start)
             logits = model.step(pattern.decoder_input(start, column))
         else:
             logits = model.step(pattern.delayed_codes[:, :, column - 1 : column])

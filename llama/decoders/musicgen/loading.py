@@ -122,3 +122,23 @@ def find_tokenizer(path: str | Path) -> Any:
     check_folder(path)
     with reading("tokenizer", path):
         return AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=Path(path).is_dir())
+
+
+def default_chroma_extractor(config: Any) -> Any:
+    """What the released MusicGen Melody hears melodies with; None for plain MusicGen."""
+    if config.model_type != "musicgen_melody":
+        return None
+    from transformers import MusicgenMelodyFeatureExtractor  # needs torchaudio, which is heavy to import
+
+    return MusicgenMelodyFeatureExtractor(sampling_rate=config.audio_encoder.sampling_rate, num_chroma=config.num_chroma)
+
+
+def find_chroma_extractor(path: str | Path, config: Any) -> Any:
+    """Load the chroma extractor of a folder or hub name; the default where the folder has none, None for plain MusicGen."""
+    folder = Path(path)
+    if config.model_type != "musicgen_melody" or folder.is_dir() and not (folder / "preprocessor_config.json").is_file():
+        return default_chroma_extractor(config)
+    from transformers import MusicgenMelodyFeatureExtractor
+
+    with reading("MusicGen Melody", path):
+        return MusicgenMelodyFeatureExtractor.from_pretrained(str(path))

@@ -321,7 +321,8 @@ class TestStream:
         prompt = Waveform(torch.randn(1, 900), 800)
         states = condition(decoder)
         wave = sound(decoder, states, 2.0, temperature=0.0, seeds=[0], prompt=prompt)
-        known = decoder.model.audio_encoder.encode(prompt.samples[None]).audio_codes[0][:, :4]
+        ending = prompt.samples[None, :, -56 * 16 :]  # whole frames, so that the new sound begins where the prompt ends
+        known = decoder.model.audio_encoder.encode(ending).audio_codes[0][:, :4]
         frames = known.shape[-1]
         every = codes(decoder, states, 100, known=known)
         whole = decoder.model.audio_encoder.decode(every[None], [None]).audio_values

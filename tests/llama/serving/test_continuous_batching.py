@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import torch
 from test_generation import turns
 from test_musicgen import condition, tiny
+from test_musicgen_melody import tiny_melody, tune
 from torch import Tensor
 
 import llama
@@ -19,6 +20,7 @@ from llama.decoders.musicgen.continuous_batch import CodeSequence
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions, RowState, tokenize
+from llama.media.edit import Edit
 from llama.modules.kv_cache import KVCache
 from llama.serving.batch import find_failing
 from llama.serving.text_batch import CACHE_GROWTH, TextBatch, TextSequence
@@ -159,8 +161,7 @@ def requests(decoder: MusicGenDecoder) -> list[SynthesisRequest]:
 
 def alone(decoder: MusicGenDecoder, request: SynthesisRequest) -> Tensor:
     """[K, F]."""
-    known = torch.zeros(1, decoder.model.config.decoder.num_codebooks, 0, dtype=torch.long)
-    return list(decoder.codes(request, known))[-1][0][0].clone()
+    return list(decoder.codes(request, decoder.prompt_codes(request)))[-1][0][0].clone()
 
 
 def batched_codes(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], every: int, leaving: int | None = None) -> list[np.ndarray]:
@@ -176,7 +177,8 @@ def batched_codes(decoder: MusicGenDecoder, wanted: Sequence[SynthesisRequest], 
             if sequence.done or (sequences.index(sequence) == leaving and sequence.column == 5):
                 batch.remove(sequence)
         if batch._state is not None:
-            assert batch._state.cache.shape[-2] <= max(sequence.capacity for sequence in sequences) + COLUMNS
+            longest = max(sequence.capacity + sequence.code_lm.prefix for sequence in sequences)
+            assert batch._state.cache.shape[-2] <= longest + COLUMNS
         step += 1
     return [sequence.codes for sequence in sequences]
 
@@ -188,6 +190,22 @@ def test_batched_codes_equal_single(kind: dict[str, float], every: int) -> None:
     wanted = requests(decoder)
     results = batched_codes(decoder, wanted, every)
     assert all(torch.equal(torch.from_numpy(codes), alone(decoder, request)) for codes, request in zip(results, wanted, strict=True))
+
+
+@pytest.mark.parametrize("every", [1, 7])
+@pytest.mark.parametrize("window", [30.0, 1.0])
+@pytest.mark.parametrize("make", [tiny, tiny_melody], ids=["plain", "melody"])
+def test_batched_edits_of_recordings_equal_single(make: Callable[..., MusicGenDecoder], window: float, every: int) -> None:
+    """New pieces, continuations of a recording and, where the decoder can, a kept melody in one batch."""
+    decoder = make(window_seconds=window)
+    edits = [Edit(continuation=1.0), Edit(keep=("melody",)) if decoder.keeps_melody else Edit(continuation=1.5)]
+    edited = [
+        decoder.request(condition(decoder, 1, seed), 1.0, guidance=guidance, seeds=[seed], source=tune(1.5), edit=edit)
+        for seed, (edit, guidance) in enumerate([(edits[0], 3.0), (edits[1], 1.0), (edits[1], 2.0)])
+    ]
+    wanted = [edited[0], requests(decoder)[0], edited[1], requests(decoder)[1], edited[2]]
+    for codes, request in zip(batched_codes(decoder, wanted, every), wanted, strict=True):
+        assert torch.equal(torch.from_numpy(codes), alone(decoder, request))
 
 
 def test_a_removed_sequence_does_not_change_the_others() -> None:
