@@ -12,7 +12,7 @@ from typing import Any
 from llama.config import MAX_MUSIC_SECONDS
 from llama.errors import quoted
 from llama.media.bar_edits import arrange_bars, bars_in, check_bars, excerpt, set_bar_count
-from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, TRACKS, Score
+from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPO_RANGE, TRACKS, Score, check_tempo
 from llama.media.score_edits import (
     MAX_INTERVAL,
     score_line,
@@ -26,8 +26,8 @@ from llama.media.score_edits import (
 )
 from llama.media.style_edits import set_metre, set_style
 
-CHANGES: Mapping[str, tuple[Any, ...]] = {  # attribute -> values that an edit may give it
-    "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "tempo": TEMPI, "mode": MODES, "key": tuple(range(12)),
+CHANGES: Mapping[str, tuple[Any, ...]] = {  # attribute -> values that an edit may give it; of the tempo the lowest and the highest
+    "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "tempo": TEMPO_RANGE, "mode": MODES, "key": tuple(range(12)),
     "drums": (False, True), "style": STYLES, "metre": METRES,
 }
 CHANGE_ORDER: Mapping[str, Callable[[Score, Any], Score]] = {  # drums come and go as a part
@@ -169,11 +169,12 @@ class Edit:
 def _check_change(name: object, value: object) -> None:
     if name not in CHANGES:
         raise ValueError(f"An edit cannot change {quoted(name)} and keep the notes; change one of: {', '.join(CHANGES)}.")
-    allowed = CHANGES[str(name)]
-    if value in allowed and isinstance(value, bool) == isinstance(allowed[0], bool):
+    if name == "tempo":
+        check_tempo(value)
         return
-    choices = f"an even number from {TEMPI[0]} to {TEMPI[-1]}" if name == "tempo" else f"one of: {', '.join(map(str, allowed))}"
-    raise ValueError(f"{name} {quoted(value)} is not possible in an edit; give {choices}.")
+    allowed = CHANGES[str(name)]
+    if value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
+        raise ValueError(f"{name} {quoted(value)} is not possible in an edit; give one of: {', '.join(map(str, allowed))}.")
 
 
 def _check_whole(name: str, value: object, low: int, high: int, unit: str = "") -> None:

@@ -92,5 +92,5 @@ def _kept(score: Score, edit: Edit, composed: Sequence[str], length: bool) -> tu
 
 
 def _change_in_words(name: str, was: Any, value: Any) -> str:
-    words = {"key": lambda key: KEYS[key], "tempo": lambda tempo: f"{tempo} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
+    words = {"key": lambda key: KEYS[key], "tempo": lambda tempo: f"{tempo:g} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
     return f"{name} {words(was)}" if was == value else f"{name} from {words(was)} to {words(value)}"

@@ -27,7 +27,7 @@ def score() -> Score:
         ({"change": {"mood": "happy"}}, "cannot change 'mood' and keep the notes; change one of: lead"),
         ({"change": {"style": "polka"}}, "one of: ballad, rock"),
         ({"change": {"metre": 5}}, "one of: 3, 4"),
-        ({"change": {"tempo": 121}}, "an even number from 60 to 180"),
+        ({"change": {"tempo": 301}}, "beats a minute from 30 to 300"),
         ({"change": {"drums": 1}}, "drums 1 is not possible"),
         ({"change": {"key": True}}, "key True is not possible"),
         ({"change": {"lead": "kazoo"}}, "one of: piano, organ"),

@@ -1,0 +1,159 @@
+"""Grammar of requests for edits: what a language model cannot be trusted with yet is read by rule, word for word.
+
+The embedded model writes mood, style, instruments and tempo of an edit in its answer, but measured on 20 pieces it turns the drums
+round at any mention of them, and knows neither intervals nor bars nor lengths. These requests have a closed grammar: a clause
+matches one of the productions as a whole or is not read. What is not read goes to the model; what neither can do is said.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llama.media.edit import Edit, apply_edit
+from llama.media.requests import parts, timing  # noqa: F401  # they register their productions
+from llama.media.requests.draft import PRODUCTIONS, Draft
+from llama.media.requests.words import PART_LIST, SPAN, VAGUE_SPAN
+from llama.media.score import Score
+
+MAX_LENGTH = 1000  # characters of a request
+MAX_JOINED = 6  # parts of a sentence, as in "keep the drums, the bass and the tune and change everything else"
+POLITE = re.compile(
+    r"^(?:please|now|then|also|just|ok(?:ay)?|hey|hi|hello|so|but|and|next|finally|first|instead|again"
+    r"|(?:can|could|would|will) you(?: please)?|i(?: would|'d) (?:like|love|want)(?: you)?(?: to)?|i want(?: you)?(?: to)?"
+    r"|i need(?: you to)?|let(?:'s| us)|try to|go ahead and|you can|you should)\b[ ,]*"
+)
+POLITE_END = re.compile(r"[ ,]*\b(?:please|now|thanks|thank you|for me|then|instead|as well|too|if you can|somehow)$")
+QUESTION = re.compile(
+    r"(?:is|are|does|do|did|has|have|what|which|how|who|why|when|where|whose|describe|tell|explain|name|list|count|compare)\b"
+)
+ENDING = re.compile(rf"(?P<left>.+?),? (?:but )?(?P<ending>(?:without|with no|with) {PART_LIST})")
+UNTRUSTED = re.compile(
+    r"\b(?:transpos\w*|semitones?|octaves?|intervals?|pitch|bars?|measures?|seconds?|minutes?|longer|shorter|length|lengthen|shorten|double"
+    r"|halve|twice|loop\w*|repeat\w*|undo|revert|previous|continu\w*|extend\w*|drums?|drumm\w*|percussion|bass|keep\w*|remove|delete|mute"
+    r"|half|quarter|key|fade\w*|backwards?|reverse|cut|trim|insert|copy|swap|split|merge|volume|louder|quieter|softer|reverb|echo|"
+    r"stereo|lyrics|sing|vocals?|voice|choir)\b"
+)
+
+
+
+@dataclass(frozen=True)
+class RequestReading:
+    """What the grammar read in a request, for one piece.
+
+    edit: of what was read; None if it was nothing. already: what is so in the piece. not_done: what was read or recognised and
+    cannot be done. places: where in the piece a change was asked that only the whole can have. rest: what is left for the language
+    model: the whole text if nothing was read, "" if nothing is left. is_new: another piece is asked for, and no edit.
+    """
+
+    edit: Edit | None
+    already: tuple[str, ...] = ()
+    not_done: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    rest: str = ""
+    is_new: bool = False
+
+
+
+def read_request(text: str, score: Score) -> RequestReading:
+    """Reads a request for an edit of a piece; a text of more than MAX_LENGTH characters is left to the model."""
+    if len(text) > MAX_LENGTH:
+        return RequestReading(None, rest=text.strip())
+    draft, rest, trusted = Draft(score), list[str](), list[str]()
+    for sentence in re.split(r"(?<!\d)[.](?!\d)|[.]$|[!?;:\n]+", _plain(text)):
+        rest += _read_clauses(draft, sentence)
+    for clause in rest:
+        if QUESTION.match(clause) or not UNTRUSTED.search(clause):
+            trusted.append(clause)
+        else:
+            draft.not_done.append(f"I did not understand '{clause}'")
+    if not (draft.values or draft.already or draft.not_done or draft.places or draft.is_read):
+        return RequestReading(None, rest=text.strip())
+    left = ", ".join(trusted)
+    return RequestReading(
+        _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new
+    )
+
+
+def names_edit(text: str) -> bool:
+    """Whether the grammar reads an edit in a request, whatever the piece."""
+    clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", _plain(text))
+    found = [function for clause in map(_bare, clauses) for pattern, function in PRODUCTIONS if pattern.fullmatch(clause)]
+    return any(function is not timing.new_piece for function in found)
+
+
+def _plain(text: str) -> str:
+    """Lower case, one kind of apostrophe and dash, single blanks."""
+    text = re.sub(r"[\u2018\u2019]", "'", text.lower()).replace("\u2013", "-").replace("\u2014", ", ").replace('"', "")
+    text = re.sub(r"\bin an? (major|minor) key\b", r"in \1", text.replace("\u266f", " sharp").replace("\u266d", " flat"))
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _read_clauses(draft: Draft, sentence: str) -> list[str]:
+    """Reads as many clauses as it can, the longest first; returns those that no production matches."""
+    words = re.split(r"(, and then |, and |, but |, then | and then | but | then |, | and )", sentence.strip(" ,"))
+    clause_count, rest, start = (len(words) + 1) // 2, list[str](), 0
+    while start < clause_count:
+        stops = range(min(clause_count, start + MAX_JOINED), start, -1)
+        stop = next((stop for stop in stops if _read_clause(draft, "".join(words[2 * start : 2 * stop - 1]))), None)
+        if stop is None and (left := _without_place(draft, _without_ending(draft, _bare(words[2 * start])))):
+            rest.append(left)
+        start = stop or start + 1
+    return rest
+
+
+def _bare(clause: str) -> str:
+    """A clause without courtesies."""
+    before = None
+    while before != clause:
+        before, clause = clause, POLITE_END.sub("", POLITE.sub("", clause.strip(" ,"))).strip(" ,")
+    return clause
+
+
+def _read_clause(draft: Draft, clause: str) -> bool:
+    """Reads a clause, if a production matches it; an empty one says nothing."""
+    clause = _bare(clause)
+    for pattern, function in PRODUCTIONS:
+        if match := pattern.fullmatch(clause):
+            draft.is_read = True
+            function(draft, match.groupdict())
+            return True
+    return not clause
+
+
+def _without_ending(draft: Draft, clause: str) -> str:
+    """A clause without parts at its end that it should have or not have, as in "a slow waltz without drums", which are read."""
+    match = ENDING.fullmatch(clause)
+    if match is None or QUESTION.match(clause) or not _read_clause(draft, match["ending"]):
+        return clause
+    return "" if _read_clause(draft, match["left"]) else match["left"]
+
+
+def _without_place(draft: Draft, clause: str) -> str:
+    """What the model has to read of a clause that no production matches.
+
+    A place in the piece is taken out of it and noted: only bars that are composed anew have one, other changes are of the whole.
+    """
+    for pattern in (SPAN, VAGUE_SPAN):
+        match = re.search(rf"(?:\b(?P<preposition>in|for|of|from|during|at|on|throughout) )?(?:\b{pattern}\b)", clause)
+        if match is None:
+            continue
+        left = clause[: match.start()] + ("" if match["preposition"] else "it") + clause[match.end() :]
+        left = re.sub(r"\s+", " ", left).strip(" ,")
+        is_read = _read_clause(draft, left)
+        if is_read or not UNTRUSTED.search(left):
+            draft.places.append(match[0].removeprefix(f"{match['preposition']} ").removeprefix("the "))
+            return "" if is_read else left
+        break
+    return clause
+
+
+def _edit_of(draft: Draft) -> Edit:
+    """The edit of a draft; one that contradicts itself or does not fit the piece becomes one that changes nothing, and says why."""
+    try:
+        edit = Edit(**draft.values)
+        apply_edit(draft.score, edit)
+    except ValueError as error:
+        draft.not_done.append(str(error).rstrip("."))
+        return Edit()
+    return edit
