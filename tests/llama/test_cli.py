@@ -21,6 +21,7 @@ from llama import __main__ as cli
 from llama.checkpoint import __main__ as checkpoint_cli
 from llama.checkpoint import conversion
 from llama.evaluation.commands import probes
+from llama.media.edit_report import EditReport
 from llama.media.score import Attributes, Note, Score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,7 @@ class Scripted:
     """A model that says and plays what it is told, and remembers how it was asked."""
 
     score: Score | None = None
+    report: EditReport | None = None
 
     def __init__(self, words: tuple[str, ...] = ("A warm", " piano"), music: bool = True, fault: Exception | None = None):
         self.words, self.music, self.fault = words, music, fault
@@ -45,7 +47,7 @@ class Scripted:
         if self.music and options.music:
             played = Waveform(torch.full((1, round(options.seconds * RATE)), 0.25), RATE)
             yield from (MusicChunk(Waveform(part, RATE)) for part in played.samples.split(RATE, dim=1))
-        yield Done(Reply("".join(self.words), (5, 6), played, "music" if self.music else "stop", self.score))
+        yield Done(Reply("".join(self.words), (5, 6), played, "music" if self.music else "stop", self.score, self.report))
 
 
 @pytest.fixture
