@@ -34,14 +34,16 @@ class Turn:
 
     text: characters that are no Unicode (lone surrogates) become question marks, as over HTTP; the tokenizer fails on them.
     audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
-    score: the notes of a piece, as in `Reply.score`. The model hears them played if there is no audio; edits keep them.
+    score: the notes of a piece, as in `Reply.score`, or the path of a file of notes (.mid, .musicxml). The model hears them played
+    if there is no audio; edits keep them. transcribed: whether the model wrote them down from the audio; it sets this itself.
     """
 
     text: str = ""
     audio: Waveform | str | Path | None = None
     image: Image | str | Path | None = None
     video: np.ndarray | Tensor | str | Path | None = None
-    score: Score | None = None
+    score: Score | str | Path | None = None
+    transcribed: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
@@ -56,8 +58,11 @@ class Turn:
                 raise ValueError(f"The path of the {name} is empty; give a file or leave {name} out.")
             if isinstance(medium, Path):
                 object.__setattr__(self, name, str(medium))
-        if self.score is not None and not isinstance(self.score, Score):
-            raise ValueError(f"The score of a turn was given as {type(self.score).__name__}; give a Score, such as a reply's.")
+        if self.score is not None and not isinstance(self.score, (Score, str, Path)):
+            given = type(self.score).__name__
+            raise ValueError(f"The score of a turn was given as {given}; give a Score, such as a reply's, or the path of a file of notes.")
+        if self.score == "":
+            raise ValueError("The path of the score is empty; give a file or leave score out.")
 
 
 @dataclass(frozen=True)

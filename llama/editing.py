@@ -1,70 +1,120 @@
-"""Edits of a turn's piece: checks before any work, the edit that the answer's words announce, and its music.
+"""Edits of a turn's piece: its notes, checks before any work, what the decoder makes of it, and its music.
 
-The notes are edited exactly (`llama.media.edit`); the music decoder composes what is new and plays the whole.
+The notes are edited exactly (`llama.media.edit`); the music decoder composes what is new and plays the whole. A decoder of sound
+edits a recording, as near as it can. `llama.edit_plans` says which edit it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from llama.decoders.base import NO_EDITS, ScoreEditor
+from llama.decoders.base import ScoreEditor
+from llama.decoders.recording_edits import edited_seconds
 from llama.dialogue import Turn
-from llama.generation import NO_DECODER, Done, Event, GenerationOptions, MusicChunk, RowState, condition_for
+from llama.edit_plans import PlannedEdit, edited_attributes
+from llama.encoders.transcription import transcribe
+from llama.generation import NO_DECODER, Done, Event, GenerationOptions, MusicChunk, RowState, TextDelta, condition_for
 from llama.media.audio import Waveform
-from llama.media.captions import stated_edit
-from llama.media.edit import Edit, apply_edit
-from llama.media.edit_report import report_edit
+from llama.media.captions import write_caption
+from llama.media.requests.reader import names_edit
+from llama.media.score import Score
+from llama.media.score_file import read_score
 
 if TYPE_CHECKING:
     from llama.decoders.base import SynthesisRequest
-    from llama.media.score import Score
     from llama.mumu_model import MuMuModel
+
+NO_SOURCE = "An edit needs its piece, but this turn has none; give its notes as Turn(text, score=reply.score), or its recording."
+
+
+# -- before the words ---------------------------------------------------------------------------------------------
+
+
+def read_turn(turn: Turn) -> Turn:
+    """The turn with the notes of its file of notes. Raises FileNotFoundError and ValueError as `read_score` does."""
+    return replace(turn, score=read_score(turn.score)) if isinstance(turn.score, (str, Path)) else turn
 
 
 def check_edits(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions) -> None:
-    """Raises ValueError, before any work, for an edit that the model cannot make of these turns."""
+    """Raises ValueError, before any work, for an edit that the model cannot make of these turns.
+
+    A recording that is not loaded is checked when it is: `load_recording` does it.
+    """
     if options.edit is None:
         return
     decoder = model.music_decoder
     if decoder is None:
         raise ValueError(NO_DECODER)
-    if not isinstance(decoder, ScoreEditor) or not decoder.edits_scores:
-        raise ValueError(NO_EDITS)
     for turn in turns:
-        if turn.score is None:
-            raise ValueError("An edit keeps the notes of a piece, but this turn has none; give them as Turn(text, score=reply.score).")
-        apply_edit(turn.score, options.edit)
+        source = turn.score if turn.audio is None or turn.score is not None else turn.audio
+        if source is None:
+            raise ValueError(NO_SOURCE)
+        if isinstance(source, Score) or isinstance(source, Waveform) and not _takes_notes_of(model, turn):
+            decoder.check_edit(options.edit, source)
+
+
+def _edits_scores(model: MuMuModel) -> bool:
+    return isinstance(model.music_decoder, ScoreEditor) and model.music_decoder.edits_scores
+
+
+def _takes_notes_of(model: MuMuModel, turn: Turn) -> bool:
+    """Whether an edit of this turn is one of the notes of its recording."""
+    return turn.score is None and turn.audio is not None and _edits_scores(model) and model.transcriber is not None
+
+
+def edits_recording(model: MuMuModel, turn: Turn, options: GenerationOptions) -> bool:
+    """Whether the turn's recording is edited: by the options, or by words whose grammar is known, if its notes can be written down."""
+    if turn.score is not None or turn.audio is None:
+        return False
+    return options.edit is not None or options.music and names_edit(turn.text) and _takes_notes_of(model, turn)
+
+
+def load_recording(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn:
+    """The turn of an edited recording with the recording loaded and, for a decoder of notes, written down as a score.
+
+    Raises ValueError if it holds no notes, and for an edit that cannot be made of it.
+    """
+    audio = turn.audio if isinstance(turn.audio, Waveform) else Waveform.read(str(turn.audio))
+    turn = replace(turn, audio=audio)
+    if _takes_notes_of(model, turn):
+        turn = replace(turn, score=transcribe(model.transcriber, audio).score, transcribed=True)
+    check_edits(model, [turn], options)
+    return turn
 
 
 def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn:
     """The turn with its score played as the recording, if it has no other: the model then hears what is edited.
 
-    Raises ValueError if the decoder cannot play notes. A model without an audio encoder edits what it does not hear.
+    Raises ValueError if the decoder cannot play notes, but for an edit that needs no hearing.
     """
-    if turn.score is None or turn.audio is not None or options.edit is not None and model.mert is None:
+    if not isinstance(turn.score, Score) or turn.audio is not None or options.edit is not None and model.mert is None:
         return turn
-    if not isinstance(model.music_decoder, ScoreEditor) or not model.music_decoder.edits_scores:
-        raise ValueError("This model's music decoder cannot play a score; give its recording as the turn's audio.")
-    return replace(turn, audio=model.music_decoder.render(turn.score))
+    if _edits_scores(model):
+        return replace(turn, audio=model.music_decoder.render(turn.score))
+    if options.edit is not None:
+        return turn
+    raise ValueError("This model's music decoder cannot play a score; give its recording as the turn's audio.")
 
 
-def edit_for(row: RowState, turn: Turn, options: GenerationOptions) -> Edit | None:
-    """The edit of a turn's score: the one that the options give, or the difference between the piece and the one that the answer
-    announces; None for a new piece or an answer in words."""
-    if options.edit is not None or turn.score is None or row.finish != "music" or not options.music:
-        return options.edit
-    return stated_edit(turn.score, row.text())
+# -- after the words ----------------------------------------------------------------------------------------------
 
 
-def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> Iterator[Event]:
-    """The edited music of a row, chunk by chunk, and its `Done`."""
+def holds_text(turn: Turn, options: GenerationOptions) -> bool:
+    """Whether the reply's text waits until the edit is known, so that what was streamed is what the reply says."""
+    return options.music and (turn.score is not None or options.edit is not None)
+
+
+def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions, plan: PlannedEdit) -> Iterator[Event]:
+    """The text of the reply, the edited music of a row, chunk by chunk, and its `Done`."""
+    yield TextDelta(plan.text)
     decoder, chunks = model.music_decoder, list[Tensor]()
-    music = decoder.synthesize(edit_request(model, row, turn, options))
+    music = decoder.synthesize(edit_request(model, row, turn, options, plan))
     while True:
         try:
             chunks.append(next(music)[0].float().cpu())
@@ -73,28 +123,28 @@ def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: Generation
             break
         yield MusicChunk(Waveform(chunks[-1], decoder.sample_rate))
     sound, score = Waveform(torch.cat(chunks, -1), decoder.sample_rate), scores[0] if scores else None
-    yield Done(row.reply(sound, score, report_edit(*_source_and_edit(turn, options))))
+    yield Done(row.reply(sound, score, plan.report, plan.text))
 
 
-def edit_request(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> SynthesisRequest:
+def edit_request(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions, plan: PlannedEdit) -> SynthesisRequest:
     """What the decoder makes the edited music of a row from."""
-    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
-    condition, mask = _edit_condition(model, row, turn, options)
-    return decoder.request(
-        condition, source.seconds, mask=mask, guidance=options.guidance, seeds=[options.seed], source=source, edit=edit
-    )
+    condition, mask = _edit_condition(model, row, turn, options, plan)
+    return model.music_decoder.request(
+        condition, edited_seconds(plan.edit, plan.source) if isinstance(plan.source, Waveform) else plan.source.seconds,
+        mask=mask, guidance=options.guidance, seeds=[options.seed], source=plan.source, edit=plan.edit,
+    )  # fmt: skip
 
 
-def _source_and_edit(turn: Turn, options: GenerationOptions) -> tuple[Score, Edit]:
-    assert turn.score is not None and options.edit is not None, "check_edits has seen them"
-    return turn.score, options.edit
-
-
-def _edit_condition(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions) -> tuple[Tensor, Tensor | None]:
-    """The condition of what the edit composes: as for a new piece, or the answer's text where that has no audio tokens."""
-    decoder, (source, edit) = model.music_decoder, _source_and_edit(turn, options)
-    if not edit.composed_parts(source):
-        return torch.zeros(1, *decoder.condition_shape), None  # nothing is composed
+def _edit_condition(
+    model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions, plan: PlannedEdit
+) -> tuple[Tensor, Tensor | None]:
+    """The condition of what the edit composes: as for a new piece if the answer describes it, or else the caption of the edited piece."""
+    decoder, source = model.music_decoder, plan.source
+    if isinstance(source, Score) and _edits_scores(model):
+        if not plan.edit.composed_parts(source):
+            return torch.zeros(1, *decoder.condition_shape), None  # nothing is composed
+        if not plan.agrees:
+            return decoder.embed([write_caption(edited_attributes(source, plan.edit))])
     if row.finish == "music":
         return condition_for(model, [row], [turn], options)
     return decoder.embed([row.text() or turn.text])

@@ -18,12 +18,13 @@ from llama.errors import quoted
 from llama.media.audio import Waveform
 from llama.media.edit import Edit
 from llama.media.edit_report import EditReport
+from llama.media.requests.reader import language_text
+from llama.media.score import Score
 from llama.modules.kv_cache import KVCache
 from llama.modules.output_projector import CONDITION_SCALE
 
 if TYPE_CHECKING:
     from llama.decoders.base import AudioGenerator, SynthesisRequest
-    from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures, MuMuModel
 
 
@@ -238,10 +239,10 @@ class RowState:
         delta, self.emitted = text[self.emitted :], max(self.emitted, len(text))
         return delta
 
-    def reply(self, music: Waveform | None, score: Score | None, edit: EditReport | None = None) -> Reply:
-        """The complete reply of a row that has ended."""
+    def reply(self, music: Waveform | None, score: Score | None, edit: EditReport | None = None, text: str | None = None) -> Reply:
+        """The complete reply of a row that has ended. text: what it says, if not the decoded text."""
         assert self.finish is not None, "the row has not ended"
-        return Reply(self.text(), tuple(self.tokens), music, self.finish, score, edit)
+        return Reply(self.text() if text is None else text, tuple(self.tokens), music, self.finish, score, edit)
 
 
 def _partial_stop(text: str, stop: Sequence[str]) -> int:
@@ -250,11 +251,15 @@ def _partial_stop(text: str, stop: Sequence[str]) -> int:
 
 
 def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
-    """The prompt of each turn as token ids. Raises ValueError if one fills the context, or the model has no tokenizer."""
+    """The prompt of each turn as token ids: of an edit what the grammar of requests leaves to the model.
+
+    Raises ValueError if one fills the context, or the model has no tokenizer.
+    """
     if model.tokenizer is None:
         raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
     limit = model.config.llama.max_seq_len
-    prompts = [model.tokenizer.encode(format_prompt(turn.text)) for turn in turns]
+    texts = [language_text(turn.text, turn.score) if isinstance(turn.score, Score) else turn.text for turn in turns]
+    prompts = [model.tokenizer.encode(format_prompt(text)) for text in texts]
     longest = max(len(prompt) for prompt in prompts)
     if longest >= limit:
         raise ValueError(f"The prompt has {longest} tokens, the model reads at most {limit - 1}; shorten the text.")

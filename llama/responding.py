@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from llama.dialogue import Reply, Turn
-from llama.editing import check_edits, edit_events, edit_for, play_score
+from llama.edit_plans import plan_edit
+from llama.editing import check_edits, edit_events, edits_recording, holds_text, load_recording, play_score, read_turn
 from llama.generation import (
     Done,
     Event,
@@ -37,18 +37,23 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
     for turn in turns:
         if not isinstance(turn, Turn):
             raise ValueError(f"A request was given as {type(turn).__name__}; give Turn(text), with its recording, picture or clip.")
+    turns = [read_turn(turn) for turn in turns]
     check_edits(model, turns, options)
+    turns = [load_recording(model, turn, options) if edits_recording(model, turn, options) else turn for turn in turns]
     turns = [play_score(model, turn, options) for turn in turns]
     for rows, active in generate_text(model, turns, options):
         for index in active:
-            if delta := rows[index].delta():
+            if not holds_text(turns[index], options) and (delta := rows[index].delta()):
                 yield index, TextDelta(delta)
-    edits = {index: edit for index, turn in enumerate(turns) if (edit := edit_for(rows[index], turn, options)) is not None}
-    musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in edits] if options.music else []
+    plans = {index: plan for index, turn in enumerate(turns) if (plan := plan_edit(rows[index], turn, options)) is not None}
+    for index, row in enumerate(rows):  # text that was held back and is the model's own
+        if index not in plans and (delta := row.delta()):
+            yield index, TextDelta(delta)
+    musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in plans] if options.music else []
     results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
     for index, row in enumerate(rows):
-        if index in edits:
-            yield from ((index, event) for event in edit_events(model, row, turns[index], replace(options, edit=edits[index])))
+        if index in plans:
+            yield from ((index, event) for event in edit_events(model, row, turns[index], options, plans[index]))
         else:
             yield index, Done(row.reply(*results.get(index, (None, None))))
 

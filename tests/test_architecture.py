@@ -41,6 +41,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.mumu_model": set(),
     "llama.checkpoint": {"faiss", "huggingface_hub", "safetensors", "transformers"},
     "llama.generation": set(),
+    "llama.edit_plans": set(),
     "llama.editing": set(),
     "llama.responding": set(),
     "llama.mumu_llama": set(),

@@ -20,19 +20,23 @@ class EditReport:
     kept: tuple[str, ...]
     unchanged: tuple[str, ...] = ()
     not_done: tuple[str, ...] = ()
+    transcribed: bool = False  # the source's notes were written down from a recording
 
     def __str__(self) -> str:
         """One to four sentences for a person."""
         done = f"Changed: {', '.join(self.changed)}." if self.changed else "Nothing changed."
         kept = f" Kept: {', '.join(self.kept)}." if self.kept else ""
         already = f" Already so: {', '.join(self.unchanged)}." if self.unchanged else ""
-        return done + kept + already + (f" Not done: {'; '.join(self.not_done)}." if self.not_done else "")
+        not_done = f" Not done: {'; '.join(self.not_done)}." if self.not_done else ""
+        return done + kept + already + not_done + (" The notes were written down from the recording." if self.transcribed else "")
 
 
-def report_edit(score: Score, edit: Edit, not_done: Sequence[str] = ()) -> EditReport:
-    """What `edit` does to this piece. not_done: what was asked beside it, and why it was not done."""
+def report_edit(
+    score: Score, edit: Edit, already: Sequence[str] = (), not_done: Sequence[str] = (), transcribed: bool = False
+) -> EditReport:
+    """What `edit` does to this piece. already, not_done: what was asked beside it that is so already, or that was not done and why."""
     changed: list[str] = []
-    unchanged: list[str] = []
+    unchanged = list(already)
     for name, value in edit.change.items():
         if name != "drums":
             was = getattr(score.attributes, name)
@@ -50,7 +54,18 @@ def report_edit(score: Score, edit: Edit, not_done: Sequence[str] = ()) -> EditR
     changed += _composed_in_words(score, edit, composed)
     length, same = _length_in_words(score, edit)
     (unchanged if same else changed).extend(length)
-    return EditReport(tuple(changed), _kept(score, edit, composed, not length or same), tuple(unchanged), tuple(not_done))
+    kept = _kept(score, edit, composed, not length or same)
+    return EditReport(tuple(changed), kept, tuple(dict.fromkeys(unchanged)), tuple(not_done), transcribed)
+
+
+def report_recording_edit(edit: Edit) -> EditReport:
+    """What a decoder of sound was told to do with a recording. It comes near to what it keeps, and keeps nothing exactly."""
+    words = {
+        "keep": f"everything but the {' and '.join(edit.keep)}", "seconds": f"length to {edit.seconds} s",
+        "continuation": f"continued by {edit.continuation} s", "strength": f"the recording, by a strength of {edit.strength}",
+    }  # fmt: skip
+    changed = tuple(sentence for name, sentence in words.items() if getattr(edit, name))
+    return EditReport(changed, ("the recording itself",) if edit.continuation else tuple(f"{name}, nearly" for name in edit.keep))
 
 
 def _composed_in_words(score: Score, edit: Edit, composed: Sequence[str]) -> list[str]:

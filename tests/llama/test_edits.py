@@ -11,9 +11,11 @@ import torch
 
 import llama
 from DataSet.synthesis.composer import compose
-from llama import Done, GenerationOptions, MusicChunk, Turn
+from llama import Done, GenerationOptions, MusicChunk, TextDelta, Turn
+from llama.media.captions import read_caption
 from llama.media.edit import Edit
-from llama.media.score import Attributes, Score, timeline
+from llama.media.score import Attributes, Note, Score, timeline
+from llama.media.score_edits import set_part
 
 BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
 
@@ -72,7 +74,7 @@ def test_what_cannot_be_edited_is_refused_before_the_work(
     with pytest.raises(ValueError, match="give an Edit"):
         GenerationOptions(edit={"tempo": 90})
     with pytest.raises(ValueError, match="give a Score"):
-        Turn("Make it faster", score="piece.mid")
+        Turn("Make it faster", score=7)
 
 
 @pytest.mark.parametrize(
@@ -81,16 +83,69 @@ def test_what_cannot_be_edited_is_refused_before_the_work(
         ("Make it faster", {"tempo"}, "tempo from 72 bpm to"),
         ("Play it on a flute", {"lead"}, "lead from piano to flute"),
         ("Add drums", {"drums"}, "drums composed for it"),
+        ("Transpose it up a fifth", {"key"}, "all notes by +7 semitones"),
     ],
 )
 def test_words_alone_edit_a_known_piece(nano: llama.MuMuLLaMA, score: Score, text: str, changed: set[str], report: str) -> None:
-    reply = nano.respond(Turn(text, score=score))
+    events = list(nano.stream(Turn(text, score=score)))
+    reply = events[-1].reply
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+    assert read_caption(reply.text, 0) == reply.score.attributes
     assert {name for name, value in vars(reply.score.attributes).items() if value != getattr(BALLAD, name)} == changed
     assert len(reply.score.lead) == len(score.lead) and reply.score.attributes.tempo >= BALLAD.tempo
     assert [note.velocity for note in reply.score.bass] == [note.velocity for note in score.bass]
     assert any(words.startswith(report) for words in (*reply.edit.changed, *reply.edit.unchanged))
 
 
-def test_another_style_is_a_new_piece(nano: llama.MuMuLLaMA, score: Score) -> None:
-    reply = nano.respond(Turn("Make it a swing tune", score=score), GenerationOptions(seconds=4))
+def test_what_is_so_already_changes_nothing_and_the_text_says_so(nano: llama.MuMuLLaMA, score: Score) -> None:
+    drums = set_part(score, "drums", (Note(0.0, 0.1, 36, 90),))
+    for piece, text, words in ((score, "Remove the drums", "It has no drums already"), (drums, "Add drums", "It has drums already")):
+        events = list(nano.stream(Turn(text, score=piece)))
+        reply = events[-1].reply
+        assert reply.score == piece and reply.edit.changed == () and words in reply.text
+        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+
+
+def test_what_was_not_understood_is_said(nano: llama.MuMuLLaMA, score: Score) -> None:
+    reply = nano.respond(Turn("Make the second part faster", score=score))
+    assert reply.score.attributes.tempo > BALLAD.tempo and "'second part' alone" in reply.text and reply.edit.not_done
+    reply = nano.respond(Turn("Turn up the drum reverb", score=score))
+    assert reply.score == score and "I did not understand 'turn up the drum reverb'" in reply.text
+
+
+def test_another_style_keeps_melody_and_chords(nano: llama.MuMuLLaMA, score: Score) -> None:
+    reply = nano.respond(Turn("Make it a swing tune", score=score))
+    assert reply.score.attributes.style == "swing" and reply.score.chords == score.chords
+    assert [note.pitch for note in reply.score.lead] == [note.pitch for note in score.lead]
+    assert reply.score.bass != score.bass and {"melody", "chords"} <= {*reply.edit.kept}
+
+
+def test_another_piece_is_no_edit(nano: llama.MuMuLLaMA, score: Score) -> None:
+    reply = nano.respond(Turn("Compose a sad swing tune for organ", score=score), GenerationOptions(seconds=4))
     assert reply.edit is None and reply.score.attributes.style == "swing" and reply.music.seconds == 4
+
+
+def test_questions_about_a_score_are_answered(nano: llama.MuMuLLaMA, score: Score) -> None:
+    events = list(nano.stream(Turn("Which instruments do you hear?", score=score)))
+    assert events[-1].reply.music is None and events[-1].reply.edit is None
+    assert "".join(event.text for event in events[:-1] if isinstance(event, TextDelta)) == events[-1].reply.text != ""
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [Edit(keep=("melody",)), Edit(keep=("chords",)), Edit(continuation=6), Edit(bar_count=6), Edit(seconds=20),
+     Edit(change={"style": "rock"}), Edit(change={"metre": 3}), Edit(change={"tempo": 97.5})],
+    ids=["melody", "chords", "continuation", "bars", "seconds", "style", "metre", "tempo"],
+)  # fmt: skip
+def test_every_edit_is_played_as_long_as_its_score(nano: llama.MuMuLLaMA, score: Score, edit: Edit) -> None:
+    reply = nano.respond(Turn("", score=score), GenerationOptions(edit=edit))
+    assert reply.music.samples.shape[-1] == round(reply.score.seconds * reply.music.sample_rate) and reply.edit.changed
+    if "melody" in edit.keep or "style" in edit.change:
+        assert [(note.start, note.pitch) for note in reply.score.lead] == [(note.start, note.pitch) for note in score.lead]
+    if edit.keep == ("chords",):
+        assert reply.score.chords == score.chords and reply.score.lead != score.lead
+    if edit.continuation or edit.seconds:
+        target = score.seconds + edit.continuation if edit.continuation else edit.seconds
+        assert abs(reply.score.seconds - target) <= 60 / 72 * 4
+    if edit.bar_count:
+        assert len(reply.score.chords) == 7

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama.media.edit import KEEPABLE, NAMES
 from llama.media.requests.draft import Draft, production
-from llama.media.requests.words import KEPT_LIST, PART_LIST, PIECE, SPAN, names_harmony, read_parts, read_span
+from llama.media.requests.vocabulary import KEPT_LIST, PART_LIST, PIECE, SPAN, names_harmony, read_parts, read_span
 from llama.media.score import TRACKS
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llama.media.edit import Edit, apply_edit
 from llama.media.requests import parts, timing  # noqa: F401  # they register their productions
 from llama.media.requests.draft import PRODUCTIONS, Draft
-from llama.media.requests.words import PART_LIST, SPAN, VAGUE_SPAN
+from llama.media.requests.vocabulary import PART_LIST, SPAN, VAGUE_SPAN
 from llama.media.score import Score
 
 MAX_LENGTH = 1000  # characters of a request
@@ -73,6 +73,17 @@ def read_request(text: str, score: Score) -> RequestReading:
     return RequestReading(
         _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new
     )
+
+
+def language_text(text: str, score: Score) -> str:
+    """What the language model reads of a request: what the grammar does not, or all of it if nothing else is left."""
+    reading = read_request(text, score)
+    return text if reading.is_new else reading.rest or text
+
+
+def is_question(text: str) -> bool:
+    """Whether a text begins as questions do."""
+    return bool(QUESTION.match(_plain(text)))
 
 
 def names_edit(text: str) -> bool:

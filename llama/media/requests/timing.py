@@ -11,7 +11,7 @@ from typing import Any
 from llama.media.bar_edits import bars_in
 from llama.media.requests.draft import Draft, production
 from llama.media.requests.parts import COMPOSE, NEW
-from llama.media.requests.words import (
+from llama.media.requests.vocabulary import (
     INTERVAL,
     KEY,
     LENGTH_UNITS,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from DataSet.synthesis.composer import compose, sample_attributes
+from DataSet.synthesis.composer import sample_attributes
 from DataSet.synthesis.wishes import full_caption
-from llama.media.captions import read_caption, stated_edit
-from llama.media.edit import Edit
+from llama.media.captions import read_caption, stated_changes, write_caption
 from llama.media.score import Attributes
 
 WALTZ = Attributes("organ", "guitar", "waltz", 160, "minor", 3, drums=True, key=0)
@@ -28,11 +27,19 @@ def test_what_is_no_caption_is_not_read(lead: str) -> None:
     assert read_caption(f"A sad waltz for {lead} over strings at 91 bpm in 3/4 with drums.", 0) is None
 
 
-def test_the_difference_is_the_edit() -> None:
-    score = compose(np.random.default_rng(0), WALTZ, 12.0)
+def test_captions_are_written_as_they_are_read() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        attributes = sample_attributes(rng)
+        assert read_caption(write_caption(attributes), 0) == attributes
+        assert write_caption(attributes).lower() == full_caption(attributes, key=True).lower()
+
+
+def test_the_difference_is_what_changes() -> None:
     faster = SENTENCE.format(lead="organ", tempo=180, drums="with")
-    assert stated_edit(score, faster) == Edit(change={"tempo": 180})
-    assert stated_edit(score, SENTENCE.format(lead="flute", tempo=160, drums="without")) == Edit(change={"lead": "flute", "drums": False})
-    assert stated_edit(score, SENTENCE.format(lead="organ", tempo=160, drums="with")) == Edit()
-    assert stated_edit(score, SENTENCE.format(lead="organ", tempo=166, drums="with")) == Edit()  # heard a little wrong
-    assert stated_edit(score, faster.replace("sad waltz", "sad ballad")) is None and stated_edit(score, "It is in 3/4.") is None
+    assert stated_changes(WALTZ, faster) == {"tempo": 180}
+    assert stated_changes(WALTZ, SENTENCE.format(lead="flute", tempo=160, drums="without")) == {"lead": "flute"}
+    assert stated_changes(WALTZ, SENTENCE.format(lead="organ", tempo=160, drums="with").replace("C minor", "D minor")) == {}
+    assert stated_changes(WALTZ, SENTENCE.format(lead="organ", tempo=166, drums="with")) == {}  # heard a little wrong
+    assert stated_changes(WALTZ, faster.replace("sad waltz", "sad ballad")) == {"tempo": 180, "style": "ballad"}
+    assert stated_changes(WALTZ, "It is in 3/4.") is None

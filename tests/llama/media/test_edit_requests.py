@@ -10,7 +10,7 @@ import pytest
 from DataSet.synthesis.composer import compose
 from llama.media.edit import Edit
 from llama.media.requests.reader import names_edit, read_request
-from llama.media.requests.words import read_interval, read_key
+from llama.media.requests.vocabulary import read_interval, read_key
 from llama.media.score import Attributes, Score
 from llama.media.score_edits import score_line, set_part
 
