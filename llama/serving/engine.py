@@ -12,20 +12,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import torch
 
-from llama.decoders.base import BatchableDecoder, ScoreEditor
+from llama.decoders.base import BatchableDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
-from llama.editing import check_edits, edit_for, edit_request, play_score
+from llama.edit_plans import plan_edit
+from llama.editing import check_edits, edit_request, edits_recording, holds_text, load_recording, play_score, read_turn
 from llama.generation import GenerationOptions, RowState, TextDelta, music_request, tokenize
-from llama.media.edit import Edit
-from llama.media.edit_report import report_edit
 from llama.serving.batch import step_and_isolate
 from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
 from llama.serving.music_batch import RENDER_THREADS, MusicBatch
@@ -95,10 +94,8 @@ class Engine:
         """
         options = options or GenerationOptions()
         check_edits(self.model, [turn], options)
-        prompt = tokenize(self.model, [turn])[0]
-        limit = min(options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
-        request = Request(turn, options, RowState(self.model, limit, options.stop), self._queue_position, self._wake)
-        request.prompt = prompt
+        request = Request(turn, options, RowState(self.model, options.max_tokens, options.stop), self._queue_position, self._wake)
+        self._set_turn(request, turn)
         has_media = turn.score is not None or any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media
         with self._changed:
@@ -122,12 +119,7 @@ class Engine:
         self._thread.join()
         for pool in (self._encoder_pool, self._render_pool):
             pool.shutdown(cancel_futures=True)
-        for backend in self._backends():
-            backend.close()
-
-    def _backends(self) -> list[MusicBackend[Request]]:
-        """What makes music at present."""
-        return [self._music, *([self._recording_edits] if "_recording_edits" in vars(self) else [])]
+        self._music.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -159,9 +151,15 @@ class Engine:
             error.__cause__ = cause
             request.fail(error)
 
+    def _set_turn(self, request: Request, turn: Turn) -> None:
+        """Sets the turn of a request and the prompt that it makes. Raises ValueError if that fills the context."""
+        prompt = tokenize(self.model, [turn])[0]
+        request.turn, request.prompt = turn, prompt
+        request.row.limit = min(request.options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
+
     @torch.no_grad()
     def _encode(self, request: Request) -> None:
-        """Encodes the media of one request on an encoder thread, so that a long or broken file does not block the others.
+        """Reads and encodes the media of one request on an encoder thread, so that a long or broken file does not block the others.
 
         A score is played for the encoder, unless its features are cached.
         """
@@ -172,11 +170,25 @@ class Engine:
             return self.model.encode([self._load_media(play_score(self.model, turn, request.options))])
 
         try:
+            turn = self._read_piece(request.turn, request.options)
+            if turn is not request.turn:
+                self._set_turn(request, turn)
             request.features = self._encoder_cache.features(request.turn, encode)
             request.ready = True
         except Exception as error:  # fail only this request
             request.fail(error)
         self._wake()
+
+    def _read_piece(self, turn: Turn, options: GenerationOptions) -> Turn:
+        """The turn with the notes or the recording of the piece that is edited."""
+        if isinstance(turn.score, (str, Path)):
+            turn = read_turn(turn) if self._media_worker is None else replace(turn, score=self._media_worker.read_score(str(turn.score)))
+            check_edits(self.model, [turn], options)
+        if edits_recording(self.model, turn, options):
+            if isinstance(turn.audio, str) and self._media_worker is not None:
+                turn = replace(turn, audio=self._media_worker.read_sound(turn.audio))
+            turn = load_recording(self.model, turn, options)
+        return turn
 
     def _load_media(self, turn: Turn) -> Turn:
         vivit = self.model.vivit
@@ -236,8 +248,7 @@ class Engine:
         """Removes a request from the batches."""
         if request in self._sequences:
             self._remove_sequence(request)
-        for backend in self._backends():
-            backend.remove(request)
+        self._music.remove(request)
 
     def _remove_sequence(self, request: Request) -> None:
         sequence = self._sequences.pop(request)
@@ -260,10 +271,13 @@ class Engine:
         self._emit_text(request)
 
     def _emit_text(self, request: Request) -> None:
-        """Sends new text if the interval has passed. A row that has ended moves on to the music, or finishes its request."""
+        """Sends new text if the interval has passed. A row that has ended moves on to the music, or finishes its request.
+
+        The text of what may be an edit waits until that is known.
+        """
         sequence, now = self._sequences[request], time.monotonic()
         due = request.row.finish is not None or now - sequence.last_emit >= TEXT_EVENT_INTERVAL
-        if due and (delta := request.row.delta()):
+        if due and not holds_text(request.turn, request.options) and (delta := request.row.delta()):
             request.emit(TextDelta(delta))
             sequence.last_emit = now
         if request.row.finish is None:
@@ -274,29 +288,18 @@ class Engine:
     def _begin_music(self, request: Request) -> None:
         """After the text: starts the edit or the new piece, or finishes a request without music."""
         model, row, turn, options = self.model, request.row, request.turn, request.options
-        edit = edit_for(row, turn, options)
-        if edit is not None:
-            self._begin_edit(request, edit)
-        elif row.finish == "music" and options.music:
+        plan = plan_edit(row, turn, options)
+        if plan is not None:
+            request.plan, request.options = plan, replace(options, edit=plan.edit)
+            request.emit(TextDelta(plan.text))
+            self._music.add(request, lambda: edit_request(model, row, turn, options, plan))
+            return
+        if delta := row.delta():  # text that was held back and is the model's own
+            request.emit(TextDelta(delta))
+        if row.finish == "music" and options.music:
             self._music.add(request, lambda: music_request(model, [row], [turn], options))
         else:
             request.finish()
-
-    def _begin_edit(self, request: Request, edit: Edit) -> None:
-        """Scores are edited beside the new pieces; recordings on a thread of their own where those are made in a batch."""
-        model, row, turn = self.model, request.row, request.turn
-        options = request.options = replace(request.options, edit=edit)
-        assert turn.score is not None, "check_edits has seen it"
-        request.report = report_edit(turn.score, edit)
-        decoder = model.music_decoder
-        edits_scores = isinstance(decoder, ScoreEditor) and decoder.edits_scores
-        backend = self._music if edits_scores or isinstance(self._music, StaticBatcher) else self._recording_edits
-        backend.add(request, lambda: edit_request(model, row, turn, options))
-
-    @cached_property
-    def _recording_edits(self) -> StaticBatcher[Request]:
-        """Edits recordings, one after the other; its thread begins with the first."""
-        return StaticBatcher(self.model.music_decoder, 1)
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from llama.dialogue import Turn
 from llama.media.audio import Waveform, as_waveform
+from llama.media.score_file import read_score
 from llama.serving.media_worker import (
     ReadingFault,
     Task,
@@ -34,6 +35,8 @@ from llama.serving.request import EngineDeadError, QueueFullError
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
+
+    from llama.media.score import Score
 
 GIGABYTE = 1 << 30
 MODULES = ("av", "llama.media.audio_reader", "llama.media.image", "llama.media.video")  # none imports torch
@@ -106,6 +109,10 @@ class MediaWorkerClient:
         """`Waveform.read` of a file."""
         samples, rate = self.call(path, read_sound, path)
         return as_waveform(Path(path), samples, rate)
+
+    def read_score(self, path: str) -> Score:
+        """`read_score` of a file of notes."""
+        return self.call(path, read_score, path)
 
     def close(self) -> None:
         """Ends the worker; a call under way raises EngineDeadError. Idempotent."""

@@ -33,18 +33,18 @@ class MusicBatch(Generic[RequestT]):
         return bool(self._jobs)
 
     def add(self, request: RequestT, build: SynthesisBuilder) -> None:
-        """Starts a new piece or the edit of a score; what an edit composes is sampled in the batch like a new piece."""
+        """Starts a new piece or an edit. What is composed for a score is sampled in the batch; a recording is edited like a new piece."""
         synthesis = build()
-        if synthesis.edit is not None:
-            self._add_edit(request, synthesis)
+        if synthesis.edit is not None and isinstance(self.decoder, ScoreEditor) and self.decoder.edits_scores:
+            self._add_edit(request, synthesis, self.decoder)
             return
         frames = self.decoder.frames(synthesis)
         job = partial(MusicJob, request, decoder=self.decoder, pool=self.pool)
         self._add(request, job, synthesis, frames, self.decoder.grammar(frames))
 
-    def _add_edit(self, request: RequestT, synthesis: SynthesisRequest) -> None:
-        editor, source, edit = self.decoder, synthesis.source, synthesis.edit
-        assert isinstance(editor, ScoreEditor) and isinstance(source, Score) and edit is not None, "the engine sends no others"
+    def _add_edit(self, request: RequestT, synthesis: SynthesisRequest, editor: ScoreEditor) -> None:
+        source, edit = synthesis.source, synthesis.edit
+        assert isinstance(source, Score) and edit is not None, "the decoder has checked it"
         plan = editor.edit_plan(source, edit)
         job = partial(EditJob, request, plan=plan, editor=editor, pool=self.pool, sample_rate=self.decoder.sample_rate)
         if plan.recomposition is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llama.decoders.musicgen.decoder import MusicGenDecoder
     from llama.media.score import Score
 
+SETTINGS = ("guidance", "temperature", "top_k", "context_window", "chroma_extractor")  # of a decoder, beside config and weights
 OF_NO_REQUEST = -1  # in place of a request's number, in messages about the worker itself
 
 
@@ -47,7 +48,7 @@ class WorkerDecoderSpec:
     @classmethod
     def of(cls, decoder: MusicGenDecoder) -> WorkerDecoderSpec:
         state = {name: value.detach().cpu().numpy() for name, value in decoder.export_state().items()}
-        settings = {name: getattr(decoder, name) for name in ("guidance", "temperature", "top_k", "context_window")}
+        settings = {name: getattr(decoder, name) for name in SETTINGS}
         return cls(decoder.model.config.to_dict(), state, settings)
 
     def decoder(self) -> MusicGenDecoder:
@@ -60,6 +61,13 @@ class WorkerDecoderSpec:
         for name, value in self.settings.items():
             setattr(decoder, name, value)
         return decoder
+
+
+class WaveformArray(NamedTuple):
+    """A recording without tensors: samples [channels, n]."""
+
+    samples: NDArray[Any]
+    sample_rate: int
 
 
 class RemoteSink:
@@ -89,15 +97,25 @@ class RemoteSink:
 
 
 def picklable_request(request: SynthesisRequest) -> dict[str, Any]:
-    """The fields of a request, tensors as arrays; `request_from` is the inverse."""
-    values = {item.name: getattr(request, item.name) for item in fields(request)}
-    return {name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
+    """The fields of a request, tensors and recordings as arrays; `request_from` is the inverse."""
+    return {item.name: _without_tensors(getattr(request, item.name)) for item in fields(request)}
+
+
+def _without_tensors(value: Any) -> Any:
+    if isinstance(value, Waveform):
+        return WaveformArray(value.samples.numpy(), value.sample_rate)
+    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
 
 
 def request_from(values: Mapping[str, Any]) -> SynthesisRequest:
     """The request of these fields."""
-    tensors = {name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)}
-    return SynthesisRequest(**{**values, **tensors})
+    return SynthesisRequest(**{name: _with_tensors(value) for name, value in values.items()})
+
+
+def _with_tensors(value: Any) -> Any:
+    if isinstance(value, WaveformArray):
+        return Waveform(torch.from_numpy(value.samples), value.sample_rate)
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 def _picklable(error: Exception) -> Exception:

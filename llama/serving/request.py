@@ -13,8 +13,8 @@ from llama.dialogue import Turn
 from llama.generation import Done, Event, GenerationOptions, RowState
 
 if TYPE_CHECKING:
+    from llama.edit_plans import PlannedEdit
     from llama.media.audio import Waveform
-    from llama.media.edit_report import EditReport
     from llama.media.score import Score
     from llama.mumu_model import ModalityFeatures
 
@@ -43,7 +43,7 @@ class Request:
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None
-        self.report: EditReport | None = None  # of an edit, once its text has ended
+        self.plan: PlannedEdit | None = None  # of an edit, once its text has ended
         self.ready = False  # its media are encoded, so decoding may begin
         self.cancelled = self.finished = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
@@ -94,7 +94,8 @@ class Request:
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
         """Delivers the last event, `Done` with the complete reply."""
-        self._end(Done(self.row.reply(music, score, self.report)))
+        plan = self.plan
+        self._end(Done(self.row.reply(music, score) if plan is None else self.row.reply(music, score, plan.report, plan.text)))
 
     def fail(self, error: Exception) -> None:
         """Delivers an error as the last event; out of memory becomes a sentence for the user."""

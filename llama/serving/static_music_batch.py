@@ -39,7 +39,8 @@ class StaticBatcher(Generic[RequestT]):
         self._thread.start()
 
     def add(self, request: RequestT, build: SynthesisBuilder) -> None:
-        request.emit(Progress(0.0, request.options.seconds))
+        if request.options.edit is None:  # the length of an edit is known when it is begun
+            request.emit(Progress(0.0, request.options.seconds))
         with self._changed:
             self._builders[request] = build
             self._waiting.append(request)
@@ -96,7 +97,10 @@ class StaticBatcher(Generic[RequestT]):
         """Makes the music of a batch. Chunks of a single request are sent as they come; others wait, since each may be made again."""
         synthesis, decoder = _join([self._builders[request]() for request in batch]), self.decoder
         assert decoder is not None, "building raises without a decoder"
-        chunks, music = list[Tensor](), decoder.synthesize(synthesis, partial(_emit_progress, batch))
+        progress = partial(_emit_progress, batch, synthesis.seconds)
+        if synthesis.edit is not None:
+            progress(0.0)
+        chunks, music = list[Tensor](), decoder.synthesize(synthesis, progress)
         while True:
             try:
                 chunk = next(music).float().cpu()
@@ -107,7 +111,7 @@ class StaticBatcher(Generic[RequestT]):
             chunks.append(chunk)
             if len(batch) == 1:
                 batch[0].emit(MusicChunk(Waveform(chunk[0], decoder.sample_rate)))
-        _emit_progress(batch, 1.0)
+        progress(1.0)
         sound = torch.cat(chunks, -1)
         for row, request in enumerate(batch):
             music_of_row = Waveform(sound[row], decoder.sample_rate)
@@ -135,11 +139,11 @@ def _check_wanted(batch: Sequence[EventSink]) -> None:
         raise AllCancelled
 
 
-def _emit_progress(batch: Sequence[EventSink], share: float) -> None:
-    """share: finished part of the music, 0 to 1."""
+def _emit_progress(batch: Sequence[EventSink], seconds: float, share: float) -> None:
+    """seconds: length of the music; share: finished part of it, 0 to 1."""
     _check_wanted(batch)
     for request in batch:
-        request.emit(Progress(share * request.options.seconds, request.options.seconds))
+        request.emit(Progress(share * seconds, seconds))
 
 
 def _batch_key(request: EventSink) -> tuple[object, ...]:
