@@ -15,7 +15,10 @@ from llama import responding
 from llama.checkpoint import loading, pretrained
 from llama.checkpoint.source import ModelSource
 from llama.dialogue import Reply, Turn
+from llama.encoders.transcription import transcribe
 from llama.generation import Event, GenerationOptions
+from llama.media.audio import Waveform
+from llama.media.score import Score
 from llama.mumu_model import ModalityFeatures, MuMuModel
 
 __all__ = ["ModalityFeatures", "MuMuLLaMA", "load"]
@@ -42,6 +45,14 @@ class MuMuLLaMA(MuMuModel):
     def stream(self, turn: Turn, options: GenerationOptions | None = None) -> Iterator[Event]:
         """Answers a turn as events: `TextDelta`s, then `MusicChunk`s, then one `Done` with the complete `Reply`."""
         return responding.stream(self, turn, options)
+
+    def transcribe(self, audio: Waveform | str | Path) -> Score:
+        """The score of a recording, or of a sound file: melody, chords, bass and drums on the beats that are heard in it.
+
+        The score begins at the first bar: what the recording has before it is left out.
+        Raises ValueError, in one sentence, for a model without a transcriber, and for recordings in which there are no notes.
+        """
+        return transcribe(self.transcriber, audio if isinstance(audio, Waveform) else Waveform.read(audio)).score
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **arguments: Any) -> Self:

@@ -17,6 +17,7 @@ from llama.config import AUDIO_TOKENS, MODALITIES, MuMuConfig
 from llama.decoders.base import MusicDecoder
 from llama.dialogue import Turn
 from llama.encoders.mert import MERTEncoder
+from llama.encoders.transcriber import Transcriber
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
 from llama.media.audio import Waveform, prepare_recording
@@ -67,6 +68,7 @@ class MuMuModel(nn.Module):
         self.mert, self.vit, self.vivit = mert, vit, vivit
         self.music_decoder = music_decoder
         self.prototypes = prototypes
+        self.transcriber: Transcriber | None = None
         dim = config.llama.dim
         self.adapters = nn.ModuleDict({name: UnderstandingAdapter(config.adapter(name), dim) for name in MODALITIES})
         self.prefix_query = nn.ParameterDict(

@@ -1,7 +1,8 @@
 """Native format: one folder with everything that a model needs.
 
 It holds config.json and model.safetensors (the model without components), tokenizer.model, the components as
-Hugging Face folders mert/, vit/, vivit/ and decoder/, and knn.index if the model has prototypes.
+Hugging Face folders mert/, vit/, vivit/ and decoder/, transcriber/ if the model writes down recordings, and knn.index if it
+has prototypes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from llama.decoders.registry import DECODER_CLASSES
 from llama.device import Dtype, device_named
 from llama.encoders.base import FrozenEncoder
 from llama.encoders.mert import MERTEncoder
+from llama.encoders.transcriber import Transcriber
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
 from llama.files import atomic_folder, check_writable
@@ -36,8 +38,9 @@ from llama.modules.tokenizer import Tokenizer
 from llama.mumu_model import MuMuModel
 
 CONFIG, WEIGHTS, TOKENIZER, INDEX = "config.json", "model.safetensors", "tokenizer.model", "knn.index"
+TRANSCRIBER = "transcriber"
 ENCODER_CLASSES: dict[str, type[FrozenEncoder]] = {"mert": MERTEncoder, "vit": ViTEncoder, "vivit": ViViTEncoder}
-NATIVE_FILES = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder")
+NATIVE_FILES = (CONFIG, WEIGHTS, TOKENIZER, INDEX, *ENCODER_CLASSES, "decoder", TRANSCRIBER)
 
 
 def is_native(folder: str | Path) -> bool:
@@ -99,6 +102,8 @@ def load_native(
         check_tokenizer(tokenizer, config.llama.vocab_size)
     index = knn_dir or (path if (path / INDEX).is_file() else None)
     prototypes = PrototypeIndex.read(index) if index else None
+    if (path / TRANSCRIBER).is_dir():
+        model.transcriber = Transcriber.from_folder(path / TRANSCRIBER)
     return attach_components(model, tokenizer, encoders, decoder, prototypes, weight_dtype), plan.merge_lora
 
 
@@ -193,6 +198,8 @@ def _write(model: MuMuModel, folder: Path, dtype: torch.dtype | None) -> None:
             encoder.save(folder / name, dtype)
     if isinstance(model.music_decoder, StoredDecoder):
         model.music_decoder.save(folder / "decoder", dtype)
+    if model.transcriber is not None:
+        model.transcriber.save(folder / TRANSCRIBER)
     if model.prototypes is not None:
         import faiss
 

@@ -56,6 +56,8 @@ STEPS = (
     Step("ears_pools", "recipes.nano.audio_encoder.train", "pools --work {work} --minutes 40"),
     Step("ears_export", "recipes.nano.audio_encoder.train", "export --work {work}"),
     Step("ears_features", "recipes.nano.audio_encoder.train", "features --work {work}"),
+    Step("transcriber_data", "recipes.nano.audio_encoder.transcriber_data", "--work {work} --pieces 4000"),
+    Step("transcriber", "recipes.nano.audio_encoder.transcriber", "--work {work} --minutes 72"),
     Step("eyes_picture", "recipes.nano.vision_encoder.train", "picture {work}/vit --minutes 7", "{work}/vit.pt"),
     Step("photographs", "recipes.nano.vision_encoder.photographs", "{work}/photographs_train --train"),
     Step("eyes_photographs", "recipes.nano.vision_encoder.finetune_photographs", "fit {work} --minutes 8"),

@@ -2,7 +2,7 @@
 
     python -m recipes.nano.language.assemble WORK ckpts/nano
 
-WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/ and language.pt, written by
+WORK holds tokenizer.model, mert/, ears_pools.safetensors, vit/, vivit/, decoder/, transcriber_model/ and language.pt, written by
 `recipes.nano.language.fit_projector` or, before that, by `python -m recipes.nano.language.assemble WORK --language
 WORK/stage3/last`. Missing encoders and a missing decoder are left out with a message, so that an unfinished model can be tried.
 """
@@ -20,6 +20,7 @@ import torch
 from llama.config import DecoderSpec
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.encoders.mert import MERTEncoder
+from llama.encoders.transcriber import Transcriber
 from llama.encoders.vit import ViTEncoder
 from llama.encoders.vivit import ViViTEncoder
 from llama.files import atomic_path
@@ -50,6 +51,8 @@ def assemble(work: Path, language: bool = True) -> MuMuLLaMA:
     model = new_model(tokenizer, shape)
     model.config = dataclasses.replace(model.config, decoder=DecoderSpec("musicgen"))
     model.mert, model.vit, model.vivit, model.music_decoder = (components.get(name) for name in COMPONENT_READERS)
+    if (work / "transcriber_model/config.json").exists():
+        model.transcriber = Transcriber.from_folder(work / "transcriber_model")
     if language:
         weights = read_checkpoint(work / "language.pt").get("model")
         if weights is None:
