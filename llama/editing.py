@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from llama.mumu_model import MuMuModel
 
 NO_SOURCE = "An edit needs its piece, but this turn has none; give its notes as Turn(text, score=reply.score), or its recording."
+NO_BARS = "This model's music decoder does not count bars; give the length in seconds."
 
 
 # -- before the words ---------------------------------------------------------------------------------------------
@@ -44,8 +45,10 @@ def read_turn(turn: Turn) -> Turn:
 def check_edits(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions) -> None:
     """Raises ValueError, before any work, for an edit that the model cannot make of these turns.
 
-    A recording that is not loaded is checked when it is: `load_recording` does it.
+    A recording that is not loaded is checked when it is: `load_recording` does it. Lengths in bars are checked as well.
     """
+    if options.bar_count is not None and options.music and not _edits_scores(model):
+        raise ValueError(NO_BARS)
     if options.edit is None:
         return
     decoder = model.music_decoder

@@ -50,7 +50,9 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
         if index not in plans and (delta := row.delta()):
             yield index, TextDelta(delta)
     musical = [index for index, row in enumerate(rows) if row.finish == "music" and index not in plans] if options.music else []
-    results = (yield from stream_music(model, rows, turns, musical, options)) if musical else {}
+    results: dict[int, tuple[Waveform, Score | None]] = {}
+    if musical:
+        results = yield from stream_music(model, rows, turns, musical, options)
     for index, row in enumerate(rows):
         if index in plans:
             yield from ((index, event) for event in edit_events(model, row, turns[index], options, plans[index]))
@@ -61,7 +63,15 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
 def stream_music(
     model: MuMuModel, rows: Sequence[RowState], turns: Sequence[Turn], indices: Sequence[int], options: GenerationOptions
 ) -> Generator[tuple[int, Event], None, dict[int, tuple[Waveform, Score | None]]]:
-    """Yields the music of the rows at `indices`, chunk by chunk; returns the complete music of each, and its score or None."""
+    """Yields the music of the rows at `indices`, chunk by chunk; returns the complete music of each, and its score or None.
+
+    Pieces whose length is given in bars have lengths of their own, and are made one after the other.
+    """
+    if options.bar_count is not None and len(indices) > 1:
+        results = {}
+        for index in indices:
+            results |= yield from stream_music(model, rows, turns, [index], options)
+        return results
     music = decode_music(model, [rows[index] for index in indices], [turns[index] for index in indices], options)
     chunks: list[Tensor] = []
     while True:

@@ -2,7 +2,9 @@
 
     python -m recipes.nano.evaluation.measure_edits ckpts/nano --pieces 20
 
-Seven requests for each of some held-out pieces of the composer. The last row compares unrelated pieces of one length, for scale.
+Fourteen requests for each of some held-out pieces of the composer; two of them are fulfilled already, and must change nothing.
+"melody kept" and "rest kept" are of what the request leaves: outside its bars, all other parts. The last row compares unrelated
+pieces of one length, for scale.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Request:
     edit: Callable[[Score], Edit | None]
     happened: Callable[[Score, Score], bool]
     source: Callable[[Score], Score] = lambda score: score  # what the piece is made to be before
+    outside: Callable[[Score, Score], bool] | None = None  # for requests of bars, parts and lengths: whether the rest is the source's
 
 
 def _tempo(sign: int) -> Callable[[Score], Edit | None]:
@@ -66,9 +69,55 @@ REQUESTS: Mapping[str, Request] = {
                           lambda a, b: len(b.drums) >= timeline(b.attributes, b.seconds).bar_count, lambda a: set_part(a, "drums", ())),
     "up a fifth": Request("Transpose it up a fifth", lambda a: Edit(transpose=INTERVAL),
                           lambda a, b: [note.pitch + INTERVAL for note in a.lead] == [note.pitch for note in b.lead]),
+    "no drums there": Request("Remove the drums", lambda a: Edit(change={"drums": False}), lambda a, b: a == b,
+                              lambda a: set_part(a, "drums", ()), lambda a, b: a == b),
+    "drums there": Request("Add drums", lambda a: Edit(change={"drums": True}) if a.drums else None, lambda a, b: a == b,
+                           outside=lambda a, b: a == b),
+    "bars 2 to 4": Request("Rewrite bars 2 to 4", lambda a: Edit(bars=(2, 4)) if bars(a) >= 4 else None,
+                           lambda a, b: _inside(a, 2, 4) != _inside(b, 2, 4), outside=lambda a, b: _outside(a, 2, 4) == _outside(b, 2, 4)),
+    "second half": Request("Write a new melody for the second half", lambda a: _second_half(a) if bars(a) >= 4 else None,
+                           lambda a, b: _inside(a, bars(a) // 2 + 1, bars(a)) != _inside(b, bars(a) // 2 + 1, bars(a)),
+                           outside=lambda a, b: _outside(a, bars(a) // 2 + 1, bars(a)) == _outside(b, bars(a) // 2 + 1, bars(a))
+                           and all(a.track(name) == b.track(name) for name in TRACKS[1:])),
+    "another bass": Request("Compose a new bass line", lambda a: Edit(parts=("bass",)) if a.bass else None, lambda a, b: a.bass != b.bass,
+                            outside=lambda a, b: all(a.track(name) == b.track(name) for name in TRACKS if name != "bass")),
+    "twice as long": Request("Make it twice as long", lambda a: Edit(bar_count=2 * bars(a)), lambda a, b: bars(b) == 2 * bars(a),
+                             outside=lambda a, b: _body(a) == _body(b)[: len(_body(a))]),
+    "four bars": Request("Shorten it to four bars", lambda a: Edit(bar_count=4) if bars(a) > 4 else None, lambda a, b: bars(b) == 4,
+                         outside=lambda a, b: _body(b) == _body(a)[: len(_body(b))]),
 }  # fmt: skip
 MAY_CHANGE = {"faster": {"tempo"}, "slower": {"tempo"}, "minor": {"mode"}, "with flute": {"lead"}, "without drums": {"drums"},
               "with drums": {"drums"}, "up a fifth": {"key"}}  # fmt: skip
+
+
+def bars(score: Score) -> int:
+    """Number of bars before the ending."""
+    return timeline(score.attributes, score.seconds).bar_count
+
+
+def _second_half(score: Score) -> Edit:
+    return Edit(parts=("lead",), bars=(bars(score) // 2 + 1, bars(score)))
+
+
+def _is_inside(score: Score, note: Note, first: int, last: int) -> bool:
+    line = timeline(score.attributes, score.seconds)
+    bar = line.beat * line.metre
+    return (first - 1) * bar - 1e-6 <= note.start < last * bar - 1e-6
+
+
+def _inside(score: Score, first: int, last: int) -> list[Note]:
+    """Melody notes that begin in bars `first` to `last`."""
+    return [note for note in score.lead if _is_inside(score, note, first, last)]
+
+
+def _outside(score: Score, first: int, last: int) -> list[list[Note]]:
+    """Notes of all parts that begin outside bars `first` to `last`."""
+    return [[note for note in score.track(name) if not _is_inside(score, note, first, last)] for name in TRACKS]
+
+
+def _body(score: Score) -> list[tuple[int, ...]]:
+    """Place and pitch of the melody notes before the two last bars."""
+    return [(*_steps(score, note)[:1], note.pitch) for note in _inside(score, 1, max(bars(score) - 2, 1))]
 
 
 def melody(score: Score) -> list[tuple[int, int, int]]:
@@ -117,7 +166,10 @@ def measure(model: llama.MuMuLLaMA, pieces: Sequence[Score], words: bool) -> dic
                 hits = (False, False, False)
             else:
                 exact = reply.music.samples.shape[-1] == round(edited.seconds * reply.music.sample_rate)
-                hits = (melody(edited) == melody(score), request.happened(score, edited), exact and rest_is_kept(name, score, edited))
+                outside = request.outside
+                same = melody(edited) == melody(score) if outside is None else outside(score, edited)
+                rest = rest_is_kept(name, score, edited) if outside is None else same and edited.attributes == score.attributes
+                hits = (same, request.happened(score, edited), exact and rest)
             for column, hit in zip(rows.values(), hits, strict=True):
                 column.append(hit)
         results[name] = rows
