@@ -20,6 +20,7 @@ from torch.nn import functional
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from llama.component_config import check_weights_suffice, weight_bytes
+from llama.decoders.audio_to_audio import DEFAULT_STRENGTH, AudioToAudio
 from llama.decoders.base import (
     AudioGenerator,
     RequestBuilder,
@@ -28,10 +29,14 @@ from llama.decoders.base import (
     pad_or_trim,
     reading,
 )
+from llama.decoders.recording_edits import check_recording_edit
 from llama.errors import shorten
 from llama.files import atomic_files
 from llama.hf import check_report, suppress_hf_logging
 from llama.json_yaml import read_table
+from llama.media.audio import Waveform
+from llama.media.edit import Edit
+from llama.media.score import Score
 from llama.weights import ComponentError, check_component
 
 PROMPT_TOKENS = 128  # T5 states in the published projector's output: 128 * 1024 + 8 * 768 = 137,216 numbers
@@ -136,12 +141,19 @@ class AudioLDM2Decoder(RequestBuilder, nn.Module):
     def synthesize(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> AudioGenerator:
         """Generate sound: one chunk [B, 1, n] float32 of exactly the requested length.
 
+        An edit keeps near its source, a recording, by its strength: 0 gives it back, 1 makes a new piece of that length. Without a
+        strength it is 0.5. The level is that of the recordings that AudioLDM2 was trained with, a peak of one half.
+
         The temperature has no effect on diffusion. `progress` is called with the finished share after every step; an
         exception that it raises ends the work. Raises ValueError before any work is done if the request has a prompt.
         """
         if request.prompt is not None:
             raise ValueError("AudioLDM2 cannot continue a recording; leave the prompt out or choose music_decoder musicgen.")
         return iter_once(self, request, progress)
+
+    def check_edit(self, edit: Edit, source: Score | Waveform) -> None:
+        """Raises ValueError in one sentence, before any work, for an edit that this decoder cannot make of the source."""
+        check_recording_edit("AudioLDM2", edit, source, {"strength"})
 
     @torch.no_grad()
     def render(self, request: SynthesisRequest, progress: Callable[[float], None] | None = None) -> Tensor:
@@ -151,20 +163,45 @@ class AudioLDM2Decoder(RequestBuilder, nn.Module):
         fade = round(min(FADE_SECONDS, self.longest_seconds / 4) * self.sample_rate)
         count = max(1, math.ceil((samples - fade) / (self.longest_seconds * self.sample_rate - fade)))
         segment = math.ceil((samples + (count - 1) * fade) / count)
-        sound = self._diffuse(request, segment, generators, (0, count), progress)
+        make, alike = self._segment_maker(request, segment, generators)
+        sound = make(0, _share_of(progress, 0, count))
         for number in range(1, count):
-            sound = crossfade(sound, self._diffuse(request, segment, generators, (number, count), progress), fade)
+            next_sound = make(number * (segment - fade), _share_of(progress, number, count))
+            sound = crossfade(sound, next_sound, fade, alike)
         return pad_or_trim(sound, samples)[:, None]
 
+    def _segment_maker(
+        self, request: SynthesisRequest, segment: int, generators: list[torch.Generator]
+    ) -> tuple[Callable[[int, Callable[[float], None]], Tensor], bool]:
+        """What makes the sound [B, segment] from a sample on, and whether neighbouring segments are alike where they overlap."""
+        strength = 1.0
+        if request.edit is not None:
+            strength = DEFAULT_STRENGTH if request.edit.strength is None else request.edit.strength
+        if strength == 1:
+            return (lambda start, on_step: self._diffuse(request, segment, generators, on_step)), False
+        assert isinstance(request.source, Waveform), "the request has checked it"
+        audio = AudioToAudio(self.pipeline, request.source, self.num_inference_steps)
+        embeddings = self._embeddings(request)
+
+        def vary(start: int, on_step: Callable[[float], None]) -> Tensor:
+            latents = audio.vary(audio.latents(start, segment), strength, embeddings, request.guidance, generators[0], on_step)
+            return pad_or_trim(audio.sound(latents).float().reshape(1, -1), segment)
+
+        return vary, True
+
+    def _embeddings(self, request: SynthesisRequest) -> tuple[Tensor, Tensor, Tensor]:
+        """T5 states, their mask and generated states, after zeros for the unconditional rows if there is guidance."""
+        parts = self.split(request.condition)
+        prompt, mask, generated = (torch.cat([torch.zeros_like(part), part]) for part in parts) if request.guided else parts
+        return prompt, mask, generated
+
     def _diffuse(
-        self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], position: tuple[int, int],
-        progress: Callable[[float], None] | None,
+        self, request: SynthesisRequest, samples: int, generators: list[torch.Generator], on_step: Callable[[float], None]
     ) -> Tensor:
-        """One pass of the pipeline, [B, samples]; `position`: (index, count) of the segment, for the progress."""
+        """One pass of the pipeline, [B, samples]."""
 
         def step(index: int, *_: object) -> None:
-            if progress is not None:
-                progress((position[0] + (index + 1) / self.num_inference_steps) / position[1])
+            on_step((index + 1) / self.num_inference_steps)
 
         prompt, mask, generated = self.split(request.condition)
         frames = max(self.pipeline.vae_scale_factor, math.ceil(samples / self.hop)) + 1  # the pipeline rounds down
@@ -234,8 +271,16 @@ def iter_once(
     return None
 
 
-def crossfade(first: Tensor, second: Tensor, overlap: int) -> Tensor:
-    """Join [B, n] and [B, m] to [B, n + m - overlap], faded at equal power because the two are uncorrelated."""
-    angle = torch.linspace(0, math.pi / 2, overlap, device=first.device)
-    middle = first[:, -overlap:] * angle.cos() + second[:, :overlap] * angle.sin()
+def _share_of(progress: Callable[[float], None] | None, number: int, count: int) -> Callable[[float], None]:
+    """The progress of one segment of `count`, from 0 to 1, as that of the whole."""
+    return lambda share: None if progress is None else progress((number + share) / count)
+
+
+def crossfade(first: Tensor, second: Tensor, overlap: int, alike: bool = False) -> Tensor:
+    """Join [B, n] and [B, m] to [B, n + m - overlap], faded at equal power if the two are uncorrelated, at equal gain if they are alike."""
+    rising = torch.linspace(0, 1, overlap, device=first.device)
+    falling = 1 - rising
+    if not alike:
+        rising, falling = (rising * math.pi / 2).sin(), (rising * math.pi / 2).cos()
+    middle = first[:, -overlap:] * falling + second[:, :overlap] * rising
     return torch.cat([first[:, :-overlap], middle, second[:, overlap:]], 1)
