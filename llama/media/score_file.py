@@ -11,12 +11,15 @@ from pathlib import Path
 from llama.errors import PATH_LENGTH, shorten
 from llama.media.containers import existing_file
 from llama.media.midi_reader import MAX_MIDI_BYTES, read_midi
+from llama.media.musicxml_file import MAX_FILE_BYTES
+from llama.media.musicxml_reader import read_musicxml
 from llama.media.raw_score import RawScore
 from llama.media.score import Score
 from llama.media.score_builder import build_score
 
 MIDI_SUFFIXES = (".mid", ".midi")
-SCORE_SUFFIXES = MIDI_SUFFIXES
+MUSICXML_SUFFIXES = (".musicxml", ".xml", ".mxl")
+SCORE_SUFFIXES = MIDI_SUFFIXES + MUSICXML_SUFFIXES
 
 
 def read_score(path: str | Path) -> Score:
@@ -32,7 +35,7 @@ def read_score_with_notes(path: str | Path) -> tuple[Score, tuple[str, ...]]:
     _check_suffix(str(path))
     file = existing_file(path)
     with file.open("rb") as stream:
-        return score_from_bytes_with_notes(stream.read(MAX_MIDI_BYTES + 1), str(file))
+        return score_from_bytes_with_notes(stream.read(max(MAX_MIDI_BYTES, MAX_FILE_BYTES) + 1), str(file))
 
 
 def score_from_bytes(data: bytes, name: str) -> Score:
@@ -48,7 +51,7 @@ def score_from_bytes_with_notes(data: bytes, name: str) -> tuple[Score, tuple[st
 
 
 def _read_raw(data: bytes, name: str) -> RawScore:
-    return read_midi(data, name)
+    return read_midi(data, name) if Path(name).suffix.lower() in MIDI_SUFFIXES else read_musicxml(data, name)
 
 
 def _check_suffix(name: str) -> None:
