@@ -128,7 +128,8 @@ def options_of(values: argparse.Namespace) -> GenerationOptions:
     edit = edit_of(values)
     if edit is not None and values.out is None:
         raise ValueError("An edit makes music; give --out piece.wav to have it played into a file.")
-    return GenerationOptions(**options, edit=edit, music=values.out is not None)
+    bar_count = values.bars_total if edit is None else None
+    return GenerationOptions(**options, edit=edit, bar_count=bar_count, music=values.out is not None)
 
 
 def turn_of(values: argparse.Namespace) -> Turn:

@@ -51,8 +51,8 @@ def edit_of(values: Namespace) -> Edit | None:
     """
     given = {name: getattr(values, name) for name in NAMES if getattr(values, name) is not None}
     has_piece = values.score is not None or values.audio is not None
-    if not has_piece:
-        given.pop("bars_total", None)
+    if not has_piece and given.pop("bars_total", None) is not None and values.seconds is not None:
+        raise ValueError("--bars-total and --seconds both set the length of the piece; give one of them.")
     if given and not has_piece:
         flag = next(iter(given)).replace("with_parts", "with").replace("continuation", "continue")
         raise ValueError(f"--{flag} edits a piece, but none was given; give its notes with --score or its recording with --audio.")

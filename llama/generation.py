@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -16,7 +16,7 @@ from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
 from llama.media.audio import Waveform
-from llama.media.edit import Edit
+from llama.media.edit import MAX_BARS, Edit
 from llama.media.edit_report import EditReport
 from llama.media.requests.reader import language_text
 from llama.media.score import Score
@@ -41,6 +41,7 @@ class GenerationOptions:
     seconds: exact length of the music. guidance: scale of classifier-free guidance (None: the decoder's default).
     seed: of the text and the music. conditioning: "hidden" conditions the decoder on the projected hidden states,
     "caption" on the text of the answer. stop: strings that end the answer; its text ends before the first of them.
+    bar_count: length of a new piece in bars before its ending, in place of seconds; an edit has its own.
     edit: of `Turn.score`: the music is that piece with the edit, made in any case and as long as the edit leaves it. Without one
     the edit is the difference between the piece and the one that the answer announces.
     """
@@ -55,6 +56,7 @@ class GenerationOptions:
     music: bool = True  # False: text only, no music is made
     stop: tuple[str, ...] = ()
     edit: Edit | None = None
+    bar_count: int | None = None
 
     def __post_init__(self) -> None:
         _check_integer("max_tokens", self.max_tokens, 1, 100_000)
@@ -71,6 +73,10 @@ class GenerationOptions:
             raise ValueError(f"edit was given as {type(self.edit).__name__}; give an Edit, such as Edit(change={{'tempo': 120}}).")
         if self.edit is not None and not self.music:
             raise ValueError("An edit makes music, but music is turned off; turn it on or leave the edit out.")
+        if self.bar_count is not None:
+            _check_integer("bar_count", self.bar_count, 1, MAX_BARS)
+            if self.edit is not None:
+                raise ValueError("bar_count is the length of a new piece, but an edit was given; give the edit's own bar_count.")
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
@@ -319,5 +325,9 @@ def music_request(
 ) -> SynthesisRequest:
     """What the decoder makes the music of these rows from."""
     condition, mask = condition_for(model, rows, turns, options)
-    seeds = [options.seed] * len(rows)
-    return model.music_decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    decoder, seeds = model.music_decoder, [options.seed] * len(rows)
+    request = decoder.request(condition, options.seconds, mask=mask, guidance=options.guidance, seeds=seeds)
+    if options.bar_count is None:
+        return request
+    assert len(rows) == 1, "pieces of as many bars have tempi and lengths of their own"
+    return replace(request, seconds=decoder.seconds_of_bars(request, options.bar_count))

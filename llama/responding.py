@@ -68,7 +68,7 @@ def stream_music(
     Pieces whose length is given in bars have lengths of their own, and are made one after the other.
     """
     if options.bar_count is not None and len(indices) > 1:
-        results = {}
+        results: dict[int, tuple[Waveform, Score | None]] = {}
         for index in indices:
             results |= yield from stream_music(model, rows, turns, [index], options)
         return results

@@ -184,6 +184,10 @@ class EditableCodec(SymbolicCodec, Protocol):
         """Sound [channels, n] of a score."""
         ...
 
+    def seconds_of_bars(self, codes: Tensor, bar_count: int) -> float:
+        """Length of a piece of so many bars whose first frame has codes [K]."""
+        ...
+
 
 @runtime_checkable
 class PlayableCodec(Protocol):
@@ -222,6 +226,10 @@ class ScoreEditor(Protocol):
 
     def render_stream(self, score: Score) -> Iterator[Waveform]:
         """The sound of a score in blocks; joined they equal `render(score)`."""
+        ...
+
+    def seconds_of_bars(self, request: SynthesisRequest, bar_count: int) -> float:
+        """Length of the new piece of a request if it has so many bars."""
         ...
 
     def edit_plan(self, source: Score, edit: Edit) -> EditPlan:

@@ -290,7 +290,7 @@ class Engine:
         model, row, turn, options = self.model, request.row, request.turn, request.options
         plan = plan_edit(row, turn, options)
         if plan is not None:
-            request.plan, request.options = plan, replace(options, edit=plan.edit)
+            request.plan, request.options = plan, replace(options, edit=plan.edit, bar_count=None)
             request.emit(TextDelta(plan.text))
             self._music.add(request, lambda: edit_request(model, row, turn, options, plan))
             return

@@ -78,6 +78,12 @@ def test_a_recording_is_edited_too(scripted: Scripted, tmp_path: Path) -> None:
     assert [options.edit for _, options in scripted.asked] == [None, Edit(strength=0.5, seconds=2.0)]
 
 
+def test_a_new_piece_has_as_many_bars_as_asked(scripted: Scripted, tmp_path: Path) -> None:
+    assert cli.main(["A waltz", "--bars-total", "16", "--out", str(tmp_path / "new.wav")]) == 0
+    _, options = scripted.asked[0]
+    assert options.bar_count == 16 and options.edit is None
+
+
 def test_keys_have_many_names() -> None:
     assert [pitch_class(name) for name in KEYS] == list(range(12))
     assert [pitch_class(name) for name in ("Eb", "e-flat", " D♯ ", "Db", "C flat", "b#", "Gb")] == [3, 3, 3, 1, 11, 0, 6]
@@ -104,6 +110,8 @@ def test_keys_have_many_names() -> None:
         (["Hm", "--score", "{midi}", "--excerpt", "all", "--out", "{new}"], "--excerpt 'all' is no range"),
         (["Hm", "--score", "{midi}", "--transpose", "99", "--out", "{new}"], "transpose 99"),
         (["Hm", "--score", "{midi}", "--transpose", "1", "--key", "C", "--out", "{new}"], "transpose and a new key"),
+        (["Hm", "--bars-total", "0", "--out", "{new}"], "bar_count 0"),
+        (["Hm", "--bars-total", "8", "--seconds", "9", "--out", "{new}"], "both set the length"),
         (["Hm", "--score", "{midi}", "--bars-total", "0", "--out", "{new}"], "bar_count 0"),
         (["Hm", "--score", "{midi}", "--bars-total", "8", "--seconds", "9", "--out", "{new}"], "both set the length"),
         (["Hm", "--score", "{midi}", "--with", "drums", "--without", "drums", "--out", "{new}"], "drums and for none"),

@@ -263,6 +263,19 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         """What an edit of a piece samples, and the score that results. Raises ValueError if the codec has no notes."""
         return EditPlan.of(self._editable_codec(), source, edit)
 
+    def seconds_of_bars(self, request: SynthesisRequest, bar_count: int) -> float:
+        """Length of the new piece of a request of one row if it has so many bars. Raises ValueError if the codec has no notes.
+
+        Its tempo and metre are sampled for it. They are in the first frame, which does not depend on the length of the piece.
+        """
+        codec = self._editable_codec()
+        frames = 2 * self.model.decoder.model.decoder.num_codebooks
+        for codes, complete in self._sample(request, self.prompt_codes(request), frames, codec.grammar(frames)):
+            if complete:
+                seconds = codec.seconds_of_bars(codes[0, :, 0], bar_count)  # of whole frames, which samples must not exceed
+                return math.floor(seconds * self.sample_rate + 1e-6) / self.sample_rate
+        raise AssertionError("sampling ends with all frames complete")
+
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
         return math.ceil(self._new_samples(request) / self.hop - 1e-6)

@@ -18,16 +18,19 @@ from llama.decoders.notes.grammar import CodeGrammar
 from llama.decoders.notes.recomposition import Recomposition
 from llama.decoders.notes.sampler import MAX_BANK_SAMPLES, PERCUSSION, SAMPLE_RATE, BankEntry, Sampler
 from llama.decoders.notes.stream import NoteStream
-from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode
+from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, FRAME_RATE, decode, read_headers
 from llama.errors import quoted
 from llama.media.edit import Edit, prepare
-from llama.media.score import Score
+from llama.media.score import Score, timeline
+from llama.media.score_edits import fitting_seconds
 from llama.ranges import Range
 
 ENTRY = {
     "program": Range(float, 0, PERCUSSION), "pitch": Range(float, 0, 127), "offset": Range(float, 0, MAX_BANK_SAMPLES),
     "length": Range(float, 1, MAX_BANK_SAMPLES), "gain": Range(float, 0, 1000),
 }  # fmt: skip
+
+ENDING_BEATS = 2  # about as long sounds the final chord of a piece whose length is given in bars
 
 
 def check_entries(entries: Any) -> None:
@@ -100,6 +103,15 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
     def notes(self, audio_codes: Tensor) -> list[Score]:
         """A score for each row of codes [B, K, T]: notes in seconds, chords and attributes."""
         return [decode(row) for row in audio_codes.cpu().numpy()]
+
+    def seconds_of_bars(self, codes: Tensor, bar_count: int) -> float:
+        """Length of a piece of so many bars before its ending, with the tempo and metre of codes [K] of its first frame.
+
+        Raises ValueError if it would be longer than music may be.
+        """
+        attributes = read_headers(codes.tolist())
+        final = ENDING_BEATS * 60 / attributes.tempo
+        return fitting_seconds(timeline(attributes, final), attributes, bar_count, final, tag=0)
 
     def decode(self, audio_codes: Tensor, audio_scales: Any = None, **_: Any) -> NoteCodecOutput:
         """Stereo sound of T / 6 seconds from codes [1, B, K, T]. `audio_scales` has no effect; neural codecs take it."""

@@ -51,6 +51,7 @@ def cases(score: Score) -> list[tuple[Turn, GenerationOptions]]:
         (Turn("Make it faster", score=score), GenerationOptions()),
         (Turn(QUESTION, score=score), GenerationOptions(music=False)),
         (Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=1)),
+        (Turn("A fast dance for trumpet"), GenerationOptions(bar_count=3, seed=2)),
     ]
 
 
@@ -78,7 +79,7 @@ def test_edits_equal_those_of_the_model_alone(nano: llama.MuMuLLaMA, score: Scor
         answers = [list(request) for request in requests]
     for events, expected in zip(answers, alone, strict=True):
         check(events, expected)
-    assert [expected.edit is not None for expected in alone] == [True, True, True, True, False, False]
+    assert [expected.edit is not None for expected in alone] == [True, True, True, True, False, False, False]
 
 
 def test_an_exact_edit_streams_as_the_model_does(nano: llama.MuMuLLaMA, score: Score) -> None:
@@ -165,6 +166,8 @@ def test_a_bad_edit_is_refused_at_once(nano: llama.MuMuLLaMA, published: llama.M
             engine.submit(Turn("Make it faster", score=score), options(change={"tempo": 102}))
         with pytest.raises(ValueError, match="cannot play a score"):
             list(engine.submit(Turn(QUESTION, score=score)))
+        with pytest.raises(ValueError, match="does not count bars"):
+            engine.submit(Turn("A waltz for violin"), GenerationOptions(bar_count=8))
 
 
 def test_a_score_is_played_to_the_encoder_once(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
