@@ -19,9 +19,12 @@ from llama.media.score_description import describe_score
 from llama.media.spelling import chord_name, note_name, spell_pitch_class
 from llama.media.xf_chords import encode_chord
 
-DIVISIONS = (480, 960, 1024, 10080)  # ticks a beat; the first that all notes begin on: eighths and thirds are whole in all
+DIVISIONS = (480, 960, 1024, 384, 10080, 26880)  # ticks a beat; the first that all notes begin on
 CLOSE = 0.02  # of a tick
 CHANNELS: Mapping[str, int] = {"lead": 0, "accompaniment": 1, "bass": 2, "drums": 9}  # the tenth is percussion in General MIDI
+SPARE_CHANNELS: Mapping[str, tuple[int, ...]] = {  # for a note that is struck again while it sounds
+    "lead": (3, 4, 5), "accompaniment": (6, 7, 8, 10, 11, 12), "bass": (13, 14, 15), "drums": (),
+}
 
 
 def to_midi(score: Score, seconds: float | None = None) -> bytes:
@@ -87,17 +90,21 @@ def _xf_chord(chord: Chord, key: int, mode: str) -> mido.MetaMessage:
 
 
 def _voice_track(score: Score, name: str, end: int, ticks: int) -> mido.MidiTrack:
-    channel = CHANNELS[name]
     track = mido.MidiTrack([mido.MetaMessage("track_name", name=staff_name(score, name))])
-    if name != "drums":
-        track.append(mido.Message("program_change", channel=channel, program=score.programs[name]))
-    events = []
-    for note in score.track(name):
+    events, channels = list[tuple[int, int, int, int, int]](), {CHANNELS[name]}
+    sounding = dict[tuple[int, int], int]()  # (channel, pitch) -> tick at which it ends
+    for note in sorted(score.track(name), key=lambda note: note.start):
         first = _tick(score, note.start, ticks)
         last = max(first + 1, min(_tick(score, note.start + note.duration, ticks), end))
-        events += [(first, 1, note.pitch, note.velocity), (last, 0, note.pitch, 0)]
+        free = (channel for channel in (CHANNELS[name], *SPARE_CHANNELS[name]) if sounding.get((channel, note.pitch), 0) <= first)
+        channel = next(free, CHANNELS[name])
+        sounding[channel, note.pitch] = last
+        channels.add(channel)
+        events += [(first, 1, note.pitch, note.velocity, channel), (last, 0, note.pitch, 0, channel)]
+    if name != "drums":
+        track += [mido.Message("program_change", channel=channel, program=score.programs[name]) for channel in sorted(channels)]
     now = 0
-    for tick, kind, pitch, velocity in sorted(events):  # at the same tick a note ends before the next begins
+    for tick, kind, pitch, velocity, channel in sorted(events):  # at the same tick a note ends before the next begins
         message = "note_on" if kind else "note_off"
         track.append(mido.Message(message, channel=channel, note=pitch, velocity=velocity, time=tick - now))
         now = tick

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llama.media.chord_symbols import read_chord_symbol
+from llama.media.midi_chunks import read_chunks, read_header, unwrap
 from llama.media.raw_score import RawChord, RawKey, RawMarker, RawMetre, RawNote, RawPart, RawScore, RawTempo
 from llama.media.xf_chords import decode_chord
 
 MAX_MIDI_BYTES = 5_000_000  # of a file that is read; long orchestral pieces have a tenth
 MAX_NOTES = 50_000  # of a file; ten minutes of a full orchestra have fewer
+MAX_CHANGES = 20_000  # of tempo, metre and key together; a performance that is recorded beat by beat has fewer
 MAX_TEXTS = 1000  # texts and markers that are kept
 TEXT_LENGTH = 200  # characters of each
 PERCUSSION = 9  # channel, from 0: the tenth is percussion in General MIDI
@@ -31,13 +33,15 @@ def read_midi(data: bytes, name: str) -> RawScore:
     """The notes of a MIDI file. name: of the file, for messages.
 
     Note-offs end the notes of their pitch in the order of their begin. A note that never ends lasts until the next of its pitch
-    begins or ends, or to the end of its track. Raises ValueError for what is no such file, damaged, or too large.
+    begins or ends, or to the end of its track; one of no length lasts a tick.
+
+    Raises ValueError for what is no such file, damaged, or too large.
     """
     if len(data) > MAX_MIDI_BYTES:
         raise ValueError(f"{name} has more than the {MAX_MIDI_BYTES} bytes that a MIDI file may have; give a part of it.")
-    chunks = _chunks(_unwrapped(data, name), name)
-    quarter = _ticks_of_a_quarter(next(chunks, (b"", b"")), name)
-    piece = _Piece(name)
+    chunks = read_chunks(unwrap(data, name), name)
+    file_type, quarter = read_header(next(chunks, (b"", b"")), name)
+    piece = _Piece(name, one_track=file_type == 0)
     for kind, content in chunks:
         if kind == b"MTrk":
             piece.read_track(content)
@@ -46,53 +50,15 @@ def read_midi(data: bytes, name: str) -> RawScore:
     return piece.score(quarter)
 
 
-def _unwrapped(data: bytes, name: str) -> bytes:
-    """The MIDI file within a RIFF file of type RMID; any other file as it is."""
-    if data[:4] != b"RIFF" or data[8:12] != b"RMID":
-        return data
-    position = 12
-    while position + 8 <= len(data):
-        size = int.from_bytes(data[position + 4 : position + 8], "little")
-        if data[position : position + 4] == b"data":
-            return data[position + 8 : position + 8 + size]
-        position += 8 + size + size % 2
-    raise ValueError(f"{name} is a RIFF file without MIDI data; export it as a MIDI file of type 1.")
-
-
-def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each chunk. Bytes after the last one that are no chunk, such as padding, are left out."""
-    position = 0
-    while position + 8 <= len(data):
-        kind, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
-        position += 8
-        if position + size > len(data):
-            if kind not in (b"MThd", b"MTrk"):
-                return
-            raise ValueError(f"{name} is cut short: a chunk of {size} bytes has only {len(data) - position}; copy or export it again.")
-        yield kind, data[position : position + size]
-        position += size
-
-
-def _ticks_of_a_quarter(header: tuple[bytes, bytes], name: str) -> int:
-    """Ticks of a quarter note, from the kind and the content of the header chunk."""
-    kind, content = header
-    if kind != b"MThd" or len(content) < 6:
-        raise ValueError(f"{name} is damaged or no standard MIDI file; export it again.")
-    file_type, _, division = (int.from_bytes(content[index : index + 2], "big") for index in (0, 2, 4))
-    if file_type > 2:
-        raise ValueError(f"{name} is a MIDI file of type {file_type}, which is not known; export it as one of type 1.")
-    if file_type == 2 or division >= 0x8000 or division == 0:
-        raise ValueError(f"{name} counts time without beats, or holds several songs; export it as a MIDI file of type 1.")
-    return division
-
-
 @dataclass
 class _Piece:
     """What the tracks of a file say, in ticks, while they are read."""
 
     name: str
+    one_track: bool  # so that channels tell its parts, not tracks
     tracks: list[_Track] = field(default_factory=list)
     note_count: int = 0
+    change_count: int = 0
     tempi: list[tuple[int, int]] = field(default_factory=list)
     metres: list[tuple[int, int, int]] = field(default_factory=list)
     keys: list[tuple[int, int, Literal["major", "minor"]]] = field(default_factory=list)
@@ -113,6 +79,10 @@ class _Piece:
 
     def read_meta(self, kind: int, tick: int, content: bytes) -> None:
         """Reads an event that is of the whole piece."""
+        if kind in (TEMPO, METRE, KEY):
+            self.change_count += 1
+            if self.change_count > MAX_CHANGES:
+                raise ValueError(f"{self.name} changes its tempo, metre or key more than {MAX_CHANGES} times; give a part of it.")
         if kind == TEMPO and len(content) >= 3:
             tempo = int.from_bytes(content[:3], "big")
             if tempo:
@@ -142,7 +112,7 @@ class _Piece:
         """All that was read, in quarter notes of so many ticks."""
         parts, notes, names = list[RawPart](), list[RawNote](), list[str]()
         for track in self.tracks:
-            name = track.name if len({channel for channel, _ in track.parts}) == 1 else ""
+            name = track.name if len({channel for channel, _ in track.parts}) == 1 else ""  # else it names no part
             if track.name and not name:
                 names.append(track.name)
             for part, start, end, pitch, velocity in track.notes:
@@ -179,6 +149,8 @@ class _Track:
         self._programs = [0] * 16
         self._open: dict[int, deque[int]] = {}  # channel * 128 + pitch -> notes that sound, by their begin
         self._changes: dict[int, list[int]] = {}  # likewise -> ticks at which notes begin and end
+        self._stray_ends: dict[int, int] = {}  # likewise -> tick of the last end of no note
+        self._momentary: set[int] = set()  # notes whose end is written before their begin, at the same tick
 
     def read(self, content: bytes) -> None:
         """Reads all events. A status byte holds for the events that follow, also beyond meta events, as other readers have it."""
@@ -240,24 +212,34 @@ class _Track:
             self._piece.note_count += 1
             if self._piece.note_count > MAX_NOTES:
                 raise ValueError(f"{self._piece.name} has more than {MAX_NOTES} notes; give a part of it.")
-            channel = status & 15
-            part = self.parts.setdefault((channel, 0 if channel == PERCUSSION else self._programs[channel]), len(self.parts))
+            part = self.parts.setdefault(self._part_name(status & 15), len(self.parts))
             self._open.setdefault(key, deque()).append(len(self.notes))
+            if self._stray_ends.get(key, -1) == self.tick:
+                self._momentary.add(len(self.notes))
             self._changes.setdefault(key, []).append(self.tick)
             self.notes.append([part, self.tick, self.tick, pitch, velocity])
         elif self._open.get(key):
             self.notes[self._open[key].popleft()][2] = self.tick
             self._changes[key].append(self.tick)
+        else:
+            self._stray_ends[key] = self.tick
+
+    def _part_name(self, channel: int) -> tuple[int, int]:
+        """Channel and program of a part: a track is one part for each program, whatever the channels, but for percussion."""
+        if channel == PERCUSSION:
+            return channel, 0
+        return channel if self._piece.one_track else 0, self._programs[channel]
 
     def end_notes(self) -> None:
         """Ends the notes that never did: where the next of their pitch begins or one ends, or with the track."""
         for key, numbers in self._open.items():
             changes = self._changes[key]
             for number in numbers:
+                if number in self._momentary:
+                    continue  # it ends where it begins
                 later = bisect_right(changes, self.notes[number][1])
                 self.notes[number][2] = changes[later] if later < len(changes) else self.tick
-            if numbers:
-                self._piece.faults["Some notes of the file never end; they end before the next of their pitch, or with their track."] = None
+                self._piece.faults["Some notes of the file never end; they end with the next of their pitch, or with their track."] = None
 
 
 def _tick(event: tuple[Any, ...]) -> int:
@@ -274,9 +256,15 @@ def _text(content: bytes) -> str:
 
 
 def beats_a_minute(microseconds: int) -> float:
-    """The tempo of a MIDI file's time of a beat: the number of the fewest decimals, up to three, whose time of a beat it is."""
+    """The tempo of a MIDI file's time of a beat: the number of the fewest decimals, up to three, whose time of a beat it is.
+
+    A whole number may be a microsecond away, as programs round up or down.
+    """
     tempo = 60e6 / microseconds
-    return next((short for digits in range(4) if round(60e6 / (short := round(tempo, digits) or 1)) == microseconds), tempo)
+    whole = round(tempo)
+    if whole and abs(60e6 / whole - microseconds) <= 1:
+        return float(whole)
+    return next((short for digits in (1, 2, 3) if (short := round(tempo, digits)) and round(60e6 / short) == microseconds), tempo)
 
 
 def _upbeat(metres: Sequence[RawMetre]) -> float:

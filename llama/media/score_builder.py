@@ -86,7 +86,7 @@ def _attributes(
         tempo=description.tempo if description and same else counting.tempo, mode=mode, metre=counting.metre,
         drums=bool(roles.notes["drums"]) or description is not None and description.drums, key=key,
     )  # fmt: skip
-    remarks = (key_remark, "" if description else f"Its style was taken as {attributes.style}, by metre, drums, bass and rhythm.")
+    remarks = (key_remark, "" if description else f"The style was taken as {attributes.style}, by metre, drums, bass and rhythm.")
     return attributes, remarks
 
 
