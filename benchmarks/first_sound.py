@@ -1,15 +1,17 @@
-"""Time from the end of the answer's words to the first sound and to the whole piece, of the embedded model.
+"""Time from the end of the answer's words to the first sound and to the whole piece, of the embedded model: new and exactly edited.
 
     python -m benchmarks.first_sound                      # pieces of 30, 60 and 120 s
     python -m benchmarks.first_sound --seconds 60 --runs 5
 
-Both times are of the same run, so their ratio depends little on what else the cores do. Exit code 1 if the chunks joined
-are not the piece; a missed target is only reported, because timings vary.
+An edited piece is a new one of the same length, moved up by two semitones; it has been heard before its words begin. Both times
+are of the same run, so their ratio depends little on what else the cores do. Exit code 1 if the chunks joined are not the piece;
+a missed target is only reported, because timings vary.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import torch
 
 from llama.dialogue import Turn
 from llama.generation import Done, GenerationOptions, MusicChunk, TextDelta
+from llama.media.edit import Edit
 from llama.mumu_llama import MuMuLLaMA, load
 from llama.serving.engine import Engine
 
@@ -35,9 +38,8 @@ class Timing:
     exact: bool
 
 
-def measure(model: MuMuLLaMA, text: str, seconds: float, engine: Engine | None = None) -> Timing:
+def measure(model: MuMuLLaMA, turn: Turn, options: GenerationOptions, engine: Engine | None = None) -> Timing:
     """One piece, of the model itself or of an engine."""
-    turn, options = Turn(text), GenerationOptions(seconds=seconds)
     chunks, moments, words_end = list[torch.Tensor](), list[float](), time.perf_counter()
     for event in model.stream(turn, options) if engine is None else engine.submit(turn, options):
         if isinstance(event, TextDelta):
@@ -52,18 +54,29 @@ def measure(model: MuMuLLaMA, text: str, seconds: float, engine: Engine | None =
     return Timing(moments[0] - words_end, end - words_end, chunks[0].shape[-1] / sample_rate, exact)
 
 
-def report(name: str, model: MuMuLLaMA, lengths: list[float], runs: int, engine: Engine | None = None) -> bool:
+def cases(model: MuMuLLaMA, seconds: float, runs: int, edited: bool) -> list[tuple[Turn, GenerationOptions]]:
+    """The requests of a length: for new pieces, or for exact edits of these."""
+    new = [(Turn(TEXTS[run % len(TEXTS)]), GenerationOptions(seconds=seconds)) for run in range(runs)]
+    if not edited:
+        return new
+    edit = GenerationOptions(edit=Edit(transpose=2))
+    return [(Turn("Play it higher", score=model.respond(turn, options).score), edit) for turn, options in new]
+
+
+def report(
+    name: str, model: MuMuLLaMA, requests: dict[float, list[tuple[Turn, GenerationOptions]]], engine: Engine | None = None
+) -> bool:
     """Prints a line a length; returns whether all pieces were exact."""
     exact = True
-    for seconds in lengths:
-        timings = [measure(model, TEXTS[run % len(TEXTS)], seconds, engine) for run in range(runs)]
+    for seconds, wanted in requests.items():
+        timings = [measure(model, turn, options, engine) for turn, options in wanted]
         first, whole = (statistics.median(values) for values in ([t.first for t in timings], [t.whole for t in timings]))
         ratio = statistics.median(timing.first / timing.whole for timing in timings)
         exact &= all(timing.exact for timing in timings)
         verdict = "" if first <= TARGET else f", missed: at most {TARGET:g} s"
         print(
             f"{name}, {seconds:g} s: first sound after {first:.3f} s ({timings[0].sound:.1f} s long), whole piece after {whole:.3f} s, "
-            f"ratio {ratio:.3f}{verdict}",
+            f"ratio {ratio:.3f}{verdict}; load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
     return exact
@@ -77,12 +90,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as the engine does: more threads are slower for so small a model
     model = load(arguments.model)
-    measure(model, TEXTS[0], 2.0)  # the sample bank is decoded at its first use
-    exact = report("model.stream", model, arguments.seconds, arguments.runs)
+    requests = {
+        kind: {seconds: cases(model, seconds, arguments.runs, kind == "edited") for seconds in arguments.seconds}
+        for kind in ("new", "edited")
+    }
+    warm, exact = (Turn(TEXTS[0]), GenerationOptions(seconds=2.0)), True  # the sample bank is decoded at its first use
+    measure(model, *warm)
+    for kind, wanted in requests.items():
+        exact &= report(f"{kind}, model.stream", model, wanted)
     for name, use_worker in (("engine", False), ("engine with a music process", True)):
         with Engine(model, use_worker=use_worker) as engine:
-            measure(model, TEXTS[0], 2.0, engine)
-            exact &= report(name, model, arguments.seconds, arguments.runs, engine)
+            measure(model, *warm, engine)
+            for kind, wanted in requests.items():
+                exact &= report(f"{kind}, {name}", model, wanted, engine)
     if not exact:
         raise SystemExit("The chunks joined are not the piece.")
 
