@@ -128,6 +128,13 @@ def media_file(source: MediaFile) -> Path | Encoded:
 
 def existing_file(path: str | Path) -> Path:
     """`path` as a file that may hold media. Raises ValueError or FileNotFoundError, saying what it is instead."""
+    path = regular_file(path)
+    _check_content(path)
+    return path
+
+
+def regular_file(path: str | Path) -> Path:
+    """`path` as a file, whatever it holds. Raises ValueError or FileNotFoundError, saying what it is instead."""
     if path == "":
         raise ValueError("The name of a file is empty; give a sound, picture or video file.")
     path = Path(path)
@@ -143,7 +150,6 @@ def existing_file(path: str | Path) -> Path:
         raise ValueError(f"{shorten(path, PATH_LENGTH)} is {special}, not a file; save the sound, picture or clip to a file and give that.")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give a file in it.")
-    _check_content(path)
     return path
 
 

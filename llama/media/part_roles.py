@@ -23,7 +23,7 @@ BASS_NAME = re.compile(
     r"\b(bass|basse|basso|bajo|contrabass|kontrabass|bassus)\b(?! (?:clarinet|drum|flute|trombone|sax|tuba))", re.IGNORECASE
 )
 LEAD_NAME = re.compile(
-    r"melod|\blead\b|vocal|\bvoi(ce|x)\b|\bvox\b|\bsing|\bsolo|sopran|\btune\b|theme|cantus|superius|gesang|\bviolin[oe]? (i|1)\b"
+    r"melod|\blead\b|vocal|\bvoi(ce|x)\b|\bvox\b|\bsing|\bsolo|sopran|\btune\b|theme|\bcanto\b|cantus|superius|gesang|\bviolin[oe]? (i|1)\b"
     r"|right hand",
     re.IGNORECASE,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llama.errors import PATH_LENGTH, shorten
-from llama.media.containers import existing_file
+from llama.media.containers import regular_file
 from llama.media.midi_reader import MAX_MIDI_BYTES, read_midi
 from llama.media.musicxml_file import MAX_FILE_BYTES
 from llama.media.musicxml_reader import read_musicxml
@@ -33,7 +33,7 @@ def read_score(path: str | Path) -> Score:
 def read_score_with_notes(path: str | Path) -> tuple[Score, tuple[str, ...]]:
     """The score of a file, and sentences for a person: which parts became what, and what the file has that a score has not."""
     _check_suffix(str(path))
-    file = existing_file(path)
+    file = regular_file(path)
     with file.open("rb") as stream:
         return score_from_bytes_with_notes(stream.read(max(MAX_MIDI_BYTES, MAX_FILE_BYTES) + 1), str(file))
 
@@ -47,11 +47,11 @@ def score_from_bytes_with_notes(data: bytes, name: str) -> tuple[Score, tuple[st
     """As `read_score_with_notes`, for an uploaded file."""
     _check_suffix(name)
     short = shorten(name, PATH_LENGTH)
-    return build_score(_read_raw(data, short), short)
+    return build_score(_read_raw(data, short, Path(name).suffix.lower()), short)
 
 
-def _read_raw(data: bytes, name: str) -> RawScore:
-    return read_midi(data, name) if Path(name).suffix.lower() in MIDI_SUFFIXES else read_musicxml(data, name)
+def _read_raw(data: bytes, name: str, suffix: str) -> RawScore:
+    return read_midi(data, name) if suffix in MIDI_SUFFIXES else read_musicxml(data, name)
 
 
 def _check_suffix(name: str) -> None:
