@@ -39,6 +39,7 @@ from llama.component_config import check_config
 from llama.config import DECODERS, AdapterConfig, DecoderSpec, MuMuConfig, ProjectorConfig
 from llama.decoders.base import StoredDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
+from llama.decoders.musicgen.loading import MELODY_WEIGHT
 from llama.decoders.registry import DECODER_CLASSES
 from llama.device import Dtype, device_named
 from llama.encoders.base import KNOWN, FrozenEncoder
@@ -251,13 +252,18 @@ def _trained_decoder(requested: str | None, state: State | None, checkpoint: Sta
 
 
 def _decoder(kind: str, state: State | None, path: str | Path | None, checkpoint: State, dtype: Dtype) -> StoredDecoder | None:
-    """The music decoder of this kind, from the checkpoint or `path`; None if neither has one."""
+    """The music decoder of this kind, from the checkpoint or `path`; None if neither has one.
+
+    MusicGen Melody reads the same condition as the MusicGen in a checkpoint, so a `path` to it takes the place of that one.
+    """
     if state is None:
         if path is None and "output_projector.query_embs" in checkpoint:
             raise ValueError(WITHOUT_DECODER[kind])
         return DECODER_CLASSES[kind].from_folder(path, dtype or torch.float32) if path is not None else None
-    released = path is None or (not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-\w+(-\w+)?", str(path)))
-    config = None if released else _component_json(path, CONFIG, "decoder")
+    released = path is None or not Path(path).is_dir() and re.fullmatch(r"facebook/musicgen-(?!.*melody)\w+(-\w+)?", str(path))
+    config = None if path is None or released else _component_json(path, CONFIG, "decoder")
+    if path is not None and config and config.get("model_type") == "musicgen_melody" and MELODY_WEIGHT not in state:
+        return MusicGenDecoder.from_folder(path, dtype or torch.float32)
     stored = next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32)
     return MusicGenDecoder.from_state(config, state, tokenizer=path, dtype=dtype or stored)
 

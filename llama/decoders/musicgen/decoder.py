@@ -31,6 +31,7 @@ from llama.decoders.musicgen.encodec_stream import can_stream
 from llama.decoders.musicgen.lm import CodeLM, DecoderWeights, generate
 from llama.decoders.musicgen.loading import (
     CLASSES,
+    MELODY_WEIGHT,
     QUANTIZER,
     MusicGen,
     check_kind,
@@ -128,7 +129,7 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             if not heads:
                 raise ValueError("These weights hold no MusicGen (decoder.lm_heads.* is missing); choose music_decoder audioldm2.")
             width = state[heads[0]].shape[-1] if state[heads[0]].dim() else 1
-            config = known_config(width, len(heads), melody="audio_enc_to_dec_proj.weight" in state)
+            config = known_config(width, len(heads), melody=MELODY_WEIGHT in state)
         advice = "name the folder of the decoder they belong to with music_decoder_path"
         with suppress_hf_logging(), library_errors("MusicGen", "the checkpoint and its config.json", advice):
             check_kind("config.json", kind := config.get("model_type", "musicgen"))

@@ -36,6 +36,8 @@ CLASSES: Mapping[str, tuple[Any, Any]] = {
 UNUSED = r"embed_positions\.weights$|\.(padding_total|stride|kernel_size|position_ids)$|\.codebook\.(cluster_size|embed_avg|inited)$"
 QUANTIZER = re.compile(r"audio_encoder\.quantizer\.layers\.(\d+)\.")
 
+MELODY_WEIGHT = "audio_enc_to_dec_proj.weight"  # only MusicGen Melody has it
+
 # hidden size -> layers, heads, feed-forward width of facebook/musicgen-small, -medium and -large
 KNOWN = {1024: (24, 16, 4096), 1536: (48, 24, 6144), 2048: (48, 32, 8192)}
 T5_BASE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -16,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig as HfConfig
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, MusicgenMelodyConfig, MusicgenMelodyForConditionalGeneration
 
 import llama
 from llama import cli as flags
@@ -25,6 +26,7 @@ from llama.checkpoint.conversion import published_state, save_published
 from llama.checkpoint.llama_weights import LlamaFolder, merge_shards
 from llama.checkpoint.readers import read_safetensors, read_torch
 from llama.config import AdapterConfig
+from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.generation import GenerationOptions
 from llama.modules.tokenizer import Tokenizer
 from llama.mumu_llama import MuMuLLaMA
@@ -257,6 +259,22 @@ def test_a_folder_without_its_decoder_takes_one(own: Path, tmp_path: Path) -> No
     (own / "decoder").rename(tmp_path / "musicgen")
     assert llama.load(own).music_decoder is None
     assert llama.load(own, music_decoder_path=tmp_path / "musicgen").music_decoder is not None
+
+
+def test_musicgen_melody_takes_the_place_of_the_musicgen_in_a_checkpoint(
+    golden: Path, tree: Path, parts: dict[str, Any], tmp_path: Path
+) -> None:
+    """Both read the same condition; a checkpoint of the project's own keeps the one that it was saved with."""
+    values = json.loads((golden / "components/musicgen/config.json").read_text())
+    decoder = {name: value for name, value in values["decoder"].items() if name not in ("model_type", "architectures")}
+    config = MusicgenMelodyConfig.from_dict({**values, "decoder": decoder, "model_type": "musicgen_melody", "chroma_length": 4})
+    torch.manual_seed(0)
+    MusicGenDecoder(MusicgenMelodyForConditionalGeneration(config)).save(tmp_path / "melody")
+    model = load(tree / "MuMu-LLaMA-MusicGen", tree, parts | {"music_decoder_path": tmp_path / "melody"})
+    assert model.music_decoder.keeps_melody
+    model.save_pretrained(tmp_path / "own")
+    again = llama.load(tmp_path / "own").music_decoder
+    assert again.keeps_melody and equal(again.export_state(), model.music_decoder.export_state())
 
 
 def write_index(folder: Path, width: int) -> None:
