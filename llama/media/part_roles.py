@@ -31,7 +31,7 @@ LOW = 52  # mean pitch below which the lowest voice may be the bass
 SINGLE = 0.8  # share of notes that begin alone, from which a voice counts as one of single notes
 TOGETHER = 1 / 32  # quarter notes within which notes begin at once
 NAMED = 6  # voices of one role that a sentence names
-REACH = 16  # semitones below the mean of a voice's highest notes, down to which they are the melody
+REACH = 16  # semitones below the median of a voice's highest notes, down to which they are the melody
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def split_skyline(notes: Sequence[RawNote]) -> tuple[tuple[RawNote, ...], tuple[
         while sounding and sounding[0][1] <= note.start + TOGETHER and -sounding[0][0] > note.pitch:
             heapq.heappop(sounding)
         highest.append(not sounding or -sounding[0][0] <= note.pitch)
-    floor = np.mean([note.pitch for note, top in zip(ordered, highest, strict=True) if top]) - REACH
+    floor = np.median([note.pitch for note, top in zip(ordered, highest, strict=True) if top]) - REACH
     melody = [top and note.pitch >= floor for note, top in zip(ordered, highest, strict=True)]
     return (
         tuple(note for note, chosen in zip(ordered, melody, strict=True) if chosen),
