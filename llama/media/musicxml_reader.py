@@ -117,7 +117,7 @@ def _order(parts: Sequence[_Part], name: str) -> tuple[list[int], list[Fraction]
     for index in range(count):
         measures = [part.measures[index] for part in parts if index < len(part.measures)]
         nominal = next((Fraction(4 * beats, unit) for measure in measures for _, (beats, unit) in measure.metres), nominal)
-        lengths.append(max(measure.length for measure in measures) or nominal)
+        lengths.append(_length(measures, nominal))
         lines = [measure.barlines for measure in measures]
         bars.append(
             Barlines(
@@ -129,6 +129,13 @@ def _order(parts: Sequence[_Part], name: str) -> tuple[list[int], list[Fraction]
     if len(order) > MAX_BARS:
         raise ValueError(f"{name} has more than {MAX_BARS} bars with its repeats; give a part of the piece.")
     return order, lengths
+
+
+def _length(measures: Sequence[Measure], nominal: Fraction) -> Fraction:
+    """Length of a bar: as far as any part reaches, but rests do not lengthen it beyond its time signature."""
+    reached = max(measure.length for measure in measures)
+    sounding = max((note.start + note.length for measure in measures for note in measure.notes), default=Fraction(0))
+    return max(nominal, sounding) if reached > nominal else reached or nominal
 
 
 def _upbeat(parts: Sequence[_Part], lengths: Sequence[Fraction]) -> float:

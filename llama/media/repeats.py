@@ -51,15 +51,20 @@ class _Ending:
 
 
 def _endings(bars: Sequence[Barlines]) -> dict[int, _Ending]:
-    """The ending in which a bar lies. One without an end stops where the next begins or a repeat ends."""
+    """The ending in which a bar lies. One without an end stops at the next repeat sign or ending, or else is one bar."""
     found: dict[int, _Ending] = {}
     for start, bar in enumerate(bars):
         if bar.ending:
-            stop = start + 1
-            while stop < len(bars) and not (bars[stop - 1].ends or bars[stop - 1].backward or bars[stop].ending):
-                stop += 1
+            later = range(start + 1, len(bars) + 1)
+            stop = next((stop for stop in later if _closes(bars, stop)), start + 1)
             found |= dict.fromkeys(range(start, stop), _Ending(start, stop, bar.ending))
     return found
+
+
+def _closes(bars: Sequence[Barlines], stop: int) -> bool:
+    """Whether the bar line before `stop` ends an ending."""
+    before, after = bars[stop - 1], bars[stop] if stop < len(bars) else Barlines()
+    return before.ends or before.backward > 0 or bool(after.ending) or after.forward
 
 
 def _goes_back(ending: _Ending, endings: Mapping[int, _Ending], time: int) -> bool:
