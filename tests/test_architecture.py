@@ -69,7 +69,7 @@ PACKAGES: dict[str, set[str]] = {
     "recipes.nano.vision_encoder": {"PIL", "safetensors", "transformers"},
     "recipes.nano.music_decoder": {"soundfile", "tinysoundfont", "tokenizers", "transformers"},
     "recipes.nano.language": {"safetensors", "sentencepiece", "soundfile"},
-    "recipes.nano.evaluation": {"librosa", "matplotlib", "mir_eval", "PIL"},
+    "recipes.nano.evaluation": {"librosa", "matplotlib", "mir_eval", "PIL", "torchaudio"},
     "llama.evaluation.commands": set(),
     "recipes.nano.all": set(),
     "recipes.smoke": set(),

@@ -251,8 +251,15 @@ def lead_tonic(attributes: Attributes) -> int:
 
 
 def chord_voicing(root: int, quality: str) -> tuple[int, ...]:
-    """The accompaniment's notes, low to high: all chord tones folded into one octave from G3, so voices move little."""
-    return tuple(sorted(55 + (root + step - 55) % 12 for step in QUALITIES[quality]))
+    """The accompaniment's notes, low to high: all chord tones folded into one octave from G3, so that voices move little.
+
+    A chord with a major seventh stands on its root, between D3 and C sharp 4: in every other order its seventh lies a semitone
+    below the root, which rubs.
+    """
+    steps = QUALITIES[quality]
+    if 11 in steps:
+        return tuple(50 + (root - 50) % 12 + step for step in steps)
+    return tuple(sorted(55 + (root + step - 55) % 12 for step in steps))
 
 
 def bass_root(root: int) -> int:

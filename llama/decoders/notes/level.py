@@ -20,6 +20,9 @@ from llama.decoders.notes.mixer import SAMPLE_RATE, Samples
 
 TARGET = -16.0  # LUFS of a piece
 LEVEL_BARS = 2  # bars that set the gain of a piece
+# Loudness of a piece from that of these bars, fitted to 120 composed pieces, whose loudness it brings to the target with a
+# standard deviation of 0.38 LU. (By one bar 0.62, by three 0.32, by four 0.25.)
+SLOPE, OFFSET = 0.89, -1.57
 MAX_GAIN = 3.0
 CEILING = 0.87  # of full scale: -1.2 dB, of which the true peak of the limited sound may exceed a little
 ATTACK, HOLD = 96, 960  # samples over which the limiter's gain moves, and for which it stays down after a peak
@@ -120,7 +123,7 @@ def smoothing() -> NDArray[np.float32]:
 def level_gain(mix: Samples) -> float:
     """Gain of a piece, whose first bars are mix [2, n]; 1 for silence."""
     loudness = integrated_loudness(mix)
-    return 1.0 if loudness is None else float(min(10 ** ((TARGET - loudness) / 20), MAX_GAIN))
+    return 1.0 if loudness is None else float(min(10 ** ((TARGET - OFFSET - SLOPE * loudness) / 20), MAX_GAIN))
 
 
 def integrated_loudness(sound: Samples) -> float | None:

@@ -18,10 +18,14 @@ Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 32_000
 BLOCK = SAMPLE_RATE // 2
-PAN = {"lead": 0.1, "accompaniment": -0.3, "bass": 0.0}  # -1 left .. 1 right
+PAN = {"lead": 0.12, "accompaniment": -0.2, "bass": 0.0}  # -1 left .. 1 right
 DRUM_PAN = {36: 0.0, 38: 0.08, 42: 0.35, 46: 0.35, 51: -0.4, 49: 0.3, 39: -0.1}
+WIDTH = {"lead": 0.28, "accompaniment": 0.58, "bass": 0.0}  # level of what differs between the channels; drums lie apart by DRUM_PAN
 ROOM_SEND = {"lead": 1.0, "accompaniment": 0.9, "bass": 0.25, "drums": 0.5}
 ROOM_LEVEL = 0.22
+# Early reflections, delays in samples and gains, that the left channel gets and the right one loses. Each is followed by its
+# opposite, so that low notes stay in the middle.
+REFLECTIONS = ((163, 0.6), (176, -0.6), (331, -0.5), (352, 0.5), (509, 0.4), (542, -0.4))
 TRANSFORM = 2**15  # length of the room's transform: two blocks, and some
 
 
@@ -52,10 +56,11 @@ class Mixer:
     def __init__(self) -> None:
         self._sent = np.zeros(BLOCK, np.float32)  # what the room heard in the block before
         self._spectrum: NDArray[np.complex64] | None = None
+        self._wide = np.zeros(REFLECTIONS[-1][0], np.float32)  # the end of what was reflected in the block before
 
     def mix(self, buses: list[TrackBus]) -> Samples:
         """The next block [2, BLOCK] of these tracks."""
-        out, send = np.zeros((2, BLOCK), np.float32), np.zeros(BLOCK, np.float32)
+        out, send, wide = np.zeros((2, BLOCK), np.float32), np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.float32)
         for bus in buses:
             if bus.empty:
                 continue
@@ -67,7 +72,21 @@ class Mixer:
             out[0] += bus.notes * left
             out[1] += bus.notes * right
             send += bus.notes * np.float32(ROOM_SEND[bus.track])
-        return self._add_room(out, send)
+            if WIDTH[bus.track]:
+                wide += bus.notes * np.float32(WIDTH[bus.track])
+        return self._add_room(self._add_width(out, wide), send)
+
+    def _add_width(self, out: Samples, wide: Samples) -> Samples:
+        """Adds reflections of `wide` [BLOCK] with opposite signs."""
+        sound = np.concatenate([self._wide, wide])
+        self._wide = wide[-len(self._wide) :]
+        side = np.zeros(BLOCK, np.float32)
+        for delay, gain in REFLECTIONS:
+            first = len(self._wide) - delay
+            side += sound[first : first + BLOCK] * np.float32(gain)
+        out[0] += side
+        out[1] -= side
+        return out
 
     def _add_room(self, out: Samples, send: Samples) -> Samples:
         """Adds the room's answer to the blocks so far, by overlap-save in two partitions of the impulse response."""

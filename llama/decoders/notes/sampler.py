@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import soundfile
+from scipy.signal import butter, sosfilt
 
 from llama.decoders.notes.loops import loop_samples, unrolled
 from llama.decoders.notes.mixer import BLOCK, SAMPLE_RATE, Samples
@@ -19,6 +20,7 @@ from llama.decoders.notes.renderer import Plan, ScoreRenderer
 from llama.media.score import TRACKS, Attributes, Note, Score
 
 MAX_BANK_SAMPLES = 2**27  # 70 minutes: a small file may unpack to far more
+LOWEST_HERTZ = 20.0
 PERCUSSION = 128  # program number of the drum kit
 LOOPED = {16, 19, 40, 42, 43, 48, 56, 65, 71, 73, 81, 89}  # programs that sustain: looped for as long as the note lasts
 RELEASE = {  # seconds in which a released note decays to about a tenth
@@ -55,7 +57,7 @@ class Sampler:
         self._recorded: dict[int, dict[int, Samples]] = {}
         for entry in entries:
             piece = recording[entry.offset : entry.offset + entry.length] * np.float32(entry.gain)
-            self._recorded.setdefault(entry.program, {})[entry.pitch] = piece
+            self._recorded.setdefault(entry.program, {})[entry.pitch] = _without_offset(piece)
         self._tones: dict[tuple[int, int], Samples] = {}
         self._looped: dict[tuple[int, int], Samples] = {}
 
@@ -136,6 +138,12 @@ class Sampler:
                 self._looped[program, pitch] = looped = _loop(tone, length)
             tone = looped
         return tone[:length]
+
+
+def _without_offset(sound: Samples) -> Samples:
+    """A recorded note without its offset from zero and what else lies below the lowest note: recorded pads stray by half their level."""
+    filtered: Samples = sosfilt(butter(2, LOWEST_HERTZ, "highpass", fs=SAMPLE_RATE, output="sos"), sound).astype(np.float32)
+    return filtered
 
 
 def _shift(sound: Samples, ratio: float) -> Samples:
