@@ -15,6 +15,7 @@ from llama.evaluation.commands.answers import add_answers
 from llama.evaluation.commands.audio import add_audio
 from llama.evaluation.commands.choices import add_choices
 from llama.evaluation.commands.editing import add_editing
+from llama.evaluation.commands.edits import add_edits
 from llama.evaluation.commands.matching import add_matching
 from llama.evaluation.commands.music import add_music
 from llama.evaluation.commands.paper import add_paper
@@ -23,10 +24,12 @@ from llama.evaluation.commands.symbolic import add_symbolic
 from llama.evaluation.commands.text import add_text
 
 # Each adds its parser, whose default `run` is its function; in the order in which they are used.
-COMMANDS = (add_answers, add_choices, add_text, add_music, add_audio, add_matching, add_editing, add_symbolic, add_paper, add_probes)
+COMMANDS = (
+    add_answers, add_choices, add_text, add_music, add_audio, add_matching, add_editing, add_symbolic, add_paper, add_probes, add_edits,
+)  # fmt: skip
 ORDER = (
     "answers asks a model; choices and text score what it said. music makes its music; audio, matching and editing score that. "
-    "symbolic and paper do both. docs/evaluation.md explains every table."
+    "symbolic and paper do both; edits, of pieces whose notes are known. docs/evaluation.md explains every table."
 )
 
 

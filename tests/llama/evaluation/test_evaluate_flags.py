@@ -15,7 +15,7 @@ from llama.evaluation.commands.command_flags import systems_of
 
 REQUIRED = {
     "answers": ["--form", "mmar", "--folder", "x"], "audio": ["--reference", "x", "--system", "a=x"], "choices": ["--answers", "x"],
-    "editing": ["--folder", "x", "--system", "a=x"], "matching": ["--media", "x", "--system", "a=x"],
+    "editing": ["--folder", "x", "--system", "a=x"], "edits": [], "matching": ["--media", "x", "--system", "a=x"],
     "music": ["--form", "mucaps", "--folder", "x"], "paper": ["--folder", "x"], "probes": [], "symbolic": [], "text": ["--answers", "x"],
 }  # fmt: skip
 

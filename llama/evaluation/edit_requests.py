@@ -1,25 +1,15 @@
-"""Measures how exactly edits keep a piece: its melody, everything else that was not asked to change, and its length in bars.
+"""Requests for edits of pieces whose notes are known, and measures of what they did: the melody kept, the asked change made, all
+else kept.
 
-    python -m recipes.nano.evaluation.measure_edits ckpts/nano --pieces 20
-
-Fourteen requests for each of some held-out pieces of the composer; two of them are fulfilled already, and must change nothing.
-"melody kept" and "rest kept" are of what the request leaves: outside its bars, all other parts. The last row compares unrelated
-pieces of one length, for scale.
+Some requests are fulfilled already, and must change nothing. "melody kept" and "rest kept" are of what a request leaves: outside
+its bars, and all parts but its own.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-import llama
-from DataSet.synthesis.composer import compose, sample_attributes
-from llama import GenerationOptions, Turn
-from llama.console import CommandParser, run_command
-from llama.evaluation.statistics import share, wilson_interval
 from llama.media.edit import Edit
 from llama.media.score import SCALES, TEMPI, TRACKS, Note, Score, timeline
 from llama.media.score_edits import set_part
@@ -123,7 +113,8 @@ def _body(score: Score) -> list[tuple[int, ...]]:
 def melody(score: Score) -> list[tuple[int, int, int]]:
     """(step, eighths, degree) of every note of the lead; degrees count from its first note, octaves included."""
     attributes, scale = score.attributes, SCALES[score.attributes.mode]
-    heights = [(note.pitch - attributes.key) // 12 * 7 + sum(step <= (note.pitch - attributes.key) % 12 for step in scale) for note in score.lead]
+    intervals = [note.pitch - attributes.key for note in score.lead]
+    heights = [interval // 12 * 7 + sum(step <= interval % 12 for step in scale) for interval in intervals]
     return [(*_steps(score, note), height - heights[0]) for note, height in zip(score.lead, heights, strict=True)]
 
 
@@ -152,62 +143,22 @@ def _events(name: str, track: str, score: Score, shift: int) -> list[tuple[int, 
     return [(*_steps(score, note)[:size], note.velocity, note.pitch + move if pitched else 0) for note in score.track(track)]
 
 
-def measure(model: llama.MuMuLLaMA, pieces: Sequence[Score], words: bool) -> dict[str, dict[str, list[bool]]]:
-    """Request -> "melody kept", "happened", "rest kept" -> of each piece. words: the model reads the request itself."""
-    results: dict[str, dict[str, list[bool]]] = {}
-    for name, request in REQUESTS.items():
-        rows: dict[str, list[bool]] = {"melody kept": [], "happened": [], "rest kept": []}
-        for score in map(request.source, pieces):
-            if (edit := request.edit(score)) is None:
-                continue
-            reply = model.respond(Turn(request.text, score=score), GenerationOptions(edit=None if words else edit))
-            edited = reply.score
-            if edited is None or reply.music is None:
-                hits = (False, False, False)
-            else:
-                exact = reply.music.samples.shape[-1] == round(edited.seconds * reply.music.sample_rate)
-                outside = request.outside
-                same = melody(edited) == melody(score) if outside is None else outside(score, edited)
-                rest = rest_is_kept(name, score, edited) if outside is None else same and edited.attributes == score.attributes
-                hits = (same, request.happened(score, edited), exact and rest)
-            for column, hit in zip(rows.values(), hits, strict=True):
-                column.append(hit)
-        results[name] = rows
-    return results
+@dataclass(frozen=True)
+class Outcome:
+    """What an edit did to one piece."""
+
+    melody_kept: bool
+    happened: bool
+    rest_kept: bool
 
 
-def held_out_pieces(count: int, seed: int = 77) -> list[Score]:
-    """Pieces of 10 to 24 s by the composer, in combinations that no training set has."""
-    rng = np.random.default_rng(seed)
-    return [compose(rng, sample_attributes(rng, held_out=True), int(rng.integers(60, 145)) / 6) for _ in range(count)]
+NOT_DONE = Outcome(False, False, False)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    values = _parser().parse_args(arguments)
-    return run_command(lambda: _run(values))
-
-
-def _run(values: argparse.Namespace) -> int:
-    pieces = held_out_pieces(values.pieces)
-    for name, rows in measure(llama.load(values.model), pieces, values.words).items():
-        print(f"{name:14}" + "  ".join(_figure(column, hits) for column, hits in rows.items()), flush=True)
-    strangers = [melody(first) == melody(second) for first, second in zip(pieces, pieces[1:], strict=False)]
-    print(f"{'other pieces':14}" + _figure("melody kept", strangers))
-    return 0
-
-
-def _figure(name: str, hits: Sequence[bool]) -> str:
-    low, high = wilson_interval(sum(hits), len(hits))
-    return f"{name} {share(hits):.3f} of {len(hits)} ({low:.2f} to {high:.2f})"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(prog="python -m recipes.nano.evaluation.measure_edits", description=__doc__)
-    parser.add_argument("model", help="folder of a model whose decoder writes notes")
-    parser.add_argument("--pieces", type=int, default=20, help="number of pieces")
-    parser.add_argument("--words", action="store_true", help="the model reads the requests itself, no edit is given")
-    return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def judge(name: str, before: Score, after: Score) -> Outcome:
+    """What the request of this name did."""
+    request = REQUESTS[name]
+    if request.outside is None:
+        return Outcome(melody(before) == melody(after), request.happened(before, after), rest_is_kept(name, before, after))
+    same = request.outside(before, after)
+    return Outcome(same, request.happened(before, after), same and after.attributes == before.attributes)
