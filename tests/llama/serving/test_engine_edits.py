@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from test_engine import reply, same
+from test_generation import randomise_codebooks
 
 import llama
 from DataSet.synthesis.composer import compose
 from llama import Done, GenerationOptions, MusicChunk, Turn
+from llama.decoders.base import SynthesisRequest
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.dialogue import Reply
 from llama.generation import Event, Progress
@@ -181,3 +183,59 @@ def test_a_score_is_played_to_the_encoder_once(nano: llama.MuMuLLaMA, score: Sco
         other = compose(np.random.default_rng(9), BALLAD, 12.0)
         list(engine.submit(Turn(QUESTION, score=other), GenerationOptions(max_tokens=2)))
     assert played == [score, other]
+
+
+# -- recordings -------------------------------------------------------------------------------------------------------
+
+
+def recording(seconds: float = 1.5) -> Waveform:
+    return Waveform(torch.sin(torch.arange(round(seconds * 32_000)) / 20)[None] / 2, 32_000)
+
+
+def continuations() -> list[tuple[Turn, GenerationOptions]]:
+    """Of a recording, beside a new piece."""
+    edit = GenerationOptions(max_tokens=40, edit=Edit(continuation=1.2), seed=5)
+    return [(Turn("Go on", audio=recording()), edit), (Turn("Play"), GenerationOptions(max_tokens=40, seconds=1.0, seed=1))]
+
+
+def test_a_recording_is_continued_in_the_batch(scripted: llama.MuMuLLaMA) -> None:
+    randomise_codebooks(scripted)
+    alone = [scripted.respond(*case) for case in continuations()]
+    with Engine(scripted) as engine:
+        requests = [engine.submit(*case) for case in continuations()]
+        answers = [list(request) for request in requests]
+    for events, expected in zip(answers, alone, strict=True):
+        assert same(reply(events), expected, tolerance=1e-5) and reply(events).edit == expected.edit
+    progress = [event for event in answers[0] if isinstance(event, Progress)]
+    assert alone[0].edit is not None and alone[0].music.seconds == pytest.approx(2.7) == progress[-1].total_seconds
+
+
+class SlowDecoder(torch.nn.Module):
+    """A decoder without continuous batching, as AudioLDM2; records what it edits."""
+
+    def __init__(self, decoder: Any) -> None:
+        super().__init__()
+        self.decoder, self.edits = decoder, list[list[Edit | None]]()
+        self.sample_rate, self.edits_scores = decoder.sample_rate, False
+        self.embed, self.request, self.check_edit = decoder.embed, decoder.request, decoder.check_edit
+
+    def synthesize(self, request: SynthesisRequest, progress: Any = None) -> Any:
+        self.edits.append([request.edit] * len(request.seeds))
+        return self.decoder.synthesize(request, progress)
+
+
+def test_a_static_batch_edits_each_recording_alone(scripted: llama.MuMuLLaMA) -> None:
+    randomise_codebooks(scripted)
+    case = continuations()[0]
+    alone = scripted.respond(*case)
+    decoder = scripted.music_decoder = SlowDecoder(scripted.music_decoder)
+    with Engine(scripted) as engine:
+        with engine._changed:
+            requests = [engine.submit(*case) for _ in range(2)]
+        for request in requests:
+            events = list(request)
+            assert same(reply(events), alone, tolerance=1e-5) and reply(events).edit == alone.edit
+            progress = [(event.seconds, event.total_seconds) for event in events if isinstance(event, Progress)]
+            assert progress[0][0] == 0 and progress[-1][0] == progress[-1][1] == pytest.approx(2.7)
+            assert sum(isinstance(event, MusicChunk) for event in events) > 1
+    assert decoder.edits == [[Edit(continuation=1.2)]] * 2
