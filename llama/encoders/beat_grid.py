@@ -20,6 +20,8 @@ SLOWEST, FASTEST = 58.0, 184.0  # beats a minute that are searched
 RATIO = 1.004  # between successive tempi of the first search
 WINDOW = 10.0  # seconds in which that first search takes the tempo for exact
 CANDIDATES = 6  # tempi that are refined
+OFF_GRID, OFF_GRID_COST = 0.035, 0.25  # seconds from the nearest eighth, straight or swung; what an onset so far from all of them costs
+EIGHTHS = (0.0, 0.5, 2 / 3, 1.0)
 LIMIT = 4.0  # log odds at most, so that no single beat decides
 REACH = 3  # frames from a beat of the grid to the peak that belongs to it
 SNAP = 0.035  # seconds that the last beat may move where an even tempo, as pieces have, is taken for the one found
@@ -49,14 +51,14 @@ def log_odds(probabilities: Floats) -> Floats:
     return np.clip(np.log(bounded / (1 - bounded)), -LIMIT, LIMIT)
 
 
-def find_grid(beats: Floats, frame_rate: float, begin: float, end: float) -> BeatGrid:
-    """The grid of a recording. beats: activations of beat and downbeat [T, 2]. begin, end: seconds of the first and last note.
+def find_grid(beats: Floats, frame_rate: float, onsets: Floats) -> BeatGrid:
+    """The grid of a recording. beats: activations of beat and downbeat [T, 2]. onsets: seconds of its notes and strokes, in order.
 
     The bar that holds the first note becomes bar 1.
     """
-    odds = _smoothed(log_odds(beats))
-    first, last = max(0, int(begin * frame_rate) - 3), min(len(odds), int(end * frame_rate) + 4)
-    period, phase = _tempo_and_phase(odds[first:last, 0], frame_rate)
+    odds, begin = _smoothed(log_odds(beats)), float(onsets[0])
+    first, last = max(0, int(begin * frame_rate) - 3), min(len(odds), int(onsets[-1] * frame_rate) + 4)
+    period, phase = _tempo_and_phase(odds[first:last, 0], frame_rate, _apart(onsets) * frame_rate - first)
     metre, downbeat = _metre(odds[first:last, 1], period, phase)
     start = (first + phase + downbeat * period) / frame_rate
     beat, bar = period / frame_rate, metre * period / frame_rate
@@ -84,10 +86,18 @@ def comb(odds: Floats, periods: Floats, phases: Floats) -> Floats:
     return result
 
 
-def _tempo_and_phase(odds: Floats, frame_rate: float) -> tuple[float, float]:
-    """Period and first beat of the best grid, in frames."""
+def _apart(onsets: Floats) -> Floats:
+    """Onsets without those that come with another."""
+    return onsets[np.concatenate([[True], np.diff(onsets) > OFF_GRID])]
+
+
+def _tempo_and_phase(odds: Floats, frame_rate: float, onsets: Floats) -> tuple[float, float]:
+    """Period and first beat of the best grid, in frames. onsets: in frames too.
+
+    Eighths, straight or swung, are the commonest places of notes: a grid on which many lie elsewhere is one of half the tempo.
+    """
     slowest, fastest = 60 * frame_rate / SLOWEST, 60 * frame_rate / FASTEST
-    periods: Floats = fastest * RATIO ** np.arange(int(math.log(slowest / fastest) / math.log(RATIO)) + 1)
+    periods: Floats = np.geomspace(fastest, slowest, int(math.log(slowest / fastest) / math.log(RATIO)) + 1, dtype=np.float64)
     size = min(len(odds), round(WINDOW * frame_rate))
     phases = np.arange(48) / 48
     windows = [odds[start : start + size] for start in range(0, max(1, len(odds) - size // 2), size)]
@@ -98,9 +108,17 @@ def _tempo_and_phase(odds: Floats, frame_rate: float) -> tuple[float, float]:
         step = 0.3 / len(odds)  # the last beat moves by a third of a frame
         count = math.ceil(2 * (RATIO - 1) / step)
         around: Floats = periods[index] * (1 + step * np.arange(-count, count + 1))
-        best = max(best, _best(odds, around))
+        judged_best, period, phase = _best(odds, around)
+        best = max(best, (judged_best - OFF_GRID_COST * _off_grid(onsets, period, phase, frame_rate), period, phase))
         chosen[max(0, index - 2) : index + 3] = -math.inf
     return _fitted(odds, best[1], best[2], frame_rate)
+
+
+def _off_grid(onsets: Floats, period: float, phase: float, frame_rate: float) -> int:
+    """Number of onsets that lie on no eighth."""
+    places = (onsets - phase) / period % 1
+    away = np.min([np.abs(places - eighth) for eighth in EIGHTHS], axis=0) * period / frame_rate
+    return int((away > OFF_GRID).sum())
 
 
 def _fitted(odds: Floats, period: float, phase: float, frame_rate: float) -> tuple[float, float]:

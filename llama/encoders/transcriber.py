@@ -36,15 +36,18 @@ PARTS = ("lead", "bass", "accompaniment")  # parts that have pitches
 ATTRIBUTES: Mapping[str, tuple[Any, ...]] = {
     "style": STYLES, "lead": tuple(LEADS), "accompaniment": tuple(ACCOMPANIMENTS), "mode": MODES, "key": tuple(range(12)),
 }  # fmt: skip
-FRAME_OUTPUTS: Mapping[str, int] = {"drums": len(DRUMS), "beats": 2, "root": 12, "quality": len(QUALITIES)}
+FRAME_OUTPUTS: Mapping[str, int] = {"beats": 2, "root": 12, "quality": len(QUALITIES)}
 HARMONICS = (0.5, 1, 2, 3, 4, 5, 6)
 BINS = 3  # bands a semitone
 TIME_DILATIONS = (1, 2, 4, 8, 16, 32, 64)
+DRUM_DILATIONS = (1, 2, 4, 8, 16, 32)
+RISES = (1, 2)  # frames over which drum strokes rise
 WINDOW, MARGIN = 2048, 192  # frames computed at a time, and beyond them on either side: no output sees more frames than MARGIN
 VARIANCE_FLOOR = 1e-7
 RANGES = {
     "sample_rate": Range(int, 8000, 192_000), "hop": Range(int, 16, 2**14), "lowest": Range(int, 12, 60),
     "octaves": Range(int, 1, 8), "channels": Range(int, 1, 512), "width": Range(int, 1, 4096),
+    "drum_width": Range(int, 1, 4096),
 }  # fmt: skip
 
 
@@ -58,6 +61,7 @@ class TranscriberConfig:
     octaves: int = 7
     channels: int = 32  # of each pitch
     width: int = 256  # features of a frame
+    drum_width: int = 128  # of a frame, for drums
 
     def __post_init__(self) -> None:
         check_ranges(vars(self), RANGES)
@@ -103,6 +107,27 @@ class FrameBlock(nn.Module):
         return x + self.second(F.relu(self.first(F.relu(x))))
 
 
+class DrumBranch(nn.Module):
+    """Drum strokes from the spectrum and its rises, which are broad and short: bands [B, T, F] -> logits of DRUMS [B, T, 7].
+
+    It shares nothing with the rest: features that tell pitches hold little of cymbals.
+    """
+
+    def __init__(self, pitches: int, high: int, width: int) -> None:
+        super().__init__()
+        self.pitches = pitches
+        self.start = nn.Linear((1 + len(RISES)) * (pitches + high), width)
+        self.over_time = nn.Sequential(*(FrameBlock(width, dilation) for dilation in DRUM_DILATIONS))
+        self.end = nn.Linear(width, len(DRUMS))
+
+    def forward(self, bands: Tensor) -> Tensor:
+        tuned, high = bands.split((BINS * self.pitches, bands.shape[-1] - BINS * self.pitches), dim=-1)
+        x = torch.cat([tuned.unflatten(-1, (self.pitches, BINS)).mean(-1), high], -1)
+        rises = [F.relu(x - F.pad(x, (0, 0, frames, 0), value=-1.0)[:, : x.shape[1]]) for frames in RISES]
+        features = self.over_time(self.start(torch.cat([x, *rises], -1)).transpose(1, 2)).transpose(1, 2)
+        return self.end(F.relu(features))
+
+
 @dataclass(frozen=True)
 class Activations:
     """What the network heard in one recording: probabilities, float32 on the CPU.
@@ -139,14 +164,15 @@ class TranscriberNetwork(nn.Module):
         self.merge = nn.Conv2d(channels + 8, channels, 1)
         self.late = nn.Sequential(PitchBlock(channels, (2, 12)), PitchBlock(channels, (1, 1)))
         self.notes = nn.Conv2d(channels, 2 * len(PARTS), 1)
+        self.drums = DrumBranch(pitches, self._spectrum.config.high, config.drum_width)
         self.frame_heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in FRAME_OUTPUTS.items()})
         self.attribute_heads = nn.ModuleDict({name: nn.Linear(width, len(values)) for name, values in ATTRIBUTES.items()})
         with torch.no_grad():
-            for block in (*self.early, *self.late, *self.over_time):
+            for block in (*self.early, *self.late, *self.over_time, *self.drums.over_time):
                 block.second.weight.zero_()  # residual branches begin silent, so that the network trains without normalisation
             self.notes.bias.fill_(-4.0)
-            for name in ("drums", "beats"):
-                self.frame_heads[name].bias.fill_(-3.0)
+            for head in (self.drums.end, self.frame_heads["beats"]):
+                head.bias.fill_(-3.0)
 
     def harmonics(self, bands: Tensor) -> Tensor:
         """Bands [B, T, F] -> [B, harmonics, T, BINS * P]: each pitch's bands beside those of its harmonics."""
@@ -173,22 +199,25 @@ class TranscriberNetwork(nn.Module):
         return self.notes(F.relu(x)), time
 
     def forward(self, bands: Tensor) -> dict[str, Tensor]:
-        """Logits: "notes" [B, 6, T, P] (onsets of PARTS, then sounding), FRAME_OUTPUTS [B, T, n], ATTRIBUTES [B, n]."""
+        """Logits: "notes" [B, 6, T, P] (onsets of PARTS, then sounding), "drums" [B, T, 7], FRAME_OUTPUTS [B, T, n] and
+        "attribute NAME" [B, n].
+        """
         notes, time = self.features(bands)
         mean = time.mean(1)
         heads = {name: head(time) for name, head in self.frame_heads.items()}
-        return {"notes": notes, **heads, **{f"attribute {name}": head(mean) for name, head in self.attribute_heads.items()}}
+        attributes = {f"attribute {name}": head(mean) for name, head in self.attribute_heads.items()}
+        return {"notes": notes, "drums": self.drums(bands), **heads, **attributes}
 
     @torch.no_grad()
     def listen(self, wave: Waveform) -> Activations:
         """The activations of a recording of any length."""
         bands = self.bands(wave)
-        notes, time = self._windows(bands)
+        notes, time, drums = self._windows(bands)
         heads = {name: head(time) for name, head in self.frame_heads.items()}
         attributes = {name: head(time.mean(0)).log_softmax(-1) for name, head in self.attribute_heads.items()}
         notes = notes.sigmoid()
         return Activations(
-            notes[: len(PARTS)], notes[len(PARTS) :], heads["drums"].sigmoid(), heads["beats"].sigmoid(), heads["root"].log_softmax(-1),
+            notes[: len(PARTS)], notes[len(PARTS) :], drums.sigmoid(), heads["beats"].sigmoid(), heads["root"].log_softmax(-1),
             heads["quality"].log_softmax(-1), attributes, self.config.frame_rate, self.config.lowest,
         )  # fmt: skip
 
@@ -198,16 +227,17 @@ class TranscriberNetwork(nn.Module):
         samples = (samples - samples.mean()) / torch.sqrt(samples.var(correction=0) + VARIANCE_FLOOR)
         return self._spectrum(samples[None], len(samples) // self.config.hop + 1)[0]
 
-    def _windows(self, bands: Tensor) -> tuple[Tensor, Tensor]:
-        """Note logits [6, T, P] and features [T, D], computed window by window; equal to those of the whole."""
-        notes, times = [], []
+    def _windows(self, bands: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Note logits [6, T, P], features [T, D] and drum logits [T, 7], computed window by window; equal to those of the whole."""
+        notes, times, drums = [], [], []
         for start in range(0, len(bands), WINDOW):
             first, stop = max(0, start - MARGIN), min(len(bands), start + WINDOW + MARGIN)
             window_notes, window_time = self.features(bands[None, first:stop])
             kept = slice(start - first, min(start + WINDOW, len(bands)) - first)
             notes.append(window_notes[0, :, kept])
             times.append(window_time[0, kept])
-        return torch.cat(notes, 1), torch.cat(times)
+            drums.append(self.drums(bands[None, first:stop])[0, kept])
+        return torch.cat(notes, 1), torch.cat(times), torch.cat(drums)
 
 
 class Transcriber:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,14 @@ Floats = NDArray[np.float64]
 MIN_SECONDS = 3.0  # a shorter recording holds no bar that could be told
 MIN_LEVEL = 1e-4  # of full scale: quieter recordings are silence (-80 dB)
 MIN_NOTES = 4
-ONSET, DRUM_ONSET = {"lead": 0.4, "bass": 0.4, "accompaniment": 0.4}, 0.4  # activations from which there is an onset
+ONSET, DRUM_ONSET = {"lead": 0.6, "bass": 0.65, "accompaniment": 0.5}, 0.4  # activations from which there is an onset
 SOUNDING = 0.3  # activation below which a note has ended
 RELEASED = 3  # frames that it stays below
 STRAIGHT = {0.0: 0.0, 0.5: 0.0, 0.25: 0.012, 0.75: 0.012, 1 / 3: 0.02, 2 / 3: 0.02}  # place in the beat -> seconds of penalty
 SWUNG = {0.0: 0.0, 2 / 3: 0.0, 1 / 3: 0.012, 5 / 6: 0.02, 0.5: 0.03}
 SPREAD = 0.025  # seconds, standard deviation of an onset's place
-MIN_STROKES = 1.0  # drum strokes a bar; fewer are no drums
+MIN_STROKES = 1.6  # drum strokes a bar, by the sum of their activations; fewer are no drums
+CLOSED_HAT, OPEN_HAT, RIDE = 42, 46, 51
 LATE = 0.07  # beats by which the release of a note is heard late
 VELOCITY = {"lead": (106, 92), "accompaniment": (82, 66), "bass": (92, 80)}  # on a bar's first beat, elsewhere
 KEY_WEIGHT = 0.25  # of a note in or out of the scale, beside the network's own opinion of the key
@@ -99,12 +101,13 @@ def score_of(heard: Activations) -> Transcription:
     if len(pitched) < MIN_NOTES:
         raise ValueError("I hear no notes in this recording; give one with music.")
     everything = sorted(onset.seconds for part in onsets for onset in onsets[part])
-    grid = find_grid(heard.beats.double().numpy(), heard.frame_rate, everything[0], everything[-1])
+    grid = find_grid(heard.beats.double().numpy(), heard.frame_rate, np.array(everything))
     style, swing = _style(heard, grid, pitched)
     places = SWUNG if swing else STRAIGHT
     tracks = {part: _on_grid(found, grid, places) for part, found in onsets.items()}
     for part in ("lead", "bass"):
         tracks[part] = _one_at_a_time(tracks[part])
+    tracks["drums"] = _one_cymbal(tracks["drums"], grid.metre)
     return _assemble(heard, grid, style, tracks)
 
 
@@ -207,8 +210,23 @@ def _one_at_a_time(notes: Sequence[Placed]) -> list[Placed]:
         if note.begin not in best or best[note.begin].weight < note.weight:
             best[note.begin] = note
     line = sorted(best.values(), key=lambda note: note.begin)
-    following = [note.begin for note in line[1:]] + [math.inf]
-    return [replace(note, length=min(note.length, after - note.begin)) for note, after in zip(line, following, strict=True)]
+    rooms = [after.begin - note.begin for note, after in pairwise(line)] + [math.inf]
+    return [replace(note, length=min(note.length, room)) for note, room in zip(line, rooms, strict=False)]
+
+
+def _one_cymbal(strokes: Sequence[Placed], metre: int) -> list[Placed]:
+    """One of closed hat, open hat and ride at a place, and either closed hat or ride in a bar: they sound alike, and a hand plays one."""
+    hands, rest = [[stroke for stroke in strokes if (stroke.pitch in (CLOSED_HAT, OPEN_HAT, RIDE)) == cymbal] for cymbal in (True, False)]
+    kept = _one_at_a_time(hands)
+    weights: dict[int, float] = {}  # bar -> weight of its rides less that of its closed hats
+    for stroke in kept:
+        sign = {RIDE: 1.0, CLOSED_HAT: -1.0}.get(stroke.pitch, 0.0)
+        weights[int(stroke.begin // metre)] = weights.get(int(stroke.begin // metre), 0.0) + sign * stroke.weight
+    named = [
+        stroke if stroke.pitch == OPEN_HAT else replace(stroke, pitch=RIDE if weights[int(stroke.begin // metre)] > 0 else CLOSED_HAT)
+        for stroke in kept
+    ]
+    return sorted([*named, *rest], key=lambda stroke: (stroke.begin, stroke.pitch))
 
 
 # -- the score ----------------------------------------------------------------------------------------------------
@@ -221,7 +239,7 @@ def _assemble(heard: Activations, grid: BeatGrid, style: str, tracks: dict[str, 
     final = bar_count * grid.metre + tag
     chords = [_chord(heard, grid, bar * grid.metre, (bar + 1) * grid.metre) for bar in range(bar_count)]
     chords.append(_chord(heard, grid, final, final + grid.metre))
-    if len(tracks["drums"]) < MIN_STROKES * bar_count:
+    if sum(stroke.weight for stroke in tracks["drums"]) < MIN_STROKES * bar_count:
         tracks["drums"] = []
     mode, key = _mode_and_key(heard, tracks)
     attributes = Attributes(_attribute(heard, "lead"), _attribute(heard, "accompaniment"), style, grid.tempo, mode, grid.metre,

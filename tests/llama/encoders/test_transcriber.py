@@ -15,18 +15,20 @@ from llama.media.audio import Waveform
 @pytest.fixture(scope="module")
 def small() -> Transcriber:
     torch.manual_seed(0)
-    network = TranscriberNetwork(TranscriberConfig(channels=4, width=8))
+    network = TranscriberNetwork(TranscriberConfig(channels=4, width=8, drum_width=8))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return Transcriber(network)
 
 
 def test_windows_join_to_the_whole(small: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
-    bands = torch.randn(900, small.network.config.spectrum().config.bands)
+    bands = torch.randn(480, small.network.config.spectrum().config.bands)
     with torch.no_grad():
         whole = small.network.features(bands[None])
-        monkeypatch.setattr(module, "WINDOW", 200)
-        notes, time = small.network._windows(bands)
+        monkeypatch.setattr(module, "WINDOW", 160)
+        drums_whole = small.network.drums(bands[None])[0]
+        notes, time, drums = small.network._windows(bands)
+    torch.testing.assert_close(drums, drums_whole, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(notes, whole[0][0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(time, whole[1][0], rtol=1e-4, atol=1e-4)
 
@@ -35,7 +37,8 @@ def test_activations_have_a_frame_for_each_hop_and_ignore_the_level(small: Trans
     wave = Waveform(torch.randn(2, 48_000) * 0.1, 24_000)
     heard, louder = small.listen(wave), small.listen(Waveform(wave.samples * 5, 24_000))
     assert heard.onsets.shape == heard.sounding.shape == (3, 94, 84)
-    assert [heard.drums.shape[1], heard.beats.shape[1], heard.root.shape[1], heard.quality.shape[1]] == list(FRAME_OUTPUTS.values())
+    assert [heard.beats.shape[1], heard.root.shape[1], heard.quality.shape[1]] == list(FRAME_OUTPUTS.values())
+    assert heard.drums.shape == (94, 7)
     torch.testing.assert_close(heard.onsets, louder.onsets, rtol=1e-3, atol=1e-3)
 
 

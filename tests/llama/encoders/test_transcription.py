@@ -116,7 +116,7 @@ def test_two_melody_notes_at_one_place_leave_the_likelier() -> None:
 def test_a_grid_of_double_or_half_the_tempo_loses() -> None:
     line = np.full((2000, 2), 0.02)
     line[np.round(np.arange(11.0, 1990, 28.125)).astype(int)] = 0.9  # 100 beats a minute
-    grid = find_grid(line, 46.875, 0.3, 42.0)
+    grid = find_grid(line, 46.875, np.arange(0.3, 42.0, 0.3))
     assert grid.tempo == 100 and abs((grid.first - 11 / 46.875) / grid.beat % 1) < 0.05
     assert BeatGrid(-0.5, 0.5, 4).beats(1.0) == 3
 
