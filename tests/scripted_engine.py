@@ -12,11 +12,13 @@ import torch
 from llama.dialogue import Reply, Turn
 from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progress, TextDelta
 from llama.media.audio import Waveform
+from llama.media.edit_report import EditReport
 from llama.media.score import Attributes, Note, Score
 from llama.serving.request import QueueFullError
 
 RATE = 8000
 SCORE = Score(Attributes("flute", "pad", "ballad", 60, "major", 4, False, 0), 2.5, (Note(0.0, 1.0, 72, 92),), (), (), (), ())
+REPORT = EditReport(("tempo from 60 bpm to 90 bpm",), ("melody", "chords"))  # of every edit
 AUDIO = tuple(range(900, 908))
 ERRORS: dict[str, Callable[[Turn], BaseException]] = {
     "stumble": lambda turn: ValueError(f"{turn.audio} is damaged, as /srv/models/nano/config.json says; give another one."),
@@ -93,7 +95,8 @@ class ScriptedRequest:
                 yield Progress(number * music.seconds / 4, music.seconds)
         tokens = (*range(len(words)), *(AUDIO if "play" in words else ()))
         finish = "music" if "play" in words else "length" if "long" in words else "stop"
-        yield Done(Reply(" ".join(words) + heard, tokens, music, finish, SCORE if music and "notes" in words else None))
+        score, edit = SCORE if music and "notes" in words else None, REPORT if music and self.options.edit else None
+        yield Done(Reply(" ".join(words) + heard, tokens, music, finish, score, edit))
 
 
 class ScriptedEngine:

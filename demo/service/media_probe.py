@@ -32,10 +32,11 @@ MEGABYTE = 1_000_000
 MAX_FRAME_RATE = 60  # frames per second assumed for an animated picture, whose header has no length
 PROBE_SAMPLES = 4096  # samples decoded to check that a recording is readable
 NEGATIVE_DURATION = 1 << 31  # PyAV returns negative packet durations (such as Ogg's end trimming) as numbers from here on
-ACCEPTED_MEDIA = "give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, heic, webp, gif) or a clip (mp4, webm, mov)"
+ACCEPTED_MEDIA = ("give a sound (wav, mp3, flac, ogg, m4a), a picture (png, jpg, heic, webp, gif), a clip (mp4, webm, mov) or a score "
+                  "(mid, musicxml)")
 SUFFIXES = {name: item.suffix for item in MEDIA_FORMATS for name in item.library_names}  # browsers choose a player by the suffix
 
-Kind = Literal["audio", "image", "video"]
+Kind = Literal["audio", "image", "video", "score"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from demo.service.conversation import Conversation, Piece
     from demo.service.uploads import Upload
     from llama.dialogue import Turn
+    from llama.media.edit import Edit
     from llama.serving.request import Request
 
 MAX_TAKES = 8  # per request
@@ -24,7 +25,7 @@ MAX_PAGE_TAKES = 4  # offered by the page's slider
 MAX_TEXT = 8000  # characters of a message and its system prompt; the model's context is far shorter
 SEED_RANGE = 2**31
 STOPPED = "The server stopped before this answer was whole; ask again."
-MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip"}
+MEDIA_NAMES = {"audio": "The recording", "image": "The picture", "video": "The clip", "score": "The score"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Settings:
 
     So is a seed of -1, as clients of other servers expect. Other negative seeds are taken modulo `SEED_RANGE`.
     takes: number of answers, with the seeds seed, seed + 1, ...; music: False for text only; fit: music as long as the clip
-    in the request, if there is one, whatever `seconds` is. Raises ValueError for values out of range.
+    in the request, if there is one, whatever `seconds` is. edit: of the piece that the message brings or refers to, of the
+    newest one where it names none. bar_count: length of a new piece in bars, in place of seconds. Raises ValueError for values out of
+    range.
     """
 
     seconds: float | None = None
@@ -47,6 +50,8 @@ class Settings:
     music: bool = True
     fit: bool = False
     stop: tuple[str, ...] = ()
+    edit: Edit | None = None
+    bar_count: int | None = None
 
     def __post_init__(self) -> None:
         if self.seed is not None and self.seed < 0:

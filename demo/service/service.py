@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from demo.service.audio_files import pcm_bytes
 from demo.service.conversation import Conversation, request_to_repeat, resolve_turn
 from demo.service.errors import UserFacingError, user_errors
+from demo.service.exports import Exporter
 from demo.service.media_probe import Limits
 from demo.service.quotas import ConcurrencyLimiter
 from demo.service.references import repeat_kind
@@ -30,6 +31,7 @@ from demo.service.take_progress import TakeProgress
 from demo.service.uploads import Upload, check_session_size, receive
 from llama.generation import tokenize
 from llama.media.audio import Waveform
+from llama.media.score import Score
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
@@ -43,7 +45,7 @@ __all__ = ["STOPPED", "MAX_TAKES", "ResponseStream", "SubmittedRequest", "Settin
 
 QUEUE_POLL_SECONDS = 0.5  # without an event for this long, an update reports the queue position again
 MIN_SECONDS = 1.0  # shortest music for a clip
-EMPTY_REQUEST = "There is nothing to answer; write a message or add a recording, a picture or a clip."
+EMPTY_REQUEST = "There is nothing to answer; write a message or add a recording, a picture, a clip or a score."
 
 EventQueue = queue.SimpleQueue  # of `TakeEvent` from the engine and `Signal` from the reader
 
@@ -69,6 +71,7 @@ class ChatService:
         self.engine, self.sessions, self.limits, self._clock = engine, sessions, limits or Limits(), clock
         self._media_worker = media_worker
         self._limiter = ConcurrencyLimiter()
+        self.exporter = Exporter(getattr(engine.model, "music_decoder", None), sessions, self.limits)
 
     def answer(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings,
@@ -103,32 +106,39 @@ class ChatService:
             message_text, system_text = encodable(text), encodable(system)
             check_text_length(len(message_text) + len(system_text))
             check_session_size(session.folder, 0, self.limits)
-            settings = _with_repeated_seed(settings, conversation, message_text)
+            edits = settings.edit is not None
+            settings = _with_repeated_settings(settings, conversation, message_text, has_files=bool(files))
             settings.options()  # raises for values out of range before a file is saved
             uploads = tuple(self.receive(session, file) for file in files)
-            if not message_text.strip() and not uploads:
+            if not message_text.strip() and not uploads and not edits:
                 raise UserFacingError(EMPTY_REQUEST)
-            model_turn, reference = resolve_turn(conversation, message_text, uploads)
+            model_turn, reference = resolve_turn(conversation, message_text, uploads, edits=edits)
             model_turn = replace(model_turn, text="\n".join(filter(None, (system_text, model_turn.text))))
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
-            with self.sessions.storage.room(self._music_bytes(options), session.folder):  # a full disk refuses before the work
+            with self.sessions.storage.room(self._music_bytes(options, model_turn), session.folder):  # a full disk refuses before the work
                 check_files(model_turn)
             submissions = [partial(self.engine.submit, model_turn, take_options) for take_options in options]
             requests = self._limiter.acquire(caller or session.token, client_address, submissions)
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
 
-    def _music_bytes(self, options: Sequence[GenerationOptions]) -> int:
-        """Bytes of the music of all takes, in one format; 0 for answers of text only."""
+    def _music_bytes(self, options: Sequence[GenerationOptions], turn: Turn) -> int:
+        """Bytes of the music of all takes, in one format; 0 for answers of text only. An edit is about as long as its piece."""
         decoder, takes = getattr(self.engine.model, "music_decoder", None), [take for take in options if take.music]
-        return 0 if decoder is None else sum(pcm_bytes(take.seconds, decoder.sample_rate, decoder.channels) for take in takes)
+        source_seconds = turn.score.seconds if isinstance(turn.score, Score) else 0.0
+        if decoder is None:
+            return 0
+        return sum(pcm_bytes(max(take.seconds, source_seconds), decoder.sample_rate, decoder.channels) for take in takes)
 
-    def receive(self, session: Session, file: Path | bytes | Upload) -> Upload:
-        """Saves a user's file in the session's folder. Raises `UserFacingError` for an unsupported, damaged or too large one."""
+    def receive(self, session: Session, file: Path | bytes | Upload, name: str | None = None) -> Upload:
+        """Saves a user's file in the session's folder. name: the user's name for it (None: the file's own).
+
+        Raises `UserFacingError` for an unsupported, damaged or too large one.
+        """
         if isinstance(file, Upload):
             return file
         names = {file: "The file"} if isinstance(file, Path) else {}
         with user_errors(names), self.sessions.storage.room(_size(file), session.folder):
-            return receive(session.folder, file, self.limits, media_worker=self._media_worker)
+            return receive(session.folder, file, self.limits, name=name, media_worker=self._media_worker)
 
     def read_sound(self, upload: Path) -> Waveform:
         """The samples of a file that a session has received. Raises `UserFacingError`."""
@@ -168,10 +178,16 @@ class ChatService:
             progress.close()
 
 
-def _with_repeated_seed(settings: Settings, conversation: Conversation, text: str) -> Settings:
-    """For "again" without a seed: the seed and length of the repeated piece. "Another take" gets a new seed."""
-    repeated = request_to_repeat(conversation, text) if settings.seed is None and repeat_kind(text) == "same" else None
+def _with_repeated_settings(settings: Settings, conversation: Conversation, text: str, *, has_files: bool) -> Settings:
+    """For "again" without a seed: the seed and length of the repeated piece. "Another take" gets a new seed. Both get its edit, and
+    its length in bars if that was set."""
+    kind = repeat_kind(text)
+    repeated = request_to_repeat(conversation, text) if kind is not None else None
     if repeated is None:
+        return settings
+    if settings.edit is None and not has_files:
+        settings = replace(settings, edit=repeated.edit, bar_count=repeated.bar_count)
+    if kind == "another" or settings.seed is not None:
         return settings
     first, *_ = pieces = sorted(repeated.pieces, key=lambda piece: piece.seed)
     takes = pieces[-1].seed - first.seed + 1  # includes takes in between that were stopped before their music began

@@ -19,13 +19,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
 from demo.service.storage import SessionFiles, StorageBudget
+
+if TYPE_CHECKING:
+    from llama.media.score import Score
 
 LIFETIME = 3600.0  # seconds after the last use
 PREFIX = "mumu-sessions-"
@@ -37,10 +41,21 @@ START_LOCK_TIMEOUT = 60.0  # seconds to wait for another server that is starting
 
 @dataclass(frozen=True)
 class Session:
-    """Session of one user. token: URL-safe secret that grants access; folder: its files."""
+    """Session of one user. token: URL-safe secret that grants access; folder: its files.
+
+    scores: notes of the pieces in it, by the stem of their files.
+    """
 
     token: str
     folder: Path
+    scores: dict[str, Score] = field(default_factory=dict, compare=False, repr=False)
+
+    def add_score(self, sound: Path, score: Score) -> None:
+        """Keeps the notes of a piece. Those of pieces whose sound was deleted go."""
+        for stem in list(self.scores):
+            if not sound.with_name(f"{stem}{sound.suffix}").exists():
+                self.scores.pop(stem, None)
+        self.scores[sound.stem] = score
 
 
 class Sessions:
@@ -146,6 +161,11 @@ class Sessions:
         thread = threading.Thread(target=run, name="sessions-sweep", daemon=True)
         thread.start()
         return thread
+
+
+def export_url(token: str, name: str, form: str, bars: str = "") -> str:
+    """URL of a form (`demo.service.exports`) of the piece in a session's file, as `media_url`."""
+    return f"{media_url(token, name)}/{form}" + (f"?bars={quote(bars, safe='')}" if bars else "")
 
 
 def media_url(token: str, name: str, download: str = "") -> str:

@@ -83,7 +83,9 @@ class TakeProgress:
         take.started, take.seconds_made, take.total_seconds = True, reply.music.seconds, reply.music.seconds
         take.wav = take.wav or self._new_wav(take)
         sound = take.wav.finish(reply.music, reply.score)
-        take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score)
+        if reply.score is not None:
+            self._session.add_score(sound, reply.score)
+        take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score, edit=reply.edit)
 
     def _new_wav(self, take: Take) -> GrowingWav:
         return GrowingWav(self._sessions, self._session, take.total_seconds, self._submitted.message, take.seed)
@@ -129,7 +131,9 @@ class TakeProgress:
         return replace(update, conversation=conversation.add_exchange(self._exchange(update))) if update.pieces else update
 
     def _exchange(self, update: Update) -> Exchange:
-        return Exchange(self._submitted.message, self._submitted.uploads, update.text, update.pieces, self._submitted.turn)
+        submitted, options = self._submitted, self._submitted.options[0]
+        uploads, turn = submitted.uploads, submitted.turn
+        return Exchange(submitted.message, uploads, update.text, update.pieces, turn, options.edit, options.bar_count)
 
     def close(self) -> None:
         """Deletes the files of unfinished takes."""

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from demo.service.media_probe import ACCEPTED_MEDIA, MEGABYTE, Kind, Limits, check_bytes, probe
 from demo.service.sessions import new_name
 from llama.files import atomic_path
-from llama.media.containers import Encoded, media_file
+from llama.media.containers import SNIFF_BYTES, Encoded, media_file
 from llama.media.image import load_image
+from llama.media.score_file import SCORE_SUFFIXES, score_from_bytes_with_notes
 
 if TYPE_CHECKING:
+    from llama.media.score import Score
     from llama.serving.media_client import MediaWorkerClient
 
 __all__ = ["Kind", "Limits", "Upload", "check_session_size", "display_name", "folder_size", "receive", "without_paths"]
@@ -38,7 +40,8 @@ HEADER_BYTES = 8  # of a wav file: "RIFF", and the number of bytes after these
 class Upload:
     """Checked file of a user. path: the copy in the session; seconds: None for a picture; name: for display only.
 
-    preview: a JPEG of a picture that browsers do not show, such as HEIC or TIFF; None for all others.
+    preview: a JPEG of a picture that browsers do not show, such as HEIC or TIFF; None for all others. score: the notes of a
+    file of kind "score"; remarks: sentences about how it was read; sound: a wav file of it, for people to hear.
     """
 
     kind: Kind
@@ -46,6 +49,9 @@ class Upload:
     seconds: float | None = None
     name: str = ""
     preview: Path | None = None
+    score: Score | None = None
+    remarks: tuple[str, ...] = ()
+    sound: Path | None = None
 
 
 def receive(
@@ -62,6 +68,8 @@ def receive(
     content = Encoded(file if isinstance(file, bytes) else _read_limited(file, label, limits), label)
     check_bytes(label, len(content.content), limits)
     check_session_size(session_folder, len(content.content), limits)
+    if is_score(content):
+        return _receive_score(session_folder, content, media_worker)
     media_file(content)  # raises for empty files and text
     kind, seconds, suffix = probe(content, limits) if media_worker is None else media_worker.call(label, probe, content, limits)
     preview = None
@@ -69,6 +77,34 @@ def receive(
         jpeg = jpeg_preview(content) if media_worker is None else media_worker.call(label, jpeg_preview, content)
         preview = _save(session_folder, jpeg, ".jpg")
     return Upload(kind, _save(session_folder, content.content, suffix), seconds, label, preview)
+
+
+def is_score(content: Encoded) -> bool:
+    """Whether a file has notes and no sound: by its name, or by how its content begins."""
+    head = content.content[:SNIFF_BYTES]
+    written = head.startswith(b"PK") and b"META-INF/container.xml" in head or b"<score-partwise" in head or b"<score-timewise" in head
+    return written or head.startswith(b"MThd") or head[8:12] == b"RMID" or Path(content.name).suffix.lower() in SCORE_SUFFIXES
+
+
+def _receive_score(session_folder: Path, content: Encoded, media_worker: MediaWorkerClient | None) -> Upload:
+    name = _score_name(content)
+    try:
+        if media_worker is None:
+            score, remarks = score_from_bytes_with_notes(content.content, name)
+        else:
+            score, remarks = media_worker.call(name, score_from_bytes_with_notes, content.content, name)
+    except ValueError as error:  # in the user's own words
+        raise ValueError(str(error).replace(name, content.name, 1)) from error
+    path = _save(session_folder, content.content, Path(name).suffix.lower())
+    return Upload("score", path, score.seconds, content.name, score=score, remarks=remarks)
+
+
+def _score_name(content: Encoded) -> str:
+    """The file's name, with the suffix of what it holds where that is not one of a score."""
+    if Path(content.name).suffix.lower() in SCORE_SUFFIXES:
+        return content.name
+    head = content.content[:4]
+    return Path(content.name).stem + (".mxl" if head[:2] == b"PK" else ".mid" if head in (b"MThd", b"RIFF") else ".musicxml")
 
 
 def jpeg_preview(content: Encoded) -> bytes:

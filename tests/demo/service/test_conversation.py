@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import llama
-from demo.service.conversation import Conversation, Exchange, Piece, request_to_repeat, resolve_turn
+from demo.service.conversation import Conversation, EarlierMusic, Exchange, Piece, request_to_repeat, resolve_turn
 from demo.service.references import (
     RULES,
     matching_rule,
@@ -203,9 +203,9 @@ def test_it_is_the_newest_sound() -> None:
     assert resolve_turn(talk(asked), "make it faster") == (Turn("Make it faster", audio=SONG.path), "your recording")
     made = talk(asked, Exchange("A waltz", (), "", (piece("w"),)))
     assert resolve_turn(made, "make it faster") == (Turn("Make it faster", audio="/s/w.wav"), "the last piece")
-    assert made.last_sound == Path("/s/w.wav") and Conversation().last_sound is None
+    assert made.last_music == EarlierMusic(Path("/s/w.wav")) and Conversation().last_music is None
     later = made.add_exchange(asked).add_exchange(Exchange("thanks", (), "You are welcome."))
-    assert later.last_sound == SONG.path and made.last_sound == Path("/s/w.wav")
+    assert later.last_music == EarlierMusic(SONG.path) and made.last_music == EarlierMusic(Path("/s/w.wav"))
 
 
 def test_a_take_that_was_asked_about_stays_it() -> None:

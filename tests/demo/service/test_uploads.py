@@ -175,7 +175,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 REFUSED = {
     "empty": (b"", "is an empty file"), "text": (b"do re mi", "is a text file"), "svg": (SVG, "is a text file"),
     "html": (b"<!doctype html><script>alert(1)</script>", "is a text file"), "pdf": (b"%PDF-1.7\n\x00\x01\x02" * 90, "a PDF document"),
-    "zip": (b"PK\x03\x04" + bytes(500), "a ZIP archive"), "midi": (b"MThd\0\0\0\6\0\0\0\1\0\x60", "a MIDI file"),
+    "zip": (b"PK\x03\x04" + bytes(500), "a ZIP archive"), "midi": (b"MThd\0\0\0\6\0\0\0\1\0\x60", "MIDI"),
     "program": (b"\x7fELF" + bytes(500), "a program"), "zeros": (bytes(5000), "damaged, or of a format unknown here"),
     "playlist": (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "is a text file"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n\x00\x01", "damaged, or of a format unknown here"),

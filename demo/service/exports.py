@@ -1,0 +1,186 @@
+"""What a musician takes home of a piece with notes: MIDI, MusicXML, a chord sheet, its stems, a loop.
+
+The files are made when they are asked for, in the folder of the session, where they count and go with the piece. Stems and loops are
+played anew, one at a time, since each takes as much memory as the piece has sound in all its parts.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.service.audio_files import SAMPLE_BYTES, SMALL_FILES, pcm, pcm_bytes, wav_header, write
+from demo.service.errors import UserFacingError, user_errors
+from demo.service.uploads import check_session_size
+from llama.decoders.base import NO_EDITS, ScoreEditor
+from llama.errors import quoted
+from llama.files import atomic_path
+from llama.media.chord_sheet import to_chord_sheet
+from llama.media.midi import to_midi
+from llama.media.musicxml import to_musicxml
+from llama.media.naming import loop_name, piece_name
+from llama.media.score import TRACKS
+from llama.media.score_edits import score_line
+from llama.media.stems import stems_zip
+
+if TYPE_CHECKING:
+    from demo.service.media_probe import Limits
+    from demo.service.sessions import Session, Sessions
+    from demo.service.uploads import Upload
+    from llama.media.score import Score
+
+DEFAULT_LOOP_BARS = 8
+MAX_WAITING = 8  # downloads that wait for the one that is being played
+WAIT_SECONDS = 60.0
+STEM_BYTES = 4  # of a sample, at most
+BARS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+NO_NOTES = "This piece has sound and no notes, so only its sound can be had."
+BUSY = "Others wait for stems and loops already; try again in a moment."
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """A form in which a piece can be had."""
+
+    suffix: str
+    content_type: str
+    label: str  # for people
+
+
+EXPORT_FORMATS: Mapping[str, ExportFormat] = {
+    "midi": ExportFormat(".mid", "audio/midi", "MIDI"),
+    "musicxml": ExportFormat(".musicxml", "application/vnd.recordare.musicxml+xml", "MusicXML"),
+    "chords": ExportFormat(".txt", "text/plain; charset=utf-8", "Chords"),
+    "stems": ExportFormat(".zip", "application/zip", "Stems"),
+    "loop": ExportFormat(".wav", "audio/wav", "Loop"),
+}
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """File of a piece in its session's folder, and the name under which a user saves it."""
+
+    path: Path
+    name: str
+    content_type: str
+
+
+class Exporter:
+    """Makes the files of pieces. Thread-safe. decoder: plays stems and loops; one without notes is refused when it is asked to."""
+
+    def __init__(self, decoder: Any, sessions: Sessions, limits: Limits) -> None:
+        self._decoder, self._sessions, self._limits = decoder, sessions, limits
+        self._player, self._waiting = threading.Lock(), threading.BoundedSemaphore(MAX_WAITING)
+
+    def export(self, session: Session, sound: Path, score: Score | None, form: str, bars: str = "") -> ExportedFile:
+        """The piece as a file of that form (a key of EXPORT_FORMATS).
+
+        sound: its wav file in the session's folder, whose stem the new file has. bars: of a loop, their number from the first one, such
+        as "8", or a range such as "5-8". Raises `UserFacingError`.
+        """
+        with user_errors():
+            if score is None:
+                raise ValueError(NO_NOTES)
+            if form not in EXPORT_FORMATS:
+                raise ValueError(f"The form {quoted(form)} is not known; choose from {', '.join(EXPORT_FORMATS)}.")
+            detail, loop_bars = form, (0, 0)
+            if form == "loop":
+                loop_bars = parse_bars(bars, score_line(score).bar_count)
+                detail = "loop-bars-{}-{}".format(*loop_bars)
+            elif bars:
+                raise ValueError("bars are those of a loop; leave them out for another form.")
+            kind = EXPORT_FORMATS[form]
+            path = sound.with_name(f"{sound.stem}-{detail}{kind.suffix}")
+            if not path.is_file():
+                self._write(session, path, score, form, loop_bars)
+            return ExportedFile(path, file_name(score, form, loop_bars), kind.content_type)
+
+    def play_upload(self, session: Session, upload: Upload) -> Upload:
+        """The upload with its sound if it is a score, as a file beside it. Raises `UserFacingError`."""
+        if upload.score is None or upload.sound is not None:
+            return upload
+        with user_errors():
+            editor = self._editor()
+            size = pcm_bytes(upload.score.seconds, editor.sample_rate, editor.channels) + SMALL_FILES
+            check_session_size(session.folder, size, self._limits)
+            with self._sessions.storage.room(size, session.folder), self._turn_to_play():
+                music = editor.render(upload.score)
+                return replace(upload, sound=write(music, None, upload.path.parent, upload.path.stem, ("wav",), title=upload.name)["wav"])
+
+    def _write(self, session: Session, path: Path, score: Score, form: str, loop_bars: tuple[int, int]) -> None:
+        size = self._size(score, form)
+        check_session_size(session.folder, size, self._limits)
+        self._sessions.storage.protect(session.folder)  # the piece stays while it is played
+        try:
+            with self._sessions.storage.room(size, session.folder):
+                content = self._played(score, form, loop_bars) if form in ("stems", "loop") else _written(score, form)
+                with atomic_path(path, fsync=False) as partial:
+                    partial.write_bytes(content)
+        finally:
+            self._sessions.storage.unprotect(session.folder)
+
+    def _size(self, score: Score, form: str) -> int:
+        """Upper bound on the bytes of the file."""
+        if form not in ("stems", "loop"):
+            return SMALL_FILES
+        parts = len(TRACKS) * STEM_BYTES // SAMPLE_BYTES if form == "stems" else 1
+        return parts * pcm_bytes(score.seconds, self._editor().sample_rate, self._editor().channels) + SMALL_FILES
+
+    def _editor(self) -> Any:
+        """The decoder, as `MusicDecoder` and `ScoreEditor`. Raises ValueError for one without notes."""
+        if not isinstance(self._decoder, ScoreEditor) or not self._decoder.edits_scores:
+            raise ValueError(NO_EDITS)
+        return self._decoder
+
+    def _played(self, score: Score, form: str, loop_bars: tuple[int, int]) -> bytes:
+        with self._turn_to_play():
+            if form == "stems":
+                return stems_zip(self._editor().render_stems(score), piece_name(score))
+            music = self._editor().render_loop(score, *loop_bars)
+        return wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music)
+
+    @contextmanager
+    def _turn_to_play(self) -> Iterator[None]:
+        """One at a time; raises `UserFacingError` where too many wait, or for too long."""
+        if not self._waiting.acquire(blocking=False):
+            raise UserFacingError(BUSY, "busy")
+        try:
+            if not self._player.acquire(timeout=WAIT_SECONDS):
+                raise UserFacingError(BUSY, "busy")
+            try:
+                yield
+            finally:
+                self._player.release()
+        finally:
+            self._waiting.release()
+
+
+def _written(score: Score, form: str) -> bytes:
+    if form == "midi":
+        return to_midi(score)
+    return to_musicxml(score) if form == "musicxml" else to_chord_sheet(score).encode()
+
+
+def file_name(score: Score, form: str, loop_bars: tuple[int, int]) -> str:
+    """Name under which a user saves that form of a piece; it says what is in it."""
+    if form == "loop":
+        stem = loop_name(score, *loop_bars)
+    else:
+        stem = piece_name(score) + (f"-{form}" if form in ("stems", "chords") else "")
+    return stem + EXPORT_FORMATS[form].suffix
+
+
+def parse_bars(text: str, bar_count: int) -> tuple[int, int]:
+    """The first and last bar of a loop: "5-8" is that range, "8" the first eight, and nothing the first `DEFAULT_LOOP_BARS` or all."""
+    if not text:
+        return 1, min(DEFAULT_LOOP_BARS, bar_count)
+    match = BARS.fullmatch(text)
+    first, last = (0, 0) if match is None else (1, int(match[1])) if match[2] is None else (int(match[1]), int(match[2]))
+    if not 1 <= first <= last <= bar_count:
+        raise ValueError(f"bars {quoted(text)} are none of the piece's {bar_count}; give their number, such as 8, or a range, such as 5-8.")
+    return first, last
