@@ -20,6 +20,7 @@ LIFETIME = 3600.0  # seconds
 MAX_PIECES = 1000  # of all callers; beyond it the oldest are evicted early, so that the disk does not fill
 MAX_BYTES = 4_000_000_000  # of audio in total, for the same reason
 ID_BYTES = 24
+MISSING = "There is no such piece of yours here, or its hour is over; ask for it again."
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,14 @@ class AudioStore:
         return int(expires_at)
 
     def get(self, audio_id: str, caller: str, field: str) -> Piece:
-        """Piece of an id. Raises the same `ApiError` (404) for an id of another caller as for an unknown one.
+        """Piece of an id in a request. field: path of the id, for the error: `ApiError` as `entry` raises it."""
+        missing = f"{field} is no piece of yours, or its hour is over; send the sound itself as input_audio."
+        return self.entry(audio_id, caller, missing, field).piece
 
-        field: path of the id in the request, for the error.
+    def entry(self, audio_id: str, caller: str, missing: str = MISSING, param: str | None = None) -> StoredAudio:
+        """Entry of an id. Raises the same `ApiError` (404) for an id of another caller as for an unknown one.
+
+        missing: its sentence; param: the field that it names.
         """
         with self._guard:
             evicted = self._evict()
@@ -68,9 +74,8 @@ class AudioStore:
         self._delete(evicted)
         is_there = entry is not None and self._sessions.get(entry.session.token) is not None and entry.piece.sound.is_file()
         if entry is None or entry.caller != caller or not is_there:
-            raise ApiError(f"{field} is no piece of yours, or its hour is over; send the sound itself as input_audio.", status=404,
-                           param=field, code="audio_not_found")
-        return entry.piece
+            raise ApiError(missing, status=404, param=param, code="audio_not_found")
+        return entry
 
     def files(self, session: Session) -> set[Path]:
         """Audio files of the session's stored pieces."""
@@ -90,6 +95,8 @@ class AudioStore:
 
     def _delete(self, evicted: list[StoredAudio]) -> None:
         for entry in evicted:
-            entry.piece.sound.unlink(missing_ok=True)
+            sound = entry.piece.sound
+            for file in (sound, *sound.parent.glob(f"{sound.stem}-*")):  # with its exports
+                file.unlink(missing_ok=True)
             if not self.files(entry.session):
                 self._sessions.close(entry.session.token)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from demo.api import response as api_reply
 from demo.api.audio_store import AudioStore
-from demo.api.protocol import ApiError, ChatRequest, Message, as_api_error
+from demo.api.messages import Message
+from demo.api.protocol import ApiError, ChatRequest, as_api_error
 from demo.service.audio_files import take_bytes, write
 from demo.service.conversation import Conversation, Exchange, Piece
 from demo.service.errors import UserFacingError, user_errors
@@ -18,13 +19,14 @@ from demo.service.request import STOPPED, SubmittedRequest
 from demo.service.service import ChatService
 
 if TYPE_CHECKING:
+    from demo.service.exports import ExportedFile
     from demo.service.sessions import Session
     from demo.service.uploads import Upload
     from llama.dialogue import Reply
     from llama.media.audio import Waveform
 
 Json = dict[str, Any]
-KIND_NAMES = {"audio": "a recording", "image": "a picture", "video": "a clip"}
+KIND_NAMES = {"audio": "a recording", "image": "a picture", "video": "a clip", "score": "a score"}
 UserMessage = tuple[Message, tuple["Upload", ...]]
 
 
@@ -89,7 +91,7 @@ class ChatHandler:
         for index, part in message.media.items():
             path = f"{field}[{index}]"
             try:
-                upload = self._service.receive(session, part.content)
+                upload = self._service.receive(session, part.content, part.name)
             except UserFacingError as error:
                 raise as_api_error(error, path) from error
             if upload.kind != part.kind:
@@ -138,10 +140,15 @@ class ChatHandler:
         seed, folder = job.submitted.options[take].seed, job.session.folder
         with self._service.sessions.storage.room(take_bytes(music, ("wav",)), folder):
             sound = write(music, None, folder, f"{audio_id}-kept", ("wav",), title=job.submitted.message, seed=seed)["wav"]
-        piece = Piece(reply.text, seed, music.seconds, sound, reply.score)
+        piece = Piece(reply.text, seed, music.seconds, sound, reply.score, edit=reply.edit)
         expires_at = self._store.add(audio_id, job.caller, job.session, piece)
         fields: Json = {"expires_at": expires_at, "transcript": reply.text, "seconds": music.seconds}
         return {**fields, "score": api_reply.midi_base64(reply.score, music.seconds)} if job.chat_request.score else fields
+
+    def export(self, audio_id: str, caller: str, form: str, bars: str) -> ExportedFile:
+        """A stored piece in another form (`demo.service.exports`). Raises `ApiError` or `UserFacingError`."""
+        entry = self._store.entry(audio_id, caller)
+        return self._service.exporter.export(entry.session, entry.piece.sound, entry.piece.score, form, bars)
 
     def usage(self, job: ChatJob) -> Json:
         """The `usage` field of the response."""
@@ -154,6 +161,7 @@ class ChatHandler:
         if not kept_files:
             self._service.sessions.close(job.session.token)
             return
+        stems = tuple(file.stem for file in kept_files)
         for file in job.session.folder.iterdir():
-            if file not in kept_files:
+            if not file.name.startswith(stems):  # which a piece's exports begin with, too
                 file.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from demo.api.field_types import Body
-from demo.api.protocol import MAX_MESSAGES, PART_TYPES, ROLES, ApiError, AudioFormat, ChatRequest, unknown_model
+from demo.api.messages import MAX_MESSAGES, PART_TYPES, ROLES
+from demo.api.protocol import ApiError, AudioFormat, ChatRequest, unknown_model
 from llama.errors import shorten
 
 MAX_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as its JSON

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import JSONResponse
 
+from demo.api.edit_field import report_fields
 from demo.api.pcm import PCM16_RATE, Pcm16Stream, pcm16
 from demo.api.protocol import AudioFormat
 from demo.service.audio_files import pcm, wav_header, write
@@ -49,7 +50,13 @@ def choice(index: int, reply: Reply, seed: int, audio: Json | None) -> Json:
     message: Json = {"role": "assistant", "content": reply.text, "refusal": None}
     if audio is not None:
         message["audio"] = audio
+    message |= edit_fields(reply)
     return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[reply.finish], "seed": seed}
+
+
+def edit_fields(reply: Reply) -> Json:
+    """The field `edit` of a message whose music is an edit; nothing for another one."""
+    return {} if reply.edit is None else {"edit": report_fields(reply.edit)}
 
 
 def delta(index: int, part: Json, finish: str | None = None) -> Json:

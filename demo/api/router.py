@@ -1,9 +1,9 @@
-"""FastAPI router of `/v1/chat/completions` and `/v1/models` in OpenAI's format, so that existing clients work.
+"""FastAPI router of `/v1/chat/completions` and `/v1/models` in OpenAI's format, so that existing clients work, and of `/v1/audio`.
 
     app.include_router(build_router(service, "mumu-llama", auth="user:password"))
 
 Requests are stateless: the messages are the conversation. Only returned audio is stored, for an hour, so that a later
-request can refer to it as `{"role": "assistant", "audio": {"id": ...}}`.
+request can refer to it as `{"role": "assistant", "audio": {"id": ...}}`, and `/v1/audio/{id}/{form}` gives it in other forms.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -29,6 +29,7 @@ from demo.api.protocol import SERVER_ERROR_TYPE, ApiError, as_api_error, unknown
 from demo.api.sse import ChunkStream, ClosingResponse
 from demo.service.caller import caller_key
 from demo.service.errors import SERVER_ERROR, UserFacingError
+from demo.service.exports import EXPORT_FORMATS
 from demo.service.service import ChatService
 from llama.errors import shorten
 from llama.generation import Done
@@ -58,6 +59,7 @@ def build_router(
     for slash in ("", "/"):
         add(f"/chat/completions{slash}", api.chat, methods=["POST"], response_model=None, include_in_schema=not slash)
         add(f"/models{slash}", api.list_models, methods=["GET", "HEAD"], include_in_schema=not slash)
+    add("/audio/{audio_id}/{form}", api.export, methods=["GET", "HEAD"], response_model=None)
     add("/models/{name:path}", api.model_info, methods=["GET", "HEAD"])
     for path in ("", "/{path:path}"):
         add(path, api.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
@@ -116,6 +118,14 @@ class ApiEndpoints:
         """404 error for every other path."""
         route = f"{request.method} {shorten(request.url.path)}"
         raise ApiError(f"There is no {route} here; use POST /v1/chat/completions or GET /v1/models.", status=404, code="unknown_url")
+
+    async def export(self, request: Request, audio_id: str, form: str, bars: str = "", user: str = "") -> Response:
+        """A piece of the last hour in another form. bars: of a loop. user: as in the request that made it."""
+        if form not in EXPORT_FORMATS:
+            raise ApiError(f"There is no form {shorten(form)} of a piece; use {', '.join(EXPORT_FORMATS)}.", status=404, code="unknown_url")
+        caller = caller_key(request.headers.get("authorization", ""), client_address(request), user)
+        file = await run_in_threadpool(self._handler.export, audio_id, caller, form, bars)
+        return FileResponse(file.path, headers={"Cache-Control": "private, no-store"}, media_type=file.content_type, filename=file.name)
 
     async def chat(self, request: Request) -> Response:
         """Chat completion, complete or as a stream of server-sent events."""

@@ -14,7 +14,7 @@ from demo.api.event_queue import EventQueue
 from demo.api.job import ChatHandler, ChatJob
 from demo.service.errors import user_errors
 from llama.dialogue import Reply
-from llama.generation import Done, MusicChunk, TextDelta
+from llama.generation import Done, MusicChunk, Progress, TextDelta
 from llama.media.audio import Waveform
 
 Json = dict[str, Any]
@@ -44,6 +44,7 @@ class ChunkStream:
         self._envelope = {**envelope, "usage": None} if job.chat_request.include_usage else envelope
         self._audio_ids: dict[int, str] = {}  # take -> audio id, set by its first audio chunk
         self._encoders: dict[int, api_reply.AudioChunkEncoder] = {}
+        self._seconds = {take: options.seconds for take, options in enumerate(job.submitted.options)}  # of the whole music
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Event lines until all takes have ended. Raises `UserFacingError` for a failed take."""
@@ -58,6 +59,8 @@ class ChunkStream:
                 break
             if isinstance(take_event.event, TextDelta):
                 yield self._line(take_event.take, {"content": take_event.event.text})
+            elif isinstance(take_event.event, Progress):  # an edit is as long as its piece, whatever the options are
+                self._seconds[take_event.take] = take_event.event.total_seconds
             elif isinstance(take_event.event, MusicChunk):
                 yield self._line(take_event.take, {"audio": self._audio_fields(take_event.take, take_event.event.music)})
             elif isinstance(take_event.event, Done):
@@ -77,13 +80,13 @@ class ChunkStream:
         if take in self._audio_ids:
             return {"data": self._encoders[take].add(music)}
         self._audio_ids[take] = self._handler.new_id()
-        self._encoders[take] = api_reply.AudioChunkEncoder(audio_format, self._job.submitted.options[take].seconds)
+        self._encoders[take] = api_reply.AudioChunkEncoder(audio_format, self._seconds[take])
         data = self._encoders[take].add(music)
         return {"id": self._audio_ids[take], "data": data, **api_reply.audio_format_fields(music, audio_format)}
 
     def _finish_take(self, take: int, reply: Reply) -> list[bytes]:
         self._job.replies[take] = reply
-        final_lines = [self._line(take, {}, api_reply.FINISH_REASONS[reply.finish])]
+        final_lines = [self._line(take, api_reply.edit_fields(reply), api_reply.FINISH_REASONS[reply.finish])]
         if take not in self._audio_ids or reply.music is None:
             return final_lines
         with user_errors(self._job.submitted.names):

@@ -1,0 +1,120 @@
+"""The field `edit` of a request: `llama.media.edit.Edit` as JSON, and its report in answers.
+
+The model is derived from the fields of `Edit`, so that a new one reaches the API with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, asdict, fields
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
+
+from demo.api.field_types import Body, Integer, Number, invalid
+from llama.errors import shorten
+from llama.media.edit import CHANGES, Edit
+from llama.media.score import KEYS
+
+if TYPE_CHECKING:
+    from llama.media.edit_report import EditReport
+
+FIELDS: Mapping[str, Field[Any]] = {field.name: field for field in fields(Edit)}
+
+
+def _names(value: object) -> object:
+    """A list of names as a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise invalid("{path} is no list of names; send one such as ['drums'].")
+    return tuple(value)
+
+
+def _bars(value: object) -> object:
+    """A list of two whole numbers as a tuple."""
+    numbers = isinstance(value, list | tuple) and all(isinstance(bar, int) and not isinstance(bar, bool) for bar in value)
+    if not numbers or len(value) != 2:  # type: ignore[arg-type]
+        raise invalid("{path} is no range of bars; send the first and the last one, such as [5, 8].")
+    return tuple(value)  # type: ignore[arg-type]
+
+
+def _changes(value: object) -> object:
+    """Attributes and their values; keys may be given by name, such as "E flat"."""
+    if not isinstance(value, dict):
+        raise invalid("{path} is no object; send one such as {'tempo': 120}.")
+    if "key" in value and value["key"] in KEYS:
+        return {**value, "key": KEYS.index(value["key"])}
+    return value
+
+
+JSON_TYPES: Mapping[Any, Any] = {  # type of a field of Edit -> that of its JSON
+    int: Integer,
+    float: Number,
+    Mapping[str, Any]: Annotated[dict[str, Any], BeforeValidator(_changes)],
+    tuple[str, ...]: Annotated[tuple[str, ...], BeforeValidator(_names)],
+    tuple[int, int]: Annotated[tuple[int, int], BeforeValidator(_bars)],
+}
+
+
+def json_type(annotation: Any) -> Any:
+    """The type that validates the JSON of a field of `Edit`. Raises KeyError for one that JSON_TYPES lacks."""
+    if get_origin(annotation) in (Union, UnionType):
+        [present] = [member for member in get_args(annotation) if member is not NoneType]
+        return JSON_TYPES[present] | None
+    return JSON_TYPES[annotation]
+
+
+class EditBase(BaseModel):
+    """What the derived model has beside the fields. Null counts as unset."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        for name in value:
+            if name not in FIELDS:
+                place = f"put it into change, {{'{name}': ...}}" if name in CHANGES else f"use {', '.join(FIELDS)}"
+                raise invalid(f"{{path}} has no field '{shorten(name)}'; {place}.", f"{{path}}.{shorten(name)}")
+        return {name: field for name, field in value.items() if field is not None}
+
+    @model_validator(mode="after")
+    def _check_edit(self) -> EditBase:
+        try:
+            self.edit()
+        except ValueError as error:
+            raise invalid(str(error), _field_path(str(error).split(" ", 1)[0])) from error
+        return self
+
+    def edit(self) -> Edit:
+        """The edit. Raises ValueError for values out of range and contradictions."""
+        return Edit(**{name: getattr(self, name) for name in self.model_fields_set})
+
+
+def _field_path(name: str) -> str:
+    """Path of the field that an error of `Edit` begins with; of the whole edit where that is none."""
+    return f"{{path}}.{name}" if name in FIELDS else f"{{path}}.change.{name}" if name in CHANGES else "{path}"
+
+
+def _default(field: Field[Any]) -> Any:
+    factory: Callable[[], Any] = field.default_factory  # type: ignore[assignment]
+    return field.default if field.default is not MISSING else factory()
+
+
+def _model() -> type[EditBase]:
+    types = get_type_hints(Edit)
+    members: dict[str, Any] = {name: (json_type(types[name]), _default(field)) for name, field in FIELDS.items()}
+    return create_model("EditModel", __base__=EditBase, **members)
+
+
+if TYPE_CHECKING:
+    EditModel = EditBase
+else:
+    EditModel = _model()
+
+
+def report_fields(report: EditReport) -> Body:
+    """The field `edit` of an answer: what was done as lists of phrases, and as sentences for a person in `text`."""
+    return {**asdict(report), "text": str(report)}
