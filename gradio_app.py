@@ -100,17 +100,19 @@ def _build_blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
     from demo.server.gradio_patches import patch_controls, session_states
 
     os.environ["GRADIO_TEMP_DIR"] = str(page.upload_dir)  # read when gradio makes a page and a server
-    blocks = build(page, About(name or "mumu-llama", device_name(model), supports_captions(model)), session_states)
+    about = About(name or "mumu-llama", device_name(model), supports_captions(model), edits_notes(model))
+    blocks = build(page, about, session_states)
     patch_controls(blocks)
     return blocks
 
 
 def page_routers(page: Page) -> list[APIRouter]:
-    """The routes of the page beside gradio's own: session media, and the page's presence messages."""
+    """The routes of the page beside gradio's own: session media and pieces in other forms, and the page's presence messages."""
+    from demo.server.export_routes import export_router
     from demo.server.media_routes import media_router
     from demo.server.presence_routes import presence_router
 
-    return [media_router(page.sessions), presence_router(page.presence, page.sessions.close)]
+    return [media_router(page.sessions), export_router(page.service), presence_router(page.presence, page.sessions.close)]
 
 
 def build_application(
@@ -139,6 +141,14 @@ def supports_captions(model: MuMuLLaMA) -> bool:
     """Whether the music can be conditioned on the answer's text: not for a decoder whose text tokenizer is None."""
     decoder = getattr(model, "music_decoder", None)
     return decoder is not None and getattr(decoder, "tokenizer", ...) is not None
+
+
+def edits_notes(model: MuMuLLaMA) -> bool:
+    """Whether the music decoder edits pieces note for note."""
+    from llama.decoders.base import ScoreEditor
+
+    decoder = getattr(model, "music_decoder", None)
+    return isinstance(decoder, ScoreEditor) and decoder.edits_scores
 
 
 def device_name(model: MuMuLLaMA) -> str:

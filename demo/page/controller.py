@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.page import view_model
+from demo.page.edit_form import edit_words
 from demo.page.gradio_request import event_client_address
 from demo.page.state import PageState, RunningAnswer, SubmittedMessage
 from demo.page.theme import ASSETS, EXAMPLES
@@ -37,13 +38,13 @@ class Page:
     def submit(self, state: PageState, text: str, files: Sequence[str | Path], settings: Settings) -> Iterator[PageState]:
         """Sends a message and yields the state as the answer grows. A user's mistake becomes the error of the exchange."""
         state, session = self._open_session(state)
-        message_text = (text or "").strip()
+        message_text = (text or "").strip() or (edit_words(settings.edit) if settings.edit is not None else "")
         try:
             if not message_text and not files:
                 raise ValueError(EMPTY_REQUEST)
             if len(message_text) > MAX_TEXT:
                 raise ValueError(f"The message has {len(message_text)} characters, the page takes {MAX_TEXT}; shorten it.")
-            uploads = tuple(self.service.receive(session, Path(file)) for file in files)
+            uploads = tuple(self.service.exporter.play_upload(session, self.service.receive(session, Path(file))) for file in files)
         except ValueError as error:
             exchange = ExchangeView(message_text[:MAX_TEXT], status="failed", error=str(error))
             yield _append_exchange(state, SubmittedMessage(message_text, (), settings, state.conversation), exchange)
@@ -161,14 +162,15 @@ class Page:
 
 def settings_of(
     seconds: float | None, fit: bool, takes: float | None, seed: float | None, new_seed: bool, guidance: float | None,
-    temperature: float | None, top_p: float | None, conditioning: str | None, max_tokens: float | None,
+    temperature: float | None, top_p: float | None, conditioning: str | None, max_tokens: float | None, bar_count: float | None = None,
 ) -> Settings:
     """Settings from the fields of the page. A cleared field is None and means the default. ValueError for values out of range."""
     values: dict[str, Any] = {
         "seconds": seconds, "fit": bool(fit), "takes": takes, "guidance": guidance or None, "temperature": temperature, "top_p": top_p,
-        "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if new_seed else seed,
+        "conditioning": conditioning, "max_tokens": max_tokens, "seed": None if new_seed else seed, "bar_count": bar_count or None,
     }  # fmt: skip
-    integers = {name: whole_number(name, values[name]) for name in ("takes", "seed", "max_tokens") if values[name] is not None}
+    whole = ("takes", "seed", "max_tokens", "bar_count")
+    integers = {name: whole_number(name, values[name]) for name in whole if values[name] is not None}
     return Settings(**{name: value for name, value in {**values, **integers}.items() if value is not None})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -11,11 +11,14 @@ import gradio as gr  # here, not in the functions: gradio finds the types of a h
 
 from demo.page.client_endpoint import respond
 from demo.page.controller import Page, settings_of
+from demo.page.edit_controls import edit_controls
+from demo.page.edit_form import EditForm
 from demo.page.example_gallery import gallery
 from demo.page.state import PageState
 from demo.page.theme import ASSETS, CONDITIONINGS, EMPTY, LEAD, PLACEHOLDER, TITLE, script
 from demo.service.request import MAX_PAGE_TAKES, MAX_TEXT
 from demo.service.service import EMPTY_REQUEST
+from llama.media.score_file import SCORE_SUFFIXES
 
 SLIDER_SECONDS = 120  # on the slider; the API accepts more
 
@@ -26,11 +29,15 @@ SessionStates = Callable[[gr.Blocks, str], Iterable[object]]  # (blocks, session
 
 @dataclass(frozen=True)
 class About:
-    """What the header and the settings show of the model. captions: whether its decoder can be conditioned on the answer's text."""
+    """What the header and the settings show of the model. captions: whether its decoder can be conditioned on the answer's text.
+
+    notes: whether its decoder edits notes; another one changes recordings, more or less.
+    """
 
     model: str
     device: str
     captions: bool = False
+    notes: bool = True
 
 
 def build(page: Page, about: About, session_states: SessionStates) -> gr.Blocks:
@@ -47,7 +54,7 @@ def build(page: Page, about: About, session_states: SessionStates) -> gr.Blocks:
                 log = gr.HTML([], html_template=_log(), js_on_load=script(), apply_default_css=False, elem_id="log")
                 box = gr.MultimodalTextbox(
                     placeholder=PLACEHOLDER, label="Your message", show_label=False, sources=["upload", "microphone"],
-                    file_count="multiple", file_types=["audio", "image", "video"], lines=1, max_lines=6, autofocus=True,
+                    file_count="multiple", file_types=["audio", "image", "video", *SCORE_SUFFIXES], lines=1, max_lines=6, autofocus=True,
                     max_plain_text_length=MAX_TEXT,
                     submit_btn="Send", stop_btn=False, elem_id="box",
                 )  # fmt: skip
@@ -57,14 +64,17 @@ def build(page: Page, about: About, session_states: SessionStates) -> gr.Blocks:
                 examples = gr.HTML(gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
             with gr.Column(scale=1, min_width=280, elem_id="settings"):
                 fields = _settings(about)
-        _connect_events(page, state, log, box, clear, examples, fields)
+                form, change = edit_controls(about.notes)
+        _connect_events(page, state, log, box, clear, examples, fields, form, change)
         _client_endpoint(page)
         blocks.unload(_unload_handler(page, blocks, session_states))
     blocks.queue(default_concurrency_limit=None, max_size=None)
     return blocks
 
 
-def _connect_events(page: Page, state: Any, log: Any, box: Any, clear: Any, examples: Any, fields: list[Any]) -> None:
+def _connect_events(
+    page: Page, state: Any, log: Any, box: Any, clear: Any, examples: Any, fields: list[Any], form: list[Any], change: Any
+) -> None:
     """Connects the controls to the controller. Every handler that starts an answer yields (log, state, input) repeatedly."""
     outputs = [log, state, box]
 
@@ -93,6 +103,15 @@ def _connect_events(page: Page, state: Any, log: Any, box: Any, clear: Any, exam
             gr.Info(EMPTY_REQUEST)
             yield gr.skip(), gr.skip(), gr.skip()
 
+    def submit_change(current: PageState, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
+        text, files = (message or {}).get("text") or "", (message or {}).get("files") or []
+
+        def start() -> Iterator[PageState]:
+            settings, edit = settings_of(*values[: len(fields)]), EditForm.of(values[len(fields) :]).edit()
+            return page.submit(current, text, page.uploaded_paths(files), replace(settings, edit=edit, bar_count=None))
+
+        yield from stream(current, start)
+
     def submit_example(current: PageState, event: gr.EventData, *values: Any) -> Iterator[Any]:
         yield from stream(current, lambda: page.submit_example(current, int(event.number), settings_of(*values)))
 
@@ -110,6 +129,7 @@ def _connect_events(page: Page, state: Any, log: Any, box: Any, clear: Any, exam
         box.submit(submit, [state, box, *fields], outputs, **PRIVATE),
         examples.example(submit_example, [state, *fields], outputs, **PRIVATE),
         log.again(repeat, [state], outputs, **PRIVATE),
+        change.click(submit_change, [state, box, *fields, *form], outputs, **PRIVATE),
     ]
     box.stop(stop, [state], None, queue=False, **PRIVATE)
     clear.click(clear_page, [state], outputs, queue=False, cancels=answers, **PRIVATE)
@@ -123,6 +143,7 @@ def _settings(about: About) -> list[Any]:
 
     with gr.Accordion("The piece", open=True):
         seconds = gr.Slider(1, SLIDER_SECONDS, defaults.seconds, step=0.5, label="Length in seconds")
+        bars = gr.Number(0, precision=0, minimum=0, label="Length in bars", info="0 takes the seconds", visible=about.notes)
         fit = gr.Checkbox(True, label="For a clip: as long as the clip")
         takes = gr.Slider(1, MAX_PAGE_TAKES, 1, step=1, label="Takes", info="Several versions, side by side")
         new_seed = gr.Checkbox(True, label="A new seed each time", info="The seed of each piece is shown with it")
@@ -138,7 +159,7 @@ def _settings(about: About) -> list[Any]:
         tokens = gr.Slider(
             1, 1024, defaults.max_tokens, step=1, label="Longest answer", info="In tokens, about three quarters of a word each"
         )
-    return [seconds, fit, takes, seed, new_seed, guidance, temperature, top_p, conditioning, tokens]
+    return [seconds, fit, takes, seed, new_seed, guidance, temperature, top_p, conditioning, tokens, bars]
 
 
 def _client_endpoint(page: Page) -> None:

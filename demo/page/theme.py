@@ -15,7 +15,7 @@ ASSETS = HERE.parents[1] / "assets"
 TITLE = "MuMu-LLaMA"
 LEAD = "It listens to music, looks at pictures and clips, answers, and plays."
 PLACEHOLDER = "Your message"
-EMPTY = "Ask about music, or ask for music. Add a recording, a picture or a clip, or hum into the microphone."
+EMPTY = "Ask about music, or ask for music. Add a recording, a score, a picture or a clip, or hum into the microphone."
 CONDITIONINGS = {"hidden": "what the model has in mind", "caption": "the words of its answer"}
 
 

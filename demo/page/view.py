@@ -16,12 +16,17 @@ DOWNLOAD_FORMATS = {name: FORMAT_LABELS[name] for name in FORMATS}  # those that
 
 @dataclass(frozen=True)
 class MediaView:
-    """A media file on the page: its URL, its length in seconds, and the peak level of each bar of its waveform (0 to 1)."""
+    """A media file on the page: its URL, its length in seconds, and the peak level of each bar of its waveform (0 to 1).
 
-    kind: str  # "audio", "image" or "video"
+    name: of a score's file, whose sound it is; remarks: how that was read.
+    """
+
+    kind: str  # "audio", "image", "video" or "score"
     url: str
     seconds: float | None = None
     peaks: tuple[float, ...] = ()
+    name: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,27 @@ class PlotView:
 class TakeView:
     """One take of an answer, number `index` (from 0). complete: its files are written.
 
-    downloads: (format, URL). plots: empty until they are drawn, which takes a moment after the audio is complete.
+    downloads: (format, URL) of written files; exports: (form, URL) of what is made when it is asked for (`demo.service.exports`);
+    file_stem: the name under which they are saved. plots: empty until they are drawn, which takes a moment after the audio is
+    complete. report: what an edit changed and kept, in a sentence or two.
     """
 
     audio: MediaView
     seed: int
     index: int = 0
     downloads: tuple[tuple[str, str], ...] = ()
+    exports: tuple[tuple[str, str], ...] = ()
+    file_stem: str = ""
     plots: tuple[PlotView, ...] = ()
     complete: bool = False
+    report: str = ""
 
 
 @dataclass(frozen=True)
 class ExchangeView:
     """One exchange of the conversation at one moment.
 
-    reference: the earlier media that the message refers to, in words. original: the recording that the takes change.
+    reference: the earlier media that the message refers to, in words. original: the music that the takes change.
     progress: (generated, total) seconds of music, all takes together. seconds_left: estimated seconds until the end.
     queue_position: requests that run before this one. take_count: takes that were requested.
     """
@@ -109,5 +119,7 @@ def ending_text(exchange: ExchangeView) -> str:
 
 def announcement(exchange: ExchangeView) -> str:
     """The finished answer as one text for screen readers."""
-    music = (f"{take_title(exchange, take)}, {take.audio.seconds or 0.0:.1f} seconds." for take in exchange.takes)
+    music = (
+        f"{take_title(exchange, take)}, {take.audio.seconds or 0.0:.1f} seconds. {take.report}".rstrip() for take in exchange.takes
+    )
     return " ".join(filter(None, ("Answer:", exchange.text, *music, ending_text(exchange))))

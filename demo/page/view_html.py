@@ -20,6 +20,13 @@ from demo.page.view import (
     progress_text,
     take_title,
 )
+from demo.service.exports import EXPORT_FORMATS
+
+DOWNLOAD_ROWS = (("wav", "flac", "mp3", "stems", "loop"), ("mid", "musicxml", "chords"))
+EXPORT_TITLES = {
+    "musicxml": "Download as MusicXML, for notation programs", "chords": "Download the chords bar by bar, as text",
+    "stems": "Download each part as a WAV of its own, in a ZIP", "loop": "Download the first bars as a loop without a seam, as WAV",
+}  # fmt: skip
 
 
 def exchange_html(exchange: ExchangeView, index: int, token: str = "") -> str:
@@ -46,9 +53,10 @@ def _paragraph(text: str) -> str:
 
 
 def _media(exchange: ExchangeView, key: str) -> str:
-    """The uploaded files, without those that are shown beside the takes: a clip with new music, a recording with an edit."""
-    beside_takes = {"video" if exchange.takes else "", "audio" if exchange.original else ""}
-    items = (item for item in exchange.media if item.kind not in beside_takes)
+    """The uploaded files, without those that are shown beside the takes: a clip with new music, what an edit starts from."""
+    beside_takes = {"video"} if exchange.takes else set()
+    before = exchange.original.url if exchange.original else None
+    items = (item for item in exchange.media if item.kind not in beside_takes and item.url != before)
     return "".join(_media_item(item, f"{key}m{index}") for index, item in enumerate(items))
 
 
@@ -59,7 +67,19 @@ def _media_item(item: MediaView, key: str) -> str:
     if item.kind == "video":
         attributes = 'controls playsinline preload="metadata" aria-label="The clip you added"'
         return f'<video class="given" data-key="{key}" src="{url}" {attributes}></video>'
+    if item.kind == "score":
+        return f'<div class="given">{_file_name(item)}{player(item, key, "The score you added")}{_remarks(item, key)}</div>'
     return f'<div class="given">{player(item, key, "The recording you added")}</div>'
+
+
+def _file_name(item: MediaView) -> str:
+    return f'<p class="faint file">&#9835; {escape(item.name)}</p>' if item.name else ""
+
+
+def _remarks(item: MediaView, key: str) -> str:
+    """How a score was read: nothing for one that this project wrote."""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in item.remarks)
+    return f'<details class="remarks" data-key="{key}r"><summary>How it was read</summary>{lines}</details>' if lines else ""
 
 
 def player(audio: MediaView, key: str, label: str, *, autoplay: bool = False) -> str:
@@ -110,8 +130,8 @@ def _takes(exchange: ExchangeView, index: int) -> str:
 def _original(audio: MediaView, index: int) -> str:
     return (
         f'<section class="take before" data-key="x{index}before" aria-label="Before">'
-        f"<header><b>Before</b>{_length(audio.seconds)}</header>"
-        f"{player(audio, f'x{index}b', 'The recording before the change')}</section>"
+        f"<header><b>Before</b>{_length(audio.seconds)}</header>{_file_name(audio)}"
+        f"{player(audio, f'x{index}b', 'The music before the change')}{_remarks(audio, f'x{index}b')}</section>"
     )
 
 
@@ -136,7 +156,7 @@ def _take(exchange: ExchangeView, index: int, take_index: int) -> str:
         f'<section class="take" data-key="{key}s" aria-label="{escape(label)}">'
         f'<header><b>{take_title(exchange, take)}</b>{_length(take.audio.seconds)}'
         f'<span class="seed" title="The same seed and settings give the same piece">seed {take.seed}</span></header>'
-        f"{player(take.audio, key, label, autoplay=autoplay)}{_downloads(take)}"
+        f"{player(take.audio, key, label, autoplay=autoplay)}{_report(take)}{_downloads(take)}"
         f"{_buttons(exchange, index, take_index)}{_plots(take, key)}</section>"
     )
 
@@ -150,14 +170,25 @@ def _length(seconds: float | None) -> str:
     return f'<span class="faint">{seconds:.1f} s</span>' if seconds else ""
 
 
+def _report(take: TakeView) -> str:
+    return f'<p class="faint report">{escape(take.report)}</p>' if take.report else ""
+
+
 def _downloads(take: TakeView) -> str:
-    name = f"mumu-llama-seed-{take.seed}"
-    links = "".join(
-        f'<a href="{_url(url)}" download="{name}.{suffix}" aria-label="Download as {label}">{label}</a>'
+    """Links to the take's files: its sound in one row, and its notes, where there are some, in another."""
+    links = {
+        suffix: _link(url, f"{take.file_stem}.{suffix}", DOWNLOAD_FORMATS[suffix], f"Download as {DOWNLOAD_FORMATS[suffix]}")
         for suffix, url in take.downloads
-        for label in (DOWNLOAD_FORMATS[suffix],)
-    )
-    return f'<div class="row downloads"><span class="faint" aria-hidden="true">&#8595;</span>{links}</div>' if links else ""
+    }
+    links |= {form: _link(url, "", EXPORT_FORMATS[form].label, EXPORT_TITLES[form]) for form, url in take.exports}
+    rows = ([links[name] for name in names if name in links] for names in DOWNLOAD_ROWS)
+    arrow = '<span class="faint" aria-hidden="true">&#8595;</span>'
+    return "".join(f'<div class="row downloads">{arrow}{"".join(row)}</div>' for row in rows if row)
+
+
+def _link(url: str, name: str, label: str, title: str) -> str:
+    """Link that saves a file. name: under which (empty: the server says)."""
+    return f'<a href="{_url(url)}" download="{escape(name, quote=True)}" title="{title}" aria-label="{title}">{label}</a>'
 
 
 def _buttons(exchange: ExchangeView, index: int, take_index: int) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 from demo.page import plots
 from demo.page.view import DOWNLOAD_FORMATS, PEAKS, ExchangeView, MediaView, PlotView, TakeView
 from demo.service.conversation import resolve_turn
-from demo.service.sessions import media_url, new_name
+from demo.service.sessions import export_url, media_url, new_name
 from llama.media.audio import Waveform
+from llama.media.naming import piece_name
 
 if TYPE_CHECKING:
     from demo.page.state import SubmittedMessage
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
     from demo.service.uploads import Upload
 
 ReadSound = Callable[[Path], Waveform]
+PAGE_EXPORTS = ("stems", "loop", "musicxml", "chords")  # beside the MIDI file, which is written with the sound
 
 
 def media_views(session: Session, uploads: Sequence[Upload], read_sound: ReadSound) -> tuple[MediaView, ...]:
     """Views of the files that the user added to a message."""
-    return tuple(
-        audio_view(session, upload.path, upload.seconds, read_sound)
-        if upload.kind == "audio"
-        else MediaView(upload.kind, media_url(session.token, (upload.preview or upload.path).name), upload.seconds)
-        for upload in uploads
-    )
+    return tuple(_media_view(session, upload, read_sound) for upload in uploads)
+
+
+def _media_view(session: Session, upload: Upload, read_sound: ReadSound) -> MediaView:
+    if upload.kind == "audio":
+        return audio_view(session, upload.path, upload.seconds, read_sound)
+    if upload.sound is not None:
+        return replace(audio_view(session, upload.sound), kind="score", name=upload.name, remarks=upload.remarks)
+    return MediaView(upload.kind, media_url(session.token, (upload.preview or upload.path).name), upload.seconds)
 
 
 def audio_view(session: Session, file: Path, seconds: float | None = None, read_sound: ReadSound = Waveform.read) -> MediaView:
@@ -48,12 +53,17 @@ def peaks(music: Waveform, bars: int = PEAKS) -> tuple[float, ...]:
 
 
 def original_audio(session: Session, message: SubmittedMessage, read_sound: ReadSound) -> MediaView | None:
-    """The recording that an edit starts from: the one that was uploaded, or the earlier audio that the message refers to."""
+    """The music that an edit starts from: what was uploaded, or the earlier piece that the message refers to."""
     try:
-        audio = resolve_turn(message.conversation, message.text, message.uploads)[0].audio
+        edits = message.settings.edit is not None
+        turn = resolve_turn(message.conversation, message.text, message.uploads, edits=edits)[0]
     except ValueError:  # the answer reports it
         return None
-    return audio_view(session, Path(audio), read_sound=read_sound) if isinstance(audio, str) else None
+    if isinstance(turn.audio, str):
+        return audio_view(session, Path(turn.audio), read_sound=read_sound)
+    earlier = (upload for exchange in message.conversation.exchanges for upload in exchange.uploads)
+    scores = (upload for upload in (*message.uploads, *earlier) if upload.sound is not None and upload.score is turn.score)
+    return next((_media_view(session, upload, read_sound) for upload in scores), None)
 
 
 def take_views(session: Session, takes: Sequence[TakeView], update: Update) -> tuple[TakeView, ...]:
@@ -81,7 +91,12 @@ def complete_takes(takes: Sequence[TakeView]) -> tuple[TakeView, ...]:
 def _take(session: Session, piece: Piece, index: int) -> TakeView:
     files = ((suffix, piece.sound.with_suffix(f".{suffix}")) for suffix in DOWNLOAD_FORMATS)
     downloads = tuple((suffix, media_url(session.token, file.name)) for suffix, file in files if file.is_file())
-    return TakeView(audio_view(session, piece.sound, piece.seconds), piece.seed, index, downloads, complete=True)
+    forms = PAGE_EXPORTS if piece.score is not None else ()
+    exports = tuple((form, export_url(session.token, piece.sound.name, form)) for form in forms)
+    file_stem = piece_name(piece.score) if piece.score is not None else f"mumu-llama-seed-{piece.seed}"
+    report = "" if piece.edit is None else str(piece.edit)
+    audio = audio_view(session, piece.sound, piece.seconds)
+    return TakeView(audio, piece.seed, index, downloads, exports, file_stem, complete=True, report=report)
 
 
 def with_plots(session: Session, exchange: ExchangeView, pieces: Sequence[Piece]) -> ExchangeView:

@@ -1,0 +1,45 @@
+"""The gradio controls of the form of an edit (`demo.page.edit_form`), below the other settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, PARTS, choices
+from llama.media.edit import KEEPABLE
+from llama.media.score import TEMPI
+
+BUTTON = "Change the last piece"
+
+
+def edit_controls(notes: bool) -> tuple[list[Any], Any]:
+    """The controls in the order of the fields of `EditForm`, and the button that sends them.
+
+    notes: whether the decoder edits notes; one of sound continues recordings, and changes them more or less.
+    """
+    with gr.Accordion("Change a piece", open=False, elem_id="edit"):
+        with gr.Row():
+            tempo = _number("Tempo", f"{TEMPI[0]} to {TEMPI[-1]} bpm", notes)
+            lists = {name: _list(name, label, notes) for name, label in ATTRIBUTES.items()}
+        transpose = gr.Slider(-12, 12, 0, step=1, label="Semitones up or down", visible=notes)
+        without = gr.CheckboxGroup(list(PARTS), label="Take out", visible=notes)
+        with gr.Accordion("Compose anew, or go on", open=False, visible=notes, elem_classes="inner"):
+            parts = gr.CheckboxGroup(list(PARTS), label="Compose these anew")
+            with gr.Row():
+                first, last = _number("From bar", "All if 0"), _number("To bar", "Chords stay")
+            keep = gr.CheckboxGroup(list(KEEPABLE), label="Keep only", info="All else is composed anew")
+            bar_count = _number("Length in bars")
+        continuation = gr.Slider(0, 60, 0, step=1, label="Go on for seconds")
+        amount = gr.Slider(0, 1, 0, step=0.05, label="How far from the recording", info="0 leaves it to the model", visible=not notes)
+        button = gr.Button(BUTTON, size="sm", variant="secondary", elem_id="change")
+    return [tempo, *lists.values(), transpose, without, parts, first, last, keep, bar_count, continuation, amount], button
+
+
+def _number(label: str, info: str | None = None, visible: bool = True) -> Any:
+    """A whole number, 0 where nothing is to change: browsers show it for an empty field."""
+    return gr.Number(0, precision=0, minimum=0, label=label, info=info, visible=visible, min_width=120)
+
+
+def _list(name: str, label: str, visible: bool) -> Any:
+    return gr.Dropdown(choices(name), value=AS_IT_IS, label=label, visible=visible, filterable=False, min_width=120)

@@ -1,0 +1,57 @@
+"""The form of an edit: empty fields ask for nothing, every value of an edit can be chosen, and its words say what it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, EditForm, choices, edit_words
+from llama.media.edit import CHANGES, Edit
+
+EMPTY: list[Any] = [0, *[AS_IT_IS] * len(ATTRIBUTES), 0, [], [], 0, 0, [], 0, 0, 0]  # as the page sends it
+
+
+def form(**fields: Any) -> EditForm:
+    """The form with some of its attributes chosen, and some of its other fields filled in."""
+    chosen = tuple(fields.pop(name, AS_IT_IS) for name in ATTRIBUTES)
+    return EditForm(attributes=chosen, **fields)
+
+
+@pytest.mark.parametrize(("fields", "edit", "words"), [
+    ({"tempo": 120.0}, Edit(change={"tempo": 120}), "120 bpm"),
+    ({"mode": "minor", "lead": "flute"}, Edit(change={"lead": "flute", "mode": "minor"}), "Melody on flute, in minor"),
+    ({"key": "E flat"}, Edit(change={"key": 3}), "In the key of E flat"),
+    ({"metre": "3/4", "drums": "with"}, Edit(change={"metre": 3, "drums": True}), "In 3/4, with drums"),
+    ({"transpose": -1.0, "without": ["bass"]}, Edit(transpose=-1, without=("bass",)), "1 semitone down, without bass"),
+    ({"parts": ["melody"], "first_bar": 5.0, "last_bar": 8.0}, Edit(parts=("lead",), bars=(5, 8)), "New melody, bars 5 to 8 anew"),
+    ({"first_bar": 3.0}, Edit(bars=(3, 3)), "Bars 3 to 3 anew"), ({"last_bar": 2.0}, Edit(bars=(1, 2)), "Bars 1 to 2 anew"),
+    ({"keep": ["chords", "melody"]}, Edit(keep=("melody", "chords")), "Keep only melody and chords"),
+    ({"bar_count": 16.0}, Edit(bar_count=16), "16 bars long"), ({"continuation": 7.5}, Edit(continuation=7.5), "Go on for 7.5 s"),
+])  # fmt: skip
+def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> None:
+    assert form(**fields).edit() == edit and edit_words(edit) == words
+
+
+def test_the_fields_of_the_page_are_read_in_order() -> None:
+    values = list(EMPTY)
+    values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-1] = 90, "major", 0.5
+    assert EditForm.of(values).edit() == Edit(change={"mode": "major", "tempo": 90}, strength=0.5)
+
+
+@pytest.mark.parametrize(("fields", "words"), [
+    ({}, "The form of the change is empty"), ({"tempo": 0, "first_bar": None}, "The form of the change is empty"),
+    ({"tempo": 999.0}, "tempo 999"), ({"tempo": float("inf")}, "tempo inf is out of range"),
+    ({"first_bar": 8.0, "last_bar": 5.0}, "is no range"), ({"parts": ["choir"]}, "parts"), ({"keep": ["choir"]}, "keep"),
+    ({"without": ["drums"], "drums": "with"}, "say which"),
+])  # fmt: skip
+def test_what_is_not_possible_is_told(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        form(**fields).edit()
+
+
+def test_every_value_can_be_chosen() -> None:
+    for attribute in ATTRIBUTES:
+        chosen = [form(**{attribute: name}).edit().change[attribute] for name in choices(attribute) if name != AS_IT_IS]
+        assert chosen == list(CHANGES[attribute])
+    assert {*ATTRIBUTES, "tempo"} == {*CHANGES}
