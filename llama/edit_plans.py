@@ -6,7 +6,7 @@ is the rest of the edit. The reply says what is done: the model's own words if t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,10 @@ class PlannedEdit:
     agrees: bool  # the model's answer describes the edited piece
 
 
-def plan_edit(row: RowState, turn: Turn, options: GenerationOptions) -> PlannedEdit | None:
+def plan_edit(row: RowState, turn: Turn, options: GenerationOptions, hear: Callable[[], Attributes | None]) -> PlannedEdit | None:
     """The edit that the options give, or the one that the words ask for; None for a new piece, or an answer in words.
 
-    row: the model's answer to the turn, at its end.
+    row: the model's answer to the turn, at its end. hear: what the model hears the piece as; called if its answer may change something.
     """
     if not options.music or turn.score is None and (turn.audio is None or options.edit is None):
         return None
@@ -47,7 +47,9 @@ def plan_edit(row: RowState, turn: Turn, options: GenerationOptions) -> PlannedE
     if options.edit is not None:
         return _plan(row, turn, options.edit, RequestReading(None))
     reading = read_request(turn.text, turn.score)
-    stated = stated_changes(turn.score.attributes, row.text()) if reading.rest and row.finish == "music" else None
+    stated = None
+    if reading.rest and not reading.is_new and row.finish == "music" and read_caption(row.text(), 0):
+        stated = stated_changes(turn.score.attributes, row.text(), hear())
     if reading.is_new or reading.edit is None and stated is None:
         return None
     return _plan(row, turn, *_joined(turn.score, reading, stated))

@@ -19,17 +19,28 @@ from llama.decoders.recording_edits import edited_seconds
 from llama.dialogue import Turn
 from llama.edit_plans import PlannedEdit, edited_attributes
 from llama.encoders.transcription import transcribe
-from llama.generation import NO_DECODER, Done, Event, GenerationOptions, MusicChunk, RowState, TextDelta, condition_for
+from llama.generation import (
+    NO_DECODER,
+    Done,
+    Event,
+    GenerationOptions,
+    MusicChunk,
+    RowState,
+    TextDelta,
+    condition_for,
+    generate_text,
+)
 from llama.media.audio import Waveform
-from llama.media.captions import write_caption
+from llama.media.captions import read_caption, write_caption
 from llama.media.requests.reader import names_edit
-from llama.media.score import Score
+from llama.media.score import Attributes, Score
 from llama.media.score_file import read_score
 
 if TYPE_CHECKING:
     from llama.decoders.base import SynthesisRequest
-    from llama.mumu_model import MuMuModel
+    from llama.mumu_model import ModalityFeatures, MuMuModel
 
+NO_CHANGE = "Continue it"  # the model's answer to it is the caption of what it hears
 NO_SOURCE = "An edit needs its piece, but this turn has none; give its notes as Turn(text, score=reply.score), or its recording."
 NO_BARS = "This model's music decoder does not count bars; give the length in seconds."
 
@@ -106,6 +117,15 @@ def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn
 
 
 # -- after the words ----------------------------------------------------------------------------------------------
+
+
+def hear_piece(model: MuMuModel, turn: Turn, features: ModalityFeatures | None = None) -> Attributes | None:
+    """What the model hears the turn's piece as: the caption of its answer to a request that changes nothing; None if it writes none.
+
+    features: of the turn's media, if they are encoded already.
+    """
+    *_, (rows, _) = generate_text(model, [replace(turn, text=NO_CHANGE, score=None)], GenerationOptions(), features)
+    return read_caption(rows[0].text(), 0)
 
 
 def holds_text(turn: Turn, options: GenerationOptions) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,16 @@ from torch import Tensor
 
 from llama.dialogue import Reply, Turn
 from llama.edit_plans import plan_edit
-from llama.editing import check_edits, edit_events, edits_recording, holds_text, load_recording, play_score, read_turn
+from llama.editing import (
+    check_edits,
+    edit_events,
+    edits_recording,
+    hear_piece,
+    holds_text,
+    load_recording,
+    play_score,
+    read_turn,
+)
 from llama.generation import (
     Done,
     Event,
@@ -45,7 +55,8 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
         for index in active:
             if not holds_text(turns[index], options) and (delta := rows[index].delta()):
                 yield index, TextDelta(delta)
-    plans = {index: plan for index, turn in enumerate(turns) if (plan := plan_edit(rows[index], turn, options)) is not None}
+    planned = [plan_edit(row, turn, options, partial(hear_piece, model, turn)) for row, turn in zip(rows, turns, strict=True)]
+    plans = {index: plan for index, plan in enumerate(planned) if plan is not None}
     for index, row in enumerate(rows):  # text that was held back and is the model's own
         if index not in plans and (delta := row.delta()):
             yield index, TextDelta(delta)

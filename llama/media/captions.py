@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llama.media.score import KEYS, LEADS, TEMPI, Attributes
+from llama.media.score import KEYS, LEADS, TEMPI, Attributes, nearest_tempo
 
 TEMPO_TOLERANCE = 0.04  # of the tempo: what is nearer was not asked to change, only heard a little wrong
 STATED = ("lead", "accompaniment", "tempo", "mode", "style", "metre")  # attributes of an answer's caption that are taken as asked
@@ -57,16 +57,21 @@ def write_caption(attributes: Attributes) -> str:
     )
 
 
-def stated_changes(attributes: Attributes, text: str) -> dict[str, Any] | None:
-    """What differs between a piece and the one that a text announces, by attribute; None if it announces none.
+def stated_changes(attributes: Attributes, text: str, heard: Attributes | None = None) -> dict[str, Any] | None:
+    """What a text changes in a piece, by attribute; None if it announces no piece.
 
+    heard: what the model hears the piece as, where it is known. A change is then what differs from that: of 7 chorales and songs
+    that were read from files, the model took each for another style, metre or tempo than the file's. A tempo changes in proportion.
     The key is left out, and drums are: the model hears keys a little wrong, and turns the drums round at any mention of them
     (20 of 20 pieces). Both are read by `llama.media.requests` alone.
     """
     stated = read_caption(text, attributes.key)
     if stated is None:
         return None
-    changes = {name: getattr(stated, name) for name in STATED if getattr(stated, name) != getattr(attributes, name)}
-    if abs(stated.tempo - attributes.tempo) <= TEMPO_TOLERANCE * attributes.tempo:
+    heard = heard or attributes
+    changes = {name: getattr(stated, name) for name in STATED if getattr(stated, name) != getattr(heard, name)}
+    if abs(stated.tempo - heard.tempo) <= TEMPO_TOLERANCE * heard.tempo:
         changes.pop("tempo", None)
-    return changes
+    if "tempo" in changes and heard.tempo != attributes.tempo:
+        changes["tempo"] = nearest_tempo(attributes.tempo * stated.tempo / heard.tempo)
+    return {name: value for name, value in changes.items() if value != getattr(attributes, name)}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,7 +24,16 @@ from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
 from llama.edit_plans import plan_edit
-from llama.editing import check_edits, edit_request, edits_recording, holds_text, load_recording, play_score, read_turn
+from llama.editing import (
+    check_edits,
+    edit_request,
+    edits_recording,
+    hear_piece,
+    holds_text,
+    load_recording,
+    play_score,
+    read_turn,
+)
 from llama.generation import GenerationOptions, RowState, TextDelta, music_request, tokenize
 from llama.serving.batch import step_and_isolate
 from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
@@ -288,7 +298,7 @@ class Engine:
     def _begin_music(self, request: Request) -> None:
         """After the text: starts the edit or the new piece, or finishes a request without music."""
         model, row, turn, options = self.model, request.row, request.turn, request.options
-        plan = plan_edit(row, turn, options)
+        plan = plan_edit(row, turn, options, partial(hear_piece, model, turn, request.features))
         if plan is not None:
             request.plan, request.options = plan, replace(options, edit=plan.edit, bar_count=None)
             request.emit(TextDelta(plan.text))

@@ -106,6 +106,14 @@ def test_what_is_so_already_changes_nothing_and_the_text_says_so(nano: llama.MuM
         assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
 
 
+def test_what_the_model_hears_wrong_does_not_change(nano: llama.MuMuLLaMA, score: Score) -> None:
+    """A piece whose attributes are not those of its sound, as of a file: what changes is what differs from what is heard."""
+    odd = replace(score, attributes=replace(BALLAD, style="ambient", accompaniment="organ"))
+    reply = nano.respond(Turn("Make it faster", score=odd, audio=nano.music_decoder.render(score)))
+    assert {name for name, value in vars(reply.score.attributes).items() if value != getattr(odd.attributes, name)} == {"tempo"}
+    assert [note.pitch for note in reply.score.accompaniment] == [note.pitch for note in score.accompaniment]
+
+
 def test_what_was_not_understood_is_said(nano: llama.MuMuLLaMA, score: Score) -> None:
     reply = nano.respond(Turn("Make the second part faster", score=score))
     assert reply.score.attributes.tempo > BALLAD.tempo and "'second part' alone" in reply.text and reply.edit.not_done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,11 @@ def test_the_difference_is_what_changes() -> None:
     assert stated_changes(WALTZ, SENTENCE.format(lead="organ", tempo=166, drums="with")) == {}  # heard a little wrong
     assert stated_changes(WALTZ, faster.replace("sad waltz", "sad ballad")) == {"tempo": 180, "style": "ballad"}
     assert stated_changes(WALTZ, "It is in 3/4.") is None
+
+
+def test_what_is_heard_wrong_is_no_change() -> None:
+    heard = replace(WALTZ, style="dance", tempo=80, lead="flute")
+    text = SENTENCE.format(lead="flute", tempo=100, drums="with").replace("sad waltz", "sad dance track")
+    assert stated_changes(WALTZ, text, heard) == {"tempo": 180}  # 160 * 100 / 80 would be too fast
+    assert stated_changes(WALTZ, text) == {"tempo": 100, "style": "dance", "lead": "flute"}
+    assert stated_changes(WALTZ, text.replace("flute", "organ"), heard) == {"tempo": 180}  # an organ it is
