@@ -60,24 +60,26 @@ def _unpacked(data: bytes, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-            listing = _entry(archive, CONTAINER, MAX_CONTAINER, name) if CONTAINER in names else b""
+            listing = _entry(archive, CONTAINER, MAX_CONTAINER) if CONTAINER in names else b""
             scores = [found.decode("utf-8", "replace") for found in ROOT_FILE.findall(listing)]
             scores = [score for score in scores if score in names] or [
                 found for found in names if found.lower().endswith((".musicxml", ".xml")) and not found.startswith("META-INF")
             ]
             if not scores:
-                raise ValueError(f"{name} is a compressed file without a score; export the piece as MusicXML again.")
-            return _entry(archive, scores[0], MAX_XML_BYTES, name)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+                raise _Refused("is a compressed file without a score; export the piece as MusicXML again.")
+            return _entry(archive, scores[0], MAX_XML_BYTES)
+    except _Refused as error:
+        raise ValueError(f"{name} {error}") from None
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise ValueError(f"{name} is damaged or a compressed file of another kind; export the piece as MusicXML again.") from error
 
 
-def _entry(archive: zipfile.ZipFile, entry: str, limit: int, name: str) -> bytes:
+def _entry(archive: zipfile.ZipFile, entry: str, limit: int) -> bytes:
     """The content of an entry, which is counted while it is unpacked: what an entry says of its size may be a lie."""
     with archive.open(entry) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise ValueError(f"{name} holds more than {limit} bytes when it is unpacked; give a part of the piece.")
+        raise _Refused(f"holds more than {limit} bytes when it is unpacked; give a part of the piece.")
     return content
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,7 +28,7 @@ class Format:
 
     @property
     def text(self) -> bool:
-        return self.kind not in ("media", "pth", "safetensors", "tar", "tokenizer")
+        return self.kind not in ("media", "notes", "pth", "safetensors", "tar", "tokenizer")
 
 
 def _samples(channels: int, seed: int) -> np.ndarray:
@@ -118,6 +119,25 @@ def _midi() -> bytes:
     song.tracks.append(mido.MidiTrack([mido.Message("note_on", note=60 + step, time=120) for step in range(8)]))
     out = io.BytesIO()
     song.save(file=out)
+    return out.getvalue()
+
+
+def _score(form: str) -> bytes:
+    """A piece of notes as MIDI ("mid"), MusicXML ("musicxml"), or that compressed ("mxl")."""
+    from DataSet.synthesis.composer import compose
+    from llama.media.midi import to_midi
+    from llama.media.musicxml import to_musicxml
+    from llama.media.score import Attributes
+
+    score = compose(np.random.default_rng(0), Attributes("flute", "guitar", "swing", 120, "minor", 4, drums=True, key=2), 8.0)
+    if form == "mid":
+        return to_midi(score)
+    if form == "musicxml":
+        return to_musicxml(score)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", '<container><rootfiles><rootfile full-path="a.xml"/></rootfiles></container>')
+        archive.writestr("a.xml", to_musicxml(score))
     return out.getvalue()
 
 
@@ -223,7 +243,8 @@ FORMATS: dict[str, Format] = {
     "mkv": _media(_av, "matroska", "ffv1", "pcm_s16le"), "avi": _media(_av, "avi", "mpeg4", "libmp3lame"),
     "ts": _media(_av, "mpegts", "mpeg2video", "mp2"),
     "mpg": _media(_av, "mpeg", "mpeg1video", "mp2"), "flv": _media(_av, "flv", "flv", "libmp3lame", 2, 44_100),
-    "midi": _media(_midi),
+    "midi": _media(_midi), "mid": Format("notes", cache(partial(_score, "mid"))), "mxl": Format("notes", cache(partial(_score, "mxl"))),
+    "musicxml": Format("musicxml", cache(partial(_score, "musicxml"))),
     "captions": Format("captions", partial(_json, {"a.wav": "a waltz", "b.flac": "a song", "c.mp3": "noise"})),
     "musicqa": Format("musicqa", partial(_json, [{"audio_name": "a.wav", "conversation": TURNS}] * 3)),
     "alpaca": Format("alpaca", partial(_json, [{"instruction": "Say a.", "input": "", "output": "a"}] * 3)),

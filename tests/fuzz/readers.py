@@ -49,6 +49,12 @@ def read_upload(path: Path) -> object:
         return receive(Path(folder), path.read_bytes(), name=path.name)
 
 
+def read_notes(path: Path) -> object:
+    from llama.media.score_file import read_score
+
+    return read_score(path)
+
+
 def read_list(path: Path) -> object:
     from llama.data.json_lists import read_source
     from llama.data.source import Source
@@ -151,12 +157,14 @@ def read_component(path: Path) -> object:
 
 MEDIA = (read_sound, read_sound_in_memory, read_picture, read_frames, read_upload)
 READERS: dict[str, tuple[Reader, ...]] = {
-    "media": MEDIA, "captions": (read_list,), "musicqa": (read_list,), "alpaca": (read_list,), "instructions": (read_list,),
+    "media": MEDIA, "notes": (read_notes,), "musicxml": (read_notes,),
+    "captions": (read_list,), "musicqa": (read_list,), "alpaca": (read_list,), "instructions": (read_list,),
     "tar": (read_tar,), "request": (read_request,), "yaml": (read_yaml,), "config": (read_config,), "params": (read_params,),
     "pth": (read_pth,), "safetensors": (read_safetensors,), "origin": (read_origin,),
     "tokenizer": (read_tokenizer,), "component": (read_component,),
 }  # fmt: skip
-MODULES = ("llama.media.audio", "llama.media.image", "llama.media.video", "llama.data.json_lists", "llama.data.tar_shards",
+MODULES = ("llama.media.audio", "llama.media.image", "llama.media.video", "llama.media.score_file", "llama.data.json_lists",
+           "llama.data.tar_shards",
            "llama.training.config", "llama.checkpoint.delta", "demo.service.uploads", "demo.api.request_parser")  # fmt: skip
 
 
