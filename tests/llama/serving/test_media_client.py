@@ -20,9 +20,13 @@ import worker_faults
 from test_engine import reply, same
 
 import llama
+from DataSet.synthesis.composer import compose
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
 from llama.media.audio import Waveform
+from llama.media.midi import write_midi
+from llama.media.score import Attributes
+from llama.media.score_file import read_score
 from llama.serving import media_client
 from llama.serving.engine import Engine
 from llama.serving.media_client import MediaWorkerClient
@@ -243,6 +247,15 @@ def test_a_sound_without_numbers_is_told(reader: MediaWorkerClient, tmp_path: Pa
     soundfile.write(tmp_path / "nan.wav", np.full((8000, 1), np.nan, np.float32), 8000, "FLOAT")
     with pytest.raises(ValueError, match="nan.wav holds values that are not finite"):
         reader.read_sound(str(tmp_path / "nan.wav"))
+
+
+def test_notes_are_read_as_they_are(reader: MediaWorkerClient, tmp_path: Path) -> None:
+    path = tmp_path / "piece.mid"
+    write_midi(compose(np.random.default_rng(8), Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6), 12.0), path)
+    assert reader.read_score(str(path)) == read_score(path)
+    path.write_bytes(b"MThd, but no more")
+    with pytest.raises(ValueError, match="piece.mid"):
+        reader.read_score(str(path))
 
 
 def test_media_that_are_no_files_stay_as_they_are(reader: MediaWorkerClient) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 from test_engine import LONG, mixture, reply, same, spoil, under_way
-from test_engine_edits import BALLAD, cases, check
+from test_engine_edits import BALLAD, cases, check, continuations
 from test_generation import randomise_codebooks
 
 import llama
@@ -356,6 +356,14 @@ def test_sound_that_was_heard_before_the_death_is_not_sent_twice(
         undisturbed = list(engine.submit(*case))
     assert sum(isinstance(event, MusicChunk) for event in undisturbed) > 1
     check_piece(disturbed, reply(undisturbed))
+
+
+def test_a_recording_crosses_the_pipe(scripted: llama.MuMuLLaMA, monkeypatch: pytest.MonkeyPatch) -> None:
+    randomise_codebooks(scripted)
+    monkeypatch.setattr("llama.serving.engine.MusicWorkerClient", ThreadWorkerClient)
+    with Engine(scripted, use_worker=True) as engine:
+        answer = reply(list(engine.submit(*continuations()[0])))
+    assert same(answer, scripted.respond(*continuations()[0]), tolerance=1e-5)
 
 
 def test_a_piece_that_comes_out_differently_is_not_spliced() -> None:
