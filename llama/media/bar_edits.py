@@ -98,9 +98,11 @@ def arrange_bars(score: Score, order: Sequence[int]) -> Score:
                 room = (index + 1) * bar - note.start if after != index + 1 else math.inf
                 notes.append(replace(note, start=note.start + (place - index) * bar, duration=min(note.duration, room)))
         shift = (len(order) - line.bar_count) * bar
-        closing = [replace(note, start=note.start + shift) for note in _between(score.track(track), ending, math.inf)]
-        last, end = line.time(line.eighths) + shift, timeline(score.attributes, seconds).end
-        return (*notes, *(replace(note, duration=final_length(note, track, last, note.duration, end - note.start)) for note in closing))
+        end = timeline(score.attributes, seconds).end - shift
+        for note in _between(score.track(track), ending, math.inf):
+            length = final_length(note, track, line, note.duration, end - note.start)
+            notes.append(replace(note, start=note.start + shift, duration=length))
+        return tuple(notes)
 
     chords = [replace(score.chords[index], start=score.chords[index].start + (place - index) * bar) for place, index in enumerate(order)]
     final = replace(score.chords[-1], start=len(order) * bar, duration=timeline(score.attributes, seconds).end - len(order) * bar)

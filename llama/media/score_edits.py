@@ -91,7 +91,7 @@ def set_tempo(score: Score, tempo: float) -> Score:
     def scaled(track: str) -> tuple[Note, ...]:
         notes = [(note, note.start * ratio, note.duration * ratio) for note in score.track(track)]
         return tuple(
-            replace(note, start=start, duration=final_length(note, track, last, length, end - start)) for note, start, length in notes
+            replace(note, start=start, duration=final_length(note, track, line, length, end - start)) for note, start, length in notes
         )
 
     chords = [replace(chord, start=chord.start * ratio, duration=chord.duration * ratio) for chord in score.chords]
@@ -99,11 +99,14 @@ def set_tempo(score: Score, tempo: float) -> Score:
     return replace_notes(score, {name: scaled(name) for name in TRACKS}, attributes=attributes, seconds=seconds, chords=tuple(chords))
 
 
-def final_length(note: Note, track: str, last: float, duration: float, rest: float) -> float:
-    """Duration of a note in its new place: drum strokes keep theirs, and the final chord lasts to the end."""
+def final_length(note: Note, track: str, line: Timeline, duration: float, rest: float) -> float:
+    """Duration of a note of a piece with this timeline in its new place: drum strokes keep theirs, and the final chord lasts to the
+    end as before; what ends earlier, as in files from elsewhere, keeps its length in beats."""
     if track == "drums":
         return note.duration
-    return rest if note.start >= last - CLOSE else duration
+    final = note.start >= line.time(line.eighths) - CLOSE
+    lasts = note.start + note.duration >= line.end - line.beat / 48
+    return (rest if lasts else min(duration, rest)) if final else duration
 
 
 # -- pitch --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from llama.media.score import GATES, TRACKS, Note, Score, Timeline, timeline
-from llama.media.score_edits import CLOSE, final_length, fitting_seconds, replace_notes, score_line
+from llama.media.score_edits import CLOSE, fitting_seconds, replace_notes, score_line
 
 SWUNG = 2 / 3  # place of a swung off-beat in its beat
 SHORTEST = 0.5  # beats: notes of an adapted melody begin on eighths
@@ -90,7 +90,9 @@ def _played(note: Note, track: str, start: float, stop: float, line: Timeline, g
     """A note from `start` to `stop`, in straight beats, as a style plays it; strokes keep their nominal length."""
     begin = _second(start, line)
     note, length = replace(note, start=begin), (_second(stop, line) - begin) * gate
-    return replace(note, duration=final_length(note, track, line.time(line.eighths), length, line.end - begin))
+    if track == "drums":
+        return note
+    return replace(note, duration=line.end - begin if begin >= line.time(line.eighths) - CLOSE else length)
 
 
 def _straight(second: float, line: Timeline) -> float:

@@ -108,6 +108,11 @@ def test_a_last_chord_on_a_beat_is_the_ending() -> None:
     assert (line.bar_count, line.tag, line.seconds) == (2, 0, pytest.approx(5.5))
 
 
+def test_a_short_last_note_keeps_its_length_at_another_tempo() -> None:
+    score, _ = build_score(raw((*scale(count=8), RawNote(0, 8.0, 0.5, 60, 90))), "a")
+    assert bag(set_tempo(score, 90)) == bag(score) == bag(set_tempo(set_tempo(score, 90), 171.5))
+
+
 def roles(*parts: tuple[RawPart, tuple[RawNote, ...]]) -> Score:
     notes = [replace(note, part=index) for index, (_, chosen) in enumerate(parts) for note in chosen]
     return build_score(raw(notes, [part for part, _ in parts]), "a")[0]
