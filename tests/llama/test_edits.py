@@ -14,6 +14,7 @@ from DataSet.synthesis.composer import compose
 from llama import Done, GenerationOptions, MusicChunk, TextDelta, Turn
 from llama.media.captions import read_caption
 from llama.media.edit import Edit
+from llama.media.midi import write_midi
 from llama.media.score import Attributes, Note, Score, timeline
 from llama.media.score_edits import set_part
 
@@ -104,6 +105,14 @@ def test_what_is_so_already_changes_nothing_and_the_text_says_so(nano: llama.MuM
         reply = events[-1].reply
         assert reply.score == piece and reply.edit.changed == () and words in reply.text
         assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+
+
+def test_a_file_of_notes_is_a_source(nano: llama.MuMuLLaMA, score: Score, tmp_path: Path) -> None:
+    write_midi(score, tmp_path / "piece.mid", score.seconds)
+    reply = nano.respond(Turn("", score=tmp_path / "piece.mid"), GenerationOptions(edit=Edit(transpose=2)))
+    assert [note.pitch for note in reply.score.lead] == [note.pitch + 2 for note in score.lead]
+    with pytest.raises(FileNotFoundError):
+        nano.respond(Turn("Make it faster", score=tmp_path / "none.mid"))
 
 
 def test_what_the_model_hears_wrong_does_not_change(nano: llama.MuMuLLaMA, score: Score) -> None:
