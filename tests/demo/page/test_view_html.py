@@ -30,7 +30,7 @@ def test_a_take_has_downloads_a_seed_and_drawings(page: Page) -> None:
     names = {file.name for file in files_of(page, state)}
     assert {url.rpartition("/")[2] for _, url in take.downloads} <= names
     assert len(take.plots) == 3 and all(one.alt and one.light_url != one.dark_url for one in take.plots)
-    assert "seed 5" in view and 'download="mumu-llama-seed-5.mid"' in view and "See the sound" in view
+    assert "seed 5" in view and 'download="happy-ballad-flute-60bpm-C-major.mid"' in view and "See the sound" in view
 
 
 def test_takes_side_by_side(page: Page, engine: ScriptedEngine) -> None:
