@@ -13,17 +13,13 @@ from torch import Tensor, nn
 
 from llama.component_config import check_weights_suffice
 from llama.decoders.base import (
-    NO_EDITS,
     AudioGenerator,
-    EditableCodec,
-    PlayableCodec,
     RequestBuilder,
     StreamingCodec,
     SymbolicCodec,
     SynthesisRequest,
     reading,
 )
-from llama.decoders.edit_plan import EditPlan
 from llama.decoders.musicgen.audio_stream import AudioStreamer
 from llama.decoders.musicgen.continuation import Seam, fit_channels, prompt_frames
 from llama.decoders.musicgen.continuous_batch import CodeBatch
@@ -44,6 +40,7 @@ from llama.decoders.musicgen.loading import (
 )
 from llama.decoders.musicgen.melody import MelodyLM, melody_of
 from llama.decoders.musicgen.sampling import CodeSampler, ContextWindow, DelayPattern, Grammar, Sampling
+from llama.decoders.musicgen.score_player import ScorePlayer
 from llama.decoders.recording_edits import check_recording_edit
 from llama.files import atomic_files
 from llama.hf import library_errors, suppress_hf_logging
@@ -55,7 +52,7 @@ CONDITION_TOKENS = 128  # the published training padded captions to this many to
 WINDOW_SECONDS = 30.0  # length of the training clips of the released models
 
 
-class MusicGenDecoder(RequestBuilder, nn.Module):
+class MusicGenDecoder(ScorePlayer, RequestBuilder, nn.Module):
     """MusicGen with its text encoder and codec; frozen, always in eval mode.
 
     `hop`: samples of a frame of codes; `audio_channels`: channels that the codec codes as separate recordings.
@@ -194,13 +191,8 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
         show the progress. Raises ValueError before any work is done if the prompt is too short or cannot be continued.
         """
         if request.edit is not None and self.edits_scores:
-            return self._edited(request)
+            return self.edited_score(request)
         return self._chunks(request, self.prompt_codes(request))
-
-    @property
-    def edits_scores(self) -> bool:
-        """Whether the codec's codes are notes that can be kept."""
-        return isinstance(self.model.audio_encoder, EditableCodec)
 
     @property
     def keeps_melody(self) -> bool:
@@ -218,64 +210,6 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
             apply_edit(prepare(source, edit), edit)
         else:
             raise ValueError("This music decoder edits notes, not recordings; give the piece's score, or model.transcribe(recording).")
-
-    def render(self, score: Score) -> Waveform:
-        """The sound of a score. Raises ValueError if the codec has no notes."""
-        return Waveform(self._editable_codec().render(score), self.sample_rate)
-
-    def render_stems(self, score: Score) -> dict[str, Waveform]:
-        """The sound of each part, of equal length; they sum to `render(score)`. Raises ValueError if the codec has no notes."""
-        stems = self._playable_codec().render_stems(score)
-        return {name: Waveform(sound, self.sample_rate) for name, sound in stems.items()}
-
-    def render_loop(self, score: Score, first: int, last: int) -> Waveform:
-        """Bars `first` to `last` as a loop without a seam. Raises ValueError if the codec has no notes."""
-        return Waveform(self._playable_codec().render_loop(score, first, last), self.sample_rate)
-
-    def render_stream(self, score: Score) -> Iterator[Waveform]:
-        """The sound of a score in blocks that join to `render(score)`. Raises ValueError if the codec has no notes."""
-        return (Waveform(block, self.sample_rate) for block in self._playable_codec().render_stream(score))
-
-    def _playable_codec(self) -> PlayableCodec:
-        codec = self.model.audio_encoder
-        if not isinstance(codec, PlayableCodec):
-            raise ValueError(NO_EDITS)
-        return codec
-
-    def _editable_codec(self) -> EditableCodec:
-        codec = self.model.audio_encoder
-        if not isinstance(codec, EditableCodec):
-            raise ValueError(NO_EDITS)
-        return codec
-
-    def _edited(self, request: SynthesisRequest) -> AudioGenerator:
-        """Compose what the edit asks anew, change the rest by rule, and yield the sound of the edited score in blocks."""
-        assert isinstance(request.source, Score) and request.edit is not None, "the request has checked it"
-        codes, plan = None, self.edit_plan(request.source, request.edit)
-        if plan.recomposition is not None:
-            *_, (rows, _) = self._sample(request, self.prompt_codes(request), plan.recomposition.frames, plan.recomposition.grammar)
-            codes = rows[0]
-        score = plan.score(codes)
-        for block in self._playable_codec().render_stream(score):
-            yield block[None]
-        return [score]
-
-    def edit_plan(self, source: Score, edit: Edit) -> EditPlan:
-        """What an edit of a piece samples, and the score that results. Raises ValueError if the codec has no notes."""
-        return EditPlan.of(self._editable_codec(), source, edit)
-
-    def seconds_of_bars(self, request: SynthesisRequest, bar_count: int) -> float:
-        """Length of the new piece of a request of one row if it has so many bars. Raises ValueError if the codec has no notes.
-
-        Its tempo and metre are sampled for it. They are in the first frame, which does not depend on the length of the piece.
-        """
-        codec = self._editable_codec()
-        frames = 2 * self.model.decoder.model.decoder.num_codebooks
-        for codes, complete in self._sample(request, self.prompt_codes(request), frames, codec.grammar(frames)):
-            if complete:
-                seconds = codec.seconds_of_bars(codes[0, :, 0], bar_count)  # of whole frames, which samples must not exceed
-                return math.floor(seconds * self.sample_rate + 1e-6) / self.sample_rate
-        raise AssertionError("sampling ends with all frames complete")
 
     def frames(self, request: SynthesisRequest) -> int:
         """Frames of codes that the request needs."""
@@ -323,12 +257,13 @@ class MusicGenDecoder(RequestBuilder, nn.Module):
     def codes(self, request: SynthesisRequest, prompt_codes: Tensor) -> Iterator[tuple[Tensor, int]]:
         """Yield after every step all codes [B, K, n + F], `prompt_codes` [B, K, n] first, and the number of complete frames."""
         frames = self.frames(request)
-        return self._sample(request, prompt_codes, frames, self.grammar(frames))
+        return self.sample(request, prompt_codes, frames, self.grammar(frames))
 
     @torch.inference_mode()
-    def _sample(
+    def sample(
         self, request: SynthesisRequest, prompt_codes: Tensor, frames: int, grammar: Grammar | None
     ) -> Iterator[tuple[Tensor, int]]:
+        """As `codes`, for so many new frames under a grammar."""
         model = self.code_lm(self._decoder_weights(), request)
         pattern = DelayPattern(prompt_codes, frames, model.pad, self.audio_channels)
         sampling = Sampling(request.guidance, request.temperature, self.top_k)
