@@ -123,7 +123,7 @@ def test_grooves_and_rhythms_fill_their_bars() -> None:
     assert all(sum(map(abs, cell)) == metre * 2 for metre, closes in CLOSES.items() for cell in closes)
 
 
-@pytest.mark.parametrize(("change", "message"), [({"lead": "kazoo"}, "kazoo"), ({"tempo": 61}, "61"), ({"metre": 5}, "5")])
+@pytest.mark.parametrize(("change", "message"), [({"lead": "kazoo"}, "kazoo"), ({"tempo": 20}, "20"), ({"metre": 5}, "5")])
 def test_unknown_attributes_are_refused_by_name(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(WALTZ, **change)
