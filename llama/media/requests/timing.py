@@ -30,7 +30,6 @@ LENGTH_FACTORS: Mapping[str, float] = {
     **dict.fromkeys(("longer", "lengthen", "extend"), 1.5), **dict.fromkeys(("shorter", "shorten"), 2 / 3),  # where none is named
 }  # fmt: skip
 CONTINUATION_SECONDS = 8.0  # of new music, where a request names no length
-CONTINUATION_SECONDS = 8.0  # of new music, where a request names no length
 
 
 # -- pitch and time -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ NUMBERS: Mapping[str, int] = {
     "a": 1, "an": 1, **{word: value for value, word in enumerate(_WORDS.split(), 1)},
     "twenty four": 24, "thirty": 30, "thirty two": 32, "forty": 40, "sixty": 60, "ninety": 90,
 }  # fmt: skip
-NUMBER = r"(?:\d+(?:\.\d+)?|" + "|".join(sorted(NUMBERS, key=len, reverse=True)) + r")"
+NUMBER = r"(?:\d{1,6}(?:\.\d{1,6})?|" + "|".join(sorted(NUMBERS, key=len, reverse=True)) + r")"
 PIECE = (
     r"(?:it|this|that|the (?:whole |entire )?(?:piece|song|music|track|recording|thing)|the whole|everything|all(?: of it)?"
     r"|all the notes)"
