@@ -139,7 +139,7 @@ def set_key(score: Score, key: int) -> Score:
 def set_mode(score: Score, mode: str) -> Score:
     """The piece in major or minor: the melody keeps its scale degrees, the chords theirs, and all notes their place in the chord.
 
-    The seventh degree over the dominant is a leading note in both modes.
+    The seventh degree over the dominant is a leading note in both modes. Raises ValueError if a note would leave MIDI's range.
     """
     old, attributes = score.attributes, replace(score.attributes, mode=mode)
     if attributes == old:
@@ -159,6 +159,8 @@ def set_mode(score: Score, mode: str) -> Score:
         )
         for name in ("accompaniment", "bass")
     }
+    if any(not 0 <= note.pitch <= 127 for notes in (lead, *moved.values()) for note in notes):
+        raise ValueError(f"In {mode} a note would leave the range of MIDI; transpose the piece first.")
     return replace_notes(score, {**moved, "lead": lead}, attributes=attributes, chords=chords)
 
 

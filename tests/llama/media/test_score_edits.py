@@ -188,3 +188,6 @@ def test_what_is_not_possible_is_refused(pieces: list[Score]) -> None:
         bar_edits.repeat(score, 1, bars, 200)
     with pytest.raises(ValueError, match="chords for"):
         edits.set_tempo(replace(score, chords=()), 100)
+    highest = replace(score, attributes=replace(score.attributes, key=4, mode="minor"), lead=(replace(score.lead[0], pitch=127),))
+    with pytest.raises(ValueError, match="In major a note would leave the range of MIDI"):
+        edits.set_mode(highest, "major")
