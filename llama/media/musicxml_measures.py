@@ -5,6 +5,7 @@ Positions within a bar are exact fractions of a quarter note. Tutorial and refer
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from llama.media.repeats import Barlines
 from llama.media.staves import DRUM_STAFF
 
 MAX_BAR = 1000  # quarter notes
+MAX_COMMON = 10**24  # multiple of all divisions of a part: sums of fractions without a common one take ever longer
 NUMBER = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 BEAT_UNITS: Mapping[str, Fraction] = {  # in quarter notes
     "breve": Fraction(8), "whole": Fraction(4), "half": Fraction(2), "quarter": Fraction(1), "eighth": Fraction(1, 2),
@@ -99,6 +101,7 @@ class MeasureReader:
     def __init__(self, drums: Mapping[str, int], left_out: LeftOut) -> None:
         self._drums, self._left_out = drums, left_out
         self._divisions, self._transposition, self._velocity = Fraction(1), 0, float(VELOCITY)
+        self._common = 1  # multiple of all divisions so far
         self._now = self._last_start = Fraction(0)
         self._measure = Measure()
 
@@ -117,8 +120,11 @@ class MeasureReader:
     def _attributes(self, element: Element) -> None:
         if (divisions := element.findtext("divisions")) is not None:
             self._divisions = _number(divisions, "divisions")
+            self._common = math.lcm(self._common, self._divisions.numerator)
             if not 0 < self._divisions <= 1_000_000:
                 raise ValueError(f"has the divisions {quoted(divisions)}")
+            if self._common > MAX_COMMON:
+                raise ValueError(f"has the divisions {quoted(divisions)}, which share too little with those before")
         if (transpose := element.find("transpose")) is not None:
             steps = [_number(transpose.findtext(name) or "0", name) for name in ("chromatic", "octave-change")]
             self._transposition = round(steps[0] + 12 * steps[1])

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -165,8 +165,8 @@ def _timeline(parts: Sequence[_Part], order: Sequence[int], starts: Sequence[Fra
 def _signs(parts: Sequence[_Part], order: Sequence[int], starts: Sequence[Fraction], kind: str) -> list[tuple[Fraction, Any]]:
     """Chord symbols or marks at their places, each time they are played."""
     bars = {index: _of_bar(parts, index, kind) for index in set(order)}
-    signs = [(start + place, value) for start, index in zip(starts, order, strict=False) for place, value in bars[index]]
-    return signs[:MAX_SIGNS]
+    signs = ((start + place, value) for start, index in zip(starts, order, strict=False) for place, value in bars[index])
+    return list(islice(signs, MAX_SIGNS))
 
 
 def _of_bar(parts: Sequence[_Part], index: int, kind: str) -> list[tuple[Fraction, Any]]:

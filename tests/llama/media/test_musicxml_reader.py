@@ -244,9 +244,24 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch, pytest.raises(ValueError, match=message):
             patch.setattr(module, name, limit)
             read(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(musicxml_reader, "MAX_SIGNS", 30)
+        chord = "<harmony><root><root-step>C</root-step></root><kind>major</kind></harmony>"
+        assert len(read(piece(bars[0] + 3 * chord + back)).chords) == 30
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="more than 5000 bytes when it is unpacked"):
         patch.setattr(musicxml_file, "MAX_XML_BYTES", 5000)
         read_musicxml(zipped([("score.xml", SCORE + b" " * 1_000_000)]), "piece.mxl")
+
+
+def test_divisions_without_a_common_multiple_are_refused() -> None:
+    """Each of these would multiply the denominator of all places that follow, and so the time of every sum."""
+    primes = (999_953, 999_959, 999_961, 999_979, 999_983)
+    bars = [f"<attributes><divisions>{prime}</divisions></attributes>" + note("C", prime) for prime in primes]
+    assert len(read(piece(*bars[:4])).notes) == 4
+    with pytest.raises(ValueError, match="bar 5 of part 'Flute' has the divisions '999983'"):
+        read(piece(*bars))
+    small = [f"<attributes><divisions>{size}</divisions></attributes>" + note("C", size) for size in range(1, 49)]
+    assert len(read(piece(*small)).notes) == 48
 
 
 def test_damaged_bytes_are_read_or_refused_in_a_sentence() -> None:
