@@ -60,12 +60,11 @@ def report_edit(
 
 def report_recording_edit(edit: Edit) -> EditReport:
     """What a decoder of sound was told to do with a recording. It comes near to what it keeps, and keeps nothing exactly."""
-    words = {
-        "keep": f"everything but the {' and '.join(edit.keep)}", "seconds": f"length to {edit.seconds} s",
-        "continuation": f"continued by {edit.continuation} s", "strength": f"the recording, by a strength of {edit.strength}",
-    }  # fmt: skip
-    changed = tuple(sentence for name, sentence in words.items() if getattr(edit, name))
-    return EditReport(changed, ("the recording itself",) if edit.continuation else tuple(f"{name}, nearly" for name in edit.keep))
+    changed = [f"everything but the {' and '.join(edit.keep)}"] if edit.keep else []
+    numbers = {"length to {:g} s": edit.seconds, "continued by {:g} s": edit.continuation, "all, by a strength of {:g}": edit.strength}
+    changed += [words.format(value) for words, value in numbers.items() if value is not None]
+    kept = ("the recording itself",) if edit.continuation else tuple(f"{name}, nearly" for name in edit.keep)
+    return EditReport(tuple(changed) or ("all, by the decoder's usual strength",), kept)
 
 
 def _composed_in_words(score: Score, edit: Edit, composed: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from DataSet.synthesis.composer import compose
 from llama.media.edit import Edit, apply_edit
-from llama.media.edit_report import report_edit
+from llama.media.edit_report import report_edit, report_recording_edit
 from llama.media.score import TRACKS, Attributes, Score, timeline
 
 ROCK = Attributes("guitar", "organ", "rock", 120, "minor", 4, drums=True, key=9)
@@ -117,3 +117,13 @@ def test_what_this_piece_cannot_do_is_refused(score: Score) -> None:
     alone = apply_edit(score, Edit(without=("lead", "accompaniment", "bass")))
     with pytest.raises(ValueError, match="nothing of the piece is left"):
         apply_edit(alone, Edit(without=("drums",)))
+
+
+def test_a_report_of_a_recording_says_what_the_decoder_was_told() -> None:
+    for edit, words in (
+        (Edit(), "Changed: all, by the decoder's usual strength."),
+        (Edit(strength=0.0), "Changed: all, by a strength of 0."),
+        (Edit(continuation=10.0), "Changed: continued by 10 s. Kept: the recording itself."),
+        (Edit(keep=("melody",), seconds=5.5), "Changed: everything but the melody, length to 5.5 s. Kept: melody, nearly."),
+    ):
+        assert str(report_recording_edit(edit)) == words
