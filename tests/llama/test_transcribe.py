@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import llama
+from DataSet.synthesis.composer import compose, sample_attributes
 from llama.checkpoint.conversion import convert, verify
 from llama.encoders.transcriber import Transcriber, TranscriberConfig, TranscriberNetwork
 from llama.media.audio import Waveform
+from llama.media.score import Score, timeline
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +62,46 @@ def test_a_file_that_is_missing_is_named(scripted: llama.MuMuLLaMA, small: Trans
     (tmp_path / "own/model.safetensors").unlink()
     with pytest.raises(ValueError, match="transcriber's folder"):
         Transcriber.from_folder(tmp_path / "own")
+
+
+# -- the embedded model's weights -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nano() -> llama.MuMuLLaMA:
+    return llama.load(ROOT / "ckpts/nano")
+
+
+def piece(seed: int, **attributes: Any) -> Score:
+    rng = np.random.default_rng(seed)
+    chosen = replace(sample_attributes(rng, held_out=True), **attributes)
+    return compose(rng, chosen, 10.0)
+
+
+def kept(source: Score, heard: Score) -> float:
+    """F1 of the lead's notes: pitch, and begin within 50 ms."""
+    left, hits = list(heard.lead), 0
+    for note in source.lead:
+        match = next((other for other in left if other.pitch == note.pitch and abs(other.start - note.start) < 0.05), None)
+        if match is not None:
+            left.remove(match)
+            hits += 1
+    return 2 * hits / max(1, len(source.lead) + len(heard.lead))
+
+
+def test_the_embedded_model_writes_down_what_it_plays(nano: llama.MuMuLLaMA) -> None:
+    sources = [piece(11, style="rock", tempo=128, metre=4, drums=True), piece(12, style="waltz", tempo=120, metre=3, drums=False)]
+    scores = [nano.transcribe(nano.music_decoder.render(source)) for source in sources]
+    for source, heard in zip(sources, scores, strict=True):
+        assert kept(source, heard) > 0.8
+        assert heard.attributes.tempo == source.attributes.tempo and heard.attributes.metre == source.attributes.metre
+        assert bool(heard.drums) == bool(source.drums)
+        lines = [timeline(score.attributes, score.seconds) for score in (source, heard)]
+        assert lines[0].bar_count == lines[1].bar_count
+    assert kept(sources[0], scores[1]) < 0.3 and kept(sources[1], scores[0]) < 0.3
+
+
+def test_noise_holds_no_notes(nano: llama.MuMuLLaMA) -> None:
+    noise = Waveform(0.1 * torch.randn(1, 5 * 24_000, generator=torch.Generator().manual_seed(0)), 24_000)
+    with pytest.raises(ValueError, match="no notes"):
+        nano.transcribe(noise)

@@ -3,8 +3,9 @@
     python -m recipes.nano.audio_encoder.transcriber_data --work build/nano --pieces 4000
 
 Pieces and tunes, soundfonts, mixes and effects are those of render_clips.py, longer and whole; every third piece is played by
-the note codec's own bank. Writes WORK/transcriber/PART.bands (uint8 [frames, bands], piece after piece) and PART.jsonl (a line
-a piece). Parts have seeds of their own, so several processes share the work; running it again continues where it stopped.
+the note codec's own bank, and some lack parts. Writes WORK/transcriber/PART.bands (uint8 [frames, bands], piece after piece)
+and PART.jsonl (a line a piece). Parts have seeds of their own, so several processes share the work; running it again continues
+where it stopped.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from llama.encoders.transcriber import TranscriberConfig, TranscriberNetwork
 from llama.files import visible_files
 from llama.media.audio import Waveform
 from llama.media.score import TRACKS, Score
+from llama.media.score_edits import set_part
 from recipes.nano.rendering import audio_mix, non_music
 from recipes.nano.rendering.audio_mix import SAMPLE_RATE
 from recipes.nano.rendering.clip_set import pack_spectrum, unpack_spectrum
@@ -36,6 +38,8 @@ from recipes.nano.rendering.render_clips import Sources, fonts_for, make_score, 
 SEED = 71  # first number of the seeds of this set
 SECONDS = (8.0, 20.0)  # lengths of the pieces
 BANK_SHARE, NOISE_SHARE = 0.3, 0.03
+THIN_SHARE = 0.15  # of the pieces: some of their parts do not play
+ABSENT = {("accompaniment", "bass", "drums"): 0.45, ("bass", "drums"): 0.3, ("accompaniment",): 0.15, ("lead",): 0.1}  # with their shares
 Sound = NDArray[np.float32]
 
 
@@ -71,11 +75,21 @@ def make_piece(index: int, part: int, fonts: Mapping[str, float], sources: Sourc
         kind = str(rng.choice(("noise", "silence"), p=(0.9, 0.1)))
         return non_music.sample_sound(rng, kind, seconds), {"kind": kind, "seconds": seconds}
     score, _ = make_score(rng, "train", seconds, sources.tunes)
+    if rng.random() < THIN_SHARE:
+        score = thinned(rng, score)
     own = rng.random() < BANK_SHARE
     sound = bank_sound(rng, score, codec) if own else soundfont_sound(rng, score, fonts, sources.fonts)
     if rng.random() < 0.8:
         sound = audio_mix.apply_effects(rng, sound)
     return sound, labels_of(score)
+
+
+def thinned(rng: np.random.Generator, score: Score) -> Score:
+    """The piece without some of its parts: a solo, a song without bass, ..."""
+    absent = tuple(ABSENT)[int(rng.choice(len(ABSENT), p=list(ABSENT.values())))]
+    for part in absent:
+        score = set_part(score, part, ())
+    return score
 
 
 def labels_of(score: Score) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
     python -m recipes.nano.evaluation.measure_transcriber ckpts/nano --work build/nano --pieces 40
 
-Four kinds of held-out recordings: composed pieces played by the model's own decoder and by soundfonts of training, the same by
-FreePats, which no training clip uses, and real tunes that training does not contain. Notes count as right with the pitch and an
+Five kinds of held-out recordings: composed pieces played by the model's own decoder, their melody alone, such pieces by
+soundfonts of training and by FreePats, which no training clip uses, and real tunes that training does not contain. Notes count as right with the pitch and an
 onset within 50 ms (mir_eval; lengths are ignored). For scale: the notes of another piece of the kind, and the notes themselves.
 
 `--sounds FOLDER` writes the recordings, so that another program may transcribe them; `--notes FOLDER` reads what it heard, as in
@@ -34,12 +34,13 @@ from llama.encoders.transcriber import Transcriber
 from llama.encoders.transcription import Transcription, transcribe
 from llama.media.audio import Waveform
 from llama.media.score import TRACKS, Note, Score, timeline
+from llama.media.score_edits import set_part
 from recipes.nano.rendering import audio_mix
 from recipes.nano.rendering.audio_mix import SAMPLE_RATE
 from recipes.nano.rendering.render_clips import Sources, fonts_for, make_score
 
 KINDS: Mapping[str, str] = {  # kind -> set of render_clips whose pieces and soundfonts it has
-    "own decoder": "test_same", "soundfonts": "test_same", "unheard soundfont": "test_unseen", "real tunes": "test_tunes",
+    "own decoder": "test_same", "melody alone": "test_same", "soundfonts": "test_same", "unheard soundfont": "test_unseen", "real tunes": "test_tunes",
 }  # fmt: skip
 SECONDS = (12.0, 24.0)
 ONSET_SECONDS = 0.05
@@ -63,8 +64,10 @@ def cases(model: llama.MuMuLLaMA, sources: Sources, count: int) -> Iterator[Case
         for index in range(count):
             rng = np.random.default_rng([SEED, zlib.crc32(kind.encode()), index])
             seconds = float(rng.uniform(*SECONDS))
-            if kind == "own decoder":
+            if kind in ("own decoder", "melody alone"):
                 score = compose(rng, sample_attributes(rng, held_out=True), round(seconds * 6) / 6)
+                for part in TRACKS[1:] if kind == "melody alone" else ():
+                    score = set_part(score, part, ())
                 sound = model.music_decoder.render(score)  # type: ignore[union-attr]
             else:
                 score, _ = make_score(rng, name, seconds, sources.tunes)
@@ -103,8 +106,10 @@ def _from_zero(reference: Notes, found: Notes) -> tuple[NDArray[np.float64], NDA
     return reference[0] + 1, reference[1], found[0] + 1, found[1]
 
 
-def compare(score: Score, heard: Transcription) -> dict[str, float]:
-    """What of a score the transcription of its recording has; shares, and 1 or 0 for what is right or not."""
+def compare(score: Score, heard: Transcription | None) -> dict[str, float]:
+    """What of a score the transcription of its recording has; shares, and 1 or 0 for what is right or not. None: it was refused."""
+    if heard is None:
+        return dict.fromkeys(compare(score, Transcription(score, 0.0)), 0.0)
     mine, theirs = score.attributes, heard.score.attributes
     row = {part: note_f1(as_notes(score.track(part)), as_notes(heard.score.track(part), heard.first_bar)) for part in TRACKS
            if score.track(part) or heard.score.track(part)}  # fmt: skip
@@ -147,7 +152,11 @@ def measure(transcriber: Transcriber, taken: Sequence[Case], notes: Path | None 
     """Row name -> figure -> its mean over the cases of the row."""
     rows: dict[str, list[dict[str, float]]] = {}
     for index, case in enumerate(taken):
-        heard = transcribe(transcriber, case.sound)
+        try:
+            heard = transcribe(transcriber, case.sound)
+        except ValueError as error:
+            print(f"{case.name}: {error}")
+            heard = None
         rows.setdefault(case.kind, []).append(compare(case.score, heard))
         stranger = taken[index - 1] if index and taken[index - 1].kind == case.kind else taken[index + 1]
         rows.setdefault(f"{case.kind}: another piece", []).append(compare(stranger.score, heard))
