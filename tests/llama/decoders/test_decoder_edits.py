@@ -73,7 +73,7 @@ def test_what_each_decoder_takes(decoders, sources, kind, source, name):
     if name in TAKEN[kind][source]:
         decoder.check_edit(edit, piece)
         return
-    with pytest.raises(ValueError, match=REFUSALS.get((kind, source, name), "")) as refusal:
+    with pytest.raises(ValueError, match=REFUSALS.get((kind, source, name), ".")) as refusal:
         decoder.check_edit(edit, piece)
     sentence = str(refusal.value)
     assert sentence.endswith(".") and "\n" not in sentence and len(sentence) < 250 and "{" not in sentence and "()" not in sentence
