@@ -184,8 +184,9 @@ def test_a_cycle_is_found() -> None:
 
 def test_gradio_is_used_by_the_page_alone() -> None:
     users = {path.relative_to(ROOT).as_posix() for path in SOURCES if "gradio" in outer_imports(path)}
-    allowed = {"gradio_app.py", "demo/page/layout.py", "demo/page/theme.py", "demo/page/client_endpoint.py", "demo/server/app.py",
-               "demo/server/gradio_patches.py", "demo/page/gradio_request.py", "tests/demo/server/test_gradio_patches.py"}  # fmt: skip
+    allowed = {"gradio_app.py", "demo/page/layout.py", "demo/page/theme.py", "demo/page/client_endpoint.py",
+               "demo/page/edit_controls.py", "demo/server/app.py", "demo/server/gradio_patches.py",
+               "demo/page/gradio_request.py", "tests/demo/server/test_gradio_patches.py"}  # fmt: skip
     assert users == allowed
 
 
