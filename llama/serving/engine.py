@@ -1,6 +1,6 @@
 """Serving engine: many requests, one model, with continuous batching.
 
-One thread decodes text for all requests; other threads encode media; the music is made on the decoding thread or by a
+One thread decodes text for all requests; others encode media and find out edits; the music is made on the decoding thread or by a
 `MusicBackend` with its own thread or process. Requests are isolated: events wait in the request, errors go to the request that
 caused them, and every answer equals `model.respond(turn, options)` alone.
 """
@@ -74,14 +74,16 @@ class Engine:
         _check_at_least("encoder_threads", encoder_threads, 1)
         _check_at_least("encoder_cache_size", encoder_cache_size, 0)
         self.model, self.max_running_requests, self.max_queued_requests = model, max_running_requests, max_queued_requests
-        self._changed = threading.Condition()  # guards the two lists of requests, and wakes the engine's thread
+        self._changed = threading.Condition()  # guards the lists of requests, and wakes the engine's thread
         self._waiting: list[Request] = []
         self._running: list[Request] = []  # until their last event is delivered
+        self._planned: list[Request] = []  # of these: whose text has ended, and whose edit is known since the last step
         self._sequences: dict[Request, TextSequence] = {}
         self._owners: dict[TextSequence, Request] = {}
         self._text_batch = TextBatch(model)
         self._encoder_cache, self._media_worker = EncoderCache(encoder_cache_size), media_worker
         self._encoder_pool = ThreadPoolExecutor(encoder_threads, "encoder")
+        self._plan_pool = ThreadPoolExecutor(1, "planner")  # no encoder thread: a plan must not wait for the files of others
         self._render_pool = ThreadPoolExecutor(RENDER_THREADS, "renderer")
         self._music = self._music_backend(use_worker)
         self.closed: str | None = None  # why no request is answered any more
@@ -127,7 +129,7 @@ class Engine:
         """Ends all threads and fails the requests under way with EngineDeadError. Idempotent."""
         self._stop("The engine was closed before the answer was ready; start it again and ask once more.")
         self._thread.join()
-        for pool in (self._encoder_pool, self._render_pool):
+        for pool in (self._encoder_pool, self._plan_pool, self._render_pool):
             pool.shutdown(cancel_futures=True)
         self._music.close()
 
@@ -200,6 +202,17 @@ class Engine:
             turn = load_recording(self.model, turn, options)
         return turn
 
+    def _plan(self, request: Request) -> None:
+        """Finds out the edit of a request on a thread of its own: the model may have to hear its piece, which takes a whole answer."""
+        hear = partial(hear_piece, self.model, request.turn, request.features)
+        try:
+            request.plan = None if request.finished else plan_edit(request.row, request.turn, request.options, hear)
+        except Exception as error:  # fail only this request
+            request.fail(error)
+        with self._changed:
+            self._planned.append(request)
+            self._changed.notify()
+
     def _load_media(self, turn: Turn) -> Turn:
         vivit = self.model.vivit
         return turn if self._media_worker is None else self._media_worker.load(turn, None if vivit is None else vivit.frames)
@@ -231,10 +244,13 @@ class Engine:
             admitted = self._ready()[: self.max_running_requests - len(self._running)]
             self._waiting = [request for request in self._waiting if request not in admitted]
             self._running += admitted
+            planned, self._planned = [request for request in self._planned if not request.finished], []
         for request in ended:
             self._abort(request)
         for request in admitted:
             self._run_isolated(request, self._prefill)
+        for request in planned:
+            self._run_isolated(request, self._begin_music)
         failed = {self._owners[sequence]: error for sequence, error in step_and_isolate(self._text_batch).items()}
         for request in [self._owners[sequence] for sequence in self._text_batch.members]:
             if request not in failed:
@@ -246,7 +262,7 @@ class Engine:
         return True
 
     def _has_work(self) -> bool:
-        if self.closed is not None or self._text_batch.members or self._music.needs_step:
+        if self.closed is not None or self._planned or self._text_batch.members or self._music.needs_step:
             return True
         ended = any(request.finished for request in (*self._running, *self._waiting))
         return ended or bool(self._ready()) and len(self._running) < self.max_running_requests
@@ -293,14 +309,16 @@ class Engine:
         if request.row.finish is None:
             return
         self._remove_sequence(request)
-        self._begin_music(request)
+        if holds_text(request.turn, request.options):
+            self._plan_pool.submit(self._plan, request)
+        else:
+            self._begin_music(request)
 
     def _begin_music(self, request: Request) -> None:
-        """After the text: starts the edit or the new piece, or finishes a request without music."""
-        model, row, turn, options = self.model, request.row, request.turn, request.options
-        plan = plan_edit(row, turn, options, partial(hear_piece, model, turn, request.features))
+        """After the text, and its plan if it may be an edit: starts the edit or the new piece, or finishes a request without music."""
+        model, row, turn, options, plan = self.model, request.row, request.turn, request.options, request.plan
         if plan is not None:
-            request.plan, request.options = plan, replace(options, edit=plan.edit, bar_count=None)
+            request.options = replace(options, edit=plan.edit, bar_count=None)
             request.emit(TextDelta(plan.text))
             self._music.add(request, lambda: edit_request(model, row, turn, options, plan))
             return
