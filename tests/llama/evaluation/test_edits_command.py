@@ -77,7 +77,6 @@ def test_every_request_tells_what_it_asks_from_other_changes(pieces: list[Score]
 def test_notes_outside_bars_and_parts_must_stay(pieces: list[Score]) -> None:
     piece = next(piece for piece in pieces if piece.bass)
     other = set_part(piece, "bass", tuple(replace(note, pitch=note.pitch - 12) for note in piece.bass))
-    assert judge("another bass", piece, other) == judge("another bass", piece, other)
     assert judge("another bass", piece, other).rest_kept and judge("another bass", piece, other).happened
     assert not judge("another bass", piece, transpose(other, 1)).rest_kept
     moved = replace(piece, lead=(*piece.lead[:-1], replace(piece.lead[-1], pitch=piece.lead[-1].pitch + 2)))
