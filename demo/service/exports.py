@@ -1,7 +1,8 @@
 """What a musician takes home of a piece with notes: MIDI, MusicXML, a chord sheet, its stems, a loop.
 
 The files are made when they are asked for, in the folder of the session, where they count and go with the piece. Stems and loops are
-played anew, one at a time, since each takes as much memory as the piece has sound in all its parts.
+played anew and MusicXML is written one at a time: the first take as much memory as the piece has sound in all its parts, the last
+some 10 ms a note.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from llama.media.score import Score
 
 DEFAULT_LOOP_BARS = 8
-MAX_WAITING = 8  # downloads that wait for the one that is being played
+QUICK_FORMS = ("midi", "chords")  # that wait for no others
+MAX_STAFF_NOTES = 5000  # of a piece as MusicXML; ten minutes of all four parts have fewer
+MAX_WAITING = 8  # downloads that wait for the one that is being made
 WAIT_SECONDS = 60.0
 STEM_BYTES = 4  # of a sample, at most
 BARS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 NO_NOTES = "This piece has sound and no notes, so only its sound can be had."
-BUSY = "Others wait for stems and loops already; try again in a moment."
+BUSY = "Others wait for stems, loops and MusicXML already; try again in a moment."
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,9 @@ class Exporter:
                 raise ValueError(NO_NOTES)
             if form not in EXPORT_FORMATS:
                 raise ValueError(f"The form {quoted(form)} is not known; choose from {', '.join(EXPORT_FORMATS)}.")
+            notes = sum(len(score.track(name)) for name in TRACKS)
+            if form == "musicxml" and notes > MAX_STAFF_NOTES:
+                raise ValueError(f"The piece has {notes} notes, MusicXML is written of up to {MAX_STAFF_NOTES}; take its MIDI file.")
             detail, loop_bars = form, (0, 0)
             if form == "loop":
                 loop_bars = parse_bars(bars, score_line(score).bar_count)
@@ -118,7 +124,7 @@ class Exporter:
         self._sessions.storage.protect(session.folder)  # the piece stays while it is played
         try:
             with self._sessions.storage.room(size, session.folder):
-                content = self._played(score, form, loop_bars) if form in ("stems", "loop") else _written(score, form)
+                content = _quick(score, form) if form in QUICK_FORMS else self._slow(score, form, loop_bars)
                 with atomic_path(path, fsync=False) as partial:
                     partial.write_bytes(content)
         finally:
@@ -137,8 +143,10 @@ class Exporter:
             raise ValueError(NO_EDITS)
         return self._decoder
 
-    def _played(self, score: Score, form: str, loop_bars: tuple[int, int]) -> bytes:
+    def _slow(self, score: Score, form: str, loop_bars: tuple[int, int]) -> bytes:
         with self._turn_to_play():
+            if form == "musicxml":
+                return to_musicxml(score)
             if form == "stems":
                 return stems_zip(self._editor().render_stems(score), piece_name(score))
             music = self._editor().render_loop(score, *loop_bars)
@@ -160,10 +168,8 @@ class Exporter:
             self._waiting.release()
 
 
-def _written(score: Score, form: str) -> bytes:
-    if form == "midi":
-        return to_midi(score)
-    return to_musicxml(score) if form == "musicxml" else to_chord_sheet(score).encode()
+def _quick(score: Score, form: str) -> bytes:
+    return to_midi(score) if form == "midi" else to_chord_sheet(score).encode()
 
 
 def file_name(score: Score, form: str, loop_bars: tuple[int, int]) -> str:

@@ -79,7 +79,8 @@ def test_sound_is_played_one_at_a_time(sessions: Sessions, session: Session, sou
     first.start()
     assert decoder.started.wait(30)
     assert told(exporter, session, other, "stems").category == "busy"
-    assert exporter.export(session, other, SCORE, "midi").path.is_file(), "what is only written does not wait"
+    assert told(exporter, session, other, "musicxml").category == "busy"
+    assert exporter.export(session, other, SCORE, "midi").path.is_file(), "what is written at once does not wait"
     decoder.leave.set()
     first.join(30)
     assert exporter.export(session, other, SCORE, "stems").path.is_file() and decoder.calls == 2
@@ -96,8 +97,12 @@ def test_exports_count_as_files_of_the_session(sessions: Sessions, session: Sess
     assert "at most 0.05 MB" in str(told(exporter, session, sound, "stems")) and decoder.calls == 0
 
 
-def test_what_is_refused(sessions: Sessions, session: Session, sound: Path) -> None:
+def test_what_is_refused(sessions: Sessions, session: Session, sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = Exporter(None, sessions, Limits())
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "MAX_STAFF_NOTES", 0)
+        assert "of up to 0; take its MIDI file" in str(told(exporter, session, sound, "musicxml"))
+        assert exporter.export(session, sound, SCORE, "midi").path.is_file()
     assert "without notes" in str(told(exporter, session, sound, "stems"))
     assert "choose from midi" in str(told(exporter, session, sound, "exe"))
     with pytest.raises(UserFacingError, match="sound and no notes"):
