@@ -8,7 +8,7 @@ import gradio as gr
 
 from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, PARTS, choices
 from llama.media.edit import KEEPABLE
-from llama.media.score import TEMPI
+from llama.media.score import TEMPO_RANGE
 
 BUTTON = "Change the last piece"
 
@@ -20,7 +20,7 @@ def edit_controls(notes: bool) -> tuple[list[Any], Any]:
     """
     with gr.Accordion("Change a piece", open=False, elem_id="edit"):
         with gr.Row():
-            tempo = _number("Tempo", f"{TEMPI[0]} to {TEMPI[-1]} bpm", notes)
+            tempo = _number("Tempo", "{} to {} bpm".format(*TEMPO_RANGE), notes)
             lists = {name: _list(name, label, notes) for name, label in ATTRIBUTES.items()}
         transpose = gr.Slider(-12, 12, 0, step=1, label="Semitones up or down", visible=notes)
         without = gr.CheckboxGroup(list(PARTS), label="Take out", visible=notes)
