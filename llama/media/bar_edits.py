@@ -6,8 +6,10 @@ Bars are counted from 1, before the piece's ending (the tonic's return and the f
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from llama.config import MAX_MUSIC_SECONDS
 from llama.media.score import TRACKS, Note, Score, Timeline, closing_bars, timeline
@@ -92,14 +94,14 @@ def arrange_bars(score: Score, order: Sequence[int]) -> Score:
     following = [*order[1:], line.bar_count]
 
     def moved(track: str) -> tuple[Note, ...]:
-        notes = []
+        source, notes = sorted(score.track(track), key=attrgetter("start")), list[Note]()
         for place, (index, after) in enumerate(zip(order, following, strict=True)):
-            for note in _between(score.track(track), index * bar, (index + 1) * bar):
+            for note in _between(source, index * bar, (index + 1) * bar):
                 room = (index + 1) * bar - note.start if after != index + 1 else math.inf
                 notes.append(replace(note, start=note.start + (place - index) * bar, duration=min(note.duration, room)))
         shift = (len(order) - line.bar_count) * bar
         end = timeline(score.attributes, seconds).end - shift
-        for note in _between(score.track(track), ending, math.inf):
+        for note in _between(source, ending, math.inf):
             length = final_length(note, track, line, note.duration, end - note.start)
             notes.append(replace(note, start=note.start + shift, duration=length))
         return tuple(notes)
@@ -110,6 +112,7 @@ def arrange_bars(score: Score, order: Sequence[int]) -> Score:
     return replace_notes(score, tracks, seconds=seconds, chords=(*chords, final))
 
 
-def _between(notes: Sequence[Note], start: float, stop: float) -> list[Note]:
-    """Notes that begin in this span of time."""
-    return [note for note in notes if start - CLOSE <= note.start < stop - CLOSE]
+def _between(notes: Sequence[Note], start: float, stop: float) -> Sequence[Note]:
+    """Notes that begin in this span of time, out of notes in the order of their begin."""
+    first, end = (bisect_left(notes, time - CLOSE, key=attrgetter("start")) for time in (start, stop))
+    return notes[first:end]

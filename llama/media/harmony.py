@@ -5,6 +5,7 @@ A note decoder writes each chord before the melody of its bar, so it cannot choo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ def reharmonise(score: Score) -> tuple[Chord, ...]:
     roots = [(attributes.key + step) % 12 for step in SCALES[attributes.mode]]
     qualities = [diatonic_quality(attributes.mode, degree, four) for degree in range(DEGREES)]
     candidates = [Chord(0.0, 0.0, root, quality) for root, quality in zip(roots, qualities, strict=True)]
-    fit = np.array([[_fit(score, bar, chord) for chord in candidates] for bar in range(line.bar_count)])
+    fit = _fit(score, candidates)
     fit[:, [quality == "diminished" for quality in qualities]] -= DIMINISHED
     fit[0, 0] += OLD  # a piece begins at home if its melody does
     fit[-1, DOMINANT] += OLD
@@ -39,20 +40,21 @@ def reharmonise(score: Score) -> tuple[Chord, ...]:
     return (*chords, score.chords[-1])
 
 
-def _fit(score: Score, bar: int, chord: Chord) -> float:
-    """How well a chord fits the melody of a bar, at most 1; less if it is the one that the bar has."""
+def _fit(score: Score, candidates: Sequence[Chord]) -> NDArray[np.float64]:
+    """How well each chord fits the melody of each bar [bars, candidates], at most 1; less for the one that the bar has."""
     line = score_line(score)
-    length = line.beat * line.metre
-    start, total, good = bar * length, 0.0, 0.0
-    for note in score.lead:
-        sounding = min(note.start + note.duration, start + length) - max(note.start, start)
-        if sounding <= CLOSE:
-            continue
-        weight = sounding * (STRONG if note.start < start + line.beat - CLOSE else 1.0)
-        total += weight
-        good += weight * (1.0 if note.pitch % 12 in chord.tones else OUTSIDE)
-    old = score.chords[bar]
-    return (good / total if total else 0.0) - OLD * ((old.root, old.quality) == (chord.root, chord.quality))
+    length, rows = line.beat * line.metre, list[NDArray[np.float64]]()
+    starts, ends = (np.array(times) for times in ([note.start for note in score.lead], [note.start + note.duration for note in score.lead]))
+    tones = np.array([[pitch in chord.tones for chord in candidates] for pitch in range(12)])
+    values = np.where(tones[[note.pitch % 12 for note in score.lead]], 1.0, OUTSIDE)  # [notes, candidates]
+    for bar, old in enumerate(score.chords[: line.bar_count]):
+        start = bar * length
+        sounding = np.minimum(ends, start + length) - np.maximum(starts, start)
+        weights = np.where(sounding > CLOSE, sounding, 0.0) * np.where(starts < start + line.beat - CLOSE, STRONG, 1.0)
+        good, total = (weights[:, None] * values).sum(0), weights.sum()
+        same = [(old.root, old.quality) == (chord.root, chord.quality) for chord in candidates]
+        rows.append((good / total if total else np.zeros(len(candidates))) - OLD * np.array(same))
+    return np.array(rows)
 
 
 def _best_path(fit: NDArray[np.float64]) -> list[int]:
