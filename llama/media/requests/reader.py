@@ -87,7 +87,9 @@ def is_question(text: str) -> bool:
 
 
 def names_edit(text: str) -> bool:
-    """Whether the grammar reads an edit in a request, whatever the piece."""
+    """Whether the grammar reads an edit in a request, whatever the piece; none in a text of more than MAX_LENGTH characters."""
+    if len(text) > MAX_LENGTH:
+        return False
     clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", _plain(text))
     found = [function for clause in map(_bare, clauses) for pattern, function in PRODUCTIONS if pattern.fullmatch(clause)]
     return any(function is not timing.new_piece for function in found)

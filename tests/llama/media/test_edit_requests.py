@@ -158,6 +158,7 @@ def test_no_request_takes_long_or_fails(score: Score) -> None:
         read_request(" ".join(rng.choice(words.split(), 12)), score)
     assert read_request("and remove the drums, " * 40, score).edit == Edit(without=("drums",))
     assert read_request("and remove the drums, " * 4000, score).edit is None
+    assert names_edit("so " * 300 + "remove the drums") and not names_edit("so " * 30_000 + "remove the drums")
     for text in ("make it {} bars long", "transpose it up {} semitones", "rewrite bars 1 to {}", "make it {} bpm faster"):
         for digits in (7, 400):
             assert read_request(text.format("9" * digits), score).edit in (None, Edit())
