@@ -162,7 +162,7 @@ def _strokes(heard: Activations) -> list[Onset]:
 
 
 @dataclass(frozen=True)
-class Placed:
+class GridNote:
     """An onset on the grid: begin and length in beats from bar 1."""
 
     begin: float
@@ -192,20 +192,20 @@ def _snap(beats: float, beat: float, places: dict[float, float]) -> float:
     return min([*choices, (abs(beats - whole - 1) * beat, whole + 1.0)])[1]
 
 
-def _on_grid(onsets: Sequence[Onset], grid: BeatGrid, places: dict[float, float]) -> list[Placed]:
+def _on_grid(onsets: Sequence[Onset], grid: BeatGrid, places: dict[float, float]) -> list[GridNote]:
     """Onsets on the grid; two of one pitch that fall together become one."""
-    placed: dict[tuple[float, int], Placed] = {}
+    placed: dict[tuple[float, int], GridNote] = {}
     for onset in onsets:
         begin = _snap(grid.beats(onset.seconds), grid.beat, places)
-        note = Placed(begin, onset.duration / grid.beat, onset.pitch, onset.weight)
+        note = GridNote(begin, onset.duration / grid.beat, onset.pitch, onset.weight)
         if begin >= 0 and ((begin, onset.pitch) not in placed or placed[begin, onset.pitch].weight < note.weight):
             placed[begin, onset.pitch] = note
     return sorted(placed.values(), key=lambda note: (note.begin, note.pitch))
 
 
-def _one_at_a_time(notes: Sequence[Placed]) -> list[Placed]:
+def _one_at_a_time(notes: Sequence[GridNote]) -> list[GridNote]:
     """The likeliest note of each place, none longer than to the next."""
-    best: dict[float, Placed] = {}
+    best: dict[float, GridNote] = {}
     for note in notes:
         if note.begin not in best or best[note.begin].weight < note.weight:
             best[note.begin] = note
@@ -214,7 +214,7 @@ def _one_at_a_time(notes: Sequence[Placed]) -> list[Placed]:
     return [replace(note, length=min(note.length, room)) for note, room in zip(line, rooms, strict=False)]
 
 
-def _one_cymbal(strokes: Sequence[Placed], metre: int) -> list[Placed]:
+def _one_cymbal(strokes: Sequence[GridNote], metre: int) -> list[GridNote]:
     """One of closed hat, open hat and ride at a place, and either closed hat or ride in a bar: they sound alike, and a hand plays one."""
     hands, rest = [[stroke for stroke in strokes if (stroke.pitch in (CLOSED_HAT, OPEN_HAT, RIDE)) == cymbal] for cymbal in (True, False)]
     kept = _one_at_a_time(hands)
@@ -232,7 +232,7 @@ def _one_cymbal(strokes: Sequence[Placed], metre: int) -> list[Placed]:
 # -- the score ----------------------------------------------------------------------------------------------------
 
 
-def _assemble(heard: Activations, grid: BeatGrid, style: str, tracks: dict[str, list[Placed]]) -> Transcription:
+def _assemble(heard: Activations, grid: BeatGrid, style: str, tracks: dict[str, list[GridNote]]) -> Transcription:
     """The score: whole bars, the beats that follow them, and the last beat that has an onset as the final chord."""
     last = math.floor(max(note.begin for part in PARTS for note in tracks[part]) + 1e-6)
     bar_count, tag = max(1, last // grid.metre), last % grid.metre if last >= grid.metre else 0
@@ -259,7 +259,7 @@ def _assemble(heard: Activations, grid: BeatGrid, style: str, tracks: dict[str, 
     return Transcription(score, grid.first)
 
 
-def _note(part: str, note: Placed, attributes: Attributes, final: int, end: float) -> Note:
+def _note(part: str, note: GridNote, attributes: Attributes, final: int, end: float) -> Note:
     beat, start = 60.0 / attributes.tempo, note.begin * 60.0 / attributes.tempo
     if part == "drums":
         return Note(start, 0.1, note.pitch, DRUM_VELOCITY[note.pitch])
@@ -281,7 +281,7 @@ def _attribute(heard: Activations, name: str) -> str:
     return str(ATTRIBUTES[name][int(heard.attributes[name].argmax())])
 
 
-def _mode_and_key(heard: Activations, tracks: dict[str, list[Placed]]) -> tuple[str, int]:
+def _mode_and_key(heard: Activations, tracks: dict[str, list[GridNote]]) -> tuple[str, int]:
     """Mode and key: what the network says, and how many notes of lead and bass are of the scale."""
     pitches = [note.pitch for part in ("lead", "bass") for note in tracks[part]]
 

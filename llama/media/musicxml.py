@@ -58,7 +58,7 @@ def _printable(title: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in title).split())
 
 
-def _found(parent: Element, path: str) -> Element:
+def _child(parent: Element, path: str) -> Element:
     element = parent.find(path)
     assert element is not None, f"music21 wrote no {path}"
     return element
@@ -68,10 +68,10 @@ def _complete_head(tree: Element, score: Score) -> None:
     """Leaves out the date, which would change the bytes, and the second title; adds the line that describes the score."""
     for element in tree.findall("movement-title"):
         tree.remove(element)
-    identification = _found(tree, "identification")
+    identification = _child(tree, "identification")
     for element in identification.findall("creator"):
         identification.remove(element)
-    encoding = _found(identification, "encoding")
+    encoding = _child(identification, "encoding")
     for element in (*encoding.findall("encoding-date"), *encoding.findall("software")):
         encoding.remove(element)
     software = Element("software")
@@ -130,6 +130,6 @@ def _complete_tempo(tree: Element, text: str, swing: bool) -> None:
     SubElement(words, "words", {"font-weight": "bold"}).text = text
     direction.insert(0, words)
     if swing:  # the first eighth of a beat is played twice as long as the second
-        ratio = SubElement(_found(direction, "sound"), "swing")
+        ratio = SubElement(_child(direction, "sound"), "swing")
         for name, value in (("first", "2"), ("second", "1"), ("swing-type", "eighth")):
             SubElement(ratio, name).text = value
