@@ -36,6 +36,7 @@ class Turn:
     audio: a `Waveform` or a path; image: a PIL image or a path; video: a path or uint8 frames [T, H, W, 3].
     score: the notes of a piece, as in `Reply.score`, or the path of a file of notes (.mid, .musicxml). The model hears them played
     if there is no audio; edits keep them. transcribed: whether the model wrote them down from the audio; it sets this itself.
+    system: what stands before the text in the prompt, such as a server's instructions; edits are read from the text alone.
     """
 
     text: str = ""
@@ -44,11 +45,14 @@ class Turn:
     video: np.ndarray | Tensor | str | Path | None = None
     score: Score | str | Path | None = None
     transcribed: bool = False
+    system: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.text, str):
-            raise ValueError(f"A turn's text must be a string, not {type(self.text).__name__}; pass the instruction as text.")
-        object.__setattr__(self, "text", self.text.encode("utf-8", "replace").decode("utf-8"))
+        for name in ("text", "system"):
+            words = getattr(self, name)
+            if not isinstance(words, str):
+                raise ValueError(f"A turn's {name} must be a string, not {type(words).__name__}; pass the instruction as text.")
+            object.__setattr__(self, name, words.encode("utf-8", "replace").decode("utf-8"))
         for name, kinds in MEDIA.items():
             medium = getattr(self, name)
             if medium is not None and not isinstance(medium, (str, Path, *kinds)):

@@ -124,7 +124,7 @@ def hear_piece(model: MuMuModel, turn: Turn, features: ModalityFeatures | None =
 
     features: of the turn's media, if they are encoded already.
     """
-    *_, (rows, _) = generate_text(model, [replace(turn, text=NO_CHANGE, score=None)], GenerationOptions(), features)
+    *_, (rows, _) = generate_text(model, [replace(turn, text=NO_CHANGE, system="", score=None)], GenerationOptions(), features)
     return read_caption(rows[0].text(), 0)
 
 

@@ -257,7 +257,7 @@ def _partial_stop(text: str, stop: Sequence[str]) -> int:
 
 
 def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
-    """The prompt of each turn as token ids: of an edit what the grammar of requests leaves to the model.
+    """The prompt of each turn as token ids: its system text, and its text, of an edit what the grammar of requests leaves to the model.
 
     Raises ValueError if one fills the context, or the model has no tokenizer.
     """
@@ -265,7 +265,8 @@ def tokenize(model: MuMuModel, turns: Sequence[Turn]) -> list[list[int]]:
         raise ValueError("This model was loaded without a tokenizer; load it with llama_dir naming a folder with tokenizer.model.")
     limit = model.config.llama.max_seq_len
     texts = [language_text(turn.text, turn.score) if isinstance(turn.score, Score) else turn.text for turn in turns]
-    prompts = [model.tokenizer.encode(format_prompt(text)) for text in texts]
+    instructions = ["\n".join(filter(None, (turn.system, text))) for turn, text in zip(turns, texts, strict=True)]
+    prompts = [model.tokenizer.encode(format_prompt(instruction)) for instruction in instructions]
     longest = max(len(prompt) for prompt in prompts)
     if longest >= limit:
         raise ValueError(f"The prompt has {longest} tokens, the model reads at most {limit - 1}; shorten the text.")

@@ -98,7 +98,7 @@ class ChatService:
     ) -> SubmittedRequest:
         """Saves the files in the session and submits the request to the engine, once per take. Raises `UserFacingError`.
 
-        system: system prompt, prepended to the message; references ("it") are not searched in it.
+        system: system prompt, prepended to the message; references ("it") and edits are not searched in it.
         caller: key of the limit on concurrent requests per caller (empty: the session's token).
         client_address: IP address, key of the limit shared by all callers at one address (empty: unknown, no limit).
         """
@@ -113,7 +113,7 @@ class ChatService:
             if not message_text.strip() and not uploads and not edits:
                 raise UserFacingError(EMPTY_REQUEST)
             model_turn, reference = resolve_turn(conversation, message_text, uploads, edits=edits)
-            model_turn = replace(model_turn, text="\n".join(filter(None, (system_text, model_turn.text))))
+            model_turn = replace(model_turn, system=system_text)
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
             with self.sessions.storage.room(self._music_bytes(options, model_turn), session.folder):  # a full disk refuses before the work
                 check_files(model_turn)

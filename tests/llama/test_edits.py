@@ -12,6 +12,7 @@ import torch
 import llama
 from DataSet.synthesis.composer import compose
 from llama import Done, GenerationOptions, MusicChunk, TextDelta, Turn
+from llama.generation import tokenize
 from llama.media.captions import read_caption
 from llama.media.edit import Edit
 from llama.media.midi import write_midi
@@ -48,6 +49,14 @@ def test_drums_are_composed_for_the_piece(nano: llama.MuMuLLaMA, score: Score) -
     edited = events[-1].reply.score
     assert edited.drums and (edited.lead, edited.accompaniment, edited.bass) == (score.lead, score.accompaniment, score.bass)
     assert edited.seconds == score.seconds and edited.attributes == replace(BALLAD, drums=True)
+
+
+def test_an_edit_is_read_from_the_text_and_not_from_the_system_prompt(nano: llama.MuMuLLaMA, score: Score) -> None:
+    turn = Turn("Remove the drums", score=set_part(score, "drums", [Note(0.0, 0.1, 36, 100)]), system="You keep the bass quiet.")
+    joined = Turn("You keep the bass quiet.\nRemove the drums")
+    assert tokenize(nano, [turn]) == tokenize(nano, [joined])
+    reply = nano.respond(turn, GenerationOptions(max_tokens=4))
+    assert reply.edit.changed == ("without drums",) and not reply.edit.not_done and not reply.score.drums
 
 
 def test_the_model_hears_a_score(nano: llama.MuMuLLaMA, score: Score) -> None:

@@ -163,13 +163,14 @@ def test_every_form_of_a_file_is_read(server: Server) -> None:
 def test_system_messages_stand_before_the_text(server: Server) -> None:
     said = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
     server.ask(said)
-    assert server.engine.requests[0].turn.text == "Be kind.\nHello"
+    turn = server.engine.requests[0].turn
+    assert (turn.system, turn.text) == ("Be kind.", "Hello")
 
 
 def test_system_messages_do_not_change_what_it_is(server: Server) -> None:
     name = message(server.ask("play", **SPEAKS))["audio"]["id"]
     said = message(server.ask([{"role": "system", "content": "Be kind."}, *follow_up(name)]))
-    assert said["content"] == "Be kind. Make it faster 2.00"
+    assert said["content"] == "Make it faster 2.00"
 
 
 def test_two_callers_get_their_own_answers(server: Server) -> None:
