@@ -58,7 +58,7 @@ class EditForm:
         if self.tempo:
             change["tempo"] = whole_number("tempo", self.tempo)
         whole = {"bar_count": self.bar_count, "transpose": self.transpose}
-        values = {
+        values: dict[str, Any] = {
             "change": change, "without": _parts(self.without), "parts": _parts(self.parts), "keep": _kept(self.keep), "bars": self._bars(),
             "continuation": self.continuation, "strength": self.strength,
             **{name: whole_number(name, value) for name, value in whole.items() if value},
