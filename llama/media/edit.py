@@ -147,6 +147,12 @@ class Edit:
             wanted.add("drums")
         return tuple(name for name in TRACKS if name in wanted)
 
+    def replaces_groove(self, score: Score) -> bool:
+        """Whether accompaniment, bass or drums of this piece are composed anew, in its style and under the same melody."""
+        parts = self.composed_parts(score)
+        new = "lead" in parts or self.continuation is not None or self._rearranges(score)
+        return not new and bool(parts) and all(score.track(name) for name in parts)
+
     def _rearranges(self, score: Score) -> bool:
         """Whether this piece gets another style or metre."""
         return any(name in self.change and self.change[name] != getattr(score.attributes, name) for name in ("style", "metre"))

@@ -16,7 +16,7 @@ from llama.generation import tokenize
 from llama.media.captions import read_caption
 from llama.media.edit import Edit
 from llama.media.midi import write_midi
-from llama.media.score import Attributes, Note, Score, timeline
+from llama.media.score import TRACKS, Attributes, Note, Score, timeline
 from llama.media.score_edits import set_part
 
 BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
@@ -49,6 +49,13 @@ def test_drums_are_composed_for_the_piece(nano: llama.MuMuLLaMA, score: Score) -
     edited = events[-1].reply.score
     assert edited.drums and (edited.lead, edited.accompaniment, edited.bass) == (score.lead, score.accompaniment, score.bass)
     assert edited.seconds == score.seconds and edited.attributes == replace(BALLAD, drums=True)
+
+
+@pytest.mark.parametrize("part", ["accompaniment", "bass"])
+def test_a_part_anew_is_another_one(nano: llama.MuMuLLaMA, score: Score, part: str) -> None:
+    edited = nano.respond(Turn(f"Compose a new {part}", score=score)).score
+    assert edited is not None and edited.track(part) != score.track(part) and edited.track(part)
+    assert all(edited.track(name) == score.track(name) for name in TRACKS if name != part)
 
 
 def test_an_edit_is_read_from_the_text_and_not_from_the_system_prompt(nano: llama.MuMuLLaMA, score: Score) -> None:

@@ -138,7 +138,7 @@ class NoteCodecModel(PreTrainedModel):  # type: ignore[misc]
         if not parts:
             return None
         chords = not edit.keeps_chords or edit.continuation is not None
-        return Recomposition(prepare(score, edit), parts, edit.composed_bars(score), chords)
+        return Recomposition(prepare(score, edit), parts, edit.composed_bars(score), chords, other_groove=edit.replaces_groove(score))
 
     def render(self, score: Score) -> Tensor:
         """Stereo sound [2, n] of a score at 32 kHz."""

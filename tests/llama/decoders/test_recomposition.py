@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from DataSet.synthesis.composer import compose, sample_attributes
-from llama.decoders.notes.recomposition import Recomposition, context_codes
-from llama.decoders.notes.tokens import CODEBOOK_SIZE, CODEBOOKS, DRUM, decode, encode
+from llama.decoders.notes.recomposition import OTHER_GROOVES, SWING_TEMPERATURE, Recomposition, context_codes
+from llama.decoders.notes.tokens import BASS, CODEBOOK_SIZE, CODEBOOKS, DRUM, TEMPERATURES, decode, encode, read_headers
 from llama.media.edit import Edit, prepare
 from llama.media.score import TRACKS, Score, timeline
 from llama.media.score_edits import set_mode, set_part, transpose
@@ -111,3 +111,25 @@ def test_pieces_that_do_not_fit_the_codes_are_kept_all_the_same() -> None:
         edited = recomposition.merge(sample(recomposition))
         assert (edited.lead, edited.accompaniment, edited.bass) == (score.lead, score.accompaniment, score.bass)
         assert recomposition.grammar.mask[DRUM].any() and edited.seconds == score.seconds
+
+
+def test_a_groove_anew_is_another_ones() -> None:
+    for score in pieces(8):
+        style, headers = score.attributes.style, context_codes(score, score.attributes.drums)[:, 0]
+        grammar = Recomposition(score, ["bass"], None, other_groove=True).grammar
+        again = Recomposition(score, ["bass"], None).grammar
+        assert again.temperature(BASS) == TEMPERATURES[BASS]
+        if style == "swing":  # no other style has its eighths
+            assert grammar.source[:, 0].tolist() == headers.tolist() and grammar.temperature(BASS) == SWING_TEMPERATURE
+        else:
+            attributes = read_headers(grammar.source[:, 0].tolist())
+            assert attributes == replace(score.attributes, style=OTHER_GROOVES[style]) and style != OTHER_GROOVES[style]
+
+
+def test_only_parts_that_sound_under_the_same_melody_get_another_groove() -> None:
+    score = next(score for score in pieces(20) if not score.drums and score.attributes.style != "rock")
+    for edit in (Edit(parts=("bass",)), Edit(keep=("melody", "chords")), Edit(bars=(1, 2), parts=("accompaniment",))):
+        assert edit.replaces_groove(score)
+    for edit in (Edit(parts=("lead", "bass")), Edit(change={"drums": True}), Edit(change={"style": "rock"}), Edit(continuation=5.0),
+                 Edit(bars=(1, 2)), Edit(transpose=2)):  # fmt: skip
+        assert not edit.replaces_groove(score)
