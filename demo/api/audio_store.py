@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ MISSING = "There is no such piece of yours here, or its hour is over; ask for it
 
 @dataclass(frozen=True)
 class StoredAudio:
-    """Piece in the store. expires_at: seconds since 1970; size: bytes of its audio file."""
+    """Piece in the store, which keeps its notes in `Sessions.scores`. expires_at: seconds since 1970; size: bytes of its audio file."""
 
     caller: str
     session: Session
@@ -52,6 +52,9 @@ class AudioStore:
         """Stores a piece of that session; returns its expiry in whole seconds since 1970."""
         expires_at = self._clock() + LIFETIME
         self._sessions.get(session.token)  # renews the session's lifetime
+        if piece.score is not None:
+            self._sessions.scores.add(piece.sound, piece.score)
+        piece = replace(piece, score=None)
         with self._guard:
             self._entries[audio_id] = StoredAudio(caller, session, piece, expires_at, piece.sound.stat().st_size)
             evicted = self._evict()
@@ -64,7 +67,9 @@ class AudioStore:
         return self.entry(audio_id, caller, missing, field).piece
 
     def entry(self, audio_id: str, caller: str, missing: str = MISSING, param: str | None = None) -> StoredAudio:
-        """Entry of an id. Raises the same `ApiError` (404) for an id of another caller as for an unknown one.
+        """Entry of an id, with the notes of its piece if they are still kept.
+
+        Raises the same `ApiError` (404) for an id of another caller as for an unknown one.
 
         missing: its sentence; param: the field that it names.
         """
@@ -75,7 +80,7 @@ class AudioStore:
         is_there = entry is not None and self._sessions.get(entry.session.token) is not None and entry.piece.sound.is_file()
         if entry is None or entry.caller != caller or not is_there:
             raise ApiError(missing, status=404, param=param, code="audio_not_found")
-        return entry
+        return replace(entry, piece=replace(entry.piece, score=self._sessions.scores.get(entry.piece.sound)))
 
     def files(self, session: Session) -> set[Path]:
         """Audio files of the session's stored pieces."""

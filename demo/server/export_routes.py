@@ -24,7 +24,7 @@ def export_router(service: ChatService) -> APIRouter:
             sound = find_file(service.sessions, token, name)
             if session is None or form not in EXPORT_FORMATS:
                 raise FileNotFoundError(name)
-            file = service.exporter.export(session, sound, session.scores.get(sound.stem), form, bars)
+            file = service.exporter.export(session, sound, service.sessions.scores.get(sound), form, bars)
         except FileNotFoundError:
             raise HTTPException(404, "There is no such file here; it may have been deleted with its session.", HEADERS) from None
         except UserFacingError as error:

@@ -42,7 +42,7 @@ MAX_WAITING = 8  # downloads that wait for the one that is being made
 WAIT_SECONDS = 60.0
 STEM_BYTES = 4  # of a sample, at most
 BARS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
-NO_NOTES = "This piece has sound and no notes, so only its sound can be had."
+NO_NOTES = "This piece has sound and no notes, or its notes were given up for those of newer pieces; only its sound can be had."
 BUSY = "Others wait for stems, loops and MusicXML already; try again in a moment."
 
 

@@ -19,17 +19,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from demo.service.kept_scores import KeptScores
 from demo.service.storage import SessionFiles, StorageBudget
-
-if TYPE_CHECKING:
-    from llama.media.score import Score
 
 LIFETIME = 3600.0  # seconds after the last use
 PREFIX = "mumu-sessions-"
@@ -41,25 +38,14 @@ START_LOCK_TIMEOUT = 60.0  # seconds to wait for another server that is starting
 
 @dataclass(frozen=True)
 class Session:
-    """Session of one user. token: URL-safe secret that grants access; folder: its files.
-
-    scores: notes of the pieces in it, by the stem of their files.
-    """
+    """Session of one user. token: URL-safe secret that grants access; folder: its files."""
 
     token: str
     folder: Path
-    scores: dict[str, Score] = field(default_factory=dict, compare=False, repr=False)
-
-    def add_score(self, sound: Path, score: Score) -> None:
-        """Keeps the notes of a piece. Those of pieces whose sound was deleted go."""
-        for stem in list(self.scores):
-            if not sound.with_name(f"{stem}{sound.suffix}").exists():
-                self.scores.pop(stem, None)
-        self.scores[sound.stem] = score
 
 
 class Sessions:
-    """Sessions of one server. Thread-safe.
+    """Sessions of one server. Thread-safe. scores: the notes of their pieces.
 
     root: parent folder (None: one per account in the system's temporary folder). lifetime: seconds after the last `get`.
     clock: monotonic time in seconds. sweep_every: seconds between sweeps by a background thread (None: the caller sweeps).
@@ -82,6 +68,7 @@ class Sessions:
             self._alive = FileLock(_lock_path(self.root), timeout=0, thread_local=False)
             self._alive.acquire()
         atexit.register(self.close_all)
+        self.scores = KeptScores()
         self.storage = StorageBudget(self.root, self._files)
         self._sweeper = self._start(sweep_every)
 
@@ -110,6 +97,7 @@ class Sessions:
         with self._guard:
             entry = self._open.pop(token, None)
         if entry is not None:
+            self.scores.pop_folder(entry[0].folder)
             _delete(entry[0].folder)
 
     def sweep(self) -> int:
@@ -119,6 +107,7 @@ class Sessions:
             expired = [token for token, (_, last_used) in self._open.items() if now - last_used >= self.lifetime]
             sessions = [self._open.pop(token)[0] for token in expired]
         for session in sessions:
+            self.scores.pop_folder(session.folder)
             try:
                 _delete(session.folder)
             except OSError:  # continue with the other sessions; the rest is deleted with the server's folder
@@ -133,6 +122,7 @@ class Sessions:
         with self._guard:
             self._closed.set()
             self._open.clear()
+        self.scores.clear()
         if self._sweeper is not None and self._sweeper is not threading.current_thread():
             self._sweeper.join()
         with _start_lock(self.root.parent):

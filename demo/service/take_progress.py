@@ -84,7 +84,7 @@ class TakeProgress:
         take.wav = take.wav or self._new_wav(take)
         sound = take.wav.finish(reply.music, reply.score)
         if reply.score is not None:
-            self._session.add_score(sound, reply.score)
+            self._sessions.scores.add(sound, reply.score)
         take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score, edit=reply.edit)
 
     def _new_wav(self, take: Take) -> GrowingWav:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from demo.api.audio_store import AudioStore
 from demo.api.protocol import ApiError
 from demo.service.auth import Login
 from demo.service.conversation import Piece
+from demo.service.kept_scores import KeptScores
 from demo.service.sessions import Sessions
+from tests.scripted_engine import SCORE
 
 HOUR = 3600
 
@@ -116,6 +119,27 @@ def test_pieces_have_one_room_and_the_oldest_leaves_it(tmp_path: Path) -> None:
     with pytest.raises(ApiError):
         store.get("a", "me", "here")
     sessions.close_all()
+
+
+def test_notes_have_one_room_and_the_oldest_leave_it(tmp_path: Path) -> None:
+    """Their pieces stay, as pieces without notes; a piece that alone is too long keeps them."""
+    sessions = Sessions(tmp_path)
+    sessions.scores = KeptScores(max_notes=500)
+    store, session = AudioStore(sessions, lambda: 0.0), sessions.open()
+    for name, notes in (("a", 300), ("b", 200), ("c", 300)):
+        sound = session.folder / f"{name}.wav"
+        sound.write_bytes(bytes(400))
+        score = replace(SCORE, lead=SCORE.lead * notes)
+        store.add(name, "me", session, Piece("", 1, 1.0, sound, score))
+    kept = [store.get(name, "me", "here").score for name in "abc"]
+    assert [score and len(score.lead) for score in kept] == [None, 200, 300]
+    with pytest.raises(ApiError):
+        store.get("b", "another", "here")
+    long = replace(SCORE, lead=SCORE.lead * 900)
+    store.add("d", "me", session, Piece("", 1, 1.0, sound, long))
+    assert store.get("d", "me", "here").score == long and store.get("b", "me", "here").score is None
+    sessions.close_all()
+    assert len(sessions.scores) == 0
 
 
 @pytest.mark.parametrize("given, status", [

@@ -34,10 +34,11 @@ def client(sessions: Sessions) -> TestClient:
 
 @pytest.fixture
 def session(sessions: Sessions) -> Session:
+    """With a piece that has notes and one that has none."""
     made = sessions.open()
     for name in ("a1.wav", "b2.wav"):
         (made.folder / name).write_bytes(b"sound")
-    made.add_score(made.folder / "a1.wav", SCORE)
+    sessions.scores.add(made.folder / "a1.wav", SCORE)
     return made
 
 
