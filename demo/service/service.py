@@ -23,6 +23,7 @@ from demo.service.conversation import Conversation, request_to_repeat, resolve_t
 from demo.service.errors import UserFacingError, user_errors
 from demo.service.exports import Exporter
 from demo.service.media_probe import Limits
+from demo.service.music_length import longest_seconds
 from demo.service.quotas import ConcurrencyLimiter
 from demo.service.references import repeat_kind
 from demo.service.request import MAX_TAKES, MAX_TEXT, STOPPED, MusicProgress, Settings, SubmittedRequest, Update
@@ -31,7 +32,6 @@ from demo.service.take_progress import TakeProgress
 from demo.service.uploads import Upload, check_session_size, receive
 from llama.generation import tokenize
 from llama.media.audio import Waveform
-from llama.media.score import Score
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
@@ -122,12 +122,12 @@ class ChatService:
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
 
     def _music_bytes(self, options: Sequence[GenerationOptions], turn: Turn) -> int:
-        """Bytes of the music of all takes, in one format; 0 for answers of text only. An edit is about as long as its piece."""
+        """Bytes of the music of all takes, in one format; 0 for answers of text only."""
         decoder, takes = getattr(self.engine.model, "music_decoder", None), [take for take in options if take.music]
-        source_seconds = turn.score.seconds if isinstance(turn.score, Score) else 0.0
-        if decoder is None:
+        if decoder is None or not takes:
             return 0
-        return sum(pcm_bytes(max(take.seconds, source_seconds), decoder.sample_rate, decoder.channels) for take in takes)
+        seconds = longest_seconds(self.engine.model, turn, takes[0])  # takes differ in their seed alone
+        return len(takes) * pcm_bytes(seconds, decoder.sample_rate, decoder.channels)
 
     def receive(self, session: Session, file: Path | bytes | Upload, name: str | None = None) -> Upload:
         """Saves a user's file in the session's folder. name: the user's name for it (None: the file's own).
