@@ -35,9 +35,12 @@ class EncoderCache:
         self._max_entries, self._lock = max_entries, threading.Lock()
         self._entries: OrderedDict[Key, ModalityFeatures] = OrderedDict()  # the most recently used last
 
-    def features(self, turn: Turn, encode: Callable[[Turn], ModalityFeatures]) -> ModalityFeatures:
-        """The features of the turn's media, from the cache or from `encode`, whose errors are raised and not cached."""
-        key = _key(turn) if self._max_entries else None
+    def features(self, turn: Turn, encode: Callable[[Turn], ModalityFeatures], *, hears_score: bool = False) -> ModalityFeatures:
+        """The features of the turn's media, from the cache or from `encode`, whose errors are raised and not cached.
+
+        hears_score: `encode` plays the turn's score, which then stands for the recording.
+        """
+        key = _key(turn, hears_score) if self._max_entries else None
         if key is None:
             return encode(turn)
         with self._lock:
@@ -45,7 +48,7 @@ class EncoderCache:
                 self._entries.move_to_end(key)
                 return self._entries[key]
         features = encode(turn)
-        if key == _key(turn):  # otherwise a file changed meanwhile
+        if key == _key(turn, hears_score):  # otherwise a file changed meanwhile
             self._put(key, features)
         return features
 
@@ -56,13 +59,9 @@ class EncoderCache:
                 self._entries.popitem(last=False)
 
 
-def _key(turn: Turn) -> Key | None:
-    """Digests of a turn's media; None where the bytes of one do not identify it, so that it cannot be cached.
-
-    A score stands for the recording that it is played as.
-    """
-    media = [getattr(turn, name) for name in MEDIA]
-    media = [turn.score if medium is None and name == "audio" else medium for name, medium in zip(MEDIA, media, strict=True)]
+def _key(turn: Turn, hears_score: bool) -> Key | None:
+    """Digests of a turn's media; None where the bytes of one do not identify it, so that it cannot be cached."""
+    media = [turn.score if hears_score and name == "audio" else getattr(turn, name) for name in MEDIA]
     digests = tuple(None if medium is None else _digest(medium) for medium in media)
     return None if b"" in digests else digests
 

@@ -29,6 +29,7 @@ from llama.editing import (
     edit_request,
     edits_recording,
     hear_piece,
+    hears_score,
     holds_text,
     load_recording,
     play_score,
@@ -185,7 +186,8 @@ class Engine:
             turn = self._read_piece(request.turn, request.options)
             if turn is not request.turn:
                 self._set_turn(request, turn)
-            request.features = self._encoder_cache.features(request.turn, encode)
+            hears = hears_score(self.model, request.turn, request.options)
+            request.features = self._encoder_cache.features(request.turn, encode, hears_score=hears)
             request.ready = True
         except Exception as error:  # fail only this request
             request.fail(error)

@@ -210,6 +210,16 @@ def test_a_score_is_played_to_the_encoder_once(nano: llama.MuMuLLaMA, score: Sco
     assert played == [score, other]
 
 
+def test_what_an_edit_did_not_hear_answers_no_question(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model without ears edits notes; a question about them is refused all the same."""
+    monkeypatch.setattr(nano, "mert", None)
+    with Engine(nano) as engine:
+        turn, wanted = cases(score)[0]
+        check(list(engine.submit(turn, wanted)), nano.respond(turn, wanted))
+        with pytest.raises(ValueError, match="without its mert encoder"):
+            list(engine.submit(*cases(score)[4]))
+
+
 # -- recordings -------------------------------------------------------------------------------------------------------
 
 
