@@ -54,7 +54,7 @@ def _transpose(draft: Draft, groups: Mapping[str, Any]) -> None:
 @production(
     rf"(?:transpose|move|change|put|play|set|shift|bring|make) (?:{PIECE} |the key |the key of {PIECE} )?"
     rf"(?:in|into|to|in the key of|to the key of) (?P<key>{KEY})(?: (?P<mode>major|minor))?",
-    rf"(?:in|into) the key of (?P<key>{KEY})(?: (?P<mode>major|minor))?",
+    rf"(?:in|into) the key of (?P<key>{KEY})(?: (?P<mode>major|minor))?", rf"(?:in|into|to) (?P<key>{KEY}) (?P<mode>major|minor)",
 )  # fmt: skip
 def _key(draft: Draft, groups: Mapping[str, Any]) -> None:
     draft.change("key", read_key(groups["key"]))
@@ -148,10 +148,10 @@ def _length_by(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 
 @production(
-    rf"(?:make|play) {PIECE} (?P<factor>twice|half|three times) as long",
+    rf"(?:(?:make|play) {PIECE} )?(?P<factor>twice|half|three times) as long",
     r"(?P<factor>double|halve) (?:it|its length|the length(?: of it)?)",
     rf"(?:make {PIECE} )?(?:(?:a bit|a little|much|even) )?(?P<factor>longer|shorter)", rf"(?P<factor>lengthen|extend|shorten) {PIECE}",
-    rf"make {PIECE} (?P<factor>double|half) (?:the|its) length",
+    rf"(?:make {PIECE} )?(?P<factor>twice|double|half) (?:the|its) length",
 )  # fmt: skip
 def _length_times(draft: Draft, groups: Mapping[str, Any]) -> None:
     factor = LENGTH_FACTORS[groups["factor"]]
@@ -197,4 +197,4 @@ def _undo(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 @production(rf"(?:loop|repeat|make a loop of) (?:{PIECE}|{SPAN})(?: .*)?", rf"(?:make|turn) {PIECE} (?:into )?a loop(?: .*)?")
 def _loop(draft: Draft, groups: Mapping[str, Any]) -> None:
-    draft.not_done.append("loops are taken from the finished piece, by their bars")
+    draft.not_done.append("a loop is no edit; take it from the piece as it is, by its bars: among its downloads, or with --loop-bars 8")

@@ -42,7 +42,8 @@ SPAN = (
     r"|(?:the )?(?P<which>first|second|last|other) half|(?:the )?(?P<quarter>first|second|third|fourth|last) quarter)"
 ).replace("NUM", NUMBER)
 VAGUE_SPAN = (
-    r"(?:the )?(?:(?:first|second|third|fourth|last|middle|next|other|a) (?:part|section|verse|chorus|phrase|bit|third)"
+    r"(?:the )?(?:(?:first|second|third|fourth|last|middle|next|other) (?:part|section|verse|chorus|phrase|bit|third)"
+    r"|a (?:part|section|verse|chorus|phrase)"  # and not "a bit", as in "a bit faster"
     r"|verse|chorus|refrain|bridge|intro(?:duction)?|outro|coda|beginning|start|opening|middle|ending|end|part [ab]|section [ab]"
     r"|[ab] section)"
 )
