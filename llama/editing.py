@@ -167,6 +167,11 @@ def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: Generation
     yield Done(row.reply(sound, score, plan.report, plan.text))
 
 
+def composes_nothing(model: MuMuModel, plan: PlannedEdit) -> bool:
+    """Whether the edit is one of notes by rule alone."""
+    return isinstance(plan.source, Score) and _edits_scores(model) and not plan.edit.composed_parts(plan.source)
+
+
 def edit_request(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions, plan: PlannedEdit) -> SynthesisRequest:
     """What the decoder makes the edited music of a row from."""
     condition, mask = _edit_condition(model, row, turn, options, plan)
@@ -181,11 +186,10 @@ def _edit_condition(
 ) -> tuple[Tensor, Tensor | None]:
     """The condition of what the edit composes: as for a new piece if the answer describes it, or else the caption of the edited piece."""
     decoder, source = model.music_decoder, plan.source
-    if isinstance(source, Score) and _edits_scores(model):
-        if not plan.edit.composed_parts(source):
-            return torch.zeros(1, *decoder.condition_shape), None  # nothing is composed
-        if not plan.agrees:
-            return decoder.embed([write_caption(edited_attributes(source, plan.edit))])
+    if composes_nothing(model, plan):
+        return torch.zeros(1, *decoder.condition_shape), None
+    if isinstance(source, Score) and _edits_scores(model) and not plan.agrees:
+        return decoder.embed([write_caption(edited_attributes(source, plan.edit))])
     if row.finish == "music":
         return condition_for(model, [row], [turn], options)
     return decoder.embed([row.text() or turn.text])

@@ -26,6 +26,7 @@ from llama.dialogue import MEDIA, Turn
 from llama.edit_plans import plan_edit
 from llama.editing import (
     check_edits,
+    composes_nothing,
     edit_request,
     edits_recording,
     hear_piece,
@@ -205,10 +206,16 @@ class Engine:
         return turn
 
     def _plan(self, request: Request) -> None:
-        """Finds out the edit of a request on a thread of its own: the model may have to hear its piece, which takes a whole answer."""
-        hear = partial(hear_piece, self.model, request.turn, request.features)
+        """Finds out the edit of a request on a thread of its own: the model may have to hear its piece, which takes a whole answer.
+
+        What is made of notes by rule alone is checked here, too, which takes seconds of a long score.
+        """
+        model, row, turn, options = self.model, request.row, request.turn, request.options
+        hear = partial(hear_piece, model, turn, request.features)
         try:
-            request.plan = None if request.finished else plan_edit(request.row, request.turn, request.options, hear)
+            request.plan = plan = None if request.finished else plan_edit(row, turn, options, hear)
+            if plan is not None and composes_nothing(model, plan):
+                request.synthesis = edit_request(model, row, turn, options, plan)
         except Exception as error:  # fail only this request
             request.fail(error)
         with self._changed:
@@ -322,7 +329,7 @@ class Engine:
         if plan is not None:
             request.options = replace(options, edit=plan.edit, bar_count=None)
             request.emit(TextDelta(plan.text))
-            self._music.add(request, lambda: edit_request(model, row, turn, options, plan))
+            self._music.add(request, lambda: request.synthesis or edit_request(model, row, turn, options, plan))
             return
         if delta := row.delta():  # text that was held back and is the model's own
             request.emit(TextDelta(delta))

@@ -15,7 +15,9 @@ from llama.serving.music_job import EditJob, MusicJob
 
 if TYPE_CHECKING:
     from llama.decoders.base import BatchableDecoder, SynthesisRequest
+    from llama.decoders.edit_plan import EditPlan
     from llama.decoders.musicgen.sampling import Grammar
+    from llama.serving.music_backend import EventSink
 
 RENDER_THREADS = 2  # threads that decode codes to sound: a long piece does not block the next
 
@@ -45,12 +47,13 @@ class MusicBatch(Generic[RequestT]):
     def _add_edit(self, request: RequestT, synthesis: SynthesisRequest, editor: ScoreEditor) -> None:
         source, edit = synthesis.source, synthesis.edit
         assert isinstance(source, Score) and edit is not None, "the decoder has checked it"
+        job = partial(EditJob, request, editor=editor, pool=self.pool, sample_rate=self.decoder.sample_rate)
+        if not edit.composed_parts(source):
+            self.pool.submit(_begin_exact, request, job, partial(editor.edit_plan, source, edit))
+            return
         plan = editor.edit_plan(source, edit)
-        job = partial(EditJob, request, plan=plan, editor=editor, pool=self.pool, sample_rate=self.decoder.sample_rate)
-        if plan.recomposition is None:
-            job(sequence=None)
-        else:
-            self._add(request, job, synthesis, plan.recomposition.frames, plan.recomposition.grammar)
+        assert plan.recomposition is not None, "parts are composed"
+        self._add(request, partial(job, plan=plan), synthesis, plan.recomposition.frames, plan.recomposition.grammar)
 
     def _add(
         self, request: RequestT, make_job: Callable[..., MusicJob | EditJob], synthesis: SynthesisRequest, frames: int,
@@ -87,3 +90,13 @@ class MusicBatch(Generic[RequestT]):
 
     def close(self) -> None:
         """Does nothing: the batch has no thread, and the pool belongs to the engine."""
+
+
+def _begin_exact(request: EventSink, make_job: Callable[..., EditJob], make_plan: Callable[[], EditPlan]) -> None:
+    """Begins an edit that composes nothing, on a thread of the pool: planning it takes seconds of a long score."""
+    if request.finished:
+        return
+    try:
+        make_job(plan=make_plan(), sequence=None)
+    except Exception as error:  # fail only this request
+        request.fail(error)

@@ -13,6 +13,7 @@ from llama.dialogue import Turn
 from llama.generation import Done, Event, GenerationOptions, RowState
 
 if TYPE_CHECKING:
+    from llama.decoders.base import SynthesisRequest
     from llama.edit_plans import PlannedEdit
     from llama.media.audio import Waveform
     from llama.media.score import Score
@@ -44,6 +45,7 @@ class Request:
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None
         self.plan: PlannedEdit | None = None  # of an edit, once its text has ended
+        self.synthesis: SynthesisRequest | None = None  # of an edit that composes nothing, beside its plan
         self.ready = False  # its media are encoded, so decoding may begin
         self.cancelled = self.finished = False
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()

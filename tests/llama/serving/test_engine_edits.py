@@ -168,6 +168,30 @@ def test_hearing_a_piece_does_not_block_others(
             list(engine.submit(*cases(score)[3]))
 
 
+def test_planning_an_exact_edit_does_not_block_others(
+    nano: llama.MuMuLLaMA, score: Score, alone: list[Reply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long score takes seconds; an error in it fails its own request."""
+    begun, go, plan = threading.Event(), threading.Event(), MusicGenDecoder.edit_plan
+
+    def slow_plan(decoder: MusicGenDecoder, source: Score, edit: Edit) -> Any:
+        begun.set()
+        assert go.wait(60)
+        return plan(decoder, source, edit)
+
+    monkeypatch.setattr(MusicGenDecoder, "edit_plan", slow_plan)
+    with Engine(nano) as engine:
+        slow = engine.submit(*cases(score)[0])
+        assert begun.wait(60)
+        check(list(engine.submit(*cases(score)[5])), alone[5])
+        assert not slow.finished
+        go.set()
+        check(list(slow), alone[0])
+        monkeypatch.setattr(MusicGenDecoder, "edit_plan", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(engine.submit(*cases(score)[0]))
+
+
 def test_an_error_in_an_edit_fails_its_request_alone(
     nano: llama.MuMuLLaMA, score: Score, alone: list[Reply], monkeypatch: pytest.MonkeyPatch
 ) -> None:
