@@ -15,7 +15,7 @@ from llama import responding
 from llama.checkpoint import loading, pretrained
 from llama.checkpoint.source import ModelSource
 from llama.dialogue import Reply, Turn
-from llama.encoders.transcription import transcribe
+from llama.editing import write_down
 from llama.generation import Event, GenerationOptions
 from llama.media.audio import Waveform
 from llama.media.score import Score
@@ -52,7 +52,7 @@ class MuMuLLaMA(MuMuModel):
         The score begins at the first bar: what the recording has before it is left out.
         Raises ValueError, in one sentence, for a model without a transcriber, and for recordings in which there are no notes.
         """
-        return transcribe(self.transcriber, audio if isinstance(audio, Waveform) else Waveform.read(audio)).score
+        return write_down(self, audio if isinstance(audio, Waveform) else Waveform.read(audio))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **arguments: Any) -> Self:

@@ -27,6 +27,10 @@ POLITE_END = re.compile(r"[ ,]*\b(?:please|now|thanks|thank you|for me|then|inst
 QUESTION = re.compile(
     r"(?:is|are|does|do|did|has|have|what|which|how|who|why|when|where|whose|describe|tell|explain|name|list|count|compare)\b"
 )
+OF_THE_PIECE = re.compile(  # says that a piece that is there becomes another one, whatever the model makes of the rest
+    r"(?:make|play|put|turn|change|set|render|speed|slow|transform|convert|arrange) (?:it|this|that"
+    r"|(?:the|this|that|my) (?:piece|song|track|tune|music|recording|melody|clip|sound))\b.+"
+)
 ENDING = re.compile(rf"(?P<left>.+?),? (?:but )?(?P<ending>(?:without|with no|with) {PART_LIST})")
 UNTRUSTED = re.compile(
     r"\b(?:transpos\w*|semitones?|octaves?|intervals?|pitch|bars?|measures?|seconds?|minutes?|longer|shorter|length|lengthen|shorten|double"
@@ -91,8 +95,11 @@ def names_edit(text: str) -> bool:
     if len(text) > MAX_LENGTH:
         return False
     clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", _plain(text))
-    found = [function for clause in map(_bare, clauses) for pattern, function in PRODUCTIONS if pattern.fullmatch(clause)]
-    return any(function is not timing.new_piece for function in found)
+    bare = [_bare(clause) for clause in clauses]
+    found = [function for clause in bare for pattern, function in PRODUCTIONS if pattern.fullmatch(clause)]
+    if timing.new_piece in found:
+        return any(function is not timing.new_piece for function in found)
+    return bool(found) or any(OF_THE_PIECE.fullmatch(clause) for clause in bare)
 
 
 def _plain(text: str) -> str:
