@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from llama.media.requests.reader import names_edit
 from llama.media.score import LEADS
 
 INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
@@ -111,6 +112,7 @@ RULES = (
         r"^(?:how|what) about (?:a|an|the|some) {instrument}\W*$", r"\bas (?:the )?(?:lead|melody|backing|accompaniment)\b",
         r"^(?:more |i (?:want|miss|need) )?(?:a |the |some )?(?:drums|percussion|beat)(?: please| too| on| off| out)*\W*$",
         r"\b(?:underneath|in the background)\b")),
+    Rule(True, "Play the last four bars twice", (r"\bthe (?:first|last|next) (?:\w+ )?(?:bars?|measures?)\b|\b(?:bars?|measures?) \d",)),
     Rule(True, "Use a flute", (
         r"^(?:{please} )*(?:use|try|put|choose|arrange) (?:a |an |the |some )?(?:\w+ )?(?:{instrument}|major|minor)\b",)),
     # Questions about a sound.
@@ -167,13 +169,16 @@ REPLACEMENTS = (
 
 
 def refers_to_earlier(text: str) -> bool:
-    """Whether the message refers to earlier media: a sound, or a picture or clip if there is no sound."""
+    """Whether the message refers to earlier media: a sound, or a picture or clip if there is no sound.
+
+    Where no rule decides, requests that are edits by themselves do ("undo", "up a fifth", "twice the length").
+    """
     rule = matching_rule(text)
-    return rule is not None and rule.refers_to_earlier
+    return names_edit(text) if rule is None else rule.refers_to_earlier
 
 
 def matching_rule(text: str) -> Rule | None:
-    """First rule that matches a message; None if none does, and then it refers to nothing."""
+    """First rule that matches a message; None if none does."""
     line = _pattern(_DUMMY).sub("...", _without_politeness(normalize(text)))
     return next((rule for rule in RULES if any(_pattern(pattern).search(line) for pattern in rule.patterns)), None)
 

@@ -267,6 +267,11 @@ def test_rewording_is_small(said: str, instruction: str) -> None:
     assert rewrite_instruction(said) == instruction
 
 
+@pytest.mark.parametrize("text", ["undo", "Twice the length", "Up a fifth", "bars 5-8 anew", "Play the last four bars twice", "loop it"])
+def test_an_edit_by_itself_is_about_the_newest_piece(text: str) -> None:
+    assert refers_to_earlier(text) and resolve_turn(FULL, text)[0].audio is not None
+
+
 def test_a_page_of_text_takes_no_time_to_judge() -> None:
     assert not refers_to_earlier("a big " * 20_000) and refers_to_earlier("make it faster " + "a big " * 20_000)
 
