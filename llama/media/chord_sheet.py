@@ -5,6 +5,7 @@ from __future__ import annotations
 from llama.media.naming import title_of
 from llama.media.notation import find_sections
 from llama.media.score import Score
+from llama.media.score_edits import score_line
 from llama.media.spelling import chord_name, key_name
 
 ROW = 4  # bars
@@ -14,8 +15,9 @@ LABELS = 78  # characters of the longest title that is kept on one line
 def to_chord_sheet(score: Score, title: str | None = None) -> str:
     """The sheet as ASCII text, but for a title of other letters: key, tempo and metre, then sections with their bars in rows of four.
 
-    title: by default what the piece is, such as "Ballad in E minor".
+    title: by default what the piece is, such as "Ballad in E minor". Raises ValueError for a score without a chord a bar.
     """
+    score_line(score)
     attributes = score.attributes
     drums = "drums" if score.drums else "no drums"
     lines = [

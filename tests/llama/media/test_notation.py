@@ -158,3 +158,10 @@ def test_file_names_are_safe_everywhere(key: int, mode: str) -> None:
     for score in pieces(3):
         named = replace(score, attributes=replace(score.attributes, key=key, mode=mode))
         assert re.fullmatch(r"[A-Za-z0-9-]{10,80}", loop_name(named, 1, 600))
+
+
+def test_a_sheet_needs_a_chord_a_bar() -> None:
+    rng = np.random.default_rng(3)
+    score = compose(rng, sample_attributes(rng), 12.0)
+    with pytest.raises(ValueError, match="has 0 chords for"):
+        to_chord_sheet(replace(score, chords=()))
