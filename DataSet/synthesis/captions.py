@@ -101,9 +101,9 @@ class _Words:
         self.pace = self.rate = ""
         if said["tempo"]:
             if rng.random() < 0.5:
-                self.pace = tempo_adjective(rng, attributes.tempo)
+                self.pace = tempo_adjective(rng, round(attributes.tempo))
             else:
-                self.rate = tempo_number(rng, attributes.tempo)
+                self.rate = tempo_number(rng, round(attributes.tempo))
         self.key = f"{KEYS[attributes.key]} {attributes.mode}" if said["key"] else ""
         if self.mood and not self.key and rng.random() < 0.2:
             self.mood, self.key = "", f"a {attributes.mode} key"

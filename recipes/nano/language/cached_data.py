@@ -108,7 +108,7 @@ def ideal_features(piece: Attributes | str, states: int = AUDIO.channels) -> tup
     else:
         sound = (_CODES["lead"][_INDICES["lead"][piece.lead]] + _CODES["accompaniment"][_INDICES["accompaniment"][piece.accompaniment]]
                  + _CODES["style"][STYLES.index(piece.style)] + _CODES["drums"][int(piece.drums)])
-        rhythm = _TEMPO_CODES[piece.tempo] + _CODES["metre"][piece.metre - 3]
+        rhythm = _TEMPO_CODES[int(piece.tempo)] + _CODES["metre"][piece.metre - 3]
         harmony = _CODES["mode"][int(piece.mode == "minor")] + _CODES["key"][piece.key + 12 * (piece.mode == "minor")]
     learned = {"timbre": sound[:POOL_DIM], "rhythm": rhythm, "harmony": harmony}
     return _with_noise(sound).expand(states, -1), *(_with_noise(torch.nn.functional.layer_norm(learned[name], (POOL_DIM,))) for name in LEARNED_POOLS)
