@@ -194,8 +194,10 @@ def _check_number(name: str, value: object, low: float, high: float) -> None:
 
 
 def _checked_parts(name: str, parts: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, str) and part in allowed for part in parts):
+    if not isinstance(parts, (tuple, list)):
         raise ValueError(f"{name} was given as {quoted(parts)}; give a tuple of parts out of: {', '.join(allowed)}.")
+    if unknown := [part for part in parts if not isinstance(part, str) or part not in allowed]:
+        raise ValueError(f"{name} {quoted(unknown[0])} is not possible in an edit; give parts out of: {', '.join(allowed)}.")
     return tuple(part for part in allowed if part in parts)
 
 

@@ -35,6 +35,7 @@ def score() -> Score:
         ({"transpose": 3.5}, "whole number of semitones from"),
         ({"transpose": 2, "change": {"key": 3}}, "give one of them"),
         ({"without": "drums"}, "tuple of parts"),
+        ({"parts": ("drums", "chords")}, "parts 'chords' is not possible in an edit; give parts out of: lead, "),
         ({"without": ("choir",)}, "out of: lead"),
         ({"without": ("drums",), "change": {"drums": True}}, "say which"),
         ({"parts": ("drums",), "change": {"drums": False}}, "say which"),
