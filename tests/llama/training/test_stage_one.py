@@ -20,7 +20,7 @@ from llama.training.launch import fit
 from recipes.smoke import tiny_model
 
 LEARNED, HELD_OUT = 48, 32  # recordings
-STEPS, BATCH = 48, 8  # eight epochs; after five it is not yet sure
+STEPS, BATCH = 64, 8  # about eleven epochs; after eight it answers three of eight right
 Heard = list[tuple[Waveform, str]]  # a recording and its lead
 
 
