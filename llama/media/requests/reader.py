@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llama.media.edit import Edit, apply_edit
 from llama.media.requests import parts, timing  # noqa: F401  # they register their productions
 from llama.media.requests.draft import PRODUCTIONS, Draft
-from llama.media.requests.vocabulary import PART_LIST, SPAN, VAGUE_SPAN
+from llama.media.requests.vocabulary import KEY, PART_LIST, SPAN, VAGUE_SPAN
 from llama.media.score import Score
 
 MAX_LENGTH = 1000  # characters of a request
@@ -32,6 +32,7 @@ OF_THE_PIECE = re.compile(  # says that a piece that is there becomes another on
     r"|(?:the|this|that|my) (?:piece|song|track|tune|music|recording|melody|clip|sound))\b.+"
 )
 ENDING = re.compile(rf"(?P<left>.+?),? (?:but )?(?P<ending>(?:without|with no|with) {PART_LIST})")
+IN_KEY = re.compile(rf"\bin(?:to)? (?:the key of )?{KEY} (?:major|minor)\b")
 UNTRUSTED = re.compile(
     r"\b(?:transpos\w*|semitones?|octaves?|intervals?|pitch|bars?|measures?|seconds?|minutes?|longer|shorter|length|lengthen|shorten|double"
     r"|halve|twice|loop\w*|repeat\w*|undo|revert|previous|continu\w*|extend\w*|drums?|drumm\w*|percussion|bass|keep\w*|remove|delete|mute"
@@ -116,7 +117,7 @@ def _read_clauses(draft: Draft, sentence: str) -> list[str]:
     while start < clause_count:
         stops = range(min(clause_count, start + MAX_JOINED), start, -1)
         stop = next((stop for stop in stops if _read_clause(draft, "".join(words[2 * start : 2 * stop - 1]))), None)
-        if stop is None and (left := _without_place(draft, _without_ending(draft, _bare(words[2 * start])))):
+        if stop is None and (left := _without_place(draft, _without_key(draft, _without_ending(draft, _bare(words[2 * start]))))):
             rest.append(left)
         start = stop or start + 1
     return rest
@@ -147,6 +148,15 @@ def _without_ending(draft: Draft, clause: str) -> str:
     if match is None or QUESTION.match(clause) or not _read_clause(draft, match["ending"]):
         return clause
     return "" if _read_clause(draft, match["left"]) else match["left"]
+
+
+def _without_key(draft: Draft, clause: str) -> str:
+    """A clause without a key in it, as in "in d major with a violin", which is read: the model hears keys too ill to be asked."""
+    match = IN_KEY.search(clause)
+    if match is None or QUESTION.match(clause) or not _read_clause(draft, match[0]):
+        return clause
+    left = re.sub(r"\s+", " ", clause[: match.start()] + clause[match.end() :]).strip(" ,")
+    return "" if not left or _read_clause(draft, left) else left
 
 
 def _without_place(draft: Draft, clause: str) -> str:

@@ -143,6 +143,14 @@ def test_a_place_that_a_change_cannot_have_is_named(score: Score) -> None:
     assert (reading.edit, reading.rest, reading.places) == (Edit(without=("drums",)), "", ("second half",))
 
 
+def test_a_key_inside_a_request_is_read(score: Score) -> None:
+    for text, rest in [("In D minor with a violin", "With a violin"), ("Play it in D minor, with a violin", "With a violin"),
+                       ("Make it faster in D minor", "Make it faster")]:  # fmt: skip
+        reading = read_request(text, score)
+        assert reading.edit == Edit(change={"key": 2, "mode": "minor"}) and reading.rest == rest and not reading.not_done
+    assert read_request("Which chord is in D minor?", score).edit is None
+
+
 def test_a_new_piece_is_no_edit(score: Score) -> None:
     for text in ("Compose a happy rock song for trumpet", "Give me another piece", "Something completely different"):
         assert read_request(text, score).is_new and not names_edit(text)
