@@ -44,7 +44,7 @@ def add_edit_flags(parser: ArgumentParser) -> None:
 
 
 def edit_of(values: Namespace) -> Edit | None:
-    """The edit that the flags ask for; None if they ask for none. Raises ValueError in one sentence.
+    """The edit that the flags ask for; None if they ask for none, but a score without a text is kept. Raises ValueError in one sentence.
 
     --seconds is its length where there is a score or another flag, and --bars-total where there is a piece; otherwise they are
     those of a new piece.
@@ -58,9 +58,10 @@ def edit_of(values: Namespace) -> Edit | None:
         raise ValueError(f"--{flag} edits a piece, but none was given; give its notes with --score or its recording with --audio.")
     if values.seconds is not None and (given or values.score is not None):
         given["seconds"] = values.seconds
-    if not given:
-        return None
     from llama.media.edit import Edit
+
+    if not given:  # a score alone is played and written as it is
+        return Edit() if values.score is not None and values.out is not None and not values.text.strip() else None
 
     return Edit(**_edit_fields(given))
 

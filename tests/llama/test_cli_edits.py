@@ -70,6 +70,11 @@ def test_flags_make_an_edit(flags: list[str], edit: Edit | None, scripted: Scrip
     assert options.edit == edit and isinstance(turn.score, Score) and turn.score.attributes == BALLAD
 
 
+def test_a_score_without_a_text_is_kept_as_it_is(scripted: Scripted, midi: Path, tmp_path: Path) -> None:
+    assert cli.main(["--score", str(midi), "--out", str(tmp_path / "new.wav")]) == 0
+    assert scripted.asked[0][1].edit == Edit()
+
+
 def test_a_recording_is_edited_too(scripted: Scripted, tmp_path: Path) -> None:
     """--seconds alone is the length of new music."""
     Waveform(torch.zeros(1, 8000), 8000).write(tmp_path / "a.wav")
