@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,10 +82,13 @@ class Exports:
             _write(files["chords"], to_chord_sheet(score).encode())
             yield files["chords"], "its chords"
         if "stems" in files:
+            from llama.decoders.base import pad_or_trim
             from llama.media.naming import piece_name
             from llama.media.stems import stems_zip
 
-            stems = _editor(model).render_stems(score)
+            samples = music.samples.shape[-1]  # a piece of a length between two steps is cut there
+            sounds = _editor(model).render_stems(score).items()
+            stems = {name: replace(stem, samples=pad_or_trim(stem.samples, samples)) for name, stem in sounds}
             _write(files["stems"], stems_zip(stems, piece_name(score)))
             yield files["stems"], f"{len(stems)} stems, which sum to the piece"
         if self.loop is not None:
