@@ -56,8 +56,9 @@ def test_the_files_say_what_they_are(music: Waveform, score: Score, tmp_path: Pa
         assert file.metadata["comment"] == "made by MuMu-LLaMA, seed 7"
     notes = mido.MidiFile(made["mid"], charset="utf-8")
     texts = [message.text for message in notes.tracks[0] if message.type == "text"]
-    assert texts == ["A sad waltz — \u97f3\u697d with a <b>harp</b>", "made by MuMu-LLaMA, seed 7"]
-    assert notes.tracks[0].name == "waltz in A minor" and notes.length == pytest.approx(2.0, abs=0.01)
+    assert texts[:2] == ["A sad waltz — \u97f3\u697d with a <b>harp</b>", "made by MuMu-LLaMA, seed 7"]
+    assert texts[2].startswith("MuMu-LLaMA score: style=waltz ") and texts[3:] == ["Am"]  # what reads it back, and its chords
+    assert notes.tracks[0].name == "Waltz in A minor" and notes.length == pytest.approx(2.0, abs=0.01)
 
 
 def test_a_take_without_notes_has_no_midi(music: Waveform, tmp_path: Path) -> None:
