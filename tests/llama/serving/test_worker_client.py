@@ -129,7 +129,7 @@ def test_a_piece_whose_worker_dies_or_hangs_arrives_as_if_nothing_had_happened(
     worker, stopped = other(engine), list[int]()
 
     def stop_on_the_way(music: PendingMusic, kind: str, *values: Any) -> None:
-        """At the first progress. The sound after it comes in several chunks, more than a pipe holds, so it cannot have been sent meanwhile."""
+        """At the first progress. The sound after it is more than a pipe holds, so it cannot have been sent meanwhile."""
         if kind == "event" and values[0].seconds > 0 and not stopped:
             stopped.append(worker.pid)
             monkeypatch.setattr(worker_client, "LOOP_TIMEOUT", 1.0)
