@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 0.1  # between two progress events: each wakes a thread, which takes its time from the decoding
 
 
-class Job:
-    """What all pieces share: tasks on the pool that fail their request alone, chunks, and progress."""
+class Job(ABC):
+    """Base of the jobs that make a piece: tasks on the pool that fail their request alone, chunks, and progress."""
 
     def __init__(self, sink: EventSink, pool: ThreadPoolExecutor, seconds: float, sample_rate: int) -> None:
         """seconds: length of the whole piece."""
@@ -35,9 +36,9 @@ class Job:
         self._last_progress = 0.0
         self.emit_progress(0.0)
 
+    @abstractmethod
     def on_step(self) -> None:
         """Called after every frame of the batch."""
-        raise NotImplementedError
 
     def emit_progress(self, share: float) -> None:
         """Emits how much of the piece, 0 to 1, is made; not oftener than every PROGRESS_SECONDS, but its begin and its end."""
