@@ -32,7 +32,7 @@ def add_export_flags(parser: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Exports:
-    """What is written beside the sound file `out`: the notes as MIDI in any case, and what was asked.
+    """Files to be written beside the sound file `out`: the notes as MIDI in any case, and those of --export and --loop-bars.
 
     kinds: out of ENDINGS; loop: first and last bar, or None for no loop.
     """

@@ -37,8 +37,8 @@ def requested(edit: Edit) -> tuple[str, ...]:
 def check_recording_edit(name: str, edit: Edit, source: Score | Waveform, able: Set[str]) -> None:
     """Raises ValueError in one sentence for an edit that a decoder of sound cannot make.
 
-    name: the decoder's, for the sentence. able: the fields of ABILITIES that it takes. Whoever keeps the melody may make it
-    shorter or longer (`seconds`), and takes it from a recording or from a score; all else takes a recording.
+    name: the decoder's, for the sentence. able: the fields of ABILITIES that it takes. A kept melody may come from a
+    recording or from a score, and may become shorter or longer (`seconds`); every other edit takes a recording.
     """
     wishes = requested(edit)
     only_melody = "keep" in able and edit.keep == ("melody",)

@@ -94,7 +94,7 @@ def transcribe(transcriber: Transcriber | None, wave: Waveform) -> Transcription
 
 
 def score_of(heard: Activations) -> Transcription:
-    """The score of what was heard. Raises ValueError where there are too few notes."""
+    """The score of the transcribed notes, chords and beats. Raises ValueError where there are too few notes."""
     onsets = {part: _onsets(heard, part) for part in PARTS}
     onsets["drums"] = _strokes(heard)
     pitched = [onset for part in PARTS for onset in onsets[part]]

@@ -1,4 +1,4 @@
-"""Tables of `evaluate.py edits`: edits of known pieces, scores as files and as sound, and what is heard in recordings."""
+"""Tables of `evaluate.py edits`: edits of known pieces, scores as files and as sound, and transcribed recordings."""
 
 from __future__ import annotations
 

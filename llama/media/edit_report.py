@@ -34,7 +34,10 @@ class EditReport:
 def report_edit(
     score: Score, edit: Edit, already: Sequence[str] = (), not_done: Sequence[str] = (), transcribed: bool = False
 ) -> EditReport:
-    """What `edit` does to this piece. already, not_done: what was asked beside it that is so already, or that was not done and why."""
+    """The report of an edit of this piece: its changes, and the parts that stay.
+
+    already: requests that the piece fulfils already. not_done: requests that were not carried out, with the reason.
+    """
     changed: list[str] = []
     unchanged = list(already)
     for name, value in edit.change.items():

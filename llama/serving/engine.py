@@ -206,9 +206,9 @@ class Engine:
         return turn
 
     def _plan(self, request: Request) -> None:
-        """Finds out the edit of a request on a thread of its own: the model may have to hear its piece, which takes a whole answer.
+        """Plans the edit of a request on the planner's thread: the model may have to hear its piece, which takes a whole answer.
 
-        What is made of notes by rule alone is checked here, too, which takes seconds of a long score.
+        Exact edits are checked here, too: of a long score that takes over a second.
         """
         model, row, turn, options = self.model, request.row, request.turn, request.options
         hear = partial(hear_piece, model, turn, request.features)

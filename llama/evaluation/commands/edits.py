@@ -1,4 +1,4 @@
-"""`evaluate.py edits`: how exactly edits keep a piece, what files and stems keep of it, and what is heard in recordings."""
+"""`evaluate.py edits`: how exactly edits keep a piece, how much of it files and stems keep, and how well recordings are transcribed."""
 
 from __future__ import annotations
 
