@@ -17,6 +17,7 @@ USES = {
     "faiss-cpu": ("numpy", "import faiss, numpy; faiss.IndexFlatL2(2).add(numpy.zeros((1, 2), dtype='float32'))"),
     "sentencepiece": ("torch", "import sentencepiece; sentencepiece.SentencePieceProcessor()"),
     "pi-heif": ("Pillow", "import pi_heif; pi_heif.register_heif_opener(); pi_heif.libheif_version()"),
+    "verovio": ("torch", "import verovio; verovio.toolkit().getVersion()"),
     "soundfile": ("numpy", "import io, numpy, soundfile; soundfile.write(io.BytesIO(), numpy.zeros(64), 24000, format='FLAC')"),
 }
 
