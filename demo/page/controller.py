@@ -190,7 +190,8 @@ def _apply_update(exchange: ExchangeView, update: Update, session: Session, orig
     """The exchange after an update. A take gets its player as soon as its file has a URL, before the file is complete."""
     takes = view_model.take_views(session, exchange.takes, update)
     return replace(
-        exchange, text=update.text, reference=update.reference, progress=update.progress, seconds_left=update.seconds_left,
+        exchange, text=update.text, reference=update.reference and update.reference.phrase, progress=update.progress,
+        seconds_left=update.seconds_left,
         queue_position=update.queue_position, takes=takes, original=original if takes else None,
         take_count=len(update.seeds) or exchange.take_count,
     )  # fmt: skip

@@ -56,7 +56,7 @@ def original_audio(session: Session, message: SubmittedMessage, read_sound: Read
     """The music that an edit starts from: what was uploaded, or the earlier piece that the message refers to."""
     try:
         edits = message.settings.edit is not None
-        turn = resolve_turn(message.conversation, message.text, message.uploads, edits=edits)[0]
+        turn = resolve_turn(message.conversation, message.text, message.uploads, edits=edits).turn
     except ValueError:  # the answer reports it
         return None
     if isinstance(turn.audio, str):

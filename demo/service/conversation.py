@@ -12,6 +12,8 @@ A message refers to the first of these that applies (`resolve_turn`):
   4. "the second one", "take 2", "the previous one": that piece;
   5. wording that refers to earlier media: the last music, or a picture or clip sent since.
 Any other message refers to nothing, or to the last music where it comes with an edit. The rules of the wording are in references.py.
+A page may name the piece itself (`about`), which comes before the wording. An edit that was taken back (`Conversation.undo`) stays in
+the history, but nothing refers to its music: "it" is then the piece that was edited.
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One user message and its answer. turn: the model's input, which "again" repeats with `edit` and `bar_count`, as they were set."""
+    """One user message and its answer. turn: the model's input, which "again" repeats with `edit` and `bar_count`, as they were set.
+
+    undone: its music was taken back; kept: the sound of the take that was chosen out of several.
+    """
 
     message: str
     uploads: tuple[Upload, ...] = ()
@@ -67,6 +72,12 @@ class Exchange:
     turn: Turn | None = None
     edit: Edit | None = None
     bar_count: int | None = None
+    undone: bool = False
+    kept: Path | None = None
+
+    def piece(self, sound: Path) -> Piece | None:
+        """The piece with this sound; None if the exchange has none."""
+        return next((piece for piece in self.pieces if piece.sound == sound), None)
 
 
 @dataclass(frozen=True)
@@ -82,23 +93,68 @@ class EarlierMusic:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What "it" was resolved to. phrase: for people, such as "the last piece"; sound: the file of that music; None for a picture, a
+    clip or a score."""
+
+    phrase: str
+    sound: Path | None = None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Model input of a message, and what it refers to (None: nothing)."""
+
+    turn: Turn
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
 class Conversation:
-    """Immutable history of exchanges, oldest first."""
+    """Immutable history of exchanges, oldest first. chosen: the sound that "it" means until newer music comes; None: the newest one."""
 
     exchanges: tuple[Exchange, ...] = ()
+    chosen: Path | None = None
 
     def add_exchange(self, exchange: Exchange) -> Conversation:
-        return replace(self, exchanges=(*self.exchanges, exchange))
+        """The conversation with one more exchange; its music, if there is any, becomes "it"."""
+        chosen = self.chosen if _newest_music(exchange) is None else None
+        return replace(self, exchanges=(*self.exchanges, exchange), chosen=chosen)
+
+    def undo(self, sound: Path) -> Conversation:
+        """The conversation with the music of an exchange, given by one of its sounds, taken back: "it" is what it was before.
+
+        Raises ValueError for a sound that is no piece of the conversation.
+        """
+        changed = self._change(sound, undone=True)
+        return replace(changed, chosen=None) if self.chosen in {piece.sound for piece in self._exchange_of(sound).pieces} else changed
+
+    def redo(self, sound: Path) -> Conversation:
+        """The conversation with a piece that was taken back in force again, and as "it". Raises ValueError as `undo` does."""
+        return replace(self._change(sound, undone=False), chosen=sound)
+
+    def keep(self, sound: Path) -> Conversation:
+        """The conversation with one of several takes chosen; it is "it". Raises ValueError as `undo` does."""
+        return replace(self._change(sound, undone=False, kept=sound), chosen=sound)
 
     @property
     def last_music(self) -> EarlierMusic | None:
-        """Newest of the generated pieces and of the recordings and scores sent or referred to."""
-        return next((music for exchange in reversed(self.exchanges) if (music := _newest_music(exchange))), None)
+        """The chosen piece, or the newest of the pieces in force and of the recordings and scores sent or referred to."""
+        if self.chosen is not None:
+            return _music_of(_piece_of(self, self.chosen))
+        undone = self._undone_sounds
+        return next((music for exchange in reversed(self.exchanges) if (music := _newest_music(exchange, undone))), None)
+
+    @property
+    def last_piece(self) -> Piece | None:
+        """The newest piece in force, which "undo that" takes back; of several takes the kept one, or the last."""
+        newest = next((exchange for exchange in reversed(self.exchanges) if exchange.pieces and not exchange.undone), None)
+        return None if newest is None else _chosen_take(newest)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """Pieces that "the second one" counts: the last takes if there were several, else all pieces in order."""
-        with_pieces = [exchange.pieces for exchange in self.exchanges if exchange.pieces]
+        """Pieces in force that "the second one" counts: the last takes if there were several, else all pieces in order."""
+        with_pieces = [exchange.pieces for exchange in self.exchanges if exchange.pieces and not exchange.undone]
         return with_pieces[-1] if with_pieces and len(with_pieces[-1]) > 1 else tuple(piece for pieces in with_pieces for piece in pieces)
 
     def last_upload(self, kind: Kind) -> Upload | None:
@@ -106,43 +162,68 @@ class Conversation:
         uploads = (upload for exchange in reversed(self.exchanges) for upload in reversed(exchange.uploads))
         return next((upload for upload in uploads if upload.kind == kind), None)
 
+    @property
+    def _undone_sounds(self) -> frozenset[Path]:
+        return frozenset(piece.sound for exchange in self.exchanges if exchange.undone for piece in exchange.pieces)
+
+    def _exchange_of(self, sound: Path) -> Exchange:
+        found = next((exchange for exchange in self.exchanges if exchange.piece(sound)), None)
+        if found is None:
+            raise ValueError(NO_SUCH_PIECE)
+        return found
+
+    def _change(self, sound: Path, **fields: Any) -> Conversation:
+        """The conversation with other fields in the exchange of a sound."""
+        found = self._exchange_of(sound)
+        return replace(self, exchanges=tuple(replace(each, **fields) if each is found else each for each in self.exchanges))
+
 
 def resolve_turn(
-    conversation: Conversation, text: str, uploads: Sequence[Upload] = (), *, edits: bool = False
-) -> tuple[Turn, str | None]:
-    """Model input of a message, and a short phrase for what "it" was resolved to (None: nothing).
+    conversation: Conversation, text: str, uploads: Sequence[Upload] = (), *, edits: bool = False, about: Path | None = None
+) -> Resolution:
+    """Model input of a message, and what "it" was resolved to.
 
-    edits: the message comes with an edit, so that it is about music in any case. Raises ValueError for two files of one kind,
-    for a take that does not exist, and for an edit of nothing.
+    edits: the message comes with an edit, so that it is about music in any case. about: the sound of the music that it is about,
+    whatever its wording; music in the message itself comes before it. Raises ValueError for two files of one kind, for a take or
+    a sound that does not exist, and for an edit of nothing.
     """
     if edits:
-        return _turn_to_edit(conversation, text, uploads)
-    if uploads:
-        return _turn_of_uploads(text, uploads), None
-    if repeat_kind(text) and (repeated := request_to_repeat(conversation, text)) and repeated.turn is not None:
-        named = piece_index(text) is not None
-        return repeated.turn, _phrase_for(conversation, _music_of(repeated.pieces[0])) if named else "the last request"
+        return _turn_to_edit(conversation, text, uploads, about)
+    if uploads and (about is None or any(upload.kind in ("audio", "score") for upload in uploads)):
+        return Resolution(_turn_of_uploads(text, uploads))
+    if repeat_kind(text) and (repeated := request_to_repeat(conversation, text, about=about)) and repeated.turn is not None:
+        sound = repeated.pieces[0].sound
+        named = about is not None or piece_index(text) is not None
+        phrase = _phrase_for(conversation, _music_of(repeated.pieces[0])) if named else "the last request"
+        return Resolution(repeated.turn, Reference(phrase, sound))
+    if about is not None:
+        return _turn_to_edit(conversation, text, uploads, about)
     for kind, phrase in _VISUAL_PHRASES.items():
         if mentions(text, kind) and (upload := conversation.last_upload(kind)):
-            return _turn_about(text, kind, upload.path), phrase
+            return Resolution(_turn_about(text, kind, upload.path), Reference(phrase))
     if (index := piece_index(text)) is not None and conversation.pieces:
-        piece, phrase = _piece_at(conversation, index)
-        return _music_of(piece).turn(rewrite_instruction(text)), phrase
-    return _turn_about_newest(conversation, text) if refers_to_earlier(text) or wants_music_for_it(text) else (Turn(text), None)
+        return _resolution(conversation, _music_of(_piece_at(conversation, index)), text)
+    return _turn_about_newest(conversation, text) if refers_to_earlier(text) or wants_music_for_it(text) else Resolution(Turn(text))
 
 
-def request_to_repeat(conversation: Conversation, text: str = "") -> Exchange | None:
-    """Exchange to repeat, reduced to the pieces named in the text; None before any music was made.
+def request_to_repeat(conversation: Conversation, text: str = "", *, about: Path | None = None) -> Exchange | None:
+    """Exchange to repeat, reduced to the pieces named in the text, or to the one about which it is; None before any music was made.
 
     The pieces' seeds reproduce them ("again"); new seeds give others ("another take"). Raises ValueError for a take that
     does not exist.
     """
-    with_pieces = [exchange for exchange in conversation.exchanges if exchange.pieces]
+    with_pieces = [exchange for exchange in conversation.exchanges if exchange.pieces and not exchange.undone]
+    if about is not None:
+        named = next((exchange for exchange in conversation.exchanges if exchange.piece(about)), None)
+        return named and _to_repeat(conversation, named, tuple(piece for piece in named.pieces if piece.sound == about))
     if not with_pieces:
         return None
     index = piece_index(text)
-    pieces = with_pieces[-1].pieces if index is None else (_piece_at(conversation, index)[0],)
-    exchange = next(candidate for candidate in reversed(with_pieces) if pieces[0] in candidate.pieces)
+    pieces = with_pieces[-1].pieces if index is None else (_piece_at(conversation, index),)
+    return _to_repeat(conversation, next(each for each in reversed(with_pieces) if pieces[0] in each.pieces), pieces)
+
+
+def _to_repeat(conversation: Conversation, exchange: Exchange, pieces: tuple[Piece, ...]) -> Exchange:
     return replace(exchange, pieces=pieces, turn=exchange.turn or _rebuild_turn(conversation, exchange))
 
 
@@ -150,6 +231,7 @@ def request_to_repeat(conversation: Conversation, text: str = "") -> Exchange | 
 
 _VISUAL_PHRASES: dict[Kind, str] = {"image": "your picture", "video": "your clip"}
 _SLOT_NAMES: dict[Kind, str] = {"audio": "recording", "image": "picture", "video": "clip", "score": "score"}
+NO_SUCH_PIECE = "That piece is not in the conversation any more; choose another one."
 NOTHING_TO_EDIT = "There is no piece to change yet; ask for one first, or add a recording or a score."
 
 
@@ -157,15 +239,44 @@ def _music_of(piece: Piece) -> EarlierMusic:
     return EarlierMusic(piece.sound, piece.score)
 
 
-def _newest_music(exchange: Exchange) -> EarlierMusic | None:
-    if exchange.pieces:
-        return _music_of(exchange.pieces[-1])
+def _chosen_take(exchange: Exchange) -> Piece:
+    """The take of an exchange with pieces that "it" means."""
+    return (exchange.piece(exchange.kept) if exchange.kept is not None else None) or exchange.pieces[-1]
+
+
+def _newest_music(exchange: Exchange, undone: frozenset[Path] = frozenset()) -> EarlierMusic | None:
+    """The music that an exchange left as "it". undone: sounds that were taken back, of which it is none."""
+    if exchange.pieces and not exchange.undone:
+        return _music_of(_chosen_take(exchange))
     turn = exchange.turn
     if turn is not None and (isinstance(turn.audio, str) or isinstance(turn.score, Score)):
         sound, score = turn.audio, turn.score
-        return EarlierMusic(Path(sound) if isinstance(sound, str) else None, score if isinstance(score, Score) else None)
+        music = EarlierMusic(Path(sound) if isinstance(sound, str) else None, score if isinstance(score, Score) else None)
+        return None if music.sound in undone else music
     uploads = (upload for upload in reversed(exchange.uploads) if upload.kind in ("audio", "score"))
-    return next((EarlierMusic(None if upload.score else upload.path, upload.score) for upload in uploads), None)
+    return next((_music_of_upload(upload) for upload in uploads), None)
+
+
+def _music_of_upload(upload: Upload) -> EarlierMusic:
+    return EarlierMusic(None if upload.score else upload.path, upload.score)
+
+
+def _music_with(conversation: Conversation, sound: Path) -> EarlierMusic:
+    """The music of the conversation with this sound, or of this file of notes. Raises ValueError if there is none."""
+    uploads = (upload for exchange in conversation.exchanges for upload in exchange.uploads)
+    upload = next((upload for upload in uploads if upload.kind in ("audio", "score") and upload.path == sound), None)
+    return _music_of(_piece_of(conversation, sound)) if upload is None else _music_of_upload(upload)
+
+
+def _piece_of(conversation: Conversation, sound: Path) -> Piece:
+    found = next((piece for exchange in conversation.exchanges if (piece := exchange.piece(sound))), None)
+    if found is None:
+        raise ValueError(NO_SUCH_PIECE)
+    return found
+
+
+def _resolution(conversation: Conversation, music: EarlierMusic, text: str) -> Resolution:
+    return Resolution(music.turn(rewrite_instruction(text)), Reference(_phrase_for(conversation, music), music.sound))
 
 
 def _turn_of_uploads(text: str, uploads: Sequence[Upload]) -> Turn:
@@ -177,20 +288,21 @@ def _turn_of_uploads(text: str, uploads: Sequence[Upload]) -> Turn:
     return Turn(text, **slots)
 
 
-def _turn_to_edit(conversation: Conversation, text: str, uploads: Sequence[Upload]) -> tuple[Turn, str | None]:
+def _turn_to_edit(conversation: Conversation, text: str, uploads: Sequence[Upload], about: Path | None) -> Resolution:
     """Turn about the music in the message, about the piece that it names, or about the newest music, with its other files."""
     turn = _turn_of_uploads(text, uploads)
     if turn.audio is not None or turn.score is not None:
-        return turn, None
-    if (index := piece_index(text)) is not None and conversation.pieces:
-        piece, phrase = _piece_at(conversation, index)
-        music: EarlierMusic | None = _music_of(piece)
+        return Resolution(turn)
+    if about is not None:
+        music: EarlierMusic | None = _music_with(conversation, about)
+    elif (index := piece_index(text)) is not None and conversation.pieces:
+        music = _music_of(_piece_at(conversation, index))
     else:
         music = conversation.last_music
-        phrase = "" if music is None else _phrase_for(conversation, music)
     if music is None:
         raise ValueError(NOTHING_TO_EDIT)
-    return replace(turn, text=rewrite_instruction(text), audio=music.sound, score=music.score), phrase
+    found = _resolution(conversation, music, text)
+    return replace(found, turn=replace(turn, text=found.turn.text, audio=found.turn.audio, score=found.turn.score))
 
 
 def _turn_about(text: str, kind: Kind, path: Path) -> Turn:
@@ -201,15 +313,15 @@ def _turn_about(text: str, kind: Kind, path: Path) -> Turn:
 def _rebuild_turn(conversation: Conversation, exchange: Exchange) -> Turn:
     """Model input of an exchange that has none stored (from the API), resolved with the history before it."""
     earlier = conversation.exchanges[: conversation.exchanges.index(exchange)]
-    return resolve_turn(Conversation(earlier), exchange.message, exchange.uploads)[0]
+    return resolve_turn(Conversation(earlier), exchange.message, exchange.uploads).turn
 
 
-def _piece_at(conversation: Conversation, index: int) -> tuple[Piece, str]:
+def _piece_at(conversation: Conversation, index: int) -> Piece:
     pieces = conversation.pieces
     if not -len(pieces) <= index < len(pieces):
         count = "There is only one piece" if len(pieces) == 1 else f"There are {len(pieces)} pieces to choose from"
         raise ValueError(f"{count}; name one that there is, such as take 1.")
-    return pieces[index], _phrase_for(conversation, _music_of(pieces[index]))
+    return pieces[index]
 
 
 def _phrase_for(conversation: Conversation, music: EarlierMusic) -> str:
@@ -226,12 +338,15 @@ def _phrase_for(conversation: Conversation, music: EarlierMusic) -> str:
     return "the last piece" if indices.get(sound) == len(indices) else "an earlier piece"
 
 
-def _turn_about_newest(conversation: Conversation, text: str) -> tuple[Turn, str | None]:
+def _turn_about_newest(conversation: Conversation, text: str) -> Resolution:
     """Turn about the newest media: a picture or clip only if no sound is newer or the message asks for music for it."""
+    undone = conversation._undone_sounds
+    if conversation.chosen is not None and not wants_music_for_it(text) and (music := conversation.last_music):
+        return _resolution(conversation, music, text)
     for exchange in reversed(conversation.exchanges):
         visual = next((upload for upload in reversed(exchange.uploads) if upload.kind in _VISUAL_PHRASES), None)
-        if visual and (not _newest_music(exchange) or wants_music_for_it(text)):
-            return _turn_about(text, visual.kind, visual.path), _VISUAL_PHRASES[visual.kind]
-        if music := _newest_music(exchange):
-            return music.turn(rewrite_instruction(text)), _phrase_for(conversation, music)
-    return Turn(text), None
+        if visual and (not _newest_music(exchange, undone) or wants_music_for_it(text)):
+            return Resolution(_turn_about(text, visual.kind, visual.path), Reference(_VISUAL_PHRASES[visual.kind]))
+        if music := _newest_music(exchange, undone):
+            return _resolution(conversation, music, text)
+    return Resolution(Turn(text))

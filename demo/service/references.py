@@ -145,6 +145,16 @@ _AGAIN = (  # matched after a named piece was replaced by "it"
 _ANOTHER = (
     rf"{_LEAD_IN}(?:(?:(?:give|make|do|try|play|hear|have|want|generate)(?: me| us)? )?(?:(?:another|one more|a different|a new) "
     rf"(?:take|try|go|one|version|variation)(?: of {_SAME})?|another|one more)|try {_ONCE_MORE}|regenerate(?: {_SAME})?)(?: please)?")
+_LAST_EDIT = r"(?:it|that|this|the (?:last|latest) (?:change|edit|step|one)|my last (?:change|edit))"
+_BEFORE = (
+    r"(?:the )?(?:one|piece|version|take|thing|edit) (?:before|from before|you had before)(?: (?:that|this|it))?"
+    r"|the (?:previous|earlier|old|original) (?:one|piece|version|take)|what (?:it was|we had)|how it was")
+_UNDO = (  # after the politeness before it
+    rf"{_LEAD_IN}(?:(?:undo|revert|reverse|roll back|cancel|scrap)(?: {_LAST_EDIT})?|(?:take|put|change|turn|bring) {_LAST_EDIT} back"
+    rf"(?: to (?:{_BEFORE}))?|go (?:one |a )?(?:step )?back(?: (?:one|a) step)?(?: to (?:{_BEFORE}))?|one step back"
+    rf"|back to (?:{_BEFORE})|(?:{_BEFORE}) (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer)"
+    rf"|it (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer) before"
+    rf"|i (?:liked|preferred) (?:{_BEFORE})(?: (?:better|more))?|ctrl ?[-+]? ?z)(?: please)?")
 _FOR_IT = (r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)"
            r"(?=\W*$|[,.;]| (?:please|with|without|but|in)\b)")
 _VISUAL = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
@@ -208,6 +218,13 @@ def repeat_kind(text: str) -> Literal["same", "another"] | None:
     line = _pattern(_TAKE).sub("it", _without_politeness(normalize(text)))
     line = " ".join(re.sub(r"[^\w' ]", " ", line).split())
     return "same" if _pattern(_AGAIN).fullmatch(line) else "another" if _pattern(_ANOTHER).fullmatch(line) else None
+
+
+def undo_request(text: str) -> bool:
+    """Whether the message only asks to take the last edit back: "undo that", "go back", "the one before was better"."""
+    line = normalize(text)
+    lines = (line, _without_politeness(line))
+    return any(_pattern(_UNDO).fullmatch(" ".join(re.sub(r"[^\w' +-]", " ", said).split())) for said in lines)
 
 
 def rewrite_instruction(text: str) -> str:

@@ -14,7 +14,7 @@ from llama.errors import quoted
 from llama.generation import GenerationOptions
 
 if TYPE_CHECKING:
-    from demo.service.conversation import Conversation, Piece
+    from demo.service.conversation import Conversation, Piece, Reference
     from demo.service.uploads import Upload
     from llama.dialogue import Turn
     from llama.media.edit import Edit
@@ -103,7 +103,7 @@ class Update:
     seconds_left: float | None = None
     queue_position: int = 0
     pieces: tuple[Piece, ...] = ()
-    reference: str | None = None
+    reference: Reference | None = None
     streams: tuple[MusicProgress, ...] = ()
     conversation: Conversation | None = None
     texts: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class SubmittedRequest:
     message: str
     uploads: tuple[Upload, ...]
     turn: Turn
-    reference: str | None
+    reference: Reference | None
     options: tuple[GenerationOptions, ...]
     requests: tuple[Request, ...]
 

@@ -112,8 +112,8 @@ class ChatService:
             uploads = tuple(self.receive(session, file) for file in files)
             if not message_text.strip() and not uploads and not edits:
                 raise UserFacingError(EMPTY_REQUEST)
-            model_turn, reference = resolve_turn(conversation, message_text, uploads, edits=edits)
-            model_turn = replace(model_turn, system=system_text)
+            resolution = resolve_turn(conversation, message_text, uploads, edits=edits)
+            model_turn, reference = replace(resolution.turn, system=system_text), resolution.reference
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
             with self.sessions.storage.room(self._music_bytes(options, model_turn), session.folder):  # a full disk refuses before the work
                 check_files(model_turn)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import llama
-from demo.service.conversation import Conversation, EarlierMusic, Exchange, Piece, request_to_repeat, resolve_turn
+from demo.service.conversation import (
+    Conversation,
+    EarlierMusic,
+    Exchange,
+    Piece,
+    Reference,
+    Resolution,
+    request_to_repeat,
+    resolve_turn,
+)
 from demo.service.references import (
     RULES,
     matching_rule,
@@ -15,6 +25,7 @@ from demo.service.references import (
     refers_to_earlier,
     repeat_kind,
     rewrite_instruction,
+    undo_request,
 )
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
@@ -29,6 +40,12 @@ def piece(name: str, seed: int = 1) -> Piece:
     return Piece("A piece.", seed, 10.0, Path(f"/s/{name}.wav"))
 
 
+def resolved(*arguments: Any, **options: Any) -> tuple[Turn, str | None]:
+    """The model input of a message and the phrase of what it refers to."""
+    found = resolve_turn(*arguments, **options)
+    return found.turn, found.reference and found.reference.phrase
+
+
 def talk(*exchanges: Exchange) -> Conversation:
     return Conversation(exchanges)
 
@@ -40,7 +57,7 @@ FULL = talk(  # a picture and a clip with a piece each, then three takes of a wa
 
 def meant(text: str) -> str:
     """What a message refers to after `FULL`: "sound", "picture", "clip", "take N", or nothing."""
-    asked, phrase = resolve_turn(FULL, text)
+    asked, phrase = resolved(FULL, text)
     slots = {"picture": asked.image, "clip": asked.video, "sound": asked.audio}
     (found,) = [name for name, slot in slots.items() if slot] or [""]
     assert (phrase is None) == (found == "")
@@ -175,7 +192,7 @@ def test_what_a_message_refers_to(text: str, it: str) -> None:
 )
 def test_what_a_follow_up_wants(text: str, wanted: str) -> None:
     once_more = repeat_kind(text)
-    asked, phrase = resolve_turn(FULL, text)
+    asked, phrase = resolved(FULL, text)
     named = f", {phrase}" if once_more and piece_index(text) is not None else ""
     assert (f"{once_more}{named}" if once_more else meant(text)) == wanted
     assert not once_more or asked == Turn("A sad waltz")
@@ -188,49 +205,49 @@ def test_every_rule_decides_its_example(rule: object) -> None:
 
 @pytest.mark.parametrize("text", SAID["sound"])
 def test_nothing_is_referred_to_before_anything_was_said(text: str) -> None:
-    assert resolve_turn(Conversation(), text) == (Turn(text), None)
+    assert resolved(Conversation(), text) == (Turn(text), None)
 
 
 def test_files_of_this_message_win() -> None:
-    assert resolve_turn(FULL, "make it faster", [SONG]) == (Turn("make it faster", audio=SONG.path), None)
-    assert resolve_turn(FULL, "the second one", [PICTURE, SONG]) == (Turn("the second one", audio=SONG.path, image=PICTURE.path), None)
+    assert resolved(FULL, "make it faster", [SONG]) == (Turn("make it faster", audio=SONG.path), None)
+    assert resolved(FULL, "the second one", [PICTURE, SONG]) == (Turn("the second one", audio=SONG.path, image=PICTURE.path), None)
     with pytest.raises(ValueError, match="one recording in a message, send one"):
-        resolve_turn(FULL, "mix them", [SONG, SONG])
+        resolved(FULL, "mix them", [SONG, SONG])
 
 
 def test_it_is_the_newest_sound() -> None:
     asked = Exchange("What key is it in?", (SONG,), "C major.")
-    assert resolve_turn(talk(asked), "make it faster") == (Turn("Make it faster", audio=SONG.path), "your recording")
+    assert resolved(talk(asked), "make it faster") == (Turn("Make it faster", audio=SONG.path), "your recording")
     made = talk(asked, Exchange("A waltz", (), "", (piece("w"),)))
-    assert resolve_turn(made, "make it faster") == (Turn("Make it faster", audio="/s/w.wav"), "the last piece")
+    assert resolved(made, "make it faster") == (Turn("Make it faster", audio="/s/w.wav"), "the last piece")
     assert made.last_music == EarlierMusic(Path("/s/w.wav")) and Conversation().last_music is None
     later = made.add_exchange(asked).add_exchange(Exchange("thanks", (), "You are welcome."))
     assert later.last_music == EarlierMusic(SONG.path) and made.last_music == EarlierMusic(Path("/s/w.wav"))
 
 
 def test_a_take_that_was_asked_about_stays_it() -> None:
-    question, phrase = resolve_turn(FULL, "what key is the second one in?")
+    question, phrase = resolved(FULL, "what key is the second one in?")
     assert (question, phrase) == (Turn("What key is it in?", audio="/s/t2.wav"), "take 2")
     after = FULL.add_exchange(Exchange("what key is the second one in?", (), "C minor.", (), question))
-    assert resolve_turn(after, "make it faster") == (Turn("Make it faster", audio="/s/t2.wav"), "take 2")
+    assert resolved(after, "make it faster") == (Turn("Make it faster", audio="/s/t2.wav"), "take 2")
 
 
 def test_a_take_that_there_is_not_is_told() -> None:
     with pytest.raises(ValueError, match="There are 3 pieces to choose from; name one that there is"):
-        resolve_turn(FULL, "take 7 please")
+        resolved(FULL, "take 7 please")
     with pytest.raises(ValueError, match="There is only one piece"):
-        resolve_turn(talk(Exchange("A waltz", (), "", (piece("w"),))), "the third one with drums")
+        resolved(talk(Exchange("A waltz", (), "", (piece("w"),))), "the third one with drums")
     singles = talk(Exchange("a", (), "", (piece("a"),)), Exchange("b", (), "", (piece("b"),)))
-    assert resolve_turn(singles, "the first one but slower") == (Turn("It but slower", audio="/s/a.wav"), "an earlier piece")
+    assert resolved(singles, "the first one but slower") == (Turn("It but slower", audio="/s/a.wav"), "an earlier piece")
 
 
 def test_it_is_the_picture_while_nothing_sounded_since() -> None:
     looked = talk(Exchange("What do you see?", (PICTURE,), "The sea."))
-    assert resolve_turn(looked, "Make music for it") == (Turn("Make music for it", image=PICTURE.path), "your picture")
+    assert resolved(looked, "Make music for it") == (Turn("Make music for it", image=PICTURE.path), "your picture")
     played = looked.add_exchange(Exchange("Music for it", (), "", (piece("p"),)))
-    assert resolve_turn(played, "now with violin")[0].audio == "/s/p.wav"
-    assert resolve_turn(played, "another piece for the picture")[0].image == str(PICTURE.path)
-    assert resolve_turn(played, "music for the video") == (Turn("music for the video"), None)  # none was sent
+    assert resolved(played, "now with violin")[0].audio == "/s/p.wav"
+    assert resolved(played, "another piece for the picture")[0].image == str(PICTURE.path)
+    assert resolved(played, "music for the video") == (Turn("music for the video"), None)  # none was sent
 
 
 @pytest.mark.parametrize(("text", "meaning"), [
@@ -247,15 +264,15 @@ def test_once_more_puts_the_same_turn() -> None:
     edited = talk(wish, Exchange("make it faster", (), "", (piece("f", 6),), asked), Exchange("which key?", (), "C."))
     found = request_to_repeat(edited)
     assert found is not None and found.pieces[0].seed == 6
-    assert resolve_turn(edited, "again") == (asked, "the last request") == resolve_turn(edited, "another take")
+    assert resolved(edited, "again") == (asked, "the last request") == resolved(edited, "another take")
     kept_no_turn = talk(wish, Exchange("make it faster", (), "", (piece("f", 6),)))
-    assert resolve_turn(kept_no_turn, "again")[0] == asked  # heard what it heard then, not what came of it
+    assert resolved(kept_no_turn, "again")[0] == asked  # heard what it heard then, not what came of it
     first = request_to_repeat(edited, "the first one again")
     assert first is not None and (first.turn, first.pieces[0].seed) == (Turn("A waltz"), 5)
-    assert resolve_turn(edited, "play the first one again") == (Turn("A waltz"), "an earlier piece")
+    assert resolved(edited, "play the first one again") == (Turn("A waltz"), "an earlier piece")
     with pytest.raises(ValueError, match="There are 2 pieces to choose from"):
-        resolve_turn(edited, "play take 3 again")
-    assert request_to_repeat(Conversation()) is None and resolve_turn(Conversation(), "again") == (Turn("again"), None)
+        resolved(edited, "play take 3 again")
+    assert request_to_repeat(Conversation()) is None and resolved(Conversation(), "again") == (Turn("again"), None)
 
 
 @pytest.mark.parametrize(("said", "instruction"), [
@@ -269,7 +286,77 @@ def test_rewording_is_small(said: str, instruction: str) -> None:
 
 @pytest.mark.parametrize("text", ["undo", "Twice the length", "Up a fifth", "bars 5-8 anew", "Play the last four bars twice", "loop it"])
 def test_an_edit_by_itself_is_about_the_newest_piece(text: str) -> None:
-    assert refers_to_earlier(text) and resolve_turn(FULL, text)[0].audio is not None
+    assert refers_to_earlier(text) and resolved(FULL, text)[0].audio is not None
+
+
+def test_a_piece_that_the_page_names_is_it_whatever_the_wording() -> None:
+    first = Path("/s/p1.wav")
+    for text in ("make it faster", "A waltz", "take 2 in minor", ""):
+        found = resolve_turn(FULL, text, about=first)
+        assert found.turn.audio == str(first) and found.reference == Reference("an earlier piece", first)
+    assert resolve_turn(FULL, "faster", [SONG], about=first) == Resolution(Turn("faster", audio=SONG.path))
+    assert resolve_turn(FULL, "like this", [PICTURE], about=first).turn == Turn("Like this", audio=str(first), image=PICTURE.path)
+    repeated = resolve_turn(FULL, "again", about=first)
+    assert repeated.turn == Turn("Music for this picture", image=PICTURE.path)
+    assert repeated.reference == Reference("an earlier piece", first)
+    with pytest.raises(ValueError, match="not in the conversation any more; choose another one"):
+        resolve_turn(FULL, "make it faster", about=Path("/s/other.wav"))
+
+
+def test_a_reference_says_which_sound_it_means() -> None:
+    assert resolve_turn(FULL, "make it faster").reference == Reference("take 3", Path("/s/t3.wav"))
+    assert resolve_turn(FULL, "music for the clip please").reference == Reference("your clip", None)
+
+
+def edit_of(sound: str, name: str) -> Exchange:
+    return Exchange(f"edit {name}", (), "", (piece(name),), Turn("edit", audio=f"/s/{sound}.wav"))
+
+
+def test_an_edit_taken_back_leaves_its_source_as_it() -> None:
+    made = talk(Exchange("x", (), "", (piece("x"),)), Exchange("y", (), "", (piece("y"),)), edit_of("x", "x1"), edit_of("x1", "x2"))
+    once = made.undo(Path("/s/x2.wav"))
+    assert made.last_piece == piece("x2") and once.last_piece == piece("x1")
+    assert once.last_music == EarlierMusic(Path("/s/x1.wav")) and len(once.pieces) == 3
+    twice = once.undo(Path("/s/x1.wav"))
+    assert twice.last_music == EarlierMusic(Path("/s/x.wav"))  # what was edited, though y is newer
+    assert resolved(twice, "make it faster") == (Turn("Make it faster", audio="/s/x.wav"), "an earlier piece")
+    assert request_to_repeat(twice).pieces == (piece("y"),)  # type: ignore[union-attr]
+    again = twice.redo(Path("/s/x1.wav"))
+    assert again.last_music == EarlierMusic(Path("/s/x1.wav")) and [each.undone for each in again.exchanges] == [False] * 3 + [True]
+    assert again.undo(Path("/s/x1.wav")) == twice
+    with pytest.raises(ValueError, match="not in the conversation any more"):
+        made.undo(Path("/s/other.wav"))
+
+
+def test_everything_taken_back_leaves_nothing() -> None:
+    nothing = talk(Exchange("x", (), "", (piece("x"),))).undo(Path("/s/x.wav"))
+    assert nothing.last_music is None and nothing.pieces == () and nothing.last_piece is None
+
+
+def test_a_kept_take_is_it_until_newer_music_comes() -> None:
+    kept = FULL.keep(Path("/s/t1.wav"))
+    assert resolved(kept, "make it faster") == (Turn("Make it faster", audio="/s/t1.wav"), "take 1") and kept.last_piece == piece("t1")
+    talked = kept.add_exchange(Exchange("hello", (), "Hello."))
+    assert talked.last_music == EarlierMusic(Path("/s/t1.wav"))
+    later = talked.add_exchange(Exchange("A waltz", (), "", (piece("w"),)))
+    assert later.last_music == EarlierMusic(Path("/s/w.wav"))
+    assert later.keep(Path("/s/t2.wav")).last_music == EarlierMusic(Path("/s/t2.wav"))
+
+
+@pytest.mark.parametrize("text", [
+    "undo", "undo that", "Undo that, please!", "please undo the last change", "go back", "take that back", "revert", "one step back",
+    "the one before was better", "The previous version was better", "I liked the one before better", "no, go back to the previous one",
+    "hmm, I preferred the original version", "Can you undo it?", "it was better before", "Ctrl+Z"])
+def test_requests_to_take_the_last_edit_back(text: str) -> None:
+    assert undo_request(text)
+
+
+@pytest.mark.parametrize("text", [
+    "undo and make it faster", "go back to take 2", "make it faster", "the one before, but faster", "take that part out", "a march back",
+    "I liked it", "I like the one", "back", "what was before?", "back to the sea, a waltz", "Background music", "the first one was better",
+    "hello", ""])
+def test_other_messages_take_nothing_back(text: str) -> None:
+    assert not undo_request(text)
 
 
 def test_a_page_of_text_takes_no_time_to_judge() -> None:
@@ -279,11 +366,11 @@ def test_a_page_of_text_takes_no_time_to_judge() -> None:
 def test_an_edit_of_a_piece_goes_through_the_models_ears(tmp_path: Path) -> None:
     model = llama.load(ROOT / "ckpts/nano")
     options = GenerationOptions(seconds=6, seed=3)
-    wish, nothing = resolve_turn(Conversation(), "A calm waltz for piano")
+    wish, nothing = resolved(Conversation(), "A calm waltz for piano")
     first = model.respond(wish, options)
     assert nothing is None and first.score is not None
     first.music.write(tmp_path / "first.wav")
     heard = talk(Exchange(wish.text, (), first.text, (Piece(first.text, 3, 6.0, tmp_path / "first.wav", first.score),), wish))
-    edit, it = resolve_turn(heard, "now with violin")
+    edit, it = resolved(heard, "now with violin")
     second = model.respond(edit, options)
     assert it == "the last piece" and second.score.attributes.lead == "violin" != first.score.attributes.lead
