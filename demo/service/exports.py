@@ -111,22 +111,28 @@ class Exporter:
         if upload.score is None or upload.sound is not None:
             return upload
         with user_errors():
-            editor = self._editor()
+            editor = self.editor()
             size = pcm_bytes(upload.score.seconds, editor.sample_rate, editor.channels) + SMALL_FILES
             check_session_size(session.folder, size, self._limits)
-            with self._sessions.storage.room(size, session.folder), self._turn_to_play():
+            with self._sessions.storage.room(size, session.folder), self.turn_to_play():
                 music = editor.render(upload.score)
                 return replace(upload, sound=write(music, None, upload.path.parent, upload.path.stem, ("wav",), title=upload.name)["wav"])
 
     def _write(self, session: Session, path: Path, score: Score, form: str, loop_bars: tuple[int, int]) -> None:
-        size = self._size(score, form)
+        with self.room(session, self._size(score, form)):
+            content = _quick(score, form) if form in QUICK_FORMS else self._slow(score, form, loop_bars)
+            with atomic_path(path, fsync=False) as partial:
+                partial.write_bytes(content)
+
+    @contextmanager
+    def room(self, session: Session, size: int) -> Iterator[None]:
+        """Room for so many bytes more in the session's folder, whose files all stay until they are written. Raises `UserFacingError`,
+        and ValueError where the session has too many."""
         check_session_size(session.folder, size, self._limits)
         self._sessions.storage.protect(session.folder)  # the piece stays while it is played
         try:
             with self._sessions.storage.room(size, session.folder):
-                content = _quick(score, form) if form in QUICK_FORMS else self._slow(score, form, loop_bars)
-                with atomic_path(path, fsync=False) as partial:
-                    partial.write_bytes(content)
+                yield
         finally:
             self._sessions.storage.unprotect(session.folder)
 
@@ -135,25 +141,25 @@ class Exporter:
         if form not in ("stems", "loop"):
             return SMALL_FILES
         parts = len(TRACKS) * STEM_BYTES // SAMPLE_BYTES if form == "stems" else 1
-        return parts * pcm_bytes(score.seconds, self._editor().sample_rate, self._editor().channels) + SMALL_FILES
+        return parts * pcm_bytes(score.seconds, self.editor().sample_rate, self.editor().channels) + SMALL_FILES
 
-    def _editor(self) -> Any:
+    def editor(self) -> Any:
         """The decoder, as `MusicDecoder` and `ScoreEditor`. Raises ValueError for one without notes."""
         if not isinstance(self._decoder, ScoreEditor) or not self._decoder.edits_scores:
             raise ValueError(NO_EDITS)
         return self._decoder
 
     def _slow(self, score: Score, form: str, loop_bars: tuple[int, int]) -> bytes:
-        with self._turn_to_play():
+        with self.turn_to_play():
             if form == "musicxml":
                 return to_musicxml(score)
             if form == "stems":
-                return stems_zip(self._editor().render_stems(score), piece_name(score))
-            music = self._editor().render_loop(score, *loop_bars)
+                return stems_zip(self.editor().render_stems(score), piece_name(score))
+            music = self.editor().render_loop(score, *loop_bars)
         return wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music)
 
     @contextmanager
-    def _turn_to_play(self) -> Iterator[None]:
+    def turn_to_play(self) -> Iterator[None]:
         """One at a time; raises `UserFacingError` where too many wait, or for too long."""
         if not self._waiting.acquire(blocking=False):
             raise UserFacingError(BUSY, "busy")
