@@ -1,4 +1,4 @@
-"""Sessions: one private folder per user, deleted when closed, unused for an hour, or left behind by a killed server.
+"""Sessions: one private folder per user, deleted when closed, unused for an hour, away for ten minutes, or left by a killed server.
 
     parent/                      shared by all servers of this account on this machine, 0700
       start.lock                 held while a server creates or deletes folders here, so that two starts do not interfere
@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ from demo.service.kept_scores import KeptScores
 from demo.service.storage import SessionFiles, StorageBudget
 
 LIFETIME = 3600.0  # seconds after the last use
+AWAY_SECONDS = 600.0  # after its page was left, unless it is opened again
 PREFIX = "mumu-sessions-"
 PRIVATE_MODE = 0o700
 TOKEN_BYTES = 32  # 256 bits: cannot be guessed
@@ -44,21 +45,32 @@ class Session:
     folder: Path
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """An open session. last_used, away_since: by the clock of `Sessions`; None: its page is open, or it never had one."""
+
+    session: Session
+    last_used: float
+    away_since: float | None = None
+
+
 class Sessions:
     """Sessions of one server. Thread-safe. scores: the notes of their pieces.
 
     root: parent folder (None: one per account in the system's temporary folder). lifetime: seconds after the last `get`.
+    away_seconds: after `away`, unless the page comes back: the session ends then, however much it is used meanwhile.
     clock: monotonic time in seconds. sweep_every: seconds between sweeps by a background thread (None: the caller sweeps).
     Raises ValueError if `root` belongs to another account or is writable by others.
     """
 
     def __init__(
         self, root: Path | None = None, lifetime: float = LIFETIME, clock: Callable[[], float] = time.monotonic, *,
-        sweep_every: float | None = None,
+        sweep_every: float | None = None, away_seconds: float = AWAY_SECONDS,
     ) -> None:
-        self.lifetime, self._clock = lifetime, clock
+        self.lifetime, self.away_seconds, self._clock = lifetime, away_seconds, clock
         self._guard = threading.Lock()
-        self._open: dict[str, tuple[Session, float]] = {}  # token -> (session, time of last use)
+        self._open: dict[str, _Entry] = {}  # by token
+        self._close_listeners: list[Callable[[Session], None]] = []
         self._closed = threading.Event()
         self._process = os.getpid()
         parent = _private_folder(root or Path(tempfile.gettempdir()) / f"mumu-llama-{_account_name()}")
@@ -79,37 +91,64 @@ class Sessions:
             if self._closed.is_set():
                 raise ValueError("The server is shutting down; come back later.")
             session.folder.mkdir(mode=PRIVATE_MODE)
-            self._open[session.token] = session, self._clock()
+            self._open[session.token] = _Entry(session, self._clock())
         return session
+
+    def add_close_listener(self, listener: Callable[[Session], None]) -> None:
+        """Calls `listener` with every session that ends, before its files are deleted, in the thread that ends it."""
+        with self._guard:
+            self._close_listeners.append(listener)
 
     def get(self, token: str) -> Session | None:
         """Session of a token, whose lifetime starts anew; None if it has ended or never existed."""
+        return self._use(token)
+
+    def here(self, token: str) -> Session | None:
+        """As `get`, for a page that is open: it is away no more."""
+        return self._use(token, away_since=None)
+
+    def _use(self, token: str, **fields: None) -> Session | None:
         with self._guard:
             entry = self._open.get(token)
-            if entry is not None and self._clock() - entry[1] < self.lifetime:
-                self._open[token] = entry[0], self._clock()
-                return entry[0]
+            if entry is not None and not self._is_over(entry):
+                self._open[token] = replace(entry, last_used=self._clock(), **fields)
+                return entry.session
         self.close(token)
         return None
+
+    def away(self, token: str) -> None:
+        """Tells that the page was left: the session has `away_seconds` until it ends. Ignores unknown tokens."""
+        with self._guard:
+            entry = self._open.get(token)
+            if entry is not None:
+                self._open[token] = replace(entry, away_since=self._clock())
+
+    def _is_over(self, entry: _Entry) -> bool:
+        now = self._clock()
+        is_away = entry.away_since is not None and now - entry.away_since >= self.away_seconds
+        return is_away or now - entry.last_used >= self.lifetime
 
     def close(self, token: str) -> None:
         """Ends a session and deletes its files. Ignores unknown tokens."""
         with self._guard:
             entry = self._open.pop(token, None)
         if entry is not None:
-            self.scores.pop_folder(entry[0].folder)
-            _delete(entry[0].folder)
+            self._end(entry.session)
+
+    def _end(self, session: Session) -> None:
+        for listener in self._close_listeners:
+            listener(session)
+        self.scores.pop_folder(session.folder)
+        _delete(session.folder)
 
     def sweep(self) -> int:
-        """Ends the sessions whose lifetime is over; returns their number."""
+        """Ends the sessions whose lifetime is over, or whose page was left for too long; returns their number."""
         with self._guard:
-            now = self._clock()
-            expired = [token for token, (_, last_used) in self._open.items() if now - last_used >= self.lifetime]
-            sessions = [self._open.pop(token)[0] for token in expired]
+            expired = [token for token, entry in self._open.items() if self._is_over(entry)]
+            sessions = [self._open.pop(token).session for token in expired]
         for session in sessions:
-            self.scores.pop_folder(session.folder)
             try:
-                _delete(session.folder)
+                self._end(session)
             except OSError:  # continue with the other sessions; the rest is deleted with the server's folder
                 logging.exception("the files of a session that is over could not be deleted")
         return len(sessions)
@@ -121,7 +160,11 @@ class Sessions:
         atexit.unregister(self.close_all)
         with self._guard:
             self._closed.set()
+            sessions = [entry.session for entry in self._open.values()]
             self._open.clear()
+        for session in sessions:
+            for listener in self._close_listeners:
+                listener(session)
         self.scores.clear()
         if self._sweeper is not None and self._sweeper is not threading.current_thread():
             self._sweeper.join()
@@ -138,7 +181,7 @@ class Sessions:
         """The folders of the open sessions."""
         with self._guard:
             now = self._clock()
-            return [SessionFiles(session.folder, now - last_used) for session, last_used in self._open.values()]
+            return [SessionFiles(entry.session.folder, now - entry.last_used) for entry in self._open.values()]
 
     def _start(self, interval: float | None) -> threading.Thread | None:
         if interval is None:

@@ -89,6 +89,38 @@ def test_a_sweep_deletes_what_is_over_and_nothing_else(sessions: Sessions, clock
     assert os.listdir(sessions.root) == [young.folder.name]
 
 
+def test_a_page_that_was_left_has_its_time_to_come_back(tmp_path: Path, clock: Clock) -> None:
+    sessions = Sessions(tmp_path / "parent", lifetime=3600, clock=clock, away_seconds=600)
+    left, came_back = sessions.open(), sessions.open()
+    for session in (left, came_back):
+        sessions.away(session.token)
+    sessions.away("unknown")
+    clock.now = 599
+    assert sessions.get(left.token) == left, "a download does not bring the page back"
+    assert sessions.here(came_back.token) == came_back and sessions.sweep() == 0
+    clock.now = 600
+    assert sessions.here(left.token) is None and not left.folder.exists()
+    clock.now = 2000
+    assert sessions.get(came_back.token) == came_back
+    sessions.away(came_back.token)
+    clock.now = 2600
+    assert sessions.sweep() == 1 and not came_back.folder.exists()
+    sessions.close_all()
+
+
+def test_every_end_is_told_once_and_before_the_files_go(sessions: Sessions, clock: Clock) -> None:
+    ended: list[tuple[str, bool]] = []
+    sessions.add_close_listener(lambda session: ended.append((session.token, session.folder.exists())))
+    closed, expired = sessions.open(), sessions.open()
+    sessions.close(closed.token)
+    sessions.close(closed.token)
+    clock.now = 100
+    last = sessions.open()
+    sessions.sweep()
+    sessions.close_all()
+    assert ended == [(closed.token, True), (expired.token, True), (last.token, True)]
+
+
 def test_closing_deletes_files_and_leaves_the_neighbour(sessions: Sessions) -> None:
     mine, other = sessions.open(), sessions.open()
     for session in (mine, other):
