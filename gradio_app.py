@@ -107,12 +107,17 @@ def _build_blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
 
 
 def page_routers(page: Page) -> list[APIRouter]:
-    """The routes of the page beside gradio's own: session media and pieces in other forms, and the page's presence messages."""
+    """The routes of the page beside gradio's own: its modules, session media, pieces in other forms, and presence messages."""
+    from demo.page.page_assets import page_assets
+    from demo.server.asset_routes import asset_router
     from demo.server.export_routes import export_router
     from demo.server.media_routes import media_router
     from demo.server.presence_routes import presence_router
 
-    return [media_router(page.sessions), export_router(page.service), presence_router(page.presence, page.sessions.close)]
+    return [
+        asset_router(page_assets()), media_router(page.sessions), export_router(page.service),
+        presence_router(page.presence, page.sessions.close),
+    ]  # fmt: skip
 
 
 def build_application(

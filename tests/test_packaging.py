@@ -178,6 +178,7 @@ def test_the_wheel_holds_every_package_and_answers(tmp_path: Path) -> None:
         wheel.extractall(site)
     sources = {path.relative_to(copy).as_posix() for name in ("llama", "demo") for path in (copy / name).rglob("*") if path.is_file()}
     assert sources <= {path.relative_to(site).as_posix() for path in site.rglob("*")}
+    assert "demo/page/js/main.js" in sources and any(name.startswith("demo/page/css/") for name in sources)
     modules = [name.removesuffix(".py").replace("/", ".") for name in sources if name.endswith(".py") and "__" not in name]
     imports = f"import importlib, llama; [importlib.import_module(name) for name in {modules!r}]"
     code = f"{imports}; assert llama.__file__.startswith({str(site)!r})"

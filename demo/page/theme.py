@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.page.page_assets import page_assets
+
 if TYPE_CHECKING:
     import gradio as gr
 
@@ -52,7 +54,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
 
 
 def css() -> str:
-    return (HERE / "page.css").read_text(encoding="utf-8")
+    """All style sheets of the page, as gradio takes them: they are there before anything is drawn."""
+    return page_assets().style()
 
 
 def script() -> str:

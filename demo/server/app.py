@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import gradio as gr
     from fastapi import APIRouter, FastAPI
 
-OWN_ROUTES = ("/v1", "/media/", "/page/")  # the others are gradio's
+OWN_ROUTES = ("/v1", "/media/", "/page/", "/page-assets/")  # the others are gradio's
 MAX_SESSIONS = 2000  # of pages and programs that gradio keeps the state of, 64 kB each; clients make up their names
 MAX_THREADS = 200  # of gradio's pool: each running answer of the page holds one thread that waits for its next update
 

@@ -1,0 +1,154 @@
+// Connection of the page to its session on the server: states come as server-sent events, actions go as JSON.
+// The token lies in sessionStorage, so that a reload, the back button or a lost network lead to the same conversation.
+
+import {troubleOf} from './trouble.js';
+
+const STORAGE_KEY = 'mumu-session';
+const SILENCE = 40_000;  // milliseconds without a sign of life, of which the server sends one every 15 seconds
+const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000];
+const PRESENCE_INTERVAL = 30_000;
+const ENDED = 'This conversation has ended and its files are deleted, as the server does after an hour without you. Write on: a new one begins.';
+
+/**
+ * Events: 'state' (detail: the server's state, with `first` for the first one after connecting), 'trouble' (detail: a sentence,
+ * or "" when it is over), 'online' (detail: whether the server is reached), 'reuse' (detail: settings and message of a piece).
+ */
+class Connection extends EventTarget {
+  session = sessionStorage.getItem(STORAGE_KEY) || '';
+  /** The newest state of the server; null before the first. */
+  state = null;
+  #abort = null;
+  #lastSign = 0;
+  #attempt = 0;
+  #online = true;
+
+  constructor() {
+    super();
+    setInterval(() => this.#present('here'), PRESENCE_INTERVAL);
+    setInterval(() => { if (this.#abort && Date.now() - this.#lastSign > SILENCE) this.reconnect(); }, 5000);
+    addEventListener('online', () => this.reconnect());
+    addEventListener('offline', () => this.#setTrouble(troubleOf(0)));
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.#present('here'); });
+    addEventListener('pagehide', event => { if (!event.persisted) this.#present('away'); });
+    addEventListener('pageshow', event => { if (event.persisted) this.reconnect(); });
+  }
+
+  get online() { return this.#online; }
+
+  /**
+   * Follows a session; the same one once more changes nothing.
+   * @param {string} token from the server; "" for none yet
+   */
+  follow(token) {
+    if (!token || (token === this.session && this.#abort)) return;
+    this.session = token;
+    sessionStorage.setItem(STORAGE_KEY, token);
+    this.reconnect();
+  }
+
+  /** Connects now, instead of after the rest of a waiting time. */
+  reconnect() {
+    this.#abort?.abort();
+    if (!this.session) return;
+    this.#attempt = 0;
+    this.#listen(this.#abort = new AbortController());
+  }
+
+  /**
+   * Sends an action of this session.
+   * @param {string} name such as "edit"
+   * @param {object} [fields] the action's own fields
+   * @returns {Promise<object>} the server's answer; an Error with one sentence for a refusal
+   */
+  async act(name, fields = {}) {
+    const response = await this.#post('actions', JSON.stringify({act: name, ...fields}));
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) throw new Error(answer.error || troubleOf(response.status) || `The server refused this (status ${response.status}).`);
+    if (name === 'reuse') this.dispatchEvent(new CustomEvent('reuse', {detail: answer}));
+    return answer;
+  }
+
+  /** Whether the server can be reached now. Says so on the page if not. */
+  async reach() {
+    const address = this.session ? `page/${this.session}/here` : 'page/-/here';
+    try {
+      const response = await fetch(address, {method: 'POST', signal: AbortSignal.timeout(8000)});
+      const trouble = response.status === 404 ? '' : troubleOf(response.status);
+      this.#setTrouble(trouble);
+      return !trouble;
+    } catch {  // no network, or no answer in time
+      this.#setTrouble(troubleOf(0));
+      return false;
+    }
+  }
+
+  async #post(path, body) {
+    if (!this.session) throw new Error('There is no conversation yet; send a message first.');
+    try {
+      return await fetch(`page/${this.session}/${path}`, {method: 'POST', body, headers: {'Content-Type': 'application/json'}});
+    } catch {
+      this.#setTrouble(troubleOf(0));
+      throw new Error(troubleOf(0));
+    }
+  }
+
+  async #listen(abort) {
+    while (!abort.signal.aborted) {
+      try {
+        const response = await fetch(`page/${this.session}/events`, {signal: abort.signal, headers: {Accept: 'text/event-stream'}});
+        if (response.status === 404) { this.#forget(); return; }
+        if (!response.ok) throw new Error(`status ${response.status}`, {cause: response.status});
+        await this.#read(response.body.getReader(), abort);
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        this.#setTrouble(troubleOf(error.cause || 0));
+      }
+      this.#lastSign = Date.now();
+      const delay = RETRY_DELAYS[Math.min(this.#attempt++, RETRY_DELAYS.length - 1)];
+      await new Promise(resolve => setTimeout(resolve, delay));
+    }
+  }
+
+  /** Reads the events of one stream until it ends. Blocks are separated by an empty line; comments are signs of life. */
+  async #read(reader, abort) {
+    const decoder = new TextDecoder();
+    let buffer = '', first = true;
+    for (;;) {
+      const {value, done} = await reader.read();
+      if (done || abort.signal.aborted) return;
+      this.#lastSign = Date.now();
+      this.#attempt = 0;
+      this.#setTrouble('');
+      buffer += decoder.decode(value, {stream: true}).replaceAll('\r', '');
+      for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
+        const data = buffer.slice(0, end).split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5).trimStart());
+        if (!data.length) continue;
+        this.state = JSON.parse(data.join('\n'));
+        this.dispatchEvent(new CustomEvent('state', {detail: {...this.state, first}}));
+        first = false;
+      }
+    }
+  }
+
+  #forget() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.session = '';
+    sessionStorage.removeItem(STORAGE_KEY);
+    this.#setTrouble(ENDED);
+  }
+
+  #setTrouble(text) {
+    const online = !text || text === ENDED;
+    if (online !== this.#online) { this.#online = online; this.dispatchEvent(new CustomEvent('online', {detail: online})); }
+    this.dispatchEvent(new CustomEvent('trouble', {detail: text}));
+  }
+
+  #present(status) { if (this.session) navigator.sendBeacon(`page/${this.session}/${status}`); }
+}
+
+/** The one connection of this page. */
+export const connection = new Connection();
+
+/** `connection.act` as a function. */
+export const act = (name, fields) => connection.act(name, fields);

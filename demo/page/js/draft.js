@@ -1,0 +1,26 @@
+// The text of the input, kept while the tab is open: a reload, the back button and gradio's own reload after a lost connection lose nothing.
+
+const STORAGE_KEY = 'mumu-draft';
+
+/** @returns {HTMLTextAreaElement | null} */
+export function input() { return document.querySelector('#box textarea'); }
+
+/**
+ * Puts a text into the input, as if it were typed.
+ * @param {string} text
+ */
+export function write(text) {
+  const field = input();
+  field.value = text;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+}
+
+/** Restores the text of before, and stores it from now on. */
+export function keepDraft() {
+  const draft = sessionStorage.getItem(STORAGE_KEY);
+  if (draft && input() && !input().value) write(draft);
+  const store = () => { if (input()) sessionStorage.setItem(STORAGE_KEY, input().value); };
+  document.addEventListener('input', event => { if (event.target === input()) store(); });
+  addEventListener('pagehide', store);
+  addEventListener('visibilitychange', store, true);
+}

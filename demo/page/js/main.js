@@ -1,0 +1,104 @@
+// The page's beginning: connects the conversation, the input and the drawers to the session on the server.
+
+import {announce} from './announcements.js';
+import {watchClear} from './clear.js';
+import {connection} from './connection.js';
+import {input, keepDraft, write} from './draft.js';
+import {makeDrawer} from './drawer.js';
+import {watchFiles} from './drop.js';
+import {watchMicrophone} from './microphone.js';
+import {watchNames} from './names.js';
+import {watchReferences} from './reference.js';
+import {patchExchanges} from './patch.js';
+import {toast} from './toasts.js';
+import {watchGradio} from './trouble.js';
+
+function reducedMotion() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
+
+/** Brings the conversation to a state of the server. A new message moves to the top of the window, once. */
+function render(element, state) {
+  const log = element.querySelector('.log'), before = log.childElementCount;
+  const added = patchExchanges(log, state.count, state.changed);
+  const begun = state.count > 0;
+  document.body.classList.toggle('begun', begun);
+  document.body.classList.toggle('busy', state.busy);
+  const examples = document.querySelector('#examples details');
+  if (examples && begun !== (before > 0)) examples.open = !begun;
+  announce(log, element.querySelector('.announcement'), state.first);
+  const newest = added.at(-1);
+  if (newest && state.count > before) newest.scrollIntoView({behavior: state.first || reducedMotion() ? 'auto' : 'smooth', block: 'start'});
+}
+
+/** Buttons of the conversation outside of the cards, such as "Stop": `data-act` is the action, `data-exchange` its exchange. */
+function watchButtons(element) {
+  element.addEventListener('click', async event => {
+    const button = event.target.closest('button[data-act]');
+    if (!button || button.closest('music-card') || button.dataset.act === 'redirect') return;
+    const {act, exchange, piece} = button.dataset;
+    const fields = {...exchange && {exchange: Number(exchange)}, ...piece && {piece}};
+    try { await connection.act(act, fields); } catch (error) { toast(error.message); }
+  });
+}
+
+/** A sentence about the connection stands above the input until it is over. */
+function watchTrouble() {
+  const note = document.querySelector('#note');
+  let shown = '';
+  const tell = text => {
+    if (text || note.textContent === shown) note.textContent = text;
+    shown = text;
+  };
+  connection.addEventListener('trouble', ({detail}) => tell(detail));
+  watchGradio(tell);
+}
+
+/** The room that the input takes at the foot is reserved below the conversation; it only grows, so that nothing moves. */
+function reserveFoot() {
+  const dock = document.querySelector('#dock');
+  let reserved = 0;
+  new ResizeObserver(() => {
+    reserved = Math.max(reserved, dock.offsetHeight);
+    document.documentElement.style.setProperty('--foot', `${reserved}px`);
+  }).observe(dock);
+}
+
+/** The focus begins in the input, and returns there from what disappears. Not by a tap: a phone would open its keyboard. */
+function keepFocus() {
+  const fine = matchMedia('(pointer: fine)');
+  if (fine.matches && document.activeElement === document.body) input()?.focus({preventScroll: true});
+  document.addEventListener('click', event => {
+    if (!event.target.closest('#box .input-row :is(.submit-button, .stop-button), #examples button')) return;
+    if (!event.detail || fine.matches) input()?.focus({preventScroll: true});
+  });
+}
+
+/**
+ * Starts the page. gradio provides the arguments.
+ * @param {{element: HTMLElement, props: {value: string}, trigger: (name: string, data: object) => void,
+ *   watch: (name: string, run: () => void) => void}} page
+ *   element: of the conversation; props.value: the session's token
+ */
+export function start({element, props, trigger, watch}) {
+  makeDrawer('settings', 'Settings');
+  watchTrouble();
+  watchMicrophone();
+  watchNames();
+  watchFiles();
+  watchButtons(element);
+  watchReferences(element);
+  watchClear();
+  reserveFoot();
+  keepDraft();
+  keepFocus();
+  connection.addEventListener('state', ({detail}) => render(element, detail));
+  connection.addEventListener('reuse', ({detail}) => {
+    write(detail.message ?? '');
+    trigger('reuse', detail.settings);
+  });
+  watch('value', () => connection.follow(props.value));
+  if (connection.session) {
+    props.value = connection.session;
+    connection.reconnect();
+  }
+  document.body.classList.add('ready');
+}

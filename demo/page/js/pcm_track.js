@@ -1,0 +1,173 @@
+// The samples of one WAV file, as they arrive. The file may still grow: the server announces its final size and sends what is
+// there. A finished file can be read from anywhere by a Range request, so that a seek does not wait for all that lies before.
+import {parseWavHeader} from './wav_format.js';
+
+export const LEVEL_BARS = 240;
+const ATTEMPTS = 6;  // without one new byte, before the sound counts as lost
+const NEAR_SECONDS = 2;  // a seek so far ahead of the download waits for it
+
+/** Dispatches 'data' when samples have arrived and 'failed' when the file cannot be read (`error` says why). */
+export class PcmTrack extends EventTarget {
+  /** @param {string} url @param {boolean} complete whether the file has its final size */
+  constructor(url, complete) {
+    super();
+    this.url = url;
+    this.complete = complete;
+    this.samples = null;
+    this.frames = this.rate = this.channels = 0;
+    this.peaks = new Uint8Array(LEVEL_BARS);  // of what has arrived, absolute, 0 to 255
+    this.error = null;
+    this.closed = false;
+    this.ranges = [];  // [first, end) bytes of the samples that have arrived, sorted and apart
+    this.#target = 0;
+    this.#run();
+  }
+
+  #header = null;
+  #target;  // byte to read next, if it has not arrived
+  #abort = null;
+  #reading = 0;  // byte that the present download has reached
+
+  get duration() { return this.rate ? this.frames / this.rate : 0; }
+
+  /** @param {number} frame @returns {number} frames that have arrived from this one on, without a gap */
+  loadedFrom(frame) {
+    const at = frame * this.#frameBytes, range = this.ranges.find(([first, end]) => first <= at && at < end);
+    return range ? Math.floor((range[1] - at) / this.#frameBytes) : 0;
+  }
+
+  get #frameBytes() { return 2 * (this.channels || 1); }
+
+  /** Asks for the samples from this frame on: a download that is far from there moves. @param {number} frame */
+  want(frame) {
+    if (!this.#header || this.loadedFrom(frame) || frame >= this.frames) return;
+    this.#target = frame * this.#frameBytes;
+    const near = this.#target >= this.#reading && this.#target - this.#reading < NEAR_SECONDS * this.rate * this.#frameBytes;
+    if (this.complete && !near) this.#abort?.abort();
+  }
+
+  /** Reads on after a failure. */
+  retry() {
+    if (!this.error || this.closed) return;
+    this.error = null;
+    this.#run();
+  }
+
+  /** Ends the download and lets go of the samples. */
+  close() {
+    this.closed = true;
+    this.#abort?.abort();
+    this.samples = null;
+    this.ranges = [];
+  }
+
+  async #run() {
+    for (let attempt = 0; !this.closed;) {
+      const first = this.#nextByte(), before = this.#arrived;
+      if (first === null) return;
+      try {
+        await this.#read(first);
+      } catch (error) {
+        if (this.closed) return;
+        if (error.name === 'AbortError') continue;  // a seek
+        if (!(error instanceof TypeError)) return this.#fail(error);  // TypeError: the network
+      }
+      attempt = this.#arrived > before ? 0 : attempt + 1;
+      if (attempt >= ATTEMPTS) return this.#fail(new Error('The sound does not arrive; check the connection and press play again.'));
+      if (attempt) await new Promise(resolve => setTimeout(resolve, 100 * 2 ** attempt));
+    }
+  }
+
+  get #arrived() { return this.ranges.reduce((sum, [first, end]) => sum + end - first, 0); }
+
+  #fail(error) {
+    this.error = error;
+    this.dispatchEvent(new Event('failed'));
+  }
+
+  /** The byte to read from: the one that was asked for, else the first gap; null when all is there. */
+  #nextByte() {
+    if (!this.#header) return 0;
+    const total = this.frames * this.#frameBytes;
+    for (const start of [this.#target, 0]) {
+      const range = this.ranges.find(([first, end]) => first <= start && start < end), gap = range ? range[1] : start;
+      if (gap < total) return gap;
+    }
+    return null;
+  }
+
+  async #read(first) {
+    this.#abort = new AbortController();
+    this.#reading = first;
+    const offset = this.#header ? this.#header.dataOffset + first : 0;
+    const headers = offset ? {Range: `bytes=${offset}-`} : {};
+    const response = await fetch(this.url, {headers, signal: this.#abort.signal, cache: 'no-store'});
+    if (!response.ok) throw new Error(statusMessage(response.status));
+    const reader = response.body.getReader();
+    try {
+      let at = response.status === 206 ? offset : 0;  // a server without ranges sends all of it again
+      for (let pending = new Uint8Array(0); ;) {
+        const {done, value} = await reader.read();
+        if (done || this.closed) return;
+        const bytes = this.#header ? value : joined(pending, value);
+        if (!this.#header && !this.#begin(bytes)) { pending = bytes; continue; }
+        if (this.#put(at - this.#header.dataOffset, bytes)) return;
+        at += bytes.length;
+      }
+    } finally {
+      await reader.cancel().catch(() => {});  // already ended or aborted
+    }
+  }
+
+  #begin(bytes) {
+    const header = parseWavHeader(bytes);
+    if (!header) return false;
+    Object.assign(this, {rate: header.rate, channels: header.channels, frames: header.dataBytes / 2 / header.channels});
+    this.samples = new Int16Array(header.dataBytes / 2);
+    this.#header = header;
+    return true;
+  }
+
+  /** Keeps bytes at their place; true when what follows is there already, so that this download may end. */
+  #put(first, bytes) {
+    const skip = Math.max(0, -first), start = first + skip, end = Math.min(first + bytes.length, this.samples.byteLength);
+    if (end <= start) return start >= this.samples.byteLength;
+    new Uint8Array(this.samples.buffer).set(bytes.subarray(skip, skip + end - start), start);
+    this.#measure(start, end);
+    this.ranges = merged([...this.ranges, [start, end]]);
+    this.#reading = end;
+    this.dispatchEvent(new Event('data'));
+    return this.ranges.some(([from, to]) => from <= end && end < to) || end === this.samples.byteLength;
+  }
+
+  #measure(start, end) {
+    const scale = LEVEL_BARS / this.samples.length;
+    for (let index = start >> 1; index < end >> 1; index++) {
+      const level = Math.min(255, Math.abs(this.samples[index]) >> 7), bar = Math.floor(index * scale);
+      if (level > this.peaks[bar]) this.peaks[bar] = level;
+    }
+  }
+}
+
+function statusMessage(status) {
+  if (status === 404 || status === 410) return 'This sound is no longer on the server; its conversation was deleted.';
+  return `The server did not send this sound (status ${status}); press play to try again.`;
+}
+
+function joined(a, b) {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+/** Ranges that touch or overlap become one. */
+function merged(ranges) {
+  const result = [];
+  for (const [first, end] of ranges.sort((a, b) => a[0] - b[0])) {
+    const last = result.at(-1);
+    if (last && first <= last[1]) last[1] = Math.max(last[1], end);
+    else result.push([first, end]);
+  }
+  return result;
+}
