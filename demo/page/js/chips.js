@@ -46,8 +46,7 @@ export function createChips(container, version, {act, toast}) {
   }
 
   function setBusy(busy) {
-    row.toggleAttribute('aria-busy', busy);
-    if (busy) row.setAttribute('aria-busy', 'true');
+    row.setAttribute('aria-busy', String(busy));
     for (const button of row.querySelectorAll('button')) button.setAttribute('aria-disabled', String(busy));
   }
 
@@ -63,8 +62,10 @@ export function createChips(container, version, {act, toast}) {
       finish();  // it failed or was stopped, and the card says why
     }
     const wanted = JSON.stringify([version.id, ready, version.facts, version.chips]);
-    if (wanted !== shown) draw(ready ? version.chips ?? [] : []);
-    shown = wanted;
+    if (wanted !== shown && (ready || !pending)) {  // the chips stay while the next version is made
+      draw(ready ? version.chips ?? [] : []);
+      shown = wanted;
+    }
     setBusy(Boolean(pending));
   }
 
@@ -74,7 +75,7 @@ export function createChips(container, version, {act, toast}) {
     menus = [];
     row.replaceChildren();
     for (const slot of ROW) {
-      const choices = chips.filter(chip => slot.groups.includes(chip.group));
+      const choices = slot.groups.flatMap(group => chips.filter(chip => chip.group === group));
       if (choices.length) row.append(drawSlot(slot, choices));
     }
     if (chips.length && version.facts) row.append(moreButton());
@@ -90,9 +91,9 @@ export function createChips(container, version, {act, toast}) {
     const several = new Set(choices.map(chip => chip.group)).size > 1;
     menus.push(createPopupMenu(button, {
       label: `${slot.name}: change to`,
-      items: () => (pending ? [] : choices.map(chip => ({
+      items: () => choices.map(chip => ({
         label: chip.label, hint: chip.hint, group: several ? HEADINGS[chip.group] : undefined, run: () => change(chip),
-      }))),
+      })),
     }));
     if (slot.quick) holder.append(quickButton(slot, choices[0]));
     return holder;

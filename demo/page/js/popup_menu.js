@@ -19,7 +19,7 @@ export function createPopupMenu(button, {label, items}) {
   button.setAttribute('aria-expanded', 'false');
 
   function open(last = false) {
-    if (menu || button.disabled) return;
+    if (menu || button.disabled || button.getAttribute('aria-disabled') === 'true') return;
     menu = buildMenu(label, items(), choose);
     button.after(menu);
     menu.showPopover();
