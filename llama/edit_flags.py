@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from llama.media.edit import Edit
 
 CHANGES = ("tempo", "key", "mode", "lead", "accompaniment", "style", "metre")
-NAMES = (*CHANGES, "transpose", "keep", "parts", "bars", "with_parts", "without", "excerpt", "bars_total", "continuation", "strength")
+NAMES = (*CHANGES, "transpose", "keep", "parts", "bars", "with_parts", "without", "excerpt", "order", "bars_total", "continuation",
+         "balance", "fade_out", "strength")  # fmt: skip
 STEPS: Mapping[str, int] = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS: Mapping[str, int] = {"": 0, "#": 1, "♯": 1, "sharp": 1, "b": -1, "♭": -1, "flat": -1}
 KEY = re.compile(r"([A-G])[ -]?(#|♯|sharp|b|♭|flat)?", re.IGNORECASE)
@@ -38,6 +39,9 @@ def add_edit_flags(parser: ArgumentParser) -> None:
     add("--bars", metavar="A-B", help="bars in which they are composed anew, all parts if none are named")
     add("--keep", metavar="PARTS", help="only these are kept, such as melody,chords; all else is composed anew")
     add("--excerpt", metavar="A-B", help="these bars alone, with the ending")
+    add("--order", metavar="A-B,C-D", help="bars in the order in which they are played, such as 1-4,1-4,9-11")
+    add("--balance", metavar="PART=DB", help="parts louder or softer than the others, such as drums=-6,melody=3")
+    add("--fade-out", type=float, metavar="SECONDS", help="the notes become softer and softer at the end")
     add("--bars-total", type=int, metavar="N", help="length in bars, also of a new piece; --seconds takes the nearest")
     add("--continue", dest="continuation", type=float, metavar="SECONDS", help="new music after the piece")
     add("--strength", type=float, metavar="X", help="how far a decoder of sound may go from the recording, 0 to 1")
@@ -78,8 +82,10 @@ def _edit_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     fields["keep"] = _parts(given.get("keep", ""), "melody")
     for name in ("bars", "excerpt"):
         fields[name] = bar_range(name, given[name]) if name in given else None
+    fields["order"] = tuple(bar_range("order", bars) for bars in given["order"].split(",")) if "order" in given else ()
+    fields["balance"] = _balance(given["balance"]) if "balance" in given else {}
     fields["bar_count"] = given.get("bars_total")
-    return {**fields, **{name: given[name] for name in ("transpose", "continuation", "strength", "seconds") if name in given}}
+    return {**fields, **{name: given[name] for name in ("transpose", "continuation", "strength", "seconds", "fade_out") if name in given}}
 
 
 def _change(name: str, value: Any) -> Any:
@@ -106,6 +112,18 @@ def _parts(names: str, melody: str) -> tuple[str, ...]:
     """Parts from "melody,chords". melody: the name that `Edit` has for the melody here; it checks the others."""
     parts = [part.strip().lower() for part in names.split(",") if part.strip()]
     return tuple(melody if part in TUNE else part for part in parts)
+
+
+def _balance(text: str) -> dict[str, float]:
+    """Parts and dB from "drums=-6,melody=3". Raises ValueError for other text; `Edit` checks the values."""
+    balance = {}
+    for item in text.split(","):
+        name, _, level = item.partition("=")
+        try:
+            balance[_parts(name, "lead")[0]] = float(level)
+        except (ValueError, IndexError):
+            raise ValueError(f"--balance {quoted(item)} is no part with its dB; give some such as drums=-6,melody=3.") from None
+    return balance
 
 
 def bar_range(name: str, text: str) -> tuple[int, int]:

@@ -38,6 +38,20 @@ def _bars(value: object) -> object:
     return tuple(value)  # type: ignore[arg-type]
 
 
+def _orders(value: object) -> object:
+    """A list of ranges of bars as a tuple of tuples."""
+    if not isinstance(value, list | tuple):
+        raise invalid("{path} is no list of ranges of bars; send one such as [[1, 4], [1, 4]].")
+    return tuple(_bars(bars) for bars in value)
+
+
+def _levels(value: object) -> object:
+    """Parts and their dB."""
+    if not isinstance(value, dict):
+        raise invalid("{path} is no object; send one such as {'drums': -6}.")
+    return value
+
+
 def _changes(value: object) -> object:
     """Attributes and their values; keys may be given by name, such as "E flat"."""
     if not isinstance(value, dict):
@@ -52,6 +66,8 @@ JSON_TYPES: Mapping[Any, Any] = {  # type of a field of Edit -> that of its JSON
     float: Number,
     Mapping[str, Any]: Annotated[dict[str, Any], BeforeValidator(_changes)],
     tuple[str, ...]: Annotated[tuple[str, ...], BeforeValidator(_names)],
+    tuple[tuple[int, int], ...]: Annotated[tuple[tuple[int, int], ...], BeforeValidator(_orders)],
+    Mapping[str, float]: Annotated[dict[str, float], BeforeValidator(_levels)],
     tuple[int, int]: Annotated[tuple[int, int], BeforeValidator(_bars)],
 }
 

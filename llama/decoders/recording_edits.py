@@ -17,7 +17,9 @@ from llama.media.score import Score
 WISHES: Mapping[str, str] = {  # field of an Edit -> what it asks of a recording
     "change": "change the {change} of a recording and keep the rest", "transpose": "transpose a recording",
     "without": "take {without} out of a recording", "parts": "make the {parts} of a recording anew and keep the rest",
-    "bars": "make bars of a recording anew", "excerpt": "cut a recording at its bars", "keep": "keep the {keep} of a recording",
+    "bars": "make bars of a recording anew", "excerpt": "cut a recording at its bars",
+    "order": "play the bars of a recording in another order", "balance": "change the loudness of the parts of a recording",
+    "fade_out": "fade a recording out", "keep": "keep the {keep} of a recording",
     "bar_count": "count the bars of a recording", "seconds": "change the length of a recording",
     "continuation": "continue a recording", "strength": "take a strength",
 }  # fmt: skip

@@ -40,6 +40,14 @@ def repeat(score: Score, first: int, last: int, times: int) -> Score:
     return arrange_bars(score, [*range(first - 1), *[*range(first - 1, last)] * times, *range(last, bar_count)])
 
 
+def play_in_order(score: Score, order: Sequence[tuple[int, int]]) -> Score:
+    """The piece with these ranges of bars, (first, last) from 1, one after the other, followed by its ending."""
+    bar_count = score_line(score).bar_count
+    for first, last in order:
+        check_bars(first, last, bar_count)
+    return arrange_bars(score, [bar for first, last in order for bar in range(first - 1, last)])
+
+
 def set_bar_count(score: Score, bar_count: int) -> Score:
     """The piece with so many bars before its ending, which its last bars, the cadence, lead to as before.
 

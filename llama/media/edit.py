@@ -11,7 +11,8 @@ from typing import Any
 
 from llama.config import MAX_MUSIC_SECONDS
 from llama.errors import quoted
-from llama.media.bar_edits import arrange_bars, bars_in, check_bars, excerpt, set_bar_count
+from llama.media.bar_edits import arrange_bars, bars_in, check_bars, excerpt, play_in_order, set_bar_count
+from llama.media.dynamics import MAX_BALANCE, fade_out, set_balance
 from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPO_RANGE, TRACKS, Score, check_tempo
 from llama.media.score_edits import (
     MAX_INTERVAL,
@@ -38,6 +39,9 @@ NAMES: Mapping[str, str] = {"lead": "melody", "accompaniment": "accompaniment", 
 KEEPABLE: tuple[str, ...] = ("melody", "chords", "accompaniment", "bass", "drums")
 ARRANGEMENT: tuple[str, ...] = ("accompaniment", "bass", "drums")  # parts that belong to a style and a metre
 MAX_BARS = 600
+LIMITS: Mapping[str, tuple[float, float]] = {  # numbers of an edit
+    "seconds": (1, MAX_MUSIC_SECONDS), "continuation": (1, MAX_MUSIC_SECONDS), "fade_out": (0.5, MAX_MUSIC_SECONDS), "strength": (0, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class Edit:
     transpose: semitones by which all notes move. without: parts that are taken out. parts: parts that are composed anew.
     bars: (first, last), from 1, in which the parts are composed anew: all of them if none are named; their chords stay.
     excerpt: (first, last) bars that are kept, followed by the piece's ending.
+    order: ranges (first, last) of the bars in the order in which they are played, before the ending: ((1, 4), (1, 4), (9, 11)).
+    balance: parts and by how many dB they become louder than the others, softer if negative.
+    fade_out: seconds at the end in which the notes become softer and softer.
     keep: out of KEEPABLE, only these are kept and every other part is composed anew. The chords stay with accompaniment and bass.
     bar_count: length in bars before the ending; seconds: the length in bars that is nearest to it. A piece is cut before its last
     bars, or goes on in the order of its form.
@@ -62,10 +69,13 @@ class Edit:
     parts: tuple[str, ...] = ()
     bars: tuple[int, int] | None = None
     excerpt: tuple[int, int] | None = None
+    order: tuple[tuple[int, int], ...] = ()
     keep: tuple[str, ...] = ()
     bar_count: int | None = None
     seconds: float | None = None
     continuation: float | None = None
+    balance: Mapping[str, float] = field(default_factory=dict, hash=False)
+    fade_out: float | None = None
     strength: float | None = None
 
     def __post_init__(self) -> None:
@@ -79,9 +89,11 @@ class Edit:
             object.__setattr__(self, name, _checked_parts(name, getattr(self, name), allowed))
         for name in ("bars", "excerpt"):
             _check_range(name, getattr(self, name))
+        _check_order(self.order)
+        object.__setattr__(self, "balance", _checked_balance(self.balance))
         if self.bar_count is not None:
             _check_whole("bar_count", self.bar_count, 1, MAX_BARS)
-        for name, low, high in (("seconds", 1, MAX_MUSIC_SECONDS), ("continuation", 1, MAX_MUSIC_SECONDS), ("strength", 0, 1)):
+        for name, (low, high) in LIMITS.items():
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), low, high)
         self._check_parts_agree()
@@ -102,6 +114,8 @@ class Edit:
         for name in ("lead", "accompaniment"):
             if name in self.change and name in self.without:
                 raise ValueError(f"The {name} cannot change its instrument and be taken out at once; leave it out of change or of without.")
+        if both := sorted({*self.balance} & {*self.removed}):
+            raise ValueError(f"The {NAMES[both[0]]} cannot be taken out and be louder or softer; leave it out of balance or of without.")
         if set(TRACKS) <= {*self.without}:
             raise ValueError("An edit without lead, accompaniment, bass and drums leaves nothing to hear; keep one of them.")
         if "metre" in self.change and {*ARRANGEMENT} & {*self.keep}:
@@ -111,9 +125,10 @@ class Edit:
         """Raises ValueError for two lengths, and for bars whose numbers another part of the edit would change."""
         if self.transpose and "key" in self.change:
             raise ValueError("transpose and a new key were given; give one of them, as each decides the other.")
-        if self.bars and self.excerpt:
-            raise ValueError("bars and an excerpt were given, and their numbers would differ; make one edit after the other.")
-        lengths = [name for name in ("excerpt", "bar_count", "seconds", "continuation") if getattr(self, name) is not None]
+        for name in ("excerpt", "order"):
+            if self.bars and getattr(self, name):
+                raise ValueError(f"bars and an {name} were given, and their numbers would differ; make one edit after the other.")
+        lengths = [name for name in ("excerpt", "order", "bar_count", "seconds", "continuation") if getattr(self, name) not in (None, ())]
         if len(lengths) > 1:
             raise ValueError(f"{lengths[0]} and {lengths[1]} both set the length of the piece; give one of them.")
         whole = [name for name in ("style", "metre") if name in self.change]
@@ -209,6 +224,25 @@ def _check_range(name: str, bars: object) -> None:
         raise ValueError(f"{name} {quoted(bars)} is no range; give the first and the last bar, from 1, such as (5, 8).")
 
 
+def _check_order(order: object) -> None:
+    if not isinstance(order, tuple) or None in order:
+        raise ValueError(f"order was given as {quoted(order)}; give ranges of bars, such as ((1, 4), (1, 4)).")
+    for bars in order:
+        _check_range("order", bars)
+    if sum(last - first + 1 for first, last in order) > MAX_BARS:
+        raise ValueError(f"order has more than {MAX_BARS} bars; give fewer.")
+
+
+def _checked_balance(balance: object) -> dict[str, float]:
+    if not isinstance(balance, Mapping):
+        raise ValueError(f"balance was given as {quoted(balance)}; give parts and dB, such as {{'drums': -6}}.")
+    for name, value in balance.items():
+        if name not in TRACKS:
+            raise ValueError(f"balance {quoted(name)} is no part; give parts out of: {', '.join(TRACKS)}.")
+        _check_number(f"balance of {name}", value, -MAX_BALANCE, MAX_BALANCE)
+    return {name: float(balance[name]) for name in TRACKS if balance.get(name)}
+
+
 # -- application --------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +265,8 @@ def apply_edit(score: Score, edit: Edit) -> Score:
     check_edit(score, edit)
     if edit.excerpt:
         score = excerpt(score, *edit.excerpt)
+    if edit.order:
+        score = play_in_order(score, edit.order)
     for name in edit.removed:
         score = set_part(score, name, ())
     score = transpose(score, edit.transpose) if edit.transpose else score
@@ -239,7 +275,8 @@ def apply_edit(score: Score, edit: Edit) -> Score:
             score = change(score, edit.change[name])
     if (bars := edited_bar_count(score, edit)) is not None:
         score = set_bar_count(score, bars)
-    return score
+    score = set_balance(score, edit.balance) if edit.balance else score
+    return score if edit.fade_out is None else fade_out(score, edit.fade_out)
 
 
 def edited_bar_count(score: Score, edit: Edit) -> int | None:
@@ -250,7 +287,7 @@ def edited_bar_count(score: Score, edit: Edit) -> int | None:
 def check_edit(score: Score, edit: Edit) -> None:
     """Raises ValueError for bars that the piece does not have, and for an edit that leaves nothing to hear."""
     line = score_line(score)
-    for bars in (edit.bars, edit.excerpt):
+    for bars in (edit.bars, edit.excerpt, *edit.order):
         if bars:
             check_bars(*bars, line.bar_count)
     if edit.strength is not None:

@@ -55,6 +55,7 @@ def report_edit(
     if edit.change.get("drums") and score.drums and "drums" not in composed:
         unchanged.append("drums")
     changed += _composed_in_words(score, edit, composed)
+    changed += _dynamics_in_words(score, edit)
     length, same = _length_in_words(score, edit)
     (unchanged if same else changed).extend(length)
     kept = _kept(score, edit, composed, not length or same)
@@ -83,10 +84,29 @@ def _composed_in_words(score: Score, edit: Edit, composed: Sequence[str]) -> lis
     return words
 
 
+def _dynamics_in_words(score: Score, edit: Edit) -> list[str]:
+    words = [
+        f"{NAMES[name]} {abs(level):g} dB {'louder' if level > 0 else 'softer'}"
+        for name, level in edit.balance.items() if score.track(name) or name in edit.composed_parts(score)
+    ]  # fmt: skip
+    return words if edit.fade_out is None else [*words, f"fade over the last {edit.fade_out:g} s"]
+
+
+def _order_in_words(order: tuple[tuple[int, int], ...], bar_count: int) -> list[str]:
+    """Bars played several times or left out, if that is all that the order does; otherwise the order itself."""
+    times = len(order)
+    if {*order} == {(1, bar_count)}:
+        return [f"the whole piece played {times} times"]
+    ranges = [f"{first} to {last}" if last > first else f"{first}" for first, last in order]
+    return [f"bars in the order {', '.join(ranges)}"]
+
+
 def _length_in_words(score: Score, edit: Edit) -> tuple[list[str], bool]:
     """How the length in bars changes, and whether it was as asked already."""
     if edit.excerpt:
         return [f"bars {edit.excerpt[0]} to {edit.excerpt[1]} alone, with the ending"], False
+    if edit.order:
+        return _order_in_words(edit.order, score_line(score).bar_count), False
     if added := edit.added_bars(score):
         return [f"{added} bars added before the ending"], False
     tempo = edit.change.get("tempo", score.attributes.tempo)

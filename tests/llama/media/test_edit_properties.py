@@ -11,7 +11,8 @@ import pytest
 
 from DataSet.synthesis.composer import compose, sample_attributes
 from llama.edit_plans import edited_attributes
-from llama.media.bar_edits import bar_order, bars_in, repeat, set_bar_count, set_seconds
+from llama.media.bar_edits import bar_order, bars_in, play_in_order, repeat, set_bar_count, set_seconds
+from llama.media.dynamics import POWER, fade_out, set_balance
 from llama.media.edit import KEEPABLE, Edit, apply_edit, edited_bar_count, prepare
 from llama.media.edit_report import report_edit
 from llama.media.harmony import reharmonise
@@ -103,6 +104,43 @@ def test_repeats_and_excerpts_have_their_lengths(pieces: list[Score]) -> None:
             assert score_line(edited).bar_count == bars + times - 1 and is_whole(edited)
 
 
+def test_bars_in_an_order_are_those_bars(pieces: list[Score]) -> None:
+    for score in pieces:
+        bars = score_line(score).bar_count
+        assert play_in_order(score, [(1, bars)]) == score and play_in_order(score, [(1, 1), (2, bars)]) == score
+        twice = play_in_order(score, [(1, bars), (1, bars)])
+        assert score_line(twice).bar_count == 2 * bars and is_whole(twice)
+        again, final = play_in_order(twice, [(bars + 1, 2 * bars)]), score_line(score).time(score_line(score).eighths)
+        assert abs(again.seconds - score.seconds) < 0.2 and all(near(again.track(name), score.track(name), final) for name in TRACKS)
+        assert play_in_order(score, [(1, 1), (1, 1), (2, bars)]) == repeat(score, 1, 1, 2)
+
+
+def test_a_balance_is_the_parts_relation_in_decibels(pieces: list[Score]) -> None:
+    def level(score: Score, name: str) -> float:
+        return float(np.mean([20 * POWER * np.log10(note.velocity) for note in score.track(name)]))
+
+    for score in pieces:
+        for change in (-9.0, 4.0, 9.0):
+            edited = set_balance(score, {"bass": change})
+            assert [(note.start, note.duration, note.pitch) for note in edited.lead] == [(n.start, n.duration, n.pitch) for n in score.lead]
+            moved = level(edited, "bass") - level(edited, "lead") - level(score, "bass") + level(score, "lead")
+            assert abs(moved - change) < 0.3 and max(note.velocity for note in (*edited.bass, *edited.lead)) <= 127
+            assert change > 0 or edited.lead == score.lead
+        assert set_balance(score, {}) == score
+
+
+def test_a_fade_begins_where_it_should_and_falls(pieces: list[Score]) -> None:
+    for score in pieces:
+        faded = fade_out(score, 4.0)
+        for name in TRACKS:
+            pairs = [(old, new) for old, new in zip(score.track(name), faded.track(name), strict=True)]
+            assert all(new == old for old, new in pairs if old.start <= score.seconds - 4)
+            ratios = [new.velocity / old.velocity for old, new in pairs if old.start > score.seconds - 4]
+            assert all(later <= earlier + 0.02 for earlier, later in zip(ratios, ratios[1:], strict=False))
+        with pytest.raises(ValueError, match="longer than the piece"):
+            fade_out(score, score.seconds + 1)
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_keeps_pitches_and_places_in_the_bar(pieces: list[Score], style: str) -> None:
     for score in pieces:
@@ -153,7 +191,8 @@ def random_values(rng: np.random.Generator) -> dict[str, Any]:
     options = {
         "transpose": int(rng.integers(-7, 8)), "without": tuple(rng.choice(TRACKS, 1)), "parts": tuple(rng.choice(TRACKS, 1)),
         "bars": (1, 2), "excerpt": (2, 3), "keep": tuple(rng.choice(KEEPABLE, 2)), "bar_count": int(rng.integers(1, 24)),
-        "seconds": float(rng.uniform(3, 40)), "continuation": float(rng.uniform(2, 12)),
+        "seconds": float(rng.uniform(3, 40)), "continuation": float(rng.uniform(2, 12)), "order": ((2, 2), (1, 3), (1, 1)),
+        "balance": {str(rng.choice(TRACKS)): float(rng.integers(-9, 10))}, "fade_out": float(rng.uniform(1, 9)),
     }  # fmt: skip
     return {**values, **{name: value for name, value in options.items() if rng.random() < 0.15}}
 
@@ -180,12 +219,16 @@ def test_any_edit_gives_a_whole_piece_as_announced(pieces: list[Score]) -> None:
             assert bars == asked
         elif edit.continuation:
             assert bars == score_line(score).bar_count + edit.added_bars(score)
+        elif edit.order:
+            roots = [chord.root for chord in edited.chords]
+            assert bars == 5 and roots[0] == roots[2] and roots[1] == roots[4]
         elif not edit.excerpt:
             assert bars == score_line(score).bar_count and "length in bars" in report.kept
         if not (report.changed or edit.composed_parts(score)):
             assert edited == score
         for name in {*TRACKS} - {*edit.composed_parts(score)} - {*edit.removed}:
-            if not (edit.excerpt or edit.bar_count or edit.seconds or "metre" in edit.change):
+            dynamic = edit.balance or edit.fade_out
+            if not (edit.excerpt or edit.order or edit.bar_count or edit.seconds or dynamic or "metre" in edit.change):
                 assert [note.velocity for note in edited.track(name)] == [note.velocity for note in score.track(name)]
     assert made > 60
 
