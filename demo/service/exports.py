@@ -1,8 +1,8 @@
-"""What a musician takes home of a piece with notes: MIDI, MusicXML, a chord sheet, its stems, a loop.
+"""What a musician takes home of a piece: MP3, FLAC and, where its notes are known, MIDI, MusicXML, a chord sheet, stems, a loop.
 
 The files are made when they are asked for, in the folder of the session, where they count and go with the piece. Stems and loops are
-played anew and MusicXML is written one at a time: the first take as much memory as the piece has sound in all its parts, the last
-some 10 ms a note.
+played anew, sound is encoded and MusicXML is written one at a time: the first take as much memory as the piece has sound in all its
+parts, MP3 and FLAC a second for each minute or two, MusicXML some 10 ms a note.
 """
 
 from __future__ import annotations
@@ -15,18 +15,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.service.audio_files import SAMPLE_BYTES, SMALL_FILES, pcm, pcm_bytes, wav_header, write
+from demo.service.audio_files import (
+    SAMPLE_BYTES,
+    SMALL_FILES,
+    convert,
+    encoded_bytes,
+    is_complete_wav,
+    pcm,
+    pcm_bytes,
+    read_tags,
+    wav_header,
+    write,
+)
 from demo.service.errors import UserFacingError, user_errors
 from demo.service.uploads import check_session_size
+from demo.service.zip_stream import ZipEntry, entries_of_zip, zip_blocks, zip_bytes
 from llama.decoders.base import NO_EDITS, ScoreEditor
 from llama.errors import quoted
 from llama.files import atomic_path
 from llama.media.chord_sheet import to_chord_sheet
 from llama.media.midi import to_midi
 from llama.media.musicxml import to_musicxml
-from llama.media.naming import loop_name, piece_name
+from llama.media.naming import loop_name, piece_name, text_name
 from llama.media.score import TRACKS
 from llama.media.score_edits import score_line
+from llama.media.sheet_music import MAX_STAFF_NOTES
 from llama.media.stems import stems_zip
 
 if TYPE_CHECKING:
@@ -37,13 +50,15 @@ if TYPE_CHECKING:
 
 DEFAULT_LOOP_BARS = 8
 QUICK_FORMS = ("midi", "chords")  # that wait for no others
-MAX_STAFF_NOTES = 5000  # of a piece as MusicXML; ten minutes of all four parts have fewer
+SOUND_FORMS = ("mp3", "flac", "all")  # of every piece; the others need its notes
+NOTE_FILES = ("musicxml", "chords")  # beside sound, MIDI and stems in the form "all"
 MAX_WAITING = 8  # downloads that wait for the one that is being made
 WAIT_SECONDS = 60.0
 STEM_BYTES = 4  # of a sample, at most
 BARS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 NO_NOTES = "This piece has sound and no notes, or its notes were given up for those of newer pieces; only its sound can be had."
 BUSY = "Others wait for stems, loops and MusicXML already; try again in a moment."
+GROWING = "The piece is still being made; take it home when it is complete."
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,9 @@ EXPORT_FORMATS: Mapping[str, ExportFormat] = {
     "chords": ExportFormat(".txt", "text/plain; charset=utf-8", "Chords"),
     "stems": ExportFormat(".zip", "application/zip", "Stems"),
     "loop": ExportFormat(".wav", "audio/wav", "Loop"),
+    "mp3": ExportFormat(".mp3", "audio/mpeg", "MP3"),
+    "flac": ExportFormat(".flac", "audio/flac", "FLAC"),
+    "all": ExportFormat(".zip", "application/zip", "Everything"),
 }
 
 
@@ -86,25 +104,60 @@ class Exporter:
         sound: its wav file in the session's folder, whose stem the new file has. bars: of a loop, their number from the first one, such
         as "8", or a range such as "5-8". Raises `UserFacingError`.
         """
-        with user_errors():
-            if score is None:
-                raise ValueError(NO_NOTES)
+        with user_errors({sound: "The piece"}):
             if form not in EXPORT_FORMATS:
                 raise ValueError(f"The form {quoted(form)} is not known; choose from {', '.join(EXPORT_FORMATS)}.")
-            notes = sum(len(score.track(name)) for name in TRACKS)
-            if form == "musicxml" and notes > MAX_STAFF_NOTES:
-                raise ValueError(f"The piece has {notes} notes, MusicXML is written of up to {MAX_STAFF_NOTES}; take its MIDI file.")
+            if bars and form != "loop":
+                raise ValueError("bars are those of a loop; leave them out for another form.")
+            kind = EXPORT_FORMATS[form]
+            if form in SOUND_FORMS:
+                path = sound.with_name(f"{sound.stem}-{form}{kind.suffix}")
+                if not path.is_file():
+                    self._write_sound(session, path, sound, score, form)
+                return ExportedFile(path, piece_stem(sound, score) + kind.suffix, kind.content_type)
+            if score is None:
+                raise ValueError(NO_NOTES)
             detail, loop_bars = form, (0, 0)
             if form == "loop":
                 loop_bars = parse_bars(bars, score_line(score).bar_count)
                 detail = "loop-bars-{}-{}".format(*loop_bars)
-            elif bars:
-                raise ValueError("bars are those of a loop; leave them out for another form.")
-            kind = EXPORT_FORMATS[form]
             path = sound.with_name(f"{sound.stem}-{detail}{kind.suffix}")
             if not path.is_file():
                 self._write(session, path, score, form, loop_bars)
             return ExportedFile(path, file_name(score, form, loop_bars), kind.content_type)
+
+    def _write_sound(self, session: Session, path: Path, sound: Path, score: Score | None, form: str) -> None:
+        if not is_complete_wav(sound):
+            raise ValueError(GROWING)
+        if form == "all":
+            entries = self._all_files(session, sound, score)
+            with self.room(session, zip_bytes(entries)), atomic_path(path, fsync=False) as partial, partial.open("wb") as file:
+                file.writelines(zip_blocks(entries))
+            return
+        with self.room(session, encoded_bytes(sound.stat().st_size, (form,))), self.turn_to_play():
+            convert(sound, path, form)
+
+    def _all_files(self, session: Session, sound: Path, score: Score | None) -> tuple[ZipEntry, ...]:
+        """Every form of a piece but loops, which have their own bars; a text says which could not be written."""
+        stem, left_out = piece_stem(sound, score), list[str]()
+        files = {f"{stem}{sound.suffix}": sound}
+        for form in ("flac", "mp3", *(("midi", *NOTE_FILES) if score is not None else ())):
+            try:
+                exported = self.export(session, sound, score, form)
+                files[exported.name] = exported.path
+            except UserFacingError as error:
+                if error.category != "user":  # the disk is full, or others wait: later it is possible
+                    raise
+                left_out.append(f"{EXPORT_FORMATS[form].label}: {error}")
+        tagged = sound.with_suffix(".mid")  # with the request and the seed in it
+        if f"{stem}.mid" in files and tagged.is_file():
+            files[f"{stem}.mid"] = tagged
+        entries = [ZipEntry.of_file(name, file) for name, file in files.items()]
+        if score is not None and self._plays_notes:
+            entries += entries_of_zip("stems", self.export(session, sound, score, "stems").path)
+        if left_out:
+            entries.append(ZipEntry.of_bytes("left-out.txt", "\n".join([*left_out, ""]).encode()))
+        return tuple(entries)
 
     def play_upload(self, session: Session, upload: Upload) -> Upload:
         """The upload with its sound if it is a score, as a file beside it. Raises `UserFacingError`."""
@@ -116,9 +169,14 @@ class Exporter:
             check_session_size(session.folder, size, self._limits)
             with self._sessions.storage.room(size, session.folder), self.turn_to_play():
                 music = editor.render(upload.score)
-                return replace(upload, sound=write(music, None, upload.path.parent, upload.path.stem, ("wav",), title=upload.name)["wav"])
+                sound = write(music, None, upload.path.parent, upload.path.stem, ("wav",), title=upload.name)["wav"]
+            self._sessions.scores.add(sound, upload.score)
+            return replace(upload, sound=sound)
 
     def _write(self, session: Session, path: Path, score: Score, form: str, loop_bars: tuple[int, int]) -> None:
+        notes = sum(len(score.track(name)) for name in TRACKS)
+        if form == "musicxml" and notes > MAX_STAFF_NOTES:
+            raise ValueError(f"The piece has {notes} notes, MusicXML is written of up to {MAX_STAFF_NOTES}; take its MIDI file.")
         with self.room(session, self._size(score, form)):
             content = _quick(score, form) if form in QUICK_FORMS else self._slow(score, form, loop_bars)
             with atomic_path(path, fsync=False) as partial:
@@ -145,9 +203,13 @@ class Exporter:
 
     def editor(self) -> Any:
         """The decoder, as `MusicDecoder` and `ScoreEditor`. Raises ValueError for one without notes."""
-        if not isinstance(self._decoder, ScoreEditor) or not self._decoder.edits_scores:
+        if not self._plays_notes:
             raise ValueError(NO_EDITS)
         return self._decoder
+
+    @property
+    def _plays_notes(self) -> bool:
+        return isinstance(self._decoder, ScoreEditor) and self._decoder.edits_scores
 
     def _slow(self, score: Score, form: str, loop_bars: tuple[int, int]) -> bytes:
         with self.turn_to_play():
@@ -176,6 +238,11 @@ class Exporter:
 
 def _quick(score: Score, form: str) -> bytes:
     return to_midi(score) if form == "midi" else to_chord_sheet(score).encode()
+
+
+def piece_stem(sound: Path, score: Score | None) -> str:
+    """File name of a piece without its ending: what its notes are, or else the first words of the request that its file is tagged with."""
+    return piece_name(score) if score is not None else text_name(read_tags(sound).get("title", ""))
 
 
 def file_name(score: Score, form: str, loop_bars: tuple[int, int]) -> str:
