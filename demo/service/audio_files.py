@@ -1,4 +1,4 @@
-"""Audio files of a take (wav, flac, mp3, MIDI), and wav streams of known length.
+"""Audio files of a piece (wav, flac, mp3, MIDI), and wav streams of known length.
 
 The wav file is `wav_header` followed by `pcm`, and so is the stream played during generation, so a player can continue from
 one with the other. wav and flac have identical samples.
@@ -22,6 +22,7 @@ from llama.media.score import Score
 
 ARTIST = "MuMu-LLaMA"
 FORMATS = ("wav", "flac", "mp3", "mid")
+TAKE_FORMATS = ("wav", "mid")  # written with each piece; flac and mp3 of minutes take seconds, and are made when they are asked for
 SAMPLE_BYTES = 2
 MAX_TITLE = 200  # characters of a tag; a prompt may have thousands
 SMALL_FILES = 100_000  # bytes of the MIDI file, the headers and tags of a take
@@ -86,9 +87,13 @@ def pcm_bytes(seconds: float, rate: int, channels: int) -> int:
 
 
 def take_bytes(music: Waveform, formats: Sequence[str] = FORMATS) -> int:
-    """Upper bound on the bytes of a take's files: lossless ones are as long as the samples, mp3 a third, the rest is short."""
+    """Upper bound on the bytes of a take's files."""
+    return encoded_bytes(pcm_bytes(music.seconds, music.sample_rate, len(music.samples)), formats)
+
+
+def encoded_bytes(samples: int, formats: Sequence[str]) -> int:
+    """Upper bound on the bytes of files of so many bytes of samples: lossless ones are as long, mp3 a third, the rest is short."""
     shares = {"wav": 1.0, "flac": 1.0, "mp3": 0.35}
-    samples = pcm_bytes(music.seconds, music.sample_rate, len(music.samples))
     return int(samples * sum(shares.get(name, 0.0) for name in formats)) + SMALL_FILES
 
 
@@ -98,6 +103,26 @@ def take_tags(title: str = "", seed: int | None = None) -> dict[str, str]:
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in title).split())
     title_tag = {"title": line[:MAX_TITLE]} if line else {}
     return {**title_tag, "artist": ARTIST, "comment": comment}
+
+
+def convert(sound: Path, path: Path, form: str) -> None:
+    """Writes a complete wav file of `write` as flac or mp3, atomically, with its samples and its tags."""
+    music, tags = Waveform.read(sound), read_tags(sound)
+    _write_atomically(path, _encode_flac(music, tags) if form == "flac" else _encode_mp3(music, tags))
+
+
+def read_tags(sound: Path) -> dict[str, str]:
+    """The tags of a sound file, as `take_tags` gives them."""
+    with soundfile.SoundFile(sound) as file:
+        tags = {name: getattr(file, name) for name in ("title", "artist", "comment")}
+    return {name: text for name, text in tags.items() if text}
+
+
+def is_complete_wav(sound: Path) -> bool:
+    """Whether the file is as long as its header states. Raises FileNotFoundError if it was deleted."""
+    with sound.open("rb") as file:
+        header, size = file.read(8), sound.stat().st_size
+    return header[:4] == b"RIFF" and len(header) == 8 and size >= struct.unpack("<I", header[4:])[0] + 8
 
 
 def _to_int16(music: Waveform) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.service.audio_files import pcm, pcm_bytes, take_bytes, take_tags, wav_header, write
+from demo.service.audio_files import TAKE_FORMATS, pcm, pcm_bytes, take_bytes, take_tags, wav_header, write
 from demo.service.sessions import media_url
 from llama.media.audio import Waveform
 
@@ -46,11 +46,11 @@ class GrowingWav:
         return wav_header(self._total_seconds, music.sample_rate, len(music.samples), tags=tags)
 
     def finish(self, music: Waveform, score: Score | None) -> Path:
-        """Writes all formats of the finished piece and returns the wav file, which replaces the growing one byte for byte."""
+        """Writes the finished piece, with its MIDI file, and returns the wav file, which replaces the growing one byte for byte."""
         return self._write(music, score, self._path.stem)
 
     def truncate(self) -> tuple[Path, Waveform]:
-        """Writes all formats of a stopped piece; returns its wav file and music.
+        """Writes a stopped piece as far as it was made; returns its wav file and music.
 
         The file gets a new name: players of the growing file were announced a longer one, and receive silence to its end.
         """
@@ -60,8 +60,8 @@ class GrowingWav:
         return sound, music
 
     def _write(self, music: Waveform, score: Score | None, stem: str) -> Path:
-        with self._storage.room(take_bytes(music), self._path.parent):
-            files = write(music, score, self._path.parent, stem, title=self._title, seed=self._seed)
+        with self._storage.room(take_bytes(music, TAKE_FORMATS), self._path.parent):
+            files = write(music, score, self._path.parent, stem, TAKE_FORMATS, title=self._title, seed=self._seed)
         self._release()
         return files["wav"]
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 from llama.media.score import Score
 from llama.media.spelling import key_name
 
 MOODS = {"major": "happy", "minor": "sad"}
+MAX_WORDS = 8  # of a text in a file name
+MAX_LETTERS = 60
+RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)  # names that Windows gives to devices
 
 
 def piece_name(score: Score) -> str:
@@ -18,6 +24,17 @@ def piece_name(score: Score) -> str:
 def loop_name(score: Score, first: int, last: int) -> str:
     """The name of a loop of these bars, from 1: the piece's with "bars-5-8", or "bar-5" for one."""
     return f"{piece_name(score)}-{f'bar-{first}' if first == last else f'bars-{first}-{last}'}"
+
+
+def text_name(text: str, default: str = "music") -> str:
+    """A file name without its ending from the first words of a text, such as "a-slow-sad-piano-piece": ASCII letters, digits and hyphens.
+
+    Accents are left out; a text without such letters, or one that is a device's name, gives `default`.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.findall(r"[A-Za-z0-9]+", plain.replace("'", ""))[:MAX_WORDS]
+    name = "-".join(words).lower()[:MAX_LETTERS].strip("-")
+    return default if not name or RESERVED.fullmatch(name) else name
 
 
 def title_of(score: Score) -> str:

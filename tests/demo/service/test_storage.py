@@ -169,13 +169,13 @@ def test_a_disk_full_of_earlier_pieces_takes_the_next_one(
 ) -> None:
     """Ten pieces on a disk that has room for two; all are whole while they are the newest."""
     monkeypatch.setattr(storage, "BUSY", 0.0)
-    disk.size = int(2.4 * 2.5 * WAV)
+    disk.size = int(4.5 * WAV)
     work = ChatService(engine, sessions)  # type: ignore[arg-type]
     sounds = list[Path]()
     for seed in range(10):
         update = list(work.answer(sessions.open(), Conversation(), "play", [], Settings(seconds=2.0, seed=seed)))[-1]
         sounds.append(update.pieces[0].sound)
-        assert {sound.with_suffix(suffix).is_file() for sound in sounds[-1:] for suffix in (".wav", ".flac", ".mp3")} == {True}
+        assert sounds[-1].is_file()
         os.utime(sounds[-1], (LONG_AGO + seed,) * 2)
     assert 1 <= sum(sound.exists() for sound in sounds) <= 3 and sounds[-1].exists() and not sounds[0].exists()
 
