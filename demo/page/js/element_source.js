@@ -8,7 +8,7 @@ export class ElementSource extends EventTarget {
   /** @param {AudioContext} context @param {AudioNode} destination @param {object} version of a card */
   constructor(context, destination, version) {
     super();
-    Object.assign(this, {context, version, state: 'paused', error: null, loop: null});
+    Object.assign(this, {context, version, state: 'paused', error: null, loop: null, from: null});
     this.element = new Audio(version.url);
     this.element.preload = 'auto';
     this.node = context.createMediaElementSource(this.element);
@@ -49,19 +49,22 @@ export class ElementSource extends EventTarget {
 
   update(version) { this.version = version; }
 
+  /** @param {number} position seconds @param {{from?: Source}} [options] from: the source whose sound goes over into this one */
   play(position, {from = null} = {}) {
     clearInterval(this.#timer);
+    this.from?.pause();
+    this.from = from;
     if (this.error) { this.error = null; this.element.load(); }
     this.#wanted = true;
     this.resting = position;
     this.#become('waiting');
-    this.#start(from);
+    this.#start();
   }
 
-  async #start(from) {
+  async #start() {
     await this.#metadata();
     if (!this.#wanted) return;
-    this.element.currentTime = from?.active ? from.position : this.resting;
+    this.element.currentTime = this.from?.active ? this.from.position : this.resting;
     try {
       await this.element.play();
     } catch (error) {
@@ -69,7 +72,8 @@ export class ElementSource extends EventTarget {
       return;
     }
     if (!this.#wanted) return;
-    from?.end(this.context.currentTime);
+    this.from?.end(this.context.currentTime);
+    this.from = null;
     this.#fade(1);
     this.#timer = setInterval(() => this.#repeat(), LOOP_TICK);
   }
@@ -79,7 +83,11 @@ export class ElementSource extends EventTarget {
     return new Promise(resolve => this.element.addEventListener('loadedmetadata', resolve, {once: true}));
   }
 
-  pause() { this.end(this.context.currentTime); }
+  pause() {
+    this.from?.pause();
+    this.from = null;
+    this.end(this.context.currentTime);
+  }
 
   positionAt(time) { return this.position + (this.state === 'playing' ? time - this.context.currentTime : 0); }
 

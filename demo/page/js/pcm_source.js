@@ -5,7 +5,7 @@ import {Resampler} from './resampler.js';
 import {Voice} from './voice.js';
 
 const TICK = 40;  // milliseconds between two looks at the schedule
-const AHEAD = 0.35, AHEAD_HIDDEN = 2.5;  // seconds of sound that are scheduled; browsers slow the timers of hidden tabs down
+const AHEAD = 0.5, AHEAD_HIDDEN = 2.5;  // seconds of sound that are scheduled; browsers slow the timers of hidden tabs down
 const ENOUGH = 0.25;  // seconds that have to be there before the sound starts
 const LEAD = 0.03;  // seconds from a decision to its sound
 const FADE = 0.02;
@@ -88,7 +88,7 @@ export class PcmSource extends EventTarget {
 
   /** Whether the sound can start at this place at once. @param {number} position seconds */
   canPlay(position) {
-    return this.#layers().every(({track}) => {
+    return this.mix.rate > 0 && this.#layers().every(({track}) => {
       const frame = Math.floor(position * track.rate);
       return track.rate > 0 && (frame >= track.frames || track.loadedFrom(frame) >= Math.min(ENOUGH * track.rate, track.frames - frame));
     });
@@ -100,7 +100,7 @@ export class PcmSource extends EventTarget {
     if (this.voice) this.#change(false);
   }
 
-  /** The parts that sound, summed; null: the mix. @param {string[] | null} names keys of `version.stems` */
+  /** The parts that sound, summed; null: the mix; none: silence. @param {string[] | null} names keys of `version.stems` */
   setParts(names) {
     this.audible = names;
     for (const name of names ?? []) {
@@ -180,7 +180,7 @@ export class PcmSource extends EventTarget {
 
   #voice(position, time, power) {
     const rate = this.context.sampleRate, layers = this.#layers();
-    const total = Math.max(...layers.map(({track, resampler}) => Math.floor(track.frames / resampler.step)));
+    const total = Math.floor(this.mix.frames / this.#resampler(this.mix.rate).step);
     const loop = this.loop && {start: Math.round(this.loop.start * rate), end: Math.min(total, Math.round(this.loop.end * rate))};
     let frame = Math.round(position * rate);
     if (loop && frame >= loop.end) frame = loop.start;
@@ -204,6 +204,7 @@ export class PcmSource extends EventTarget {
     clearInterval(this.#timer);
     this.voice?.stop(time, FADE, power);
     this.voice = null;
+    this.from?.pause();
     this.from = null;
   }
 

@@ -50,6 +50,7 @@ export class Transport extends EventTarget {
   load(version) {
     if (this.piece?.id === version.id) return this.update(version);
     this.source?.pause();
+    this.parts = {muted: new Set(), solo: new Set()};
     this.#enter(version);
     this.#forgetRegion();
     this.source.setLoop(null);
@@ -62,6 +63,7 @@ export class Transport extends EventTarget {
     if (this.piece?.id !== version.id) return;
     this.piece = version;
     this.source.update(version);
+    this.#applyParts();
     this.#tell('piece');
   }
 
@@ -98,7 +100,7 @@ export class Transport extends EventTarget {
     return Math.max(0, source.loaded[0][1] * this.duration - 0.3);
   }
 
-  /** Changes the piece and keeps place, sound and loop: what plays goes over into the other one. @param {Version} version */
+  /** Changes the piece and keeps place, sound, loop and silenced parts: what plays goes over into the other one. @param {Version} version */
   switchTo(version) {
     if (!this.piece || this.piece.id === version.id) return this.load(version);
     const before = this.source, {loop} = this, playing = before.active, position = before.position;
@@ -191,9 +193,8 @@ export class Transport extends EventTarget {
     this.#sources.delete(version.id);
     this.#sources.set(version.id, source);
     this.piece = version;
-    this.parts = {muted: new Set(), solo: new Set()};
     source.update(version);
-    source.setParts(null);
+    this.#applyParts();
     while (this.#sources.size > KEPT_PIECES) this.#drop(this.#sources.keys().next().value);
   }
 

@@ -4,6 +4,7 @@
 const CHUNK_SECONDS = 0.1;
 const SEAM_SECONDS = 0.003;  // of a loop: what follows its end fades out over its start, so that the jump makes no click
 const DECLICK_SECONDS = 0.008;  // fade where the sound has to wait for its download
+const TOO_LATE = 0.02;  // seconds before a buffer sounds, from which on it stays
 
 /**
  * @typedef {{track: import('./pcm_track.js').PcmTrack, resampler: import('./resampler.js').Resampler}} Layer
@@ -21,12 +22,14 @@ export class Voice {
   constructor(context, destination, layers, frame, {time, total, loop, fade, power, continues}) {
     Object.assign(this, {context, layers, total, loop, power, continues});
     this.rate = context.sampleRate;
-    this.channels = Math.max(...layers.map(layer => layer.track.channels));
+    this.channels = Math.max(1, ...layers.map(layer => layer.track.channels));
     this.startFrame = Math.ceil(time * this.rate);  // of the audio clock
     this.clockFrame = this.startFrame;  // where the next buffer goes
     this.frame = frame;  // of the piece, that the next buffer begins with
     this.segments = [{clock: this.startFrame, frame}];
     this.starved = this.finished = this.stopped = false;
+    this.tail = null;  // the buffer that ends with what has arrived
+    this.declick = Math.round(DECLICK_SECONDS * this.rate);
     this.seam = 0;  // frames of a loop's end that still fade out
     this.nodes = new Set();
     this.fadeOut = new GainNode(context);
@@ -37,10 +40,11 @@ export class Voice {
 
   /** Schedules buffers up to this time. @param {number} until seconds on the audio clock */
   fill(until) {
-    while (!this.stopped && !this.finished && !this.starved && this.clockFrame < until * this.rate) {
-      const limit = this.loop ? this.loop.end : this.total;
-      const wanted = Math.min(Math.round(CHUNK_SECONDS * this.rate), limit - this.frame), count = Math.min(wanted, this.#available());
-      if (count < wanted) return this.#waitForData(count);
+    if (this.tail) this.#takeTailBack();
+    while (!this.stopped && !this.finished && !this.tail && this.clockFrame < until * this.rate) {
+      const limit = this.loop ? this.loop.end : this.total, available = this.#available();
+      const count = Math.min(Math.round(CHUNK_SECONDS * this.rate), limit - this.frame);
+      if (available < count + this.declick && available < limit - this.frame) return this.#scheduleTail(Math.max(1, available));
       this.#schedule(count, false);
       if (this.frame < limit) continue;
       if (this.loop) this.#jump(); else this.finished = true;
@@ -57,12 +61,22 @@ export class Voice {
     }));
   }
 
-  /** Nothing more is there. The last buffer is held back as long as it may still be continued, and then fades out. */
-  #waitForData(count) {
-    const slack = this.clockFrame / this.rate - this.context.currentTime;
-    if (slack > CHUNK_SECONDS) return;
-    if (count > 0) this.#schedule(count, true);
-    this.starved = true;
+  /** All that has arrived, with a fade at its end: the last buffer, unless more arrives before it sounds. */
+  #scheduleTail(count) {
+    this.tail = {clock: this.clockFrame, frame: this.frame, count, seam: this.seam};
+    this.tail.node = this.#schedule(count, true);
+  }
+
+  #takeTailBack() {
+    const {node, clock, frame, count, seam} = this.tail;
+    if (clock / this.rate < this.context.currentTime + TOO_LATE) { this.starved = true; return; }
+    const end = this.frame;
+    this.frame = frame;
+    if (this.#available() <= count) { this.frame = end; return; }
+    Object.assign(this, {clockFrame: clock, seam, tail: null});
+    this.nodes.delete(node);
+    node.onended = null;
+    node.disconnect();
   }
 
   #jump() {
@@ -77,7 +91,7 @@ export class Voice {
     const output = Array.from({length: this.channels}, (_, index) => buffer.getChannelData(index));
     for (const {track, resampler} of this.layers) resampler.add(track, this.frame, count, output);
     if (this.seam) this.#mixSeam(output, count);
-    if (last) fadeTail(output, Math.min(count, Math.round(DECLICK_SECONDS * this.rate)));
+    if (last) fadeTail(output, Math.min(count, this.declick));
     const node = new AudioBufferSourceNode(this.context, {buffer});
     node.connect(this.fadeIn);
     node.onended = () => this.#ended(node);
@@ -85,6 +99,7 @@ export class Voice {
     this.nodes.add(node);
     this.clockFrame += count;
     this.frame += count;
+    return node;
   }
 
   #mixSeam(output, count) {
