@@ -14,7 +14,7 @@ from typing import IO
 BLOCK_BYTES = 1 << 18
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # that a ZIP can hold: the same files give the same bytes
 READABLE = 0o644 << 16  # rights of a file, where Unix unpacks it
-TOC_BYTES = 512  # of one file's entries beside its content and twice its name
+ENTRY_BYTES, END_BYTES = 30 + 16 + 46, 22  # beside each file's content and twice its name: header, checksum and sizes, directory; end
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ZipEntry:
     @classmethod
     def of_file(cls, name: str, path: Path) -> ZipEntry:
         """Raises FileNotFoundError for a missing file."""
-        return cls(name, path.stat().st_size, partial(path.open, "rb"))
+        return cls(name, path.stat().st_size, lambda: path.open("rb"))
 
     @classmethod
     def of_bytes(cls, name: str, content: bytes) -> ZipEntry:
@@ -58,14 +58,14 @@ class _Member(AbstractContextManager[IO[bytes]]):
 
 
 def zip_bytes(entries: Iterable[ZipEntry]) -> int:
-    """Upper bound on the bytes of an archive, which packs without compression: sound has been compressed already, or cannot be."""
-    return sum(entry.size + 2 * len(entry.name) + TOC_BYTES for entry in entries) + TOC_BYTES
+    """Bytes of an archive, which packs without compression: sound has been compressed already, or cannot be."""
+    return sum(entry.size + 2 * len(entry.name) + ENTRY_BYTES for entry in entries) + END_BYTES
 
 
 def zip_blocks(entries: Iterable[ZipEntry]) -> Iterator[bytes]:
     """The archive block by block. Each file is opened when its turn comes; one that was deleted before raises FileNotFoundError."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for entry in entries:
             info = zipfile.ZipInfo(entry.name, FIRST_DATE)
             info.create_system, info.external_attr, info.file_size = 3, READABLE, entry.size

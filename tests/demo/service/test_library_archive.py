@@ -1,0 +1,99 @@
+"""The archive of a session's pieces: each in its folder, bounded, and whole while it is read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from DataSet.synthesis.composer import compose
+from demo.service import exports, library_archive
+from demo.service.audio_files import TAKE_FORMATS, write
+from demo.service.errors import UserFacingError
+from demo.service.exports import Exporter
+from demo.service.library_archive import ArchivedPiece, archive_blocks, archive_entries
+from demo.service.media_probe import Limits
+from demo.service.sessions import Session, Sessions
+from llama import Waveform
+from llama.media.naming import piece_name
+from llama.media.score import Attributes, Score
+
+RATE = 8000
+SCORE = compose(np.random.default_rng(5), Attributes("harp", "strings", "waltz", 120, "minor", 3, False, 9), 6.0)
+STEM = piece_name(SCORE)
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[Sessions]:
+    made = Sessions(tmp_path / "sessions")
+    yield made
+    made.close_all()
+
+
+@pytest.fixture
+def session(sessions: Sessions) -> Session:
+    return sessions.open()
+
+
+@pytest.fixture
+def exporter(sessions: Sessions) -> Exporter:
+    return Exporter(None, sessions, Limits())
+
+
+def sound(session: Session, stem: str, score: Score | None = SCORE, title: str = "Play") -> Path:
+    return write(Waveform(torch.zeros(2, RATE), RATE), score, session.folder, stem, TAKE_FORMATS, title=title)["wav"]
+
+
+def names_of(exporter: Exporter, session: Session, *pieces: ArchivedPiece) -> list[str]:
+    return [entry.name for entry in archive_entries(exporter, session, pieces)]
+
+
+def test_each_piece_has_a_folder_of_its_own(exporter: Exporter, session: Session) -> None:
+    pieces = [ArchivedPiece(sound(session, "a1"), SCORE), ArchivedPiece(sound(session, "b2"), SCORE),
+              ArchivedPiece(sound(session, "c3", None, "Hum a tune"), None),
+              ArchivedPiece(sound(session, "d4", None), None, "../My <song>")]  # fmt: skip
+    files = [f"{STEM}.wav", f"{STEM}.mid", f"{STEM}.musicxml", f"{STEM}-chords.txt"]
+    assert names_of(exporter, session, *pieces) == [
+        *(f"{STEM}/{name}" for name in files), *(f"{STEM}-2/{name}" for name in files), "hum-a-tune/hum-a-tune.wav", "my-song/play.wav",
+    ]  # fmt: skip
+
+
+def test_a_piece_of_too_many_notes_has_its_midi_file(exporter: Exporter, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "MAX_STAFF_NOTES", 1)
+    names = names_of(exporter, session, ArchivedPiece(sound(session, "a1"), SCORE))
+    assert [name.split(".")[-1] for name in names] == ["wav", "mid", "txt"]
+
+
+def test_deleted_pieces_are_left_out_and_an_empty_library_is_told(exporter: Exporter, session: Session) -> None:
+    gone, there = ArchivedPiece(session.folder / "gone.wav", SCORE), ArchivedPiece(sound(session, "a1", None), None)
+    assert names_of(exporter, session, gone, there) == ["play/play.wav"]
+    with pytest.raises(UserFacingError, match="no piece to take home yet"):
+        archive_entries(exporter, session, [gone])
+
+
+def test_the_archive_is_bounded_in_a_sentence(exporter: Exporter, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library_archive, "MAX_ARCHIVE_BYTES", 40_000)
+    pieces = [ArchivedPiece(sound(session, stem, None), None) for stem in ("a1", "b2")]
+    assert archive_entries(exporter, session, pieces[:1])
+    with pytest.raises(UserFacingError, match="The 2 pieces take 0 MB together, and one archive holds up to 0 MB; take them"):
+        archive_entries(exporter, session, pieces)
+
+
+def test_the_files_stay_while_the_archive_is_read(exporter: Exporter, sessions: Sessions, session: Session) -> None:
+    entries = archive_entries(exporter, session, [ArchivedPiece(sound(session, "a1"), SCORE)])
+    blocks = archive_blocks(sessions, session, entries)
+    content = next(blocks)
+    assert session.folder in sessions.storage._protected
+    content += b"".join(blocks)
+    assert session.folder not in sessions.storage._protected
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None and archive.read(f"{STEM}/{STEM}.wav") == (session.folder / "a1.wav").read_bytes()
+    abandoned = archive_blocks(sessions, session, entries)
+    next(abandoned)
+    abandoned.close()
+    assert session.folder not in sessions.storage._protected
