@@ -1,0 +1,49 @@
+"""HTTP route of a page's whole library: /page/{token}/all.zip, written while it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response, StreamingResponse
+
+from demo.page.page_session import CLOSED
+from demo.server.export_routes import STATUSES
+from demo.server.media_routes import HEADERS
+from demo.service.errors import UserFacingError
+from demo.service.library_archive import ArchivedPiece, archive_blocks, archive_entries
+from demo.service.zip_stream import zip_bytes
+
+if TYPE_CHECKING:
+    from demo.page.controller import Page
+    from demo.page.page_session import PageSession
+
+NAME = "mumu-llama-pieces.zip"
+
+
+def library_router(page: Page) -> APIRouter:
+    """Router of the archive. The token is the permission. ?starred=1: of the pieces with a star alone."""
+    router = APIRouter()
+
+    @router.api_route("/page/{token}/all.zip", methods=["GET", "HEAD"], include_in_schema=False)
+    def archive(request: Request, token: str, starred: bool = False) -> Response:
+        state = page.pages.find(token)
+        if state is None:
+            raise HTTPException(404, CLOSED, HEADERS)
+        try:
+            entries = archive_entries(page.service.exporter, state.session, archived_pieces(page, state, starred))
+        except UserFacingError as error:
+            raise HTTPException(STATUSES[error.category], str(error), HEADERS) from error
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{NAME}"', "Content-Length": str(zip_bytes(entries))}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="application/zip")
+        return StreamingResponse(archive_blocks(page.sessions, state.session, entries), headers=headers, media_type="application/zip")
+
+    return router
+
+
+def archived_pieces(page: Page, state: PageSession, starred: bool) -> list[ArchivedPiece]:
+    """The pieces of a page's session, oldest first."""
+    with state.lock:
+        records = [record for record in state.contents.pieces.values() if record.starred or not starred]
+    return [ArchivedPiece(record.piece.sound, page.sessions.scores.get(record.piece.sound), record.name) for record in records]
