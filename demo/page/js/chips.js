@@ -26,11 +26,12 @@ export function createChips(container, version, {act, toast}) {
   row.setAttribute('role', 'group');
   row.setAttribute('aria-label', 'Change this piece');
   container.append(row);
-  let shown = '', menus = [], pending = null;
+  let shown = '', menus = [], pending = null, siblings = [version];
 
   async function change(chip) {
     if (pending) return;
-    pending = {piece: version.id, facts: version.facts, label: chip.label};
+    const known = new Set(siblings.map(sibling => sibling.id));
+    pending = {piece: version.id, facts: version.facts, label: chip.label, known, begun: false};
     setBusy(true);
     try {
       await act('edit', {piece: version.id, edit: chip.edit});
@@ -53,13 +54,14 @@ export function createChips(container, version, {act, toast}) {
   // The new version comes with the page's state: it is the one whose parent was edited.
   function update(next, card) {
     version = next;
+    siblings = card?.versions ?? [version];
     const ready = version.complete && !version.undone;
-    if (pending && ready && version.id !== pending.piece && version.parent === pending.piece) {
-      const {id} = version, words = changeWords(pending, version.facts);
-      finish();
-      toast(words, {label: 'Undo', seconds: UNDO_SECONDS, run: () => act('undo', {piece: id}).catch(error => toast(error.message))});
-    } else if (pending && card && !['waiting', 'working'].includes(card.status) && card.status !== 'done') {
-      finish();  // it failed or was stopped, and the card says why
+    if (pending) {
+      const made = siblings.find(sibling => sibling.complete && sibling.parent === pending.piece && !pending.known.has(sibling.id));
+      const running = !card || ['waiting', 'working'].includes(card.status);
+      pending.begun ||= running && Boolean(card);
+      if (made) tellChange(made);
+      else if (!running && (pending.begun || card.status !== 'done')) finish();  // it failed or was stopped, and the card says why
     }
     const wanted = JSON.stringify([version.id, ready, version.facts, version.chips]);
     if (wanted !== shown && (ready || !pending)) {  // the chips stay while the next version is made
@@ -67,6 +69,12 @@ export function createChips(container, version, {act, toast}) {
       shown = wanted;
     }
     setBusy(Boolean(pending));
+  }
+
+  function tellChange({id, facts}) {
+    const words = changeWords(pending, facts);
+    finish();
+    toast(words, {label: 'Undo', seconds: UNDO_SECONDS, run: () => act('undo', {piece: id})});
   }
 
   function draw(chips) {

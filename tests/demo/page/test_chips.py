@@ -92,6 +92,22 @@ def test_an_edit_that_failed_later_frees_the_chips(row: Any) -> None:
     assert row.get_attribute(".chips", "aria-busy") == "false" and row.evaluate("toasts") == []
 
 
+def test_an_edit_that_ends_without_a_version_frees_the_chips(row: Any) -> None:
+    row.click("text='+10'")
+    for status, busy in (("done", "true"), ("working", "true"), ("done", "false")):
+        row.evaluate("([version, status]) => row.update(version, {status, versions: [version]})", [VERSION, status])
+        assert row.get_attribute(".chips", "aria-busy") == busy, status
+
+
+def test_the_new_version_is_told_even_if_another_one_is_looked_at(row: Any) -> None:
+    earlier = {**VERSION, "id": "e0", "parent": "a1"}
+    row.evaluate("([version, earlier]) => row.update(version, {status: 'done', versions: [version, earlier]})", [VERSION, earlier])
+    row.click("text='+10'")
+    made = {**VERSION, "id": "b2", "parent": "a1", "facts": {**FACTS, "tempo": 130}}
+    row.evaluate("([earlier, made]) => row.update(earlier, {status: 'done', versions: [earlier, made]})", [earlier, made])
+    assert row.evaluate("toasts.map(([text]) => text)") == ["120 → 130 bpm"]
+
+
 def test_every_chip_of_the_piece_is_in_a_menu(row: Any) -> None:
     shown = []
     for button in row.query_selector_all(".chip-menu"):
