@@ -13,13 +13,19 @@ from llama.media.score_edits import score_line
 
 @dataclass
 class Draft:
-    """An edit while its request is read: the values of an `Edit`, what is so already, what cannot be done, and places asked in vain."""
+    """An edit while its request is read: the values of an `Edit`, what is so already, what cannot be done, and places asked in vain.
+
+    contradictions: what the request asks for twice, and differently.
+    """
 
     score: Score
     values: dict[str, Any] = field(default_factory=dict)
     already: list[str] = field(default_factory=list)
     not_done: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)  # parts that are to be heard
+    unwanted: set[str] = field(default_factory=set)  # parts that are not
     is_new: bool = False
     is_read: bool = False  # a production matched
 
@@ -28,10 +34,26 @@ class Draft:
         return score_line(self.score).bar_count
 
     def change(self, name: str, value: Any) -> None:
-        self.values.setdefault("change", {})[name] = value
+        """Another value of an attribute."""
+        changes = self.values.setdefault("change", {})
+        if changes.setdefault(name, value) != value:
+            self.contradictions.append(f"two values of the {name}")
+
+    def set(self, name: str, value: Any, *, add: bool = False) -> None:
+        """The value of a field. add: to what is there, so that it contradicts nothing."""
+        if not add and self.values.get(name, value) != value:
+            self.contradictions.append(f"two values of {name.replace('_', ' ')}")
+        self.values[name] = value
 
     def add(self, name: str, parts: Sequence[str]) -> None:
+        """Parts, to those of a field that are there."""
         self.values[name] = (*self.values.get(name, ()), *parts)
+
+    def want(self, parts: Sequence[str], heard: bool) -> None:
+        """Notes that parts are to be heard or not, and whether the request wants both."""
+        (self.wanted if heard else self.unwanted).update(parts)
+        if both := sorted(self.wanted & self.unwanted):
+            self.contradictions.append(f"'with' and 'without' {' and '.join(both)}")
 
 
 Production = Callable[[Draft, Mapping[str, Any]], None]

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass
 
 from llama.media.edit import Edit, apply_edit
-from llama.media.requests import parts, timing  # noqa: F401  # they register their productions
-from llama.media.requests.draft import PRODUCTIONS, Draft
+from llama.media.requests import arranging, loudness, parts, timing  # noqa: F401  # they register their productions
+from llama.media.requests.contradictions import find_contradiction
+from llama.media.requests.draft import PRODUCTIONS, Draft, Production
 from llama.media.requests.vocabulary import KEY, PART_LIST, SPAN, VAGUE_SPAN
 from llama.media.score import Score
 
@@ -65,8 +66,13 @@ def read_request(text: str, score: Score) -> RequestReading:
     if len(text) > MAX_LENGTH:
         return RequestReading(None, rest=text.strip())
     draft, rest, trusted = Draft(score), list[str](), list[str]()
-    for sentence in re.split(r"(?<!\d)[.](?!\d)|[.]$|[!?;:\n]+", _plain(text)):
+    sentences = re.split(r"(?<!\d)[.](?!\d)|[.]$|[!?;:\n]+", _plain(text))
+    if both := next(filter(None, map(find_contradiction, sentences)), None):
+        return RequestReading(Edit(), not_done=(f"{both} contradict each other; say which",))
+    for sentence in sentences:
         rest += _read_clauses(draft, sentence)
+    if draft.contradictions and not draft.is_new:
+        return RequestReading(Edit(), not_done=(f"the request asks for {' and '.join(draft.contradictions)}; say which",))
     for clause in rest:
         if QUESTION.match(clause) or not UNTRUSTED.search(clause):
             trusted.append(clause)
@@ -97,7 +103,7 @@ def names_edit(text: str) -> bool:
         return False
     clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", _plain(text))
     bare = [_bare(clause) for clause in clauses]
-    found = [function for clause in bare for pattern, function in PRODUCTIONS if pattern.fullmatch(clause)]
+    found = [production[1] for clause in clauses if (production := _match(clause)) is not None]
     if timing.new_piece in found:
         return any(function is not timing.new_piece for function in found)
     return bool(found) or any(OF_THE_PIECE.fullmatch(clause) for clause in bare)
@@ -125,21 +131,36 @@ def _read_clauses(draft: Draft, sentence: str) -> list[str]:
 
 def _bare(clause: str) -> str:
     """A clause without courtesies."""
-    before = None
-    while before != clause:
-        before, clause = clause, POLITE_END.sub("", POLITE.sub("", clause.strip(" ,"))).strip(" ,")
-    return clause
+    return _stages(clause)[-1]
+
+
+def _stages(clause: str) -> list[str]:
+    """A clause with fewer and fewer courtesies: "just" is one in "just remove the drums", and none in "just the drums"."""
+    stages = [clause.strip(" ,")]
+    while (shorter := POLITE_END.sub("", stages[-1]).strip(" ,")) != stages[-1]:
+        stages.append(shorter)
+    while (shorter := POLITE_END.sub("", POLITE.sub("", stages[-1])).strip(" ,")) != stages[-1]:
+        stages.append(shorter)
+    return stages
+
+
+def _match(clause: str) -> tuple[re.Match[str], Production] | None:
+    """The first production that matches a clause, with as many of its courtesies as one takes."""
+    for stage in _stages(clause):
+        for pattern, function in PRODUCTIONS:
+            if match := pattern.fullmatch(stage):
+                return match, function
+    return None
 
 
 def _read_clause(draft: Draft, clause: str) -> bool:
     """Reads a clause, if a production matches it; an empty one says nothing."""
-    clause = _bare(clause)
-    for pattern, function in PRODUCTIONS:
-        if match := pattern.fullmatch(clause):
-            draft.is_read = True
-            function(draft, match.groupdict())
-            return True
-    return not clause
+    if found := _match(clause):
+        match, function = found
+        draft.is_read = True
+        function(draft, match.groupdict())
+        return True
+    return not _bare(clause)
 
 
 def _without_ending(draft: Draft, clause: str) -> str:

@@ -17,6 +17,7 @@ from llama.media.requests.vocabulary import (
     LENGTH_UNITS,
     NUMBER,
     PIECE,
+    SECOND_UNITS,
     SPAN,
     read_interval,
     read_key,
@@ -119,6 +120,7 @@ MAKE = (
     rf"(?:(?:make|cut|shorten|extend|lengthen|trim|bring|stretch|let|have|get|reduce) (?:{PIECE} )?(?:down |out )?"
     r"(?:last |be |run |for )?)?"
 )
+SECONDS = rf"(?P<count>{NUMBER})[ -]?(?P<unit>{SECOND_UNITS})"
 LENGTH = rf"(?P<count>{NUMBER})[ -]?(?P<unit>{LENGTH_UNITS})"
 
 
@@ -129,12 +131,12 @@ LENGTH = rf"(?P<count>{NUMBER})[ -]?(?P<unit>{LENGTH_UNITS})"
 def _length(draft: Draft, groups: Mapping[str, Any]) -> None:
     count = read_number(groups["count"]) * (60 if groups["unit"].startswith("min") else 1)
     name = "bar_count" if groups["unit"][0] in "b" or groups["unit"].startswith("mea") else "seconds"
-    draft.values[name] = max(1, round(count)) if name == "bar_count" else count
+    draft.set(name, max(1, round(count)) if name == "bar_count" else count)
 
 
 @production(
     rf"{MAKE}(?:by )?{LENGTH} (?P<way>longer|shorter)", rf"(?P<way>extend|lengthen|shorten|cut|trim) (?:{PIECE} )?by {LENGTH}",
-    rf"(?P<way>add) (?:another )?{LENGTH}(?: (?:to|at) (?:it|the end))?", rf"(?P<way>cut|remove|drop) the last {LENGTH}",
+    rf"(?P<way>add) (?:another )?{LENGTH}(?: (?:to|at) (?:it|the end))?", rf"(?P<way>cut|remove|drop) the last {SECONDS}",
 )  # fmt: skip
 def _length_by(draft: Draft, groups: Mapping[str, Any]) -> None:
     count = read_number(groups["count"]) * (60 if groups["unit"].startswith("min") else 1)
@@ -144,7 +146,7 @@ def _length_by(draft: Draft, groups: Mapping[str, Any]) -> None:
     if bars < 1:
         draft.not_done.append(f"the piece has only {draft.bar_count} bars, and one must stay")
     else:
-        draft.values["bar_count"] = bars
+        draft.set("bar_count", bars)
 
 
 @production(
@@ -155,7 +157,7 @@ def _length_by(draft: Draft, groups: Mapping[str, Any]) -> None:
 )  # fmt: skip
 def _length_times(draft: Draft, groups: Mapping[str, Any]) -> None:
     factor = LENGTH_FACTORS[groups["factor"]]
-    draft.values["bar_count"] = max(1, round(draft.bar_count * factor))
+    draft.set("bar_count", max(1, round(draft.bar_count * factor)))
 
 
 @production(
@@ -175,7 +177,7 @@ def _continue(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 @production(rf"(?:(?:keep|take|play|give me|extract)(?: only| just)?|only|just|cut (?:it )?(?:down )?to) {SPAN}(?: only| alone)?")
 def _excerpt(draft: Draft, groups: Mapping[str, Any]) -> None:
-    draft.values["excerpt"] = read_span(groups, draft.bar_count)
+    draft.set("excerpt", read_span(groups, draft.bar_count))
 
 
 # -- what is understood and not an edit ---------------------------------------------------------------------------
@@ -193,8 +195,3 @@ def new_piece(draft: Draft, groups: Mapping[str, Any]) -> None:
 @production(r"(?:undo|revert)(?: (?:it|that|this|the last (?:change|edit|step)))?|go back(?: .*)?|take (?:it|that) back")
 def _undo(draft: Draft, groups: Mapping[str, Any]) -> None:
     draft.not_done.append("the piece before is not known here; give it again to go on from it")
-
-
-@production(rf"(?:loop|repeat|make a loop of) (?:{PIECE}|{SPAN})(?: .*)?", rf"(?:make|turn) {PIECE} (?:into )?a loop(?: .*)?")
-def _loop(draft: Draft, groups: Mapping[str, Any]) -> None:
-    draft.not_done.append("a loop is no edit; take it from the piece as it is, by its bars: among its downloads, or with --loop-bars 8")

@@ -58,7 +58,8 @@ INTERVAL = rf"(?:{NUMBER} )?(?:" + "|".join(INTERVALS) + r")"
 
 _NATURALS: Mapping[str, int] = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 KEY = r"[a-g](?: ?-?(?:sharp|flat)|#|b)?"
-LENGTH_UNITS = r"(?:bars?|measures?|seconds?|secs?|s|minutes?|mins?)"
+SECOND_UNITS = r"(?:seconds?|secs?|s|minutes?|mins?)"
+LENGTH_UNITS = rf"(?:bars?|measures?|{SECOND_UNITS})"
 
 
 def read_number(text: str) -> float:

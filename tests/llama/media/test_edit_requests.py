@@ -121,10 +121,13 @@ def test_the_model_reads_the_rest(score: Score, text: str, edit: Edit, rest: str
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Make the drums louder", "I did not understand 'make the drums louder'"),
+        ("Make the drums wobble", "I did not understand 'make the drums wobble'"),
         ("Transpose it a bit", "I did not understand 'transpose it a bit'"),
         ("Undo that", "the piece before is not known"),
-        ("Loop it", "a loop is no edit; take it from the piece as it is"),
+        ("Make it louder", "every piece is brought to the same loudness, so the whole cannot become louder"),
+        ("Start at bar 40", "Bars 40 to 40 are not in the piece"),
+        ("Cut bars 1 to 11", "nothing of the piece would be left"),
+        ("Make the harp louder", "no harp"),
         ("Rewrite bars 5 to 90", "Bars 5 to 90 are not in the piece"),
         ("Make it 300 bpm faster", "420 beats a minute are out of range"),
         ("Transpose it by a fifth and put it in C", "give one of them"),

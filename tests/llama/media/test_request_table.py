@@ -1,0 +1,132 @@
+"""Requests as musicians put them: what each becomes for one piece, an exact edit or a sentence that says why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from DataSet.synthesis.composer import compose
+from llama.media.edit import Edit, apply_edit, prepare
+from llama.media.requests.reader import names_edit, read_request
+from llama.media.score import Attributes, Score
+from llama.media.score_edits import score_line
+
+ROCK = Attributes("guitar", "organ", "rock", 120, "minor", 4, drums=True, key=9)
+BARS = 11
+
+
+@pytest.fixture(scope="module")
+def score() -> Score:
+    piece = compose(np.random.default_rng(3), ROCK, 24.0)
+    assert score_line(piece).bar_count == BARS
+    return piece
+
+
+EDITS: list[tuple[str, dict[str, Any]]] = [
+    # bars
+    ("Cut the first two bars", {"excerpt": (3, 11)}),
+    ("cut off the last bar", {"excerpt": (1, 10)}),
+    ("Without the last bar", {"excerpt": (1, 10)}),
+    ("Remove bars 3 to 5", {"order": ((1, 2), (6, 11))}),
+    ("take out bar 4, please", {"order": ((1, 3), (5, 11))}),
+    ("Start at bar 5", {"excerpt": (5, 11)}),
+    ("Can you start it from bar 5?", {"excerpt": (5, 11)}),
+    ("from bar 5 on", {"excerpt": (5, 11)}),
+    ("End after bar 8", {"excerpt": (1, 8)}),
+    ("stop it before bar 9", {"excerpt": (1, 8)}),
+    ("Play the last four bars twice", {"order": ((1, 7), (8, 11), (8, 11))}),
+    ("Repeat the first half", {"order": ((1, 5), (1, 5), (6, 11))}),
+    ("Repeat bars 5 to 8 three times", {"order": ((1, 4), (5, 8), (5, 8), (5, 8), (9, 11))}),
+    ("the last bar twice", {"order": ((1, 10), (11, 11), (11, 11))}),
+    ("Loop it", {"order": ((1, 11), (1, 11))}),
+    ("loop it four times", {"order": ((1, 11),) * 4}),
+    ("Play it twice", {"order": ((1, 11), (1, 11))}),
+    ("Make it a loop", {"order": ((1, 11), (1, 11))}),
+    ("Add the first four bars at the end", {"order": ((1, 11), (1, 4))}),
+    ("Swap the halves", {"order": ((6, 11), (1, 5))}),
+    ("Only the first half", {"excerpt": (1, 5)}),
+    # parts
+    ("Only the melody", {"without": ("accompaniment", "bass", "drums")}),
+    ("Just drums and bass", {"without": ("lead", "accompaniment")}),
+    ("The melody alone, please", {"without": ("accompaniment", "bass", "drums")}),
+    ("Mute everything except the drums", {"without": ("lead", "accompaniment", "bass")}),
+    ("Solo the bass", {"without": ("lead", "accompaniment", "drums")}),
+    ("Remove the guitar", {"without": ("lead",)}),
+    ("without the organ", {"without": ("accompaniment",)}),
+    ("Take out the chords", {"without": ("accompaniment",)}),
+    ("just the guitar", {"without": ("accompaniment", "bass", "drums")}),
+    # loudness
+    ("Make the drums louder", {"balance": {"drums": 4}}),
+    ("a bit quieter drums", {"balance": {"drums": -2}}),
+    ("Turn the bass up by 6 dB", {"balance": {"bass": 6}}),
+    ("turn down the organ", {"balance": {"accompaniment": -4}}),
+    ("The drums are too loud", {"balance": {"drums": -4}}),
+    ("Bring out the melody", {"balance": {"lead": 4}}),
+    ("Make the melody much louder and the drums softer", {"balance": {"lead": 8, "drums": -4}}),
+    ("Fade out", {"fade_out": 6.0}),
+    ("let it fade out over the last 4 seconds", {"fade_out": 4.0}),
+    ("End it with a fade-out", {"fade_out": 6.0}),
+    # tempo, pitch, length
+    ("Double time", {"change": {"tempo": 240}}),
+    ("half time please", {"change": {"tempo": 60}}),
+    ("Make it 120 bpm", {"change": {"tempo": 120}}),
+    ("Make it 30 seconds", {"seconds": 30.0}),
+    ("Make it longer", {"bar_count": 16}),
+    ("Transpose it up a fifth", {"transpose": 7}),
+    ("Like before but in E minor", {"change": {"key": 4, "mode": "minor"}}),
+    ("The same in D major", {"change": {"key": 2, "mode": "major"}}),
+    # several in one sentence
+    ("Remove the drums, transpose it up a fifth and make it 90 bpm", {"without": ("drums",), "transpose": 7, "change": {"tempo": 90}}),
+    ("Cut the first two bars, make the bass softer and fade out", {"excerpt": (3, 11), "balance": {"bass": -4}, "fade_out": 6.0}),
+    ("Only the melody, at 100 bpm, in D minor",
+     {"without": ("accompaniment", "bass", "drums"), "change": {"tempo": 100, "key": 2, "mode": "minor"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "values"), EDITS)
+def test_a_request_is_its_exact_edit(score: Score, text: str, values: dict[str, Any]) -> None:
+    reading = read_request(text, score)
+    assert reading.edit == Edit(**values) and (reading.rest, reading.not_done, reading.already) == ("", (), ())
+    apply_edit(prepare(score, reading.edit), reading.edit)
+    assert names_edit(text) or text.startswith("The same")  # which is a reference by its wording
+
+
+SENTENCES: list[tuple[str, str]] = [
+    ("Faster and slower", "'faster' and 'slower' contradict each other; say which"),
+    ("make it slower, but also faster", "'slower' and 'faster' contradict each other"),
+    ("in major and minor", "'major' and 'minor' contradict each other"),
+    ("Make it longer and shorter", "'longer' and 'shorter' contradict each other"),
+    ("at 120 bpm and at 90 bpm", "two values of the tempo; say which"),
+    ("Make it 10 seconds long and 20 seconds long", "two values of seconds; say which"),
+    ("Add a bass and play it without bass", "'with' and 'without' bass; say which"),
+    ("Make it louder", "brought to the same loudness, so the whole cannot become louder"),
+    ("softer", "so the whole cannot become softer"),
+    ("Make the flute louder", "the piece has no flute"),
+    ("only the harp", "the piece has no harp"),
+    ("Start at bar 20", "are not in the piece"),
+    ("Cut the first eleven bars", "nothing of the piece would be left"),
+    ("fade in", "I did not understand 'fade in'"),
+    ("Swap bars 1 and 2 with something", "I did not understand"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), SENTENCES)
+def test_what_cannot_be_done_is_said(score: Score, text: str, words: str) -> None:
+    reading = read_request(text, score)
+    assert reading.edit == Edit() and words in " ".join(reading.not_done)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Faster in the first half and slower in the second half", "Not slower but faster", "faster, not slower", "Is it in major or minor?",
+     "First faster, then slower"],
+)  # fmt: skip
+def test_what_is_no_contradiction(score: Score, text: str) -> None:
+    assert "contradict" not in " ".join(read_request(text, score).not_done)
+
+
+def test_what_the_piece_does_not_have_is_not_taken_out(score: Score) -> None:
+    reading = read_request("Remove the flute", score)
+    assert (reading.edit, reading.already, reading.not_done) == (Edit(), ("no flute",), ())
