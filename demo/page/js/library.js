@@ -1,0 +1,199 @@
+// The library: every piece of this conversation, to play, find, name, star, use again or delete.
+import {createPopupMenu} from './popup_menu.js';
+import {createPieceName} from './piece_name.js';
+import {startDownload, troubleOf} from './menu.js';
+
+const DELETE_SECONDS = 10;  // in which a delete can be taken back
+const ARCHIVE = 'mumu-llama-pieces.zip';
+
+/**
+ * @param {HTMLElement} container
+ * @param {{act: (name: string, fields: object) => Promise<object>, transport: object, toast: (text: string, action?: object) => void,
+ *   session: () => string, leave?: () => void}} page session: its token; leave: closes the panel when a card is gone to
+ * @returns {{update: (library: object[]) => void, destroy: () => void}}
+ */
+export function createLibrary(container, page) {
+  const {act, transport, toast, session} = page;
+  const tools = make('div', 'library-tools'), list = make('ul', 'library-list'), empty = make('p', 'library-empty');
+  const filter = textButton('Starred', 'library-filter'), all = textButton('Download all', 'library-all');
+  const rows = new Map(), deleting = new Map();  // id -> row; id -> timer of a delete that can be taken back
+  let library = [];
+  filter.setAttribute('aria-pressed', 'false');
+  tools.append(filter, all);
+  container.replaceChildren(tools, empty, list);
+
+  const context = {
+    ...page,
+    tell: error => toast(error.message),
+    remove(entry) {
+      const timer = setTimeout(() => {
+        act('delete', {piece: entry.id}).catch(error => {
+          toast(error.message);
+          deleting.delete(entry.id);
+          draw();
+        });
+      }, DELETE_SECONDS * 1000);
+      deleting.set(entry.id, timer);
+      if (transport.piece?.id === entry.id) transport.pause();
+      const next = focusAfter(list, rows.get(entry.id)?.element);
+      draw();
+      (next?.isConnected ? next : filter).focus({preventScroll: true});
+      toast(`Deleted \u201c${entry.title}\u201d.`, {label: 'Undo', seconds: DELETE_SECONDS, run: () => restore(entry)});
+    },
+  };
+
+  function restore(entry) {
+    if (!library.some(other => other.id === entry.id)) {
+      toast(`\u201c${entry.title}\u201d is deleted already.`);
+      return;
+    }
+    clearTimeout(deleting.get(entry.id));
+    deleting.delete(entry.id);
+    draw();
+  }
+
+  function onlyStarred() { return filter.getAttribute('aria-pressed') === 'true'; }
+
+  function draw() {
+    const kept = library.filter(entry => !deleting.has(entry.id)), shown = kept.filter(entry => entry.starred || !onlyStarred());
+    for (const [id, row] of rows) if (!shown.some(entry => entry.id === id)) { row.destroy(); rows.delete(id); }
+    shown.forEach((entry, index) => {
+      if (!rows.has(entry.id)) rows.set(entry.id, createRow(entry, context));
+      const row = rows.get(entry.id);
+      row.update(entry);
+      if (list.children[index] !== row.element) list.insertBefore(row.element, list.children[index] ?? null);
+    });
+    tools.hidden = !kept.length;
+    all.textContent = onlyStarred() ? 'Download starred' : 'Download all';
+    all.disabled = !shown.length;
+    empty.hidden = shown.length > 0;
+    empty.textContent = kept.length ? 'No piece has a star yet.' : 'Nothing here yet. Every piece that you make is listed here.';
+  }
+
+  filter.addEventListener('click', () => {
+    filter.setAttribute('aria-pressed', String(!onlyStarred()));
+    draw();
+  });
+  all.addEventListener('click', async () => {
+    const url = `page/${session()}/all.zip${onlyStarred() ? '?starred=true' : ''}`;
+    all.setAttribute('aria-busy', 'true');
+    const trouble = await troubleOf(url);
+    all.removeAttribute('aria-busy');
+    if (trouble) toast(trouble);
+    else startDownload({url, name: ARCHIVE});
+  });
+  const follow = () => { for (const row of rows.values()) row.follow(); };
+  for (const name of ['state', 'piece']) transport.addEventListener(name, follow);
+  draw();
+  return {
+    update(entries) {
+      library = entries;
+      draw();
+    },
+    destroy() {
+      for (const name of ['state', 'piece']) transport.removeEventListener(name, follow);
+      for (const row of rows.values()) row.destroy();
+      container.replaceChildren();
+    },
+  };
+}
+
+function createRow(first, context) {
+  const {act, transport, tell, remove, leave} = context;
+  const item = make('li', 'library-row'), text = make('div', 'library-text'), facts = make('p', 'library-facts');
+  const play = textButton('', 'library-play'), star = textButton('', 'library-star'), more = textButton('\u22ef', 'library-more');
+  let entry = first;
+  const name = createPieceName({
+    open: () => goToCard(entry.id, leave),
+    rename: title => act('rename', {piece: entry.id, name: title}).then(() => true, error => { tell(error); return false; }),
+  });
+  text.append(name.element, facts);
+  item.append(play, text, star, more);
+
+  const menu = createPopupMenu(more, {label: 'This piece', items: () => [
+    {label: 'Rename', run: () => name.edit()},
+    {label: 'Go to its card', run: () => goToCard(entry.id, leave)},
+    {label: 'Use its settings', hint: 'and its words', run: () => act('reuse', {piece: entry.id}).then(() => leave?.()).catch(tell)},
+    {label: 'Delete', run: () => remove(entry)},
+  ]});
+  play.addEventListener('click', () => {
+    if (isPlaying()) { transport.pause(); return; }
+    if (transport.piece?.id !== entry.id) transport.load(entry);
+    transport.play();
+  });
+  star.addEventListener('click', () => act('star', {piece: entry.id, on: !entry.starred}).catch(tell));
+
+  function isPlaying() { return transport.piece?.id === entry.id && transport.playing; }
+
+  function follow() {
+    const playing = isPlaying();
+    play.textContent = playing ? '\u275a\u275a' : '\u25b6';
+    play.setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${entry.title}`);
+    item.classList.toggle('playing', playing);
+  }
+
+  return {
+    element: item,
+    follow,
+    update(next) {
+      entry = next;
+      name.update(entry.title);
+      facts.textContent = factsLine(entry);
+      star.textContent = entry.starred ? '\u2605' : '\u2606';
+      star.setAttribute('aria-pressed', String(Boolean(entry.starred)));
+      star.setAttribute('aria-label', `Star ${entry.title}`);
+      more.setAttribute('aria-label', `More about ${entry.title}`);
+      item.classList.toggle('undone', Boolean(entry.undone));
+      follow();
+    },
+    destroy() {
+      menu.destroy();
+      item.remove();
+    },
+  };
+}
+
+/** What a piece is in one line, such as "0:24 · 120 bpm · E minor · 14:05". @param {object} entry */
+export function factsLine({seconds, facts, label, kind, undone, kept, when}) {
+  const rounded = Math.round(seconds ?? 0);
+  return [
+    `${Math.floor(rounded / 60)}:${String(rounded % 60).padStart(2, '0')}`,
+    ...facts ? [`${facts.tempo} bpm`, facts.key] : [],
+    ...kind === 'edit' ? [label] : [],
+    ...kept ? ['kept'] : [],
+    ...undone ? ['taken back'] : [],
+    ...when ? [new Date(when * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'})] : [],
+  ].filter(Boolean).join(' \u00b7 ');
+}
+
+/** Shows a piece on its card and moves the focus there. */
+function goToCard(id, leave) {
+  const cards = [...document.querySelectorAll('music-card')].filter(card => card.has?.(id));
+  const card = cards.find(other => !other.compact) ?? cards[0];
+  if (!card) return;
+  leave?.();
+  card.choose?.(id);
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  card.scrollIntoView({block: 'center', behavior: still ? 'auto' : 'smooth'});
+  card.tabIndex = -1;
+  card.focus({preventScroll: true});
+}
+
+/** What gets the focus when a row goes: the first button of the row after it, or before it. */
+function focusAfter(list, row) {
+  const other = row?.nextElementSibling ?? row?.previousElementSibling;
+  return other?.querySelector('button') ?? null;
+}
+
+function make(tag, className) {
+  const element = document.createElement(tag);
+  element.className = className;
+  return element;
+}
+
+function textButton(text, className) {
+  const button = make('button', className);
+  button.type = 'button';
+  button.textContent = text;
+  return button;
+}
