@@ -194,8 +194,8 @@ export class PcmSource extends EventTarget {
 
   /** Goes on at the same place with other layers or another loop. */
   #change(power) {
-    const time = this.context.currentTime + LEAD, before = this.voice;
-    this.continues = true;
+    const now = this.context.currentTime, time = now + LEAD, before = this.voice;
+    this.continues = before.positionAt(now) !== before.positionAt(now - LEAD);  // it sounds already
     this.voice = this.#voice(before.positionAt(time), time, power);
     before.stop(time, FADE, power);
   }

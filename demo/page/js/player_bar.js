@@ -1,7 +1,7 @@
 // A slim bar at the foot of the page that goes on playing while one reads on: title, play, position, volume, loop, close.
-import {clock, clockOf} from './time_format.js';
-import {element, listenTo} from './wave.js';
 import {icon, labelledButton} from './controls.js';
+import {element, listenTo} from './dom.js';
+import {clock, clockOf} from './time_format.js';
 
 const STEP = 5;  // seconds of an arrow key
 

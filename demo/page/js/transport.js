@@ -43,6 +43,9 @@ export class Transport extends EventTarget {
   /** Whether the samples of this piece are in memory. @param {string} id */
   holds(id) { return this.#sources.has(id); }
 
+  /** Peaks of what has arrived of a piece, 0 to 255 a bar; null if it is not in memory. @param {string} id @returns {Uint8Array | null} */
+  levelsOf(id) { return this.#sources.get(id)?.levels ?? null; }
+
   /** Seconds where this piece would go on. @param {string} id @returns {number} */
   positionOf(id) { return this.#sources.get(id)?.position ?? this.#positions.get(id) ?? 0; }
 

@@ -1,9 +1,12 @@
 // The wave of a piece: its absolute level over time, with a time axis. It is a slider: click, drag or keys seek. A drag along the
 // axis, or with Shift, selects a region that repeats, with a handle at each end.
+import {element, listenTo} from './dom.js';
 import {clockOf, preciseClock} from './time_format.js';
 import {createAxis} from './wave_axis.js';
 import {createLoopRegion} from './wave_loop.js';
 import {barsPath, levelsOf} from './wave_levels.js';
+
+export {listenTo};
 
 const STEP = 5, LARGE_STEP = 15;  // seconds of the arrow keys, and of PageUp and PageDown
 
@@ -11,7 +14,7 @@ const STEP = 5, LARGE_STEP = 15;  // seconds of the arrow keys, and of PageUp an
  * @param {HTMLElement} container @param {object} version of a card
  * @param {{transport: import('./transport.js').Transport, label?: string, onPlay: () => void}} options
  *   onPlay: called for a click on the wave of a piece that is not the current one, to make it that
- * @returns {{update(version: object): void, destroy(): void}}
+ * @returns {{update(version: object, label?: string): void, destroy(): void}}
  */
 export function createWave(container, version, {transport, label = 'Position in the music', onPlay}) {
   container.classList.add('wave-box');
@@ -34,11 +37,8 @@ export function createWave(container, version, {transport, label = 'Position in 
   };
 
   function drawBars() {
-    const live = current() && !version.levels ? transport.source?.levels : null, width = wave.clientWidth;
-    const path = barsPath(levelsOf(version.levels, live), width < 480 ? 2 : 1);
+    const width = wave.clientWidth, path = barsPath(levelsOf(version.levels, transport.levelsOf(version.id)), width < 480 ? 2 : 1);
     for (const shape of wave.querySelectorAll('path')) if (shape.getAttribute('d') !== path) shape.setAttribute('d', path);
-    const made = version.complete || !duration() ? 1 : Math.min(1, (version.made || 0) / duration());
-    wave.style.setProperty('--made', String(made));
     wave.classList.toggle('growing', !version.complete);
     axis.draw(duration(), width);
     loop.draw();
@@ -47,6 +47,7 @@ export function createWave(container, version, {transport, label = 'Position in 
   function drawPosition() {
     const total = duration(), now = Math.min(position(), total || Infinity);
     wave.style.setProperty('--at', total ? String(now / total) : '0');
+    wave.classList.toggle('idle', !current() && !now);
     wave.setAttribute('aria-valuemax', total.toFixed(1));
     const text = clockOf(now, total);
     if (wave.getAttribute('aria-valuetext') === text) return;
@@ -86,6 +87,7 @@ export function createWave(container, version, {transport, label = 'Position in 
   wave.addEventListener('keydown', event => {
     const target = keyTarget(event, position(), duration());
     if (target !== null) seek(target);
+    else if (event.key === ' ' && !current()) onPlay();
     else if (event.key === 'Escape' && current() && transport.region) transport.clearLoop();
     else return;
     event.preventDefault();
@@ -98,7 +100,11 @@ export function createWave(container, version, {transport, label = 'Position in 
   function drawAll() { drawBars(); drawPosition(); }
   drawAll();
   return {
-    update(newer) { version = newer; drawAll(); },
+    update(newer, newLabel = label) {
+      version = newer;
+      wave.setAttribute('aria-label', newLabel);
+      drawAll();
+    },
     destroy() { stopListening(); resized.disconnect(); loop.destroy(); container.replaceChildren(); },
   };
 }
@@ -109,19 +115,6 @@ function keyTarget(event, position, duration) {
   const steps = {ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP, PageDown: -LARGE_STEP, PageUp: LARGE_STEP};
   if (event.key in steps) return position + steps[event.key];
   return {Home: 0, End: duration}[event.key] ?? null;
-}
-
-/** Adds listeners; the result removes them. @param {EventTarget} target @param {Record<string, () => void>} handlers @returns {() => void} */
-export function listenTo(target, handlers) {
-  for (const [name, run] of Object.entries(handlers)) target.addEventListener(name, run);
-  return () => { for (const [name, run] of Object.entries(handlers)) target.removeEventListener(name, run); };
-}
-
-/** @param {string} tag @param {string} className @returns {HTMLElement} */
-export function element(tag, className) {
-  const made = document.createElement(tag);
-  made.className = className;
-  return made;
 }
 
 function svg(className) {

@@ -1,0 +1,140 @@
+// The custom element <music-card>: a piece with its versions, one player for all of them, its score, its chips and its menu.
+// The server writes the JSON in `data-card`; the element draws it once and then changes only what differs, so that the place,
+// the chosen version and open parts stay as the user left them. `data-compact`: the player alone, for what the user added.
+import {mayBegin} from './autoplay.js';
+import {createActions} from './card_actions.js';
+import {CardChoice} from './card_choice.js';
+import {createHeader} from './card_header.js';
+import {createCardPlayer} from './card_player.js';
+import {createChips} from './chips.js';
+import {createClip} from './clip_follower.js';
+import {act} from './connection.js';
+import {element} from './dom.js';
+import {createMenu} from './menu.js';
+import {createRoll} from './roll.js';
+import {toast} from './toasts.js';
+import {transport} from './transport.js';
+
+const EMPTY_VERSION = {id: '', label: 'New music', url: '', seconds: 0, made: 0, complete: false, levels: '', actions: [], chips: [], downloads: []};
+
+class MusicCard extends HTMLElement {
+  static observedAttributes = ['data-card'];
+  /** The card as the server last sent it. */
+  card = {versions: [], selected: null, clip: null};
+  choice = new CardChoice();
+  #parts = null;
+
+  get compact() { return this.hasAttribute('data-compact'); }
+
+  /** The version in the foreground; null before there is one. */
+  get version() { return this.card.versions.find(version => version.id === this.choice.id) ?? null; }
+
+  connectedCallback() {
+    if (!this.#parts) this.#build();
+    if (this.dataset.card) this.#update();
+  }
+
+  disconnectedCallback() {
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      for (const part of Object.values(this.#parts)) part?.destroy?.();
+      this.#parts = null;
+      if (transport.piece && this.has(transport.piece.id) && !cardWith(transport.piece.id)) transport.close();
+    });
+  }
+
+  attributeChangedCallback() { if (this.isConnected && this.#parts) this.#update(); }
+
+  /** @param {string} id of a piece @returns {boolean} whether it is one of the versions */
+  has(id) { return this.card.versions.some(version => version.id === id); }
+
+  /** Brings a version to the foreground, at the same place. @param {string} id */
+  choose(id) {
+    this.choice.choose(id);
+    this.#switchSound();
+    this.#draw();
+  }
+
+  /** Switches between the last two versions. */
+  flip() { if (this.choice.other) this.choose(this.choice.other); }
+
+  #build() {
+    const place = className => this.appendChild(element('div', className));
+    const run = async (name, fields) => {
+      try { await act(name, fields); } catch (error) { toast(error.message); }
+    };
+    this.replaceChildren();
+    this.setAttribute('role', 'group');
+    if (this.compact) {
+      this.#parts = {title: place('card-file'), player: createCardPlayer(place('card-player'), EMPTY_VERSION, {transport})};
+      return;
+    }
+    this.#parts = {
+      header: createHeader(place('card-header'), {choose: id => this.choose(id), flip: () => this.flip(), run}),
+      clip: null,
+      clipPlace: place('card-clip'),
+      player: createCardPlayer(place('card-player'), EMPTY_VERSION, {transport}),
+      roll: createRoll(place('card-roll'), EMPTY_VERSION, {transport, act}),
+      chips: createChips(place('card-chips'), EMPTY_VERSION, {act, toast}),
+      actions: createActions(place('card-row'), {run}),
+    };
+    const home = this.#parts.actions.home;
+    this.#parts.menu = createMenu(home, EMPTY_VERSION, {act, toast});
+  }
+
+  #update() {
+    this.card = JSON.parse(this.dataset.card);
+    if (this.choice.follow(this.card)) this.#switchSound();
+    const current = this.card.versions.find(version => version.id === transport.piece?.id);
+    if (current) transport.update(current);
+    this.#draw();
+    this.#begin();
+  }
+
+  /** What sounds of this card goes over into the version in the foreground. */
+  #switchSound() {
+    const {version} = this, playing = transport.piece;
+    if (version && playing && playing.id !== version.id && (this.has(playing.id) || this.wasMine === playing.id)) transport.switchTo(version);
+    if (version) this.wasMine = version.id;
+  }
+
+  #draw() {
+    const version = this.version ?? EMPTY_VERSION, {header, title, player, roll, chips, menu, actions} = this.#parts;
+    const name = version.title || version.label;
+    this.setAttribute('aria-label', this.compact ? `Recording: ${name}` : `Music: ${name}`);
+    this.dataset.status = this.card.status;
+    player.update(version);
+    if (this.compact) { title.textContent = `\u266b ${name}`; return; }
+    header.update(this.card, this.version);
+    this.#drawClip();
+    roll.update(version, this.card);
+    chips.update(version, this.card);
+    menu.update(version);
+    actions.update(this.card, this.version);
+  }
+
+  #drawClip() {
+    if (!this.card.clip || this.#parts.clip) return;
+    this.#parts.clip = createClip(this.#parts.clipPlace, this.card.clip, {transport, mine: () => Boolean(transport.piece) && this.has(transport.piece.id)});
+  }
+
+  /** Begins by itself if the server says so; music that still grows is loaded already, so that its wave grows, too. */
+  #begin() {
+    const {version, card} = this;
+    if (this.compact || !version) return;
+    if (card.autoplay && mayBegin(version.id)) {
+      transport.load(version);
+      transport.play();
+    } else if (!version.complete && version.made > 0 && !transport.playing && transport.piece?.id !== version.id) {
+      transport.load(version);
+    }
+  }
+}
+
+/** The card of a piece, with full cards before compact ones. @param {string} id @returns {MusicCard | undefined} */
+export function cardWith(id) {
+  const cards = [...document.querySelectorAll('music-card')].filter(card => card.has(id));
+  return cards.find(card => !card.compact) ?? cards[0];
+}
+
+customElements.define('music-card', MusicCard);
