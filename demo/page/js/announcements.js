@@ -17,5 +17,5 @@ export function announce(log, status, silent) {
   for (const index of known.keys()) if (index >= log.childElementCount) known.delete(index);
   if (silent) return;
   if (texts.length) status.textContent = texts.join(' ');
-  else if (log.querySelector('[aria-busy]')) status.textContent = '';  // so that the same answer is read again
+  else if (log.querySelector('.answer[aria-busy]')) status.textContent = '';  // so that the same answer is read again
 }

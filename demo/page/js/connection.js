@@ -70,10 +70,10 @@ class Connection extends EventTarget {
 
   /** Whether the server can be reached now. Says so on the page if not. */
   async reach() {
-    const address = this.session ? `page/${this.session}/here` : 'page/-/here';
+    const [address, method] = this.session ? [`page/${this.session}/here`, 'POST'] : [import.meta.url, 'HEAD'];
     try {
-      const response = await fetch(address, {method: 'POST', signal: AbortSignal.timeout(8000)});
-      const trouble = response.status === 404 ? '' : troubleOf(response.status);
+      const response = await fetch(address, {method, cache: 'no-store', signal: AbortSignal.timeout(8000)});
+      const trouble = response.status === 404 ? '' : troubleOf(response.status);  // 404: the session has ended, the next message begins one
       this.#setTrouble(trouble);
       return !trouble;
     } catch {  // no network, or no answer in time
@@ -118,12 +118,13 @@ class Connection extends EventTarget {
       if (done || abort.signal.aborted) return;
       this.#lastSign = Date.now();
       this.#attempt = 0;
-      this.#setTrouble('');
+      if (navigator.onLine) this.#setTrouble('');
       buffer += decoder.decode(value, {stream: true}).replaceAll('\r', '');
       for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
         const data = buffer.slice(0, end).split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5).trimStart());
         if (!data.length) continue;
-        this.state = JSON.parse(data.join('\n'));
+        const state = JSON.parse(data.join('\n'));
+        this.state = {...state, library: state.library ?? this.state?.library ?? []};  // null: as before
         this.dispatchEvent(new CustomEvent('state', {detail: {...this.state, first}}));
         first = false;
       }

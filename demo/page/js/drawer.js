@@ -1,6 +1,6 @@
 // Drawers at the side of the window: the settings and the library. One is open at a time; Escape and a click beside it close it.
 
-const drawers = new Map();  // id -> {drawer, opener}
+const drawers = new Map();  // id -> {drawer, openers}
 
 function isOpen({drawer}) { return drawer.classList.contains('open'); }
 
@@ -10,7 +10,6 @@ function show(id, open, {focus = true} = {}) {
   const inside = drawer.contains(document.activeElement);
   drawer.classList.toggle('open', open);
   for (const opener of openers) opener.setAttribute('aria-expanded', open);
-  document.body.classList.toggle('has-drawer', [...drawers.values()].some(isOpen));
   if (open && focus) drawer.focus();  // itself: a field that had it would open a phone's keyboard
   else if (focus && (inside || document.activeElement === document.body)) openers[0].focus();
 }

@@ -1,15 +1,18 @@
 // The page's beginning: connects the conversation, the input and the drawers to the session on the server.
 
 import {announce} from './announcements.js';
+import {createCapabilities} from './capabilities.js';
 import {watchClear} from './clear.js';
 import {connection} from './connection.js';
 import {input, keepDraft, write} from './draft.js';
 import {makeDrawer} from './drawer.js';
 import {watchFiles} from './drop.js';
+import {startLibrary} from './library_panel.js';
 import {watchMicrophone} from './microphone.js';
 import {watchNames} from './names.js';
-import {watchReferences} from './reference.js';
+import {showPiece, watchReferences} from './reference.js';
 import {patchExchanges} from './patch.js';
+import {startPlayer} from './player.js';
 import {toast} from './toasts.js';
 import {watchGradio} from './trouble.js';
 
@@ -19,9 +22,9 @@ function reducedMotion() { return matchMedia('(prefers-reduced-motion: reduce)')
 function render(element, state) {
   const log = element.querySelector('.log'), before = log.childElementCount;
   const added = patchExchanges(log, state.count, state.changed);
-  const begun = state.count > 0;
-  document.body.classList.toggle('begun', begun);
-  document.body.classList.toggle('busy', state.busy);
+  const begun = state.count > 0, frame = document.querySelector('#dock').parentElement;  // not the body: see `css` in theme.py
+  frame.classList.toggle('begun', begun);
+  frame.classList.toggle('busy', state.busy || log.querySelector('.answer[aria-busy]') !== null);
   const examples = document.querySelector('#examples details');
   if (examples && begun !== (before > 0)) examples.open = !begun;
   announce(log, element.querySelector('.announcement'), state.first);
@@ -52,6 +55,13 @@ function watchTrouble() {
   watchGradio(tell);
 }
 
+/** The chips of the empty page write into the input, and follow what is typed there. */
+function startCapabilities() {
+  const chips = createCapabilities(document.querySelector('#capabilities'), {read: () => input().value, write});
+  document.addEventListener('input', event => { if (event.target === input()) chips.update(); });
+  connection.addEventListener('state', () => chips.update());
+}
+
 /** The room that the input takes at the foot is reserved below the conversation; it only grows, so that nothing moves. */
 function reserveFoot() {
   const dock = document.querySelector('#dock');
@@ -74,18 +84,23 @@ function keepFocus() {
 
 /**
  * Starts the page. gradio provides the arguments.
- * @param {{element: HTMLElement, props: {value: string}, trigger: (name: string, data: object) => void,
- *   watch: (name: string, run: () => void) => void}} page
- *   element: of the conversation; props.value: the session's token
+ * @param {{element: HTMLElement, props: {value: string}, watch: (name: string, run: () => void) => void,
+ *   reuse: (settings: object) => void}} page
+ *   element: of the conversation; props.value: the session's token; reuse: sets the fields of the settings
  */
-export function start({element, props, trigger, watch}) {
+export function start({element, props, watch, reuse}) {
   makeDrawer('settings', 'Settings');
+  makeDrawer('library', 'Library');
+  startPlayer(document.querySelector('#player-bar'), showPiece);
+  startLibrary();
+  startCapabilities();
   watchTrouble();
   watchMicrophone();
   watchNames();
   watchFiles();
   watchButtons(element);
   watchReferences(element);
+  startPlayer(document.querySelector('#player-bar'), showPiece);
   watchClear();
   reserveFoot();
   keepDraft();
@@ -93,7 +108,7 @@ export function start({element, props, trigger, watch}) {
   connection.addEventListener('state', ({detail}) => render(element, detail));
   connection.addEventListener('reuse', ({detail}) => {
     write(detail.message ?? '');
-    trigger('reuse', detail.settings);
+    reuse(detail.settings);
   });
   watch('value', () => connection.follow(props.value));
   if (connection.session) {

@@ -2,6 +2,7 @@
 // gradio calls `outgoing` before it sends, and `taken` or `refused` afterwards; its own order of parallel calls is not certain.
 
 import {connection} from './connection.js';
+import {input as field} from './draft.js';
 import {microphoneNote} from './microphone.js';
 
 const LONGEST_WAIT = 60_000;  // milliseconds for the message before; uploads may be checked for a while
@@ -41,15 +42,16 @@ function cancel(reason) {
 /**
  * The server has taken the call. What was sent leaves the input; what was typed since then stays.
  * @param {string} token of the session
- * @param {{text: string, files: Array<{path: string}>}} input what the input holds now
- * @returns {object} what the input holds from now on
+ * @param {{text: string, files: Array<{path: string}>}} [input] what the input held a moment ago; none for a call without its message
+ * @returns {object | undefined} what the input holds from now on
  */
 export function taken(token, input) {
   const sent = current?.message;
   connection.follow(token);
   finish();
   if (!sent) return input;
-  const paths = new Set((sent.files ?? []).map(file => file.path)), text = input.text ?? '';
+  const paths = new Set((sent.files ?? []).map(file => file.path));
+  const text = field().value;  // of this moment: gradio read its input's some time ago
   const rest = text.startsWith(sent.text ?? '') ? text.slice((sent.text ?? '').length) : text;
   return {text: rest, files: (input.files ?? []).filter(file => !paths.has(file.path))};
 }

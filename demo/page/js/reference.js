@@ -1,24 +1,14 @@
 // "About the last piece": the link leads to the piece that was meant; the button beside it chooses another one.
 
 import {connection} from './connection.js';
+import {cardWith} from './music_card.js';
 import {toast} from './toasts.js';
 
 function reducedMotion() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
 
-/**
- * The card that has a version of this id.
- * @param {string} id of a piece
- * @returns {HTMLElement | undefined}
- */
-export function cardOf(id) {
-  return [...document.querySelectorAll('music-card')].find(card => {
-    return JSON.parse(card.dataset.card || '{"versions": []}').versions.some(version => version.id === id);
-  });
-}
-
 /** Scrolls to the card of a piece and marks it for a moment. */
 export function showPiece(id) {
-  const card = cardOf(id);
+  const card = cardWith(id);
   if (!card) { toast('That piece is no longer here.'); return; }
   card.scrollIntoView({behavior: reducedMotion() ? 'auto' : 'smooth', block: 'center'});
   card.classList.add('pointed-at');
