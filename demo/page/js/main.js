@@ -100,7 +100,6 @@ export function start({element, props, watch, reuse}) {
   watchFiles();
   watchButtons(element);
   watchReferences(element);
-  startPlayer(document.querySelector('#player-bar'), showPiece);
   watchClear();
   reserveFoot();
   keepDraft();
