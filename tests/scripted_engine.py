@@ -14,6 +14,7 @@ from llama.generation import Done, Event, GenerationOptions, MusicChunk, Progres
 from llama.media.audio import Waveform
 from llama.media.edit_report import EditReport
 from llama.media.score import Attributes, Note, Score
+from llama.serving.observer import NoObserver, RequestObserver, RequestTimer
 from llama.serving.request import QueueFullError
 
 RATE = 8000
@@ -45,8 +46,8 @@ class Flag(threading.Event):
 class ScriptedRequest:
     """With "wait" in the text, every event takes one of `ScriptedEngine.leaves` first, unless the request is cancelled."""
 
-    def __init__(self, turn: Turn, options: GenerationOptions, leaves: threading.Semaphore) -> None:
-        self.turn, self.options, self._leaves = turn, options, leaves
+    def __init__(self, turn: Turn, options: GenerationOptions, leaves: threading.Semaphore, timer: RequestTimer) -> None:
+        self.turn, self.options, self._leaves, self._timer = turn, options, leaves, timer
         self.queue_position = 3
         self.cancelled, self.finished = Flag(), Flag()
 
@@ -59,8 +60,10 @@ class ScriptedRequest:
             try:
                 for event in self:
                     last = event
+                    self._timer.see(event)
                     callback(event)
             except Exception as error:
+                self._timer.see(error)
                 callback(error)
             else:
                 if not isinstance(last, Done):
@@ -104,12 +107,18 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.requests: list[ScriptedRequest] = []
+        self.closed: str | None = None
+        self.observer: RequestObserver = NoObserver()
         self.leaves = threading.Semaphore(0)
         tokenizer = SimpleNamespace(encode=lambda text: [1, *range(len(text.split()))], audio_tokens=AUDIO)
         self.model: Any = SimpleNamespace(tokenizer=tokenizer, config=SimpleNamespace(llama=SimpleNamespace(max_seq_len=10_000)))
 
+    @property
+    def load(self) -> tuple[int, int]:
+        return sum(not request.finished for request in self.requests), 0
+
     def submit(self, turn: Turn, options: GenerationOptions | None = None) -> ScriptedRequest:
         if "busy" in turn.text and len(self.requests) >= 1:
             raise QueueFullError("64 requests are waiting already; come back in a minute.")
-        self.requests.append(ScriptedRequest(turn, options or GenerationOptions(), self.leaves))
+        self.requests.append(ScriptedRequest(turn, options or GenerationOptions(), self.leaves, RequestTimer(self.observer)))
         return self.requests[-1]

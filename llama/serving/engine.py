@@ -40,6 +40,7 @@ from llama.generation import GenerationOptions, RowState, TextDelta, music_reque
 from llama.serving.batch import step_and_isolate
 from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
 from llama.serving.music_batch import RENDER_THREADS, MusicBatch
+from llama.serving.observer import NoObserver, RequestObserver, RequestTimer
 from llama.serving.request import EngineDeadError, QueueFullError, Request
 from llama.serving.static_music_batch import StaticBatcher
 from llama.serving.text_batch import TextBatch, TextSequence
@@ -64,6 +65,7 @@ class Engine:
     module is imported there again, so importing it must not start an engine.
     media_worker: reads the files of turns in a process of its own (None: the encoder threads read them); its owner closes it.
     on_failure: called on the engine's thread when that ends by an error of its own, after which no request is answered.
+    observer: an attribute that may be set at any time; it is told of the requests submitted from then on.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Engine:
         self._render_pool = ThreadPoolExecutor(RENDER_THREADS, "renderer")
         self._music = self._music_backend(use_worker)
         self.closed: str | None = None  # why no request is answered any more
+        self.observer: RequestObserver = NoObserver()
         self._on_failure = on_failure
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -108,7 +111,8 @@ class Engine:
         """
         options = options or GenerationOptions()
         check_edits(self.model, [turn], options)
-        request = Request(turn, options, RowState(self.model, options.max_tokens, options.stop), self._queue_position, self._wake)
+        row, timer = RowState(self.model, options.max_tokens, options.stop), RequestTimer(self.observer)
+        request = Request(turn, options, row, self._queue_position, self._wake, timer)
         self._set_turn(request, turn)
         has_media = turn.score is not None or any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media
@@ -126,6 +130,13 @@ class Engine:
         count = sum(not request.finished for request in [*self._waiting, *self._running])
         if count >= self.max_running_requests + self.max_queued_requests:
             raise QueueFullError(f"{count} requests are being answered or wait already, which is the most; try again in a moment.")
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Number of requests that are being answered, and of those that wait."""
+        with self._changed:
+            running, waiting = ([request for request in requests if not request.finished] for requests in (self._running, self._waiting))
+        return len(running), len(waiting)
 
     def close(self) -> None:
         """Ends all threads and fails the requests under way with EngineDeadError. Idempotent."""

@@ -11,6 +11,7 @@ import torch
 
 from llama.dialogue import Turn
 from llama.generation import Done, Event, GenerationOptions, RowState
+from llama.serving.observer import NoObserver, RequestTimer
 
 if TYPE_CHECKING:
     from llama.decoders.base import SynthesisRequest
@@ -39,7 +40,7 @@ class Request:
 
     def __init__(
         self, turn: Turn, options: GenerationOptions, row: RowState, queue_position: Callable[[Request], int],
-        wake_engine: Callable[[], None],
+        wake_engine: Callable[[], None], timer: RequestTimer | None = None,
     ) -> None:
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
@@ -51,6 +52,7 @@ class Request:
         self._events: SimpleQueue[Event | Exception | None] = SimpleQueue()
         self._deliver: Callable[[Event | Exception | None], object] = self._events.put
         self._queue_position, self._wake_engine, self._exhausted = queue_position, wake_engine, False
+        self._timer = timer or RequestTimer(NoObserver())
         # Reentrant: `emit` allocates, which may run the garbage collector, which may collect a dropped answer and cancel it.
         self._lock = threading.RLock()
 
@@ -92,6 +94,7 @@ class Request:
         """Delivers an event; does nothing once the request has ended."""
         with self._lock:
             if not self.finished:
+                self._timer.see(event)
                 self._deliver(event)
 
     def finish(self, music: Waveform | None = None, score: Score | None = None) -> None:
@@ -108,6 +111,7 @@ class Request:
             if self.finished:
                 return
             self.finished = True
+            self._timer.see(last)
             self._deliver(last)
         self._wake_engine()
 
