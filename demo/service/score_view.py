@@ -109,8 +109,8 @@ def _chords(score: Score) -> Iterator[dict[str, Any]]:
 
 
 def _part(score: Score, name: str) -> dict[str, Any]:
-    notes: Sequence[Note] = score.track(name)
-    part = {
+    notes = sorted(score.track(name), key=lambda note: (note.start, note.pitch))
+    part: dict[str, Any] = {
         "name": NAMES[name], "part": name, "label": instrument(score, name),
         "notes": [[_time(note.start), _time(note.duration), note.pitch, note.velocity] for note in notes],
     }  # fmt: skip

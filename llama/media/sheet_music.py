@@ -45,12 +45,16 @@ def engrave(score: Score, title: str | None = None, size: str = "wide") -> tuple
     import verovio
 
     verovio.setDefaultResourcePath(str(files("verovio") / "data"))  # each thread has its own, and only the first one's is set
-    toolkit = verovio.toolkit()
-    if not toolkit.setOptions({**OPTIONS, "pageWidth": PAGE_WIDTHS[size]}):
-        raise RuntimeError("verovio does not know all options that sheet_music.py gives.")
-    if not toolkit.loadData(to_musicxml(score, title).decode()):
-        raise RuntimeError("verovio could not read the MusicXML of a score.")
-    return tuple(checked_svg(toolkit.renderToSVG(page)) for page in range(1, toolkit.getPageCount() + 1))
+    verovio.enableLog(verovio.LOG_ERROR)  # it warns of lines that are a little full
+    try:
+        toolkit = verovio.toolkit()
+        if not toolkit.setOptions({**OPTIONS, "pageWidth": PAGE_WIDTHS[size]}):
+            raise RuntimeError("verovio does not know all options that sheet_music.py gives.")
+        if not toolkit.loadData(to_musicxml(score, title).decode()):
+            raise RuntimeError("verovio could not read the MusicXML of a score.")
+        return tuple(checked_svg(toolkit.renderToSVG(page)) for page in range(1, toolkit.getPageCount() + 1))
+    finally:
+        verovio.enableLog(verovio.LOG_WARNING)
 
 
 def checked_svg(text: str) -> str:
