@@ -15,6 +15,7 @@ import {createRoll} from './roll.js';
 import {toast} from './toasts.js';
 import {transport} from './transport.js';
 
+const WIDE = 720;  // pixels from which names stand beside the time axis
 const EMPTY_VERSION = {id: '', label: 'New music', url: '', seconds: 0, made: 0, complete: false, levels: '', actions: [], chips: [], downloads: []};
 
 class MusicCard extends HTMLElement {
@@ -23,6 +24,7 @@ class MusicCard extends HTMLElement {
   card = {versions: [], selected: null, clip: null};
   choice = new CardChoice();
   #parts = null;
+  #resized = new ResizeObserver(() => this.#fit());
 
   get compact() { return this.hasAttribute('data-compact'); }
 
@@ -37,6 +39,7 @@ class MusicCard extends HTMLElement {
   disconnectedCallback() {
     queueMicrotask(() => {
       if (this.isConnected) return;
+      this.#resized.disconnect();
       for (const part of Object.values(this.#parts)) part?.destroy?.();
       this.#parts = null;
       if (transport.piece && this.has(transport.piece.id) && !cardWith(transport.piece.id)) transport.close();
@@ -64,6 +67,8 @@ class MusicCard extends HTMLElement {
       try { await act(name, fields); } catch (error) { toast(error.message); }
     };
     this.replaceChildren();
+    this.#fit();
+    this.#resized.observe(this);
     this.setAttribute('role', 'group');
     if (this.compact) {
       this.#parts = {title: place('card-file'), player: createCardPlayer(place('card-player'), EMPTY_VERSION, {transport})};
@@ -81,6 +86,8 @@ class MusicCard extends HTMLElement {
     const home = this.#parts.actions.home;
     this.#parts.menu = createMenu(home, EMPTY_VERSION, {act, toast});
   }
+
+  #fit() { this.classList.toggle('wide', !this.compact && this.offsetWidth >= WIDE); }
 
   #update() {
     this.card = JSON.parse(this.dataset.card);
@@ -102,7 +109,7 @@ class MusicCard extends HTMLElement {
     const version = this.version ?? EMPTY_VERSION, {header, title, player, roll, chips, menu, actions} = this.#parts;
     const name = version.title || version.label;
     this.setAttribute('aria-label', this.compact ? `Recording: ${name}` : `Music: ${name}`);
-    this.dataset.status = this.card.status;
+    this.classList.toggle('working', ['waiting', 'working'].includes(this.card.status));
     player.update(version);
     if (this.compact) { title.textContent = `\u266b ${name}`; return; }
     header.update(this.card, this.version);
