@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llama.media.score import KEYS, LEADS, TEMPI, Attributes, nearest_tempo
+from llama.media.score import KEYS, LEADS, MODES, TEMPI, Attributes, nearest_tempo
+from llama.media.spelling import key_name
 
 TEMPO_TOLERANCE = 0.04  # of the tempo: what is nearer was not asked to change, only heard a little wrong
 STATED = ("lead", "accompaniment", "tempo", "mode", "style", "metre")  # attributes of an answer's caption that are taken as asked
@@ -21,6 +22,11 @@ ACCOMPANIMENT_NOUNS: Mapping[str, str] = {
     "piano chords": "piano", "organ chords": "organ", "guitar chords": "guitar", "strings": "strings", "a soft pad": "pad",
 }
 
+# Names of keys -> pitch class and mode: as the model was trained to write them, and as musicians do.
+KEY_NAMES: Mapping[str, tuple[int, str]] = {
+    name: (key, mode) for key, tonic in enumerate(KEYS) for mode in MODES for name in (f"{tonic} {mode}", key_name(key, mode))
+}
+
 
 def _one_of(names: Iterable[str]) -> str:
     return "(" + "|".join(sorted(names, key=len, reverse=True)) + ")"
@@ -28,7 +34,7 @@ def _one_of(names: Iterable[str]) -> str:
 
 CAPTION = re.compile(
     rf"\b{_one_of(MOODS)} {_one_of(STYLE_NOUNS)} for {_one_of(LEADS)} over {_one_of(ACCOMPANIMENT_NOUNS)} at (\d{{2,3}}) bpm"
-    rf"(?: in {_one_of(KEYS)} (major|minor))? in ([34])/4 (with|without) drums"
+    rf"(?: in {_one_of(KEY_NAMES)})? in ([34])/4 (with|without) drums"
 )
 
 
@@ -37,10 +43,11 @@ def read_caption(text: str, key: int) -> Attributes | None:
     match = CAPTION.search(text)
     if match is None or int(match[5]) not in TEMPI:
         return None
-    mood, style, lead, accompaniment, tempo, tonic, mode, metre, drums = match.groups()
+    mood, style, lead, accompaniment, tempo, key_words, metre, drums = match.groups()
+    key, mode = KEY_NAMES[key_words] if key_words else (key, MOODS[mood])
     return Attributes(
         lead=lead, accompaniment=ACCOMPANIMENT_NOUNS[accompaniment], style=STYLE_NOUNS[style], tempo=int(tempo),
-        mode=mode or MOODS[mood], metre=int(metre), drums=drums == "with", key=KEYS.index(tonic) if tonic else key,
+        mode=mode, metre=int(metre), drums=drums == "with", key=key,
     )  # fmt: skip
 
 
@@ -50,7 +57,7 @@ def write_caption(attributes: Attributes) -> str:
     style = next(noun for noun, style in STYLE_NOUNS.items() if style == attributes.style)
     chords = next(noun for noun, name in ACCOMPANIMENT_NOUNS.items() if name == attributes.accompaniment)
     article = "An" if mood[0] in "aeiou" else "A"
-    key, drums = f"{KEYS[attributes.key]} {attributes.mode}", "with" if attributes.drums else "without"
+    key, drums = key_name(attributes.key, attributes.mode), "with" if attributes.drums else "without"
     return (
         f"{article} {mood} {style} for {attributes.lead} over {chords} at {attributes.tempo:g} bpm in {key} "
         f"in {attributes.metre}/4 {drums} drums"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama.media.edit import NAMES, Edit, edited_bar_count, prepare
-from llama.media.score import KEYS, TRACKS, Score
+from llama.media.score import TRACKS, Score
 from llama.media.score_edits import score_line, set_tempo
+from llama.media.spelling import tonic_name
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ def report_edit(
     already: requests that the piece fulfils already. not_done: requests that were not carried out, with the reason.
     """
     changed: list[str] = []
-    unchanged = list(already)
+    unchanged, mode = list(already), score.attributes.mode
     for name, value in edit.change.items():
         if name != "drums":
             was = getattr(score.attributes, name)
-            (unchanged if was == value else changed).append(_change_in_words(name, was, value))
+            (unchanged if was == value else changed).append(_change_in_words(name, was, value, (mode, edit.change.get("mode", mode))))
     if edit.transpose:
         changed.append(f"all notes by {edit.transpose:+d} semitones")
     composed = edit.composed_parts(score)
@@ -128,6 +129,11 @@ def _kept(score: Score, edit: Edit, composed: Sequence[str], length: bool) -> tu
     return (*kept, *chords, *(("length in bars",) if length else ()))
 
 
-def _change_in_words(name: str, was: Any, value: Any) -> str:
-    words = {"key": lambda key: KEYS[key], "tempo": lambda tempo: f"{tempo:g} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
-    return f"{name} {words(was)}" if was == value else f"{name} from {words(was)} to {words(value)}"
+def _change_in_words(name: str, was: Any, value: Any, modes: tuple[str, str]) -> str:
+    """modes: of the piece before and after the edit, which decide how keys are named."""
+    if name == "key":
+        before, after = (tonic_name(key, mode) for key, mode in zip((was, value), modes, strict=True))
+    else:
+        words = {"tempo": lambda tempo: f"{tempo:g} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
+        before, after = words(was), words(value)
+    return f"{name} {before}" if was == value else f"{name} from {before} to {after}"

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama.media.raw_score import RawKey, RawScore, spans
-from llama.media.score import KEYS, SCALES
+from llama.media.score import SCALES
+from llama.media.spelling import key_name
 
 IN_SCALE = 0.8  # share of the notes that must lie in the scale of a key signature
 CLEARLY = 0.1  # correlation by which the relative minor must fit better than the major key that a signature states
@@ -50,16 +51,16 @@ def find_key(raw: RawScore, trusted: bool) -> tuple[int, str, str]:
     found = max(fits, key=lambda key: fits[key])
     signature = _main_signature(raw)
     if signature is None:
-        return *found, f"The file has no key signature; by its notes the key is {KEYS[found[0]]} {found[1]}."
+        return *found, f"The file has no key signature; by its notes the key is {key_name(*found)}."
     stated = signature_key(signature.fifths, signature.mode or "major"), signature.mode or "major"
     if trusted:
         return *stated, ""
     if in_scale(chroma, *stated) < IN_SCALE:
-        name = f"{KEYS[stated[0]]} {stated[1]}"
-        return *found, f"Most notes do not fit the key signature ({name}); by the notes the key is {KEYS[found[0]]} {found[1]}."
+        name = key_name(*stated)
+        return *found, f"Most notes do not fit the key signature ({name}); by the notes the key is {key_name(*found)}."
     relative = (stated[0] + 9) % 12, "minor"
     if stated[1] == "major" and fits[relative] > fits[stated] + (CLEARLY if signature.mode else 0.0):
-        return *relative, f"By its notes the key is {KEYS[relative[0]]} minor, which has the same signature." if signature.mode else ""
+        return *relative, f"By its notes the key is {key_name(*relative)}, which has the same signature." if signature.mode else ""
     return *stated, ""
 
 

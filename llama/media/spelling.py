@@ -6,9 +6,10 @@ G major, G flat in D flat major. Longuet-Higgins, Letter to a musical friend, 19
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from llama.media.score import Chord
+from llama.media.score import KEYS, MODES, Chord
 
 LINE = "FCGDAEB"  # steps on the line of fifths, where C is 0
 FIFTHS: Mapping[str, tuple[int, ...]] = {  # sharps (negative: flats) of the key on a pitch class: the fewest possible
@@ -41,10 +42,31 @@ def note_name(pitch_class: int, key: int, mode: str) -> str:
     return step + ("#" * alteration if alteration > 0 else "b" * -alteration)
 
 
+def tonic_name(key: int, mode: str) -> str:
+    """Such as "E", "B flat": the tonic of a key, whose name depends on the mode: D flat major, but C sharp minor."""
+    step, alteration = spell_pitch_class(key, key, mode)
+    return f"{step}{('', ' sharp', ' flat')[alteration]}"
+
+
 def key_name(key: int, mode: str) -> str:
     """Such as "E minor", "B flat major"."""
-    step, alteration = spell_pitch_class(key, key, mode)
-    return f"{step}{('', ' sharp', ' flat')[alteration]} {mode}"
+    return f"{tonic_name(key, mode)} {mode}"
+
+
+def tonic_choice(key: int) -> str:
+    """The tonic where the mode is open: "E", or "C sharp / D flat" for the two that are named otherwise in the other mode."""
+    return " / ".join(dict.fromkeys(tonic_name(key, mode) for mode in reversed(MODES)))
+
+
+OTHER_NAMES: Mapping[str, str] = {  # keys as the model writes them, where musicians name them otherwise
+    f"{name} {mode}": key_name(key, mode) for key, name in enumerate(KEYS) for mode in MODES if key_name(key, mode) != f"{name} {mode}"
+}
+OTHER_NAME = re.compile(rf"\b(?:{'|'.join(OTHER_NAMES)})\b")
+
+
+def respell_keys(text: str) -> str:
+    """The text with its keys named as `key_name` does. The model writes C sharp major and A flat minor, as in its training."""
+    return OTHER_NAME.sub(lambda match: OTHER_NAMES[match[0]], text)
 
 
 def chord_name(chord: Chord, key: int, mode: str) -> str:

@@ -6,7 +6,16 @@ import pytest
 
 from llama.media.score import SCALES, Chord
 from llama.media.score_edits import diatonic_quality
-from llama.media.spelling import chord_name, key_fifths, key_name, note_name, spell_pitch_class
+from llama.media.spelling import (
+    OTHER_NAMES,
+    chord_name,
+    key_fifths,
+    key_name,
+    note_name,
+    respell_keys,
+    spell_pitch_class,
+    tonic_choice,
+)
 
 SIGNATURES = {  # what music books print
     "major": "C 0, Db -5, D 2, Eb -3, E 4, F -1, F# 6, G 1, Ab -4, A 3, Bb -2, B 5",
@@ -61,3 +70,13 @@ def test_chords_with_sevenths_and_key_names() -> None:
 
 def test_the_leading_note_of_minor_is_raised() -> None:
     assert [note_name((key + 11) % 12, key, "minor") for key in (9, 4, 2, 8)] == ["G#", "D#", "C#", "F##"]
+
+
+def test_keys_in_a_text_get_their_usual_names() -> None:
+    assert OTHER_NAMES == {"C sharp major": "D flat major", "A flat minor": "G sharp minor"}
+    assert respell_keys("In C sharp major, not C sharp minor; A flat minor.") == "In D flat major, not C sharp minor; G sharp minor."
+
+
+def test_a_tonic_without_its_mode_has_every_name_that_it_may_have() -> None:
+    names = ["C", "C sharp / D flat", "E flat", "F sharp", "G sharp / A flat", "B flat"]
+    assert [tonic_choice(key) for key in (0, 1, 3, 6, 8, 10)] == names
