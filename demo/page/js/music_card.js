@@ -79,12 +79,13 @@ class MusicCard extends HTMLElement {
       clip: null,
       clipPlace: place('card-clip'),
       player: createCardPlayer(place('card-player'), EMPTY_VERSION, {transport}),
-      roll: createRoll(place('card-roll'), EMPTY_VERSION, {transport, act}),
+      rollPlace: place('card-roll'),
       chips: createChips(place('card-chips'), EMPTY_VERSION, {act, toast}),
       actions: createActions(place('card-row'), {run}),
     };
-    const home = this.#parts.actions.home;
-    this.#parts.menu = createMenu(home, EMPTY_VERSION, {act, toast});
+    const parts = this.#parts;
+    parts.menu = createMenu(parts.actions.home, EMPTY_VERSION, {act, toast});
+    parts.roll = createRoll(parts.rollPlace, EMPTY_VERSION, {transport, act});
   }
 
   #fit() { this.classList.toggle('wide', !this.compact && this.offsetWidth >= WIDE); }
@@ -106,7 +107,7 @@ class MusicCard extends HTMLElement {
   }
 
   #draw() {
-    const version = this.version ?? EMPTY_VERSION, {header, title, player, roll, chips, menu, actions} = this.#parts;
+    const version = this.version ?? EMPTY_VERSION, {header, title, player, rollPlace, roll, chips, menu, actions} = this.#parts;
     const name = version.title || version.label;
     this.setAttribute('aria-label', this.compact ? `Recording: ${name}` : `Music: ${name}`);
     this.classList.toggle('working', ['waiting', 'working'].includes(this.card.status));
@@ -114,6 +115,7 @@ class MusicCard extends HTMLElement {
     if (this.compact) { title.textContent = `\u266b ${name}`; return; }
     header.update(this.card, this.version);
     this.#drawClip();
+    rollPlace.classList.toggle('none', !version.score && Boolean(this.closest('[data-recordings]')));
     roll.update(version, this.card);
     chips.update(version, this.card);
     menu.update(version);

@@ -6,8 +6,6 @@ import {createAxis} from './wave_axis.js';
 import {createLoopRegion} from './wave_loop.js';
 import {barsPath, levelsOf} from './wave_levels.js';
 
-export {listenTo};
-
 const STEP = 5, LARGE_STEP = 15;  // seconds of the arrow keys, and of PageUp and PageDown
 
 /**

@@ -230,6 +230,14 @@ def test_the_skeleton_is_as_high_as_the_card(page: Any) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def test_a_model_of_recordings_keeps_no_place_for_notes(page: Any) -> None:
+    page.evaluate("document.querySelector('#stage').dataset.recordings = ''")
+    heights = []
+    for key, content in (("empty", card(status="waiting")), ("whole", card(version("first", "New music")))):
+        heights.append(put(page, content, key=key).bounding_box()["height"])
+    assert max(heights) - min(heights) <= 8 and heights[0] < 400, heights
+
+
 def test_takes_are_kept_starred_and_folded_away(page: Any) -> None:
     takes = [version(name, f"Take {number}", actions=["keep", "another"]) for number, name in enumerate(("first", "second", "other"), 1)]
     shown = put(page, card(*takes, selected="first"))
