@@ -24,16 +24,22 @@ def edit_controls(notes: bool) -> tuple[list[Any], Any]:
             lists = {name: _list(name, label, notes) for name, label in ATTRIBUTES.items()}
         transpose = gr.Slider(-12, 12, 0, step=1, label="Semitones up or down", visible=notes)
         without = gr.CheckboxGroup(list(PARTS), label="Take out", visible=notes)
-        with gr.Accordion("Compose anew, or go on", open=False, visible=notes, elem_classes="inner"):
+        with gr.Accordion("Compose anew", open=False, visible=notes, elem_classes="inner"):
             parts = gr.CheckboxGroup(list(PARTS), label="Compose these anew")
             with gr.Row():
                 first, last = _number("From bar", "All if 0"), _number("To bar", "Chords stay")
             keep = gr.CheckboxGroup(list(KEEPABLE), label="Keep only", info="All else is composed anew")
-            bar_count = _number("Length in bars")
+        with gr.Accordion("Longer, shorter, a part of it", open=False, visible=notes, elem_classes="inner"):
+            with gr.Row():
+                bar_count, seconds = _number("Length in bars"), _number("Length in seconds")
+            with gr.Row():
+                first_kept, last_kept = _number("Only from bar", "All if 0"), _number("To bar", "And the ending")
+            fade_out = _number("Fade out over seconds")
         continuation = gr.Slider(0, 60, 0, step=1, label="Go on for seconds")
         amount = gr.Slider(0, 1, 0, step=0.05, label="How far from the recording", info="0 leaves it to the model", visible=not notes)
         button = gr.Button(BUTTON, size="sm", variant="secondary", elem_id="change")
-    return [tempo, *lists.values(), transpose, without, parts, first, last, keep, bar_count, continuation, amount], button
+    return [tempo, *lists.values(), transpose, without, parts, first, last, keep, bar_count, continuation, amount,
+            seconds, first_kept, last_kept, fade_out], button
 
 
 def _number(label: str, info: str | None = None, visible: bool = True) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from demo.service.request import whole_number
 from llama.media.edit import CHANGES, KEEPABLE, NAMES, Edit
-from llama.media.score import KEYS
+from llama.media.spelling import key_name, tonic_choice
 
 AS_IT_IS = "as it is"
 ATTRIBUTES: Mapping[str, str] = {  # attribute that is chosen from a list -> label
@@ -17,7 +17,8 @@ ATTRIBUTES: Mapping[str, str] = {  # attribute that is chosen from a list -> lab
 }  # fmt: skip
 PARTS: Mapping[str, str] = {NAMES[name]: name for name in NAMES}  # as people call them -> as an edit does
 VALUE_NAMES: Mapping[str, Mapping[Any, str]] = {
-    "key": dict(enumerate(KEYS)), "metre": {metre: f"{metre}/4" for metre in CHANGES["metre"]}, "drums": {True: "with", False: "without"},
+    "key": {key: tonic_choice(key) for key in range(12)}, "metre": {metre: f"{metre}/4" for metre in CHANGES["metre"]},
+    "drums": {True: "with", False: "without"},
 }  # fmt: skip
 
 
@@ -45,6 +46,10 @@ class EditForm:
     bar_count: float | None = None
     continuation: float | None = None
     strength: float | None = None
+    seconds: float | None = None
+    first_kept: float | None = None
+    last_kept: float | None = None
+    fade_out: float | None = None
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> EditForm:
@@ -59,8 +64,9 @@ class EditForm:
             change["tempo"] = whole_number("tempo", self.tempo)
         whole = {"bar_count": self.bar_count, "transpose": self.transpose}
         values: dict[str, Any] = {
-            "change": change, "without": _parts(self.without), "parts": _parts(self.parts), "keep": _kept(self.keep), "bars": self._bars(),
-            "continuation": self.continuation, "strength": self.strength,
+            "change": change, "without": _parts(self.without), "parts": _parts(self.parts), "keep": _kept(self.keep),
+            "bars": _bars("bars", self.first_bar, self.last_bar), "excerpt": _bars("excerpt", self.first_kept, self.last_kept),
+            "seconds": self.seconds, "continuation": self.continuation, "fade_out": self.fade_out, "strength": self.strength,
             **{name: whole_number(name, value) for name, value in whole.items() if value},
         }  # fmt: skip
         given = {name: value for name, value in values.items() if value}
@@ -68,11 +74,13 @@ class EditForm:
             raise ValueError("The form of the change is empty; choose what is to change.")
         return Edit(**given)
 
-    def _bars(self) -> tuple[int, int] | None:
-        if not self.first_bar and not self.last_bar:
-            return None
-        first = self.first_bar or 1
-        return whole_number("bars", first), whole_number("bars", self.last_bar or first)
+
+def _bars(name: str, first: float | None, last: float | None) -> tuple[int, int] | None:
+    """A range of bars. Without its first bar it begins with the piece, without its last it is one bar."""
+    if not first and not last:
+        return None
+    first = first or 1
+    return whole_number(name, first), whole_number(name, last or first)
 
 
 def _chosen(attribute: str, name: str | None) -> Any:
@@ -88,28 +96,42 @@ def _kept(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in KEEPABLE if name in names) if {*names} <= {*KEEPABLE} else tuple(names)
 
 
-def edit_words(edit: Edit) -> str:
-    """An edit as an instruction in words, such as "120 bpm, in minor, without drums"."""
-    words = [_change_words(name, value) for name, value in edit.change.items()]
+def edit_words(edit: Edit, mode: str = "") -> str:
+    """An edit as an instruction in words, such as "120 bpm, in minor, without drums". mode: of the piece, for the name of a new key."""
+    both = {"mode", "key"} <= {*edit.change}  # "in G minor" says both
+    mode = edit.change.get("mode", mode)
+    words = [_change_words(name, value, mode) for name, value in edit.change.items() if not (both and name == "mode")]
     if edit.transpose:
-        semitones = "semitone" if abs(edit.transpose) == 1 else "semitones"
-        words.append(f"{abs(edit.transpose)} {semitones} {'up' if edit.transpose > 0 else 'down'}")
+        words.append(f"{_counted(abs(edit.transpose), 'semitone')} {'up' if edit.transpose > 0 else 'down'}")
     words += [f"without {NAMES[part]}" for part in edit.without]
     words += [f"new {NAMES[part]}" for part in edit.parts]
+    words += [f"{NAMES[part]} {abs(level):g} dB {'louder' if level > 0 else 'softer'}" for part, level in edit.balance.items()]
     if edit.bars:
-        words.append(f"bars {edit.bars[0]} to {edit.bars[1]} anew")
+        words.append(f"{_range_words(edit.bars)} anew")
     if edit.excerpt:
-        words.append(f"bars {edit.excerpt[0]} to {edit.excerpt[1]} only")
+        words.append(f"{_range_words(edit.excerpt)} only")
+    if edit.order:
+        words.append(f"in this order: {', '.join(map(_range_words, edit.order))}")
     if edit.keep:
         words.append(f"keep only {' and '.join(edit.keep)}")
-    for value, phrase in ((edit.bar_count, "{} bars long"), (edit.seconds, "{:g} s long"), (edit.continuation, "go on for {:g} s")):
-        if value is not None:
-            words.append(phrase.format(value))
+    phrases = ((edit.bar_count, "{} bars long"), (edit.seconds, "{:g} s long"), (edit.continuation, "go on for {:g} s"),
+               (edit.fade_out, "fade out over {:g} s"), (edit.strength, "different by {:g}"))  # fmt: skip
+    words += [phrase.format(value) for value, phrase in phrases if value is not None]
     sentence = ", ".join(words) or "Change it"
     return sentence[0].upper() + sentence[1:]
 
 
-def _change_words(name: str, value: Any) -> str:
+def _range_words(bars: tuple[int, int]) -> str:
+    return f"bar {bars[0]}" if bars[0] == bars[1] else f"bars {bars[0]} to {bars[1]}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _change_words(name: str, value: Any, mode: str) -> str:
+    if name == "key" and mode:
+        return f"in {key_name(value, mode)}"
     phrase = {
         "tempo": "{} bpm", "key": "in the key of {}", "mode": "in {}", "lead": "melody on {}", "accompaniment": "accompanied by {}",
         "style": "as {}", "metre": "in {}", "drums": "{} drums",

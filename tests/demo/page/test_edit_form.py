@@ -9,7 +9,7 @@ import pytest
 from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, EditForm, choices, edit_words
 from llama.media.edit import CHANGES, Edit
 
-EMPTY: list[Any] = [0, *[AS_IT_IS] * len(ATTRIBUTES), 0, [], [], 0, 0, [], 0, 0, 0]  # as the page sends it
+EMPTY: list[Any] = [0, *[AS_IT_IS] * len(ATTRIBUTES), 0, [], [], 0, 0, [], 0, 0, 0, 0, 0, 0, 0]  # as the page sends it
 
 
 def form(**fields: Any) -> EditForm:
@@ -25,8 +25,12 @@ def form(**fields: Any) -> EditForm:
     ({"metre": "3/4", "drums": "with"}, Edit(change={"metre": 3, "drums": True}), "In 3/4, with drums"),
     ({"transpose": -1.0, "without": ["bass"]}, Edit(transpose=-1, without=("bass",)), "1 semitone down, without bass"),
     ({"parts": ["melody"], "first_bar": 5.0, "last_bar": 8.0}, Edit(parts=("lead",), bars=(5, 8)), "New melody, bars 5 to 8 anew"),
-    ({"first_bar": 3.0}, Edit(bars=(3, 3)), "Bars 3 to 3 anew"), ({"last_bar": 2.0}, Edit(bars=(1, 2)), "Bars 1 to 2 anew"),
+    ({"first_bar": 3.0}, Edit(bars=(3, 3)), "Bar 3 anew"), ({"last_bar": 2.0}, Edit(bars=(1, 2)), "Bars 1 to 2 anew"),
     ({"keep": ["chords", "melody"]}, Edit(keep=("melody", "chords")), "Keep only melody and chords"),
+    ({"seconds": 30.0}, Edit(seconds=30.0), "30 s long"), ({"fade_out": 4.0}, Edit(fade_out=4.0), "Fade out over 4 s"),
+    ({"first_kept": 5.0, "last_kept": 8.0}, Edit(excerpt=(5, 8)), "Bars 5 to 8 only"),
+    ({"last_kept": 8.0}, Edit(excerpt=(1, 8)), "Bars 1 to 8 only"),
+    ({"key": "C sharp / D flat"}, Edit(change={"key": 1}), "In the key of C sharp / D flat"),
     ({"bar_count": 16.0}, Edit(bar_count=16), "16 bars long"), ({"continuation": 7.5}, Edit(continuation=7.5), "Go on for 7.5 s"),
 ])  # fmt: skip
 def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> None:
@@ -35,7 +39,7 @@ def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> 
 
 def test_the_fields_of_the_page_are_read_in_order() -> None:
     values = list(EMPTY)
-    values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-1] = 90, "major", 0.5
+    values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-5] = 90, "major", 0.5
     assert EditForm.of(values).edit() == Edit(change={"mode": "major", "tempo": 90}, strength=0.5)
 
 
@@ -43,7 +47,8 @@ def test_the_fields_of_the_page_are_read_in_order() -> None:
     ({}, "The form of the change is empty"), ({"tempo": 0, "first_bar": None}, "The form of the change is empty"),
     ({"tempo": 999.0}, "tempo 999"), ({"tempo": float("inf")}, "tempo inf is out of range"),
     ({"first_bar": 8.0, "last_bar": 5.0}, "is no range"), ({"parts": ["choir"]}, "parts"), ({"keep": ["choir"]}, "keep"),
-    ({"without": ["drums"], "drums": "with"}, "say which"),
+    ({"without": ["drums"], "drums": "with"}, "say which"), ({"seconds": 10.0, "bar_count": 4.0}, "both set the length"),
+    ({"first_bar": 1.0, "first_kept": 3.0}, "make one edit after the other"),
 ])  # fmt: skip
 def test_what_is_not_possible_is_told(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -55,3 +60,16 @@ def test_every_value_can_be_chosen() -> None:
         chosen = [form(**{attribute: name}).edit().change[attribute] for name in choices(attribute) if name != AS_IT_IS]
         assert chosen == list(CHANGES[attribute])
     assert {*ATTRIBUTES, "tempo"} == {*CHANGES}
+
+
+def test_a_new_key_is_named_in_the_mode_of_its_piece() -> None:
+    assert edit_words(Edit(change={"key": 1}), "major") == "In D flat major"
+    assert edit_words(Edit(change={"key": 8}), "minor") == "In G sharp minor"
+    assert edit_words(Edit(change={"mode": "minor", "key": 8}), "major") == "In G sharp minor"
+
+
+def test_every_field_of_an_edit_has_words() -> None:
+    edits = [Edit(order=((1, 4), (1, 4), (9, 9))), Edit(balance={"bass": 3.0, "drums": -2.5}), Edit(strength=0.3)]
+    assert [edit_words(edit) for edit in edits] == [
+        "In this order: bars 1 to 4, bars 1 to 4, bar 9", "Bass 3 dB louder, drums 2.5 dB softer", "Different by 0.3",
+    ]  # fmt: skip
