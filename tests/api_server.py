@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from PIL import Image
 from scripted_engine import RATE, ScriptedEngine
 
+from demo.api.info import build_info_router
 from demo.api.router import build_router
 from demo.service.media_probe import Limits
 from demo.service.service import ChatService
@@ -33,7 +34,9 @@ class Server:
         self.engine, self.sessions, self.now = engine or ScriptedEngine(), Sessions(folder), 1000.0
         self.app = FastAPI()
         work = ChatService(self.engine, self.sessions, Limits())
-        self.app.include_router(build_router(work, MODEL, clock=lambda: self.now, **options))
+        router = build_router(work, MODEL, clock=lambda: self.now, **options)
+        self.app.include_router(router)
+        self.app.include_router(build_info_router(work, MODEL, router.routes, options.get("base", ""), needs_login="auth" in options))
 
     async def send(self, body: Any, key: str = "", host: str = "10.0.0.1", **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, client=(host, 5))

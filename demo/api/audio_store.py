@@ -82,6 +82,12 @@ class AudioStore:
             raise ApiError(missing, status=404, param=param, code="audio_not_found")
         return replace(entry, piece=replace(entry.piece, score=self._sessions.scores.get(entry.piece.sound)))
 
+    def remove(self, audio_id: str) -> None:
+        """Deletes a piece. Ignores unknown ids."""
+        with self._guard:
+            entry = self._entries.pop(audio_id, None)
+        self._delete([] if entry is None else [entry])
+
     def files(self, session: Session) -> set[Path]:
         """Audio files of the session's stored pieces."""
         with self._guard:

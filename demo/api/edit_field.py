@@ -14,13 +14,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model
 
 from demo.api.field_types import Body, Integer, Number, invalid
 from llama.errors import shorten
-from llama.media.edit import CHANGES, Edit
+from llama.media.edit import CHANGES, KEEPABLE, NAMES, Edit
 from llama.media.score import KEYS
 
 if TYPE_CHECKING:
     from llama.media.edit_report import EditReport
 
 FIELDS: Mapping[str, Field[Any]] = {field.name: field for field in fields(Edit)}
+PART_FIELDS = ("without", "parts", "keep")
 
 
 def _names(value: object) -> object:
@@ -28,6 +29,14 @@ def _names(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
         raise invalid("{path} is no list of names; send one such as ['drums'].")
     return tuple(value)
+
+
+def _part_names(names: tuple[str, ...], field: str) -> tuple[str, ...]:
+    """Each part under the name that the field knows it by: "lead" and "melody" are one part."""
+    aliases = {part: name for part, name in NAMES.items() if part not in KEEPABLE}  # lead -> melody
+    if field != "keep":
+        aliases = {name: part for part, name in aliases.items()}
+    return tuple(aliases.get(name, name) for name in names)
 
 
 def _bars(value: object) -> object:
@@ -94,7 +103,7 @@ class EditBase(BaseModel):
             if name not in FIELDS:
                 place = f"put it into change, {{'{name}': ...}}" if name in CHANGES else f"use {', '.join(FIELDS)}"
                 raise invalid(f"{{path}} has no field '{shorten(name)}'; {place}.", f"{{path}}.{shorten(name)}")
-        return {name: field for name, field in value.items() if field is not None}
+        return {name: _by_part_names(name, field) for name, field in value.items() if field is not None}
 
     @model_validator(mode="after")
     def _check_edit(self) -> EditBase:
@@ -107,6 +116,11 @@ class EditBase(BaseModel):
     def edit(self) -> Edit:
         """The edit. Raises ValueError for values out of range and contradictions."""
         return Edit(**{name: getattr(self, name) for name in self.model_fields_set})
+
+
+def _by_part_names(field: str, value: object) -> object:
+    is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return list(_part_names(tuple(value), field)) if field in PART_FIELDS and is_list else value  # type: ignore[arg-type]
 
 
 def _field_path(name: str) -> str:

@@ -1,6 +1,6 @@
 """Types of the API's fields: numbers, base64, and values of unsupported fields that ask for nothing.
 
-Validators raise `invalid(...)`, an error with a whole sentence.
+Validators raise `invalid(...)`, an error with a whole sentence. Each type has the JSON schema of what it takes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from llama.errors import shorten
 
 Body = dict[str, Any]  # a JSON object
 
+REQUIRED = "x-required"  # mark of a required field in its JSON schema, until `messages.Model` has read it
 MAX_NUMBER = 2**63
 MAX_TEMPERATURE = 2  # as in OpenAI's API; beyond it the answers are random words
 BASE64_FORMS = {**str.maketrans("-_", "+/"), **dict.fromkeys(map(ord, " \t\r\n"))}  # the alphabet of URLs, and line breaks
@@ -29,7 +30,7 @@ def invalid(sentence: str, param: str = "{path}", code: str | None = None) -> Py
 
 def required() -> Any:
     """Default of a required field: a missing one reads as null, which its type rejects. Any, as pydantic's `Field` returns."""
-    return Field(default=None)
+    return Field(default=None, json_schema_extra={REQUIRED: True})
 
 
 def _number(value: object) -> int | float:
@@ -124,17 +125,24 @@ def _is_data_url(value: str) -> bool:
     return value[:5].lower() == "data:"
 
 
-Number = Annotated[int | float, BeforeValidator(_number)]
-Integer = Annotated[int, BeforeValidator(_integer)]
-Temperature = Annotated[Number, AfterValidator(_temperature)]
-StopStrings = Annotated[tuple[str, ...], BeforeValidator(_stop_strings)]
-TextFormat = Annotated[Any, AfterValidator(_text_format)]
-Zero = Annotated[Any, AfterValidator(_neutral(0))]
-NoPenalty = Annotated[Any, AfterValidator(_neutral(1))]
-TopK = Annotated[Any, AfterValidator(_neutral(-1, 0))]
-FalseOnly = Annotated[Any, AfterValidator(_neutral(False))]
-EmptyObject = Annotated[Any, AfterValidator(_neutral({}))]
-Nothing = Annotated[Any, AfterValidator(_neutral())]
-NoChoice = Annotated[Any, AfterValidator(_neutral("none", "auto"))]
-AudioData = Annotated[bytes, BeforeValidator(_decode_audio_data)]
-DataUrlContent = Annotated[bytes, BeforeValidator(_decode_data_url)]
+def _schema(**fields: Any) -> WithJsonSchema:
+    return WithJsonSchema(fields)
+
+
+Number = Annotated[int | float, BeforeValidator(_number), _schema(type="number")]
+Integer = Annotated[int, BeforeValidator(_integer), _schema(type="integer")]
+Temperature = Annotated[
+    int | float, BeforeValidator(_number), AfterValidator(_temperature), _schema(type="number", minimum=0, maximum=MAX_TEMPERATURE)
+]
+StopStrings = Annotated[
+    tuple[str, ...], BeforeValidator(_stop_strings), _schema(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
+]
+TextFormat = Annotated[Any, AfterValidator(_text_format), _schema(type="object", properties={"type": {"const": "text"}}, required=["type"])]
+Zero = Annotated[Any, AfterValidator(_neutral(0)), _schema(const=0)]
+FalseOnly = Annotated[Any, AfterValidator(_neutral(False)), _schema(const=False)]
+EmptyObject = Annotated[Any, AfterValidator(_neutral({})), _schema(type="object", maxProperties=0)]
+Nothing = Annotated[Any, AfterValidator(_neutral()), _schema(type="null")]
+NoChoice = Annotated[Any, AfterValidator(_neutral("none", "auto")), _schema(enum=["none", "auto"])]
+Ignored = Annotated[Any, _schema()]
+AudioData = Annotated[bytes, BeforeValidator(_decode_audio_data), _schema(type="string", contentEncoding="base64")]
+DataUrlContent = Annotated[bytes, BeforeValidator(_decode_data_url), _schema(type="string", pattern="^data:.*;base64,")]

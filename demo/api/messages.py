@@ -15,12 +15,15 @@ from pydantic import (
     Discriminator,
     FailFast,
     Field,
+    GetJsonSchemaHandler,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticKnownError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError
 
-from demo.api.field_types import AudioData, Body, DataUrlContent, invalid, required
+from demo.api.field_types import REQUIRED, AudioData, Body, DataUrlContent, invalid, required
 
 Role = Literal["user", "assistant", "system"]
 MediaKind = Literal["audio", "image", "video", "score"]
@@ -37,7 +40,17 @@ class Model(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, validate_default=True)
 
-
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Schema in which the fields of `required` are required."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties = schema.get("properties", {})
+        names = [name for name, field in properties.items() if field.pop(REQUIRED, False)]
+        for name in names:
+            properties[name].pop("default", None)
+        if names:
+            schema["required"] = [*schema.get("required", []), *names]
+        return schema
 
 # -- files ---------------------------------------------------------------------------------------------------------------
 
@@ -158,7 +171,10 @@ def _part_type(value: object) -> str | None:
     return part_type if isinstance(part_type, str) and part_type in PART_TYPES else None
 
 
-Text = Annotated[str, BeforeValidator(_part_text)]  # no model: a message may have 100000 text parts
+TEXT_SCHEMA = {
+    "type": "object", "required": ["type", "text"], "properties": {"type": {"enum": ["text"]}, "text": {"type": "string"}},
+}  # fmt: skip
+Text = Annotated[str, BeforeValidator(_part_text), WithJsonSchema(TEXT_SCHEMA)]  # no model: a message may have 100000 text parts
 ContentPart = Annotated[
     Annotated[Text, Tag("text")] | Annotated[Text, Tag("refusal")] | Annotated[InputAudioPart, Tag("input_audio")]
     | Annotated[AudioUrlPart, Tag("audio_url")] | Annotated[ImageUrlPart, Tag("image_url")] | Annotated[VideoUrlPart, Tag("video_url")]

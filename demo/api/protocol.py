@@ -1,30 +1,31 @@
 """Models of the API: the chat completion request of OpenAI's format, and error responses.
 
-Unknown top-level fields are errors, since a misspelt setting would change the answer silently. Unknown fields inside messages
-and options are ignored. Fields that this model does not support are accepted only with values that ask for nothing.
-messages.py has the messages, field_types.py the types of the fields; request_parser.py turns the errors of validators into sentences.
+Clients send fields unasked. What changes nothing here is ignored; what would have had an effect elsewhere, such as `tools` or
+`top_k`, is ignored and named in the answer's header X-Ignored-Fields; what would change the meaning of the answer, such as a required
+tool or JSON, is an error. messages.py has the messages, field_types.py the types of the fields; request_parser.py turns the errors of
+validators into sentences.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, FailFast, Field, model_validator
+from pydantic import AfterValidator, FailFast, Field, WithJsonSchema, model_validator
 
 from demo.api.edit_field import EditModel
 from demo.api.field_types import (
     Body,
     EmptyObject,
     FalseOnly,
+    Ignored,
     Integer,
     NoChoice,
-    NoPenalty,
     Nothing,
     Number,
     StopStrings,
     Temperature,
     TextFormat,
-    TopK,
     Zero,
     invalid,
     required,
@@ -40,6 +41,11 @@ INVALID_REQUEST, SERVER_ERROR_TYPE, RATE_LIMITED = "invalid_request_error", "ser
 SETTING_NAMES = ("seconds", "guidance", "conditioning", "temperature", "top_p", "max_tokens", "seed", "stop", "bars", "bar_count")
 STREAMED_FORMATS: tuple[AudioFormat, ...] = ("pcm16", "wav")  # their beginning can be sent before the end is known
 MODALITIES = (["text"], ["text", "audio"], ["audio", "text"])
+# Fields that are ignored, and the values with which they ask for nothing; with others the answer names them.
+NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,), "presence_penalty": (0,), "repetition_penalty": (1,), "top_k": (-1, 0), "min_p": (0,),
+    "tools": ([],), "functions": ([],),
+}  # fmt: skip
 
 
 class ApiError(Exception):
@@ -99,34 +105,34 @@ class ChatRequest(Model):
     music. user: the name that the client gives for its user.
     """
 
-    frequency_penalty: Zero = 0
-    presence_penalty: Zero = 0
-    repetition_penalty: NoPenalty = 1  # this, top_k and min_p are sent unasked by clients of vLLM
-    top_k: TopK = -1
-    min_p: Zero = 0
+    frequency_penalty: Ignored = 0
+    presence_penalty: Ignored = 0
+    repetition_penalty: Ignored = 1  # this, top_k and min_p are sent unasked by clients of vLLM
+    top_k: Ignored = -1
+    min_p: Ignored = 0
     logprobs: FalseOnly = False
     top_logprobs: Zero = 0
     logit_bias: EmptyObject = {}
     response_format: TextFormat = {"type": "text"}
-    tools: Any = []
+    tools: Ignored = []
     tool_choice: NoChoice = "auto"
-    functions: Any = []
+    functions: Ignored = []
     function_call: NoChoice = "auto"
     web_search_options: Annotated[Nothing, Field(validate_default=False)] = None
 
-    metadata: Any = None  # these change nothing here
-    store: Any = None
-    service_tier: Any = None
-    prediction: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
-    parallel_tool_calls: Any = None
-    reasoning_effort: Any = None
-    verbosity: Any = None
+    metadata: Ignored = None  # these change nothing here
+    store: Ignored = None
+    service_tier: Ignored = None
+    prediction: Ignored = None
+    prompt_cache_key: Ignored = None
+    prompt_cache_retention: Ignored = None
+    parallel_tool_calls: Ignored = None
+    reasoning_effort: Ignored = None
+    verbosity: Ignored = None
 
-    model: Any = None
+    model: Annotated[Any, WithJsonSchema({"type": "string"})] = None
     stream: bool = False
-    modalities: Annotated[Any, AfterValidator(_modalities)] = ["text"]
+    modalities: Annotated[Any, AfterValidator(_modalities), WithJsonSchema({"enum": MODALITIES})] = ["text"]
     audio: AudioOptions = AudioOptions()
     messages: Annotated[
         list[Message], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(check_messages)
@@ -145,8 +151,8 @@ class ChatRequest(Model):
     edit: EditModel | None = None
     bar_count: Integer | None = None
     stream_options: StreamOptions = StreamOptions()
-    user: Any = None
-    safety_identifier: Any = None
+    user: Ignored = None
+    safety_identifier: Ignored = None
 
     @model_validator(mode="before")
     @classmethod
@@ -167,10 +173,6 @@ class ChatRequest(Model):
             raise invalid(sentence, "audio.format")
         if None not in (self.max_tokens, self.max_completion_tokens) and self.max_tokens != self.max_completion_tokens:
             raise invalid("max_tokens and max_completion_tokens are one setting and differ; give one of them.", "max_tokens")
-        for tools, choice in (("tools", "tool_choice"), ("functions", "function_call")):
-            if getattr(self, tools) and getattr(self, choice) != "none":
-                sentence = f"{tools} are not supported by this model, which calls none; leave them out, or set {choice} to 'none'."
-                raise invalid(sentence, tools, "unsupported_parameter")
         try:
             self.settings()
         except ValueError as error:
@@ -181,6 +183,11 @@ class ChatRequest(Model):
     def audio_format(self) -> AudioFormat | None:
         """Format of the music; None for text only."""
         return self.audio.format if "audio" in self.modalities else None
+
+    @property
+    def ignored_fields(self) -> tuple[str, ...]:
+        """Fields of this request that had no effect here and would have one elsewhere."""
+        return tuple(name for name, neutral in NEUTRAL_VALUES.items() if getattr(self, name) not in neutral)
 
     @property
     def include_usage(self) -> bool:

@@ -1,41 +1,68 @@
-"""Parses the body of a chat completion request; turns pydantic's errors into one sentence about one field.
+"""Parses the body of a request; turns pydantic's errors into one sentence about one field.
 
-The models are in protocol.py.
+The models are in protocol.py and generation_request.py.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from demo.api.field_types import Body
 from demo.api.messages import MAX_MESSAGES, PART_TYPES, ROLES
-from demo.api.protocol import ApiError, AudioFormat, ChatRequest, unknown_model
+from demo.api.protocol import ApiError, AudioFormat, unknown_model
 from llama.errors import shorten
 
 MAX_SIGNS = 400_000  # commas and opening brackets: each may become an object twenty times as large as its JSON
+MAX_UNKNOWN = 100  # fields of one request
+MIN_NAME, MAX_NAME = 6, 64  # characters of a field's name, and of an unknown one, that are compared: "speed" is no "seed"
+SIMILARITY = 0.85  # of an unknown name to a field's from which it is taken for a mistyped one: "temperatur", not "min_tokens"
+# Fields of other servers that ask for an answer of another kind: ignoring them would change what the answer means.
+FORMAT_FIELDS = (
+    "grammar", "guided_choice", "guided_grammar", "guided_json", "guided_regex", "json_schema", "structured_outputs",
+)  # fmt: skip
 EXPECTED = {  # type of pydantic's error -> what to send
     "model_type": "an object", "string_type": "a string", "bool_type": "true or false", "float_type": "a number",
 }  # fmt: skip
 
 
-def parse_request(content: bytes, model: str) -> ChatRequest:
-    """Parses and validates the body of a request. model: the only model name. Raises `ApiError`."""
+RequestT = TypeVar("RequestT", bound=BaseModel)
+
+
+def parse_request(content: bytes, model: str, request_type: type[RequestT]) -> tuple[RequestT, tuple[str, ...]]:
+    """The request in a body, and the names of its fields that no request has, which are ignored.
+
+    model: the only model name. Raises `ApiError`, also for a name that is nearly a field's: a mistyped setting would change
+    the answer silently.
+    """
     body = _merge_extra_body(_read_json(content))
     if body.get("model", model) != model:
         raise unknown_model(str(body["model"]), model)
-    unknown = next((name for name in body if name not in ChatRequest.model_fields), None)
-    if unknown is not None:  # not by the model, which would list all of them: a body may have 100000
-        name = shorten(unknown)
-        raise ApiError(f"Unrecognized request argument supplied: {name}; leave it out.", param=name)
+    unknown = [name for name in body if name not in request_type.model_fields]
+    _check_unknown(unknown, request_type.model_fields)
     try:
-        return ChatRequest.model_validate(body)
+        return request_type.model_validate({name: value for name, value in body.items() if name not in unknown}), tuple(unknown)
     except ValidationError as error:
         raise _to_api_error(error.errors(include_url=False)) from error
+
+
+def _check_unknown(unknown: Sequence[str], fields: Iterable[str]) -> None:
+    """Raises `ApiError` for too many unknown fields, for one that is nearly a field's name, and for one that asks for a format."""
+    if len(unknown) > MAX_UNKNOWN:
+        raise ApiError(f"The request has {len(unknown)} unknown fields, at most {MAX_UNKNOWN} are ignored; leave them out.")
+    known = [name for name in fields if len(name) >= MIN_NAME]
+    for name in unknown:
+        if name in FORMAT_FIELDS:
+            raise ApiError(f"{name} is not supported by this model, which writes plain text; leave it out.", param=name,
+                           code="unsupported_parameter")
+        if similar := difflib.get_close_matches(name[:MAX_NAME], known, 1, SIMILARITY):
+            sentence = f"Unrecognized request argument supplied: {shorten(name)}; write {similar[0]}, or leave it out."
+            raise ApiError(sentence, param=shorten(name))
 
 
 def _read_json(content: bytes) -> Body:

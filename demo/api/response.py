@@ -14,7 +14,10 @@ from demo.api.edit_field import report_fields
 from demo.api.pcm import PCM16_RATE, Pcm16Stream, pcm16
 from demo.api.protocol import AudioFormat
 from demo.service.audio_files import pcm, wav_header, write
+from llama.errors import shorten
 from llama.media.midi import to_midi
+from llama.media.score import timeline
+from llama.media.spelling import key_name
 
 if TYPE_CHECKING:
     from llama.dialogue import Reply
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 FINISH_REASONS = {"stop": "stop", "music": "stop", "length": "length"}  # finish of a Reply -> finish_reason of the API
 DONE_EVENT = b"data: [DONE]\n\n"
+MAX_LISTED = 12  # ignored fields that the header names
 KEEPALIVE_COMMENT = b": still at work\n\n"  # a comment, so that proxies do not close an idle connection
 
 
@@ -37,6 +41,12 @@ class JsonResponse(JSONResponse):
 def to_json(value: Any) -> bytes:
     """UTF-8 JSON without blanks."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def ignored_header(names: Sequence[str]) -> dict[str, str]:
+    """Header that names the fields of a request that had no effect; empty without any."""
+    listed = ", ".join(shorten(ascii(name)[1:-1], 40) for name in names[:MAX_LISTED])
+    return {"X-Ignored-Fields": listed + (", ..." if len(names) > MAX_LISTED else "")} if names else {}
 
 
 def envelope(name: str, created: int, model: str, *, chunk: bool) -> Json:
@@ -79,37 +89,40 @@ def usage(prompt_tokens: int, replies: Sequence[Reply], audio_tokens: Sequence[i
             "completion_tokens_details": {"audio_tokens": music_tokens, "text_tokens": completion_tokens - music_tokens}}
 
 
-def encode_audio(music: Waveform, audio_format: AudioFormat, folder: Path, stem: str) -> str:
-    """The piece in that format, in base64. folder, stem: of the temporary file."""
+def encode_audio(music: Waveform, audio_format: AudioFormat, folder: Path, stem: str) -> bytes:
+    """The piece in that format. folder, stem: of the temporary file."""
     if audio_format == "pcm16":
-        return to_base64(pcm16(music))
+        return pcm16(music)
     if audio_format == "wav":  # as in a stream: the header, then the samples
-        return to_base64(wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music))
+        return wav_header(music.seconds, music.sample_rate, len(music.samples)) + pcm(music)
     file = write(music, None, folder, stem, (audio_format,))[audio_format]
     try:
-        return to_base64(file.read_bytes())
+        return file.read_bytes()
     finally:
         file.unlink()
 
 
 class AudioChunkEncoder:
-    """Encodes the audio of one streamed take as wav or pcm16. seconds: its final length, for the wav header."""
+    """Encodes the audio of one streamed take as wav or pcm16. seconds: its final length, for the wav header, which has `tags`."""
 
-    def __init__(self, audio_format: AudioFormat, seconds: float) -> None:
+    def __init__(self, audio_format: str, seconds: float, tags: dict[str, str] | None = None) -> None:
         self._samples = Pcm16Stream() if audio_format == "pcm16" else None
-        self._seconds, self._started = seconds, False
+        self._seconds, self._tags, self._started = seconds, tags, False
 
-    def add(self, music: Waveform) -> str:
-        """The bytes available after this chunk, in base64; possibly none."""
+    def add(self, music: Waveform) -> bytes:
+        """The bytes available after this chunk; possibly none."""
         if self._samples is not None:
-            return to_base64(self._samples.add(music))
-        header = b"" if self._started else wav_header(self._seconds, music.sample_rate, len(music.samples))
+            return self._samples.add(music)
+        if not self._started:
+            header = wav_header(self._seconds, music.sample_rate, len(music.samples), tags=self._tags)
+        else:
+            header = b""
         self._started = True
-        return to_base64(header + pcm(music))
+        return header + pcm(music)
 
-    def end(self) -> str:
-        """The remaining bytes, in base64."""
-        return to_base64(self._samples.end() if self._samples is not None else b"")
+    def end(self) -> bytes:
+        """The remaining bytes."""
+        return self._samples.end() if self._samples is not None else b""
 
 
 def midi_base64(score: Score | None, seconds: float) -> str | None:
@@ -124,3 +137,15 @@ def to_base64(content: bytes) -> str:
 def sse_event(value: Json) -> bytes:
     """One server-sent event."""
     return b"data: " + to_json(value) + b"\n\n"
+
+
+def facts(score: Score | None) -> Json | None:
+    """What is known of a piece with notes; None without them. bars: without the ending."""
+    if score is None:
+        return None
+    attributes = score.attributes
+    return {
+        "tempo": attributes.tempo, "key": key_name(attributes.key, attributes.mode), "metre": f"{attributes.metre}/4",
+        "lead": attributes.lead, "accompaniment": attributes.accompaniment, "style": attributes.style,
+        "bars": timeline(attributes, score.seconds).bar_count, "drums": attributes.drums,
+    }  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -10,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from demo.api import response as api_reply
+from demo.api.chat_job import ChatHandler, ChatJob
 from demo.api.event_queue import EventQueue
-from demo.api.job import ChatHandler, ChatJob
+from demo.api.job import Job, JobHandler
 from demo.service.errors import user_errors
 from llama.dialogue import Reply
 from llama.generation import Done, MusicChunk, Progress, TextDelta
@@ -21,12 +23,21 @@ Json = dict[str, Any]
 KEEPALIVE_SECONDS = 10.0  # without an event for this long, a comment keeps the connection open
 
 
-class ClosingResponse(StreamingResponse):
-    """Event stream that calls `close` at its end, after errors and disconnects, and also if it never began."""
+async def end_job(handler: JobHandler, job: Job) -> None:
+    """Deletes a job's files in a thread, so that other streams continue, and completely even if this task is cancelled."""
+    job.submitted.cancel()
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, handler.end, job))
 
-    def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(lines, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
-                         media_type="text/event-stream")
+
+class ClosingResponse(StreamingResponse):
+    """Stream that calls `close` at its end, after errors and disconnects, and also if it never began."""
+
+    def __init__(
+        self, content: AsyncIterator[bytes], close: Callable[[], Awaitable[None]], headers: Mapping[str, str],
+        media_type: str = "text/event-stream",
+    ) -> None:
+        super().__init__(content, headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", **headers},
+                         media_type=media_type)
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,10 +89,10 @@ class ChunkStream:
         """The `audio` field of a chunk; the first one of a take has the id and the sample format too."""
         audio_format = self._job.chat_request.audio_format or "wav"
         if take in self._audio_ids:
-            return {"data": self._encoders[take].add(music)}
+            return {"data": api_reply.to_base64(self._encoders[take].add(music))}
         self._audio_ids[take] = self._handler.new_id()
         self._encoders[take] = api_reply.AudioChunkEncoder(audio_format, self._seconds[take])
-        data = self._encoders[take].add(music)
+        data = api_reply.to_base64(self._encoders[take].add(music))
         return {"id": self._audio_ids[take], "data": data, **api_reply.audio_format_fields(music, audio_format)}
 
     def _finish_take(self, take: int, reply: Reply) -> list[bytes]:
@@ -90,5 +101,6 @@ class ChunkStream:
         if take not in self._audio_ids or reply.music is None:
             return final_lines
         with user_errors(self._job.submitted.names):
-            audio_fields = self._handler.keep(self._job, take, reply, reply.music, self._audio_ids[take])
-        return [self._line(take, {"audio": {"data": self._encoders[take].end(), **audio_fields}}), *final_lines]
+            audio_fields = self._handler.audio_fields(self._job, take, reply, reply.music, self._audio_ids[take])
+        data = api_reply.to_base64(self._encoders[take].end())
+        return [self._line(take, {"audio": {"data": data, **audio_fields}}), *final_lines]

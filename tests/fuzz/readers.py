@@ -71,11 +71,11 @@ def read_tar(path: Path) -> object:
 
 
 def read_request(path: Path) -> object:
-    from demo.api.protocol import ApiError
+    from demo.api.protocol import ApiError, ChatRequest
     from demo.api.request_parser import parse_request
 
     try:
-        return parse_request(path.read_bytes(), "nano")
+        return parse_request(path.read_bytes(), "nano", ChatRequest)
     except ApiError as error:
         raise ValueError(error.body()["error"]["message"]) from error
 

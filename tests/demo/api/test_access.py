@@ -13,7 +13,7 @@ from api_server import SPEAKS, Json, Server, follow_up, message, refused, text64
 from fastapi import HTTPException
 
 from demo.api import access as api_access
-from demo.api import router as api
+from demo.api import route as api
 from demo.api.audio_store import AudioStore
 from demo.api.protocol import ApiError
 from demo.service.auth import Login

@@ -42,6 +42,7 @@ def test_requests_of_clients(server: Server, recorded: Json) -> None:
         assert events(response)[-1]["usage"]["total_tokens"] > 0
     assert server.engine.requests[-1].options.stop == tuple([stop] if isinstance(stop := body.get("stop", []), str) else stop)
     assert body["model"] == MODEL
+    assert response.headers.get("X-Ignored-Fields") == ("tools" if "tools" in body else None)
 
 
 def words_of(content: Any) -> str:

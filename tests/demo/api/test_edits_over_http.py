@@ -210,7 +210,7 @@ def test_what_cannot_be_taken_home_is_told(alive: Server, server: Server, midi: 
     for bars in ("0", "9-2", "900", "x", "-3", "1-2-3", "٣"):
         assert "give their number, such as 8" in refused(fetch(alive, f"{name}/loop?bars={bars}"), 400, "bars")
     assert "those of a loop" in refused(fetch(alive, f"{name}/midi?bars=2"), 400, "bars")
-    assert "use midi, musicxml, chords, stems, loop" in refused(fetch(alive, f"{name}/exe"), 404, None, "unknown_url")
+    assert "use wav, midi, musicxml, chords, stems, loop" in refused(fetch(alive, f"{name}/exe"), 404, None, "unknown_url")
     sound = message(server.ask("play", **SPEAKS))["audio"]["id"]
     assert "sound and no notes" in refused(fetch(server, f"{sound}/midi"), 400)
 

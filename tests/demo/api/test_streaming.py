@@ -14,7 +14,7 @@ import pytest
 from api_server import SPEAKS, URL, Json, Server, deltas, events, message, request, streamed_sound
 
 import llama
-from demo.api.job import ChatHandler, ChatJob
+from demo.api.chat_job import ChatHandler, ChatJob
 from demo.service.audio_files import pcm
 from llama import GenerationOptions, Turn
 from llama.serving.engine import Engine
