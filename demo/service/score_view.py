@@ -5,13 +5,13 @@ Times are seconds of the sound that the score is played as, so that a cursor ove
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 from llama.media.edit import NAMES
 from llama.media.notation import find_sections
-from llama.media.score import TRACKS, Chord, Note, Score, Timeline, timeline
+from llama.media.score import TRACKS, Chord, Score, Timeline, timeline
 from llama.media.spelling import chord_name, key_name, note_name, spell_pitch_class
 from llama.media.staves import DRUM_STAFF, OTHER_DRUM
 
