@@ -62,6 +62,16 @@ function startCapabilities() {
   connection.addEventListener('state', () => chips.update());
 }
 
+/** Puts the words of a piece into the input; what stood there can be had back. */
+function reuseMessage(message) {
+  const typed = input().value;
+  write(message);
+  input().focus({preventScroll: true});
+  const text = 'The words and the settings of that piece are in place.';
+  if (typed && typed !== message) toast(text, {label: 'My words back', run: () => write(typed), seconds: 10});
+  else toast(text);
+}
+
 /** The room that the input takes at the foot is reserved below the conversation; it only grows, so that nothing moves. */
 function reserveFoot() {
   const dock = document.querySelector('#dock');
@@ -106,8 +116,8 @@ export function start({element, props, watch, reuse}) {
   keepFocus();
   connection.addEventListener('state', ({detail}) => render(element, detail));
   connection.addEventListener('reuse', ({detail}) => {
-    write(detail.message ?? '');
     reuse(detail.settings);
+    reuseMessage(detail.message ?? '');
   });
   watch('value', () => connection.follow(props.value));
   if (connection.session) {

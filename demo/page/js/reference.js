@@ -1,6 +1,7 @@
 // "About the last piece": the link leads to the piece that was meant; the button beside it chooses another one.
 
 import {connection} from './connection.js';
+import {factsLine} from './library.js';
 import {cardWith} from './music_card.js';
 import {toast} from './toasts.js';
 
@@ -26,7 +27,10 @@ function choosePiece(button, exchange) {
     const item = document.createElement('li'), choice = document.createElement('button');
     choice.type = 'button';
     choice.className = 'small';
-    choice.textContent = piece.title || piece.name;
+    choice.dataset.piece = piece.id;
+    const facts = document.createElement('small');
+    facts.textContent = factsLine(piece);
+    choice.append(piece.title || piece.name, facts);
     choice.addEventListener('click', async () => {
       dialog.close();
       try { await connection.act('redirect', {exchange, piece: piece.id}); } catch (error) { toast(error.message); }
