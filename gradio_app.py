@@ -122,23 +122,29 @@ def page_routers(page: Page) -> list[APIRouter]:
 
 def build_application(
     model: MuMuLLaMA, service: ChatService, *, login: Login | None = None, name: str = "", hosts: Sequence[str] | None = None,
-    root_path: str = "",
+    root_path: str = "", origins: Sequence[str] = (),
 ) -> FastAPI:
     """Page, media and API as one ASGI application.
 
     hosts: accepted values of the Host header (None: any). root_path: where a proxy serves it, as "/mumu" or as a whole address.
+    origins: of other sites whose pages may use the API, as `parse_origins` returns them.
     """
+    from demo.api.info import build_info_router
     from demo.api.router import build_router
     from demo.page.controller import Page
     from demo.server.app import create_app
+    from demo.server.cors import CorsPolicy
+    from demo.server.metrics import ServerMetrics, metrics_router
 
     page = Page(service)
     name = name or "mumu-llama"
     key = f"{login.user}:{login.password}" if login is not None else None
-    routers = [*page_routers(page), build_router(service, name, auth=key)]
+    api, metrics = build_router(service, name, auth=key, base=root_path), ServerMetrics(service.engine)
+    info = build_info_router(service, name, api.routes, root_path, needs_login=login is not None)
+    routers = [*page_routers(page), api, info, metrics_router(metrics)]
     return create_app(
         _build_blocks(model, page, name), routers, login=login, api_prefix="/v1/", upload_bytes=service.limits.bytes, hosts=hosts,
-        root_path=root_path,
+        root_path=root_path, cors=CorsPolicy(origins), metrics=metrics,
     )
 
 
@@ -174,6 +180,8 @@ def parser() -> argparse.ArgumentParser:
     add("--queue", type=int, default=MAX_QUEUED_REQUESTS, metavar="N", help="requests that may wait (default: %(default)s)")
     add("--root_path", default=os.environ.get("GRADIO_ROOT_PATH", ""), metavar="PATH",
         help="where a proxy serves this page: a path such as /mumu, or the whole address")  # fmt: skip
+    add("--cors-origin", action="append", default=[], metavar="ORIGIN",
+        help="let pages of this origin, such as https://example.com, use the API from a browser; repeatable; * for all")  # fmt: skip
     add("--share", action="store_true", help="a public address through gradio's servers")
     return result
 
@@ -192,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(values: argparse.Namespace) -> int:
+    from demo.server.cors import parse_origins
     from demo.server.descriptors import raise_descriptor_limit
     from demo.server.logs import configure_logging
     from demo.server.malloc import limit_malloc_arenas
@@ -199,7 +208,7 @@ def _serve(values: argparse.Namespace) -> int:
     from demo.service.auth import Login
 
     login = Login.parse(argument_text(values.auth)) if values.auth is not None else None
-    root_path = parse_root_path(values.root_path)
+    root_path, origins = parse_root_path(values.root_path), parse_origins(values.cors_origin)
     configure_logging()
     raise_descriptor_limit()  # before processes start that inherit it
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -217,7 +226,9 @@ def _serve(values: argparse.Namespace) -> int:
     try:
         with run_service(model, values.queue) as service:
             hosts = [*LOCAL_HOSTS, *public_hosts(root_path)] if values.host in LOCAL_HOSTS and not values.share else None
-            app = build_application(model, service, login=login, name=Path(values.model).name, hosts=hosts, root_path=root_path)
+            app = build_application(
+                model, service, login=login, name=Path(values.model).name, hosts=hosts, root_path=root_path, origins=origins
+            )
             serve(app, values.host, values.port, share=values.share)
     except EngineDeadError as error:
         print(error, file=sys.stderr)

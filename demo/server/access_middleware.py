@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from demo.api.access import unauthorized
 from demo.api.protocol import RATE_LIMITED, ApiError
+from demo.server.cors import CorsPolicy
 from demo.service.auth import GUESS_DELAY, GuessLimiter, Login, TooManyGuesses
 
 # Pages may load files of this server only. gradio needs inline scripts and eval for its page.
@@ -29,6 +30,7 @@ PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")  # the rest of a rejected body may still be on its way
 
+OPEN_PATHS = ("/health",)  # without a login: it tells nothing of the server's users
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # Host names of a server that listens on this machine only
 UPLOAD_PATH = "/gradio_api/upload"
 MAX_BODY_BYTES = 1 << 20  # of a request without files, and of the multipart form around files
@@ -46,23 +48,30 @@ Send = Callable[[Message], Awaitable[None]]
 class AccessMiddleware:
     """Checks every request before the application sees it, and adds the security headers to every response.
 
-    login: required for every path (None: no login). api_prefix: paths with this prefix belong to the API, which gets JSON
+    login: required for every path (None: no login) but OPEN_PATHS. api_prefix: paths with this prefix belong to the API, which gets JSON
     errors and limits its bodies itself. hosts: accepted Host names (None: any), against DNS rebinding, where another site
-    points its own name at this machine. upload_bytes: size of the largest file (None: any).
+    points its own name at this machine. upload_bytes: size of the largest file (None: any). cors: which pages of other sites may use
+    the API.
     """
 
     def __init__(
         self, app: Any, login: Login | None = None, api_prefix: str | None = None, hosts: Sequence[str] | None = None,
-        upload_bytes: int | None = None,
+        upload_bytes: int | None = None, cors: CorsPolicy | None = None,
     ) -> None:
+        self.cors = cors or CorsPolicy(())
         self.app, self.login, self.api_prefix, self.hosts, self.upload_bytes = app, login, api_prefix, hosts, upload_bytes
         self._guesses = GuessLimiter(WRONG_LOGIN_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
-        if reason := rejection_reason(scope, self.hosts):
+        origin = self.cors.allowed_origin(scope) if self._is_api(scope["path"]) else None
+        if origin is not None and scope["type"] == "http":
+            send = self.cors.add_headers(send, origin)
+        if reason := rejection_reason(scope, self.hosts, any_origin=origin is not None):
             return await _reject(scope, BoundedExchange(receive, send, None), 403, reason)
+        if origin is not None and self.cors.is_preflight(scope):
+            return await self.cors.answer_preflight(scope, send)
         try:
             authorized = await self._is_authorized(scope)
         except TooManyGuesses as error:
@@ -92,7 +101,7 @@ class AccessMiddleware:
         return None if self.upload_bytes is None else MAX_FULL_FILES * self.upload_bytes + MAX_BODY_BYTES
 
     async def _is_authorized(self, scope: Scope) -> bool:
-        if self.login is None:
+        if self.login is None or scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
             return True
         authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if not authorization:  # as browsers ask first: not a guess
@@ -165,13 +174,13 @@ class BoundedExchange:
         await self.send_raw(message)
 
 
-def rejection_reason(scope: Scope, hosts: Sequence[str] | None = None) -> str | None:
-    """Why a request gets 403: an unknown Host, or an Origin of another site. None: it is allowed."""
+def rejection_reason(scope: Scope, hosts: Sequence[str] | None = None, *, any_origin: bool = False) -> str | None:
+    """Why a request gets 403: an unknown Host, or an Origin of another site unless any_origin. None: it is allowed."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     if hosts is not None and _split_url("//" + headers.get(b"host", "")).hostname not in hosts:
         return "This server does not go by that name; use the address that it printed."
     origin = headers.get(b"origin")
-    if origin is not None and _split_url(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
+    if origin is not None and not any_origin and _split_url(origin).netloc not in (headers.get(b"host"), headers.get(b"x-forwarded-host")):
         return "A page of another site may not speak to this server."
     return None
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from demo.page.theme import TITLE, css, theme
 from demo.server import http_server
 from demo.server.access_middleware import AccessMiddleware
+from demo.server.cors import CorsPolicy
 from demo.server.gradio_patches import open_tunnel, patch_downloads, patch_tracebacks, patch_uploads, require_uploads
+from demo.server.metrics import MetricsMiddleware, ServerMetrics
 from demo.server.page_routes import PageRoutesMiddleware
 from demo.server.root_path import RootPathMiddleware
 from demo.service.auth import Login
@@ -18,18 +20,21 @@ if TYPE_CHECKING:
     import gradio as gr
     from fastapi import APIRouter, FastAPI
 
-OWN_ROUTES = ("/v1", "/media/", "/page/", "/page-assets/")  # the others are gradio's
+# The others are gradio's.
+OWN_ROUTES = ("/v1", "/media/", "/page/", "/page-assets/", "/health", "/metrics", "/openapi.json", "/docs")
 MAX_SESSIONS = 2000  # of pages and programs that gradio keeps the state of, 64 kB each; clients make up their names
 MAX_THREADS = 200  # of gradio's pool: each running answer of the page holds one thread that waits for its next update
 
 
 def create_app(
     blocks: gr.Blocks, routers: Sequence[APIRouter], *, login: Login | None = None, api_prefix: str | None = None,
-    upload_bytes: int | None = None, hosts: Sequence[str] | None = None, root_path: str = "",
+    upload_bytes: int | None = None, hosts: Sequence[str] | None = None, root_path: str = "", cors: CorsPolicy | None = None,
+    metrics: ServerMetrics | None = None,
 ) -> FastAPI:
     """The application: `routers` first, then the page at "/".
 
-    root_path: where a proxy serves it, as `parse_root_path` returns it. The other arguments are those of `AccessMiddleware`.
+    root_path: where a proxy serves it, as `parse_root_path` returns it. metrics: counts the requests (None: nothing does). The other
+    arguments are those of `AccessMiddleware`.
     """
     import gradio as gr
     from fastapi import FastAPI
@@ -48,7 +53,9 @@ def create_app(
         root_path=root_path or None,
     )  # fmt: skip
     app.add_middleware(PageRoutesMiddleware, blocks=blocks, own=OWN_ROUTES)
-    app.add_middleware(AccessMiddleware, login=login, api_prefix=api_prefix, hosts=hosts, upload_bytes=upload_bytes)
+    app.add_middleware(AccessMiddleware, login=login, api_prefix=api_prefix, hosts=hosts, upload_bytes=upload_bytes, cors=cors)
+    if metrics is not None:
+        app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.add_middleware(RootPathMiddleware, root_path=root_path)  # outermost: the others see the paths that this server knows
     return app
 
