@@ -13,7 +13,7 @@ from llama.media.score_edits import score_line
 if TYPE_CHECKING:
     from llama.media.score import Score
 
-MP3_SHARE = 0.12  # of the wav file, for music of this decoder
+MP3_SHARE = 0.2  # of the wav file, for music of this decoder
 FLAC_SHARE = 0.5
 MEGABYTE = 1e6
 

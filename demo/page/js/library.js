@@ -155,11 +155,11 @@ function createRow(first, context) {
 
 /** What a piece is in one line, such as "0:24 · 120 bpm · E minor · 14:05". @param {object} entry */
 export function factsLine({seconds, facts, label, kind, undone, kept, when}) {
-  const rounded = Math.round(seconds ?? 0);
+  const rounded = Math.round(seconds ?? 0), known = facts ? [`${facts.tempo} bpm`, facts.key] : [];
   return [
     `${Math.floor(rounded / 60)}:${String(rounded % 60).padStart(2, '0')}`,
-    ...facts ? [`${facts.tempo} bpm`, facts.key] : [],
-    ...kind === 'edit' ? [label] : [],
+    ...known,
+    ...kind === 'edit' && !known.includes(label) ? [label] : [],  // what was changed, unless it stands there already
     ...kept ? ['kept'] : [],
     ...undone ? ['taken back'] : [],
     ...when ? [new Date(when * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'})] : [],

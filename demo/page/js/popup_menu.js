@@ -59,7 +59,7 @@ export function createPopupMenu(button, {label, items}) {
   function place() {
     const anchor = button.getBoundingClientRect(), width = document.documentElement.clientWidth;
     const below = innerHeight - anchor.bottom - MARGIN, above = anchor.top - MARGIN, height = menu.scrollHeight;
-    const upwards = below < Math.min(height, 240) && above > below;
+    const upwards = below < height && above > below;
     menu.style.maxHeight = `${Math.max(96, (upwards ? above : below) - 4)}px`;
     menu.style.left = `${Math.max(MARGIN, Math.min(anchor.left, width - menu.offsetWidth - MARGIN))}px`;
     menu.style.top = upwards ? `${anchor.top - 4 - menu.offsetHeight}px` : `${anchor.bottom + 4}px`;

@@ -46,7 +46,7 @@ def entry(name: str, **fields: Any) -> dict[str, Any]:
             "exchange": 0, "when": 1_800_000_000, **fields}  # fmt: skip
 
 
-ENTRIES = [entry("b2", starred=True), entry("a1", kind="edit", label="130 bpm", undone=True), entry("c3", facts=None)]
+ENTRIES = [entry("b2", starred=True), entry("a1", kind="edit", label="New melody", undone=True), entry("c3", facts=None)]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def more(page: Any, title: str, choice: str) -> None:
 def test_pieces_are_listed_with_what_they_are(panel: Any) -> None:
     assert texts(panel, ".piece-name") == ["Piece b2", "Piece a1", "Piece c3"]
     facts = [line.rsplit(" · ", 1)[0] for line in texts(panel, ".library-facts")]
-    assert facts == ["0:24 · 120 bpm · E minor", "0:24 · 120 bpm · E minor · 130 bpm · taken back", "0:24"]
+    assert facts == ["0:24 · 120 bpm · E minor", "0:24 · 120 bpm · E minor · New melody · taken back", "0:24"]
 
 
 def test_a_piece_is_played_and_paused(panel: Any) -> None:
