@@ -47,7 +47,7 @@ export function createCardPlayer(container, version, {transport}) {
     if (time.textContent !== text) time.textContent = text;
   }
 
-  const stopListening = listenTo(transport, {state: drawState, piece: drawState, time: drawTime});
+  const stopListening = listenTo(transport, {state: drawState, piece: drawState, time: () => { if (current()) drawTime(); }});
   drawState();
   return {
     update(newer) {

@@ -18,6 +18,9 @@ import {transport} from './transport.js';
 const WIDE = 720;  // pixels from which names stand beside the time axis
 const EMPTY_VERSION = {id: '', label: 'New music', url: '', seconds: 0, made: 0, complete: false, levels: '', actions: [], chips: [], downloads: []};
 
+/** The card that was used last: a piece may be on several, as the result of one and as what another began with. */
+let used = null;
+
 class MusicCard extends HTMLElement {
   static observedAttributes = ['data-card'];
   /** The card as the server last sent it. */
@@ -53,6 +56,7 @@ class MusicCard extends HTMLElement {
 
   /** Brings a version to the foreground, at the same place. @param {string} id */
   choose(id) {
+    used = this;
     this.choice.choose(id);
     this.#switchSound();
     this.#draw();
@@ -70,6 +74,7 @@ class MusicCard extends HTMLElement {
     this.#fit();
     this.#resized.observe(this);
     this.setAttribute('role', 'group');
+    for (const name of ['pointerdown', 'focusin']) this.addEventListener(name, () => { used = this; });
     if (this.compact) {
       this.#parts = {title: place('card-file'), player: createCardPlayer(place('card-player'), EMPTY_VERSION, {transport})};
       return;
@@ -94,7 +99,7 @@ class MusicCard extends HTMLElement {
     this.card = JSON.parse(this.dataset.card);
     if (this.choice.follow(this.card)) this.#switchSound();
     const current = this.card.versions.find(version => version.id === transport.piece?.id);
-    if (current) transport.update(current);
+    if (current && JSON.stringify(current) !== JSON.stringify(transport.piece)) transport.update(current);
     this.#draw();
     this.#begin();
   }
@@ -132,6 +137,7 @@ class MusicCard extends HTMLElement {
     const {version, card} = this;
     if (this.compact || !version) return;
     if (card.autoplay && mayBegin(version.id)) {
+      used = this;
       transport.load(version);
       transport.play();
     } else if (!version.complete && version.made > 0 && !transport.playing && transport.piece?.id !== version.id) {
@@ -140,8 +146,9 @@ class MusicCard extends HTMLElement {
   }
 }
 
-/** The card of a piece, with full cards before compact ones. @param {string} id @returns {MusicCard | undefined} */
+/** The card of a piece: the one used last, else a full one before a compact one. @param {string} id @returns {MusicCard | undefined} */
 export function cardWith(id) {
+  if (used?.isConnected && used.has(id)) return used;
   const cards = [...document.querySelectorAll('music-card')].filter(card => card.has(id));
   return cards.find(card => !card.compact) ?? cards[0];
 }

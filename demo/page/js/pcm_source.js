@@ -66,8 +66,10 @@ export class PcmSource extends EventTarget {
     this.resting = Math.min(position, this.duration || position);
     this.from = from;
     for (const {track} of this.#layers()) track.retry();
-    this.#become('waiting');
+    const before = this.state;
+    this.state = 'waiting';
     this.#run();
+    if (this.state === 'waiting' && before !== 'waiting') this.dispatchEvent(new Event('state'));
   }
 
   pause() {
@@ -128,7 +130,8 @@ export class PcmSource extends EventTarget {
 
   #run() {
     clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.#tick(), TICK);
+    this.#timer = setInterval(this.#tick, TICK);
+    document.addEventListener('visibilitychange', this.#tick);  // schedules further ahead before the timer slows down
     this.#tick();
   }
 
@@ -136,8 +139,8 @@ export class PcmSource extends EventTarget {
     for (const {track} of this.#layers()) track.want(Math.floor(this.position * track.rate));
   }
 
-  #tick() {
-    if (!this.active) return clearInterval(this.#timer);
+  #tick = () => {
+    if (!this.active) return this.#rest();
     if (this.context.state !== 'running') return;  // the clock stands
     if (!this.voice) return this.#begin();
     if (this.voice.parts !== this.audible && this.canPlay(this.position)) this.#change(false);
@@ -145,6 +148,11 @@ export class PcmSource extends EventTarget {
     this.voice.fill(now + (document.hidden ? AHEAD_HIDDEN : AHEAD));
     if (this.voice.finished && now >= this.voice.end) this.#finish();
     else if (this.voice.starved && now >= this.voice.end) this.#wait();
+  };
+
+  #rest() {
+    clearInterval(this.#timer);
+    document.removeEventListener('visibilitychange', this.#tick);
   }
 
   #begin() {
@@ -201,7 +209,7 @@ export class PcmSource extends EventTarget {
   }
 
   #halt(time = this.context.currentTime, power = false) {
-    clearInterval(this.#timer);
+    this.#rest();
     this.voice?.stop(time, FADE, power);
     this.voice = null;
     this.from?.pause();

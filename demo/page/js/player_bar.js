@@ -34,10 +34,10 @@ export function createPlayerBar(container, {transport, reveal}) {
     event.preventDefault();
     transport.seek(transport.position + direction * STEP);
   });
-  close.addEventListener('click', () => {
+  close.addEventListener('click', event => {
     transport.pause();
     bar.hidden = true;
-    reveal(transport.piece.id);
+    if (!event.detail) document.querySelector('#box textarea')?.focus({preventScroll: true});  // by a key: the focus was here
   });
 
   function drawPiece() {

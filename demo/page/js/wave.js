@@ -22,7 +22,8 @@ export function createWave(container, version, {transport, label = 'Position in 
   for (const [name, value] of Object.entries({role: 'slider', tabindex: '0', 'aria-label': label, 'aria-valuemin': '0'})) wave.setAttribute(name, value);
   container.replaceChildren(wave, hover);
   const current = () => transport.piece?.id === version.id;
-  const position = () => current() ? transport.position : transport.positionOf(version.id);
+  let preview = null;  // seconds under the pointer that drags
+  const position = () => preview ?? (current() ? transport.position : transport.positionOf(version.id));
   const duration = () => (current() && transport.duration) || version.seconds || 0;
   const place = {current, duration, secondsAt: event => {
     const box = wave.getBoundingClientRect();
@@ -64,21 +65,31 @@ export function createWave(container, version, {transport, label = 'Position in 
   }
 
   let dragging = null;  // 'seek' or 'select'
+
+  /** The cursor follows the pointer; the sound follows when it is let go. */
+  function showPreview(event) {
+    if (dragging !== 'seek') return;
+    preview = place.secondsAt(event);
+    drawPosition();
+  }
   wave.addEventListener('pointerdown', event => {
     if (event.button || !duration()) return;
     wave.setPointerCapture(event.pointerId);
     dragging = event.shiftKey && loop.begin(event) ? 'select' : 'seek';
-    if (dragging === 'seek') seek(place.secondsAt(event));
+    showPreview(event);
   });
   wave.addEventListener('pointermove', event => {
     showHover(event);
-    if (dragging === 'seek') seek(place.secondsAt(event));
+    if (dragging === 'seek') showPreview(event);
     if (dragging === 'select') loop.extend(event);
   });
   for (const name of ['pointerup', 'pointercancel']) {
     wave.addEventListener(name, event => {
-      if (dragging === 'select') loop.finish(event);
-      dragging = null;
+      const target = preview, selects = dragging === 'select';
+      preview = dragging = null;
+      if (selects) loop.finish(event);
+      else if (target !== null && name === 'pointerup') seek(target);
+      drawPosition();
     });
   }
   wave.addEventListener('pointerleave', () => hover.classList.remove('shown'));
@@ -92,7 +103,8 @@ export function createWave(container, version, {transport, label = 'Position in 
     event.stopPropagation();
   });
 
-  const stopListening = listenTo(transport, {time: drawPosition, piece: drawAll, data: drawBars, loop: loop.draw});
+  const ifCurrent = draw => () => { if (current()) draw(); };
+  const stopListening = listenTo(transport, {time: ifCurrent(drawPosition), piece: drawAll, data: ifCurrent(drawBars), loop: loop.draw});
   const resized = new ResizeObserver(drawBars);
   resized.observe(wave);
   function drawAll() { drawBars(); drawPosition(); }

@@ -108,7 +108,7 @@ def test_a_card_plays_and_the_bar_follows(page: Any) -> None:
     bar.locator(".bar-title").click()
     assert page.evaluate("shown") == ["first"]
     bar.get_by_role("button", name="Close the player").click()
-    assert bar.is_hidden()
+    assert bar.is_hidden() and not page.evaluate("transport.playing")
 
 
 def test_the_wave_is_a_slider(page: Any) -> None:
@@ -169,6 +169,17 @@ def test_versions_switch_at_the_same_place(page: Any) -> None:
         until(page, f"transport.piece.id === '{name}' && transport.state === 'playing'")
         assert page.evaluate("transport.position - transport.context.currentTime") == pytest.approx(before, abs=0.05)
         assert shown.locator("[aria-pressed=true].card-tab").get_attribute("data-id") == name
+
+
+def test_a_piece_on_two_cards_belongs_to_the_one_in_use(page: Any) -> None:
+    first, second = version("first", "New music"), version("second", "Faster")
+    put(page, card(version("before", "Before"), first), key="earlier")
+    later = put(page, card(first, second), key="later")
+    later.get_by_role("button", name="Play The second").click()
+    until(page, "transport.position > 0.1")
+    for name in ("first", "second", "first"):
+        page.keyboard.press("b")
+        until(page, f"transport.piece.id === '{name}'")
 
 
 def test_a_new_version_takes_over_and_updates_leave_the_choice_alone(page: Any) -> None:

@@ -157,7 +157,7 @@ def test_a_growing_file_waits_without_a_click_and_plays_to_its_end(page: Any, se
     arrived = page.evaluate("transport.context.currentTime")
     sound.grow(len(sound.content))
     page.evaluate("until('state', () => transport.state === 'ended')")
-    assert page.evaluate("states") == ["waiting", "playing", "waiting", "playing", "ended"]
+    assert page.evaluate("states.slice(states.indexOf('playing'))") == ["playing", "waiting", "playing", "ended"]
     samples = sounding(stop(page)[1])
     loud = np.nonzero(np.abs(samples[0]) > 1e-6)[0]
     gap = int(np.diff(loud).max())
