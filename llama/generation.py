@@ -15,6 +15,7 @@ from torch import Tensor
 from llama.config import AUDIO_TOKENS, MAX_MUSIC_SECONDS
 from llama.dialogue import STOP_MARK, Reply, Turn, format_prompt
 from llama.errors import quoted
+from llama.media.answer_checks import may_be_unasked_instrument, without_unasked_instrument
 from llama.media.audio import Waveform
 from llama.media.edit import MAX_BARS, Edit
 from llama.media.edit_report import EditReport
@@ -198,11 +199,20 @@ class RowState:
     model: MuMuModel
     limit: int  # maximum number of tokens
     stop: tuple[str, ...] = ()  # strings that end the text, beside the template's stop mark
+    request: str = ""  # the text that is answered
     tokens: list[int] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)  # hidden states [D] of the consecutive audio tokens so far
     finish: Literal["stop", "length", "music"] | None = None
     decoded: str = ""  # the text of all tokens so far, without audio tokens
     emitted: int = 0  # number of characters that `delta` has returned
+
+    def say(self, text: str) -> None:
+        """Ends the row with a text that is known without the model, cut where its limit of tokens or a stop string is."""
+        tokenizer = self.model.tokenizer
+        tokens = [] if tokenizer is None else [token for token in tokenizer.encode(text) if token != tokenizer.bos]
+        self.tokens, self.decoded, self.finish = tokens[: self.limit], text, "stop"
+        if len(tokens) > self.limit:
+            self.decoded, self.finish = tokenizer.decode(self.tokens, skip_special=True), "length"
 
     def append(self, token: int, hidden: Tensor) -> None:
         """Appends the next token. hidden [D]: the state that predicted it."""
@@ -227,8 +237,8 @@ class RowState:
             self.states = [hidden] if token == audio_tokens[0] else []
 
     def text(self) -> str:
-        """The answer so far, up to the first stop mark or stop string."""
-        return self.decoded[: self._stop_index()].strip()
+        """The answer so far, up to the first stop mark or stop string, and without an instrument that nobody asked for."""
+        return without_unasked_instrument(self.decoded[: self._stop_index()].strip(), self.request)
 
     def _stop_index(self) -> int | None:
         """Where the first stop mark or stop string begins; None if there is none. Blanks before the answer are no part of it."""
@@ -242,6 +252,7 @@ class RowState:
         if self.finish is None:
             text = self.decoded.lstrip().rstrip("\ufffd")
             text = text[: len(text) - _partial_stop(text, self.stop)].rstrip("#").rstrip()
+            text = "" if may_be_unasked_instrument(text) else without_unasked_instrument(text, self.request)
         delta, self.emitted = text[self.emitted :], max(self.emitted, len(text))
         return delta
 
@@ -285,7 +296,8 @@ def generate_text(
         with torch.no_grad():
             features = model.encode(turns)
     context = model.config.llama.max_seq_len
-    rows = [RowState(model, min(options.max_tokens, context - len(prompt)), options.stop) for prompt in prompts]
+    limits = [min(options.max_tokens, context - len(prompt)) for prompt in prompts]
+    rows = [RowState(model, limit, options.stop, turn.text) for limit, turn in zip(limits, turns, strict=True)]
     for step in decode(model, prompts, features, max(row.limit for row in rows), options):
         active = [index for index, row in enumerate(rows) if row.finish is None]
         for index in active:

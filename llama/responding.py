@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from llama.answers import answer_by_rule
 from llama.dialogue import Reply, Turn
 from llama.edit_plans import plan_edit
 from llama.editing import (
@@ -50,13 +51,14 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
     turns = [read_turn(turn) for turn in turns]
     check_edits(model, turns, options)
     turns = [load_recording(model, turn, options) if edits_recording(model, turn, options) else turn for turn in turns]
-    turns = [play_score(model, turn, options) for turn in turns]
-    for rows, active in generate_text(model, turns, options):
-        for index in active:
-            if not holds_text(turns[index], options) and (delta := rows[index].delta()):
-                yield index, TextDelta(delta)
-    planned = [plan_edit(row, turn, options, partial(hear_piece, model, turn)) for row, turn in zip(rows, turns, strict=True)]
-    plans = {index: plan for index, plan in enumerate(planned) if plan is not None}
+    answers = {index: answer for index, turn in enumerate(turns) if (answer := answer_by_rule(model, turn, options)) is not None}
+    turns = [turn if index in answers else play_score(model, turn, options) for index, turn in enumerate(turns)]
+    rows = yield from stream_text(model, turns, options, answers)
+    planned = {
+        index: plan_edit(row, turns[index], options, partial(hear_piece, model, turns[index]))
+        for index, row in enumerate(rows) if index not in answers
+    }  # fmt: skip
+    plans = {index: plan for index, plan in planned.items() if plan is not None}
     for index, row in enumerate(rows):  # text that was held back and is the model's own
         if index not in plans and (delta := row.delta()):
             yield index, TextDelta(delta)
@@ -69,6 +71,28 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
             yield from ((index, event) for event in edit_events(model, row, turns[index], options, plans[index]))
         else:
             yield index, Done(row.reply(*results.get(index, (None, None))))
+
+
+def stream_text(
+    model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, answers: Mapping[int, str]
+) -> Generator[tuple[int, Event], None, list[RowState]]:
+    """Yields the text of all rows, but for what waits until its edit is known; returns the rows, which have ended.
+
+    answers: of rows that the model need not answer.
+    """
+    rows = {index: RowState(model, options.max_tokens, options.stop) for index in answers}
+    for index, answer in answers.items():
+        rows[index].say(answer)
+        if delta := rows[index].delta():
+            yield index, TextDelta(delta)
+    asked = [index for index in range(len(turns)) if index not in answers]
+    if asked:
+        for decoded, active in generate_text(model, [turns[index] for index in asked], options):
+            rows |= zip(asked, decoded, strict=True)
+            for index in (asked[position] for position in active):
+                if not holds_text(turns[index], options) and (delta := rows[index].delta()):
+                    yield index, TextDelta(delta)
+    return [rows[index] for index in range(len(turns))]
 
 
 def stream_music(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from llama.answers import answer_by_rule, hears_chords
 from llama.decoders.base import BatchableDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
 from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
@@ -111,11 +112,12 @@ class Engine:
         """
         options = options or GenerationOptions()
         check_edits(self.model, [turn], options)
-        row, timer = RowState(self.model, options.max_tokens, options.stop), RequestTimer(self.observer)
+        row, timer = RowState(self.model, options.max_tokens, options.stop, turn.text), RequestTimer(self.observer)
         request = Request(turn, options, row, self._queue_position, self._wake, timer)
         self._set_turn(request, turn)
         has_media = turn.score is not None or any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media
+        request.answer = None if has_media else answer_by_rule(self.model, turn, options)
         with self._changed:
             self._check_capacity()
             if has_media:  # first: if the pool refuses, the request must not wait for features that never come
@@ -198,6 +200,11 @@ class Engine:
             turn = self._read_piece(request.turn, request.options)
             if turn is not request.turn:
                 self._set_turn(request, turn)
+            request.answer = answer_by_rule(self.model, turn, request.options)
+            if request.answer is not None:
+                request.ready = True
+                self._wake()
+                return
             hears = hears_score(self.model, request.turn, request.options)
             request.features = self._encoder_cache.features(request.turn, encode, hears_score=hears)
             request.ready = True
@@ -210,6 +217,9 @@ class Engine:
         if isinstance(turn.score, (str, Path)):
             turn = read_turn(turn) if self._media_worker is None else replace(turn, score=self._media_worker.read_score(str(turn.score)))
             check_edits(self.model, [turn], options)
+        chords = hears_chords(turn, options) and self.model.transcriber is not None
+        if chords and isinstance(turn.audio, str) and self._media_worker is not None:
+            turn = replace(turn, audio=self._media_worker.read_sound(turn.audio))
         if edits_recording(self.model, turn, options):
             if isinstance(turn.audio, str) and self._media_worker is not None:
                 turn = replace(turn, audio=self._media_worker.read_sound(turn.audio))
@@ -311,6 +321,12 @@ class Engine:
             request.fail(error)
 
     def _prefill(self, request: Request) -> None:
+        if request.answer is not None:
+            request.row.say(request.answer)
+            if delta := request.row.delta():
+                request.emit(TextDelta(delta))
+            request.finish()
+            return
         sequence = TextSequence(request.row, request.options)
         self._sequences[request], self._owners[sequence] = sequence, request
         self._text_batch.add(sequence, request.prompt, request.features)

@@ -45,6 +45,7 @@ class Request:
         self.turn, self.options, self.row = turn, options, row
         self.prompt: list[int] = []
         self.features: ModalityFeatures | None = None
+        self.answer: str | None = None  # of a request that needs no language model
         self.plan: PlannedEdit | None = None  # of an edit, once its text has ended
         self.synthesis: SynthesisRequest | None = None  # of an edit that composes nothing, beside its plan
         self.ready = False  # its media are encoded, so decoding may begin

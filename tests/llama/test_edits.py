@@ -67,7 +67,7 @@ def test_an_edit_is_read_from_the_text_and_not_from_the_system_prompt(nano: llam
 
 
 def test_the_model_hears_a_score(nano: llama.MuMuLLaMA, score: Score) -> None:
-    question, options = "Which instruments do you hear, and how fast is it?", GenerationOptions(music=False)
+    question, options = "Describe what you hear.", GenerationOptions(music=False)
     played = Turn(question, audio=nano.music_decoder.render(score))
     heard, recorded, deaf = nano.respond([Turn(question, score=score), played, Turn(question)], options)
     assert heard.text == recorded.text != deaf.text
@@ -85,7 +85,7 @@ def test_what_cannot_be_edited_is_refused_before_the_work(
     with pytest.raises(ValueError, match="makes sound without notes"):
         published.respond(Turn("Make it faster", score=score), edit)
     with pytest.raises(ValueError, match="cannot play a score"):
-        published.respond(Turn("How fast is it?", score=score))
+        published.respond(Turn("Is it happy?", score=score))
     with pytest.raises(ValueError, match="music is turned off"):
         GenerationOptions(edit=Edit(), music=False)
     with pytest.raises(ValueError, match="give an Edit"):
@@ -159,7 +159,7 @@ def test_another_piece_is_no_edit(nano: llama.MuMuLLaMA, score: Score) -> None:
 
 
 def test_questions_about_a_score_are_answered(nano: llama.MuMuLLaMA, score: Score) -> None:
-    events = list(nano.stream(Turn("Which instruments do you hear?", score=score)))
+    events = list(nano.stream(Turn("Is it for a party or for a quiet evening?", score=score)))
     assert events[-1].reply.music is None and events[-1].reply.edit is None
     assert "".join(event.text for event in events[:-1] if isinstance(event, TextDelta)) == events[-1].reply.text != ""
 

@@ -14,17 +14,13 @@ from llama.media.edit import Edit, apply_edit
 from llama.media.requests import arranging, loudness, parts, timing  # noqa: F401  # they register their productions
 from llama.media.requests.contradictions import find_contradiction
 from llama.media.requests.draft import PRODUCTIONS, Draft, Production
+from llama.media.requests.plain_text import plain, without_courtesies
+from llama.media.requests.typing_errors import correct_typing
 from llama.media.requests.vocabulary import KEY, PART_LIST, SPAN, VAGUE_SPAN
 from llama.media.score import Score
 
 MAX_LENGTH = 1000  # characters of a request
 MAX_JOINED = 6  # parts of a sentence, as in "keep the drums, the bass and the tune and change everything else"
-POLITE = re.compile(
-    r"^(?:please|now|then|also|just|ok(?:ay)?|hey|hi|hello|so|but|and|next|finally|first|instead|again"
-    r"|(?:can|could|would|will) you(?: please)?|i(?: would|'d) (?:like|love|want)(?: you)?(?: to)?|i want(?: you)?(?: to)?"
-    r"|i need(?: you to)?|let(?:'s| us)|try to|go ahead and|you can|you should)\b[ ,]*"
-)
-POLITE_END = re.compile(r"[ ,]*\b(?:please|now|thanks|thank you|for me|then|instead|as well|too|if you can|somehow)$")
 QUESTION = re.compile(
     r"(?:is|are|does|do|did|has|have|what|which|how|who|why|when|where|whose|describe|tell|explain|name|list|count|compare)\b"
 )
@@ -66,7 +62,7 @@ def read_request(text: str, score: Score) -> RequestReading:
     if len(text) > MAX_LENGTH:
         return RequestReading(None, rest=text.strip())
     draft, rest, trusted = Draft(score), list[str](), list[str]()
-    sentences = re.split(r"(?<!\d)[.](?!\d)|[.]$|[!?;:\n]+", _plain(text))
+    sentences = re.split(r"(?<!\d)[.](?!\d)|[.]$|[!?;:\n]+", plain(text))
     if both := next(filter(None, map(find_contradiction, sentences)), None):
         return RequestReading(Edit(), not_done=(f"{both} contradict each other; say which",))
     for sentence in sentences:
@@ -79,7 +75,7 @@ def read_request(text: str, score: Score) -> RequestReading:
         else:
             draft.not_done.append(f"I did not understand '{clause}'")
     if not (draft.values or draft.already or draft.not_done or draft.places or draft.is_read):
-        return RequestReading(None, rest=text.strip())
+        return RequestReading(None, rest=correct_typing(text).strip())
     left = ", ".join(trusted)
     return RequestReading(
         _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new
@@ -94,26 +90,19 @@ def language_text(text: str, score: Score) -> str:
 
 def is_question(text: str) -> bool:
     """Whether a text begins as questions do."""
-    return bool(QUESTION.match(_plain(text)))
+    return bool(QUESTION.match(plain(text)))
 
 
 def names_edit(text: str) -> bool:
     """Whether the grammar reads an edit in a request, whatever the piece; none in a text of more than MAX_LENGTH characters."""
     if len(text) > MAX_LENGTH:
         return False
-    clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", _plain(text))
+    clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", plain(text))
     bare = [_bare(clause) for clause in clauses]
     found = [production[1] for clause in clauses if (production := _match(clause)) is not None]
     if timing.new_piece in found:
         return any(function is not timing.new_piece for function in found)
     return bool(found) or any(OF_THE_PIECE.fullmatch(clause) for clause in bare)
-
-
-def _plain(text: str) -> str:
-    """Lower case, one kind of apostrophe and dash, single blanks."""
-    text = re.sub(r"[\u2018\u2019]", "'", text.lower()).replace("\u2013", "-").replace("\u2014", ", ").replace('"', "")
-    text = re.sub(r"\bin an? (major|minor) key\b", r"in \1", text.replace("\u266f", " sharp").replace("\u266d", " flat"))
-    return re.sub(r"\s+", " ", text).strip()
 
 
 def _read_clauses(draft: Draft, sentence: str) -> list[str]:
@@ -131,22 +120,12 @@ def _read_clauses(draft: Draft, sentence: str) -> list[str]:
 
 def _bare(clause: str) -> str:
     """A clause without courtesies."""
-    return _stages(clause)[-1]
-
-
-def _stages(clause: str) -> list[str]:
-    """A clause with fewer and fewer courtesies: "just" is one in "just remove the drums", and none in "just the drums"."""
-    stages = [clause.strip(" ,")]
-    while (shorter := POLITE_END.sub("", stages[-1]).strip(" ,")) != stages[-1]:
-        stages.append(shorter)
-    while (shorter := POLITE_END.sub("", POLITE.sub("", stages[-1])).strip(" ,")) != stages[-1]:
-        stages.append(shorter)
-    return stages
+    return without_courtesies(clause)[-1]
 
 
 def _match(clause: str) -> tuple[re.Match[str], Production] | None:
     """The first production that matches a clause, with as many of its courtesies as one takes."""
-    for stage in _stages(clause):
+    for stage in without_courtesies(clause):
         for pattern, function in PRODUCTIONS:
             if match := pattern.fullmatch(stage):
                 return match, function

@@ -28,7 +28,7 @@ from llama.serving.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[3]
 BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
-QUESTION = "Which instruments do you hear, and how fast is it?"
+QUESTION = "Describe what you hear."
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_a_bad_edit_is_refused_at_once(nano: llama.MuMuLLaMA, published: llama.M
         with pytest.raises(ValueError, match="makes sound without notes"):
             engine.submit(Turn("Make it faster", score=score), options(change={"tempo": 102}))
         with pytest.raises(ValueError, match="cannot play a score"):
-            list(engine.submit(Turn(QUESTION, score=score)))
+            list(engine.submit(Turn("Is it happy?", score=score)))
         with pytest.raises(ValueError, match="does not count bars"):
             engine.submit(Turn("A waltz for violin"), GenerationOptions(bar_count=8))
 
