@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from demo.service.media_probe import Kind
 from demo.service.references import (
     mentions,
+    names_piece_alone,
     piece_index,
     refers_to_earlier,
     repeat_kind,
@@ -225,6 +226,17 @@ def request_to_repeat(conversation: Conversation, text: str = "", *, about: Path
 
 def _to_repeat(conversation: Conversation, exchange: Exchange, pieces: tuple[Piece, ...]) -> Exchange:
     return replace(exchange, pieces=pieces, turn=exchange.turn or _rebuild_turn(conversation, exchange))
+
+
+def chosen_piece(conversation: Conversation, text: str) -> Piece | None:
+    """The piece that a message goes to and asks nothing of: "go back to take 2", "the previous one"; None for every other message.
+
+    Raises ValueError for a piece that does not exist.
+    """
+    index = piece_index(text)
+    if index is None or not conversation.pieces or not names_piece_alone(text):
+        return None
+    return _piece_at(conversation, index)
 
 
 # -- references -----------------------------------------------------------------------------------------------------------

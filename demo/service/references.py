@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from llama.media.requests.questions import asks_for_facts
 from llama.media.requests.reader import names_edit
+from llama.media.requests.typing_errors import correct_typing
 from llama.media.score import LEADS
 
 INSTRUMENTS = (*LEADS, "strings", "pad", "synth", "sax", "fiddle", "drums?", "percussion", "bass", "keyboard", "horn", "oboe",
@@ -155,6 +157,10 @@ _UNDO = (  # after the politeness before it
     rf"|back to (?:{_BEFORE})|(?:{_BEFORE}) (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer)"
     rf"|it (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer) before"
     rf"|i (?:liked|preferred) (?:{_BEFORE})(?: (?:better|more))?|ctrl ?[-+]? ?z)(?: please)?")
+_CHOICE = (  # after a named piece was replaced by "it"
+    rf"{_LEAD_IN}(?:(?:go back|back|return|switch|jump) (?:to )?it|(?:keep|take|use|choose|pick|select|prefer) it"
+    r"|i (?:prefer|take|choose|want) it|i like it (?:better|best|more|most)"
+    r"|it (?:is|was|sounds) (?:much |far |a lot )?(?:better|nicer|best|the best)(?: one)?|it)(?: please)?")
 _FOR_IT = (r"\b(?:for|to go with|that (?:fits|suits|matches)|inspired by|score|accompany) (?:it|this|that)"
            r"(?=\W*$|[,.;]| (?:please|with|without|but|in)\b)")
 _VISUAL = r"\b(?:the|this|that|my|your|its|both) (?!{whole} (?:for|of|to|from))(?:\w+ )?%ss?\b"
@@ -181,10 +187,11 @@ REPLACEMENTS = (
 def refers_to_earlier(text: str) -> bool:
     """Whether the message refers to earlier media: a sound, or a picture or clip if there is no sound.
 
-    Where no rule decides, requests that are edits by themselves do ("undo", "up a fifth", "twice the length").
+    Where no rule decides, requests that are edits by themselves do ("undo", "up a fifth", "twice the length"), and questions about
+    a piece ("how many bars?").
     """
     rule = matching_rule(text)
-    return names_edit(text) if rule is None else rule.refers_to_earlier
+    return names_edit(text) or asks_for_facts(text) if rule is None else rule.refers_to_earlier
 
 
 def matching_rule(text: str) -> Rule | None:
@@ -224,7 +231,18 @@ def undo_request(text: str) -> bool:
     """Whether the message only asks to take the last edit back: "undo that", "go back", "the one before was better"."""
     line = normalize(text)
     lines = (line, _without_politeness(line))
-    return any(_pattern(_UNDO).fullmatch(" ".join(re.sub(r"[^\w' +-]", " ", said).split())) for said in lines)
+    return any(_pattern(_UNDO).fullmatch(_bare_words(said)) for said in lines)
+
+
+def names_piece_alone(text: str) -> bool:
+    """Whether the message only goes to a piece that it names: "take 2", "go back to the first one", "the second one is better"."""
+    line = normalize(text)
+    lines = [_bare_words(_pattern(_TAKE).sub("it", said)) for said in (line, _without_politeness(line))]
+    return piece_index(text) is not None and any(_pattern(_CHOICE).fullmatch(said) for said in lines)
+
+
+def _bare_words(line: str) -> str:
+    return " ".join(re.sub(r"[^\w' +-]", " ", line).split())
 
 
 def rewrite_instruction(text: str) -> str:
@@ -238,8 +256,8 @@ def rewrite_instruction(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """Beginning of a message as one lower-case line with straight apostrophes."""
-    return " ".join(text[:MAX_READ_CHARACTERS].replace("’", "'").lower().split())
+    """Beginning of a message as one lower-case line with straight apostrophes, without typing errors in words of edits."""
+    return " ".join(correct_typing(text[:MAX_READ_CHARACTERS].replace("’", "'").lower()).split())
 
 
 def _without_politeness(line: str) -> str:

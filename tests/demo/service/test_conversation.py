@@ -15,6 +15,7 @@ from demo.service.conversation import (
     Piece,
     Reference,
     Resolution,
+    chosen_piece,
     request_to_repeat,
     resolve_turn,
 )
@@ -357,6 +358,30 @@ def test_requests_to_take_the_last_edit_back(text: str) -> None:
     "hello", ""])
 def test_other_messages_take_nothing_back(text: str) -> None:
     assert not undo_request(text)
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("go back to take 2", "t2"), ("Take 2, please", "t2"), ("the previous one", "t2"), ("the first one is better", "t1"),
+    ("I like the second one best", "t2"), ("keep take 3", "t3"), ("Hmm, back to the first version", "t1"), ("I prefer number 2", "t2")])
+def test_a_message_that_only_goes_to_a_piece(text: str, name: str) -> None:
+    assert chosen_piece(FULL, text) == piece(name) and chosen_piece(Conversation(), text) is None
+
+
+@pytest.mark.parametrize("text", [
+    "take 2 with violin", "the first one but faster", "make it faster", "undo that", "play the first one again", "what key is take 2 in?",
+    "a waltz", "another piece", "keep it", ""])
+def test_other_messages_go_to_no_piece(text: str) -> None:
+    assert chosen_piece(FULL, text) is None
+
+
+def test_going_to_a_take_that_there_is_not_is_told() -> None:
+    with pytest.raises(ValueError, match="There are 3 pieces to choose from"):
+        chosen_piece(FULL, "go back to take 7")
+
+
+@pytest.mark.parametrize("text", ["how many bars?", "witout drums", "make it fastr", "just drums and bass", "fade out", "louder drums"])
+def test_facts_and_edits_are_about_the_newest_piece(text: str) -> None:
+    assert resolved(FULL, text)[0].audio == "/s/t3.wav"
 
 
 def test_a_page_of_text_takes_no_time_to_judge() -> None:
