@@ -14,7 +14,7 @@ from llama.media.captions import read_caption, stated_changes, write_caption
 from llama.media.edit import Edit, apply_edit
 from llama.media.edit_report import EditReport, report_edit, report_recording_edit
 from llama.media.requests.reader import RequestReading, is_question, read_request
-from llama.media.score import Attributes, Score
+from llama.media.score import TRACKS, Attributes, Score
 
 if TYPE_CHECKING:
     from llama.dialogue import Turn
@@ -79,9 +79,11 @@ def _plan(row: RowState, turn: Turn, edit: Edit, reading: RequestReading) -> Pla
         report = replace(report, not_done=(*report.not_done, words))
     target = edited_attributes(turn.score, edit)
     agrees = row.finish == "music" and _describes(row.text(), target)
-    text = row.text() if agrees and report.changed and _is_in_caption(edit) and not (report.unchanged or report.not_done) else None
+    whole = {"lead", "accompaniment"} <= {*_parts_heard(turn.score, edit)}  # which every caption of the model names
+    agrees_alone = agrees and whole and report.changed and _is_in_caption(edit)
+    text = row.text() if agrees_alone and not (report.unchanged or report.not_done) else None
     answer = row.text() if row.finish != "music" and is_question(reading.rest) else ""
-    return PlannedEdit(turn.score, edit, report, text or _words(target, report, answer), agrees)
+    return PlannedEdit(turn.score, edit, report, text or _words(target, _parts_heard(turn.score, edit), report, answer), agrees)
 
 
 def _plan_recording(row: RowState, turn: Turn, options: GenerationOptions) -> PlannedEdit:
@@ -107,7 +109,13 @@ def _is_in_caption(edit: Edit) -> bool:
     return edit == Edit(change=edit.change)
 
 
-def _words(target: Attributes, report: EditReport, answer: str) -> str:
+def _parts_heard(score: Score, edit: Edit) -> tuple[str, ...]:
+    """Parts of the edited piece that have notes."""
+    composed = edit.composed_parts(score)
+    return tuple(name for name in TRACKS if (score.track(name) or name in composed) and name not in edit.removed)
+
+
+def _words(target: Attributes, parts: tuple[str, ...], report: EditReport, answer: str) -> str:
     """The reply's text by rule: an answer to a question, what was changed or not, and the caption of the piece."""
     sentences = [answer] if answer else []
     if report.changed:
@@ -119,7 +127,7 @@ def _words(target: Attributes, report: EditReport, answer: str) -> str:
         sentences.append("I changed nothing.")
     if report.not_done:
         sentences.append(f"Not done: {'; '.join(report.not_done)}.")
-    return " ".join([*sentences, f"{write_caption(target)}."])
+    return " ".join([*sentences, f"{write_caption(target, parts)}."])
 
 
 def _capital(text: str) -> str:

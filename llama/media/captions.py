@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from llama.media.score import KEYS, LEADS, MODES, TEMPI, Attributes, nearest_tempo
+from llama.media.score import KEYS, LEADS, MODES, TEMPI, TRACKS, Attributes, nearest_tempo
 from llama.media.spelling import key_name
 
 TEMPO_TOLERANCE = 0.04  # of the tempo: what is nearer was not asked to change, only heard a little wrong
@@ -51,17 +51,28 @@ def read_caption(text: str, key: int) -> Attributes | None:
     )  # fmt: skip
 
 
-def write_caption(attributes: Attributes) -> str:
-    """The caption of a piece with these attributes, which `read_caption` reads back where a caption can hold its tempo."""
+def write_caption(attributes: Attributes, parts: Collection[str] = TRACKS) -> str:
+    """The caption of a piece with these attributes, which `read_caption` reads back where a caption can hold its tempo.
+
+    parts: those that are heard; without melody or chords the caption names what is left, for people alone.
+    """
     mood = next(mood for mood, mode in MOODS.items() if mode == attributes.mode)
     style = next(noun for noun, style in STYLE_NOUNS.items() if style == attributes.style)
     chords = next(noun for noun, name in ACCOMPANIMENT_NOUNS.items() if name == attributes.accompaniment)
     article = "An" if mood[0] in "aeiou" else "A"
     key, drums = key_name(attributes.key, attributes.mode), "with" if attributes.drums else "without"
     return (
-        f"{article} {mood} {style} for {attributes.lead} over {chords} at {attributes.tempo:g} bpm in {key} "
+        f"{article} {mood} {style} for {_players(attributes, chords, parts)} at {attributes.tempo:g} bpm in {key} "
         f"in {attributes.metre}/4 {drums} drums"
     )
+
+
+def _players(attributes: Attributes, chords: str, parts: Collection[str]) -> str:
+    """The instruments of a caption, without those of parts that are not heard."""
+    if {"lead", "accompaniment"} <= {*parts}:
+        return f"{attributes.lead} over {chords}"
+    heard = [words for part, words in (("lead", attributes.lead), ("accompaniment", chords), ("bass", "bass")) if part in parts]
+    return f"{' and '.join(heard) or 'drums'} alone" if len(heard) < 2 and not (heard and attributes.drums) else " and ".join(heard)
 
 
 def stated_changes(attributes: Attributes, text: str, heard: Attributes | None = None) -> dict[str, Any] | None:

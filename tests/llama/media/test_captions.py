@@ -64,3 +64,12 @@ def test_what_is_heard_wrong_is_no_change() -> None:
     assert stated_changes(WALTZ, text, heard) == {"tempo": 180}  # 160 * 100 / 80 would be too fast
     assert stated_changes(WALTZ, text) == {"tempo": 100, "style": "dance", "lead": "flute"}
     assert stated_changes(WALTZ, text.replace("flute", "organ"), heard) == {"tempo": 180}  # an organ it is
+
+
+@pytest.mark.parametrize(("parts", "players"), [
+    (("lead",), "for organ alone at"), (("lead", "bass"), "for organ and bass at"), (("accompaniment",), "for guitar chords alone at"),
+    (("accompaniment", "bass"), "for guitar chords and bass at"), (("bass",), "for bass alone at"),
+    (("lead", "accompaniment"), "for organ over"),
+    (("drums",), "for drums alone at"), (("bass", "drums"), "for bass at")])  # fmt: skip
+def test_a_caption_names_no_part_that_is_not_heard(parts: tuple[str, ...], players: str) -> None:
+    assert players in write_caption(replace(WALTZ, drums="drums" in parts), parts)
