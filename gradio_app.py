@@ -97,26 +97,29 @@ def build_app(model: MuMuLLaMA, service: ChatService | None = None, name: str = 
 
 def _build_blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
     from demo.page.layout import About, build
-    from demo.server.gradio_patches import patch_controls, session_states
+    from demo.server.gradio_patches import patch_controls
 
     os.environ["GRADIO_TEMP_DIR"] = str(page.upload_dir)  # read when gradio makes a page and a server
     about = About(name or "mumu-llama", device_name(model), supports_captions(model), edits_notes(model))
-    blocks = build(page, about, session_states)
+    blocks = build(page, about)
     patch_controls(blocks)
     return blocks
 
 
 def page_routers(page: Page) -> list[APIRouter]:
-    """The routes of the page beside gradio's own: its modules, session media, pieces in other forms, and presence messages."""
+    """The routes of the page beside gradio's own: its modules, session media, pieces in other forms, and the page's state."""
     from demo.page.page_assets import page_assets
     from demo.server.asset_routes import asset_router
     from demo.server.export_routes import export_router
+    from demo.server.library_routes import library_router
     from demo.server.media_routes import media_router
+    from demo.server.page_actions import actions_router
+    from demo.server.page_events import events_router
     from demo.server.presence_routes import presence_router
 
     return [
         asset_router(page_assets()), media_router(page.sessions), export_router(page.service),
-        presence_router(page.presence, page.sessions.close),
+        events_router(page.pages), actions_router(page), presence_router(page.sessions), library_router(page),
     ]  # fmt: skip
 
 

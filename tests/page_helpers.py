@@ -5,15 +5,21 @@ PYTEST_DONT_REWRITE: test files import this by name, and pytest as a plugin, for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from demo.page.card import card_json
 from demo.page.controller import Page
-from demo.page.state import PageState
+from demo.page.page_session import PageSession
+from demo.page.view import ExchangeView
+from demo.page.view_html import exchange_html
 from demo.service.media_probe import Limits
 from demo.service.request import Settings
 from demo.service.service import ChatService
@@ -61,10 +67,51 @@ def record(file: Path) -> Path:
     return file
 
 
-def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: PageState | None = None) -> PageState:
-    return list(page.submit(state or PageState(), text, files, settings))[-1]
+def asked(page: Page, text: str, files: Any = (), settings: Settings = SHORT, state: PageSession | None = None) -> PageSession:
+    """The session after the answer to a message. state: of the messages before."""
+    return ended(page, page.submit("" if state is None else state.session.token, text, files, settings))
 
 
-def files_of(page: Page, state: PageState) -> list[Path]:
-    session = page.sessions.get(state.token)
+def begun(page: Page, text: str, settings: Settings = SHORT, state: PageSession | None = None) -> PageSession:
+    """The session while a message is answered."""
+    return page.pages.get(page.submit("" if state is None else state.session.token, text, [], settings))
+
+
+def ended(page: Page, token: str) -> PageSession:
+    """The session once nothing is made in it any more."""
+    state = page.pages.get(token)
+    assert state.messages.wait(30) and state.changes.wait(30)
+    return state
+
+
+def views(state: PageSession) -> list[ExchangeView]:
+    return [exchange.view for exchange in state.contents.exchanges]
+
+
+def html(state: PageSession, index: int = -1) -> str:
+    exchanges = state.contents.exchanges
+    return exchange_html(exchanges[index].view, index % len(exchanges))
+
+
+def card(state: PageSession, index: int = -1) -> dict[str, Any]:
+    """The card of an exchange as the page reads it."""
+    return json.loads(json.dumps(card_json(views(state)[index], index % len(views(state)))))
+
+
+def seen(state: PageSession, what: Callable[[ExchangeView], Any], seconds: float = 20.0) -> ExchangeView:
+    """The view of the last exchange as soon as `what` is true of it."""
+    changed = threading.Event()
+    state.add_listener(changed.set)
+    try:
+        deadline = time.monotonic() + seconds
+        while not what(views(state)[-1]):
+            assert changed.wait(deadline - time.monotonic()), views(state)[-1]
+            changed.clear()
+        return views(state)[-1]
+    finally:
+        state.remove_listener(changed.set)
+
+
+def files_of(page: Page, state: PageSession) -> list[Path]:
+    session = page.sessions.get(state.session.token)
     return sorted(session.folder.iterdir()) if session is not None else []

@@ -62,7 +62,7 @@ PACKAGES: dict[str, set[str]] = {
     "demo.service": {"av", "filelock", "mido", "PIL", "soundfile"},
     "demo.page": {"gradio", "matplotlib", "PIL"},
     "demo.api": {"fastapi", "pydantic", "pydantic_core", "starlette"},
-    "demo.server": {"fastapi", "gradio", "h11", "prometheus_client", "psutil", "starlette", "uvicorn"},
+    "demo.server": {"fastapi", "gradio", "h11", "prometheus_client", "psutil", "pydantic", "starlette", "uvicorn"},
     "benchmarks": {"httpx", "PIL", "safetensors", "soundfile", "transformers"},
     "recipes.nano.timed_loop": set(),
     "recipes.nano.rendering": {"av", "scipy", "soundfile"},

@@ -31,6 +31,10 @@ def value_name(attribute: str, value: Any) -> str:
     return VALUE_NAMES[attribute][value] if attribute in VALUE_NAMES else str(value)
 
 
+# What the fields show while nothing is asked for: browsers show 0 for an empty number.
+EMPTY_FORM: tuple[Any, ...] = (0, *(AS_IT_IS for _ in ATTRIBUTES), 0, (), (), 0, 0, (), 0, 0, 0, 0, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class EditForm:
     """Fields of the form. What is cleared, 0 or "as it is" asks for nothing. Parts are named as people call them."""

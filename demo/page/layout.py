@@ -1,8 +1,14 @@
-"""Layout of the page and wiring of its controls: the gradio side of `demo.page.controller`."""
+"""Layout of the page and wiring of its controls: the gradio side of `demo.page.controller`.
+
+gradio has the input, the settings and the examples. Its handlers hand a message over and return at once; the conversation comes
+over `demo.server.page_events` and is drawn by the modules in js/.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -12,24 +18,34 @@ import gradio as gr  # here, not in the functions: gradio finds the types of a h
 from demo.page.client_endpoint import respond
 from demo.page.controller import Page, settings_of
 from demo.page.edit_controls import edit_controls
-from demo.page.edit_form import EditForm
-from demo.page.example_gallery import gallery
-from demo.page.state import PageState
-from demo.page.theme import ASSETS, CONDITIONINGS, EMPTY, LEAD, PLACEHOLDER, TITLE, script
+from demo.page.edit_form import EMPTY_FORM, EditForm
+from demo.page.page_html import (
+    call_script,
+    dock_html,
+    examples_html,
+    foot_html,
+    header_html,
+    log_html,
+    settings_head,
+    start_script,
+)
+from demo.page.theme import CONDITIONINGS, PLACEHOLDER, TITLE
 from demo.service.request import MAX_PAGE_TAKES, MAX_TEXT
 from demo.service.service import EMPTY_REQUEST
 from llama.media.score_file import SCORE_SUFFIXES
 
 SLIDER_SECONDS = 120  # on the slider; the API accepts more
+FIELD_NAMES = (  # of the settings, in the order of the parameters of `settings_of`
+    "seconds", "fit", "takes", "seed", "new_seed", "guidance", "temperature", "top_p", "conditioning", "max_tokens", "bar_count",
+)  # fmt: skip
+UNSET = {"guidance": 0, "bar_count": 0}  # fields that show None as 0
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-
-SessionStates = Callable[[gr.Blocks, str], Iterable[object]]  # (blocks, session hash) -> values of that page's gr.State
 
 
 @dataclass(frozen=True)
 class About:
-    """What the header and the settings show of the model. captions: whether its decoder can be conditioned on the answer's text.
+    """What the foot and the settings show of the model. captions: whether its decoder can be conditioned on the answer's text.
 
     notes: whether its decoder edits notes; another one changes recordings, more or less.
     """
@@ -40,99 +56,96 @@ class About:
     notes: bool = True
 
 
-def build(page: Page, about: About, session_states: SessionStates) -> gr.Blocks:
-    """The page as `gr.Blocks`. `demo.server.app` serves it together with its media routes.
+def build(page: Page, about: About) -> gr.Blocks:
+    """The page as `gr.Blocks`. `demo.server.app` serves it together with its routes.
 
-    session_states, and the changed `preprocess` of sliders and files, come from `demo.server.gradio_patches`: this package
-    uses gradio's public interface only.
+    It has no `gr.State` and no handler for its end: gradio would hold a connection open for them, and end the conversation with it.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(300, 3600)) as blocks:
-        state = gr.State(PageState(), delete_callback=page.close)
-        gr.HTML(_header(about), elem_id="header")
-        with gr.Row(equal_height=False, elem_id="columns"):
-            with gr.Column(scale=3, min_width=300, elem_id="talk"):
-                log = gr.HTML([], html_template=_log(), js_on_load=script(), apply_default_css=False, elem_id="log")
-                box = gr.MultimodalTextbox(
-                    placeholder=PLACEHOLDER, label="Your message", show_label=False, sources=["upload", "microphone"],
-                    file_count="multiple", file_types=["audio", "image", "video", *SCORE_SUFFIXES], lines=1, max_lines=6, autofocus=True,
-                    max_plain_text_length=MAX_TEXT,
-                    submit_btn="Send", stop_btn=False, elem_id="box",
-                )  # fmt: skip
-                with gr.Row(elem_id="below"):
-                    gr.HTML(OPEN_SETTINGS, js_on_load=SETTINGS_CLICK, apply_default_css=False, elem_id="opener")
-                    clear = gr.Button("Clear: delete the conversation and its files", size="sm", variant="secondary", elem_id="clear")
-                examples = gr.HTML(gallery(), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
-            with gr.Column(scale=1, min_width=280, elem_id="settings"):
-                fields = _settings(about)
-                form, change = edit_controls(about.notes)
-        _connect_events(page, state, log, box, clear, examples, fields, form, change)
+        gr.HTML(header_html(), apply_default_css=False, js_on_load=None, elem_id="header")
+        with gr.Column(elem_id="talk"):
+            log = gr.HTML("", html_template=log_html(), js_on_load=start_script(), apply_default_css=False, elem_id="log")
+            examples = gr.HTML(examples_html(about.notes), js_on_load=EXAMPLE_CLICK, apply_default_css=False, elem_id="examples")
+            gr.HTML(foot_html(about.model, about.device), apply_default_css=False, js_on_load=None, elem_id="foot")
+        with gr.Column(elem_id="dock"):
+            gr.HTML(dock_html(), apply_default_css=False, js_on_load=None, elem_id="dock-top")
+            box = gr.MultimodalTextbox(
+                placeholder=PLACEHOLDER, label="Your message", show_label=False, sources=["upload", "microphone"],
+                file_count="multiple", file_types=["audio", "image", "video", *SCORE_SUFFIXES], lines=1, max_lines=6,
+                max_plain_text_length=MAX_TEXT, submit_btn="Send", stop_btn="Stop", elem_id="box",
+            )  # fmt: skip
+        with gr.Column(elem_id="settings"):
+            gr.HTML(settings_head(), apply_default_css=False, js_on_load=None, elem_id="settings-head")
+            fields = _settings(about)
+            form, change = edit_controls(about.notes)
+        _connect_events(page, log, box, examples, fields, form, change)
         _client_endpoint(page)
-        blocks.unload(_unload_handler(page, blocks, session_states))
     blocks.queue(default_concurrency_limit=None, max_size=None)
     return blocks
 
 
-def _connect_events(
-    page: Page, state: Any, log: Any, box: Any, clear: Any, examples: Any, fields: list[Any], form: list[Any], change: Any
-) -> None:
-    """Connects the controls to the controller. Every handler that starts an answer yields (log, state, input) repeatedly."""
-    outputs = [log, state, box]
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """A mistake of the user's becomes a note and fails the call: the message stays in the input, since only a success empties it."""
+    try:
+        yield
+    except ValueError as error:
+        gr.Warning(escape(str(error)))
+        raise gr.Error(str(error), visible=False, print_exception=False) from error
 
-    def stream(current: PageState, start: Callable[[], Iterator[PageState]]) -> Iterator[tuple[Any, Any, Any]]:
-        if current.busy:
-            gr.Info("An answer is under way; stop it first, or wait for its end.")
-            yield gr.skip(), gr.skip(), gr.skip()
-            return
-        ready = gr.skip(), gr.skip(), gr.MultimodalTextbox(submit_btn="Send", stop_btn=False)
-        yield gr.skip(), gr.skip(), gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn=False, stop_btn="Stop")
-        try:
-            for new_state in start():
-                yield list(new_state.html), new_state, gr.skip()
-        except ValueError as error:  # settings out of range
-            gr.Warning(escape(str(error)))
-        except Exception:  # a bug: the page stays usable, and gradio logs the traceback
-            yield ready
-            raise
-        yield ready
 
-    def submit(current: PageState, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
-        text, files = (message or {}).get("text") or "", (message or {}).get("files") or []
-        if text.strip() or files:
-            yield from stream(current, lambda: page.submit(current, text, page.uploaded_paths(files), settings_of(*values)))
-        else:  # an empty message is not added to the conversation
-            gr.Info(EMPTY_REQUEST)
-            yield gr.skip(), gr.skip(), gr.skip()
+def _connect_events(page: Page, log: Any, box: Any, examples: Any, fields: list[Any], form: list[Any], change: Any) -> None:
+    """Connects the controls to the controller. The conversation's value is the token of its session.
 
-    def submit_change(current: PageState, message: dict[str, Any] | None, *values: Any) -> Iterator[Any]:
-        text, files = (message or {}).get("text") or "", (message or {}).get("files") or []
+    outbox.js sends one message at a time and empties the input once the server has taken what was in it.
+    """
 
-        def start() -> Iterator[PageState]:
-            settings, edit = settings_of(*values[: len(fields)]), EditForm.of(values[len(fields) :]).edit()
-            return page.submit(current, text, page.uploaded_paths(files), replace(settings, edit=edit, bar_count=None))
+    def submit(token: str, message: dict[str, Any] | None, *values: Any) -> str:
+        text, files = _content(message)
+        with _refusals():
+            if not text.strip() and not files:  # an empty message is not added to the conversation
+                raise ValueError(EMPTY_REQUEST)
+            return page.submit(token, text, page.uploaded_paths(files), settings_of(*values))
 
-        yield from stream(current, start)
+    def submit_change(token: str, message: dict[str, Any] | None, *values: Any) -> str:
+        text, files = _content(message)
+        *entries, piece = values  # the piece whose card opened the form; empty for the last one
+        with _refusals():
+            settings, edit = settings_of(*entries[: len(fields)]), EditForm.of(entries[len(fields) :]).edit()
+            if piece:
+                page.edit(token, piece, edit)
+                return token
+            return page.submit(token, text, page.uploaded_paths(files), replace(settings, edit=edit, bar_count=None))
 
-    def submit_example(current: PageState, event: gr.EventData, *values: Any) -> Iterator[Any]:
-        yield from stream(current, lambda: page.submit_example(current, int(event.number), settings_of(*values)))
+    def submit_example(token: str, event: gr.EventData, *values: Any) -> str:
+        with _refusals():
+            return page.submit_example(token, int(event.number), settings_of(*values))
 
-    def repeat(current: PageState, event: gr.EventData) -> Iterator[Any]:
-        yield from stream(current, lambda: page.repeat(current, int(event.exchange), int(event.take), new_seed=bool(event.fresh)))
+    def reuse(event: gr.EventData) -> list[Any]:
+        """The fields with the settings of an earlier piece, as `PieceActions.reuse` gives them."""
+        values = {name: getattr(event, name, None) for name in FIELD_NAMES}
+        return [UNSET.get(name, gr.skip()) if values[name] is None else gr.update(value=values[name]) for name in FIELD_NAMES]
 
-    def stop(current: PageState) -> None:
-        if current.answer is not None:
-            current.answer.stop()
+    def connect(listen: Callable[..., Any], handler: Callable[..., str], inputs: list[Any], *, message: bool, outgoing: str = "") -> Any:
+        outgoing = outgoing or call_script("outbox.js", f"outgoing(values, {str(message).lower()})")
+        event = listen(handler, inputs, log, js=outgoing, trigger_mode="multiple", **PRIVATE)
+        emptied = [box] if message else []
+        event.success(None, [log, *emptied], emptied, js=call_script("outbox.js", "taken(...values)"), **PRIVATE)
+        event.failure(None, None, None, js=call_script("outbox.js", "refused()"), **PRIVATE)
+        return event
 
-    def clear_page(current: PageState) -> tuple[Any, ...]:
-        return [], page.clear(current), gr.MultimodalTextbox(value={"text": "", "files": []}, submit_btn="Send", stop_btn=False)
+    connect(box.submit, submit, [log, box, *fields], message=True)
+    target = gr.Textbox(visible=False)
+    aimed = call_script("edit_target.js", "outgoingChange(values)")
+    changed = connect(change.click, submit_change, [log, box, *fields, *form, target], message=True, outgoing=aimed)
+    changed.success(None, None, form, js=call_script("edit_target.js", f"emptied({json.dumps(EMPTY_FORM)})"), **PRIVATE)
+    connect(examples.example, submit_example, [log, *fields], message=False)
+    box.stop(None, None, None, js=call_script("connection.js", "act('stop')"), **PRIVATE)
+    log.reuse(reuse, None, fields, **PRIVATE)
 
-    answers = [
-        box.submit(submit, [state, box, *fields], outputs, **PRIVATE),
-        examples.example(submit_example, [state, *fields], outputs, **PRIVATE),
-        log.again(repeat, [state], outputs, **PRIVATE),
-        change.click(submit_change, [state, box, *fields, *form], outputs, **PRIVATE),
-    ]
-    box.stop(stop, [state], None, queue=False, **PRIVATE)
-    clear.click(clear_page, [state], outputs, queue=False, cancels=answers, **PRIVATE)
+
+def _content(message: dict[str, Any] | None) -> tuple[str, list[Any]]:
+    return (message or {}).get("text") or "", (message or {}).get("files") or []
 
 
 def _settings(about: About) -> list[Any]:
@@ -179,54 +192,6 @@ def _client_endpoint(page: Page) -> None:
                           api_name="respond", api_description="Words, and the music where there is some: (answer, wav file, MIDI file).")
 
 
-def _unload_handler(page: Page, blocks: gr.Blocks, session_states: SessionStates) -> Callable[[gr.Request], None]:
-    """Handler for the end of a page's connection: deletes its files earlier than gradio's own cleanup of the state would."""
-
-    def unload(request: gr.Request) -> None:
-        for value in session_states(blocks, request.session_hash or ""):
-            if isinstance(value, PageState):
-                page.connection_lost(value)
-
-    return unload
-
-
-def _header(about: About) -> str:
-    logo = (ASSETS / "logo.svg").read_text(encoding="utf-8")
-    facts = (("The model that answers", about.model), ("What it runs on", about.device))
-    badges = "".join(f'<span class="badge" title="{title}">{escape(name)}</span>' for title, name in facts)
-    return f'<header id="title">{logo}<div><h1>{TITLE}</h1><p>{LEAD}</p></div><div class="runs">{badges}</div></header>'
-
-
-def _log() -> str:
-    """The conversation. Screen readers skip the growing text; page.js copies a finished answer into .announcement, once."""
-    log = '<div class="log" role="log" aria-live="off" aria-label="Conversation"></div>'
-    status = '<div class="announcement sr" role="status"></div>'
-    return f'{log}{status}<p class="empty">{escape(EMPTY)}</p><p class="note" role="alert"></p>'
-
-
-# Opens and closes the settings on a narrow page, where they cover its lower part.
-OPEN_SETTINGS = '<button type="button" class="small" aria-expanded="false" aria-controls="settings">Settings</button>'
-SETTINGS_CLICK = """
-const opener = element.querySelector('button');
-function isOpen() { return opener.getAttribute('aria-expanded') === 'true'; }
-function show(open) {
-  const settings = document.querySelector('#settings');
-  opener.setAttribute('aria-expanded', open);
-  opener.textContent = open ? 'Close the settings' : 'Settings';
-  settings.classList.toggle('open', open);
-  settings.tabIndex = -1;  // takes the focus itself: a field that did would open a phone's keyboard over it
-  if (open) settings.focus();
-}
-opener.addEventListener('click', () => show(!isOpen()));
-document.addEventListener('keydown', event => {
-  if (event.key !== 'Escape' || !isOpen()) return;
-  show(false);
-  opener.focus();
-});
-document.addEventListener('click', event => {
-  if (isOpen() && !event.target.closest('#settings, #opener') && document.contains(event.target)) show(false);
-});
-"""
 EXAMPLE_CLICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-number]');

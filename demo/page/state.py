@@ -1,50 +1,56 @@
-"""State of one browser page: its conversation, the submitted messages and the running answer."""
+"""Messages of a page's session as they were sent, and what the session remembers of each piece."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demo.page.view import ExchangeView
 from demo.service.conversation import Conversation
 from demo.service.request import Settings
 from demo.service.uploads import Upload
 
+if TYPE_CHECKING:
+    from demo.service.conversation import Piece
+
 
 @dataclass(frozen=True)
 class SubmittedMessage:
-    """A message as it was submitted, so that it can be repeated. conversation: the exchanges before it."""
+    """A message as it was sent, so that it can be sent again.
+
+    about: sound of the piece that it is about, whatever its words; conversation: the exchanges before it, set when its answer
+    begins; client_address: IP address that it came from.
+    """
 
     text: str
     uploads: tuple[Upload, ...]
     settings: Settings
-    conversation: Conversation
+    about: Path | None = None
+    conversation: Conversation | None = None
+    client_address: str = ""
 
 
-@dataclass
-class RunningAnswer:
-    """Handle of an answer that is being generated. `stop` and `close` end it from any thread; `stop` keeps what was generated.
+@dataclass(eq=False)
+class PageExchange:
+    """One exchange of a page's session. version: of the session when its view last changed; finished: time of its end."""
 
-    discarded: the page was cleared or closed, so no further state is shown.
+    message: SubmittedMessage
+    view: ExchangeView
+    version: int = 0
+    finished: float | None = None
+
+
+@dataclass(eq=False)
+class PieceRecord:
+    """What a session remembers of a piece. exchange: on whose card it is; message: whose settings made it.
+
+    made_at: Unix time; name: that its user gave it (empty: its title).
     """
 
-    stop: Callable[[], None]
-    close: Callable[[], None]
-    finished: bool = False
-    discarded: bool = False
-
-
-@dataclass(frozen=True)
-class PageState:
-    """Immutable state of one browser page. messages, exchanges and html (of each exchange) have the same length."""
-
-    token: str = ""
-    conversation: Conversation = field(default_factory=Conversation)
-    messages: tuple[SubmittedMessage, ...] = ()
-    exchanges: tuple[ExchangeView, ...] = ()
-    html: tuple[str, ...] = ()
-    answer: RunningAnswer | None = None
-
-    @property
-    def busy(self) -> bool:
-        return self.answer is not None and not self.answer.finished
+    piece: Piece
+    exchange: PageExchange
+    message: SubmittedMessage
+    made_at: float = 0.0
+    name: str = ""
+    starred: bool = field(default=False)

@@ -1,4 +1,4 @@
-"""Texts, examples and theme of the page, and access to page.css and page.js."""
+"""Texts, examples, style and theme of the page."""
 
 from __future__ import annotations
 
@@ -54,13 +54,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
 
 
 def css() -> str:
-    """All style sheets of the page, as gradio takes them: they are there before anything is drawn."""
+    """All style sheets of the page for gradio, which has them in place before anything is drawn.
+
+    gradio adds every rule twice: as it is, and with a prefix that makes it outweigh gradio's own. The prefixed rules match below
+    gradio's outermost element only, so that a class that rules begin with cannot be the body's, but for "dark".
+    """
     return page_assets().style()
-
-
-def script() -> str:
-    """JavaScript that gradio runs when the log is on the page; gradio provides `element`, `trigger`, `props` and `watch`."""
-    return (HERE / "page.js").read_text(encoding="utf-8")
 
 
 def theme() -> gr.themes.Base:

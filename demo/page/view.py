@@ -1,105 +1,149 @@
-"""View model of an exchange: frozen values that `view_html` turns into HTML, and the status texts of the page."""
+"""View model of an exchange: frozen values that `view_html` and `card` write out, and the status texts of the page."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from demo.service.audio_files import FORMATS
-from llama.media.containers import MEDIA_FORMATS
+if TYPE_CHECKING:
+    from demo.service.conversation import Reference
 
-PEAKS = 96  # bars of a drawn waveform
-Status = Literal["working", "done", "stopped", "failed"]
-FORMAT_LABELS = {item.suffix[1:]: item.label for item in MEDIA_FORMATS}
-DOWNLOAD_FORMATS = {name: FORMAT_LABELS[name] for name in FORMATS}  # those that a take is written in
+Status = Literal["waiting", "working", "done", "stopped", "failed"]
+Kind = Literal["upload", "before", "take", "edit"]
+Order = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class MediaView:
-    """A media file on the page: its URL, its length in seconds, and the peak level of each bar of its waveform (0 to 1).
+    """A picture or a clip that the user added. seconds: of the clip."""
 
-    name: of a score's file, whose sound it is; remarks: how that was read.
-    """
-
-    kind: str  # "audio", "image", "video" or "score"
+    kind: Literal["image", "video"]
     url: str
     seconds: float | None = None
-    peaks: tuple[float, ...] = ()
-    name: str = ""
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class PlotView:
-    """A plot of a take, with one image for light and one for dark pages; `alt` describes it in words."""
+class VersionView:
+    """One version of a piece on a card. id: the stem of its wav file; parent: that of the version that it changes.
 
-    title: str
-    light_url: str
-    dark_url: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class TakeView:
-    """One take of an answer, number `index` (from 0). complete: its files are written.
-
-    downloads: (format, URL) of written files; exports: (form, URL) of what is made when it is asked for (`demo.service.exports`);
-    file_stem: the name under which they are saved. plots: empty until they are drawn, which takes a moment after the audio is
-    complete. report: what an edit changed and kept, in a sentence or two.
+    order: (number of the answer, number of the take), its place on the card. made: seconds so far; complete: its file is whole.
+    levels: absolute peak of each bar of its wave, two hexadecimal digits each. remarks: how an uploaded score was read. pcm: whether
+    the file is a 16-bit WAV. is_stopped: shorter than requested. The rest is as in the JSON of a card (`demo.page.card`).
     """
 
-    audio: MediaView
-    seed: int
-    index: int = 0
-    downloads: tuple[tuple[str, str], ...] = ()
-    exports: tuple[tuple[str, str], ...] = ()
-    file_stem: str = ""
-    plots: tuple[PlotView, ...] = ()
+    id: str
+    kind: Kind
+    url: str
+    order: Order = (0, 0)
+    label: str = ""
+    name: str = ""
+    title: str = ""
+    seconds: float | None = None
+    made: float = 0.0
     complete: bool = False
+    pcm: bool = True
+    levels: str = ""
+    seed: int | None = None
     report: str = ""
+    starred: bool = False
+    kept: bool = False
+    undone: bool = False
+    parent: str | None = None
+    facts: Mapping[str, Any] | None = None
+    score: str | None = None
+    stems: Mapping[str, str] | None = None
+    sheet: str | None = None
+    chips: tuple[Mapping[str, Any], ...] = ()
+    downloads: tuple[Mapping[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ExchangeView:
     """One exchange of the conversation at one moment.
 
-    reference: the earlier media that the message refers to, in words. original: the music that the takes change.
-    progress: (generated, total) seconds of music, all takes together. seconds_left: estimated seconds until the end.
-    queue_position: requests that run before this one. take_count: takes that were requested.
+    uploads: recordings and scores that the user added. reference: the earlier media that the message refers to. versions: of the
+    card, in their order; selected: id of the one that it shows. progress: (generated, total) seconds of music, all takes together.
+    seconds_left: estimated seconds until the end. queue_position: requests of others that run before this one. take_count: takes
+    that were requested. expects_music: whether music will come before any of it is made. changing: how many changes of its versions
+    are under way, and change_progress of the running one; trouble: why the last one failed.
     """
 
     message: str
     media: tuple[MediaView, ...] = ()
+    uploads: tuple[VersionView, ...] = ()
     text: str = ""
-    reference: str | None = None
-    original: MediaView | None = None
-    takes: tuple[TakeView, ...] = ()
+    reference: Reference | None = None
+    versions: tuple[VersionView, ...] = ()
+    selected: str = ""
     progress: tuple[float, float] | None = None
+    expected: float | None = None
     seconds_left: float | None = None
     queue_position: int = 0
     take_count: int = 1
     status: Status = "working"
     error: str = ""
+    expects_music: bool = False
+    changing: int = 0
+    change_progress: tuple[float, float] | None = None
+    trouble: str = ""
+
+    @property
+    def takes(self) -> tuple[VersionView, ...]:
+        """What the answer made itself, without later changes of it."""
+        return tuple(version for version in self.versions if version.kind == "take")
+
+    @property
+    def before(self) -> VersionView | None:
+        """The music that the answer changes."""
+        return next((version for version in self.versions if version.kind == "before"), None)
+
+    @property
+    def has_card(self) -> bool:
+        """Whether the answer has music, or will have some."""
+        return bool(self.takes) or any(version.kind == "edit" for version in self.versions) or self.is_running and (
+            self.expects_music or self.progress is not None
+        )
+
+    @property
+    def is_running(self) -> bool:
+        return self.status in ("waiting", "working")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all music is made and only small files are still to be written."""
+        return self.progress is not None and self.progress[0] >= self.progress[1]
 
 
-def take_title(exchange: ExchangeView, take: TakeView) -> str:
-    return f"Take {take.index + 1}" if exchange.take_count > 1 else "After" if exchange.original else "New music"
+def version_label(exchange: ExchangeView, version: VersionView) -> str:
+    """The name of a version on its card, such as "Take 2"."""
+    if version.label:
+        return version.label
+    takes = exchange.takes
+    if version.kind == "take":
+        if max(exchange.take_count, len(takes)) > 1:
+            return f"Take {1 + takes.index(version)}" if len(takes) >= exchange.take_count else f"Take {version.order[1] + 1}"
+        return "After" if exchange.before else "New music"
+    return "Before" if version.kind == "before" else version.title
 
 
-def can_play_through(exchange: ExchangeView, take: TakeView) -> bool:
+def can_play_through(exchange: ExchangeView, version: VersionView) -> bool:
     """Whether playback can start now and not overtake generation, judged by the estimated time left."""
-    return take.complete or exchange.seconds_left is not None and exchange.seconds_left <= 0.8 * (take.audio.seconds or 0.0)
+    return version.complete or exchange.seconds_left is not None and exchange.seconds_left <= 0.8 * (version.seconds or 0.0)
 
 
 def progress_text(exchange: ExchangeView) -> str:
-    """The status line of an exchange that is being answered."""
+    """The status line of an exchange that is being answered; empty once its music is whole."""
+    if exchange.status == "waiting":
+        return "Waits for the answer before"
     if exchange.queue_position:
         return f"Waiting: {exchange.queue_position} request{'s' if exchange.queue_position > 1 else ''} before yours"
     if exchange.progress is None:
-        return "Writing" if exchange.text else "Listening" if exchange.media else "Thinking"
+        return "Writing" if exchange.text else "Listening" if exchange.media or exchange.uploads else "Thinking"
+    if exchange.is_whole:
+        return ""
     generated, total = exchange.progress
-    if generated >= total:
-        return "Writing the files"
     seconds_left = "" if exchange.seconds_left is None else f", about {max(1, round(exchange.seconds_left))} s left"
     count, seconds = exchange.take_count, f"{total / exchange.take_count:.1f} s"
     target = seconds if count == 1 else f"{count} x {seconds}"
@@ -107,19 +151,23 @@ def progress_text(exchange: ExchangeView) -> str:
 
 
 def ending_text(exchange: ExchangeView) -> str:
-    """Why the answer ended early: the error, or where it was stopped. Empty for an answer that is done or running."""
+    """Why the answer, or the last change of it, ended early. Empty for one that is done or running."""
     if exchange.status != "stopped":
+        return exchange.error or exchange.trouble
+    if exchange.error:
         return exchange.error
     if not exchange.takes or exchange.progress is None:
         return "Stopped."
     if exchange.take_count > 1:
         return "Stopped. Each take is as long as it had become."
-    return f"Stopped after {exchange.takes[0].audio.seconds or 0.0:.1f} s of {exchange.progress[1]:.1f} s."
+    return f"Stopped after {exchange.takes[0].seconds or 0.0:.1f} s of {exchange.progress[1]:.1f} s."
 
 
 def announcement(exchange: ExchangeView) -> str:
     """The finished answer as one text for screen readers."""
     music = (
-        f"{take_title(exchange, take)}, {take.audio.seconds or 0.0:.1f} seconds. {take.report}".rstrip() for take in exchange.takes
+        f"{version_label(exchange, version)}, {version.seconds or 0.0:.1f} seconds. {version.report}".rstrip()
+        for version in exchange.versions
+        if version.kind in ("take", "edit")
     )
     return " ".join(filter(None, ("Answer:", exchange.text, *music, ending_text(exchange))))

@@ -48,7 +48,7 @@ def create_app(
     require_uploads(blocks)
     blocks.max_threads, blocks.state_session_capacity = MAX_THREADS, MAX_SESSIONS
     gr.mount_gradio_app(
-        app, blocks, path="/", theme=theme(), css=css(), footer_links=["api", "settings"], run_history=False, show_error=False,
+        app, blocks, path="/", theme=theme(), css=css(), footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, max_file_size=upload_bytes, enable_monitoring=False, pwa=False, mcp_server=False,
         root_path=root_path or None,
     )  # fmt: skip

@@ -66,23 +66,21 @@ def _upload_path(payload: Any) -> str | None:
     return payload.path if payload is not None else None
 
 
-def session_states(blocks: gr.Blocks, session_hash: str) -> list[object]:
-    """Values of the `gr.State` components of one browser page; empty for an unknown page. gradio has no public way to read them."""
-    session = blocks.state_holder.session_data.get(session_hash)
-    return list(session.state_data.values()) if session is not None else []
-
-
 def require_uploads(blocks: gr.Blocks) -> None:
     """Makes gradio accept only uploaded files. It skips that check for a page that was mounted and not launched."""
     blocks.has_launched = True
 
 
-def stop_events(routes: Iterable[object]) -> Iterator[asyncio.Event]:
-    """Events that end the open event streams of mounted gradio apps, which would otherwise delay the shutdown."""
+def stop_events(routes: Iterable[object]) -> Iterator[Any]:
+    """Events that end the open event streams of mounted gradio apps and of the page, which would otherwise delay the shutdown."""
     for route in routes:
-        event = getattr(getattr(route, "app", None), "stop_event", None)
-        if event is not None:
-            yield event
+        for owner in (getattr(route, "app", None), getattr(route, "endpoint", None)):
+            event = getattr(owner, "stop_event", None)
+            if event is not None:
+                yield event
+        included = getattr(route, "original_router", None)  # fastapi's routers are inside of one route each
+        if included is not None:
+            yield from stop_events(included.routes)
 
 
 def open_tunnel(port: int) -> str:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
 
-from demo.service.presence import Presence
+from demo.page.page_session import CLOSED
+
+if TYPE_CHECKING:
+    from demo.service.sessions import Sessions
 
 
-def presence_router(presence: Presence, close: Callable[[str], None]) -> APIRouter:
-    """Router of the messages that page.js sends. close: closes the session of a token; the token is the permission."""
+def presence_router(sessions: Sessions) -> APIRouter:
+    """Router of the messages of a page. The token is the permission.
+
+    here: the page is open; 404 tells it that its session is over. away: it was left; `Sessions.away_seconds` later its session ends,
+    unless it comes back.
+    """
     router = APIRouter()
 
-    @router.post("/page/{token}/here", status_code=204, include_in_schema=False)
+    @router.post("/page/{token}/here", include_in_schema=False)
     def here(token: str) -> Response:
-        presence.connected(token)
-        return Response(status_code=204)
+        return Response(status_code=204) if sessions.here(token) is not None else JSONResponse({"error": CLOSED}, 404)
 
-    @router.post("/page/{token}/gone", status_code=204, include_in_schema=False)
-    def gone(token: str) -> Response:
-        presence.connected(token)
-        close(token)
+    @router.post("/page/{token}/away", include_in_schema=False)
+    def away(token: str) -> Response:
+        sessions.away(token)
         return Response(status_code=204)
 
     return router

@@ -81,10 +81,11 @@ def _as_integer(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class MusicProgress:
-    """Music that is being generated: the seed of its take, and the URL of its growing wav file."""
+    """Music that is being generated: the seed of its take, the URL of its growing wav file, and the seconds in it."""
 
     seed: int
     url: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

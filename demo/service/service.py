@@ -75,18 +75,20 @@ class ChatService:
 
     def answer(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload], settings: Settings,
-        *, caller: str = "", client_address: str = "",
+        *, about: Path | None = None, caller: str = "", client_address: str = "",
     ) -> ResponseStream:
         """Updates of a request; the last one has the new conversation. Closing the stream cancels the request at once.
 
-        caller, client_address: as in `begin`. Iteration raises `UserFacingError` (a ValueError of one sentence): at the first
+        about, caller, client_address: as in `begin`. Iteration raises `UserFacingError` (a ValueError of one sentence): at the first
         step for an invalid request or a full queue, later for errors of reading the media or of generation.
         """
         event_queue: EventQueue = queue.SimpleQueue()
         requests: list[Request] = []
 
         def updates() -> Generator[Update, None, None]:
-            submitted = self.begin(session, conversation, text, files, settings, caller=caller, client_address=client_address)
+            submitted = self.begin(
+                session, conversation, text, files, settings, about=about, caller=caller, client_address=client_address
+            )
             requests.extend(submitted.requests)
             yield from self._updates(session, conversation, submitted, event_queue)
 
@@ -94,11 +96,12 @@ class ChatService:
 
     def begin(
         self, session: Session, conversation: Conversation, text: str, files: Sequence[Path | bytes | Upload],
-        settings: Settings, *, system: str = "", caller: str = "", client_address: str = "",
+        settings: Settings, *, system: str = "", about: Path | None = None, caller: str = "", client_address: str = "",
     ) -> SubmittedRequest:
         """Saves the files in the session and submits the request to the engine, once per take. Raises `UserFacingError`.
 
         system: system prompt, prepended to the message; references ("it") and edits are not searched in it.
+        about: sound of the piece of the conversation that the message is about, whatever its words.
         caller: key of the limit on concurrent requests per caller (empty: the session's token).
         client_address: IP address, key of the limit shared by all callers at one address (empty: unknown, no limit).
         """
@@ -112,7 +115,7 @@ class ChatService:
             uploads = tuple(self.receive(session, file) for file in files)
             if not message_text.strip() and not uploads and not edits:
                 raise UserFacingError(EMPTY_REQUEST)
-            resolution = resolve_turn(conversation, message_text, uploads, edits=edits)
+            resolution = resolve_turn(conversation, message_text, uploads, edits=edits, about=about)
             model_turn, reference = replace(resolution.turn, system=system_text), resolution.reference
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
             with self.sessions.storage.room(self._music_bytes(options, model_turn), session.folder):  # a full disk refuses before the work

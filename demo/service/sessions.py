@@ -101,17 +101,18 @@ class Sessions:
 
     def get(self, token: str) -> Session | None:
         """Session of a token, whose lifetime starts anew; None if it has ended or never existed."""
-        return self._use(token)
+        return self._use(token, comes_back=False)
 
     def here(self, token: str) -> Session | None:
         """As `get`, for a page that is open: it is away no more."""
-        return self._use(token, away_since=None)
+        return self._use(token, comes_back=True)
 
-    def _use(self, token: str, **fields: None) -> Session | None:
+    def _use(self, token: str, *, comes_back: bool) -> Session | None:
         with self._guard:
             entry = self._open.get(token)
             if entry is not None and not self._is_over(entry):
-                self._open[token] = replace(entry, last_used=self._clock(), **fields)
+                away_since = None if comes_back else entry.away_since
+                self._open[token] = _Entry(entry.session, self._clock(), away_since)
                 return entry.session
         self.close(token)
         return None

@@ -102,7 +102,9 @@ class TakeProgress:
             0 if any(take.text or take.started for take in takes) else min(request.queue_position for request in self._submitted.requests),
             tuple(take.piece for take in takes if take.piece is not None),
             self._submitted.reference,
-            tuple(MusicProgress(take.seed, take.wav.url) for take in takes if take.wav is not None and take.reply is None),
+            tuple(
+                MusicProgress(take.seed, take.wav.url, take.wav.seconds) for take in takes if take.wav is not None and take.reply is None
+            ),
             texts=tuple(take.text for take in takes),
             seeds=tuple(take.seed for take in takes),
         )

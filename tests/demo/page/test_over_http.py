@@ -24,7 +24,7 @@ from demo.service.media_probe import Limits
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
 from llama import Waveform
-from tests.page_helpers import asked
+from tests.page_helpers import asked, views
 from tests.page_server import serving
 from tests.scripted_engine import ScriptedEngine
 
@@ -91,13 +91,16 @@ def test_one_file_of_two_users_lies_in_two_places(address: str, recording: Path)
     assert places[0] != places[1] and all(Path(place).is_file() for place in places)
 
 
-def test_a_page_says_goodbye(served: tuple[str, ChatService]) -> None:
+def test_a_page_that_says_goodbye_has_time_to_come_back(served: tuple[str, ChatService], monkeypatch: pytest.MonkeyPatch) -> None:
     address, work = served
-    token = work.sessions.open().token
-    for word, there in (("here", True), ("gone", False)):
-        told = urllib.request.Request(f"{address}page/{token}/{word}", method="POST")
-        assert urllib.request.urlopen(told, timeout=30).status == 204
-        assert (work.sessions.get(token) is not None) == there
+    session = work.sessions.open()
+    for word in ("here", "away", "here"):
+        assert httpx.post(f"{address}page/{session.token}/{word}").status_code == 204
+    monkeypatch.setattr(work.sessions, "away_seconds", 0.0)
+    assert work.sessions.get(session.token) is session
+    assert httpx.post(f"{address}page/{session.token}/away").status_code == 204
+    gone = httpx.post(f"{address}page/{session.token}/here")
+    assert gone.status_code == 404 and "over" in gone.json()["error"] and not session.folder.exists()
 
 
 def test_only_one_function_is_public(address: str) -> None:
@@ -173,10 +176,10 @@ def test_a_login_guards_everything(page: Page, recording: Path) -> None:
 
     good = "Basic " + base64.b64encode(b"me:secret:x").decode()
     state = asked(page, "play", [recording])
-    piece = state.exchanges[-1].takes[0].audio.url
+    piece, token = views(state)[-1].takes[0].url, state.session.token
     with serving(page.service, Login.parse("me:secret:x")) as address:
-        for path in ("", "config", "gradio_api/info", "theme.css", piece, "v1/models"):
+        for path in ("", "config", "gradio_api/info", "theme.css", piece, "v1/models", "page-assets/x/main.js", f"page/{token}/all.zip"):
             wrong = "Basic " + base64.b64encode(b"me:secret").decode()
             assert [status(address + path), status(address + path, wrong), status(address + path, "Basic é")] == [401] * 3, path
-            assert status(address + path, good) == 200, path
+            assert status(address + path, good) == (404 if path.startswith("page") else 200), path
         assert ask(client(address, headers={"Authorization": good}), "hello")[0] == "hello"

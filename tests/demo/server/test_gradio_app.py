@@ -20,10 +20,9 @@ import pytest
 
 import gradio_app
 from demo.page.controller import Page
-from demo.page.state import PageState
 from demo.page.theme import EXAMPLES
 from demo.service.service import ChatService
-from tests.page_helpers import SHORT, asked
+from tests.page_helpers import SHORT, asked, ended, views
 from tests.scripted_engine import ScriptedEngine
 
 gradio = pytest.importorskip("gradio")
@@ -33,7 +32,7 @@ pytest_plugins = ("tests.page_helpers",)
 def test_every_example_is_there_and_is_answered(page: Page, engine: ScriptedEngine) -> None:
     numbers = range(sum(len(row) for row in EXAMPLES.values()))
     for number in numbers:
-        assert list(page.submit_example(PageState(), number, SHORT))[-1].exchanges[-1].status == "done"
+        assert views(ended(page, page.submit_example("", number, SHORT)))[-1].status == "done"
     kinds = [tuple(name for name in ("audio", "image", "video") if getattr(ticket.turn, name)) for ticket in engine.requests]
     assert {*kinds} == {(), ("audio",), ("image",), ("video",)}
 
@@ -59,9 +58,9 @@ def test_a_launched_page_shows_its_media(page: Page, recording: Path, monkeypatc
     blocks = gradio_app.build_app(SimpleNamespace(), page.service)  # type: ignore[arg-type]
     _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True)
     try:
-        piece = asked(page, "play", [recording]).exchanges[-1].takes[0].audio.url
+        piece = views(asked(page, "play", [recording]))[-1].takes[0].url
         assert urllib.request.urlopen(address + piece, timeout=30).read(4) == b"RIFF"
-        assert ".takes" in urllib.request.urlopen(address, timeout=30).read().decode()
+        assert "#dock" in urllib.request.urlopen(address, timeout=30).read().decode()
     finally:
         blocks.close()
 
@@ -103,10 +102,12 @@ SERVER = """
 import sys, types, pathlib
 import gradio_app
 from demo.server.app import serve
+from demo.service.request import Settings
 from demo.service.sessions import Sessions
 from demo.service.service import ChatService
 from tests.scripted_engine import ScriptedEngine
 sessions = Sessions(pathlib.Path(sys.argv[1]))
+gradio_app.page_routers, make = lambda page: print(page.submit("", "hello", [], Settings())) or make(page), gradio_app.page_routers
 try:
     serve(gradio_app.build_application(types.SimpleNamespace(), ChatService(ScriptedEngine(), sessions)), "127.0.0.1", int(sys.argv[2]))
 except KeyboardInterrupt:
@@ -121,11 +122,12 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
     root = Path(gradio_app.__file__).parent
     started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "s"), "0"], cwd=root, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
-    address = started.stdout.readline().split()[-1]
+    token, address = started.stdout.readline().strip(), started.stdout.readline().split()[-1]
     said = json.dumps({"data": ["hi", None, None, None, 1, 0], "session_hash": "somebody"}).encode()
     call = urllib.request.Request(f"{address}gradio_api/call/respond", said, {"Content-Type": "application/json"})
     urllib.request.urlopen(call, timeout=60).close()
-    listening = urllib.request.urlopen(f"{address}gradio_api/heartbeat/somebody", timeout=60)  # a page that is open
+    listening = urllib.request.urlopen(f"{address}page/{token}/events", timeout=60)  # a page that is open
+    assert listening.readline() == b"event: state\n"
     started.send_signal(getattr(signal, name))
     told, _ = started.communicate(timeout=30)
     listening.close()

@@ -25,7 +25,7 @@ VERSION = f"gradio {gradio.__version__} is installed"
 
 @pytest.fixture
 def blocks(page: Page) -> Any:
-    blocks = build(page, About("nano", "CPU"), gradio_patches.session_states)
+    blocks = build(page, About("nano", "CPU"))
     gradio_patches.patch_controls(blocks)
     return blocks
 
@@ -101,24 +101,16 @@ def test_a_file_is_passed_as_its_path(blocks: Any) -> None:
         assert file.preprocess(None) is None
 
 
-def test_states_of_a_session_can_be_read(blocks: Any) -> None:
-    from gradio.state_holder import SessionState
-
-    assert gradio_patches.session_states(blocks, "unknown") == []
-    session = SessionState(blocks)
-    assert hasattr(session, "state_data"), f"{VERSION}, whose SessionState has no state_data: closed pages keep their files for an hour."
-    (state,) = (block for block in controls(blocks, gradio.State) if block.stateful)
-    session.state_data[state._id] = "a state"
-    blocks.state_holder.session_data["known"] = session
-    assert gradio_patches.session_states(blocks, "known") == ["a state"]
+def test_gradio_keeps_no_state_and_no_connection_of_a_page(blocks: Any) -> None:
+    assert not controls(blocks, gradio.State) and not blocks.get_config_file()["connect_heartbeat"]
 
 
-def test_handlers_get_their_event_and_request_by_type(blocks: Any) -> None:
+def test_handlers_get_their_event_by_type(blocks: Any) -> None:
     from gradio.utils import get_type_hints
 
     hints = [value for fn in blocks.fns.values() for value in get_type_hints(fn.fn).values()]
-    assert gradio.EventData in hints and gradio.Request in hints, (
-        f"{VERSION}, which does not find the parameter types of the page's handlers: they would be called without event or request."
+    assert gradio.EventData in hints, (
+        f"{VERSION}, which does not find the parameter types of the page's handlers: they would be called without their event."
     )
 
 

@@ -1,0 +1,218 @@
+"""Actions on one piece of a session: exact edits and other takes become versions on its card; undo, keep, star, rename, delete."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.page.answering import Answer
+from demo.page.edit_form import edit_words
+from demo.page.page_session import NO_SUCH_PIECE
+from demo.page.state import PageExchange, PieceRecord, SubmittedMessage
+from demo.page.view import ExchangeView, VersionView, version_label
+from demo.service.conversation import Conversation
+from demo.service.request import Settings
+
+if TYPE_CHECKING:
+    from demo.page.page_registry import PageRegistry
+    from demo.page.page_session import PageSession
+    from demo.page.versions import VersionBuilder
+    from demo.service.service import ChatService
+    from llama.media.edit import Edit
+
+MAX_NAME = 80  # characters of a piece's name
+MAX_VERSIONS = 60  # of one card
+TOO_MANY = f"This card has {MAX_VERSIONS} versions, the most that it keeps; delete one of them first."
+NOTHING_TO_UNDO = "There is no change to take back yet."
+
+
+class PieceActions(ABC):
+    """Actions on the pieces of sessions, by token and the piece's id. Raises ValueError of one sentence for what is not possible."""
+
+    service: ChatService
+    pages: PageRegistry
+
+    @abstractmethod
+    def builder(self, page: PageSession) -> VersionBuilder:
+        """Builds the versions of a session's cards."""
+
+    def edit(self, token: str, piece_id: str, edit: Edit) -> None:
+        """Changes a piece, or a recording or score that was added. The result is a new version on its card."""
+        page = self.pages.get(token)
+        exchange, sound, settings = _source(page, piece_id)
+        settings = replace(settings, edit=edit, bar_count=None, seed=None, takes=1)
+        score = self.service.sessions.scores.get(sound)
+        words = edit_words(edit, "" if score is None else score.attributes.mode)
+        message = SubmittedMessage(words, (), settings, about=sound)
+        answer = Answer(self.service, page, exchange, message, self.builder(page), "edit", words, piece_id, False)
+        self._change(page, answer)
+
+    def another(self, token: str, piece_id: str) -> None:
+        """Makes another take of a piece: the same request with a new seed, as a version on its card."""
+        page = self.pages.get(token)
+        record = page.piece(piece_id)
+        version = _version(record.exchange.view, piece_id)
+        message = replace(record.message, settings=replace(record.message.settings, seed=None, takes=1))
+        answer = Answer(
+            self.service, page, record.exchange, message, self.builder(page), version.kind, version.label, version.parent, False
+        )
+        self._change(page, answer)
+
+    def _change(self, page: PageSession, answer: Answer) -> None:
+        with page.changing():
+            exchange = answer.exchange
+            if len(exchange.view.versions) + exchange.view.changing >= MAX_VERSIONS:
+                raise ValueError(TOO_MANY)
+            page.changes.add(answer)
+            view = replace(exchange.view, changing=exchange.view.changing + 1, trouble="")
+            source = next((upload for upload in view.uploads if upload.id == answer.parent), None)
+            if source is not None and view.before is None:
+                view = replace(view, versions=(replace(source, kind="before"), *view.versions))
+            page.set_view(exchange, view)
+
+    def undo(self, token: str, piece_id: str) -> None:
+        """Takes a change back: its card shows the version before, and "it" is that one."""
+        page = self.pages.get(token)
+        with page.changing() as contents:
+            record = page.piece(piece_id)
+            contents.conversation = contents.conversation.undo(record.piece.sound)
+            _set_undone(page, record, piece_id, True)
+
+    def redo(self, token: str, piece_id: str) -> None:
+        """Brings a change back that was taken back."""
+        page = self.pages.get(token)
+        with page.changing() as contents:
+            record = page.piece(piece_id)
+            contents.conversation = contents.conversation.redo(record.piece.sound)
+            _set_undone(page, record, piece_id, False)
+
+    def keep(self, token: str, piece_id: str) -> None:
+        """Chooses one of several takes; the others fold away, and "it" is this one."""
+        page = self.pages.get(token)
+        with page.changing() as contents:
+            record = page.piece(piece_id)
+            contents.conversation = contents.conversation.keep(record.piece.sound)
+            view = record.exchange.view
+            versions = tuple(replace(version, kept=version.id == piece_id) for version in view.versions)
+            page.set_view(record.exchange, replace(view, versions=versions, selected=piece_id))
+            page.library_changed()
+
+    def star(self, token: str, piece_id: str, on: bool) -> None:
+        """Marks a piece in the library, or takes the mark away."""
+        page = self.pages.get(token)
+        with page.changing():
+            page.piece(piece_id).starred = on
+            _replace_version(page, piece_id, lambda version: replace(version, starred=on))
+
+    def rename(self, token: str, piece_id: str, name: str) -> None:
+        """Gives a piece a name for people. Raises ValueError for one that is empty or too long."""
+        title = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+        if not title or len(title) > MAX_NAME:
+            raise ValueError(f"The name has {len(title)} characters; give one of 1 to {MAX_NAME}.")
+        page = self.pages.get(token)
+        with page.changing():
+            page.piece(piece_id).name = title
+            _replace_version(page, piece_id, lambda version: replace(version, title=title))
+
+    def delete(self, token: str, piece_id: str) -> None:
+        """Deletes a piece with all its files. It leaves its card, the library and what the model remembers."""
+        page = self.pages.get(token)
+        with page.changing() as contents:
+            record = page.piece(piece_id)
+            del contents.pieces[piece_id]
+            contents.conversation = _without_piece(contents.conversation, record.piece.sound)
+            for exchange in contents.exchanges:
+                versions = tuple(version for version in exchange.view.versions if version.id != piece_id)
+                if len(versions) < len(exchange.view.versions):
+                    selected = exchange.view.selected
+                    if selected == piece_id:
+                        selected = next((version.id for version in reversed(versions) if not version.undone), "")
+                    page.set_view(exchange, replace(exchange.view, versions=versions, selected=selected))
+            page.library_changed()
+        for pattern in (f"{piece_id}.*", f"{piece_id}-*"):
+            for file in page.session.folder.glob(pattern):
+                file.unlink(missing_ok=True)
+
+    def reuse(self, token: str, piece_id: str) -> dict[str, Any]:
+        """The settings and the words that made a piece, for the fields of the page."""
+        record = self.pages.get(token).piece(piece_id)
+        settings = record.message.settings
+        names = ("seconds", "takes", "guidance", "temperature", "top_p", "conditioning", "max_tokens", "bar_count", "fit")
+        return {
+            "settings": {**{name: getattr(settings, name) for name in names}, "seed": record.piece.seed, "new_seed": False},
+            "message": record.message.text,
+        }  # fmt: skip
+
+
+def undo_in_words(page: PageSession, message: SubmittedMessage) -> None:
+    """Answers "undo that": takes the newest change back and says what is current now. No model is needed."""
+    with page.changing() as contents:
+        page.check_room()
+        piece = contents.conversation.last_piece
+        record = None if piece is None else contents.pieces.get(piece.sound.stem)
+        version = None if record is None else _version(record.exchange.view, record.piece.sound.stem)
+        if record is None or version is None or version.parent is None:
+            text = NOTHING_TO_UNDO
+        else:
+            contents.conversation = contents.conversation.undo(record.piece.sound)
+            label = version_label(record.exchange.view, version)
+            _set_undone(page, record, version.id, True)
+            current = _version_anywhere(page, version.parent)
+            text = f'Taken back: {label}. "It" is {current.title or "the version before"} again.'
+        view = ExchangeView(message.text, text=text, status="done")
+        page.add_exchange(PageExchange(message, view, finished=page.clock()))
+
+
+def _source(page: PageSession, piece_id: str) -> tuple[PageExchange, Path, Settings]:
+    """The exchange, the sound and the settings of a piece, or of a recording or score that the user added."""
+    with page.lock:
+        record = page.contents.pieces.get(piece_id)
+        if record is not None:
+            return record.exchange, record.piece.sound, record.message.settings
+        for exchange in page.contents.exchanges:
+            for upload in exchange.message.uploads:
+                if (upload.sound or upload.path).stem == piece_id:
+                    return exchange, upload.path, exchange.message.settings
+    raise ValueError(NO_SUCH_PIECE)
+
+
+def _version(view: ExchangeView, piece_id: str) -> VersionView:
+    return next(version for version in view.versions if version.id == piece_id)
+
+
+def _version_anywhere(page: PageSession, piece_id: str) -> VersionView:
+    every = (version for exchange in page.contents.exchanges for version in (*exchange.view.versions, *exchange.view.uploads))
+    return next((version for version in every if version.id == piece_id), VersionView(piece_id, "before", ""))
+
+
+def _set_undone(page: PageSession, record: PieceRecord, piece_id: str, undone: bool) -> None:
+    """Marks the version on its card and selects the one in force: the nearest version before it that is not taken back, too."""
+    view = record.exchange.view
+    versions = tuple(replace(version, undone=undone) if version.id == piece_id else version for version in view.versions)
+    by_id = {version.id: version for version in versions}
+    selected = piece_id
+    while undone and selected in by_id and by_id[selected].undone:
+        selected = by_id[selected].parent or ""
+    page.set_view(record.exchange, replace(view, versions=versions, selected=selected if selected in by_id else view.selected))
+    page.library_changed()
+
+
+def _replace_version(page: PageSession, piece_id: str, change: Callable[[VersionView], VersionView]) -> None:
+    """Changes a version wherever it is shown."""
+    for exchange in page.contents.exchanges:
+        versions = tuple(change(version) if version.id == piece_id else version for version in exchange.view.versions)
+        if versions != exchange.view.versions:
+            page.set_view(exchange, replace(exchange.view, versions=versions))
+    page.library_changed()
+
+
+def _without_piece(conversation: Conversation, sound: Path) -> Conversation:
+    exchanges = tuple(
+        replace(exchange, pieces=tuple(piece for piece in exchange.pieces if piece.sound != sound),
+                kept=None if exchange.kept == sound else exchange.kept)
+        for exchange in conversation.exchanges
+    )  # fmt: skip
+    return replace(conversation, exchanges=exchanges, chosen=None if conversation.chosen == sound else conversation.chosen)

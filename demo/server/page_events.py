@@ -1,0 +1,102 @@
+"""HTTP route of a page session's state: /page/{token}/events, as server-sent events.
+
+The first event has everything, later ones what has changed since. There is no thread for each page: a change wakes its coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from demo.page.page_session import CLOSED
+
+if TYPE_CHECKING:
+    from demo.page.page_registry import PageRegistry
+    from demo.page.page_session import PageSession
+
+MIN_INTERVAL = 0.1  # seconds between two events of a page
+ALIVE_INTERVAL = 15.0  # seconds without an event until a comment is sent: proxies end silent connections
+ALIVE = b": alive\n\n"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}  # nginx passes each event on
+
+
+class StopEvent:
+    """Ends all event streams when the server stops. `set` is called in the event loop."""
+
+    def __init__(self) -> None:
+        self._wakers: set[asyncio.Event] = set()
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        for waker in self._wakers:
+            waker.set()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def add(self, waker: asyncio.Event) -> None:
+        """Sets `waker`, too, when this is set."""
+        self._wakers.add(waker)
+
+    def remove(self, waker: asyncio.Event) -> None:
+        self._wakers.discard(waker)
+
+
+def events_router(pages: PageRegistry) -> APIRouter:
+    """Router of the events. The token is the permission: one answer for every token that is not, or no more."""
+    router, stop = APIRouter(), StopEvent()
+
+    async def events(token: str) -> Response:
+        page = await asyncio.to_thread(pages.find, token)  # deletes the files of a session that is over
+        if page is None:
+            return JSONResponse({"error": CLOSED}, 404, HEADERS)
+        changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changed.set)
+
+        try:
+            page.add_listener(wake)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 429, {**HEADERS, "Retry-After": "5"})
+        stop.add(changed)
+
+        async def stream() -> AsyncIterator[bytes]:
+            try:
+                async for event in _events(page, pages, changed, stop):
+                    yield event
+            finally:  # also when the page has left: the server cancels this
+                page.remove_listener(wake)
+                stop.remove(changed)
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers=HEADERS)
+
+    events.stop_event = stop  # type: ignore[attr-defined]  # `demo.server.gradio_patches.stop_events` finds it
+    router.add_api_route("/page/{token}/events", events, methods=["GET"], include_in_schema=False)
+    return router
+
+
+async def _events(page: PageSession, pages: PageRegistry, changed: asyncio.Event, stop: StopEvent) -> AsyncIterator[bytes]:
+    version = 0
+    while not page.closed and not stop.is_set():
+        changed.clear()
+        if page.version > version:
+            state = page.snapshot(version)
+            version = state["version"]
+            yield f"event: state\ndata: {json.dumps(state, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+            await asyncio.sleep(MIN_INTERVAL)
+        try:
+            async with asyncio.timeout(ALIVE_INTERVAL):
+                await changed.wait()
+        except TimeoutError:
+            if await asyncio.to_thread(pages.find, page.session.token) is None:  # an open page keeps its session alive
+                return
+            yield ALIVE
