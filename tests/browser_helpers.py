@@ -20,7 +20,8 @@ from tests.page_server import serving
 from tests.scripted_engine import ScriptedEngine
 
 PATIENCE = 60_000  # milliseconds
-QUIET = "!document.querySelector('#log [aria-busy]')"
+QUIET = "!document.querySelector('#log .answer[aria-busy]')"
+EMPTY = "document.querySelector('#box textarea').value === ''"  # the server has taken what was sent
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,16 @@ def visit(browser: Any, address: str, **named: Any) -> Iterator[Any]:
     troubles: list[str] = []
     page.on("request", lambda request: troubles.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector("#box textarea")
+    open_page(page, address)
     yield page
     context.close()
     assert troubles == [], troubles
+
+
+def open_page(page: Any, address: str) -> None:
+    """Loads the page and waits until its modules have started."""
+    page.goto(address)
+    page.wait_for_selector("body.ready #box textarea")
 
 
 def say(page: Any, text: str, *files: Path) -> None:
@@ -92,9 +98,14 @@ def say(page: Any, text: str, *files: Path) -> None:
 
 
 def settled(page: Any, turns: int) -> None:
-    there = f"document.querySelectorAll('#log .turn').length === {turns}"
-    page.wait_for_function(f"{there} && {QUIET} && document.querySelector('#box .submit-button')")
+    page.wait_for_function(f"document.querySelectorAll('#log .turn').length === {turns} && {QUIET} && {EMPTY}")
 
 
-def players(page: Any) -> list[dict[str, Any]]:
-    return page.evaluate("[...document.querySelectorAll('#log audio')].map(one => ({src: one.src, still: one.paused}))")
+def cards(page: Any) -> list[dict[str, Any]]:
+    """What the server says of each card of the conversation, uploads included."""
+    return page.evaluate("[...document.querySelectorAll('#log music-card')].map(card => JSON.parse(card.dataset.card))")
+
+
+def versions(page: Any) -> list[dict[str, Any]]:
+    """All versions on all cards, in their order on the page."""
+    return [version for card in cards(page) for version in card["versions"]]

@@ -7,6 +7,7 @@ import {connection} from './connection.js';
 import {input, keepDraft, write} from './draft.js';
 import {makeDrawer} from './drawer.js';
 import {watchFiles} from './drop.js';
+import {watchEditForm} from './edit_target.js';
 import {startLibrary} from './library_panel.js';
 import {watchMicrophone} from './microphone.js';
 import {watchNames} from './names.js';
@@ -24,7 +25,11 @@ function render(element, state) {
   const added = patchExchanges(log, state.count, state.changed);
   const begun = state.count > 0, frame = document.querySelector('#dock').parentElement;  // not the body: see `css` in theme.py
   frame.classList.toggle('begun', begun);
-  frame.classList.toggle('busy', state.busy || log.querySelector('.answer[aria-busy]') !== null);
+  const busy = state.busy || log.querySelector('.answer[aria-busy]') !== null;
+  if (frame.classList.contains('busy') !== busy) {
+    frame.classList.toggle('busy', busy);
+    input()?.dispatchEvent(new Event('input', {bubbles: true}));  // gradio fits its height to the room beside "Stop"
+  }
   const examples = document.querySelector('#examples details');
   if (examples && begun !== (before > 0)) examples.open = !begun;
   announce(log, element.querySelector('.announcement'), state.first);
@@ -87,7 +92,7 @@ function keepFocus() {
   const fine = matchMedia('(pointer: fine)');
   if (fine.matches && document.activeElement === document.body) input()?.focus({preventScroll: true});
   document.addEventListener('click', event => {
-    if (!event.target.closest('#box .input-row :is(.submit-button, .stop-button), #examples button')) return;
+    if (!event.target.closest('#box .input-row :is(.submit-button, .stop-button), #examples .kinds button')) return;
     if (!event.detail || fine.matches) input()?.focus({preventScroll: true});
   });
 }
@@ -110,6 +115,7 @@ export function start({element, props, watch, reuse}) {
   watchFiles();
   watchButtons(element);
   watchReferences(element);
+  watchEditForm();
   watchClear();
   reserveFoot();
   keepDraft();
