@@ -34,6 +34,9 @@ export function makeDrawer(id, label) {
   for (const closer of drawer.querySelectorAll(`[data-closes=${id}]`)) closer.addEventListener('click', () => show(id, false));
 }
 
+/** Opens a drawer, without moving the focus. */
+export function openDrawer(id) { show(id, true, {focus: false}); }
+
 /** Closes a drawer, without moving the focus. */
 export function closeDrawer(id) { if (isOpen(drawers.get(id))) show(id, false, {focus: false}); }
 
