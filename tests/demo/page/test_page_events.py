@@ -213,7 +213,7 @@ def test_what_is_no_action_is_refused(site: Site, content: bytes, content_type: 
 def test_every_action_over_http(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from demo.page import piece_actions
 
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: "we play notes")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we play notes")
     state = asked(site.page, "play notes")
     token, piece = state.session.token, card(state)["selected"]
 

@@ -24,7 +24,7 @@ PLAYED_FASTER = Edit(change={"tempo": 90})
 @pytest.fixture(autouse=True)
 def edits_play(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripted engine plays for texts with these words; a real one for every edit."""
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: f"we play notes {edit.change['tempo']} bpm")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: f"we play notes {edit.change['tempo']} bpm")
 
 
 def versions(state: PageSession, index: int = -1) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def test_a_card_says_that_a_change_is_made_and_why_it_failed(
 ) -> None:
     state = asked(page, "play notes")
     [first] = versions(state)
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: "we play notes wait")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we play notes wait")
     page.edit(state.session.token, first["id"], PLAYED_FASTER)
     assert card(state)["status"] == "working" and state.busy
     engine.leaves.release(8)
@@ -69,10 +69,10 @@ def test_a_card_says_that_a_change_is_made_and_why_it_failed(
     assert card(state)["progress"][1] == 2.0 and not versions(state)[1]["complete"]
     engine.leaves.release(50)
     assert card(ended(page, state.session.token))["status"] == "done" and card(state)["progress"] is None
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: "we stumble")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we stumble")
     page.edit(state.session.token, first["id"], PLAYED_FASTER)
     assert "is damaged" in html(ended(page, state.session.token)) and len(versions(state)) == 2
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: "we have none")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we have none")
     page.edit(state.session.token, first["id"], PLAYED_FASTER)
     assert "We have none 2.00" in html(ended(page, state.session.token)) and len(versions(state)) == 2
 
@@ -81,7 +81,7 @@ def test_a_message_waits_for_the_edit_before_it_and_is_about_its_result(
     page: Page, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = asked(page, "play notes")
-    monkeypatch.setattr(piece_actions, "edit_words", lambda edit: "we play notes wait")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we play notes wait")
     page.edit(state.session.token, versions(state)[0]["id"], PLAYED_FASTER)
     page.submit(state.session.token, "make it slower", [], SHORT)
     engine.leaves.release(50)
