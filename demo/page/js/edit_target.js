@@ -9,26 +9,40 @@ let usual = '';  // the button's own text
 function button() { return document.querySelector('#change'); }
 
 function aim(next) {
-  usual ||= button().textContent;
   target = next;
+  if (!button()) return;
+  usual ||= button().textContent;
   const name = next && next.name.length > LONGEST_NAME ? `${next.name.slice(0, LONGEST_NAME - 1)}\u2026` : next?.name;
   button().textContent = next ? `Change \u201c${name}\u201d` : usual;
+}
+
+/** Opens the group of the form's fields, which gradio draws when it is opened for the first time, and calls `run` then. */
+function openFields(run) {
+  const group = document.querySelector('#edit'), toggle = group.querySelector('button.label-wrap');
+  if (!button()) {
+    const drawn = new MutationObserver(() => {
+      if (!button()) return;
+      drawn.disconnect();
+      run();
+    });
+    drawn.observe(group, {childList: true, subtree: true});
+  }
+  if (!toggle.classList.contains('open')) toggle.click();
+  if (button()) run();
+  group.scrollIntoView({block: 'start'});
+  toggle.focus({preventScroll: true});
 }
 
 /** Opens the form for the piece of a card, and closes its aim with the drawer. */
 export function watchEditForm() {
   document.addEventListener('open-edit-form', ({target: source, detail}) => {
-    const card = source.closest('music-card'), version = card?.version;
+    const version = source.closest('music-card')?.version;
     openDrawer('settings');
-    aim({piece: detail.piece, name: version?.title || version?.label || 'this piece'});
-    const group = document.querySelector('#edit'), toggle = group.querySelector('button.label-wrap');
-    if (!toggle.classList.contains('open')) toggle.click();
-    group.scrollIntoView({block: 'start'});
-    toggle.focus({preventScroll: true});
+    openFields(() => aim({piece: detail.piece, name: version?.title || version?.label || 'this piece'}));
   });
-  new MutationObserver(() => {
-    if (target && !document.querySelector('#settings').classList.contains('open')) aim(null);
-  }).observe(document.querySelector('#settings'), {attributes: true, attributeFilter: ['class']});
+  const drawer = document.querySelector('#settings');
+  new MutationObserver(() => { if (target && !drawer.classList.contains('open')) aim(null); })
+    .observe(drawer, {attributes: true, attributeFilter: ['class']});
 }
 
 /**
