@@ -1,4 +1,4 @@
-"""Canvas for plots: rectangles, gradients and text on a transparent background, saved as a palette PNG.
+"""Canvas for pictures of sound: rectangles, gradients and text on a transparent background, saved as a palette PNG.
 
 Every pixel holds a palette index, so a plot of 960 pixels takes a few kilobytes and a few milliseconds. It is drawn at
 twice its usual width, so that it is sharp on high-density screens and its text is legible on a phone.
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH, LEFT, RIGHT = 960, 104, 14  # points; the margins are the same in every picture, so that times stand above each other
+WIDTH, LEFT, RIGHT = 960, 104, 14  # points
 PLOT = WIDTH - LEFT - RIGHT
 AXIS = 40  # points below the plot, for the times
 FONT = 25  # points
@@ -34,7 +34,6 @@ class Canvas:
         self._colours: list[tuple[int, ...]] = [(*INK[dark], round(255 * shade / EDGES)) for shade in range(EDGES + 1)]
         self._letters = Image.new("L", (WIDTH, height))
         self._pen = ImageDraw.Draw(self._letters)
-        self.faint = self.colour(INK[dark], 50)
         self.line = self.colour(INK[dark], 115)
 
     def colour(self, colour: Colour, alpha: int = 255) -> int:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from demo.page.plots import spectrogram
+from demo.page.spectrogram import spectrogram
 from demo.server.file_stream import is_growing
 from demo.server.media_routes import HEADERS, find_file
 from demo.service.errors import UserFacingError, user_errors
