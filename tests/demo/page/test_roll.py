@@ -270,3 +270,29 @@ def test_a_recording_has_no_roll_and_a_coming_piece_keeps_its_place(page: Any, s
 def test_a_score_that_is_gone_is_a_sentence(page: Any, piece: dict[str, Any]) -> None:
     page.evaluate("version => show(version)", {**piece, "score": piece["score"].replace("song.wav", "gone.wav")})
     page.wait_for_function("document.querySelector('.roll-note').textContent.includes('may have been deleted')")
+
+
+def test_reduced_motion_moves_the_cursor_by_beats(page: Any, piece: dict[str, Any]) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    try:
+        show(page, piece)
+        page.evaluate("piece => { transport.load(piece); transport.seek(5.1); transport.play(); }", piece)
+        page.wait_for_function("transport.position > 5.2")
+        page.evaluate("transport.seek(5.3)")
+        assert cursor(page) == pytest.approx(5.0 / SONG.seconds, abs=0.002), "the beat of half a second that sounds"
+    finally:
+        page.emulate_media(reduced_motion="no-preference")
+
+
+def test_another_version_takes_the_place_of_the_first(page: Any, site: RollSite, piece: dict[str, Any]) -> None:
+    plain = song(drums=False, seed=4)
+    other = site.version("plain", plain)
+    page.evaluate("piece => { transport.load(piece); transport.seek(5); }", piece)
+    drag(page, ".roll-ruler", place(2.2), place(3.2))
+    height = page.locator("#stage").bounding_box()["height"]
+    page.evaluate("version => { transport.switchTo(version); roll.update(version); }", other)
+    page.wait_for_function("document.querySelectorAll('.roll-lane').length === 3")
+    assert page.locator("#stage").bounding_box()["height"] == height and cursor(page) == pytest.approx(5 / plain.seconds, abs=0.003)
+    toolbar(page).get_by_role("button", name="Compose these anew").click()
+    page.wait_for_function("acts.length")
+    assert acts(page)[0]["piece"] == "plain", "an edit is about the version that is shown"
