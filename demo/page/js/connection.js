@@ -7,7 +7,7 @@ const STORAGE_KEY = 'mumu-session';
 const SILENCE = 40_000;  // milliseconds without a sign of life, of which the server sends one every 15 seconds
 const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000];
 const PRESENCE_INTERVAL = 30_000;
-const ENDED = 'This conversation has ended and its files are deleted, as the server does after an hour without you. Write on: a new one begins.';
+const ENDED = 'This conversation has ended: the server no longer has it. Write on, and a new one begins.';
 
 /**
  * Events: 'state' (detail: the server's state, with `first` for the first one after connecting), 'trouble' (detail: a sentence,
