@@ -32,11 +32,13 @@ class Server:
 
     def __init__(self, folder: Path, engine: Any = None, **options: Any) -> None:
         self.engine, self.sessions, self.now = engine or ScriptedEngine(), Sessions(folder), 1000.0
-        self.app = FastAPI()
+        self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         work = ChatService(self.engine, self.sessions, Limits())
         router = build_router(work, MODEL, clock=lambda: self.now, **options)
-        self.app.include_router(router)
-        self.app.include_router(build_info_router(work, MODEL, router.routes, options.get("base", ""), needs_login="auth" in options))
+        info = build_info_router(work, MODEL, router.routes, options.get("base", ""), needs_login="auth" in options)
+        self.routes = [*router.routes, *info.routes]
+        for each in (router, info):
+            self.app.include_router(each)
 
     async def send(self, body: Any, key: str = "", host: str = "10.0.0.1", **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, client=(host, 5))

@@ -20,7 +20,8 @@ def docs_page(document: Json) -> str:
     operations = [(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items()]
     links = "".join(f'<li><a href="#{_anchor(method, path)}">{_route(method, path)}</a></li>' for path, method, _ in operations)
     sections = "".join(_section(document, base, path, method, operation) for path, method, operation in operations)
-    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in info["description"].split("\n\n"))
+    paragraphs = "".join(f"<p>{_text(text)}</p>" for text in info["description"].split("\n\n"))
+    errors = {row[0]: row for _, _, operation in operations for row in _answers(operation, errors=True)}
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -37,7 +38,13 @@ def docs_page(document: Json) -> str:
 <p>The same for programs: <a href="openapi.json">openapi.json</a>. The page to play with: <a href="./">here</a>.</p>
 </header>
 <nav aria-label="Routes"><ul>{links}</ul></nav>
-<main>{sections}</main>
+<main>{sections}
+<section id="errors" aria-labelledby="errors-title">
+<h2 id="errors-title">Errors</h2>
+<p>Every error has the body <code>{{"error": {{"message", "type", "param", "code"}}}}</code>: one sentence, and the field at fault.</p>
+{_table("Statuses of errors", "Statuses", [(status, "", meaning) for status, (_, _, meaning) in sorted(errors.items())])}
+</section>
+</main>
 <p id="copied" role="status"></p>
 <script>{SCRIPT}</script>
 </body>
@@ -59,7 +66,7 @@ def _section(document: Json, base: str, path: str, method: str, operation: Json)
     parts = [
         f'<section id="{anchor}" aria-labelledby="{anchor}-title">',
         f'<h2 id="{anchor}-title">{escape(operation["summary"])}</h2><p>{_route(method, path)}</p>',
-        f"<p>{escape(operation.get('description', ''))}</p>",
+        f"<p>{_text(operation.get('description', ''))}</p>",
         _example(base, path, method, operation, bool(document.get("security"))),
         _table(f"Parameters of {path}", "Parameters", [
             (item["name"], _kind(item["schema"]), item.get("description", "")) for item in operation.get("parameters", [])
@@ -89,9 +96,16 @@ def _fields(document: Json, schema: Json) -> Iterator[tuple[str, str, str]]:
             yield name, _kind(field) + required, field.get("description", "")
 
 
-def _answers(operation: Json) -> Iterator[tuple[str, str, str]]:
+def _answers(operation: Json, *, errors: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Status, content types and meaning of the answers of a route, or of its errors."""
     for status, answer in operation["responses"].items():
-        yield status, ", ".join(answer.get("content", {})), answer["description"]
+        if (status >= "400") == errors:
+            yield status, ", ".join(answer.get("content", {})), answer["description"]
+
+
+def _text(text: str) -> str:
+    """A text whose parts in backticks are code."""
+    return "".join(f"<code>{escape(part)}</code>" if index % 2 else escape(part) for index, part in enumerate(text.split("`")))
 
 
 def _kind(schema: Json) -> str:
@@ -116,7 +130,7 @@ def _table(caption: str, title: str, rows: list[tuple[str, str, str]]) -> str:
     """A table whose first column is code; nothing without rows."""
     if not rows:
         return ""
-    lines = "".join(f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{escape(meaning)}</td></tr>'
+    lines = "".join(f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{escape(kind)}</td><td>{_text(meaning)}</td></tr>'
                     for name, kind, meaning in rows)  # fmt: skip
     region = f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
     return f"<h3>{title}</h3>{region}<table><tbody>{lines}</tbody></table></div>"

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from demo.api.generation_request import GenerationRequest
-from demo.api.operations import OPERATIONS
+from demo.api.operations import CHAT_FIELDS, OPERATIONS
 from demo.api.protocol import ChatRequest
 from demo.api.schemas import ChatChunk
 
@@ -39,6 +39,8 @@ def openapi_document(routes: Sequence[Any], base: str = "", *, model: str = "mum
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(operation, OPERATIONS.get((method.upper(), path)))
+    for name, meaning in CHAT_FIELDS.items():
+        schemas["ChatRequest"]["properties"][name]["description"] = meaning
     for request in ("ChatRequest", "GenerationRequest"):
         schemas[request]["properties"]["model"] = {"enum": [model], "description": "The model's name; there is one."}
     for name in ("HTTPValidationError", "ValidationError"):  # of FastAPI's own checks, which no route here has

@@ -25,6 +25,20 @@ ACCESS = (401, 403, 429, 503)  # of every route
 BODY = (400, 404, 408, 413, 415, 500)  # of every route that reads a body
 SOUNDS = ("audio/wav", "audio/pcm", *(kind.content_type.partition(";")[0] for kind in EXPORT_FORMATS.values()))
 BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+CHAT_FIELDS: Mapping[str, str] = {  # those of ChatRequest that do something here
+    "messages": "The conversation, the user's message last: texts, and files as `input_audio`, `image_url`, `video_url` or `file`.",
+    "modalities": '["text"] by default, ["text", "audio"] where `audio` or `edit` is given.', "audio": "Asks for music in this format.",
+    "stream": "Sends words, and sound as wav or pcm16, while they are made.", "stream_options": "include_usage: the last chunk has it.",
+    "n": "Takes, at most 8, with the seeds seed, seed + 1 and so on.", "seed": "The same seed gives the same answer; -1 or none draws one.",
+    "seconds": "Length of the music; 10 without it.", "bar_count": "Length of a new piece in bars, in place of seconds.",
+    "temperature": "From 0, which takes the likeliest word, to 2.", "top_p": "Nucleus of sampling, where the temperature is above 0.",
+    "max_tokens": "Limit on the answer's length.", "max_completion_tokens": "The same under its newer name.",
+    "stop": "Up to four strings: the words end before the first of them.", "guidance": "How closely the music follows the words.",
+    "conditioning": "What the decoder of the music is given: hidden, or the caption.", "score": "Adds the notes as MIDI in base64.",
+    "edit": "What changes in a piece of the conversation; all else stays, note for note.",
+    "user": "Any name, where one program asks for several.",
+    "response_format": "Text alone: JSON is refused.", "tool_choice": "none or auto: this model calls no tools.",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

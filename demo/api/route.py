@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
 from demo.api.access import BodyMemoryBudget, client_address, read_body
@@ -26,6 +27,15 @@ MAX_JSON_BYTES = 1 << 20  # of a request without its files
 MAX_PENDING_BODIES = 8  # largest requests that may be in memory before the engine accepts or rejects them
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
+
+
+class AnyPath(PathConvertor):
+    """Convertor of a path that may have line breaks, which `path` leaves out: they would reach another application's errors."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", AnyPath())
 
 
 class ApiRoute(APIRoute):

@@ -74,7 +74,7 @@ def build_router(
     for path in ("/audio/{audio_id}/{form}", "/models", "/models/", "/models/{name:path}"):
         endpoint = pieces.export if path.startswith("/audio") else pieces.list_models if "{" not in path else pieces.model_info
         router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False, response_model=None)
-    for path in ("", "/{path:path}"):
+    for path in ("", "/{path:any}"):
         router.add_api_route(path, pieces.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
     return router
 
