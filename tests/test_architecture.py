@@ -44,6 +44,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.generation": set(),
     "llama.edit_plans": set(),
     "llama.editing": set(),
+    "llama.answers": set(),
     "llama.responding": set(),
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},

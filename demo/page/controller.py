@@ -16,12 +16,13 @@ from demo.page.answering import Answer
 from demo.page.edit_form import edit_words
 from demo.page.gradio_request import event_client_address
 from demo.page.page_registry import PageRegistry
-from demo.page.piece_actions import PieceActions, undo_in_words
+from demo.page.piece_actions import PieceActions, select_in_words, undo_in_words
 from demo.page.state import PageExchange, SubmittedMessage
 from demo.page.theme import ASSETS, EXAMPLES
 from demo.page.uploads_folder import UploadsFolder
 from demo.page.versions import VersionBuilder
 from demo.page.view import ExchangeView
+from demo.service.conversation import chosen_piece
 from demo.service.references import undo_request
 from demo.service.request import MAX_TEXT, Settings, whole_number
 from demo.service.service import EMPTY_REQUEST, ChatService
@@ -63,8 +64,14 @@ class Page(PieceActions, UploadsFolder):
         page = found or self.pages.open()
         try:
             message = SubmittedMessage(message_text, self._receive(page, files), settings, client_address=event_client_address())
-            if not message.uploads and settings.edit is None and undo_request(message_text):
+            bare = not message.uploads and settings.edit is None
+            undoes = bare and undo_request(message_text)
+            with page.lock:
+                piece = chosen_piece(page.contents.conversation, message_text) if bare and not undoes else None
+            if undoes:
                 undo_in_words(page, message)
+            elif piece is not None:
+                select_in_words(page, message, piece.sound)
             else:
                 self._send(page, message)
         except ValueError:

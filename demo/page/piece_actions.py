@@ -166,6 +166,19 @@ def undo_in_words(page: PageSession, message: SubmittedMessage) -> None:
         page.add_exchange(PageExchange(message, view, finished=page.clock()))
 
 
+def select_in_words(page: PageSession, message: SubmittedMessage, sound: Path) -> None:
+    """Answers "go back to take 2": the piece with this sound is "it", and its card shows it. No model is needed."""
+    with page.changing() as contents:
+        page.check_room()
+        contents.conversation = contents.conversation.choose(sound)
+        record = page.piece(sound.stem)
+        version = _version(record.exchange.view, sound.stem)
+        page.set_view(record.exchange, replace(record.exchange.view, selected=version.id))
+        name = version.title or version_label(record.exchange.view, version)
+        view = ExchangeView(message.text, text=f'"It" is {name} now.', status="done")
+        page.add_exchange(PageExchange(message, view, finished=page.clock()))
+
+
 def _source(page: PageSession, piece_id: str) -> tuple[PageExchange, Path, Settings]:
     """The exchange, the sound and the settings of a piece, or of a recording or score that the user added."""
     with page.lock:

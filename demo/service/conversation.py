@@ -134,6 +134,11 @@ class Conversation:
         """The conversation with a piece that was taken back in force again, and as "it". Raises ValueError as `undo` does."""
         return replace(self._change(sound, undone=False), chosen=sound)
 
+    def choose(self, sound: Path) -> Conversation:
+        """The conversation with this piece as "it". Raises ValueError as `undo` does."""
+        self._exchange_of(sound)
+        return replace(self, chosen=sound)
+
     def keep(self, sound: Path) -> Conversation:
         """The conversation with one of several takes chosen; it is "it". Raises ValueError as `undo` does."""
         return replace(self._change(sound, undone=False, kept=sound), chosen=sound)

@@ -121,6 +121,17 @@ def test_undo_in_words_needs_no_model(page: Page, engine: ScriptedEngine) -> Non
     assert second["id"] in {piece.sound.stem for exchange in state.contents.conversation.exchanges for piece in exchange.pieces}
 
 
+def test_a_message_that_names_a_take_selects_it(page: Page, engine: ScriptedEngine) -> None:
+    state = asked(page, "play", settings=replace(SHORT, takes=3))
+    asked(page, "go back to take 2", state=state)
+    second = versions(state, 0)[1]["id"]
+    assert len(engine.requests) == 3 and card(state, 0)["selected"] == second and views(state)[-1].text.startswith('"It" is ')
+    asked(page, "is it fast", state=state)
+    assert Path(str(engine.requests[-1].turn.audio)).stem == second
+    with pytest.raises(ValueError, match="There are 3 pieces to choose from"):
+        asked(page, "take 7", state=state)
+
+
 def test_the_kept_take_is_the_one_that_is_meant(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "play", settings=replace(SHORT, takes=3))
     second = versions(state)[1]["id"]
