@@ -6,6 +6,7 @@ import {PcmSource} from './pcm_source.js';
 const KEPT_PIECES = 2;  // whose samples stay in memory: the one that plays and the one before it
 const KEPT_POSITIONS = 100;
 const SHORTEST_LOOP = 0.1;  // seconds
+const PATIENCE = 1500;  // milliseconds for the audio clock to start
 const VOLUME_KEY = 'mumu-volume';
 
 /**
@@ -227,6 +228,14 @@ export class Transport extends EventTarget {
     if (this.context.state === 'running') return;
     this.#blocked = navigator.userActivation ? !navigator.userActivation.hasBeenActive && !this.#allowed() : false;
     this.context.resume();  // stays pending until the browser allows it
+    setTimeout(() => this.#noticeSilence(), PATIENCE);
+  }
+
+  /** A browser that does not say so beforehand, or has nothing to play to, leaves the clock standing. */
+  #noticeSilence() {
+    if (this.context.state === 'running' || !this.source?.active) return;
+    this.#blocked = true;
+    this.#tell('state');
   }
 
   /** Whether the browser starts sound without a click, as far as it tells. */

@@ -42,7 +42,7 @@ def tab(browser: Any, server: SoundServer) -> Iterator[Any]:
 
 @pytest.fixture
 def page(tab: Any, server: SoundServer) -> Any:
-    """A fresh page with the player started; `sent` has the actions that went to the server."""
+    """A fresh page with the player started; `sent` has the actions that went to the server, `shown` the pieces that the bar led to."""
     tab.goto(server.address)
     tab.wait_for_function("window.ready")
     tab.evaluate("""async () => {
@@ -109,6 +109,25 @@ def test_a_card_plays_and_the_bar_follows(page: Any) -> None:
     assert page.evaluate("shown") == ["first"]
     bar.get_by_role("button", name="Close the player").click()
     assert bar.is_hidden() and not page.evaluate("transport.playing")
+
+
+def test_a_browser_that_wants_a_click_first_is_said(page: Any) -> None:
+    """Playwright's own scripts count as clicks, so the refusal is played: a clock that stands, and starts for nobody but a click."""
+    shown = put(page, card(version("first", "New music")))
+    page.evaluate("""async version => {
+        transport.load(version);
+        await transport.context.suspend();
+        Object.defineProperty(navigator, 'userActivation', {value: {hasBeenActive: false}, configurable: true});
+        const resume = transport.context.resume;
+        transport.context.resume = () => new Promise(() => {});
+        addEventListener('click', () => { transport.context.resume = resume; }, {capture: true, once: true});
+        transport.play();
+    }""", version("first", "New music"))
+    until(page, "transport.state === 'blocked'")
+    assert shown.locator(".player-status").inner_text() == "Press play to hear it" and not page.evaluate("transport.playing")
+    shown.get_by_role("button", name="Play The first").click()
+    until(page, "transport.position > 0.1 && transport.state === 'playing'")
+    assert not shown.locator(".player-status").inner_text()
 
 
 def test_the_wave_is_a_slider(page: Any) -> None:
