@@ -6,11 +6,9 @@ On the others, a name or a number that does not exist is a client's mistake, whi
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
-import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -18,7 +16,6 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from demo.server.gradio_patches import stop_events
 from llama.errors import shorten
 from llama.json_yaml import MAX_DIGITS
 
@@ -30,17 +27,19 @@ API = "/gradio_api"
 OPEN_ROUTES = {
     "GET": re.compile(
         r"/|/(?:config/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json)|/(?:assets|static|svelte)/.+"
-        rf"|{API}/(?:info/?|app_id/?|theme\.css|queue/data|upload_progress|heartbeat/[^/]+|call/[^/]+/[^/]+|file=(?!(?i:https?):).+)"
+        rf"|{API}/(?:info/?|app_id/?|theme\.css|queue/data|upload_progress|call/[^/]+/[^/]+|file=(?!(?i:https?):).+)"
     ),
     "POST": re.compile(rf"{API}/(?:upload|queue/join|cancel|reset|(?:call|run)/[^/]+/?)"),
 }
 QUERY_ROUTES = (f"{API}/queue/data", f"{API}/upload", f"{API}/upload_progress")  # on others, queries choose what is closed
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a session or an event, as clients make them up
+# One of this server's own paths below another one, as a proxy sends it that keeps its sub-path.
+SUB_PATH = re.compile(
+    r"(?!/(?:gradio_api|assets|static|svelte)/)((?:/[A-Za-z0-9._~-]{1,64}){1,8}?)"
+    r"/(?:(?:v1|gradio_api|page|page-assets|media)/.*|health|docs|metrics|openapi\.json)"
+)
 MAX_PATH = 2048  # characters
 MAX_PATH_PART = 255  # bytes, of most file systems
-ALIVE = b"data: ALIVE\n\n"  # gradio's sign of life
-ALIVE_INTERVAL = 15.0  # seconds between two of them, as gradio's
-POLL_INTERVAL = 0.5
 
 Message = MutableMapping[str, Any]
 
@@ -70,8 +69,6 @@ class PageRoutesMiddleware:
             scope = _plain_scope(scope)
             if scope["method"] == "POST" and scope["path"] != f"{API}/upload":
                 receive = await self._checked_call(scope, receive)
-            elif scope["path"].startswith(f"{API}/heartbeat/") and scope["method"] == "GET":
-                return await self._heartbeat(scope, receive, send)
             elif response := self._missing_stream(scope):
                 return await response(scope, receive, send)
         except RequestError as error:
@@ -94,39 +91,6 @@ class PageRoutesMiddleware:
                 lost = {"msg": "unexpected_error", "message": "This session has ended.", "session_not_found": True, "success": False}
                 return StreamingResponse(iter([f"data: {json.dumps(lost)}\n\n"]), media_type="text/event-stream")
         return None
-
-    async def _heartbeat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Signs of life of a page until its session begins, with its first message, and then gradio's, whose end ends the session.
-
-        A page asks for them once, when it opens: one that was refused would never be missed when its connection is lost.
-        """
-        session = scope["path"].rpartition("/")[2]
-        if session in self._blocks.state_holder:
-            return await self.app(scope, receive, send)
-        stops = list(stop_events(scope["app"].routes))
-        await _read(receive)
-        gone = asyncio.ensure_future(receive())  # there is nothing more to read: this ends when the client leaves
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream; charset=utf-8")]})
-            next_sign = 0.0
-            while session not in self._blocks.state_holder:
-                if gone.done() or any(event.is_set() for event in stops):
-                    return await send({"type": "http.response.body", "body": b""})
-                if time.monotonic() >= next_sign:
-                    await send({"type": "http.response.body", "body": ALIVE, "more_body": True})
-                    next_sign = time.monotonic() + ALIVE_INTERVAL
-                await asyncio.wait([gone], timeout=POLL_INTERVAL)
-
-            async def send_rest(message: Message) -> None:
-                if message["type"] != "http.response.start":
-                    await send(message)
-
-            async def disconnected() -> Message:
-                return await asyncio.shield(gone)
-
-            await self.app(scope, disconnected, send_rest)
-        finally:
-            gone.cancel()
 
     # -- calls ----------------------------------------------------------------------------------------------------------
 
@@ -185,7 +149,13 @@ def check_path(method: str, path: str) -> None:
     route = OPEN_ROUTES.get("GET" if method == "HEAD" else method)
     is_possible = len(path) <= MAX_PATH and path.isprintable() and all(len(part.encode()) <= MAX_PATH_PART for part in path.split("/"))
     if route is None or not is_possible or not route.fullmatch(path):
-        raise RequestError(404, f"There is no {shorten(method, 20)} {shorten(path)} here.")
+        raise RequestError(404, f"There is no {shorten(method, 20)} {shorten(path)} here.{_missing_root_path(path)}")
+
+
+def _missing_root_path(path: str) -> str:
+    """What to do about a path below a sub-path that this server does not know of; empty for another one."""
+    prefix = SUB_PATH.fullmatch(path)
+    return f" If a proxy serves this server at {shorten(prefix[1])}, start it with --root_path {shorten(prefix[1])}." if prefix else ""
 
 
 def _plain_scope(scope: Scope) -> Scope:

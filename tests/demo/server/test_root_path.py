@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from demo.server.page_routes import RequestError, check_path
 from demo.server.root_path import RootPathMiddleware, parse_root_path, public_hosts
 
 
@@ -70,3 +71,16 @@ def _get(app: RootPathMiddleware, path: str, headers: dict[str, str] | None = No
             return await client.get(path, headers=headers)
 
     return asyncio.run(send())
+
+
+@pytest.mark.parametrize("path, told", [
+    ("/mumu/v1/chat/completions", "/mumu"), ("/a/b/gradio_api/queue/join", "/a/b"), ("/mumu/health", "/mumu"), ("/mumu/docs", "/mumu"),
+    ("/mumu/page/token/actions", "/mumu"), ("/gradio_api/v1/x", None), ("/mumu", None), ("/wp-login.php", None), ("/docsx", None),
+])  # fmt: skip
+def test_a_missing_root_path_is_told(path: str, told: str | None) -> None:
+    """A proxy that keeps its sub-path asks for paths that this server does not have."""
+    with pytest.raises(RequestError) as refused:
+        check_path("POST" if "queue" in path else "GET", path)
+    sentence = str(refused.value)
+    assert refused.value.status == 404 and f"There is no {'POST' if 'queue' in path else 'GET'} {path} here." in sentence
+    assert ("--root_path" in sentence) == (told is not None) and (told is None or sentence.endswith(f"start it with --root_path {told}."))
