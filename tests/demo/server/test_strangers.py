@@ -215,7 +215,7 @@ def test_odd_calls_are_refused_in_a_sentence(server: Stranger, path: str, body: 
 
 
 CLOSED = [
-    "gradio_api/dev/reload", "gradio_api/startup-events", "gradio_api/queue/status", "monitoring",
+    "gradio_api/heartbeat/somebody", "gradio_api/dev/reload", "gradio_api/startup-events", "gradio_api/queue/status", "monitoring",
     "monitoring/summary", "gradio_api/token", "gradio_api/user", "gradio_api/login_check", "gradio_api/runs", "gradio_api/openapi.json",
     "gradio_api/proxy=http://127.0.0.1/", "gradio_api/file=http://127.0.0.1/", "gradio_api/file/etc/x",
     "gradio_api/deep_link", "gradio_api/custom_component/a/client/b/c", "gradio_api/stream/a/b/c/playlist.m3u8", "gradio_api/vibe-code",
@@ -251,26 +251,6 @@ def test_what_the_page_needs_is_open(server: Stranger, path: str) -> None:
     before = server.log
     with server.client() as client:
         assert client.get(path).status_code == httpx.codes.OK
-    assert server.log == before
-
-
-def test_a_session_has_a_heartbeat(server: Stranger) -> None:
-    with server.client() as client:
-        client.post("gradio_api/call/respond", content=call(session_hash="present"), headers={"Content-Type": "application/json"})
-        with client.stream("GET", "gradio_api/heartbeat/present") as answer:
-            assert answer.status_code == httpx.codes.OK and next(answer.iter_lines()) == "data: ALIVE"
-
-
-def test_a_page_that_is_only_read_keeps_its_heartbeat_until_it_speaks(server: Stranger) -> None:
-    """It asks for it once, when it opens: the end of the connection ends the session that came later."""
-    before = server.log
-    with server.client() as client, client.stream("GET", "gradio_api/heartbeat/reader") as answer:
-        lines = answer.iter_lines()
-        assert answer.status_code == httpx.codes.OK
-        assert [next(lines) for _ in range(6)] == ["data: ALIVE", ""] * 3
-        with server.client() as other:
-            other.post("gradio_api/call/respond", content=call(session_hash="reader"), headers={"Content-Type": "application/json"})
-        assert [next(lines) for _ in range(4)] == ["data: ALIVE", ""] * 2
     assert server.log == before
 
 
