@@ -1,4 +1,4 @@
-"""Edits on the page: about the newest piece with its notes, told in one line, stopped like new pieces, and taken home."""
+"""Edits on the page by words and by the form: of the newest piece with its notes, told in one line, stopped, and taken home."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from demo.page.controller import Page
+from demo.page.page_session import PageSession
+from demo.service.exports import EXPORT_FORMATS
 from llama.media.edit import Edit
-from tests.page_helpers import SHORT, asked
+from tests.page_helpers import SHORT, asked, begun, card, ended, html, seen, views
 from tests.scripted_engine import REPORT, SCORE, ScriptedEngine
 
 pytest.importorskip("gradio")
@@ -18,11 +20,17 @@ pytest_plugins = ("tests.page_helpers",)
 FASTER = replace(SHORT, edit=Edit(change={"tempo": 90}))
 
 
+def edited(page: Page, state: PageSession, edit: Edit) -> PageSession:
+    """The session after a click on a chip of the newest version of the last card."""
+    page.edit(state.session.token, card(state)["versions"][-1]["id"], edit)
+    return ended(page, state.session.token)
+
+
 def test_words_about_a_piece_bring_its_notes(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "make it faster", state=asked(page, "play notes"))
-    turn = engine.requests[-1].turn
-    assert turn.score is SCORE and Path(str(turn.audio)).is_file() and state.exchanges[-1].reference == "the last piece"
-    state = asked(page, "play something new", state=state)
+    turn, reference = engine.requests[-1].turn, views(state)[-1].reference
+    assert turn.score is SCORE and Path(str(turn.audio)).is_file() and reference is not None and reference.phrase == "the last piece"
+    asked(page, "play something new", state=state)
     assert engine.requests[-1].turn.score is None
 
 
@@ -31,22 +39,27 @@ def test_a_sound_without_notes_stays_a_sound(page: Page, engine: ScriptedEngine)
     assert engine.requests[-1].turn.score is None and engine.requests[-1].turn.audio is not None
 
 
-def test_an_edit_is_about_the_newest_piece_whatever_the_words(page: Page, engine: ScriptedEngine) -> None:
+def test_the_form_is_about_the_newest_piece_whatever_the_words(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "we play", settings=FASTER, state=asked(page, "play notes"))
-    request, exchange = engine.requests[-1], state.exchanges[-1]
-    assert request.turn.score is SCORE and request.options.edit == FASTER.edit and exchange.reference == "the last piece"
-    assert exchange.takes[0].report == str(REPORT) and f'report">{REPORT}</p>' in state.html[-1]
-    assert exchange.original is not None and "Before" in state.html[-1] and str(REPORT) in state.html[-1].split("data-announcement")[1]
+    request = engine.requests[-1]
+    assert request.turn.score is SCORE and request.options.edit == FASTER.edit and len(views(state)) == 2
+    assert [version["label"] for version in card(state)["versions"]] == ["Before", "After"]
+    assert card(state)["versions"][-1]["report"] == str(REPORT) and str(REPORT) in html(state).split("data-announcement")[1]
 
 
-def test_an_edit_without_words_says_what_it_does(page: Page, engine: ScriptedEngine) -> None:
+def test_the_form_without_words_says_what_it_does(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "", settings=FASTER, state=asked(page, "play notes"))
-    assert state.exchanges[-1].message == "90 bpm" and engine.requests[-1].turn.text == "90 bpm"
+    assert views(state)[-1].message == "90 bpm" and engine.requests[-1].turn.text == "90 bpm"
 
 
 def test_an_edit_of_nothing_is_told(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "", settings=FASTER)
-    assert state.exchanges[-1].error.startswith("There is no piece to change yet") and not engine.requests
+    assert views(state)[-1].error.startswith("There is no piece to change yet") and not engine.requests
+
+
+def test_a_new_key_is_named_in_the_mode_of_its_piece(page: Page, engine: ScriptedEngine) -> None:
+    edited(page, asked(page, "play notes"), Edit(change={"key": 1}))
+    assert engine.requests[-1].turn.text == "In D flat major"
 
 
 def test_again_repeats_the_edit(page: Page, engine: ScriptedEngine) -> None:
@@ -59,39 +72,35 @@ def test_again_repeats_the_edit(page: Page, engine: ScriptedEngine) -> None:
 
 
 def test_a_stopped_edit_keeps_what_sounded(page: Page, engine: ScriptedEngine) -> None:
-    state = asked(page, "play notes")
-    steps = page.submit(state, "we play wait", [], FASTER)
-    for state in steps:
-        if state.busy and state.exchanges[-1].takes:
-            state.answer.stop()  # type: ignore[union-attr]
-            state = list(steps)[-1]
-            break
-        engine.leaves.release()
-    [take] = state.exchanges[-1].takes
-    assert state.exchanges[-1].status == "stopped" and 0 < (take.audio.seconds or 0) < 2 and not take.report
-    assert engine.requests[-1].options.edit == FASTER.edit and not take.exports
+    state = begun(page, "we play wait", FASTER, asked(page, "play notes"))
+    engine.leaves.release(6)
+    seen(state, lambda view: view.progress is not None and 0 < view.progress[0] < 2)
+    page.stop(state.session.token)
+    state = ended(page, state.session.token)
+    take = card(state)["versions"][-1]
+    assert views(state)[-1].status == "stopped" and 0 < take["seconds"] < 2 and not take["report"]
+    assert engine.requests[-1].options.edit == FASTER.edit and take["score"] is None
 
 
-def test_a_piece_with_notes_is_offered_in_every_form(page: Page) -> None:
+def test_a_piece_is_offered_in_every_form_that_it_has(page: Page) -> None:
     state = asked(page, "play notes")
-    take = state.exchanges[-1].takes[0]
-    assert [form for form, _ in take.exports] == ["stems", "loop", "musicxml", "chords"]
-    session = page.sessions.get(state.token)
-    assert session is not None
-    [sound] = session.folder.glob("*.wav")
-    assert page.sessions.scores.get(sound) == SCORE
-    assert asked(page, "play").exchanges[-1].takes[0].exports == ()
+    forms = {download["form"]: download for download in card(state)["versions"][0]["downloads"]}
+    assert {*forms} == {"wav", *EXPORT_FORMATS} - {"loop"}, "the piece has no bar to loop"
+    assert {download["name"].split(".")[0].removesuffix("-chords").removesuffix("-stems") for download in forms.values()} == {
+        "happy-ballad-flute-60bpm-C-major"
+    }
+    asked(page, "play", state=state)
+    downloads = card(state)["versions"][0]["downloads"]
+    assert [download["form"] for download in downloads] == ["wav", "mp3", "flac", "all"] and downloads[0]["name"] == "play.wav"
 
 
 def test_notes_go_with_their_piece(page: Page) -> None:
     state = asked(page, "play notes")
-    session = page.sessions.get(state.token)
-    assert session is not None
-    [sound] = session.folder.glob("*.wav")
-    sound.unlink()
+    [sound] = state.session.folder.glob("*.wav")
+    assert page.sessions.scores.get(sound) == SCORE
+    page.delete(state.session.token, sound.stem)
+    assert not list(state.session.folder.iterdir()) and card(state)["versions"] == []
     asked(page, "play some notes", state=state)
     assert page.sessions.scores.get(sound) is None and len(page.sessions.scores) == 1
-    page.sessions.close(session.token)
+    page.sessions.close(state.session.token)
     assert len(page.sessions.scores) == 0
-
-
