@@ -68,11 +68,11 @@ def _section(document: Json, base: str, path: str, method: str, operation: Json)
         f'<h2 id="{anchor}-title">{escape(operation["summary"])}</h2><p>{_route(method, path)}</p>',
         f"<p>{_text(operation.get('description', ''))}</p>",
         _example(base, path, method, operation, bool(document.get("security"))),
-        _table(f"Parameters of {path}", "Parameters", [
+        _table(f"Parameters of {method.upper()} {path}", "Parameters", [
             (item["name"], _kind(item["schema"]), item.get("description", "")) for item in operation.get("parameters", [])
         ]),
-        _table(f"Fields of {path}", "Fields of the request", list(_fields(document, schema))),
-        _table(f"Answers of {path}", "Answers", list(_answers(operation))),
+        _table(f"Fields of {method.upper()} {path}", "Fields of the request", list(_fields(document, schema))),
+        _table(f"Answers of {method.upper()} {path}", "Answers", list(_answers(operation))),
         "</section>",
     ]  # fmt: skip
     return "\n".join(parts)
@@ -146,7 +146,8 @@ def _example(base: str, path: str, method: str, operation: Json, needs_login: bo
     address = base + path.replace("{audio_id}", "audio_ID").replace("{form}", "wav").replace("{job_id}", "job-ID").replace("{name}", "nano")
     has_file = any(kind.startswith("audio/") for kind in operation["responses"].get("200", {}).get("content", {}))
     programs = {"curl": _curl, "Python": _python}
-    return "".join(_code(name, write(method, address, body, has_file, needs_login)) for name, write in programs.items())
+    route = f"{method.upper()} {path}"
+    return "".join(_code(name, route, write(method, address, body, has_file, needs_login)) for name, write in programs.items())
 
 
 def _curl(method: str, address: str, body: Json | None, has_file: bool, needs_login: bool) -> str:
@@ -166,7 +167,8 @@ def _python(method: str, address: str, body: Json | None, has_file: bool, needs_
     return f"import httpx\n\nanswer = {call}\nanswer.raise_for_status()\n{show}"
 
 
-def _code(label: str, text: str) -> str:
-    button = f'<button type="button" data-copy>Copy<span class="hidden"> the {label} example</span></button>'
-    program = f'<pre tabindex="0" role="region" aria-label="{label} example"><code>{escape(text)}</code></pre>'
+def _code(label: str, route: str, text: str) -> str:
+    name = escape(f"{label} example of {route}")
+    button = f'<button type="button" data-copy>Copy<span class="hidden"> the {name}</span></button>'
+    program = f'<pre tabindex="0" role="region" aria-label="{name}"><code>{escape(text)}</code></pre>'
     return f"<figure><figcaption>{label} {button}</figcaption>{program}</figure>"
