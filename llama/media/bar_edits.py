@@ -20,9 +20,13 @@ FORM = "AABA"
 
 def check_bars(first: int, last: int, bar_count: int) -> None:
     """Raises ValueError for bars that the piece does not have."""
-    if not 1 <= first <= last <= bar_count:
-        allowed = f"which has {bar_count} before its ending; give bars from 1 to {bar_count}"
-        raise ValueError(f"Bars {first} to {last} are not in the piece, {allowed}.")
+    if 1 <= first <= last <= bar_count:
+        return
+    allowed = f"give bars from 1 to {bar_count}"
+    if last == bar_count + 1 and first >= 1:
+        raise ValueError(f"Bar {last} is the ending of the piece, its final chord, which every edit keeps; {allowed}.")
+    bars = f"Bar {first} is" if first == last else f"Bars {first} to {last} are"
+    raise ValueError(f"{bars} not in the piece, which has {bar_count} bar{'' if bar_count == 1 else 's'} and an ending; {allowed}.")
 
 
 def excerpt(score: Score, first: int, last: int) -> Score:

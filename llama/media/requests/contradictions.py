@@ -12,6 +12,7 @@ OPPOSITES: tuple[tuple[str, str], ...] = (
 BOTH_MODES = re.compile(r"\b(major) (?:and|as well as|&|plus) (?:in )?(minor)\b|\b(minor) (?:and|as well as|&|plus) (?:in )?(major)\b")
 NEGATED = r"(?<!not )(?<!no )(?<!never )(?<!n't )(?<!nor )(?<!than )"
 OF_PARTS = re.compile(r"\b(?:the|its) \w+ (?:a bit |much )?(?:louder|softer|quieter)\b")  # each part has a loudness of its own
+ASKED = re.compile(r"\b(?:differences?|differ|between|about|what|which|how|why|explain|compare|versus)\b")  # both are spoken of
 PLACED = re.compile(r"\b(?:half|halves|part|parts|section|verse|chorus|bars?|then|first|second|beginning|start|end|and back|before)\b")
 
 
@@ -20,7 +21,7 @@ def find_contradiction(text: str) -> str | None:
 
     Words for different places or for one after the other contradict nothing here.
     """
-    if PLACED.search(text):
+    if PLACED.search(text) or ASKED.search(text):
         return None
     for first, second in OPPOSITES:
         one, other = (re.search(rf"{NEGATED}\b(?:{words})\b", text) for words in (first, second))

@@ -12,10 +12,9 @@ LANGUAGES: Mapping[str, tuple[str, frozenset[str], frozenset[str]]] = {  # name 
     "German": (
         "Ich verstehe nur Englisch",
         frozenset(
-            "ein eine einen einem einer der das und mit ohne für mach mache macht es bitte spiel spiele ich möchte will "
-            "nicht ist sind etwas kannst du mir auf dem den im zu mehr weniger viel kein keine jetzt nur noch stück lied "
-            "musik takt takte dur moll wie welche welches welcher lang schnell langsam hoch tief am vom zum walzer melodie "
-            "länger kürzer".split()
+            "ein eine einen einem einer der das und mit ohne für mach mache macht bitte spiel spiele ich möchte will nicht "
+            "ist sind etwas kannst du mir auf dem den im zu mehr weniger viel kein keine jetzt nur noch stück lied musik "
+            "takt takte dur moll wie welche welches welcher lang schnell langsam hoch tief zum walzer melodie länger kürzer".split()
         ),
         frozenset(
             "schneller langsamer lauter leiser traurig traurige trauriger trauriges traurigen fröhlich fröhliche fröhlicher "
@@ -26,20 +25,20 @@ LANGUAGES: Mapping[str, tuple[str, frozenset[str], frozenset[str]]] = {  # name 
     "French": (
         "Je ne comprends que l'anglais",
         frozenset(
-            "un une le la les des du de et avec sans pour plus moins fais joue jouer je veux voudrais moi est quel quelle "
-            "quels dans en sur très pas ce cette morceau chanson musique mesure mesures piano valse majeur mineur mets "
-            "mettre vite lent lente il elle".split()
+            "un une le la les des du de et avec sans pour moins fais joue jouer je veux voudrais moi est quel quelle quels "
+            "dans en sur très pas ce cette morceau chanson musique mesure mesures majeur mineur mets mettre lente il "
+            "elle".split()
         ),
         frozenset(
-            "triste tristes joyeux joyeuse gai gaie rapide lentement batterie tonalité plus-vite accords violon guitare "
+            "triste tristes joyeux joyeuse gai gaie rapide lentement batterie tonalité vite accords violon guitare "
             "annule mélodie flûte".split()
         ),
     ),
     "Spanish": (
         "Solo entiendo inglés",
         frozenset(
-            "un una el los las de del y con sin para más mas menos haz hazlo toca tocar quiero quisiera me es qué que cuál "
-            "cual en por muy esta este pieza música compás compases piano vals mayor menor favor la lo".split()
+            "un una el los las de del y con sin para más mas menos haz hazlo toca tocar quiero quisiera qué que cuál cual "
+            "en por muy esta este pieza música compás compases vals mayor menor favor la lo".split()
         ),
         frozenset(
             "triste tristes alegre alegres canción rápido rápida despacio batería guitarra tonalidad acordes violín "
@@ -49,8 +48,8 @@ LANGUAGES: Mapping[str, tuple[str, frozenset[str], frozenset[str]]] = {  # name 
     "Italian": (
         "Capisco solo l'inglese",
         frozenset(
-            "un una il lo gli le di del e con senza per più piu meno fai fallo suona suonare voglio vorrei mi è che quale "
-            "quali in molto questo questa brano musica battuta battute piano valzer maggiore minore favore la".split()
+            "un una il lo gli le di del con senza più piu meno fai fallo suona suonare voglio vorrei mi è che quale quali "
+            "molto questo questa brano musica battuta battute valzer maggiore minore favore la".split()
         ),
         frozenset(
             "triste tristi allegra veloce lentamente batteria chitarra tonalità accordi violino annulla melodia flauto "

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from DataSet.synthesis.composer import compose, sample_attributes
+from DataSet.synthesis.dialogues import edit, talk, wish
 from llama.media.requests.languages import foreign_answer
 from llama.media.requests.questions import QUESTIONS, asks_for_chords, asks_for_facts
 from llama.media.score import Attributes, Score, timeline
@@ -116,6 +117,15 @@ def test_other_languages_get_one_sentence(text: str, language: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "A sad waltz for piano", "Make it faster", "in D minor", "la la la", "allegro", "piano", "lento", "una corda", "jazz", "more piano",
-    "Play Für Elise", "a musical piece in E major", "hello", "no", "waltz", "minor", "en route to the sea", "El Greco, a waltz", ""])
+    "Play Für Elise", "a musical piece in E major", "hello", "no", "waltz", "minor", "en route to the sea", "El Greco, a waltz",
+    "In 105 beats per minute now!",
+    "piano plus drums", "in E", "allegro con brio", ""])
 def test_english_is_english(text: str) -> None:
     assert foreign_answer(text) is None
+
+
+def test_no_english_request_of_the_training_texts_is_foreign() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        for dialogue in (wish(rng), talk(rng), edit(rng, sample_attributes(rng))):
+            assert foreign_answer(dialogue.instruction) is None, dialogue.instruction
