@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, EditForm, choices, edit_words
+from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, EMPTY_FORM, EditForm, choices, edit_words
 from llama.media.edit import CHANGES, Edit
 
-EMPTY: list[Any] = [0, *[AS_IT_IS] * len(ATTRIBUTES), 0, [], [], 0, 0, [], 0, 0, 0, 0, 0, 0, 0]  # as the page sends it
+EMPTY: list[Any] = list(EMPTY_FORM)  # as the page sends it
 
 
 def form(**fields: Any) -> EditForm:
@@ -38,6 +39,7 @@ def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> 
 
 
 def test_the_fields_of_the_page_are_read_in_order() -> None:
+    assert len(EMPTY_FORM) == len(fields(EditForm)) - 1 + len(ATTRIBUTES)
     values = list(EMPTY)
     values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-5] = 90, "major", 0.5
     assert EditForm.of(values).edit() == Edit(change={"mode": "major", "tempo": 90}, strength=0.5)
