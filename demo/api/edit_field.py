@@ -119,6 +119,8 @@ class EditBase(BaseModel):
 
 
 def _by_part_names(field: str, value: object) -> object:
+    if field == "balance" and isinstance(value, dict):
+        return dict(zip(_part_names(tuple(value), field), value.values(), strict=True))
     is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
     return list(_part_names(tuple(value), field)) if field in PART_FIELDS and is_list else value  # type: ignore[arg-type]
 

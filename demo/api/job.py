@@ -9,15 +9,18 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from demo.api import response as api_reply
 from demo.api.audio_store import AudioStore
 from demo.service.audio_files import take_bytes, write
 from demo.service.conversation import Piece
-from demo.service.errors import UserFacingError
-from demo.service.exports import ExportedFile, piece_stem
+from demo.service.errors import UserFacingError, user_errors
+from demo.service.exports import NO_NOTES, ExportedFile, piece_stem
+from demo.service.piece_files import PieceFiles
 from demo.service.request import STOPPED, SubmittedRequest
+from demo.service.score_view import score_view
 from demo.service.service import ChatService
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ class JobHandler:
 
     def __init__(self, service: ChatService, store: AudioStore, clock: Callable[[], float] = time.time) -> None:
         self._service, self._store, self._clock = service, store, clock
+        self._files = PieceFiles(service.exporter)
 
     def open_session(self, submit: Callable[[Session], ResultT]) -> tuple[Session, ResultT]:
         """A session of its own, and what `submit` returns for it. If that fails, the session is deleted."""
@@ -97,6 +101,24 @@ class JobHandler:
             piece = entry.piece
             return ExportedFile(piece.sound, f"{piece_stem(piece.sound, piece.score)}.wav", "audio/wav")
         return self._service.exporter.export(entry.session, entry.piece.sound, entry.piece.score, form, bars)
+
+    def score(self, audio_id: str, caller: str) -> Json:
+        """The notes of a stored piece, its bars and chords (`demo.service.score_view`). Raises `ApiError` or `UserFacingError`."""
+        entry = self._store.entry(audio_id, caller)
+        if entry.piece.score is None:
+            raise UserFacingError(NO_NOTES)
+        with user_errors():
+            return score_view(entry.piece.score)
+
+    def stem(self, audio_id: str, caller: str, part: str) -> Path:
+        """The sound of one part of a stored piece. Raises `ApiError` or `UserFacingError`."""
+        entry = self._store.entry(audio_id, caller)
+        return self._files.stem(entry.session, entry.piece.sound, entry.piece.score, part)
+
+    def sheet(self, audio_id: str, caller: str, size: str) -> list[str]:
+        """The pages of sheet music of a stored piece, as SVG. Raises `ApiError` or `UserFacingError`."""
+        entry = self._store.entry(audio_id, caller)
+        return self._files.sheet(entry.session, entry.piece.sound, entry.piece.score, size)
 
     def forget(self, audio_id: str) -> None:
         """Deletes a stored piece. Ignores unknown ids."""

@@ -113,9 +113,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/v1/audio/{audio_id}/{form}"): Operation(
         "A piece in another form",
         "Every piece is kept for an hour, for you alone. All forms but the sound need a model that writes notes.",
-        {200: {"description": "The file.", **FILE}}, (400, 404, 500),
-        parameters={"audio_id": "Id of the piece.", "form": f"One of wav, {', '.join(EXPORT_FORMATS)}.",
-                    "bars": "Of a loop: how many, or a range such as 5-8.", **USER},
+        {200: {"description": "The file.", "content": {**FILE["content"], "image/svg+xml": BINARY, "application/json": {"schema": {}}}}},
+        (400, 404, 500),
+        parameters={"audio_id": "Id of the piece.", "form": f"One of wav, {', '.join(EXPORT_FORMATS)}, score (JSON), stem, sheet (SVG).",
+                    "bars": "Of a loop: how many, or a range such as 5-8.", "part": "Of a stem: a part that the score names.",
+                    "page": "Of a sheet: its number; without it, how many there are.", "size": "Of a sheet: wide or narrow.", **USER},
     ),
     ("POST", "/v1/chat/completions"): Operation(
         "Chat, about music and with it",

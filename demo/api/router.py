@@ -13,28 +13,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends
 
 from demo.api.access import authentication
 from demo.api.audio_store import AudioStore
 from demo.api.chat import ChatEndpoint
 from demo.api.chat_job import ChatHandler
 from demo.api.generation_job import GenerationHandler
-from demo.api.generations import PRIVATE, GenerationEndpoints, file_response
+from demo.api.generations import GenerationEndpoints
 from demo.api.job import JobHandler
 from demo.api.jobs import JobStore
 from demo.api.operations import OPERATIONS
-from demo.api.protocol import ApiError, unknown_model
-from demo.api.route import MAX_JSON_BYTES, ApiRoute, BodyReader, caller_of
-from demo.service.exports import EXPORT_FORMATS
+from demo.api.pieces import PieceEndpoints
+from demo.api.route import MAX_JSON_BYTES, ApiRoute, BodyReader
 from demo.service.service import ChatService
-from llama.errors import shorten
 
-Json = dict[str, Any]
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-STORED_FORMS = ("wav", *(form for form in EXPORT_FORMATS if form != "wav"))
 
 
 def build_router(
@@ -77,33 +71,3 @@ def build_router(
     for path in ("", "/{path:any}"):
         router.add_api_route(path, pieces.unknown_route, methods=METHODS, include_in_schema=False, response_model=None)
     return router
-
-
-class PieceEndpoints:
-    """Endpoints of stored pieces and of the model. created: seconds since 1970."""
-
-    def __init__(self, handler: JobHandler, model: str, created: int) -> None:
-        self._handler, self._model = handler, model
-        self._model_info = {"id": model, "object": "model", "created": created, "owned_by": "mumu-llama"}
-
-    async def list_models(self) -> Json:
-        """List of models, which has one entry."""
-        return {"object": "list", "data": [self._model_info]}
-
-    async def model_info(self, name: str) -> Json:
-        """Model of that name. Raises `ApiError` (404) for another name."""
-        if name.removesuffix("/") != self._model:
-            raise unknown_model(name, self._model)
-        return self._model_info
-
-    async def unknown_route(self, request: Request) -> None:
-        """404 error for every other path."""
-        route = f"{request.method} {shorten(request.url.path)}"
-        raise ApiError(f"There is no {route} here; GET /docs lists what there is.", status=404, code="unknown_url")
-
-    async def export(self, request: Request, audio_id: str, form: str, bars: str = "", user: str = "") -> Response:
-        """A piece of the last hour in another form. bars: of a loop. user: as in the request that made it."""
-        if form not in STORED_FORMS:
-            raise ApiError(f"There is no form {shorten(form)} of a piece; use {', '.join(STORED_FORMS)}.", status=404, code="unknown_url")
-        file = await run_in_threadpool(self._handler.export, audio_id, caller_of(request, user), form, bars)
-        return file_response(file, PRIVATE)

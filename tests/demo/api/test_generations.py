@@ -172,3 +172,30 @@ def test_the_embedded_model_tells_what_it_made(alive: Server) -> None:
     assert described["facts"]["metre"] == "3/4" and described["facts"]["bars"] == 2 and described["facts"]["lead"] == "piano"
     edited = generate(alive, "", piece=described["id"], edit={"change": {"tempo": 150}, "parts": ["melody"]}, response_format="json").json()
     assert edited["facts"]["tempo"] == 150 and "tempo" in edited["edit"]["text"]
+
+
+def test_the_embedded_model_shows_its_notes(alive: Server) -> None:
+    """Notes as JSON, one part as sound, and sheet music, of a piece and of nobody else's."""
+    made = generate(alive, "a slow waltz for piano", bar_count=2)
+    address = f"/v1/audio/{made.headers['X-Piece-Id']}"
+
+    def get(form: str, host: str = "10.0.0.1") -> httpx.Response:
+        return asyncio.run(alive.send(f"{address}/{form}", host=host))
+
+    score = get("score").json()
+    names = [part["name"] for part in score["parts"]]
+    assert score["metre"] == 3 and "melody" in names
+    assert samples(get("stem?part=melody").content).shape == samples(made.content).shape
+    assert "choose from" in refused(get("stem?part=kazoo"), 400)
+    count = get("sheet").json()["pages"]
+    assert get(f"sheet?page={count}").headers["content-type"] == "image/svg+xml" and "<svg" in get("sheet?page=1").text
+    for page in (str(count + 1), "0", "x", "-1", "9" * 40):
+        assert "give one from 1" in refused(get(f"sheet?page={page}"), 400, "page")
+    for form in ("score", "stem?part=melody", "sheet"):
+        assert get(form, host="10.0.0.9").status_code == 404
+
+
+def test_a_piece_without_notes_shows_none(server: Server) -> None:
+    name = generate(server).headers["X-Piece-Id"]
+    for form in ("score", "stem?part=melody", "sheet"):
+        assert "no notes" in refused(asyncio.run(server.send(f"/v1/audio/{name}/{form}")), 400)
