@@ -104,6 +104,7 @@ export class PcmSource extends EventTarget {
 
   /** The parts that sound, summed; null: the mix; none: silence. @param {string[] | null} names keys of `version.stems` */
   setParts(names) {
+    if (JSON.stringify(names) === JSON.stringify(this.audible)) return;
     this.audible = names;
     for (const name of names ?? []) {
       if (!this.stems.has(name)) this.stems.set(name, this.#track(this.version.stems[name], true));

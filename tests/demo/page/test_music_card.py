@@ -32,26 +32,35 @@ def server() -> Iterator[SoundServer]:
 
 @pytest.fixture(scope="module")
 def tab(browser: Any, server: SoundServer) -> Iterator[Any]:
+    """A page with the player started; the tests fail for an error in it.
+
+    `sent` has the actions that went to the server, `shown` the pieces that the bar led to.
+    """
     opened, errors = browser.new_page(viewport={"width": 1280, "height": 900}), []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.set_default_timeout(20_000)
+    opened.goto(server.address)
+    opened.wait_for_function("window.ready")
+    opened.evaluate("""async () => {
+        const {connection} = await import('./js/connection.js'), {startPlayer} = await import('./js/player.js');
+        connection.act = async (name, fields) => { sent.push([name, fields]); return {}; };
+        startPlayer(document.querySelector('#player-bar'), id => shown.push(id));
+    }""")
     yield opened
     opened.close()
     assert errors == []
 
 
 @pytest.fixture
-def page(tab: Any, server: SoundServer) -> Any:
-    """A fresh page with the player started; `sent` has the actions that went to the server, `shown` the pieces that the bar led to."""
-    tab.goto(server.address)
-    tab.wait_for_function("window.ready")
-    tab.evaluate("""async () => {
+def page(tab: Any) -> Any:
+    """The page without cards, as wide as a desk's."""
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.evaluate("""() => {
+        document.querySelector('#stage').replaceWith(Object.assign(document.createElement('main'), {id: 'stage'}));
+        transport.close();
+        transport.volume = 0.8;
         sessionStorage.clear();
-        const {connection} = await import('./js/connection.js'), {startPlayer} = await import('./js/player.js');
-        window.sent = [];
-        connection.act = async (name, fields) => { sent.push([name, fields]); return {}; };
-        window.shown = [];
-        startPlayer(document.querySelector('#player-bar'), id => shown.push(id));
+        Object.assign(window, {sent: [], shown: []});
     }""")
     return tab
 
@@ -257,7 +266,6 @@ def test_the_skeleton_is_as_high_as_the_card(page: Any) -> None:
             heights.append(shown.bounding_box()["height"])
             assert shown.evaluate("card => card.scrollWidth <= card.clientWidth"), width
         assert max(heights) - min(heights) <= 8, (width, heights)
-    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_a_model_of_recordings_keeps_no_place_for_notes(page: Any) -> None:
