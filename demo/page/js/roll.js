@@ -175,7 +175,7 @@ export function createRoll(container, version, {transport, act}) {
     version = next;
     sheet.update(version);
     // A recording has no notes. A piece that is still made may get some: its place is kept, so that nothing moves when they come.
-    const coming = !version.complete && version.kind !== 'upload' && (!card || RUNNING.includes(card.status));
+    const coming = card ? RUNNING.includes(card.status) : !version.complete && version.kind !== 'upload';
     root.hidden = !version.score && !coming;
     root.classList.toggle('empty', !version.score);
     if (!version.score && !root.hidden) {

@@ -13,7 +13,7 @@ export function createSheet(container, version) {
   const row = element('div', 'roll-extras'), panel = element('div', 'sheet');
   panel.id = `sheet-${++count}`;
   panel.hidden = true;
-  const buttons = {sheet: disclosure('Sheet music'), sound: disclosure('See the sound')};
+  const buttons = {sound: disclosure('See the sound'), sheet: disclosure('Sheet music')};  // a recording has the first alone
   row.append(...Object.values(buttons));
   container.append(row, panel);
   let open = '', page = 1, pages = 0, shown = '';
