@@ -109,7 +109,7 @@ class Page(PieceActions, UploadsFolder):
     def _send(self, page: PageSession, message: SubmittedMessage) -> None:
         builder = self.builder(page)
         view = ExchangeView(
-            message.text, builder.media(message.uploads), take_count=int(message.settings.takes),
+            message.text, builder.media(message.uploads), builder.received(message.uploads), take_count=int(message.settings.takes),
             expects_music=message.settings.edit is not None,
         )
         exchange = PageExchange(message, view)

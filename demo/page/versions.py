@@ -55,6 +55,18 @@ class VersionBuilder:
         )  # fmt: skip
         return self._with_score(version, piece.sound, piece.score)
 
+    def received(self, uploads: Sequence[Upload]) -> tuple[VersionView, ...]:
+        """The recordings and scores among the files of a message, before their sound is read: the page keeps their place."""
+        return tuple(self._plain(upload) for upload in uploads if upload.kind in ("audio", "score"))
+
+    def _plain(self, upload: Upload) -> VersionView:
+        sound, seconds = upload.sound or upload.path, upload.seconds or 0.0
+        return VersionView(
+            sound.stem, "upload", media_url(self._session.token, sound.name), name=Path(upload.name).stem,
+            title=upload.name or "Your recording", seconds=upload.seconds, made=seconds, complete=True, pcm=upload.sound is not None,
+            remarks=upload.remarks,
+        )  # fmt: skip
+
     def upload(self, upload: Upload, kind: Kind = "upload") -> VersionView:
         """A recording or a score that the user added. Raises ValueError if its sound cannot be read."""
         sound = upload.sound or upload.path

@@ -13,6 +13,8 @@ from typing import Any
 from demo.page.card import card_json, upload_json
 from demo.page.view import ExchangeView, MediaView, VersionView, announcement, ending_text, progress_text
 
+DOTS = '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
+
 
 def exchange_html(exchange: ExchangeView, index: int, *, starts: bool = False, can_stop: bool = False) -> str:
     """HTML of exchange number `index` of a page. starts: whether new music may begin by itself; can_stop: whether a button ends it."""
@@ -77,7 +79,10 @@ def _reference(exchange: ExchangeView, index: int) -> str:
 def _text(exchange: ExchangeView) -> str:
     if not exchange.text and exchange.status == "done" and not exchange.has_card:
         return '<p class="text faint">(no words)</p>'
-    return f'<p class="text words">{escape(exchange.text)}</p>' if exchange.text else ""
+    if not exchange.text:
+        return ""
+    more = DOTS if exchange.status == "working" and not exchange.has_card else ""
+    return f'<p class="text words">{escape(exchange.text)}{more}</p>'
 
 
 def _card(exchange: ExchangeView, index: int, starts: bool) -> str:
@@ -87,8 +92,11 @@ def _card(exchange: ExchangeView, index: int, starts: bool) -> str:
 
 
 def _progress(exchange: ExchangeView, index: int, can_stop: bool) -> str:
-    """The progress line: what is waited for, then the seconds generated and the time left; Stop or Cancel while there is one to do."""
-    if not exchange.is_running:
+    """The progress line: what is waited for, then the seconds generated and the time left; Stop or Cancel while there is one to do.
+
+    The first words take its place, and it is another element below the card, so that nothing is pushed down.
+    """
+    if not exchange.is_running or (exchange.text and not exchange.has_card and exchange.status == "working"):
         return ""
     act, title = ("cancel", "Cancel") if exchange.status == "waiting" else ("stop", "Stop")
     button = "" if act == "stop" and not can_stop else (
@@ -98,9 +106,8 @@ def _progress(exchange: ExchangeView, index: int, can_stop: bool) -> str:
     if not text:
         return ""
     generated, total = exchange.progress or (0.0, 0.0)
-    dots = '<span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>'
-    bar = f'<progress max="{total:.2f}" value="{generated:.2f}" aria-label="Music made so far"></progress>' if total else dots
-    return f'<div class="work" data-key="x{index}work">{bar}<span>{text}</span>{button}</div>'
+    bar = f'<progress max="{total:.2f}" value="{generated:.2f}" aria-label="Music made so far"></progress>' if total else DOTS
+    return f'<div class="work" data-key="x{index}{"making" if exchange.has_card else "thinking"}">{bar}<span>{text}</span>{button}</div>'
 
 
 def _ending(exchange: ExchangeView) -> str:

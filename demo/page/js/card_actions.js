@@ -13,8 +13,8 @@ export function createActions(container, {run}) {
   const piece = () => ({piece: version.id});
   const report = element('p', 'card-report'), row = element('div', 'card-actions');
   const buttons = {
-    undo: textButton('quiet', 'Undo', () => run('undo', piece())),
-    redo: textButton('quiet', 'Redo', () => run('redo', piece())),
+    undo: textButton('quiet undo-change', 'Undo', () => run('undo', piece())),
+    redo: textButton('quiet undo-change', 'Redo', () => run('redo', piece())),
     another: textButton('quiet', 'Another take', () => run('another', piece())),
   };
   const details = element('details', 'card-details'), summary = element('summary', '', 'Details'), seed = element('p', 'card-seed');
@@ -27,8 +27,8 @@ export function createActions(container, {run}) {
   more.append(again, reuse, remove);
   details.append(summary, seed, more);
   const home = element('div', 'card-home');
-  row.append(home, ...Object.values(buttons), details);
-  container.replaceChildren(report, row);
+  row.append(home, buttons.another, details, buttons.undo, buttons.redo);
+  container.replaceChildren(row, report);  // the report comes last: it has one line or several
 
   function takeNumber() {
     const takes = card.versions.filter(item => item.kind === 'take'), root = rootOf(version, card.versions);

@@ -29,8 +29,8 @@ export function createHeader(container, {choose, flip, run}) {
   let card = {versions: []}, version = null, unfolded = false, drawn = '';
 
   function draw() {
-    title.textContent = version ? version.title || version.label : 'New music';
-    facts.textContent = version ? factsText(version) : '';
+    title.textContent = titleOf(version, card.versions);
+    facts.textContent = version?.complete ? factsText(version) : '';
     star.style.visibility = version?.complete ? '' : 'hidden';
     star.setAttribute('aria-pressed', String(Boolean(version?.starred)));
     keep.hidden = !version?.actions?.includes('keep');
@@ -66,8 +66,15 @@ export function createHeader(container, {choose, flip, run}) {
   return {update(newCard, newVersion) { card = newCard; version = newVersion; draw(); }};
 }
 
+/** The title of a version; of one that is still made, that of the version that it changes. */
+function titleOf(version, versions) {
+  for (let item = version; item; item = versions.find(({id}) => id === item.parent)) if (item.title) return item.title;
+  return version?.label || 'New music';
+}
+
 /** "120 bpm · E minor · 4/4 · 24 bars · 0:48" @param {object} version @returns {string} */
 export function factsText({facts, seconds}) {
-  const words = facts ? [`${facts.tempo} bpm`, facts.key, facts.metre, `${facts.bars} ${facts.bars === 1 ? 'bar' : 'bars'}`] : [];
+  const words = facts ? [`${facts.tempo} bpm`, facts.key, facts.metre] : [];
+  if (facts?.bars) words.push(`${facts.bars} ${facts.bars === 1 ? 'bar' : 'bars'}`);  // a piece may be shorter than a bar
   return [...words, ...(seconds ? [clock(seconds)] : [])].join(' \u00b7 ');
 }

@@ -40,7 +40,7 @@ def test_a_card_has_facts_a_seed_and_downloads(page: Page) -> None:
     assert {"wav", "midi", "mp3", "flac", "stems"} <= {download["form"] for download in version["downloads"]}
     names = {file.name for file in files_of(page, state)}
     assert version["url"].rpartition("/")[2] in names and version["score"] == f'{version["url"]}/score'
-    assert version["stems"] == {"melody": f'{version["url"]}/stems/melody'} and version["sheet"] == f'{version["url"]}/sheet'
+    assert version["stems"] == {"melody": f'{version["url"]}/stem?part=melody'} and version["sheet"] == f'{version["url"]}/sheet'
 
 
 def test_only_the_sound_and_the_notes_are_written_at_the_end(page: Page) -> None:
