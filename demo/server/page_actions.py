@@ -153,4 +153,8 @@ def _sentence(error: ValidationError) -> str:
                        for name in member.model_fields["act"].annotation.__args__)  # type: ignore[union-attr]  # fmt: skip
         return f"The action has no act that is known; give a JSON object whose act is one of {', '.join(names)}."
     sentence = str(fault.get("ctx", {}).get("sentence", "")).replace("{path}", shorten(path))  # of the project's own checks
+    if fault["type"] == "missing":
+        return f"{shorten(path)} is missing; give it with the action."
+    if fault["type"] == "extra_forbidden":
+        return f"The action has no field {shorten(path)}; leave it out."
     return sentence or f"{shorten(path)} is not taken: {shorten(fault['msg'], SENTENCE_LENGTH)}."

@@ -110,7 +110,7 @@ class ChatService:
             check_text_length(len(message_text) + len(system_text))
             check_session_size(session.folder, 0, self.limits)
             edits = settings.edit is not None
-            settings = _with_repeated_settings(settings, conversation, message_text, has_files=bool(files))
+            settings = _with_repeated_settings(settings, conversation, message_text, about, has_files=bool(files))
             settings.options()  # raises for values out of range before a file is saved
             uploads = tuple(self.receive(session, file) for file in files)
             if not message_text.strip() and not uploads and not edits:
@@ -181,11 +181,13 @@ class ChatService:
             progress.close()
 
 
-def _with_repeated_settings(settings: Settings, conversation: Conversation, text: str, *, has_files: bool) -> Settings:
+def _with_repeated_settings(
+    settings: Settings, conversation: Conversation, text: str, about: Path | None, *, has_files: bool
+) -> Settings:
     """For "again" without a seed: the seed and length of the repeated piece. "Another take" gets a new seed. Both get its edit, and
     its length in bars if that was set."""
     kind = repeat_kind(text)
-    repeated = request_to_repeat(conversation, text) if kind is not None else None
+    repeated = request_to_repeat(conversation, text, about=about) if kind is not None else None
     if repeated is None:
         return settings
     if settings.edit is None and not has_files:

@@ -166,6 +166,16 @@ def test_a_piece_that_is_named_is_played_again_whatever_the_settings_are_now(pag
     assert engine.requests[-1].options == engine.requests[2].options and engine.requests[-1].turn == engine.requests[2].turn
 
 
+def test_again_about_another_piece_is_that_piece_with_its_settings(page: Page, engine: ScriptedEngine) -> None:
+    state = asked(page, "play", settings=replace(SHORT, seed=None, seconds=4.0))
+    state = asked(page, "play something new", state=state, settings=replace(SHORT, seed=None))
+    state = asked(page, "again", state=state, settings=replace(SHORT, seed=None))
+    assert engine.requests[-1].options == engine.requests[1].options
+    page.redirect(state.session.token, 2, card(state, 0)["selected"])
+    ended(page, state.session.token)
+    assert engine.requests[-1].options == engine.requests[0].options and engine.requests[-1].turn == engine.requests[0].turn
+
+
 def test_messages_are_answered_in_their_order_and_the_sixth_waiting_one_is_refused(page: Page, engine: ScriptedEngine) -> None:
     state = begun(page, "wait 0")
     token = state.session.token

@@ -185,8 +185,8 @@ def test_a_token_opens_no_other_session(site: Site) -> None:
 
 @pytest.mark.parametrize(("fields", "word"), [
     ({}, "one of another, cancel, clear"), ({"act": "explode"}, "one of another, cancel, clear"), ({"act": 5}, "one of another, cancel"),
-    ([], "one of another"), ("stop", "one of another"), ({"act": "stop", "why": 1}, "why"),
-    ({"act": "star", "piece": "abc"}, "on"), ({"act": "star", "piece": "abc", "on": "yes"}, "on"),
+    ([], "one of another"), ("stop", "one of another"), ({"act": "stop", "why": 1}, "no field why; leave it out"),
+    ({"act": "star", "piece": "abc"}, "on is missing"), ({"act": "star", "piece": "abc", "on": "yes"}, "on"),
     ({"act": "star", "piece": "../abc", "on": True}, "piece"), ({"act": "cancel", "exchange": -1}, "exchange"),
     ({"act": "repeat", "exchange": 0.5}, "exchange"), ({"act": "rename", "piece": "abc", "name": "x" * 2000}, "name"),
     ({"act": "edit", "piece": "abc", "edit": {"change": {"tempo": 1}}}, "tempo 1 is out of range"),
