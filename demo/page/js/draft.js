@@ -15,12 +15,14 @@ export function write(text) {
   field.dispatchEvent(new Event('input', {bubbles: true}));
 }
 
+/** Stores what the input holds now: gradio changes it without an event. */
+export function storeDraft() { if (input()) sessionStorage.setItem(STORAGE_KEY, input().value); }
+
 /** Restores the text of before, and stores it from now on. */
 export function keepDraft() {
   const draft = sessionStorage.getItem(STORAGE_KEY);
   if (draft && input() && !input().value) write(draft);
-  const store = () => { if (input()) sessionStorage.setItem(STORAGE_KEY, input().value); };
-  document.addEventListener('input', event => { if (event.target === input()) store(); });
-  addEventListener('pagehide', store);
-  addEventListener('visibilitychange', store, true);
+  document.addEventListener('input', event => { if (event.target === input()) storeDraft(); });
+  addEventListener('pagehide', storeDraft);
+  addEventListener('visibilitychange', storeDraft, true);
 }

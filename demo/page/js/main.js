@@ -4,7 +4,7 @@ import {announce} from './announcements.js';
 import {createCapabilities} from './capabilities.js';
 import {watchClear} from './clear.js';
 import {connection} from './connection.js';
-import {input, keepDraft, write} from './draft.js';
+import {input, keepDraft, storeDraft, write} from './draft.js';
 import {makeDrawer} from './drawer.js';
 import {watchFiles} from './drop.js';
 import {watchEditForm} from './edit_target.js';
@@ -25,6 +25,7 @@ function render(element, state) {
   const added = patchExchanges(log, state.count, state.changed);
   const begun = state.count > 0, frame = document.querySelector('#dock').parentElement;  // not the body: see `css` in theme.py
   frame.classList.toggle('begun', begun);
+  storeDraft();  // a message that was taken has left the input
   const busy = state.busy || log.querySelector('.answer[aria-busy]') !== null;
   if (frame.classList.contains('busy') !== busy) {
     frame.classList.toggle('busy', busy);
