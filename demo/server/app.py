@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The others are gradio's.
 OWN_ROUTES = ("/v1", "/media/", "/page/", "/page-assets/", "/health", "/metrics", "/openapi.json", "/docs")
 MAX_SESSIONS = 2000  # of pages and programs that gradio keeps the state of, 64 kB each; clients make up their names
-MAX_THREADS = 200  # of gradio's pool: each running answer of the page holds one thread that waits for its next update
+MAX_THREADS = 200  # of gradio's pool: each running call of /respond holds one thread that waits for its next update
 
 
 def create_app(
