@@ -227,3 +227,15 @@ def test_only_its_caller_takes_a_piece_home(server: Server) -> None:
     server.now += HOUR
     refused(fetch(server, f"{name}/midi?user=a", key="anna"), 404, None, "audio_not_found")
     assert server.files == [] and server.folders == 0, "its forms go with it"
+
+
+@pytest.mark.parametrize("edit, known", [
+    ({"parts": ["melody"]}, Edit(parts=("lead",))), ({"without": ["melody", "bass"]}, Edit(without=("lead", "bass"))),
+    ({"keep": ["lead"]}, Edit(keep=("melody",))), ({"keep": ["melody", "chords"]}, Edit(keep=("melody", "chords"))),
+    ({"balance": {"melody": 3}}, Edit(balance={"lead": 3})), ({"parts": ["lead"]}, Edit(parts=("lead",))),
+])  # fmt: skip
+def test_lead_and_melody_are_one_part(server: Server, edit: Json, known: Edit) -> None:
+    name = message(server.ask("play notes", **SPEAKS))["audio"]["id"]
+    body = [{"role": "assistant", "content": None, "audio": {"id": name}}, {"role": "user", "content": "please play it"}]
+    message(server.ask(body, edit=edit))
+    assert server.engine.requests[-1].options.edit == known
