@@ -153,7 +153,8 @@ _BEFORE = (
     r"|the (?:previous|earlier|old|original) (?:one|piece|version|take)|what (?:it was|we had)|how it was")
 _UNDO = (  # after the politeness before it
     rf"{_LEAD_IN}(?:(?:undo|revert|reverse|roll back|cancel|scrap)(?: {_LAST_EDIT})?|(?:take|put|change|turn|bring) {_LAST_EDIT} back"
-    rf"(?: to (?:{_BEFORE}))?|go (?:one |a )?(?:step )?back(?: (?:one|a) step)?(?: to (?:{_BEFORE}))?|one step back"
+    rf"(?: to (?:{_BEFORE}))?|make it (?:sound )?(?:like|as) (?:it was )?before"
+    rf"|go (?:one |a )?(?:step )?back(?: (?:one|a) step)?(?: to (?:{_BEFORE}))?|one step back"
     rf"|back to (?:{_BEFORE})|(?:{_BEFORE}) (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer)"
     rf"|it (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer) before"
     rf"|i (?:liked|preferred) (?:{_BEFORE})(?: (?:better|more))?|ctrl ?[-+]? ?z)(?: please)?")

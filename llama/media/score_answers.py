@@ -10,12 +10,13 @@ from itertools import groupby
 
 from llama.media.captions import STYLE_NOUNS
 from llama.media.requests.questions import PLAYERS, read_questions
-from llama.media.requests.vocabulary import read_key, read_number, read_parts
+from llama.media.requests.vocabulary import read_key, read_number, read_parts, read_span
 from llama.media.score import ACCOMPANIMENTS, LEADS, TRACKS, Score, timeline
 from llama.media.score_edits import score_line
 from llama.media.spelling import chord_name, key_name
 
 ROW = 4  # bars of a row of chords
+SPAN_GROUPS = ("first", "end", "edge", "which", "quarter")  # of the pattern of a place
 BOWED = ("violin", "cello", "viola", "fiddle", "double bass")  # of which strings may be made
 NO_CHORDS = "I cannot say the chords of a recording: this model has no transcriber, which would write its notes down."
 
@@ -40,14 +41,17 @@ def _chord_names(score: Score) -> list[str]:
 
 def _chords(score: Score, values: Values) -> str:
     *bars, last = _chord_names(score)
-    rows = [(first + 1, min(first + ROW, len(bars)), " ".join(bars[first : first + ROW])) for first in range(0, len(bars), ROW)]
+    start, stop = (1, len(bars)) if not any(values.get(name) for name in SPAN_GROUPS) else read_span(values, len(bars))
+    if not 1 <= start <= stop <= len(bars):
+        return f"There are no bars {start} to {stop}: the piece has {_bar_words(len(bars))}, and its ending is on {last}."
+    rows = [(first + 1, min(first + ROW, stop), " ".join(bars[first : min(first + ROW, stop)])) for first in range(start - 1, stop, ROW)]
     sentences = []
     for chords, group in groupby(rows, key=lambda row: row[2]):
         places = list(group)
         first, end = places[0][0], places[-1][1]
         times = f" ({len(places)} times)" if len(places) > 1 else ""
         sentences.append(f"{'bar' if first == end else 'bars'} {first}{'' if first == end else f' to {end}'}: {chords}{times}")
-    text = "; ".join([*sentences, f"ending: {last}"])
+    text = "; ".join([*sentences, *([f"ending: {last}"] if stop == len(bars) else [])])
     return f"{text[:1].upper()}{text[1:]}."
 
 

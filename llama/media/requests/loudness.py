@@ -57,7 +57,7 @@ def _whole(draft: Draft, groups: Mapping[str, Any]) -> None:
 @production(
     rf"(?:(?:let|make|have) {PIECE} )?fade(?: {PIECE})?(?:[ -]?(?:out|away))?(?: at the end)?"
     rf"(?: (?:over|in|during|for|within) (?:the last )?(?P<count>{NUMBER}) ?(?P<unit>seconds?|secs?|s|bars?|measures?))?",
-    r"(?:add|make|with|put|end (?:it )?with|finish with)(?: in)? a (?:slow |long )?fade(?:[ -]?out)?(?: (?:at|to) the end)?"
+    r"(?:add|make|with|put|give it|end (?:it )?with|finish with)(?: in)? a (?:slow |long )?fade(?:[ -]?out)?(?: (?:at|to) the end)?"
     rf"(?: (?:of|over) (?:the last )?(?P<count>{NUMBER}) ?(?P<unit>seconds?|secs?|s|bars?|measures?))?",
     rf"fade(?: {PIECE})? out {MUCH}",
 )  # fmt: skip

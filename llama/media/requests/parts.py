@@ -56,7 +56,7 @@ def _remove(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 
 @production(
-    rf"(?:(?:play|give me|let me hear|i (?:only )?want|i want to hear|use|leave|have|make it) )?(?:only|just|nothing but|solo)"
+    rf"(?:(?:play|give me|let me hear|hear|i (?:only )?want|i want to hear|use|leave|have|make it) )?(?:only|just|nothing but|solo)"
     rf" (?P<parts>{NAMED_LIST})(?: alone| only| solo)?",
     rf"(?:(?:play|give me|let me hear|leave) )?(?P<parts>{NAMED_LIST}) (?:only|alone|solo|by itself|on its own|by themselves)",
     rf"(?:remove|mute|take out|drop|delete|lose|cut|silence) (?:everything|all|all parts)(?: else)? (?:but|except(?: for)?) "

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llama.media.requests.plain_text import plain, without_courtesies
-from llama.media.requests.vocabulary import KEY, NUMBER
+from llama.media.requests.vocabulary import KEY, NUMBER, SPAN
 from llama.media.score import ACCOMPANIMENTS, LEADS
 
 MAX_LENGTH = 300  # characters of a question
@@ -48,6 +48,9 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # fact -> patterns
         rf"{THING}{PROGRESSION}{HERE}", rf"(?:which|what) {PROGRESSION} (?:is|are|does) {IT}(?: have| use)?",
         rf"(?:which|what) chords (?:do i|should i|can i) play(?: to| along| with| over)?(?: {IT})?",
         rf"how (?:does|do) {THE}(?:chords?|harmony|chord progression) go{HERE}")),
+    ("chords", (
+        rf"{THING}{PROGRESSION} (?:in|of|for|from|during) {SPAN}",
+        rf"(?:which|what) chords (?:are(?: there)? (?:in|used in)|does|do) {SPAN}(?: have)?")),
     ("chord", (
         rf"(?:which|what) (?:chord|harmony) (?:is|comes|plays|sounds|is played) (?:in|at|on) (?:bar|measure) (?P<bar>{NUMBER})",
         rf"{GIVE}the chord (?:in|at|of|on) (?:bar|measure) (?P<bar>{NUMBER})", rf"{GIVE}the (?P<edge>first|last) chord{HERE}",

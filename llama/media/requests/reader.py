@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from llama.media.edit import Edit, apply_edit
-from llama.media.requests import arranging, loudness, parts, timing  # noqa: F401  # they register their productions
+from llama.media.requests import arranging, loudness, parts, playing, timing  # noqa: F401  # they register their productions
 from llama.media.requests.contradictions import find_contradiction
 from llama.media.requests.draft import PRODUCTIONS, Draft, Production
 from llama.media.requests.plain_text import plain, without_courtesies

@@ -96,21 +96,21 @@ def test_what_is_so_already_changes_nothing(score: Score, drumless: Score) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["Make it faster", "A bit faster", "Play it on a flute", "More cheerful, please", "Make it a waltz", "Slower and in minor",
+    ["Make it calmer", "A bit livelier", "Make it jazzy", "More cheerful, please", "Make it a waltz", "With a flute",
      "Which drums do you hear?", "How many bars does it have?", "Does it have a bass?"],
 )  # fmt: skip
 def test_what_the_grammar_does_not_know_is_left_to_the_model(score: Score, text: str) -> None:
     reading = read_request(text, score)
-    assert reading.edit is None and reading.rest == text and names_edit(text) == text.startswith(("Make it", "Play it"))
+    assert reading.edit is None and reading.rest == text and names_edit(text) == text.startswith("Make it")
 
 
 @pytest.mark.parametrize(
     ("text", "edit", "rest"),
     [
-        ("Play it on a flute, and transpose it up a fifth, please", Edit(transpose=7), "Play it on a flute"),
-        ("Make it faster and remove the drums", Edit(without=("drums",)), "Make it faster"),
+        ("Play it as a waltz, and transpose it up a fifth, please", Edit(transpose=7), "Play it as a waltz"),
+        ("Make it calmer and remove the drums", Edit(without=("drums",)), "Make it calmer"),
         ("A slow waltz for organ without drums", Edit(without=("drums",)), "A slow waltz for organ"),
-        ("Make it faster but keep the melody", Edit(), "Make it faster"),
+        ("Make it calmer but keep the melody", Edit(), "Make it calmer"),
     ],
 )
 def test_the_model_reads_the_rest(score: Score, text: str, edit: Edit, rest: str) -> None:
@@ -149,7 +149,7 @@ def test_a_place_that_a_change_cannot_have_is_named(score: Score) -> None:
 
 def test_a_key_inside_a_request_is_read(score: Score) -> None:
     for text, rest in [("In D minor with a violin", "With a violin"), ("Play it in D minor, with a violin", "With a violin"),
-                       ("Make it faster in D minor", "Make it faster")]:  # fmt: skip
+                       ("Make it calmer in D minor", "Make it calmer")]:  # fmt: skip
         reading = read_request(text, score)
         assert reading.edit == Edit(change={"key": 2, "mode": "minor"}) and reading.rest == rest and not reading.not_done
     assert read_request("Which chord is in D minor?", score).edit is None

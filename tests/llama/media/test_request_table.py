@@ -77,6 +77,19 @@ EDITS: list[tuple[str, dict[str, Any]]] = [
     ("Transpose it up a fifth", {"transpose": 7}),
     ("Like before but in E minor", {"change": {"key": 4, "mode": "minor"}}),
     ("The same in D major", {"change": {"key": 2, "mode": "major"}}),
+    # playing
+    ("Make it faster", {"change": {"tempo": 144}}),
+    ("a bit slower", {"change": {"tempo": 110}}),
+    ("speed it up a lot", {"change": {"tempo": 168}}),
+    ("Slow down a little", {"change": {"tempo": 110}}),
+    ("make it fastr", {"change": {"tempo": 144}}),
+    ("Play it in major", {"change": {"mode": "major"}}),
+    ("Slower and in a major key", {"change": {"tempo": 100, "mode": "major"}}),
+    ("Now a violin instead of the guitar", {"change": {"lead": "violin"}}),
+    ("Replace the organ with strings", {"change": {"accompaniment": "strings"}}),
+    ("Play the melody on a sax", {"change": {"lead": "saxophone"}}),
+    ("Let a harp play the melody", {"change": {"lead": "harp"}}),
+    ("Play it on a flute", {"change": {"lead": "flute"}}),
     # several in one sentence
     ("Remove the drums, transpose it up a fifth and make it 90 bpm", {"without": ("drums",), "transpose": 7, "change": {"tempo": 90}}),
     ("Cut the first two bars, make the bass softer and fade out", {"excerpt": (3, 11), "balance": {"bass": -4}, "fade_out": 6.0}),
@@ -107,6 +120,8 @@ SENTENCES: list[tuple[str, str]] = [
     ("only the harp", "the piece has no harp"),
     ("Start at bar 20", "Bar 20 is not in the piece"),
     ("Cut the first eleven bars", "nothing of the piece would be left"),
+    ("a violin instead of the flute", "the piece has no flute"),
+    ("replace the drums with a piano", "the drums cannot be played by a piano"),
     ("fade in", "I did not understand 'fade in'"),
     ("Swap bars 1 and 2 with something", "I did not understand"),
 ]  # fmt: skip

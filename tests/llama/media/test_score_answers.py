@@ -53,6 +53,9 @@ ANSWERED = [
     ("Can you tell me what key it is in?", "E minor."),
     ("Can you tell me the key, please?", "E minor."),
     ("What key is it in, and how fast is it?", "E minor. 120 beats per minute."),
+    ("What are the chords in bars 1 to 2?", "Bars 1 to 2: Em7 Am7."),
+    ("which chords are in bar 3?", "Bar 3: Cmaj7."),
+    ("what are the chords in bars 30 to 40?", "There are no bars 30 to 40: the piece has 19 bars, and its ending is on Em7."),
     ("And the tempo?", "120 beats per minute."),
 ]
 
