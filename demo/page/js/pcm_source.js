@@ -7,7 +7,7 @@ import {Voice} from './voice.js';
 const TICK = 40;  // milliseconds between two looks at the schedule
 const AHEAD = 0.5, AHEAD_HIDDEN = 2.5;  // seconds of sound that are scheduled; browsers slow the timers of hidden tabs down
 const ENOUGH = 0.25;  // seconds that have to be there before the sound starts
-const LEAD = 0.03;  // seconds from a decision to its sound
+const LEAD = 0.05;  // seconds from a decision to its sound
 const FADE = 0.02;
 
 /**
@@ -220,7 +220,8 @@ export class PcmSource extends EventTarget {
   #wait() {
     this.resting = this.voice.positionAt(this.voice.end);
     this.voice = null;
-    this.#become('waiting');
+    this.#begin();
+    if (!this.voice && this.active) this.#become('waiting');
   }
 
   #finish() {

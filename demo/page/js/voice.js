@@ -4,7 +4,8 @@
 const CHUNK_SECONDS = 0.1;
 const SEAM_SECONDS = 0.003;  // of a loop: what follows its end fades out over its start, so that the jump makes no click
 const DECLICK_SECONDS = 0.008;  // fade where the sound has to wait for its download
-const TOO_LATE = 0.02;  // seconds before a buffer sounds, from which on it stays
+const MARGIN = 512;  // frames by which the audio thread may be ahead of the time that the page reads
+const TOO_LATE = 0.06;  // seconds before a buffer sounds, from which on it stays
 
 /**
  * @typedef {{track: import('./pcm_track.js').PcmTrack, resampler: import('./resampler.js').Resampler}} Layer
@@ -41,7 +42,8 @@ export class Voice {
   /** Schedules buffers up to this time. @param {number} until seconds on the audio clock */
   fill(until) {
     if (this.tail) this.#takeTailBack();
-    while (!this.stopped && !this.finished && !this.tail && this.clockFrame < until * this.rate) {
+    else if (this.#isLate) this.starved = true;  // the page was busy for longer than what was scheduled
+    while (!this.stopped && !this.finished && !this.starved && !this.tail && this.clockFrame < until * this.rate) {
       const limit = this.loop ? this.loop.end : this.total, available = this.#available();
       const count = Math.min(Math.round(CHUNK_SECONDS * this.rate), limit - this.frame);
       if (available < count + this.declick && available < limit - this.frame) return this.#scheduleTail(Math.max(1, available));
@@ -50,6 +52,8 @@ export class Voice {
       if (this.loop) this.#jump(); else this.finished = true;
     }
   }
+
+  get #isLate() { return !this.finished && this.clockFrame > this.startFrame && this.clockFrame < this.context.currentTime * this.rate; }
 
   /** Frames of the device that can be computed from here: all layers must have arrived, with the samples of the filters. */
   #available() {
@@ -94,9 +98,10 @@ export class Voice {
     if (last) fadeTail(output, Math.min(count, this.declick));
     const node = new AudioBufferSourceNode(this.context, {buffer});
     node.connect(this.fadeIn);
+    const late = Math.max(0, Math.ceil(this.context.currentTime * this.rate) + MARGIN - this.clockFrame);
+    if (late < count) node.start((this.clockFrame + late) / this.rate, late / this.rate);  // what is late is left out, not put off
+    if (late < count) this.nodes.add(node);
     node.onended = () => this.#ended(node);
-    node.start(this.clockFrame / this.rate);
-    this.nodes.add(node);
     this.clockFrame += count;
     this.frame += count;
     return node;
