@@ -2,7 +2,8 @@
 import {clock} from './time_format.js';
 
 const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600];  // seconds
-const ROOM = 58;  // pixels that a label needs
+const ROOM = 58;  // pixels between two labels
+const LABEL = 40;  // pixels of a label itself, which is not written where it would be cut off
 
 /** @param {HTMLElement} container @returns {{draw(duration: number, width: number): void}} */
 export function createAxis(container) {
@@ -14,13 +15,14 @@ export function createAxis(container) {
   let drawn = '';
   return {
     draw(duration, width) {
-      const step = stepOf(duration, width), key = `${step} ${duration}`;
+      const step = stepOf(duration, width), key = `${step} ${duration} ${width}`;
       if (key === drawn) return;
       drawn = key;
       axis.replaceChildren(...timesOf(duration, step).map(seconds => {
         const mark = document.createElement('span');
         mark.style.setProperty('--at', String(seconds / duration));
-        mark.textContent = Number.isInteger(seconds) ? clock(seconds) : '';
+        const isWhole = width * (1 - seconds / duration) >= LABEL;
+        mark.textContent = Number.isInteger(seconds) && isWhole ? clock(seconds) : '';
         return mark;
       }));
     },
