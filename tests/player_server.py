@@ -55,6 +55,12 @@ window.until = (event, test) => new Promise(resolve => {
   transport.addEventListener(event, look);
   look();
 });
+window.longestStall = 0;  // milliseconds that the page's scripts stood still, as on a machine that is busy with other work
+let looked = performance.now();
+setInterval(() => {
+  window.longestStall = Math.max(longestStall, performance.now() - looked);
+  looked = performance.now();
+}, 10);
 window.ready = true;
 </script></body></html>"""
 RECORDER = """registerProcessor('recorder', class extends AudioWorkletProcessor {

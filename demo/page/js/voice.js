@@ -34,7 +34,7 @@ export class Voice {
     this.seam = 0;  // frames of a loop's end that still fade out
     this.nodes = new Set();
     this.fadeOut = new GainNode(context);
-    this.fadeIn = new GainNode(context);
+    this.fadeIn = new GainNode(context, {gain: fade ? 0 : 1});  // a curve may begin a frame after the sound: silent until then
     this.fadeIn.connect(this.fadeOut).connect(destination);
     if (fade) this.fadeIn.gain.setValueCurveAtTime(fadeCurve(power), this.startFrame / this.rate, fade);
   }
@@ -78,6 +78,7 @@ export class Voice {
     this.frame = frame;
     if (this.#available() <= count) { this.frame = end; return; }
     Object.assign(this, {clockFrame: clock, seam, tail: null});
+    if (!node) return;
     this.nodes.delete(node);
     node.onended = null;
     node.disconnect();
@@ -96,15 +97,30 @@ export class Voice {
     for (const {track, resampler} of this.layers) resampler.add(track, this.frame, count, output);
     if (this.seam) this.#mixSeam(output, count);
     if (last) fadeTail(output, Math.min(count, this.declick));
-    const node = new AudioBufferSourceNode(this.context, {buffer});
-    node.connect(this.fadeIn);
-    const late = Math.max(0, Math.ceil(this.context.currentTime * this.rate) + MARGIN - this.clockFrame);
-    if (late < count) node.start((this.clockFrame + late) / this.rate, late / this.rate);  // what is late is left out, not put off
-    if (late < count) this.nodes.add(node);
-    node.onended = () => this.#ended(node);
+    const node = this.#start(buffer, count);
     this.clockFrame += count;
     this.frame += count;
     return node;
+  }
+
+  /**
+   * Starts a buffer at its place of the clock. What is late is left out, not put off: it would sound over what follows. A page that
+   * was held up between looking at the clock and starting tries again. null: all of it was late.
+   */
+  #start(buffer, count) {
+    for (;;) {
+      const late = Math.max(0, Math.ceil(this.context.currentTime * this.rate) + MARGIN - this.clockFrame);
+      if (late >= count) return null;
+      const node = new AudioBufferSourceNode(this.context, {buffer});
+      node.connect(this.fadeIn);
+      node.start((this.clockFrame + late) / this.rate, late / this.rate);
+      if (this.context.currentTime * this.rate <= this.clockFrame + late) {
+        this.nodes.add(node);
+        node.onended = () => this.#ended(node);
+        return node;
+      }
+      node.disconnect();
+    }
   }
 
   #mixSeam(output, count) {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.browser_helpers import chromium, driver  # noqa: F401
 from tests.player_server import RATE, Samples, SoundServer, heard, noise, sound_server, wav
 
 FADE = round(0.03 * RATE)  # frames at the edges of a sound that its fades change
+ATTEMPTS, STALL = 4, 60  # measurements, and the milliseconds that void one
 HEADER = 200  # bytes, more than a header has
 
 
@@ -44,11 +46,31 @@ def tab(browser: Any, server: SoundServer) -> Iterator[Any]:
 @pytest.fixture
 def page(tab: Any) -> Any:
     """The tab without a piece, at full volume."""
-    tab.evaluate("transport.close(); transport.volume = 1")
-    if tab.evaluate("Boolean(transport.context)"):
-        fade_away(tab)
-    tab.evaluate("heard.length = 0")
+    empty(tab)
     return tab
+
+
+def empty(page: Any) -> None:
+    page.evaluate("transport.close(); transport.volume = 1")
+    if page.evaluate("Boolean(transport.context)"):
+        fade_away(page)
+    page.evaluate("heard.length = 0; longestStall = 0")
+
+
+def undisturbed(test: Callable[..., None]) -> Callable[..., None]:
+    """Measures again where the page stood still for so long that sound had to break off: that says nothing of the player."""
+
+    @functools.wraps(test)
+    def measure(page: Any, **named: Any) -> None:
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return test(page, **named)
+            except AssertionError:
+                if not left or page.evaluate("longestStall") < STALL:
+                    raise
+                empty(page)
+
+    return measure
 
 
 def fade_away(page: Any) -> None:
@@ -97,6 +119,7 @@ def difference(part: Samples, whole: Samples, start: int) -> float:
     return float(np.abs(part - whole[:, start : start + part.shape[1]]).max())
 
 
+@undisturbed
 def test_position_is_what_is_heard(page: Any, server: SoundServer) -> None:
     music = noise(3, seed=1)
     server.add("whole.wav", wav(music))
@@ -111,6 +134,7 @@ def test_position_is_what_is_heard(page: Any, server: SoundServer) -> None:
     assert abs((time * RATE - beginning + start) / RATE - position) < 0.02
 
 
+@undisturbed
 def test_seek_goes_to_the_place(page: Any, server: SoundServer) -> None:
     music = noise(4, seed=2)
     server.add("seek.wav", wav(music))
@@ -128,6 +152,7 @@ def test_seek_goes_to_the_place(page: Any, server: SoundServer) -> None:
     assert abs(place(part, music) - FADE - RATE) < 0.02 * RATE
 
 
+@undisturbed
 def test_loop_repeats_exactly(page: Any, server: SoundServer) -> None:
     server.add("loop.wav", wav(noise(2, seed=3)))
     load(page, version("loop", 2))
@@ -139,6 +164,7 @@ def test_loop_repeats_exactly(page: Any, server: SoundServer) -> None:
     assert float(np.abs(part[:, length * 2 :] - part[:, length:-length]).max()) < 1e-6
 
 
+@undisturbed
 def test_a_growing_file_waits_without_a_click_and_plays_to_its_end(page: Any, server: SoundServer) -> None:
     frames = np.arange(round(1.5 * RATE))
     music = np.stack([0.5 * np.sin(2 * np.pi * 220 * frames / RATE)] * 2).astype(np.float32)
@@ -185,6 +211,7 @@ def test_a_busy_page_goes_on_where_the_sound_broke_off(page: Any, server: SoundS
     assert heard_frames == pytest.approx(passed, abs=0.05 * RATE), "each moment once"
 
 
+@undisturbed
 def test_a_seek_ahead_asks_for_that_part(page: Any, server: SoundServer) -> None:
     music = noise(20, seed=4, level=0.05)
     sound = server.add("far.wav", wav(music))
@@ -201,6 +228,7 @@ def test_a_seek_ahead_asks_for_that_part(page: Any, server: SoundServer) -> None
 
 
 @pytest.mark.parametrize("pcm", [True, False], ids=["own", "element"])
+@undisturbed
 def test_switching_keeps_the_place(page: Any, server: SoundServer, pcm: bool) -> None:
     before, after = noise(3, seed=5), noise(3, seed=6)
     server.add("before.wav", wav(before))
@@ -210,7 +238,9 @@ def test_switching_keeps_the_place(page: Any, server: SoundServer, pcm: bool) ->
     expected, position = page.evaluate("""async after => {
         transport.switchTo(after);
         const old = transport.position, time = transport.context.currentTime;
-        await until('time', () => transport.source.state === 'playing' && transport.source.active && transport.position > old + 0.25);
+        await until('state', () => transport.source.state === 'playing');
+        const begin = transport.position;
+        await until('time', () => transport.position > begin + 0.3);
         return [old + transport.context.currentTime - time, transport.position];
     }""", version("after", 3))
     part = sounding(stop(page)[1])[:, -round(0.15 * RATE) - FADE : -FADE]
@@ -218,6 +248,7 @@ def test_switching_keeps_the_place(page: Any, server: SoundServer, pcm: bool) ->
     assert difference(part, after, place(part, after)) < 1e-4, "nothing of the other is left"
 
 
+@undisturbed
 def test_parts(page: Any, server: SoundServer) -> None:
     melody, bass, rest = noise(4, seed=7), noise(4, seed=8, channels=1, level=0.2), np.zeros((2, 4 * RATE), np.float32)
     mix = melody + bass
@@ -251,6 +282,7 @@ def test_parts(page: Any, server: SoundServer) -> None:
     assert float(np.abs(stop(page)[1]).max()) == 0.0
 
 
+@undisturbed
 def test_two_pieces_never_sound_together(page: Any, server: SoundServer) -> None:
     first, second = noise(2, seed=9), noise(2, seed=10)
     server.add("first.wav", wav(first))
@@ -293,6 +325,7 @@ def test_a_replaced_piece_is_released(page: Any, server: SoundServer) -> None:
     page.wait_for_function("() => { gc(); return window.samples.deref() === undefined; }")
 
 
+@undisturbed
 def test_another_rate_keeps_its_tone(page: Any, server: SoundServer) -> None:
     frames = np.arange(2 * 16000)
     tone = np.stack([0.5 * np.sin(2 * np.pi * 1000 * frames / 16000)]).astype(np.float32)
@@ -327,6 +360,7 @@ def test_a_lost_file_is_said(page: Any) -> None:
     assert "no longer on the server" in page.evaluate("transport.error.message")
 
 
+@undisturbed
 def test_volume_is_remembered(page: Any, server: SoundServer) -> None:
     server.add("loud.wav", wav(noise(2, seed=14)))
     page.evaluate("transport.volume = 0.5")
