@@ -23,6 +23,7 @@ from llama.decoders.musicgen.sampling import (
     ContextWindow,
     Grammar,
     codebook_temperatures,
+    compute_frames,
     sample,
     uniform_noise,
 )
@@ -95,6 +96,16 @@ class CodeSequence:
                 forced = self.grammar.forced_code(self.codes, codebook, frame) if self.grammar else -1
                 self.codes[codebook, frame] = forced if forced >= 0 else codes[codebook]
         self.column += 1
+        self._compute_rest()
+
+    def _compute_rest(self) -> None:
+        """Ends the sequence with the last frame that is sampled: those behind it are computed without the model."""
+        complete = self.complete
+        if self.grammar is None or complete <= self.prompt_frames or self.done:
+            return
+        if self.grammar.sampled_frames(self.codes) <= complete:
+            compute_frames(self.grammar, self.codes, complete)
+            self.column = self.columns
 
 
 class BatchState(CodeLM):

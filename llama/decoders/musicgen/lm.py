@@ -173,7 +173,10 @@ class CodeLM:
 
 @torch.inference_mode()
 def generate(model: CodeLM, pattern: DelayPattern, context: ContextWindow, sampler: CodeSampler) -> Iterator[int]:
-    """Sample all columns of the pattern behind its prompt; yields the number of complete frames after every step."""
+    """Sample all columns of the pattern behind its prompt; yields the number of complete frames after every step.
+
+    Ends with the last frame that is sampled: those behind it are computed without the model.
+    """
     start = 0
     model.allocate(min(pattern.columns, context.size + pattern.max_delay))
     for column in range(pattern.prompt_frames, pattern.columns):
@@ -184,4 +187,8 @@ def generate(model: CodeLM, pattern: DelayPattern, context: ContextWindow, sampl
         else:
             logits = model.step(pattern.delayed_codes[:, :, column - 1 : column])
         sampler.sample_column(logits, column)
-        yield max(0, column + 1 - pattern.max_delay)
+        complete = max(0, column + 1 - pattern.max_delay)
+        if sampler.compute_rest(complete):
+            yield pattern.frames
+            return
+        yield complete

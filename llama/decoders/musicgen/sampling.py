@@ -24,9 +24,23 @@ class Grammar(Protocol):
         """The same for one row of codes [K, F]; negative where it is free."""
         ...
 
+    def sampled_frames(self, codes: NDArray[np.int64]) -> int:
+        """Frames of one row [K, F], from the first on, behind which every code is computed; at least 1.
+
+        codes: final at the first frame.
+        """
+        ...
+
     def temperature(self, codebook: int) -> float | None:
         """Sampling temperature of a codebook, a factor of the requested one; None for 1."""
         ...
+
+
+def compute_frames(grammar: Grammar, codes: NDArray[np.int64], first: int) -> None:
+    """Writes the frames of one row [K, F] from `first` on, all of which the grammar computes."""
+    for frame in range(first, codes.shape[1]):
+        for codebook in range(len(codes)):
+            codes[codebook, frame] = grammar.forced_code(codes, codebook, frame)
 
 
 MIN_TEMPERATURE = 1e-4  # logits are divided by the temperature
@@ -103,6 +117,11 @@ class DelayPattern:
             codes = torch.where(self.fixed_mask[:, column], self.delayed_codes[:, :, column], codes)
         self.delayed_codes[:, :, column] = codes
 
+    def write_frames(self, codes: Tensor, first: int) -> None:
+        """Write the frames of codes [B, K, F] from `first` on."""
+        for codebook, delay in enumerate(self.delays):
+            self.delayed_codes[:, codebook, first + delay : self.frames + delay] = codes[:, codebook, first:]
+
     def decoder_input(self, start: int, stop: int) -> Tensor:
         """Decoder input [B, K, stop - start + 1] that predicts column `stop`: padding, then start..stop as if music began at `start`."""
         columns = self.delayed_codes[:, :, start:stop].clone()
@@ -154,6 +173,18 @@ class CodeSampler:
         else:
             codes = sample(logits, self.noise[:, column], self.temperatures, self.sampling.top_k)
         self.pattern.write_column(column, self._apply_grammar(codes, column) if self.grammar else codes)
+
+    def compute_rest(self, complete: int) -> bool:
+        """Writes all frames behind the first `complete` ones if the grammar computes every one of them; whether it did."""
+        if self.grammar is None or complete <= self.pattern.prompt_frames:
+            return False
+        rows = self.pattern.codes.cpu().numpy()
+        if any(self.grammar.sampled_frames(row) > complete for row in rows):
+            return False
+        for row in rows:
+            compute_frames(self.grammar, row, complete)
+        self.pattern.write_frames(torch.from_numpy(rows), complete)
+        return True
 
     def _apply_grammar(self, codes: Tensor, column: int) -> Tensor:
         """Replace those of codes [B, K] that the grammar computes."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llama.decoders.notes.tokens import (
@@ -44,6 +46,7 @@ class CodeGrammar:
             raise ValueError(f"A piece of {frames} frames cannot be written; ask for at least 1.")
         self.frames = frames
         self._plans: dict[tuple[int, ...], list[list[int]]] = {}
+        self._sampled_frames: dict[tuple[int, ...], int] = {}
 
     def _plan(self, codes: Codes) -> list[list[int]]:
         """Constraint plan [K][frames] for the headers of codes [K, F], cached. Lists, because single numbers are read from it."""
@@ -85,6 +88,19 @@ class CodeGrammar:
         """The last note of a melody that ends at this frame."""
         onsets = codes[LEAD, :frame][codes[LEAD, :frame] >= ONSET]
         return home_code(read_headers(codes[: STYLE + 1, 0].tolist()).mode, int(onsets[-1]) if len(onsets) else None)
+
+    def sampled_frames(self, codes: Codes) -> int:
+        """Frames of one row [K, F] whose first frame is final, behind which every code is computed: a slow piece ends in the
+        middle of its frames, since each is an eighth note."""
+        headers = tuple(codes[: STYLE + 1, 0].tolist())
+        if headers not in self._sampled_frames:
+            free = self._is_sampled(codes)[STYLE + 1 :].any(0)
+            self._sampled_frames[headers] = int(np.flatnonzero(free)[-1]) + 1 if free.any() else 1
+        return self._sampled_frames[headers]
+
+    def _is_sampled(self, codes: Codes) -> NDArray[np.bool_]:
+        """Cells [K, F] that are sampled in a piece with the headers of codes [K, F]."""
+        return np.array(self._plan(codes)) == SAMPLE
 
     def temperature(self, codebook: int) -> float | None:
         """Sampling temperature of a codebook: low for the requested tempo and for steady grooves, high for chords and melody."""

@@ -73,6 +73,9 @@ class RecompositionGrammar(CodeGrammar):
         forced = [self.forced_code(row, codebook, frame) for row in codes.cpu().numpy()]
         return torch.tensor(forced, device=codes.device) if any(code >= 0 for code in forced) else None
 
+    def _is_sampled(self, codes: Codes) -> np.ndarray:
+        return super()._is_sampled(codes) & self.mask
+
     def forced_code(self, codes: Codes, codebook: int, frame: int) -> int:
         if not self.mask[codebook, frame]:
             return int(self.source[codebook, frame])

@@ -344,6 +344,9 @@ class FakeGrammar:
             return torch.full((codes.shape[0],), frame % VOCABULARY)
         return codes[:, 0, frame] if book == 2 else None
 
+    def sampled_frames(self, codes: object) -> int:
+        return self.frames
+
     def temperature(self, book: int) -> float | None:
         return 0.001 if book == 1 else None
 
