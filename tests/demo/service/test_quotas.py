@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from demo.page.controller import Page
-from demo.page.state import PageState
+from demo.page.view import ExchangeView
 from demo.service.conversation import Conversation
 from demo.service.errors import UserFacingError
 from demo.service.media_probe import Limits
@@ -20,6 +19,7 @@ from demo.service.quotas import MAX_PER_ADDRESS, MAX_PER_CALLER, ConcurrencyLimi
 from demo.service.request import MAX_TEXT, Settings, Update
 from demo.service.service import ChatService, ResponseStream
 from demo.service.sessions import Session, Sessions
+from tests.page_helpers import seen
 from tests.page_server import serving
 from tests.scripted_engine import ScriptedEngine
 
@@ -86,21 +86,21 @@ def test_one_address_leaves_places_for_others(work: ChatService, sessions: Sessi
     begin("192.0.2.1", "another name")
 
 
-def test_the_pages_of_one_address_share(work: ChatService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_of_one_address_share(work: ChatService, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     work._limiter = ConcurrencyLimiter(max_per_address=2)
     page, here = Page(work), ["192.0.2.1"]
     monkeypatch.setattr("gradio.context.LocalContext.request", SimpleNamespace(get=lambda default: Asking(here[0])))
 
-    def opened() -> Iterator[PageState]:
-        states = page.submit(PageState(), "wait", [], PLAIN)
-        next(states)
-        return states
+    def opened() -> ExchangeView:
+        """The view of a new page's message once the engine has it, or refused it."""
+        state = page.pages.get(page.submit("", "play wait", [], PLAIN))
+        return seen(state, lambda view: view.queue_position or view.status == "failed")
 
-    under_way = [opened(), opened()]
-    assert all(next(states).exchanges[-1].status != "failed" for states in under_way)
-    assert "2 answers for your address" in next(opened()).exchanges[-1].error
+    assert [opened().status, opened().status] == ["working", "working"]
+    assert "2 answers for your address" in opened().error
     here[0] = "192.0.2.2"
-    assert next(opened()).exchanges[-1].status != "failed"
+    assert opened().status == "working"
+    engine.leaves.release(100)
 
 
 class Asking:

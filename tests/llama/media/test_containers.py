@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.page.view import DOWNLOAD_FORMATS
 from demo.server.media_routes import CONTENT_TYPES
 from demo.service import media_probe
 from demo.service.audio_files import FORMATS
+from demo.service.exports import EXPORT_FORMATS
 from llama.data import formats
 from llama.media.audio import WRITTEN_FORMATS
 from llama.media.containers import DOWNLOAD, MEDIA_FORMATS, ContentReader
@@ -60,7 +60,9 @@ def test_every_upload_is_stored_under_a_suffix_that_is_served(name: str) -> None
 
 def test_takes_are_written_and_served() -> None:
     assert list(WRITTEN_FORMATS) == [".wav", ".flac", ".ogg", ".mp3"]
-    assert DOWNLOAD_FORMATS == {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "mid": "MIDI"}
+    labels = {item.suffix: item.label for item in MEDIA_FORMATS}
+    assert [labels[f".{name}"] for name in FORMATS] == ["WAV", "FLAC", "MP3", "MIDI"]
+    assert all(kind.label == labels[kind.suffix] for name, kind in EXPORT_FORMATS.items() if name in ("flac", "mp3", "midi"))
     assert all(f".{name}" in CONTENT_TYPES for name in FORMATS) and set(WRITTEN_FORMATS) <= set(CONTENT_TYPES)
 
 

@@ -51,7 +51,7 @@ def cases(score: Score) -> list[tuple[Turn, GenerationOptions]]:
         (Turn("Make it faster", score=score), options(change={"tempo": 102}, transpose=3)),
         (Turn("Add drums", score=score), options(change={"drums": True})),
         (Turn("Another bass", score=score), options(parts=("bass",), bars=(1, 2))),
-        (Turn("Make it faster", score=score), GenerationOptions()),
+        (Turn("Make it calmer", score=score), GenerationOptions()),  # the model's caption says what that is
         (Turn(QUESTION, score=score), GenerationOptions(music=False)),
         (Turn("A waltz for violin"), GenerationOptions(seconds=3.0, seed=1)),
         (Turn("A fast dance for trumpet"), GenerationOptions(bar_count=3, seed=2)),
