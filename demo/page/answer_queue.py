@@ -75,6 +75,7 @@ class AnswerQueue:
         with self._lock:
             answers = (*(() if self._running is None else (self._running,)), *self._waiting)
             self._waiting.clear()
+            self._changed.notify_all()
             return answers
 
     @property
