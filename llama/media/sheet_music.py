@@ -17,7 +17,6 @@ from llama.media.score import TRACKS, Score
 
 MAX_STAFF_NOTES = 5000  # of a piece that is engraved: some 10 ms a note to write, and 1.7 kB of SVG
 SVG = "http://www.w3.org/2000/svg"
-XLINK = "http://www.w3.org/1999/xlink"
 ELEMENTS = frozenset({  # that verovio draws with; anything else, such as a script, is refused
     "svg", "g", "defs", "symbol", "use", "path", "polygon", "polyline", "rect", "ellipse", "circle", "line",
     "text", "tspan", "title", "desc", "style",
