@@ -48,5 +48,5 @@ def _actions(versions: Sequence[VersionView], version: VersionView) -> list[str]
         return []
     takes = [other for other in versions if other.kind == "take" and other.complete]
     choice = ["keep"] if version.kind == "take" and len(takes) > 1 and not version.kept else []
-    change = [] if version.kind != "edit" else ["redo"] if version.undone else ["undo"]
+    change = ["redo"] if version.undone else ["undo"] if version.kind == "edit" else []  # "undo that" takes answers back, too
     return ["again", "another", *choice, *change, "delete"]

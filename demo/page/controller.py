@@ -6,8 +6,9 @@ session's own thread, and the pages that show it follow its state (`demo.page.pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ from demo.page.theme import ASSETS, EXAMPLES
 from demo.page.uploads_folder import UploadsFolder
 from demo.page.versions import VersionBuilder
 from demo.page.view import ExchangeView
-from demo.service.conversation import chosen_piece
-from demo.service.references import undo_request
+from demo.page.worded_answer import WordedAnswer
+from demo.service.references import names_piece_alone, undo_request
 from demo.service.request import MAX_TEXT, Settings, whole_number
 from demo.service.service import EMPTY_REQUEST, ChatService
 from llama.decoders.base import ScoreEditor
@@ -64,16 +65,12 @@ class Page(PieceActions, UploadsFolder):
         page = found or self.pages.open()
         try:
             message = SubmittedMessage(message_text, self._receive(page, files), settings, client_address=event_client_address())
-            bare = not message.uploads and settings.edit is None
-            undoes = bare and undo_request(message_text)
             with page.lock:
-                piece = chosen_piece(page.contents.conversation, message_text) if bare and not undoes else None
-            if undoes:
-                undo_in_words(page, message)
-            elif piece is not None:
-                select_in_words(page, message, piece.sound)
-            else:
-                self._send(page, message)
+                act = self._act_in_words(page, message)
+                if act is None:
+                    self._send(page, message)
+                else:
+                    self._answer_in_words(page, message, act)
         except ValueError:
             if found is None:
                 self.sessions.close(page.session.token)
@@ -119,6 +116,26 @@ class Page(PieceActions, UploadsFolder):
             exchange.view = replace(view, status="waiting") if waits else view
             page.add_exchange(exchange)
 
+    def _act_in_words(self, page: PageSession, message: SubmittedMessage) -> Callable[[], str] | None:
+        """What a message asks for that needs no model: taking a change back, or another piece as "it"; None for every other message."""
+        if message.uploads or message.settings.edit is not None:
+            return None
+        if undo_request(message.text):
+            return partial(undo_in_words, page)
+        has_pieces = bool(page.contents.conversation.pieces) or not page.is_idle
+        return partial(select_in_words, page, message.text) if has_pieces and names_piece_alone(message.text) else None
+
+    def _answer_in_words(self, page: PageSession, message: SubmittedMessage, act: Callable[[], str]) -> None:
+        """Acts at once, or after the messages and changes before: "undo that" is about the last of them. Raises ValueError."""
+        with page.changing():
+            page.check_room()
+            if page.is_idle:
+                exchange = PageExchange(message, ExchangeView(message.text, text=act(), status="done"), finished=page.clock())
+            else:
+                exchange = PageExchange(message, ExchangeView(message.text, status="waiting"))
+                page.messages.add(WordedAnswer(page, exchange, act))
+            page.add_exchange(exchange)
+
     def builder(self, page: PageSession) -> VersionBuilder:
         """Builds the versions of a session's cards."""
         return VersionBuilder(page.session, self.service.read_sound, edits_notes=self._edits_notes, decoder=self._sound_decoder)
@@ -138,7 +155,7 @@ class Page(PieceActions, UploadsFolder):
             exchange = page.exchange(index)
 
             def is_meant(answer: Runnable) -> bool:
-                return isinstance(answer, Answer) and answer.exchange is exchange
+                return isinstance(answer, (Answer, WordedAnswer)) and answer.exchange is exchange
 
             if not page.messages.remove(is_meant):
                 raise ValueError(HAS_BEGUN)

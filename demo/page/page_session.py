@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,11 @@ class PageSession:
         """Whether music or words are being made that `stop` can end."""
         return self.messages.is_making or self.changes.is_making
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no answer runs or waits."""
+        return self.messages.is_idle and self.changes.is_idle
+
     # -- clear and restore ----------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
@@ -155,7 +160,7 @@ class PageSession:
                 raise ValueError(f"What was cleared is deleted: a clear can be taken back for {CLEAR_SECONDS:g} seconds.")
             self._cleared.timer.cancel()
             old, new, self._cleared = self._cleared.contents, self.contents, None
-            conversation = replace(new.conversation, exchanges=(*old.conversation.exchanges, *new.conversation.exchanges))
+            conversation = old.conversation.followed_by(new.conversation)
             self.contents = Contents([*old.exchanges, *new.exchanges], conversation, {**old.pieces, **new.pieces})
             for exchange in self.contents.exchanges:
                 exchange.version = self.version

@@ -13,7 +13,7 @@ from demo.page.edit_form import edit_words
 from demo.page.page_session import NO_SUCH_PIECE
 from demo.page.state import PageExchange, PieceRecord, SubmittedMessage
 from demo.page.view import ExchangeView, VersionView, version_label
-from demo.service.conversation import Conversation
+from demo.service.conversation import Conversation, chosen_piece
 from demo.service.request import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from demo.page.page_session import PageSession
     from demo.page.versions import VersionBuilder
     from demo.service.service import ChatService
+    from llama.dialogue import Turn
     from llama.media.edit import Edit
 
 MAX_NAME = 80  # characters of a piece's name
@@ -46,7 +47,7 @@ class PieceActions(ABC):
         settings = replace(settings, edit=edit, bar_count=None, seed=None, takes=1)
         score = self.service.sessions.scores.get(sound)
         words = edit_words(edit, "" if score is None else score.attributes.mode)
-        message = SubmittedMessage(words, (), settings, about=sound)
+        message = SubmittedMessage(words, (), settings, about=sound, client_address=exchange.message.client_address)
         answer = Answer(self.service, page, exchange, message, self.builder(page), "edit", words, piece_id, False)
         self._change(page, answer)
 
@@ -147,36 +148,35 @@ class PieceActions(ABC):
         }  # fmt: skip
 
 
-def undo_in_words(page: PageSession, message: SubmittedMessage) -> None:
-    """Answers "undo that": takes the newest change back and says what is current now. No model is needed."""
-    with page.changing() as contents:
-        page.check_room()
-        piece = contents.conversation.last_piece
-        record = None if piece is None else contents.pieces.get(piece.sound.stem)
-        version = None if record is None else _version(record.exchange.view, record.piece.sound.stem)
-        if record is None or version is None or version.parent is None:
-            text = NOTHING_TO_UNDO
-        else:
-            contents.conversation = contents.conversation.undo(record.piece.sound)
-            label = version_label(record.exchange.view, version)
-            _set_undone(page, record, version.id, True)
-            current = _version_anywhere(page, version.parent)
-            text = f'Taken back: {label}. "It" is {current.title or "the version before"} again.'
-        view = ExchangeView(message.text, text=text, status="done")
-        page.add_exchange(PageExchange(message, view, finished=page.clock()))
+def undo_in_words(page: PageSession) -> str:
+    """Takes the newest change back, as "undo that" asks; says what is current now. Called within `changing`."""
+    contents = page.contents
+    piece = contents.conversation.last_piece
+    record = None if piece is None else contents.pieces.get(piece.sound.stem)
+    version = None if record is None else _version(record.exchange.view, record.piece.sound.stem)
+    if record is None or version is None or version.parent is None:
+        return NOTHING_TO_UNDO
+    contents.conversation = contents.conversation.undo(record.piece.sound)
+    label = version_label(record.exchange.view, version)
+    _set_undone(page, record, version.id, True)
+    current = _version_anywhere(page, version.parent)
+    return f'Taken back: {label}. "It" is {current.title or "the version before"} again.'
 
 
-def select_in_words(page: PageSession, message: SubmittedMessage, sound: Path) -> None:
-    """Answers "go back to take 2": the piece with this sound is "it", and its card shows it. No model is needed."""
-    with page.changing() as contents:
-        page.check_room()
-        contents.conversation = contents.conversation.choose(sound)
-        record = page.piece(sound.stem)
-        version = _version(record.exchange.view, sound.stem)
-        page.set_view(record.exchange, replace(record.exchange.view, selected=version.id))
-        name = version.title or version_label(record.exchange.view, version)
-        view = ExchangeView(message.text, text=f'"It" is {name} now.', status="done")
-        page.add_exchange(PageExchange(message, view, finished=page.clock()))
+def select_in_words(page: PageSession, text: str) -> str:
+    """Makes the piece that a message names "it", as "go back to take 2" asks; its card shows it. Called within `changing`.
+
+    Raises ValueError for a piece that does not exist.
+    """
+    contents = page.contents
+    piece = chosen_piece(contents.conversation, text)
+    if piece is None:
+        raise ValueError(NO_SUCH_PIECE)
+    contents.conversation = contents.conversation.choose(piece.sound)
+    record = page.piece(piece.sound.stem)
+    version = _version(record.exchange.view, piece.sound.stem)
+    page.set_view(record.exchange, replace(record.exchange.view, selected=version.id))
+    return f'"It" is {version.title or version_label(record.exchange.view, version)} now.'
 
 
 def _source(page: PageSession, piece_id: str) -> tuple[PageExchange, Path, Settings]:
@@ -223,9 +223,15 @@ def _replace_version(page: PageSession, piece_id: str, change: Callable[[Version
 
 
 def _without_piece(conversation: Conversation, sound: Path) -> Conversation:
+    """The conversation without the piece of a sound, and without what was asked about it: "it" cannot lead there any more."""
     exchanges = tuple(
         replace(exchange, pieces=tuple(piece for piece in exchange.pieces if piece.sound != sound),
-                kept=None if exchange.kept == sound else exchange.kept)
+                kept=None if exchange.kept == sound else exchange.kept, turn=_turn_without(exchange.turn, sound))
         for exchange in conversation.exchanges
     )  # fmt: skip
     return replace(conversation, exchanges=exchanges, chosen=None if conversation.chosen == sound else conversation.chosen)
+
+
+def _turn_without(turn: Turn | None, sound: Path) -> Turn | None:
+    is_about_it = turn is not None and isinstance(turn.audio, (str, Path)) and Path(turn.audio) == sound
+    return replace(turn, audio=None, score=None) if turn is not None and is_about_it else turn

@@ -122,6 +122,13 @@ class Conversation:
         chosen = self.chosen if _newest_music(exchange) is None else None
         return replace(self, exchanges=(*self.exchanges, exchange), chosen=chosen)
 
+    def followed_by(self, later: Conversation) -> Conversation:
+        """The conversation with the exchanges of another one after its own; "it" is the newest music of both, or what was chosen."""
+        joined = self
+        for exchange in later.exchanges:
+            joined = joined.add_exchange(exchange)
+        return joined if later.chosen is None else replace(joined, chosen=later.chosen)
+
     def undo(self, sound: Path) -> Conversation:
         """The conversation with the music of an exchange, given by one of its sounds, taken back: "it" is what it was before.
 

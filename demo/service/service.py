@@ -220,10 +220,10 @@ def check_text_length(length: int) -> None:
 
 
 def check_files(turn: Turn) -> None:
-    """Raises `UserFacingError` for a recording, picture or clip of the conversation that was deleted to make room for others."""
+    """Raises `UserFacingError` for a recording, picture or clip of the conversation that was deleted, also to make room for others."""
     for name, file in (("recording", turn.audio), ("picture", turn.image), ("clip", turn.video)):
         if isinstance(file, (str, Path)) and not Path(file).exists():
-            raise UserFacingError(f"The {name} is not here any more, since the server needed its room; send it again.")
+            raise UserFacingError(f"The {name} is not here any more: it was deleted, or the server needed its room; send it again.")
 
 
 def encodable(text: str | None) -> str:

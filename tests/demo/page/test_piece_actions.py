@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from demo.page import page_session, piece_actions
+from demo.page import controller, page_session, piece_actions
 from demo.page.controller import Page
 from demo.page.page_session import PageSession
 from llama.media.edit import Edit
@@ -121,6 +121,48 @@ def test_undo_in_words_needs_no_model(page: Page, engine: ScriptedEngine) -> Non
     assert second["id"] in {piece.sound.stem for exchange in state.contents.conversation.exchanges for piece in exchange.pieces}
 
 
+def test_undo_in_words_is_about_what_was_asked_for_before_it(page: Page, engine: ScriptedEngine) -> None:
+    state = edited(page)
+    token = state.session.token
+    first, second = versions(state)
+    begun(page, "wait and make it louder, play", state=state)
+    page.submit(token, "undo that", [], SHORT)
+    page.submit(token, "undo this", [], SHORT)
+    page.cancel(token, 3)
+    assert [view.status for view in views(state)[1:]] == ["working", "waiting", "stopped"]
+    engine.leaves.release(50)
+    ended(page, token)
+    assert [view.status for view in views(state)] == ["done", "done", "done", "stopped"]
+    assert views(state)[2].text.startswith("Taken back: After.") and not versions(state, 0)[1]["undone"]
+    [_, louder] = versions(state, 1)
+    assert louder["undone"] and "redo" in louder["actions"]
+    page.redo(token, louder["id"])
+    assert not versions(state, 1)[1]["undone"]
+
+
+def test_undo_in_words_waits_for_a_change_that_is_made(page: Page, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = asked(page, "play notes")
+    monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we play notes wait")
+    page.edit(state.session.token, versions(state)[0]["id"], PLAYED_FASTER)
+    page.submit(state.session.token, "undo that", [], SHORT)
+    page.submit(state.session.token, "go back to take 5", [], SHORT)
+    assert [view.status for view in views(state)[1:]] == ["waiting", "waiting"]
+    engine.leaves.release(50)
+    ended(page, state.session.token)
+    assert versions(state, 0)[1]["undone"] and views(state)[1].text.startswith("Taken back: we play notes wait.")
+    assert views(state)[2].status == "failed" and "There is only one piece" in views(state)[2].error
+
+
+def test_a_clear_ends_what_waits_to_be_taken_back(page: Page, engine: ScriptedEngine) -> None:
+    state = edited(page)
+    begun(page, "wait and make it louder, play", state=state)
+    page.submit(state.session.token, "undo that", [], SHORT)
+    page.clear(state.session.token)
+    ended(page, state.session.token)
+    page.restore(state.session.token)
+    assert [view.status for view in views(state)] == ["done", "stopped", "stopped"] and not versions(state, 0)[1]["undone"]
+
+
 def test_a_message_that_names_a_take_selects_it(page: Page, engine: ScriptedEngine) -> None:
     state = asked(page, "play", settings=replace(SHORT, takes=3))
     asked(page, "go back to take 2", state=state)
@@ -174,6 +216,33 @@ def test_a_deleted_piece_is_gone_everywhere(page: Page, engine: ScriptedEngine) 
             act(state.session.token, first["id"])
 
 
+def test_it_never_leads_to_a_deleted_piece(page: Page, engine: ScriptedEngine) -> None:
+    state = edited(page)
+    first, second = versions(state)
+    page.delete(state.session.token, first["id"])
+    page.undo(state.session.token, second["id"])
+    for _ in range(2):
+        asked(page, "make it slower, play", state=state)
+        view = views(state)[-1]
+        assert (view.status, view.reference) == ("done", None) and engine.requests[-1].turn.audio is None
+        page.delete(state.session.token, view.takes[0].id)
+        if second["id"] in state.contents.pieces:
+            page.delete(state.session.token, second["id"])
+
+
+def test_an_edit_counts_for_the_address_of_its_piece(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "event_client_address", lambda: "192.0.2.7")
+    addresses, answer = [], page.service.answer
+
+    def noted(*values: Any, **names: Any) -> Any:
+        addresses.append(names["client_address"])
+        return answer(*values, **names)
+
+    monkeypatch.setattr(page.service, "answer", noted)
+    edited(page)
+    assert addresses == ["192.0.2.7", "192.0.2.7"]
+
+
 def test_a_piece_gives_its_settings_back(page: Page) -> None:
     settings = replace(SHORT, seed=None, guidance=2.0)
     state = asked(page, "play notes", settings=settings)
@@ -219,6 +288,22 @@ def test_a_clear_can_be_taken_back(page: Page) -> None:
     assert [exchange.message for exchange in state.contents.conversation.exchanges] == ["play notes", "we play notes 90 bpm", "hello"]
     with pytest.raises(ValueError, match="can be taken back for 10 seconds"):
         page.restore(token)
+
+
+def test_a_restored_conversation_means_the_same_piece(page: Page, engine: ScriptedEngine) -> None:
+    state = asked(page, "play", settings=replace(SHORT, takes=3))
+    second, token = versions(state)[1]["id"], state.session.token
+    asked(page, "go back to take 2", state=state)
+    page.clear(token)
+    asked(page, "hello", state=state)
+    page.restore(token)
+    asked(page, "is it fast", state=state)
+    assert Path(str(engine.requests[-1].turn.audio)).stem == second
+    page.clear(token)
+    asked(page, "play again", state=state)
+    page.restore(token)
+    asked(page, "is it fast", state=state)
+    assert Path(str(engine.requests[-1].turn.audio)).stem == versions(state, 4)[0]["id"]
 
 
 def test_what_was_cleared_is_deleted_in_time(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

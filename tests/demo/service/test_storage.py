@@ -218,5 +218,5 @@ def test_what_gave_way_is_named_when_it_is_asked_for(work: ChatService, session:
     update = list(work.answer(session, Conversation(), "listen", [recording], SHORT))[-1]
     assert update.conversation is not None
     update.conversation.exchanges[0].uploads[0].path.unlink()
-    with pytest.raises(UserFacingError, match="The recording is not here any more, since the server needed its room; send it again"):
+    with pytest.raises(UserFacingError, match="The recording is not here any more: it was deleted, or the server needed its room"):
         list(work.answer(session, update.conversation, "how fast is it?", [], SHORT))
