@@ -64,7 +64,7 @@ PACKAGES: dict[str, set[str]] = {
     "demo.page": {"gradio", "matplotlib", "PIL"},
     "demo.api": {"fastapi", "pydantic", "pydantic_core", "starlette"},
     "demo.server": {"fastapi", "gradio", "h11", "prometheus_client", "psutil", "pydantic", "starlette", "uvicorn"},
-    "benchmarks": {"httpx", "PIL", "safetensors", "soundfile", "transformers"},
+    "benchmarks": {"httpx", "PIL", "playwright", "safetensors", "soundfile", "transformers"},
     "recipes.nano.timed_loop": set(),
     "recipes.nano.rendering": {"av", "scipy", "soundfile"},
     "recipes.nano.audio_encoder": {"safetensors", "transformers"},
