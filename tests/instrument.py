@@ -233,7 +233,7 @@ def second_tab(visitor: Visitor) -> Visitor:
     """The same person's conversation in another tab, as a duplicated tab has it."""
     token = visitor.now("sessionStorage.getItem('mumu-session')")
     page = visitor.page.context.new_page()
-    page.add_init_script(f"sessionStorage.setItem('mumu-session', '{token}')")
+    page.add_init_script(f"if (location.protocol === 'http:') sessionStorage.setItem('mumu-session', '{token}')")
     other = Visitor(page, visitor.address)
     other.troubles = visitor.troubles
     other.open()

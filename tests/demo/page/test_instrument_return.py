@@ -55,8 +55,8 @@ def test_a_reload_and_the_back_button_bring_everything_again(visitor: Visitor) -
     visitor.arrive()
     visitor.answered(8)
     assert conversation(visitor) == before
-    visitor.page.go_forward()
-    visitor.page.go_back()
+    visitor.page.go_forward(wait_until="commit")  # Firefox keeps the pages, which are not loaded again
+    visitor.page.go_back(wait_until="commit")
     visitor.arrive()
     visitor.answered(8)
     assert conversation(visitor) == before and visitor.page.input_value("#box textarea") == "what I was about to say"
