@@ -119,7 +119,7 @@ def _words(target: Attributes, parts: tuple[str, ...], report: EditReport, answe
     """The reply's text by rule: an answer to a question, what was changed or not, and the caption of the piece."""
     sentences = [answer] if answer else []
     if report.changed:
-        sentences.append(f"{_capital('; '.join(report.changed))}.")
+        sentences.append(f"Changed: {'; '.join(report.changed)}.")
     if report.unchanged:
         already = " and ".join(report.unchanged)
         sentences.append(f"It has {already} already." if report.changed else f"It has {already} already, so nothing was changed.")
@@ -128,7 +128,3 @@ def _words(target: Attributes, parts: tuple[str, ...], report: EditReport, answe
     if report.not_done:
         sentences.append(f"Not done: {'; '.join(report.not_done)}.")
     return " ".join([*sentences, f"{write_caption(target, parts)}."])
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -9,7 +9,7 @@ from typing import Any
 from llama.media.edit import NAMES, Edit, edited_bar_count, prepare
 from llama.media.score import TRACKS, Score
 from llama.media.score_edits import score_line, set_tempo
-from llama.media.spelling import tonic_name
+from llama.media.spelling import key_name
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def report_edit(
     changed: list[str] = []
     unchanged, mode = list(already), score.attributes.mode
     for name, value in edit.change.items():
-        if name != "drums":
-            was = getattr(score.attributes, name)
+        was = getattr(score.attributes, name)
+        if name != "drums" and not (name == "mode" and was == value and "key" in edit.change):  # a key is named with its mode
             (unchanged if was == value else changed).append(_change_in_words(name, was, value, (mode, edit.change.get("mode", mode))))
     if edit.transpose:
         changed.append(f"all notes by {edit.transpose:+d} semitones")
@@ -132,7 +132,7 @@ def _kept(score: Score, edit: Edit, composed: Sequence[str], length: bool) -> tu
 def _change_in_words(name: str, was: Any, value: Any, modes: tuple[str, str]) -> str:
     """modes: of the piece before and after the edit, which decide how keys are named."""
     if name == "key":
-        before, after = (tonic_name(key, mode) for key, mode in zip((was, value), modes, strict=True))
+        before, after = (key_name(key, mode) for key, mode in zip((was, value), modes, strict=True))
     else:
         words = {"tempo": lambda tempo: f"{tempo:g} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
         before, after = words(was), words(value)

@@ -80,7 +80,7 @@ def test_ten_turns(talk: Talk) -> None:
     assert talk.conversation.last_music is not None and talk.conversation.last_music.score == faster
 
     longer, long = talk.change("make it 12 seconds")
-    assert abs(long.seconds - 12) <= 60 / 120 * 3 and "Length from" in longer.text
+    assert abs(long.seconds - 12) <= 60 / 120 * 3 and "Changed: length from" in longer.text
     assert talk.say("how many bars?").text == f"{score_line(long).bar_count} bars and an ending."
     facts = talk.say("What key is it in, how fast is it, and is there a bass?")
     assert facts.text == f"{key_name(long.attributes.key, long.attributes.mode)}. 120 beats per minute. Yes, there is a bass."
