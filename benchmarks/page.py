@@ -150,8 +150,8 @@ def report_times(browser: Any, address: str, lengths: tuple[float, ...], runs: i
 
 
 def print_times(name: str, seconds: list[float]) -> None:
-    every = ", ".join(f"{value:.2f}" for value in seconds)
-    print(f"page.{name.replace(',', '').replace(' ', '_')}: {statistics.median(seconds):.2f} s ({every}); load {os.getloadavg()[0]:.1f}", flush=True)
+    every, label = ", ".join(f"{value:.2f}" for value in seconds), name.replace(",", "").replace(" ", "_")
+    print(f"page.{label}: {statistics.median(seconds):.2f} s ({every}); load {os.getloadavg()[0]:.1f}", flush=True)
 
 
 def report_memory(browser: Any, address: str, process: int, answers: int) -> None:
