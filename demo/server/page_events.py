@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
+from demo.api.sse import ClosingResponse
 from demo.page.page_session import CLOSED
 
 if TYPE_CHECKING:
@@ -69,15 +70,11 @@ def events_router(pages: PageRegistry) -> APIRouter:
             return JSONResponse({"error": str(error)}, 429, {**HEADERS, "Retry-After": "5"})
         stop.add(changed)
 
-        async def stream() -> AsyncIterator[bytes]:
-            try:
-                async for event in _events(page, pages, changed, stop):
-                    yield event
-            finally:  # also when the page has left: the server cancels this
-                page.remove_listener(wake)
-                stop.remove(changed)
+        async def leave() -> None:
+            page.remove_listener(wake)
+            stop.remove(changed)
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers=HEADERS)
+        return ClosingResponse(_events(page, pages, changed, stop), leave, HEADERS)
 
     events.stop_event = stop  # type: ignore[attr-defined]  # `demo.server.gradio_patches.stop_events` finds it
     router.add_api_route("/page/{token}/events", events, methods=["GET"], include_in_schema=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -260,6 +261,25 @@ def test_the_server_ends_while_pages_follow(page: Page) -> None:
         assert next(lines) == "event: state"
         server.should_exit = True
         assert list(lines)[-1] == "", "it ends by itself, not by its timeout"
+
+
+def test_a_page_that_leaves_before_its_first_event_follows_no_more(page: Page) -> None:
+    from fastapi import FastAPI
+    from starlette.requests import ClientDisconnect
+
+    app, state = FastAPI(), asked(page, "hello")
+    app.include_router(page_events.events_router(page.pages))
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+             "path": f"/page/{state.session.token}/events", "query_string": b"", "headers": [], "root_path": ""}  # fmt: skip
+    following: list[int] = []
+
+    async def send(message: Any) -> None:
+        following.append(len(state._listeners))
+        raise OSError("the page has left")
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
+    assert following == [1] and not state._listeners
 
 
 def test_a_slow_page_holds_nothing_up(site: Site) -> None:
