@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +90,11 @@ def _page_router(service: ChatService) -> APIRouter:
             if is_growing(piece.sound):
                 raise UserFacingError(GROWING)
             kind = "spectrogram-dark" if dark else "spectrogram"
-            path = files.picture(piece.session, piece.sound, kind, partial(spectrogram, dark=dark))
+
+            def draw() -> bytes:
+                return spectrogram(service.read_sound(piece.sound), dark)  # a recording is decoded outside of this process
+
+            path = files.picture(piece.session, piece.sound, kind, draw)
         return FileResponse(path, headers=HEADERS, media_type="image/png")
 
     return router

@@ -23,7 +23,6 @@ from demo.service.score_view import part_names
 from llama.decoders.base import pad_or_trim
 from llama.errors import comma_list, quoted
 from llama.files import atomic_path
-from llama.media.audio import Waveform
 from llama.media.sheet_music import MAX_STAFF_NOTES, PAGE_WIDTHS, engrave
 
 if TYPE_CHECKING:
@@ -62,12 +61,12 @@ class PieceFiles:
             pages: list[str] = json.loads(path.read_text(encoding="utf-8"))
             return pages
 
-    def picture(self, session: Session, sound: Path, name: str, draw: Callable[[Waveform], bytes]) -> Path:
-        """A PNG that `draw` makes of the sound; name: of this kind of picture, such as "spectrogram". Raises `UserFacingError`."""
+    def picture(self, session: Session, sound: Path, name: str, draw: Callable[[], bytes]) -> Path:
+        """A PNG of the sound that `draw` makes; name: of this kind of picture, such as "spectrogram". Raises `UserFacingError`."""
 
         def write() -> None:
             with self._exporter.room(session, SMALL_FILES), self._exporter.turn_to_play(), atomic_path(path, fsync=False) as partial:
-                partial.write_bytes(draw(Waveform.read(sound)))
+                partial.write_bytes(draw())
 
         path = sound.with_name(f"{sound.stem}-{name}.png")
         with user_errors({sound: "The sound"}):

@@ -94,6 +94,17 @@ def test_the_spectrogram_is_a_picture_for_light_and_dark_pages(client: TestClien
     assert light.headers["content-type"] == "image/png"
 
 
+def test_the_spectrogram_of_a_recording_is_decoded_where_uploads_are(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_sound(service: ChatService, file: Path) -> Waveform:
+        raise ValueError(f"{file.name} is damaged; export it again.")
+
+    monkeypatch.setattr(ChatService, "read_sound", read_sound)
+    response = client.get(export_url(session.token, "b2.wav", "spectrogram"))
+    assert response.status_code == 400 and response.json()["detail"] == "b2.wav is damaged; export it again."
+
+
 def test_the_forms_of_the_page_are_refused_and_hidden_like_the_others(client: TestClient, sessions: Sessions, session: Session) -> None:
     other = sessions.open()
     for form in ("score", "stem", "sheet", "spectrogram"):
