@@ -71,6 +71,10 @@ def run(values: argparse.Namespace) -> int:
     model = load_model(values)
     if exports is not None:
         exports.check_model(model)
+    if values.seconds is None and values.bars_total is None:
+        from llama.named_length import with_named_length
+
+        turn, options = with_named_length(model.music_decoder, turn, options)
     reply = answer(model, turn, options)
     if reply.edit is not None:
         print(reply.edit, file=sys.stderr)

@@ -45,6 +45,7 @@ PACKAGES: dict[str, set[str]] = {
     "llama.edit_plans": set(),
     "llama.editing": set(),
     "llama.answers": set(),
+    "llama.named_length": set(),
     "llama.responding": set(),
     "llama.mumu_llama": set(),
     "llama.data": {"datasets", "webdataset"},

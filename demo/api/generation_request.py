@@ -99,4 +99,5 @@ class GenerationRequest(Model):
         return Settings(
             seconds=self.seconds, bar_count=self.bar_count, seed=self.seed, guidance=self.guidance, conditioning=self.conditioning,
             temperature=self.temperature, top_p=self.top_p, edit=None if self.edit is None else self.edit.edit(),
+            length_in_words=self.seconds is None and self.bar_count is None,
         )

@@ -206,4 +206,5 @@ class ChatRequest(Model):
             seconds=self.seconds, temperature=self.temperature, top_p=self.top_p, guidance=self.guidance, seed=self.seed, takes=self.n,
             stop=self.stop, max_tokens=max_tokens, conditioning=self.conditioning, music=self.audio_format is not None,
             edit=None if self.edit is None else self.edit.edit(), bar_count=self.bar_count,
+            length_in_words=self.seconds is None and self.bar_count is None,
         )

@@ -35,7 +35,8 @@ class Settings:
     So is a seed of -1, as clients of other servers expect. Other negative seeds are taken modulo `SEED_RANGE`.
     takes: number of answers, with the seeds seed, seed + 1, ...; music: False for text only; fit: music as long as the clip
     in the request, if there is one, whatever `seconds` is. edit: of the piece that the message brings or refers to, of the
-    newest one where it names none. bar_count: length of a new piece in bars, in place of seconds. Raises ValueError for values out of
+    newest one where it names none. bar_count: length of a new piece in bars, in place of seconds. length_in_words: a length that the
+    message names ("20 seconds of happy piano") comes before seconds, bar_count and fit. Raises ValueError for values out of
     range.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     stop: tuple[str, ...] = ()
     edit: Edit | None = None
     bar_count: int | None = None
+    length_in_words: bool = True
 
     def __post_init__(self) -> None:
         if self.seed is not None and self.seed < 0:
@@ -61,7 +63,7 @@ class Settings:
 
     def options(self) -> tuple[GenerationOptions, ...]:
         """Options of each take. Raises ValueError for values out of range."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit")}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("takes", "fit", "length_in_words")}
         integers = {name: _as_integer(value) for name, value in values.items() if value is not None}
         first = GenerationOptions(**({"seed": secrets.randbelow(SEED_RANGE)} | integers))
         return tuple(replace(first, seed=first.seed + take) for take in range(int(self.takes)))

@@ -32,6 +32,7 @@ from demo.service.take_progress import TakeProgress
 from demo.service.uploads import Upload, check_session_size, receive
 from llama.generation import tokenize
 from llama.media.audio import Waveform
+from llama.named_length import with_named_length
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
@@ -118,11 +119,19 @@ class ChatService:
             resolution = resolve_turn(conversation, message_text, uploads, edits=edits, about=about)
             model_turn, reference = replace(resolution.turn, system=system_text), resolution.reference
             options = _with_clip_length(settings, conversation, uploads, model_turn).options()
+            if settings.length_in_words:
+                model_turn, options = self._with_named_length(model_turn, options)
             with self.sessions.storage.room(self._music_bytes(options, model_turn), session.folder):  # a full disk refuses before the work
                 check_files(model_turn)
             submissions = [partial(self.engine.submit, model_turn, take_options) for take_options in options]
             requests = self._limiter.acquire(caller or session.token, client_address, submissions)
             return SubmittedRequest(message_text, uploads, model_turn, reference, options, requests)
+
+    def _with_named_length(self, turn: Turn, options: Sequence[GenerationOptions]) -> tuple[Turn, tuple[GenerationOptions, ...]]:
+        """The turn and the options of each take with the length that the words name, if they name one."""
+        decoder = getattr(self.engine.model, "music_decoder", None)
+        named = [with_named_length(decoder, turn, take) for take in options]
+        return named[0][0], tuple(take for _, take in named)
 
     def _music_bytes(self, options: Sequence[GenerationOptions], turn: Turn) -> int:
         """Bytes of the music of all takes, in one format; 0 for answers of text only."""

@@ -110,7 +110,8 @@ def test_what_is_so_already_changes_nothing_and_is_said(score: Score) -> None:
 
 def test_the_report_names_changes_and_what_is_kept(score: Score) -> None:
     report = report_edit(score, Edit(change={"tempo": 90, "key": 4}, without=("drums",), parts=("bass",), bars=(1, 2)))
-    assert report.changed == ("tempo from 120 bpm to 90 bpm", "key from A minor to E minor", "without drums", "bass in bars 1 to 2 composed anew")
+    changes = ("tempo from 120 bpm to 90 bpm", "key from A minor to E minor", "without drums", "bass in bars 1 to 2 composed anew")
+    assert report.changed == changes
     assert report.kept == ("melody", "accompaniment", "chords", "length in bars") and report.unchanged == ()
 
 
