@@ -12,6 +12,7 @@ const ROW = [  // chips in their order: name, groups of suggestions in its menu,
 ];
 const HEADINGS = {mode: 'Mode', key: 'Key'};
 const UNDO_SECONDS = 8;
+const BEGIN = 3000;  // milliseconds in which a card says that its change is made, or it has failed between two states of the page
 
 /**
  * Row of chips of a version of a piece.
@@ -31,10 +32,11 @@ export function createChips(container, version, {act, toast}) {
   async function change(chip) {
     if (pending) return;
     const known = new Set(siblings.map(sibling => sibling.id));
-    pending = {piece: version.id, facts: version.facts, label: chip.label, known, begun: false};
+    const asked = pending = {piece: version.id, facts: version.facts, label: chip.label, known, begun: false};
     setBusy(true);
     try {
       await act('edit', {piece: version.id, edit: chip.edit});
+      setTimeout(() => { if (pending === asked && !asked.begun) finish(); }, BEGIN);
     } catch (error) {
       finish();
       toast(error.message);

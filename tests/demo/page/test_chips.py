@@ -99,6 +99,23 @@ def test_an_edit_that_ends_without_a_version_frees_the_chips(row: Any) -> None:
         assert row.get_attribute(".chips", "aria-busy") == busy, status
 
 
+def test_an_edit_that_failed_between_two_states_frees_the_chips(row: Any) -> None:
+    row.evaluate("""() => {
+        const plain = setTimeout;
+        window.later = [];
+        window.setTimeout = (run, ms) => (ms > 1000 ? later.push(run) : plain(run, ms));
+    }""")
+    row.click("text='+10'")
+    row.wait_for_function("later.length === 1")
+    assert row.get_attribute(".chips", "aria-busy") == "true"
+    row.evaluate("later[0]()")
+    assert row.get_attribute(".chips", "aria-busy") == "false" and row.evaluate("toasts") == []
+    row.click("text='+10'")
+    row.evaluate("version => row.update(version, {status: 'working', versions: [version]})", VERSION)
+    row.evaluate("later.at(-1)()")
+    assert row.get_attribute(".chips", "aria-busy") == "true", "it is made"
+
+
 def test_the_new_version_is_told_even_if_another_one_is_looked_at(row: Any) -> None:
     earlier = {**VERSION, "id": "e0", "parent": "a1"}
     row.evaluate("([version, earlier]) => row.update(version, {status: 'done', versions: [version, earlier]})", [VERSION, earlier])
