@@ -97,11 +97,11 @@ class Connection extends EventTarget {
       try {
         const response = await fetch(`page/${this.session}/events`, {signal: abort.signal, headers: {Accept: 'text/event-stream'}});
         if (response.status === 404) { this.#forget(); return; }
-        if (!response.ok) throw new Error(`status ${response.status}`, {cause: response.status});
-        await this.#read(response.body.getReader(), abort);
-      } catch (error) {
+        if (response.ok) await this.#read(response.body.getReader(), abort);
+        else this.#setTrouble(troubleOf(response.status) || (await response.json().catch(() => ({}))).error || '');
+      } catch {
         if (abort.signal.aborted) return;
-        this.#setTrouble(troubleOf(error.cause || 0));
+        this.#setTrouble(troubleOf(0));
       }
       this.#lastSign = Date.now();
       const delay = RETRY_DELAYS[Math.min(this.#attempt++, RETRY_DELAYS.length - 1)];
