@@ -5,6 +5,7 @@ The model is derived from the fields of `Edit`, so that a new one reaches the AP
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, fields
 from types import NoneType, UnionType
@@ -15,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model
 from demo.api.field_types import Body, Integer, Number, invalid
 from llama.errors import shorten
 from llama.media.edit import CHANGES, KEEPABLE, NAMES, Edit
-from llama.media.score import KEYS
+from llama.media.requests.vocabulary import KEY, read_key
 
 if TYPE_CHECKING:
     from llama.media.edit_report import EditReport
@@ -65,8 +66,9 @@ def _changes(value: object) -> object:
     """Attributes and their values; keys may be given by name, such as "E flat"."""
     if not isinstance(value, dict):
         raise invalid("{path} is no object; send one such as {'tempo': 120}.")
-    if "key" in value and value["key"] in KEYS:
-        return {**value, "key": KEYS.index(value["key"])}
+    name = value.get("key")
+    if isinstance(name, str) and re.fullmatch(KEY, name.lower()):
+        return {**value, "key": read_key(name.lower())}
     return value
 
 

@@ -50,6 +50,7 @@ def midi() -> bytes:
 
 @pytest.mark.parametrize(("sent", "edit"), [
     (FASTER, Edit(change={"tempo": 120})), ({"change": {"key": "E flat"}, "without": ["bass"]}, Edit(change={"key": 3}, without=("bass",))),
+    ({"change": {"key": "D flat"}}, Edit(change={"key": 1})), ({"change": {"key": "f#"}}, Edit(change={"key": 6})),
     ({"bars": [2, 3], "parts": ["lead"]}, Edit(bars=(2, 3), parts=("lead",))), ({"keep": ["melody"]}, Edit(keep=("melody",))),
     ({"bar_count": 4.0}, Edit(bar_count=4)), ({"transpose": 3, "bars": None}, Edit(transpose=3)), ({"strength": 0.5}, Edit(strength=0.5)),
 ])  # fmt: skip
