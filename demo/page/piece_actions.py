@@ -157,10 +157,18 @@ def undo_in_words(page: PageSession) -> str:
     if record is None or version is None or version.parent is None:
         return NOTHING_TO_UNDO
     contents.conversation = contents.conversation.undo(record.piece.sound)
-    label = version_label(record.exchange.view, version)
+    report = record.piece.edit
+    label = "; ".join(report.changed) if report is not None and report.changed else version_label(record.exchange.view, version)
     _set_undone(page, record, version.id, True)
     current = _version_anywhere(page, version.parent)
-    return f'Taken back: {label}. "It" is {current.title or "the version before"} again.'
+    return f'Taken back: {label}. "It" is {_described(current)} again.'
+
+
+def _described(version: VersionView) -> str:
+    """A version by its title and by what may tell it from others of this title."""
+    if version.facts is None:
+        return version.title or "the version before"
+    return f"{version.title} at {version.facts['tempo']:g} bpm in {version.facts['key']}"
 
 
 def select_in_words(page: PageSession, text: str) -> str:
@@ -202,9 +210,13 @@ def _version_anywhere(page: PageSession, piece_id: str) -> VersionView:
 
 
 def _set_undone(page: PageSession, record: PieceRecord, piece_id: str, undone: bool) -> None:
-    """Marks the version on its card and selects the one in force: the nearest version before it that is not taken back, too."""
+    """Marks the version on its card, with the other takes of its answer, as the conversation does.
+
+    Selects the one in force: the nearest version before it that is not taken back, too.
+    """
     view = record.exchange.view
-    versions = tuple(replace(version, undone=undone) if version.id == piece_id else version for version in view.versions)
+    answer, _ = _version(view, piece_id).order
+    versions = tuple(replace(version, undone=undone) if version.order[0] == answer else version for version in view.versions)
     by_id = {version.id: version for version in versions}
     selected = piece_id
     while undone and selected in by_id and by_id[selected].undone:

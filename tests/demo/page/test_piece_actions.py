@@ -115,7 +115,7 @@ def test_undo_in_words_needs_no_model(page: Page, engine: ScriptedEngine) -> Non
     first, second = versions(state)
     asked(page, "undo that", state=state)
     assert len(engine.requests) == 2 and versions(state, 0)[1]["undone"] and card(state, 0)["selected"] == first["id"]
-    assert views(state)[-1].text == 'Taken back: we play notes 90 bpm. "It" is Happy ballad, flute again.'
+    assert views(state)[-1].text == 'Taken back: tempo from 60 bpm to 90 bpm. "It" is Happy ballad, flute at 60 bpm in C major again.'
     asked(page, "undo that", state=state)
     assert views(state)[-1].text == "There is no change to take back yet." and not versions(state, 0)[0]["undone"]
     assert second["id"] in {piece.sound.stem for exchange in state.contents.conversation.exchanges for piece in exchange.pieces}
@@ -140,6 +140,18 @@ def test_undo_in_words_is_about_what_was_asked_for_before_it(page: Page, engine:
     assert not versions(state, 1)[1]["undone"]
 
 
+def test_undo_in_words_takes_all_takes_of_an_answer_back(page: Page, engine: ScriptedEngine) -> None:
+    state = asked(page, "play notes")
+    [first] = versions(state)
+    asked(page, "make it louder, play", state=state, settings=replace(SHORT, takes=2))
+    asked(page, "undo that", state=state)
+    assert [version["undone"] for version in versions(state, 1)] == [False, True, True] and card(state, 1)["selected"] == first["id"]
+    asked(page, "is it fast", state=state)
+    assert Path(str(engine.requests[-1].turn.audio)).stem == first["id"]
+    page.redo(state.session.token, versions(state, 1)[1]["id"])
+    assert not any(version["undone"] for version in versions(state, 1))
+
+
 def test_undo_in_words_waits_for_a_change_that_is_made(page: Page, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     state = asked(page, "play notes")
     monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we play notes wait")
@@ -149,7 +161,7 @@ def test_undo_in_words_waits_for_a_change_that_is_made(page: Page, engine: Scrip
     assert [view.status for view in views(state)[1:]] == ["waiting", "waiting"]
     engine.leaves.release(50)
     ended(page, state.session.token)
-    assert versions(state, 0)[1]["undone"] and views(state)[1].text.startswith("Taken back: we play notes wait.")
+    assert versions(state, 0)[1]["undone"] and views(state)[1].text.startswith("Taken back: tempo from 60 bpm to 90 bpm.")
     assert views(state)[2].status == "failed" and "There is only one piece" in views(state)[2].error
 
 
