@@ -13,8 +13,9 @@ from demo.page.edit_form import edit_words
 from demo.page.page_session import NO_SUCH_PIECE
 from demo.page.state import PageExchange, PieceRecord, SubmittedMessage
 from demo.page.view import ExchangeView, VersionView, version_label
-from demo.service.conversation import Conversation, chosen_piece
+from demo.service.conversation import Conversation
 from demo.service.request import Settings
+from demo.service.turn_resolution import chosen_piece
 
 if TYPE_CHECKING:
     from demo.page.page_registry import PageRegistry

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from demo.service.conversation import Reference
+    from demo.service.turn_resolution import Reference
 
 Status = Literal["waiting", "working", "done", "stopped", "failed"]
 Kind = Literal["upload", "before", "take", "edit"]

@@ -14,7 +14,8 @@ from llama.errors import quoted
 from llama.generation import GenerationOptions
 
 if TYPE_CHECKING:
-    from demo.service.conversation import Conversation, Piece, Reference
+    from demo.service.conversation import Conversation, Piece
+    from demo.service.turn_resolution import Reference
     from demo.service.uploads import Upload
     from llama.dialogue import Turn
     from llama.media.edit import Edit

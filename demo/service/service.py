@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.service.audio_files import pcm_bytes
-from demo.service.conversation import Conversation, request_to_repeat, resolve_turn
+from demo.service.conversation import Conversation
 from demo.service.errors import UserFacingError, user_errors
 from demo.service.exports import Exporter
 from demo.service.media_probe import Limits
@@ -29,6 +29,7 @@ from demo.service.references import repeat_kind
 from demo.service.request import MAX_TAKES, MAX_TEXT, STOPPED, MusicProgress, Settings, SubmittedRequest, Update
 from demo.service.take_events import TakeEvent, add_listeners, cancel_all
 from demo.service.take_progress import TakeProgress
+from demo.service.turn_resolution import request_to_repeat, resolve_turn
 from demo.service.uploads import Upload, check_session_size, receive
 from llama.generation import tokenize
 from llama.media.audio import Waveform

@@ -17,8 +17,8 @@ from demo.page.theme import ASSETS
 from demo.page.versions import VersionBuilder, levels, title_of
 from demo.page.view import ExchangeView, VersionView, progress_text
 from demo.page.view_html import exchange_html
-from demo.service.conversation import Reference
 from demo.service.sessions import Session
+from demo.service.turn_resolution import Reference
 from demo.service.uploads import Upload
 from llama.media.audio import Waveform
 from tests.page_helpers import SHORT, asked, begun, card, ended, files_of, html, record, seen, views

@@ -8,17 +8,7 @@ from typing import Any
 import pytest
 
 import llama
-from demo.service.conversation import (
-    Conversation,
-    EarlierMusic,
-    Exchange,
-    Piece,
-    Reference,
-    Resolution,
-    chosen_piece,
-    request_to_repeat,
-    resolve_turn,
-)
+from demo.service.conversation import Conversation, EarlierMusic, Exchange, Piece
 from demo.service.references import (
     RULES,
     matching_rule,
@@ -28,6 +18,7 @@ from demo.service.references import (
     rewrite_instruction,
     undo_request,
 )
+from demo.service.turn_resolution import Reference, Resolution, chosen_piece, request_to_repeat, resolve_turn
 from demo.service.uploads import Upload
 from llama.dialogue import Turn
 from llama.generation import GenerationOptions
