@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from demo.page.view_html import exchange_html
 from demo.service.media_probe import Limits
 from demo.service.request import Settings
 from demo.service.service import ChatService
-from demo.service.sessions import Session, Sessions
+from demo.service.sessions import Sessions
 from llama import Waveform
 from tests.scripted_engine import RATE, ScriptedEngine
 
+pytest_plugins = ("tests.sessions_fixture",)
 SHORT = Settings(seconds=2.0, seed=5)
 
 
@@ -36,20 +37,8 @@ def engine() -> ScriptedEngine:
 
 
 @pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
-
-
-@pytest.fixture
 def work(engine: ScriptedEngine, sessions: Sessions) -> ChatService:
     return ChatService(engine, sessions, Limits())  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
 
 
 @pytest.fixture

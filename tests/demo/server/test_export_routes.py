@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,7 @@ from llama.media.midi import to_midi
 from llama.media.naming import piece_name
 from tests.scripted_engine import RATE, SCORE, ScriptedEngine
 
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
+pytest_plugins = ("tests.sessions_fixture",)
 
 
 @pytest.fixture

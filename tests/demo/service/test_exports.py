@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from demo.service.sessions import Session, Sessions
 from llama import Waveform
 from llama.decoders.base import ScoreEditor
 from tests.scripted_engine import RATE, SCORE
+
+pytest_plugins = ("tests.sessions_fixture",)
 
 
 class Decoder(ScoreEditor):
@@ -37,18 +38,6 @@ class Decoder(ScoreEditor):
 
     def render_loop(self, score: object, first: int, last: int) -> Waveform:
         return Waveform(torch.zeros(2, RATE), RATE)
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
 
 
 @pytest.fixture

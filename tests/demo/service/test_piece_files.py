@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from llama import Waveform
 from llama.decoders.base import ScoreEditor
 from llama.media.score import Note, Score
 from tests.scripted_engine import RATE, SCORE
+
+pytest_plugins = ("tests.sessions_fixture",)
 
 PIECE = replace(SCORE, bass=(Note(0.0, 1.0, 36, 90),), drums=(Note(0.0, 0.1, 36, 90),))
 FRAMES = 2 * RATE + 7
@@ -42,18 +43,6 @@ class Decoder(ScoreEditor):
         assert self.leave.wait(30)
         noise = torch.rand(3, 2, FRAMES + 40, generator=torch.Generator().manual_seed(1)) * 0.6 - 0.3
         return {name: Waveform(part, RATE) for name, part in zip(("lead", "bass", "drums"), noise, strict=True)}
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,8 @@ from llama.decoders.base import ScoreEditor
 from llama.media.naming import piece_name, text_name
 from llama.media.score import Attributes
 
+pytest_plugins = ("tests.sessions_fixture",)
+
 RATE = 32_000
 SCORE = compose(np.random.default_rng(5), Attributes("harp", "strings", "waltz", 120, "minor", 3, False, 9), 6.0)
 TITLE = "A sad waltz \u97f3\u697d, <b>please</b>"
@@ -38,18 +39,6 @@ class Player(ScoreEditor):
 
     def render_stems(self, score: object) -> dict[str, Waveform]:
         return {name: Waveform(torch.zeros(2, RATE), RATE) for name in ("lead", "bass")}
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "sessions")
-    yield made
-    made.close_all()
-
-
-@pytest.fixture
-def session(sessions: Sessions) -> Session:
-    return sessions.open()
 
 
 @pytest.fixture
