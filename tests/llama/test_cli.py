@@ -33,6 +33,7 @@ class Scripted:
 
     score: Score | None = None
     report: EditReport | None = None
+    music_decoder: object = None
 
     def __init__(self, words: tuple[str, ...] = ("A warm", " piano"), music: bool = True, fault: Exception | None = None):
         self.words, self.music, self.fault = words, music, fault
@@ -122,6 +123,15 @@ def test_without_out_the_sound_is_not_rendered(scripted: Scripted, capsys: pytes
     told = capsys.readouterr()
     assert told.out == "A warm piano\n" and not scripted.asked[0][1].music
     assert len(sentences(told.err)) == 1 and "--out" in told.err
+
+
+@pytest.mark.parametrize(("flags", "text", "seconds"), [([], "happy piano", 3.0), (["--seconds", "2"], "3 seconds of happy piano", 2.0)])
+def test_a_length_in_the_words_counts_where_no_flag_gives_one(
+    scripted: Scripted, tmp_path: Path, flags: list[str], text: str, seconds: float
+) -> None:
+    assert cli.main(["3 seconds of happy piano", *flags, "--out", str(tmp_path / "piece.wav")]) == 0
+    [(turn, options)] = scripted.asked
+    assert (turn.text, options.seconds) == (text, seconds)
 
 
 def test_the_longest_name_is_written(scripted: Scripted, tmp_path: Path) -> None:
