@@ -73,6 +73,7 @@ def visitor(request: Any, window: Any, nano_site: NanoSite) -> Iterator[Visitor]
     with visiting(window, nano_site.address, viewport={"width": width, "height": 800}, reduced_motion="reduce") as visitor:
         if not FIREFOX:  # which does not count shifts
             visitor.page.evaluate(SHIFTS)
+        visitor.fix_seed()
         visitor.setting("Length in seconds", 8)
         visitor.say("hello")
         yield visitor
