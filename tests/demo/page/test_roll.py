@@ -51,8 +51,10 @@ def tab(browser: Any, site: RollSite) -> Iterator[Any]:
 def page(tab: Any, piece: dict[str, Any]) -> Any:
     """With the song's roll, and nothing that plays."""
     tab.set_viewport_size({"width": 1000, "height": 800})
+    tab.wait_for_function("innerWidth === 1000")
     tab.evaluate("acts.length = 0; refusal = ''; transport.close()")
     show(tab, piece)
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it has taken the width
     return tab
 
 
