@@ -237,7 +237,7 @@ class RowState:
             self.states = [hidden] if token == audio_tokens[0] else []
 
     def text(self) -> str:
-        """The answer so far, up to the first stop mark or stop string, and without an instrument that nobody asked for."""
+        """The answer so far, up to the first stop mark or string, without sentences about instruments that the request does not name."""
         return without_unasked_instrument(self.decoded[: self._stop_index()].strip(), self.request)
 
     def _stop_index(self) -> int | None:

@@ -107,7 +107,7 @@ def wav(samples: Samples, rate: int = RATE) -> bytes:
 
 
 def noise(seconds: float, seed: int, rate: int = RATE, channels: int = 2, level: float = 0.1) -> Samples:
-    """Noise whose every moment differs from every other, so that what is heard tells its place."""
+    """Noise whose every moment differs from every other, so that recorded sound gives its position."""
     values = np.random.default_rng(seed).standard_normal((channels, round(seconds * rate))) * level
     return np.clip(np.round(values * 32768) / 32768, -0.99, 0.99).astype(np.float32)
 

@@ -236,7 +236,7 @@ def _replace_version(page: PageSession, piece_id: str, change: Callable[[Version
 
 
 def _without_piece(conversation: Conversation, sound: Path) -> Conversation:
-    """The conversation without the piece of a sound, and without what was asked about it: "it" cannot lead there any more."""
+    """The conversation without the piece of a sound and without the turns about it, so that "it" cannot refer to a deleted file."""
     exchanges = tuple(
         replace(exchange, pieces=tuple(piece for piece in exchange.pieces if piece.sound != sound),
                 kept=None if exchange.kept == sound else exchange.kept, turn=_turn_without(exchange.turn, sound))

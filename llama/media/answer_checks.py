@@ -1,4 +1,4 @@
-"""Checks of what the language model says: it must not tell of an instrument that nobody asked for.
+"""Checks of the language model's answers: no sentence may refuse an instrument that the request does not name.
 
 Asked for an instrument that it does not have, the model says "I have no kazoo, so I take the flute." It says so at other unknown
 words, too, with an instrument of its own; such a sentence is left out.

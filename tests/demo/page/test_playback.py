@@ -95,7 +95,7 @@ def play_until(page: Any, seconds: float) -> None:
 
 
 def stop(page: Any) -> tuple[int, Samples]:
-    """Pauses, and what was heard."""
+    """Pauses; returns the recorded sound."""
     page.evaluate("transport.pause()")
     fade_away(page)
     return heard(page)
