@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def library_entries(exchanges: Sequence[PageExchange], pieces: Mapping[str, PieceRecord]) -> list[dict[str, Any]]:
     """The pieces as JSON: the version as on its card, without chips and downloads, with `exchange` and `when` (Unix time)."""
-    entries = []
+    entries: list[tuple[float, dict[str, Any]]] = []
     for index, exchange in enumerate(exchanges):
         for version in exchange.view.versions:
             record = pieces.get(version.id)
@@ -21,5 +21,6 @@ def library_entries(exchanges: Sequence[PageExchange], pieces: Mapping[str, Piec
                 entry = version_json(exchange.view, version)
                 for name in ("chips", "downloads", "actions"):
                     del entry[name]
-                entries.append({**entry, "exchange": index, "when": round(record.made_at)})
-    return sorted(entries, key=lambda entry: -entry["when"])
+                entries.append((record.made_at, {**entry, "exchange": index, "when": round(record.made_at)}))
+    entries.reverse()  # of two pieces made at the same time the later one comes first
+    return [entry for _, entry in sorted(entries, key=lambda made: -made[0])]

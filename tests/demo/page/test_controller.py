@@ -179,7 +179,8 @@ def test_again_about_another_piece_is_that_piece_with_its_settings(page: Page, e
 def test_messages_are_answered_in_their_order_and_the_sixth_waiting_one_is_refused(page: Page, engine: ScriptedEngine) -> None:
     state = begun(page, "wait 0")
     token = state.session.token
-    seen(state, lambda view: view.status == "working")
+    engine.leaves.release()
+    seen(state, lambda view: view.text == "wait")  # its thread has begun it
     for number in range(1, MAX_WAITING + 1):
         page.submit(token, f"wait {number}", [], SHORT)
     assert [view.status for view in views(state)] == ["working", *["waiting"] * MAX_WAITING]

@@ -159,7 +159,9 @@ def test_what_a_message_was_about_can_be_corrected(visitor: Visitor, piece: dict
     count = visitor.page.locator("#log .turn").count()
     assert turn.locator(".referred a").inner_text()
     turn.get_by_role("button", name="Another piece?").click()
-    visitor.page.locator("dialog").get_by_role("button", name=piece["title"]).last.click()  # the oldest one
+    pieces = visitor.page.locator("dialog.choice [data-piece]")
+    assert pieces.last.get_attribute("data-piece") == piece["id"], "the oldest one"
+    pieces.last.click()
     visitor.answered(count + 1)
     again = visitor.page.locator("#log .turn").last
     assert again.locator(".referred a").get_attribute("href") == f"#piece-{piece['id']}"
