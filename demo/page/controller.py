@@ -64,13 +64,14 @@ class Page(PieceActions, UploadsFolder):
         found = self.pages.find(token)
         page = found or self.pages.open()
         try:
-            message = SubmittedMessage(message_text, self._receive(page, files), settings, client_address=event_client_address())
-            with page.lock:
-                act = self._act_in_words(page, message)
-                if act is None:
-                    self._send(page, message)
-                else:
-                    self._answer_in_words(page, message, act)
+            with page.receiving():
+                message = SubmittedMessage(message_text, self._receive(page, files), settings, client_address=event_client_address())
+                with page.lock:
+                    act = self._act_in_words(page, message)
+                    if act is None:
+                        self._send(page, message)
+                    else:
+                        self._answer_in_words(page, message, act)
         except ValueError:
             if found is None:
                 self.sessions.close(page.session.token)

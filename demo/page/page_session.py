@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.page.answer_queue import AnswerQueue
+from demo.page.deleted_piece import deleted_pieces
 from demo.page.library import library_entries
 from demo.page.state import PageExchange, PieceRecord
+from demo.page.trash import RESTORE_SECONDS, Trash
 from demo.page.view_html import exchange_html
 from demo.service.conversation import Conversation
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 MAX_EXCHANGES = 200  # of a page: some 10 kB each, with the notes of a usual piece
 MAX_FOLLOWERS = 16  # pages of one session
 FRESH_SECONDS = 5.0  # after its end in which new music may begin to sound by itself: not when a page is opened later
-CLEAR_SECONDS = 10.0  # in which a clear can be taken back
+CLEARED = "conversation"  # name of a clear in the trash
 TOO_LONG = f"This conversation has {MAX_EXCHANGES} messages, the most that one page keeps; clear it to begin a new one."
 CLOSED = "This session is over and its files are deleted; send a message to begin a new one."
 NO_SUCH_PIECE = "There is no such piece in this conversation any more; choose another one."
@@ -36,21 +39,25 @@ NO_SUCH_EXCHANGE = "There is no such message in this conversation any more; choo
 
 @dataclass
 class Contents:
-    """What a clear takes away: the exchanges, the conversation that the model sees, and the pieces by id."""
+    """What a clear takes away: the exchanges, the conversation that the model sees, and the pieces by id.
+
+    restored: how many exchanges of the conversation a clear that was taken back has put before the others.
+    """
 
     exchanges: list[PageExchange] = field(default_factory=list)
     conversation: Conversation = field(default_factory=Conversation)
     pieces: dict[str, PieceRecord] = field(default_factory=dict)
+    restored: int = 0
 
-
-@dataclass
-class Cleared:
-    """Contents that a clear took away, which are deleted at `deadline` with their files."""
-
-    contents: Contents
-    files: tuple[Path, ...]
-    deadline: float
-    timer: threading.Timer
+    @property
+    def file_stems(self) -> set[str]:
+        """How the names of its files begin: the ids of pieces and of versions, and the stems of uploads."""
+        stems = set(self.pieces)
+        for exchange in self.exchanges:
+            stems.update(version.id for version in (*exchange.view.versions, *exchange.view.uploads))
+            for upload in exchange.message.uploads:
+                stems.update(path.stem for path in (upload.path, upload.sound, upload.preview) if path is not None)
+        return stems
 
 
 class PageSession:
@@ -69,7 +76,8 @@ class PageSession:
         self.closed = False
         self._answer_count = 0
         self._library_version = 1
-        self._cleared: Cleared | None = None
+        self.trash = Trash(self.changing, clock)
+        self._receiving = 0
         self._listeners: list[Callable[[], None]] = []
 
     # -- changes --------------------------------------------------------------------------------------------------------
@@ -114,15 +122,17 @@ class PageSession:
 
     def exchange(self, index: int) -> PageExchange:
         """The exchange with this number, from 0. Raises ValueError for an unknown one."""
-        if not 0 <= index < len(self.contents.exchanges):
+        exchanges = self.contents.exchanges  # a clear in another thread brings other contents
+        if not 0 <= index < len(exchanges):
             raise ValueError(NO_SUCH_EXCHANGE)
-        return self.contents.exchanges[index]
+        return exchanges[index]
 
     def piece(self, piece_id: str) -> PieceRecord:
         """The piece with this id. Raises ValueError for an unknown one."""
-        if piece_id not in self.contents.pieces:
+        record = self.contents.pieces.get(piece_id)
+        if record is None:
             raise ValueError(NO_SUCH_PIECE)
-        return self.contents.pieces[piece_id]
+        return record
 
     @property
     def busy(self) -> bool:
@@ -137,44 +147,47 @@ class PageSession:
     # -- clear and restore ----------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Empties the page and ends its answers. What was there is deleted after `CLEAR_SECONDS`, unless `restore` is called before."""
+        """Empties the page and ends its answers. What was there is deleted after ten seconds, unless `restore` is called before."""
         with self.changing():
-            earlier = self._cleared
             for answer in (*self.messages.discard(), *self.changes.discard()):
                 answer.discard()
-            timer = threading.Timer(CLEAR_SECONDS, self._delete_cleared)
-            timer.daemon = True
+            self.trash.empty()
             contents, self.contents = self.contents, Contents()
             files = tuple(self.session.folder.iterdir())
-            self._cleared = Cleared(contents, files, self.clock() + CLEAR_SECONDS, timer)
+            self.trash.add(CLEARED, contents, partial(self._cleared_files, contents, files))
             self.library_changed()
-            timer.start()
-        if earlier is not None:
-            earlier.timer.cancel()
-            _delete(file for file in earlier.files)
 
     def restore(self) -> None:
         """Takes a clear back, before what was sent since. Raises ValueError if its time is over."""
         with self.changing():
-            if self._cleared is None:
-                raise ValueError(f"What was cleared is deleted: a clear can be taken back for {CLEAR_SECONDS:g} seconds.")
-            self._cleared.timer.cancel()
-            old, new, self._cleared = self._cleared.contents, self.contents, None
-            conversation = old.conversation.followed_by(new.conversation)
-            self.contents = Contents([*old.exchanges, *new.exchanges], conversation, {**old.pieces, **new.pieces})
+            old: Contents | None = self.trash.take(CLEARED)
+            if old is None:
+                raise ValueError(f"What was cleared is deleted: a clear can be taken back for {RESTORE_SECONDS:g} seconds.")
+            new, conversation = self.contents, old.conversation.followed_by(self.contents.conversation)
+            restored = new.restored + len(old.conversation.exchanges)
+            self.contents = Contents([*old.exchanges, *new.exchanges], conversation, {**old.pieces, **new.pieces}, restored)
             for exchange in self.contents.exchanges:
                 exchange.version = self.version
             self.library_changed()
 
-    def _delete_cleared(self) -> None:
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Context manager in which files are received whose message is not in the contents yet: a clear keeps them."""
+        with self.lock:
+            self._receiving += 1
         try:
-            with self.changing():
-                if self._cleared is None or self._cleared.timer is not threading.current_thread():
-                    return
-                _delete(self._cleared.files)
-                self._cleared = None
-        except ValueError:  # the session was closed, and its files are deleted with it
-            return
+            yield
+        finally:
+            with self.lock:
+                self._receiving -= 1
+
+    def _cleared_files(self, contents: Contents, files: tuple[Path, ...]) -> Iterator[Path]:
+        """Those of the files that were there at a clear that nothing needs. While others are received, an unknown file may be theirs."""
+        needed, cleared = self.contents.file_stems, contents.file_stems
+        for file in files:
+            stem = file.name.partition(".")[0].partition("-")[0]
+            if stem not in needed and (stem in cleared or not self._receiving):
+                yield file
 
     # -- pages that follow ----------------------------------------------------------------------------------------------
 
@@ -195,18 +208,18 @@ class PageSession:
     def snapshot(self, since: int = 0) -> dict[str, Any]:
         """The state as JSON, with the HTML of the exchanges that changed after version `since`; 0: of all.
 
-        library: null where it has not changed. undo_clear: seconds in which the last clear can be taken back, or null.
+        library: null where it has not changed. undo_clear: seconds in which the last clear can be taken back, or null. deleted: the
+        pieces that can be brought back.
         """
         with self.lock:
             exchanges = self.contents.exchanges
             changed = {
                 str(index): self._html(exchange, index) for index, exchange in enumerate(exchanges) if exchange.version > since
             }
-            left = None if self._cleared is None else round(max(0.0, self._cleared.deadline - self.clock()), 1)
             library = library_entries(self.contents.exchanges, self.contents.pieces) if self._library_version > since else None
             return {
                 "version": self.version, "count": len(exchanges), "changed": changed, "library": library, "busy": self.busy,
-                "undo_clear": left,
+                "undo_clear": self.trash.seconds_left(CLEARED), "deleted": deleted_pieces(self),
             }  # fmt: skip
 
     def _html(self, exchange: PageExchange, index: int) -> str:
@@ -218,16 +231,9 @@ class PageSession:
         with self.lock:
             self.closed = True
             answers = (*self.messages.discard(), *self.changes.discard())
-            cleared, self._cleared = self._cleared, None
+            self.trash.close()
             listeners, self._listeners = self._listeners, []
-        if cleared is not None:
-            cleared.timer.cancel()
         for answer in answers:
             answer.discard()
         for listener in listeners:
             listener()
-
-
-def _delete(files: Any) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)

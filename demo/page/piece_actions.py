@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.page.answering import Answer
+from demo.page.deleted_piece import delete_piece, restore_piece
 from demo.page.edit_form import edit_words
 from demo.page.page_session import NO_SUCH_PIECE
 from demo.page.state import PageExchange, PieceRecord, SubmittedMessage
 from demo.page.view import ExchangeView, VersionView, version_label
-from demo.service.conversation import Conversation
 from demo.service.request import Settings
 from demo.service.turn_resolution import chosen_piece
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from demo.page.page_session import PageSession
     from demo.page.versions import VersionBuilder
     from demo.service.service import ChatService
-    from llama.dialogue import Turn
     from llama.media.edit import Edit
 
 MAX_NAME = 80  # characters of a piece's name
@@ -64,8 +63,10 @@ class PieceActions(ABC):
         self._change(page, answer)
 
     def _change(self, page: PageSession, answer: Answer) -> None:
-        with page.changing():
+        with page.changing() as contents:
             exchange = answer.exchange
+            if exchange not in contents.exchanges:  # cleared meanwhile
+                raise ValueError(NO_SUCH_PIECE)
             if len(exchange.view.versions) + exchange.view.changing >= MAX_VERSIONS:
                 raise ValueError(TOO_MANY)
             page.changes.add(answer)
@@ -120,23 +121,16 @@ class PieceActions(ABC):
             _replace_version(page, piece_id, lambda version: replace(version, title=title))
 
     def delete(self, token: str, piece_id: str) -> None:
-        """Deletes a piece with all its files. It leaves its card, the library and what the model remembers."""
+        """Deletes a piece: it leaves its card, the library and what the model remembers, and ten seconds later its files go."""
         page = self.pages.get(token)
-        with page.changing() as contents:
-            record = page.piece(piece_id)
-            del contents.pieces[piece_id]
-            contents.conversation = _without_piece(contents.conversation, record.piece.sound)
-            for exchange in contents.exchanges:
-                versions = tuple(version for version in exchange.view.versions if version.id != piece_id)
-                if len(versions) < len(exchange.view.versions):
-                    selected = exchange.view.selected
-                    if selected == piece_id:
-                        selected = next((version.id for version in reversed(versions) if not version.undone), "")
-                    page.set_view(exchange, replace(exchange.view, versions=versions, selected=selected))
-            page.library_changed()
-        for pattern in (f"{piece_id}.*", f"{piece_id}-*"):
-            for file in page.session.folder.glob(pattern):
-                file.unlink(missing_ok=True)
+        with page.changing():
+            delete_piece(page, piece_id)
+
+    def restore_piece(self, token: str, piece_id: str) -> None:
+        """Takes a delete back."""
+        page = self.pages.get(token)
+        with page.changing():
+            restore_piece(page, piece_id)
 
     def reuse(self, token: str, piece_id: str) -> dict[str, Any]:
         """The settings and the words that made a piece, for the fields of the page."""
@@ -202,7 +196,11 @@ def _source(page: PageSession, piece_id: str) -> tuple[PageExchange, Path, Setti
 
 
 def _version(view: ExchangeView, piece_id: str) -> VersionView:
-    return next(version for version in view.versions if version.id == piece_id)
+    """Raises ValueError for a version that is not on the card any more."""
+    version = next((version for version in view.versions if version.id == piece_id), None)
+    if version is None:
+        raise ValueError(NO_SUCH_PIECE)
+    return version
 
 
 def _version_anywhere(page: PageSession, piece_id: str) -> VersionView:
@@ -233,18 +231,3 @@ def _replace_version(page: PageSession, piece_id: str, change: Callable[[Version
         if versions != exchange.view.versions:
             page.set_view(exchange, replace(exchange.view, versions=versions))
     page.library_changed()
-
-
-def _without_piece(conversation: Conversation, sound: Path) -> Conversation:
-    """The conversation without the piece of a sound and without the turns about it, so that "it" cannot refer to a deleted file."""
-    exchanges = tuple(
-        replace(exchange, pieces=tuple(piece for piece in exchange.pieces if piece.sound != sound),
-                kept=None if exchange.kept == sound else exchange.kept, turn=_turn_without(exchange.turn, sound))
-        for exchange in conversation.exchanges
-    )  # fmt: skip
-    return replace(conversation, exchanges=exchanges, chosen=None if conversation.chosen == sound else conversation.chosen)
-
-
-def _turn_without(turn: Turn | None, sound: Path) -> Turn | None:
-    is_about_it = turn is not None and isinstance(turn.audio, (str, Path)) and Path(turn.audio) == sound
-    return replace(turn, audio=None, score=None) if turn is not None and is_about_it else turn

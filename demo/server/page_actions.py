@@ -47,7 +47,7 @@ class RepeatAct(Act):
 
 
 class PieceAct(Act):
-    act: Literal["another", "undo", "redo", "keep", "delete", "reuse"]
+    act: Literal["another", "undo", "redo", "keep", "delete", "restore_piece", "reuse"]
     piece: Piece
 
 
@@ -123,6 +123,7 @@ def perform(page: Page, token: str, act: AnyAct) -> dict[str, Any]:
     else:
         actions: dict[str, Callable[[str, str], None]] = {
             "another": page.another, "undo": page.undo, "redo": page.redo, "keep": page.keep, "delete": page.delete,
+            "restore_piece": page.restore_piece,
         }  # fmt: skip
         actions[act.act](token, act.piece)
     return {}

@@ -3,7 +3,6 @@ import {createPopupMenu} from './popup_menu.js';
 import {createPieceName} from './piece_name.js';
 import {startDownload, troubleOf} from './menu.js';
 
-const DELETE_SECONDS = 10;  // in which a delete can be taken back
 const ARCHIVE = 'mumu-llama-pieces.zip';
 
 /**
@@ -16,46 +15,35 @@ export function createLibrary(container, page) {
   const {act, transport, toast, session} = page;
   const tools = make('div', 'library-tools'), list = make('ul', 'library-list'), empty = make('p', 'library-empty');
   const filter = textButton('Starred', 'library-filter'), all = textButton('Download all', 'library-all');
-  const rows = new Map(), deleting = new Map();  // id -> row; id -> timer of a delete that can be taken back
+  const rows = new Map();  // by id
   let library = [];
   filter.setAttribute('aria-pressed', 'false');
   tools.append(filter, all);
+  empty.tabIndex = -1;
   container.replaceChildren(tools, empty, list);
 
   const context = {
     ...page,
     tell: error => toast(error.message),
-    remove(entry) {
-      const timer = setTimeout(() => {
-        act('delete', {piece: entry.id}).catch(error => {
-          toast(error.message);
-          deleting.delete(entry.id);
-          draw();
-        });
-      }, DELETE_SECONDS * 1000);
-      deleting.set(entry.id, timer);
+    remove(entry) {  // restore.js offers to take it back
       if (transport.piece?.id === entry.id) transport.pause();
-      const next = focusAfter(list, rows.get(entry.id)?.element);
-      draw();
-      (next?.isConnected ? next : filter).focus({preventScroll: true});
-      toast(`Deleted \u201c${entry.title}\u201d.`, {label: 'Undo', seconds: DELETE_SECONDS, run: () => restore(entry)});
+      act('delete', {piece: entry.id}).catch(error => toast(error.message));
     },
   };
 
-  function restore(entry) {
-    if (!library.some(other => other.id === entry.id)) {
-      toast(`\u201c${entry.title}\u201d is deleted already.`);
-      return;
-    }
-    clearTimeout(deleting.get(entry.id));
-    deleting.delete(entry.id);
-    draw();
-  }
-
   function onlyStarred() { return filter.getAttribute('aria-pressed') === 'true'; }
 
+  /** The row that gets the focus if the one that has it is not among those shown: the next, or the one before; null: no change. */
+  function rowAfterFocus(shown) {
+    const there = [...list.children], held = there.indexOf(document.activeElement?.closest('.library-row'));
+    const staying = new Set(shown.map(entry => rows.get(entry.id)?.element));
+    if (held < 0 || staying.has(there[held])) return null;
+    return there.slice(held).find(row => staying.has(row)) ?? there.slice(0, held).findLast(row => staying.has(row)) ?? empty;
+  }
+
   function draw() {
-    const kept = library.filter(entry => !deleting.has(entry.id)), shown = kept.filter(entry => entry.starred || !onlyStarred());
+    const shown = library.filter(entry => entry.starred || !onlyStarred());
+    const next = rowAfterFocus(shown);
     for (const [id, row] of rows) if (!shown.some(entry => entry.id === id)) { row.destroy(); rows.delete(id); }
     shown.forEach((entry, index) => {
       if (!rows.has(entry.id)) rows.set(entry.id, createRow(entry, context));
@@ -63,11 +51,12 @@ export function createLibrary(container, page) {
       row.update(entry);
       if (list.children[index] !== row.element) list.insertBefore(row.element, list.children[index] ?? null);
     });
-    tools.hidden = !kept.length;
+    tools.hidden = !library.length;
     all.textContent = onlyStarred() ? 'Download starred' : 'Download all';
     all.disabled = !shown.length;
     empty.hidden = shown.length > 0;
-    empty.textContent = kept.length ? 'No piece has a star yet.' : 'Nothing here yet. Every piece that you make is listed here.';
+    empty.textContent = library.length ? 'No piece has a star yet.' : 'Nothing here yet. Every piece that you make is listed here.';
+    if (next) (next.querySelector('button') ?? next).focus({preventScroll: true});
   }
 
   filter.addEventListener('click', () => {
@@ -177,12 +166,6 @@ function goToCard(id, leave) {
   card.scrollIntoView({block: 'center', behavior: still ? 'auto' : 'smooth'});
   card.tabIndex = -1;
   card.focus({preventScroll: true});
-}
-
-/** What gets the focus when a row goes: the first button of the row after it, or before it. */
-function focusAfter(list, row) {
-  const other = row?.nextElementSibling ?? row?.previousElementSibling;
-  return other?.querySelector('button') ?? null;
 }
 
 function make(tag, className) {

@@ -12,6 +12,7 @@ import {startLibrary} from './library_panel.js';
 import {watchMicrophone} from './microphone.js';
 import {watchNames} from './names.js';
 import {showPiece, watchReferences} from './reference.js';
+import {watchDeletions} from './restore.js';
 import {patchExchanges} from './patch.js';
 import {startPlayer} from './player.js';
 import {toast} from './toasts.js';
@@ -118,6 +119,7 @@ export function start({element, props, watch, reuse}) {
   watchReferences(element);
   watchEditForm();
   watchClear();
+  watchDeletions();
   reserveFoot();
   keepDraft();
   keepFocus();

@@ -129,6 +129,25 @@ def test_two_tabs_of_one_conversation_agree(visitor: Visitor) -> None:
     assert visitor.texts("#log .words")[-1] == "still here"
 
 
+def test_a_delete_reaches_every_tab_and_can_be_taken_back_after_a_reload(visitor: Visitor) -> None:
+    visitor.say("play notes")
+    other = second_tab(visitor)
+    other.answered(1)
+    before = conversation(visitor)
+    visitor.page.get_by_role("button", name="Library").click()
+    visitor.page.get_by_role("button", name="More about").click()
+    visitor.page.get_by_role("menuitem", name="Delete").click()
+    for tab in (visitor, other):
+        tab.page.wait_for_function("!document.querySelector('#log music-card') && connection.state.library.length === 0")
+    other.page.close()
+    visitor.page.reload()
+    visitor.arrive()
+    visitor.page.get_by_role("button", name="Undo").click()
+    visitor.page.wait_for_function("document.querySelector('#log music-card') && connection.state.library.length === 1")
+    assert conversation(visitor) == before
+    visitor.page.wait_for_selector("#toasts .toast", state="detached")
+
+
 def test_a_token_opens_its_own_conversation_alone(visitor: Visitor, window: Any, site: Site) -> None:
     visitor.say("play notes quagga")
     with visiting(window, site.address) as stranger:
