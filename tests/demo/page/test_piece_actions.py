@@ -196,6 +196,17 @@ def test_the_kept_take_is_the_one_that_is_meant(page: Page, engine: ScriptedEngi
     assert Path(str(engine.requests[-1].turn.audio)).stem == second
 
 
+def test_the_newest_piece_is_the_first_of_the_library(page: Page) -> None:
+    state = asked(page, "play notes", settings=replace(SHORT, takes=2))
+    asked(page, "play notes", state=state)
+    made = [version["id"] for index in (0, 1) for version in versions(state, index)]
+    assert [entry["id"] for entry in state.snapshot()["library"]] == made[::-1]
+    for record in state.contents.pieces.values():
+        record.made_at = 1_700_000_000.0  # a quick machine makes several within one tick of its clock
+    state.library_changed()
+    assert [entry["id"] for entry in state.snapshot()["library"]] == made[::-1]
+
+
 def test_stars_and_names_are_in_the_library(page: Page) -> None:
     state = asked(page, "play notes")
     token, piece = state.session.token, versions(state)[0]["id"]
