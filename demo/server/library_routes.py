@@ -1,8 +1,12 @@
-"""HTTP route of a page's whole library: /page/{token}/all.zip, written while it is sent."""
+"""HTTP route of a page's whole library: /page/{token}/all.zip, written while it is sent.
+
+HEAD says whether it can be had, and what it lacks, without writing anything.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
@@ -11,14 +15,14 @@ from demo.page.page_session import CLOSED
 from demo.server.export_routes import STATUSES
 from demo.server.media_routes import HEADERS
 from demo.service.errors import UserFacingError
-from demo.service.library_archive import ArchivedPiece, archive_blocks, archive_entries
-from demo.service.zip_stream import zip_bytes
+from demo.service.library_archive import ArchivedPiece, archive_blocks, plan_archive
 
 if TYPE_CHECKING:
     from demo.page.controller import Page
     from demo.page.page_session import PageSession
 
 NAME = "mumu-llama-pieces.zip"
+LEFT_OUT = "X-Left-Out"  # header: one sentence, percent-encoded UTF-8
 
 
 def library_router(page: Page) -> APIRouter:
@@ -31,13 +35,18 @@ def library_router(page: Page) -> APIRouter:
         if state is None:
             raise HTTPException(404, CLOSED, HEADERS)
         try:
-            entries = archive_entries(page.service.exporter, state.session, archived_pieces(page, state, starred))
+            plan = plan_archive(archived_pieces(page, state, starred))
         except UserFacingError as error:
             raise HTTPException(STATUSES[error.category], str(error), HEADERS) from error
-        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{NAME}"', "Content-Length": str(zip_bytes(entries))}
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{NAME}"'}
+        if plan.summary:
+            headers[LEFT_OUT] = quote(plan.summary)
         if request.method == "HEAD":
-            return Response(headers=headers, media_type="application/zip")
-        return StreamingResponse(archive_blocks(page.sessions, state.session, entries), headers=headers, media_type="application/zip")
+            response = Response(headers=headers, media_type="application/zip")
+            del response.headers["Content-Length"]  # not known before it is written
+            return response
+        blocks = archive_blocks(page.service.exporter, page.sessions, state.session, plan)
+        return StreamingResponse(blocks, headers=headers, media_type="application/zip")
 
     return router
 

@@ -52,6 +52,7 @@ DEFAULT_LOOP_BARS = 8
 QUICK_FORMS = ("midi", "chords")  # that wait for no others
 SOUND_FORMS = ("mp3", "flac", "all")  # of every piece; the others need its notes
 NOTE_FILES = ("musicxml", "chords")  # beside sound, MIDI and stems in the form "all"
+LEFT_OUT_NAME = "left-out.txt"  # in an archive: what could not be written, and why
 MAX_WAITING = 8  # downloads that wait for the one that is being made
 WAIT_SECONDS = 60.0
 STEM_BYTES = 4  # of a sample, at most
@@ -156,7 +157,7 @@ class Exporter:
         if score is not None and self._plays_notes:
             entries += entries_of_zip("stems", self.export(session, sound, score, "stems").path)
         if left_out:
-            entries.append(ZipEntry.of_bytes("left-out.txt", "\n".join([*left_out, ""]).encode()))
+            entries.append(ZipEntry.of_bytes(LEFT_OUT_NAME, "\n".join([*left_out, ""]).encode()))
         return tuple(entries)
 
     def play_upload(self, session: Session, upload: Upload) -> Upload:
@@ -174,9 +175,8 @@ class Exporter:
             return replace(upload, sound=sound)
 
     def _write(self, session: Session, path: Path, score: Score, form: str, loop_bars: tuple[int, int]) -> None:
-        notes = sum(len(score.track(name)) for name in TRACKS)
-        if form == "musicxml" and notes > MAX_STAFF_NOTES:
-            raise ValueError(f"The piece has {notes} notes, MusicXML is written of up to {MAX_STAFF_NOTES}; take its MIDI file.")
+        if form == "musicxml" and (fault := musicxml_fault(score)):
+            raise ValueError(fault)
         with self.room(session, self._size(score, form)):
             content = _quick(score, form) if form in QUICK_FORMS else self._slow(score, form, loop_bars)
             with atomic_path(path, fsync=False) as partial:
@@ -234,6 +234,12 @@ class Exporter:
                 self._player.release()
         finally:
             self._waiting.release()
+
+
+def musicxml_fault(score: Score) -> str:
+    """Why a piece cannot be had as MusicXML, in one sentence; empty if it can."""
+    notes = sum(len(score.track(name)) for name in TRACKS)
+    return f"The piece has {notes} notes, MusicXML is written of up to {MAX_STAFF_NOTES}; take its MIDI file." * (notes > MAX_STAFF_NOTES)
 
 
 def _quick(score: Score, form: str) -> bytes:

@@ -1,9 +1,7 @@
 // The library: every piece of this conversation, to play, find, name, star, use again or delete.
 import {createPopupMenu} from './popup_menu.js';
 import {createPieceName} from './piece_name.js';
-import {startDownload, troubleOf} from './menu.js';
-
-const ARCHIVE = 'mumu-llama-pieces.zip';
+import {takeArchiveHome} from './archive.js';
 
 /**
  * @param {HTMLElement} container
@@ -66,10 +64,8 @@ export function createLibrary(container, page) {
   all.addEventListener('click', async () => {
     const url = `page/${session()}/all.zip${onlyStarred() ? '?starred=true' : ''}`;
     all.setAttribute('aria-busy', 'true');
-    const trouble = await troubleOf(url);
+    await takeArchiveHome(url, toast);
     all.removeAttribute('aria-busy');
-    if (trouble) toast(trouble);
-    else startDownload({url, name: ARCHIVE});
   });
   const follow = () => { for (const row of rows.values()) row.follow(); };
   for (const name of ['state', 'piece']) transport.addEventListener(name, follow);

@@ -173,6 +173,16 @@ def test_everything_is_taken_home(panel: Any) -> None:
     assert panel.evaluate("toasts[0][0]") == FULL
 
 
+def test_what_the_archive_lacks_is_told(panel: Any) -> None:
+    headers = {"Content-Type": "application/zip", "X-Left-Out": "Left%20out%3A%20MusicXML%20of%20%C3%A9t%C3%A9"}
+    panel.route("**/all.zip", lambda route: route.fulfill(status=200, body=b"PK", headers=headers))
+    with panel.expect_download():
+        panel.click("text=Download all")
+    panel.wait_for_function("toasts.length === 1")
+    panel.unroute("**/all.zip")
+    assert panel.evaluate("toasts[0][0]") == "Left out: MusicXML of été"
+
+
 def test_long_and_hostile_names_stay_inside(module_tab: Any, panel: Any) -> None:
     panel.set_viewport_size({"width": 360, "height": 640})
     panel.evaluate("entries => library.update(entries)", [entry("a1", title="<img src=x>" + "long" * 40)])

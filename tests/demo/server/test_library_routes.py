@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from urllib.parse import unquote
 
 import pytest
 from fastapi import FastAPI
@@ -11,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from demo.page.controller import Page
 from demo.server.library_routes import library_router
-from demo.service import library_archive
-from tests.page_helpers import asked, card
+from demo.service import exports, library_archive
+from tests.page_helpers import asked, card, files_of
 
 pytest.importorskip("gradio")
 pytest_plugins = ("tests.page_helpers",)
@@ -29,12 +30,13 @@ def test_all_pieces_of_a_page_are_one_archive(client: TestClient, page: Page) ->
     state = asked(page, "play", state=asked(page, "play notes"))
     address = f"page/{state.session.token}/all.zip"
     response = client.get(address)
-    assert int(response.headers["content-length"]) == len(response.content) == int(client.head(address).headers["content-length"])
+    assert "x-left-out" not in response.headers and client.head(address).status_code == 200
     assert response.headers["content-disposition"] == 'attachment; filename="mumu-llama-pieces.zip"'
     assert response.headers["x-content-type-options"] == "nosniff" and "private" in response.headers["cache-control"]
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
-        assert {name.split("/")[0] for name in archive.namelist()} == {"happy-ballad-flute-60bpm-C-major", "play"}
+        assert {name.split("/")[0] for name in archive.namelist()} == {"happy-ballad-flute-60bpm-C-major", "play", "left-out.txt"}
+        assert "Chords: " in archive.read("left-out.txt").decode(), "of notes without chords"
 
 
 def test_starred_pieces_alone_under_the_names_that_they_were_given(client: TestClient, page: Page) -> None:
@@ -45,6 +47,20 @@ def test_starred_pieces_alone_under_the_names_that_they_were_given(client: TestC
     page.rename(token, piece, "My Song")
     with zipfile.ZipFile(io.BytesIO(client.get(f"page/{token}/all.zip?starred=true").content)) as archive:
         assert archive.namelist() == ["my-song/play.wav"]
+
+
+def test_a_question_about_the_archive_writes_nothing_and_names_what_it_lacks(
+    client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = asked(page, "play notes")
+    page.rename(state.session.token, card(state)["versions"][0]["id"], "Été")
+    monkeypatch.setattr(exports, "MAX_STAFF_NOTES", 0)
+    before, address = files_of(page, state), f"page/{state.session.token}/all.zip"
+    head = client.head(address)
+    assert unquote(head.headers["x-left-out"]) == "Left out: MusicXML of ete; left-out.txt in the archive says why."
+    assert files_of(page, state) == before and "content-length" not in head.headers
+    with zipfile.ZipFile(io.BytesIO(client.get(address).content)) as archive:
+        assert "ete, MusicXML: The piece has " in archive.read("left-out.txt").decode()
 
 
 def test_what_is_refused(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
