@@ -17,7 +17,7 @@ from torch import Tensor
 from llama.decoders.base import ScoreEditor
 from llama.decoders.recording_edits import edited_seconds
 from llama.dialogue import Turn
-from llama.edit_plans import PlannedEdit, edited_attributes
+from llama.edit_plans import PlannedEdit, edited_attributes, plan_by_rule
 from llama.encoders.transcription import transcribe
 from llama.generation import (
     NO_DECODER,
@@ -129,6 +129,11 @@ def hears_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> boo
     return True
 
 
+def plan_exact_edit(model: MuMuModel, turn: Turn, options: GenerationOptions) -> PlannedEdit | None:
+    """The plan of the options' edit if the decoder makes it of the turn's notes by rule alone; None if the model has to answer."""
+    return plan_by_rule(turn, options.edit) if _edits_scores(model) else None
+
+
 def play_score(model: MuMuModel, turn: Turn, options: GenerationOptions) -> Turn:
     """The turn with its score played as the recording, if the model hears it (`hears_score`)."""
     return replace(turn, audio=model.music_decoder.render(turn.score)) if hears_score(model, turn, options) else turn
@@ -152,8 +157,12 @@ def holds_text(turn: Turn, options: GenerationOptions) -> bool:
 
 
 def edit_events(model: MuMuModel, row: RowState, turn: Turn, options: GenerationOptions, plan: PlannedEdit) -> Iterator[Event]:
-    """The text of the reply, the edited music of a row, chunk by chunk, and its `Done`."""
+    """The text of the reply, the edited music of a row, chunk by chunk, and its `Done`; no music for an edit that changes nothing."""
     yield TextDelta(plan.text)
+    if not plan.makes_music:
+        row.finish = "stop"
+        yield Done(row.reply(None, None, plan.report, plan.text))
+        return
     decoder, chunks = model.music_decoder, list[Tensor]()
     music = decoder.synthesize(edit_request(model, row, turn, options, plan))
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,3 +114,8 @@ def require_fields(owner: object, names: Iterable[str], allowed: Any, words: str
 def comma_list(words: Iterable[object]) -> str:
     """The words joined with commas."""
     return ", ".join(map(str, words))
+
+
+def and_list(words: Sequence[str]) -> str:
+    """The words joined as in a sentence: "a, b and c"."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -22,6 +22,7 @@ from llama.editing import (
     hear_piece,
     holds_text,
     load_recording,
+    plan_exact_edit,
     play_score,
     read_turn,
 )
@@ -52,13 +53,15 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
     check_edits(model, turns, options)
     turns = [load_recording(model, turn, options) if edits_recording(model, turn, options) else turn for turn in turns]
     answers = {index: answer for index, turn in enumerate(turns) if (answer := answer_by_rule(model, turn, options)) is not None}
-    turns = [turn if index in answers else play_score(model, turn, options) for index, turn in enumerate(turns)]
-    rows = yield from stream_text(model, turns, options, answers)
+    given = turns  # an edit may be to play notes that have no sound yet
+    exact = {index: plan for index, turn in enumerate(turns) if (plan := plan_exact_edit(model, turn, options)) is not None}
+    turns = [turn if index in {*answers, *exact} else play_score(model, turn, options) for index, turn in enumerate(turns)]
+    rows = yield from stream_text(model, turns, options, answers, {index: plan.text for index, plan in exact.items()})
     planned = {
-        index: plan_edit(row, turns[index], options, partial(hear_piece, model, turns[index]))
-        for index, row in enumerate(rows) if index not in answers
+        index: plan_edit(row, given[index], options, partial(hear_piece, model, turns[index]))
+        for index, row in enumerate(rows) if index not in {*answers, *exact}
     }  # fmt: skip
-    plans = {index: plan for index, plan in planned.items() if plan is not None}
+    plans = exact | {index: plan for index, plan in planned.items() if plan is not None}
     for index, row in enumerate(rows):  # text that was held back and is the model's own
         if index not in plans and (delta := row.delta()):
             yield index, TextDelta(delta)
@@ -74,18 +77,19 @@ def events(model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions |
 
 
 def stream_text(
-    model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, answers: Mapping[int, str]
+    model: MuMuModel, turns: Sequence[Turn], options: GenerationOptions, answers: Mapping[int, str], edits: Mapping[int, str]
 ) -> Generator[tuple[int, Event], None, list[RowState]]:
     """Yields the text of all rows, but for what waits until its edit is known; returns the rows, which have ended.
 
-    answers: of rows that the model need not answer.
+    answers: of rows that the model need not answer; edits: texts of those whose edit it need not hear, which come with their music.
     """
-    rows = {index: RowState(model, options.max_tokens, options.stop) for index in answers}
-    for index, answer in answers.items():
-        rows[index].say(answer)
-        if delta := rows[index].delta():
+    known = {**answers, **edits}
+    rows = {index: RowState(model, options.max_tokens, options.stop) for index in known}
+    for index, text in known.items():
+        rows[index].say(text)
+        if index in answers and (delta := rows[index].delta()):
             yield index, TextDelta(delta)
-    asked = [index for index in range(len(turns)) if index not in answers]
+    asked = [index for index in range(len(turns)) if index not in known]
     if asked:
         for decoded, active in generate_text(model, [turns[index] for index in asked], options):
             rows |= zip(asked, decoded, strict=True)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llama.errors import and_list
 from llama.media.edit import NAMES, Edit, edited_bar_count, prepare
 from llama.media.score import TRACKS, Score
 from llama.media.score_edits import score_line, set_tempo
 from llama.media.spelling import key_name
+
+SPOKEN = ("melody", "chords", "bass", "drums")  # parts in a summary; the accompaniment plays the chords
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,14 @@ class EditReport:
     unchanged: tuple[str, ...] = ()
     not_done: tuple[str, ...] = ()
     transcribed: bool = False  # the source's notes were written down from a recording
+
+    @property
+    def summary(self) -> str:
+        """What was changed and which parts were kept, in one sentence: "Tempo from 120 bpm to 108 bpm; melody, chords and bass kept."."""
+        parts = [name for name in SPOKEN if name in self.kept and not (name == "chords" and "without accompaniment" in self.changed)]
+        kept = f"; {and_list(parts)} kept" if parts else ""
+        words = "; ".join(self.changed) if self.changed else "nothing changed"
+        return f"{words[:1].upper()}{words[1:]}{kept}."
 
     def __str__(self) -> str:
         """One to four sentences for a person."""

@@ -42,6 +42,11 @@ def title_of(score: Score) -> str:
     return f"{score.attributes.style.capitalize()} in {key_name(score.attributes.key, score.attributes.mode)}"
 
 
+def playing_words(instrument: str) -> str:
+    """The instrument of the chords with its verb, such as "strings play", "the organ plays"."""
+    return {"strings": "strings play", "pad": "a soft pad plays"}.get(instrument, f"the {instrument} plays")
+
+
 def staff_name(score: Score, name: str) -> str:
     """The name of a staff: the instrument of lead and accompaniment, numbered where it is the same, "Bass", "Drums"."""
     if name not in ("lead", "accompaniment"):

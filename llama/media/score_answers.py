@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from llama.media.captions import STYLE_NOUNS
+from llama.media.naming import playing_words
 from llama.media.requests.questions import PLAYERS, read_questions
 from llama.media.requests.vocabulary import read_key, read_number, read_parts, read_span
 from llama.media.score import ACCOMPANIMENTS, LEADS, TRACKS, Score, timeline
@@ -191,5 +192,4 @@ def _style_noun(score: Score) -> str:
 
 def _accompaniment_words(score: Score) -> str:
     """The instrument of the chords with its verb."""
-    name = score.attributes.accompaniment
-    return {"strings": "strings play", "pad": "a soft pad plays"}.get(name, f"the {name} plays")
+    return playing_words(score.attributes.accompaniment)

@@ -34,6 +34,7 @@ from llama.editing import (
     hears_score,
     holds_text,
     load_recording,
+    plan_exact_edit,
     play_score,
     read_turn,
 )
@@ -188,7 +189,7 @@ class Engine:
     def _encode(self, request: Request) -> None:
         """Reads and encodes the media of one request on an encoder thread, so that a long or broken file does not block the others.
 
-        A score is played for the encoder, unless its features are cached.
+        A score is played for the encoder, unless its features are cached. A plain answer and an exact edit need no features.
         """
         if request.finished:
             return
@@ -201,7 +202,9 @@ class Engine:
             if turn is not request.turn:
                 self._set_turn(request, turn)
             request.answer = answer_by_rule(self.model, turn, request.options)
-            if request.answer is not None:
+            request.plan = plan_exact_edit(self.model, turn, request.options)
+            self._prepare_exact(request)
+            if request.answer is not None or request.plan is not None:
                 request.ready = True
                 self._wake()
                 return
@@ -227,21 +230,23 @@ class Engine:
         return turn
 
     def _plan(self, request: Request) -> None:
-        """Plans the edit of a request on the planner's thread: the model may have to hear its piece, which takes a whole answer.
-
-        Exact edits are checked here, too: of a long score that takes over a second.
-        """
+        """Plans the edit of a request on the planner's thread: the model may have to hear its piece, which takes a whole answer."""
         model, row, turn, options = self.model, request.row, request.turn, request.options
         hear = partial(hear_piece, model, turn, request.features)
         try:
-            request.plan = plan = None if request.finished else plan_edit(row, turn, options, hear)
-            if plan is not None and composes_nothing(model, plan):
-                request.synthesis = edit_request(model, row, turn, options, plan)
+            request.plan = None if request.finished else plan_edit(row, turn, options, hear)
+            self._prepare_exact(request)
         except Exception as error:  # fail only this request
             request.fail(error)
         with self._changed:
             self._planned.append(request)
             self._changed.notify()
+
+    def _prepare_exact(self, request: Request) -> None:
+        """Checks the planned edit of a request if it composes nothing: of a long score that takes over a second."""
+        plan = request.plan
+        if plan is not None and plan.makes_music and composes_nothing(self.model, plan):
+            request.synthesis = edit_request(self.model, request.row, request.turn, request.options, plan)
 
     def _load_media(self, turn: Turn) -> Turn:
         vivit = self.model.vivit
@@ -321,6 +326,10 @@ class Engine:
             request.fail(error)
 
     def _prefill(self, request: Request) -> None:
+        if request.plan is not None:
+            request.row.say(request.plan.text)
+            self._begin_music(request)
+            return
         if request.answer is not None:
             request.row.say(request.answer)
             if delta := request.row.delta():
@@ -356,6 +365,10 @@ class Engine:
         if plan is not None:
             request.options = replace(options, edit=plan.edit, bar_count=None)
             request.emit(TextDelta(plan.text))
+            if not plan.makes_music:
+                row.finish = "stop"
+                request.finish()
+                return
             self._music.add(request, lambda: request.synthesis or edit_request(model, row, turn, options, plan))
             return
         if delta := row.delta():  # text that was held back and is the model's own

@@ -114,13 +114,54 @@ def test_words_alone_edit_a_known_piece(nano: llama.MuMuLLaMA, score: Score, tex
     assert any(words.startswith(report) for words in (*reply.edit.changed, *reply.edit.unchanged))
 
 
-def test_what_is_so_already_changes_nothing_and_the_text_says_so(nano: llama.MuMuLLaMA, score: Score) -> None:
-    drums = set_part(score, "drums", (Note(0.0, 0.1, 36, 90),))
-    for piece, text, words in ((score, "Remove the drums", "It has no drums already"), (drums, "Add drums", "It has drums already")):
-        events = list(nano.stream(Turn(text, score=piece)))
-        reply = events[-1].reply
-        assert reply.score == piece and reply.edit.changed == () and words in reply.text
-        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Remove the drums", "There are no drums to remove; the piece is as it was."),
+        ("Make it 72 bpm", "It is at 72 bpm already; the piece is as it was."),
+        ("in minor", "It is in F sharp minor already; the piece is as it was."),
+        ("With a piano", "The piano plays the melody already; the piece is as it was."),
+        ("Make it a ballad", "It is a ballad already; the piece is as it was."),
+        ("Turn up the drum reverb", "I did not understand 'turn up the drum reverb'. The piece is as it was."),
+    ],
+)
+def test_a_request_that_changes_nothing_gets_a_sentence_and_no_music(nano: llama.MuMuLLaMA, score: Score, text: str, sentence: str) -> None:
+    events = list(nano.stream(Turn(text, score=score, audio=nano.music_decoder.render(score))))
+    reply = events[-1].reply
+    assert (reply.text, reply.music, reply.score, reply.finish, reply.edit.changed) == (sentence, None, None, "stop", ())
+    assert [event.text for event in events[:-1]] == [sentence]
+
+
+def test_an_edit_that_changes_nothing_makes_no_music(nano: llama.MuMuLLaMA, score: Score) -> None:
+    for edit, words in (
+        (Edit(change={"drums": False}), "There are no drums to remove"),
+        (Edit(change={"mode": "minor", "key": 6}), "It is in F sharp minor"),
+        (Edit(excerpt=(1, timeline(BALLAD, score.seconds).bar_count)), "are all that it has"),
+        (Edit(balance={"drums": 6}), "to make louder"),
+    ):  # fmt: skip
+        reply = nano.respond(Turn("", score=score), GenerationOptions(edit=edit))
+        assert reply.music is None and words in reply.text and reply.edit.changed == ()
+
+
+def test_notes_without_sound_are_played_on_request(nano: llama.MuMuLLaMA, score: Score) -> None:
+    for turn, options in ((Turn("Play it", score=score), None), (Turn("", score=score), GenerationOptions(edit=Edit()))):
+        reply = nano.respond(turn, options)
+        assert reply.score == score and torch.equal(reply.music.samples, nano.music_decoder.render(score).samples)
+
+
+def test_the_rest_of_a_request_is_done(nano: llama.MuMuLLaMA, score: Score) -> None:
+    reply = nano.respond(Turn("slower and without drums", score=score))
+    assert reply.score.attributes == replace(BALLAD, tempo=60) and len(reply.score.lead) == len(score.lead)
+    assert reply.text.startswith("Tempo from 72 bpm to 60 bpm; melody, chords and bass kept. There are no drums to remove. A sad ballad")
+
+
+def test_of_a_recording_it_is_said_what_is_heard(nano: llama.MuMuLLaMA, score: Score) -> None:
+    """Only where transcriber and model agree; otherwise the recording is played as it was written down, and that is said."""
+    recording = nano.music_decoder.render(score)
+    reply = nano.respond(Turn("Remove the drums", audio=recording))
+    assert (reply.text, reply.music) == ("I hear no drums to remove; the recording is as it was.", None)
+    odd = nano.respond(Turn("", audio=recording), GenerationOptions(edit=Edit(change={"style": "ambient"})))
+    assert odd.music is not None or odd.text == "As I hear it, it is an ambient piece already; the recording is as it was."
 
 
 def test_a_file_of_notes_is_a_source(nano: llama.MuMuLLaMA, score: Score, tmp_path: Path) -> None:
@@ -143,7 +184,7 @@ def test_what_was_not_understood_is_said(nano: llama.MuMuLLaMA, score: Score) ->
     reply = nano.respond(Turn("Make the second part faster", score=score))
     assert reply.score.attributes.tempo > BALLAD.tempo and "'second part' alone" in reply.text and reply.edit.not_done
     reply = nano.respond(Turn("Turn up the drum reverb", score=score))
-    assert reply.score == score and "I did not understand 'turn up the drum reverb'" in reply.text
+    assert reply.music is None and "I did not understand 'turn up the drum reverb'" in reply.text
 
 
 def test_another_style_keeps_melody_and_chords(nano: llama.MuMuLLaMA, score: Score) -> None:

@@ -157,7 +157,7 @@ def encode(score: Score) -> Codes:
     for track, codebook in (("lead", LEAD), ("accompaniment", ACCOMPANIMENT), ("bass", BASS)):
         out[codebook, : line.eighths + 1] = _note_events(score, track, line)
     for note in score.drums:
-        out[DRUM, _eighth_at(line, note.start)] |= 1 << DRUMS.index(note.pitch)
+        out[DRUM, _step_at(line, note)] |= 1 << DRUMS.index(note.pitch)
     return out
 
 
@@ -174,13 +174,18 @@ def _eighth_at(line: Timeline, second: float) -> int:
     return beats * 2 + int(second - beats * line.beat > 0.25 * line.beat)
 
 
+def _step_at(line: Timeline, note: Note) -> int:
+    """Step of a note's onset: what a recording has after its last chord's onset belongs to that chord."""
+    return min(_eighth_at(line, note.start), line.eighths)
+
+
 def _note_events(score: Score, track: str, line: Timeline) -> Codes:
     """Codes [eighths + 1] of one track: rest, sustain or onset."""
     out = np.full(line.eighths + 1, REST, np.int64)
     gate = GATES[score.attributes.style][track]
     onsets: dict[int, list[Note]] = {}
     for note in score.track(track):
-        onsets.setdefault(_eighth_at(line, note.start), []).append(note)
+        onsets.setdefault(_step_at(line, note), []).append(note)
     for eighth, notes in sorted(onsets.items()):
         chord = score.chords[eighth // line.width]
         out[eighth] = _onset_code(score.attributes, track, notes, chord, eighth == line.eighths)

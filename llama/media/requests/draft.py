@@ -27,6 +27,7 @@ class Draft:
     wanted: set[str] = field(default_factory=set)  # parts that are to be heard
     unwanted: set[str] = field(default_factory=set)  # parts that are not
     is_new: bool = False
+    plays: bool = False  # the piece is to be played
     is_read: bool = False  # a production matched
 
     @property

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from llama.errors import and_list
 from llama.media.edit import KEEPABLE, NAMES
 from llama.media.requests.draft import Draft, production
 from llama.media.requests.vocabulary import (
@@ -71,7 +72,7 @@ def _solo(draft: Draft, groups: Mapping[str, Any]) -> None:
     if heard and others:
         draft.add("without", others)
     elif heard:
-        draft.already.append(f"only {' and '.join(NAMES[part] for part in heard)}")
+        draft.already.append(f"only {and_list([NAMES[part] for part in heard])}")
 
 
 @production(

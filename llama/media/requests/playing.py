@@ -67,3 +67,11 @@ def _lead(draft: Draft, groups: Mapping[str, Any]) -> None:
         draft.change("lead", new)
     else:
         draft.not_done.append(f"the melody cannot be played by {new}")
+
+
+@production(
+    rf"(?:play|perform|render|hear|listen to|sing)(?: me| us)? {PIECE}(?: (?:as it is|as written|unchanged))?(?: (?:to|for) (?:me|us))?",
+    rf"(?:let me|i want to|can i|may i) (?:hear|listen to) {PIECE}",
+)  # fmt: skip
+def _play(draft: Draft, groups: Mapping[str, Any]) -> None:
+    draft.plays = True

@@ -46,6 +46,7 @@ class RequestReading:
     edit: of what was read; None if it was nothing. already: what is so in the piece. not_done: what was read or recognised and
     cannot be done. places: where in the piece a change was asked that only the whole can have. rest: what is left for the language
     model: the whole text if nothing was read, "" if nothing is left. is_new: another piece is asked for, and no edit.
+    plays: the piece is to be played as it is.
     """
 
     edit: Edit | None
@@ -54,7 +55,7 @@ class RequestReading:
     places: tuple[str, ...] = ()
     rest: str = ""
     is_new: bool = False
-
+    plays: bool = False
 
 
 def read_request(text: str, score: Score) -> RequestReading:
@@ -78,8 +79,9 @@ def read_request(text: str, score: Score) -> RequestReading:
         return RequestReading(None, rest=correct_typing(text).strip())
     left = ", ".join(trusted)
     return RequestReading(
-        _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new
-    )
+        _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new,
+        draft.plays and not left,
+    )  # fmt: skip
 
 
 def language_text(text: str, score: Score) -> str:
