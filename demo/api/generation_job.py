@@ -59,6 +59,10 @@ class GenerationHandler(JobHandler):
 
         caller, client_address: as in `ChatService.begin`. unknown: fields of the body that were ignored.
         """
+        try:
+            self._service.exporter.check_form(request.format)
+        except ValueError as error:
+            raise ApiError(str(error), param="format") from error
         session, submitted = self.open_session(partial(self._submit, request, caller, client_address))
         return GenerationJob(
             caller, session, submitted, int(self._clock()), tuple(unknown), new_name("gen"), request=request, audio_id=self.new_id()

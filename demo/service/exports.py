@@ -52,6 +52,7 @@ DEFAULT_LOOP_BARS = 8
 QUICK_FORMS = ("midi", "chords")  # that wait for no others
 SOUND_FORMS = ("mp3", "flac", "all")  # of every piece; the others need its notes
 NOTE_FILES = ("musicxml", "chords")  # beside sound, MIDI and stems in the form "all"
+NOTE_FORMS = ("midi", *NOTE_FILES, "stems", "loop")  # that a piece of sound alone never has
 LEFT_OUT_NAME = "left-out.txt"  # in an archive: what could not be written, and why
 MAX_WAITING = 8  # downloads that wait for the one that is being made
 WAIT_SECONDS = 60.0
@@ -206,6 +207,12 @@ class Exporter:
         if not self._plays_notes:
             raise ValueError(NO_EDITS)
         return self._decoder
+
+    def check_form(self, form: str) -> None:
+        """Raises ValueError in one sentence, before a piece is made, for a form that no piece of this decoder can have."""
+        if form in NOTE_FORMS and self._decoder is not None and not self._plays_notes:
+            others = ", ".join(("wav", *SOUND_FORMS))
+            raise ValueError(f"{form} is written from notes, and this model's decoder makes sound without notes; choose from {others}.")
 
     @property
     def _plays_notes(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from api_server import SPEAKS, Json, Server, message, refused
-from scripted_engine import RATE, piece
+from scripted_engine import RATE, ScriptedEngine, piece
 
 import llama
 from demo.api.generation_request import FORMATS
@@ -75,6 +76,19 @@ def test_notes_of_a_piece(server: Server) -> None:
 
 def test_a_form_without_notes_is_refused(server: Server) -> None:
     assert "no notes" in refused(generate(server, format="midi"), 400)
+
+
+@pytest.mark.parametrize("fields", [{"format": form} for form in ("midi", "musicxml", "chords", "stems")] + [
+    {"response_format": "stems"}, {"format": "midi", "response_format": "json"}, {"format": "chords", "background": True},
+])  # fmt: skip
+def test_forms_of_notes_are_refused_before_the_work_where_the_decoder_makes_sound(tmp_path: Path, fields: Json) -> None:
+    engine = ScriptedEngine()
+    engine.model.music_decoder = SimpleNamespace(sample_rate=RATE, channels=2)  # a decoder of sound
+    server = Server(tmp_path, engine)
+    sentence = refused(generate(server, **fields), 400, "format")
+    assert "makes sound without notes; choose from wav, mp3, flac, all." in sentence and not engine.requests and not server.folders
+    assert generate(server, format="flac").status_code == 200
+    server.sessions.close_all()
 
 
 def test_the_answer_as_json(server: Server) -> None:
