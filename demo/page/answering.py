@@ -29,7 +29,8 @@ NO_MUSIC = "No music came of this change; try another one."
 class Answer:
     """Answer to `message`. exchange: whose card it belongs to.
 
-    kind, label, parent: of its versions; parent is the id of the version that they change. is_message: it is the answer of the exchange
+    kind, label, parent, tempo: of its versions; parent is the id of the version that they change, tempo that of the changed piece, in
+    beats a minute, if it is known beforehand. is_message: it is the answer of the exchange
     itself, and not a later change of one of its versions.
     """
 
@@ -42,6 +43,7 @@ class Answer:
     label: str = ""
     parent: str | None = None
     is_message: bool = True
+    tempo: float | None = None
     number: int = field(init=False)
     _updates: ResponseStream | None = None
     _is_stopped: bool = False
@@ -180,7 +182,7 @@ class Answer:
                 return there
             total = update.progress[1] / len(update.seeds) if update.progress else None
             version = there or self.builder.growing(stream.url, seed, total, order, self.kind, self.label)
-            version = replace(version, made=stream.seconds)
+            version = replace(version, made=stream.seconds, tempo=self.tempo)
         return replace(version, parent=self._parent())
 
     def _parent(self) -> str | None:

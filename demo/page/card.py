@@ -12,7 +12,7 @@ from demo.page.view import ExchangeView, VersionView, can_play_through, version_
 
 JSON_FIELDS = (
     "id", "kind", "name", "title", "url", "seconds", "made", "complete", "pcm", "levels", "seed", "report", "starred", "kept", "undone",
-    "parent", "facts", "score", "stems", "sheet", "chips", "downloads",
+    "parent", "tempo", "facts", "score", "stems", "sheet", "chips", "downloads",
 )  # fmt: skip
 
 

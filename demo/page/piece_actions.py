@@ -48,7 +48,8 @@ class PieceActions(ABC):
         score = self.service.sessions.scores.get(sound)
         words = edit_words(edit, "" if score is None else score.attributes.mode)
         message = SubmittedMessage(words, (), settings, about=sound, client_address=exchange.message.client_address)
-        answer = Answer(self.service, page, exchange, message, self.builder(page), "edit", words, piece_id, False)
+        tempo = None if score is None else edit.change.get("tempo", score.attributes.tempo)
+        answer = Answer(self.service, page, exchange, message, self.builder(page), "edit", words, piece_id, False, tempo)
         self._change(page, answer)
 
     def another(self, token: str, piece_id: str) -> None:
@@ -78,19 +79,18 @@ class PieceActions(ABC):
 
     def undo(self, token: str, piece_id: str) -> None:
         """Takes a change back: its card shows the version before, and "it" is that one."""
-        page = self.pages.get(token)
-        with page.changing() as contents:
-            record = page.piece(piece_id)
-            contents.conversation = contents.conversation.undo(record.piece.sound)
-            _set_undone(page, record, piece_id, True)
+        self._take_back(token, piece_id, True)
 
     def redo(self, token: str, piece_id: str) -> None:
         """Brings a change back that was taken back."""
+        self._take_back(token, piece_id, False)
+
+    def _take_back(self, token: str, piece_id: str, undone: bool) -> None:
         page = self.pages.get(token)
         with page.changing() as contents:
-            record = page.piece(piece_id)
-            contents.conversation = contents.conversation.redo(record.piece.sound)
-            _set_undone(page, record, piece_id, False)
+            record, conversation = page.piece(piece_id), contents.conversation
+            contents.conversation = (conversation.undo if undone else conversation.redo)(record.piece.sound)
+            _set_undone(page, record, piece_id, undone)
 
     def keep(self, token: str, piece_id: str) -> None:
         """Chooses one of several takes; the others fold away, and "it" is this one."""

@@ -29,7 +29,8 @@ class VersionView:
 
     order: (number of the answer, number of the take), its place on the card. made: seconds so far; complete: its file is whole.
     levels: absolute peak of each bar of its wave, two hexadecimal digits each. remarks: how an uploaded score was read. pcm: whether
-    the file is a 16-bit WAV. is_stopped: shorter than requested. The rest is as in the JSON of a card (`demo.page.card`).
+    the file is a 16-bit WAV. tempo: beats a minute of a change that still grows, whose facts are not there yet.
+    is_stopped: shorter than requested. The rest is as in the JSON of a card (`demo.page.card`).
     """
 
     id: str
@@ -50,6 +51,7 @@ class VersionView:
     kept: bool = False
     undone: bool = False
     parent: str | None = None
+    tempo: float | None = None
     facts: Mapping[str, Any] | None = None
     score: str | None = None
     stems: Mapping[str, str] | None = None

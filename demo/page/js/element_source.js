@@ -8,7 +8,7 @@ export class ElementSource extends EventTarget {
   /** @param {AudioContext} context @param {AudioNode} destination @param {object} version of a card */
   constructor(context, destination, version) {
     super();
-    Object.assign(this, {context, version, state: 'paused', error: null, loop: null, from: null});
+    Object.assign(this, {context, version, state: 'paused', error: null, loop: null, from: null, pace: 1});
     this.element = new Audio(version.url);
     this.element.preload = 'auto';
     this.node = context.createMediaElementSource(this.element);
@@ -49,11 +49,12 @@ export class ElementSource extends EventTarget {
 
   update(version) { this.version = version; }
 
-  /** @param {number} position seconds @param {{from?: Source}} [options] from: the source whose sound goes over into this one */
-  play(position, {from = null} = {}) {
+  /** @param {number} position seconds @param {{from?: Source, pace?: number}} [options] from: the source whose sound goes over into
+   * this one; pace: seconds of this piece for each of that one */
+  play(position, {from = null, pace = 1} = {}) {
     clearInterval(this.#timer);
     this.from?.pause();
-    this.from = from;
+    Object.assign(this, {from, pace});
     if (this.error) { this.error = null; this.element.load(); }
     this.#wanted = true;
     this.resting = position;
@@ -64,7 +65,7 @@ export class ElementSource extends EventTarget {
   async #start() {
     await this.#metadata();
     if (!this.#wanted) return;
-    this.element.currentTime = this.from?.active ? this.from.position : this.resting;
+    this.element.currentTime = this.from?.active ? this.from.position * this.pace : this.resting;
     try {
       await this.element.play();
     } catch (error) {

@@ -18,7 +18,7 @@ export class PcmSource extends EventTarget {
   /** @param {AudioContext} context @param {AudioNode} destination @param {object} version of a card */
   constructor(context, destination, version) {
     super();
-    Object.assign(this, {context, destination, version, state: 'paused', error: null, loop: null});
+    Object.assign(this, {context, destination, version, state: 'paused', error: null, loop: null, from: null, pace: 1});
     this.resamplers = new Map();
     this.mix = this.#track(version.url, version.complete);
     this.stems = new Map();
@@ -59,12 +59,12 @@ export class PcmSource extends EventTarget {
     this.mix.complete = version.complete;
   }
 
-  /** Plays from here on, as soon as enough is there. @param {number} position seconds @param {{from?: Source}} [options] from: the
-   * source whose sound goes over into this one, at its place. */
-  play(position, {from = null} = {}) {
+  /** Plays from here on, as soon as enough is there. @param {number} position seconds @param {{from?: Source, pace?: number}} [options]
+   * from: the source whose sound goes over into this one, at its place; pace: seconds of this piece for each of that one. */
+  play(position, {from = null, pace = 1} = {}) {
     this.#halt();
     this.resting = Math.min(position, this.duration || position);
-    this.from = from;
+    Object.assign(this, {from, pace});
     for (const {track} of this.#layers()) track.retry();
     const before = this.state;
     this.state = 'waiting';
@@ -157,7 +157,7 @@ export class PcmSource extends EventTarget {
   }
 
   #begin() {
-    if (this.from?.active) this.resting = Math.min(this.from.position, this.duration || Infinity);
+    if (this.from?.active) this.resting = Math.min(this.from.position * this.pace, this.duration || Infinity);
     this.#want();
     if (!this.canPlay(this.resting)) return;
     if (this.resting >= this.duration) return this.#finish();
@@ -171,7 +171,7 @@ export class PcmSource extends EventTarget {
     const {from} = this;
     this.from = null;
     if (!from?.active) return this.resting;
-    const position = from.positionAt(time);
+    const position = from.positionAt(time) * this.pace;
     from.end(time);
     this.continues = true;
     return Math.min(position, this.duration);

@@ -43,7 +43,7 @@ export class PcmTrack extends EventTarget {
     if (!this.#header || this.loadedFrom(frame) || frame >= this.frames) return;
     this.#target = frame * this.#frameBytes;
     const near = this.#target >= this.#reading && this.#target - this.#reading < NEAR_SECONDS * this.rate * this.#frameBytes;
-    if (this.complete && !near) this.#abort?.abort();
+    if (!near) this.#abort?.abort();
   }
 
   /** Reads on after a failure. */

@@ -101,17 +101,21 @@ export class Transport extends EventTarget {
   get #reach() {
     const {source, piece} = this;
     if (!piece.pcm || piece.complete || !source.loaded.length) return this.duration;
-    return Math.max(0, source.loaded[0][1] * this.duration - 0.3);
+    return Math.max(0, source.loaded.at(-1)[1] * this.duration - 0.3);
   }
 
-  /** Changes the piece and keeps place, sound, loop and silenced parts: what plays goes over into the other one. @param {Version} version */
+  /**
+   * Changes the piece and keeps place, sound, loop and silenced parts: what plays goes over into the other one as soon as that has
+   * arrived there. The place is that of the music, in beats, where both tempi are known. @param {Version} version
+   */
   switchTo(version) {
     if (!this.piece || this.piece.id === version.id) return this.load(version);
-    const before = this.source, {loop} = this, playing = before.active, position = before.position;
+    const before = this.source, playing = before.active, pace = paceBetween(this.piece, version), position = before.position * pace;
     this.#enter(version);
-    if (loop && version.seconds) this.loop = clampLoop(loop, version.seconds);
+    this.loop = moved(this.loop, pace, version.seconds);
+    this.region = moved(this.region, pace, version.seconds);
     this.source.setLoop(this.loop);
-    if (playing) this.source.play(position, {from: before});
+    if (playing) this.source.play(position, {from: before, pace});
     else this.source.seek(Math.min(position, this.duration || position));
     this.#tell('piece', 'state', 'time', 'parts', 'loop');
   }
@@ -262,6 +266,17 @@ export class Transport extends EventTarget {
   }
 
   #tell(...names) { for (const name of names) this.dispatchEvent(new Event(name)); }
+}
+
+/** Seconds of the second piece that last as many beats as one second of the first; 1 where a tempo is not known. */
+function paceBetween(first, second) {
+  const tempo = version => version.facts?.tempo ?? version.tempo;
+  return tempo(first) && tempo(second) ? tempo(first) / tempo(second) : 1;
+}
+
+/** A passage at its place in another piece. */
+function moved(loop, pace, duration) {
+  return loop && duration ? clampLoop({start: loop.start * pace, end: loop.end * pace}, duration) : loop;
 }
 
 function clampLoop({start, end}, duration) {

@@ -66,7 +66,7 @@ def test_a_card_says_that_a_change_is_made_and_why_it_failed(
     assert card(state)["status"] == "working" and state.busy
     engine.leaves.release(8)
     seen(state, lambda view: len(view.versions) == 2)
-    assert card(state)["progress"][1] == 2.0 and not versions(state)[1]["complete"]
+    assert card(state)["progress"][1] == 2.0 and not versions(state)[1]["complete"] and versions(state)[1]["tempo"] == 90
     engine.leaves.release(50)
     assert card(ended(page, state.session.token))["status"] == "done" and card(state)["progress"] is None
     monkeypatch.setattr(piece_actions, "edit_words", lambda edit, *mode: "we stumble")

@@ -248,6 +248,26 @@ def test_switching_keeps_the_place(page: Any, server: SoundServer, pcm: bool) ->
     assert difference(part, after, place(part, after)) < 1e-4, "nothing of the other is left"
 
 
+def test_a_change_that_still_grows_takes_over_at_the_same_beat(page: Any, server: SoundServer) -> None:
+    """Twice as fast: the place is half as far in. The piece before sounds until as much of the other one has arrived."""
+    server.add("slow.wav", wav(noise(20, seed=16)))
+    sound = server.add("fast.wav", wav(noise(10, seed=17)), available=HEADER + 4 * round(0.2 * RATE))
+    load(page, version("slow", 20, facts={"tempo": 100}))
+    page.evaluate("transport.setLoop({start: 1, end: 19})")
+    play_until(page, 1.1)
+    states = page.evaluate("""async version => {
+        window.before = transport.source;
+        transport.switchTo(version);
+        await until('time', () => transport.position > 0.65);
+        return [transport.state, before.state];
+    }""", version("fast", 10, tempo=200, complete=False))
+    assert states == ["waiting", "playing"] and page.evaluate("transport.loop") == {"start": 0.5, "end": 9.5}
+    sound.grow(len(sound.content))
+    page.evaluate("until('state', () => transport.state === 'playing')")
+    old, new = page.evaluate("[before.position, transport.source.voice.segments[0].frame / transport.context.sampleRate]")
+    assert new == pytest.approx(old / 2, abs=2 / RATE) and page.evaluate("before.state") == "paused"
+
+
 @undisturbed
 def test_parts(page: Any, server: SoundServer) -> None:
     melody, bass, rest = noise(4, seed=7), noise(4, seed=8, channels=1, level=0.2), np.zeros((2, 4 * RATE), np.float32)

@@ -95,6 +95,23 @@ def test_an_exact_edit_streams_as_the_model_does(nano: llama.MuMuLLaMA, score: S
     assert isinstance(local[-1], Done) and same(reply(served), local[-1].reply)
 
 
+def test_an_exact_edit_asks_the_model_nothing(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take seconds to hear a long piece, and say nothing that the notes do not."""
+
+    def forward(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the model was asked")
+
+    for module in ("mert", "llama"):
+        monkeypatch.setattr(getattr(nano, module), "forward", forward)
+    wanted = Turn("Make it faster", score=score), options(change={"tempo": 102})
+    alone = nano.respond(*wanted)
+    assert alone.score is not None and alone.score.attributes.tempo == 102 and "72 bpm to 102 bpm" in alone.text
+    with Engine(nano) as engine:
+        check(list(engine.submit(*wanted)), alone)
+        with pytest.raises(RuntimeError, match="the model was asked"):
+            list(engine.submit(*cases(score)[4]))
+
+
 class Blocks:
     """Stands in for `MusicGenDecoder.render_stream`: lets a test hold, count and break the blocks of one piece."""
 
@@ -222,11 +239,11 @@ def test_a_bad_edit_is_refused_at_once(nano: llama.MuMuLLaMA, published: llama.M
 
 
 def test_a_score_is_played_to_the_encoder_once(nano: llama.MuMuLLaMA, score: Score, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question about it and an edit of it share its features; another score has its own."""
+    """A question about it and an edit that composes share its features; another score has its own."""
     played, render = list[Score](), MusicGenDecoder.render
     monkeypatch.setattr(MusicGenDecoder, "render", lambda decoder, score: played.append(score) or render(decoder, score))
     with Engine(nano) as engine:
-        for turn, wanted in (cases(score)[4], cases(score)[0]):
+        for turn, wanted in (cases(score)[4], cases(score)[1]):
             list(engine.submit(turn, wanted))
         assert played == [score]
         other = compose(np.random.default_rng(9), BALLAD, 12.0)
