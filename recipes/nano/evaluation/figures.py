@@ -12,6 +12,7 @@ from llama.evaluation.statistics import Agrees, chance, majority, share, wilson_
 from llama.mumu_llama import MuMuLLaMA
 
 HEARING, FOLLOWING, NEW_WORDING, MUSICALITY, SOUND, SPEED = "it hears", "it follows", "in words never used", "musicality", "clean sound", "speed and size"
+TYPED = "requests as people type them"
 
 
 DEFAULT_TARGET = 0.90  # the target of figures without one of their own
@@ -22,6 +23,7 @@ REMARKS = {
     FOLLOWING: "The player plays what its header says: lead, accompaniment, tempo and metre are true by construction, and checked by the programs that the notes "
              "are played with and the grid on which they begin. Drums, mode and key are read from the notes. Style is told by a listener that is given places, lengths and "
              "pitches of the notes and never the header; how often it is right itself stands beside it.",
+    TYPED: "Written by hand before the wording of training, and kept out of it. Chance: the answers to other requests. Majority: the best single answer to all requests.",
 }
 
 

@@ -22,13 +22,13 @@ from recipes.nano.evaluation.report import write
 
 def run(model: MuMuLLaMA, folder: Path, data: Path, count: int, out: Path, say: Callable[[str], None] = print) -> Report:
     """Runs all probes in order and writes the report after each. Raises ValueError for a count below 2."""
-    from recipes.nano.evaluation import probes_following, probes_hearing, probes_sound
+    from recipes.nano.evaluation import probes_following, probes_hearing, probes_sound, probes_typed
 
     if count < 2:
         raise ValueError(f"--count is {count}; give at least 2, since answers are also held against other cases.")
     out.mkdir(parents=True, exist_ok=True)  # fails before hours of measuring if the folder cannot be written
     context = ProbeContext(model, data, count, Report(), folder)
-    steps = {**probes_hearing.STEPS, **probes_following.STEPS, **probes_sound.STEPS}
+    steps = {**probes_hearing.STEPS, **probes_following.STEPS, **probes_typed.STEPS, **probes_sound.STEPS}
     for name, step in steps.items():
         started, before = time.monotonic(), len(context.report.figures)
         step(context)

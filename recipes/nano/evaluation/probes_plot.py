@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipes.nano.evaluation.figures import FOLLOWING, HEARING, NEW_WORDING, Figure
+from recipes.nano.evaluation.figures import FOLLOWING, HEARING, NEW_WORDING, TYPED, Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def _panels(figures: Sequence[Figure]) -> list[tuple[str, list[Figure]]]:
     columns = {where: [figure for figure in understanding if figure.where == where] for where in dict.fromkeys(figure.where for figure in understanding)}
     panels = [(f"{HEARING}: {where}", rows) for where, rows in columns.items() if len(rows) > 1]
     single = [dataclasses.replace(figure, what=f"{figure.what}: {figure.where}") for rows in columns.values() if len(rows) == 1 for figure in rows]
-    return [*panels, (f"{HEARING}: what is no music", single), *((table, [figure for figure in shares if figure.table == table]) for table in (FOLLOWING, NEW_WORDING))]
+    return [*panels, (f"{HEARING}: what is no music", single), *((table, [figure for figure in shares if figure.table == table]) for table in (FOLLOWING, NEW_WORDING, TYPED))]
 
 
 def _panel(axis: Axes, title: str, figures: Sequence[Figure]) -> None:

@@ -42,7 +42,7 @@ def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert evaluate.main(["probes", "--count", "2", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out/probes.json").read_text())
     tables = {one["table"] for one in report["figures"]}
-    assert tables == {figures.HEARING, figures.FOLLOWING, figures.NEW_WORDING, figures.SOUND, figures.SPEED}
+    assert tables == {figures.HEARING, figures.FOLLOWING, figures.NEW_WORDING, figures.TYPED, figures.SOUND, figures.SPEED}
     lengths = [one for one in report["figures"] if one["what"] == "length and ending"]
     assert [(one["value"], one["count"]) for one in lengths] == [(1.0, 2)]
     assert any("real tunes" in line for line in report["missing"]) and any("render" in line for line in report["missing"])
