@@ -127,7 +127,7 @@ def _complete_tempo(tree: Element, text: str, swing: bool) -> None:
             mark.attrib.clear()  # the schema has other names for what music21 writes here
     direction = next(element for element in tree.iter("direction") if element.find("direction-type/metronome") is not None)
     words = Element("direction-type")
-    SubElement(words, "words", {"font-weight": "bold"}).text = text
+    SubElement(words, "words", {"font-weight": "bold"}).text = f"{text}\u2002"  # engravers set the metronome mark right behind it
     direction.insert(0, words)
     if swing:  # the first eighth of a beat is played twice as long as the second
         ratio = SubElement(_child(direction, "sound"), "swing")

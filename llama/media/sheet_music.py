@@ -27,6 +27,7 @@ PAGE_WIDTHS: Mapping[str, int] = {"wide": 2000, "narrow": 900}  # tenths of a mi
 OPTIONS: Mapping[str, Any] = {
     "pageHeight": 2600, "adjustPageHeight": True, "pageMarginLeft": 40, "pageMarginRight": 40, "scale": 40, "svgViewBox": True,
     "svgRemoveXlink": True, "breaks": "auto", "footer": "none", "header": "auto", "xmlIdSeed": 1,
+    "defaultBottomMargin": 1.5, "bottomMarginHarm": 1.5, "bottomMarginHeader": 4.0,  # tempo, chords and title touch by default
 }
 
 

@@ -57,7 +57,7 @@ def test_the_page_of_a_swing_piece() -> None:
     assert ("10", "37") in drums and len(drums) == len({note.pitch for note in score.drums})
     first = root.findall("part/measure")[0]
     direction = next(element for element in first.findall("direction") if element.find("sound") is not None)
-    assert [element.text for element in direction.iter("words")] == ["Swing"] and direction.find("sound").get("tempo") == "138"  # type: ignore
+    assert [element.text for element in direction.iter("words")] == ["Swing\u2002"] and direction.find("sound").get("tempo") == "138"  # type: ignore
     assert [element.text for element in direction.findall("sound/swing/*")] == ["2", "1", "eighth"]
     signs = {None: "", "1": "#", "-1": "b"}
     symbols = [
