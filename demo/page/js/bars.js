@@ -1,5 +1,5 @@
 // Selecting bars: a ruler of bar numbers that works with pointer and keys, and dragging over the notes. What can be done with the
-// selected bars stands in a toolbar below them.
+// selected bars stands in a toolbar below the roll, which makes room for it.
 import {barAt} from './roll_notes.js';
 import {createBarsToolbar} from './bars_toolbar.js';
 import {element} from './dom.js';
@@ -9,12 +9,13 @@ const NUMBER_ROOM = 30;  // pixels that a bar number needs
 const STEPS = [1, 2, 4, 8, 16, 32, 64];  // bars between two numbers
 
 /**
- * @param {{plot: HTMLElement, lanes: HTMLElement, root: HTMLElement}} places plot: as wide as the piece; root: holds the toolbar
+ * @param {{plot: HTMLElement, lanes: HTMLElement, root: HTMLElement, tray: HTMLElement}} places plot: as wide as the piece; tray: holds
+ *   the toolbar
  * @param {{act: Function, seek(seconds: number): void, loop(range: {start: number, end: number}): void,
  *   secondsAt(event: PointerEvent): number, reveal(seconds: number): void, position(): number}} page
  * @returns {{update(score: object, version: object): void, layout(width: number): void, clear(): void, destroy(): void}}
  */
-export function createBars({plot, lanes, root}, page) {
+export function createBars({plot, lanes, root, tray}, page) {
   const ruler = element('div', 'roll-ruler'), shade = element('div', 'roll-selection');
   const id = `bar-${Math.random().toString(36).slice(2, 10)}`;
   for (const [name, value] of Object.entries({
@@ -24,7 +25,7 @@ export function createBars({plot, lanes, root}, page) {
   shade.hidden = true;
   plot.append(ruler, shade);
   let score = null, selection = null, anchor = null, active = 0, drag = null;
-  const toolbar = createBarsToolbar(root, {...page, clear});
+  const toolbar = createBarsToolbar(tray, {...page, clear});
 
   const numberOf = index => score.bars[index]?.number;
   const range = () => ({start: score.bars[selection.first - 1].start, end: score.bars[selection.last - 1].end});
@@ -52,7 +53,7 @@ export function createBars({plot, lanes, root}, page) {
     const {start, end} = range(), total = score.seconds;
     shade.style.left = `${100 * start / total}%`;
     shade.style.width = `${100 * (end - start) / total}%`;
-    toolbar.show({...selection, ...range()}, shade.getBoundingClientRect());
+    toolbar.show({...selection, ...range()});
   }
 
   function pointerBar(event) { return barAt(score.bars, page.secondsAt(event))?.number; }
@@ -129,12 +130,14 @@ export function createBars({plot, lanes, root}, page) {
   ruler.addEventListener('focus', () => {
     if (!selection && score?.bars.length) { active = barAt(score.bars, page.position()).number - 1; draw(); }
   });
-  root.addEventListener('keydown', event => {
+  function onEscape(event) {
     if (event.key !== 'Escape' || !selection) return;
     if (toolbar.holdsFocus()) ruler.focus();
     clear();
     event.stopPropagation();
-  });
+  }
+
+  for (const place of [root, tray]) place.addEventListener('keydown', onEscape);
 
   return {
     update(next, version) {

@@ -1,18 +1,16 @@
 // What can be done with selected bars: repeat them, compose them anew, keep only them, take them home as a loop.
 import {element} from './dom.js';
 
-const MARGIN = 8;  // pixels between the toolbar and the edges of the roll
-
 /**
- * @param {HTMLElement} root of the roll, in which the toolbar floats
+ * @param {HTMLElement} tray the place of the toolbar, below the roll: it covers nothing
  * @param {{act: (name: string, fields: object) => Promise<object>, loop(range: {start: number, end: number}): void, clear(): void}} page
  */
-export function createBarsToolbar(root, {act, loop, clear}) {
+export function createBarsToolbar(tray, {act, loop, clear}) {
   const bar = element('div', 'bars-toolbar'), title = element('b', 'bars-title'), trouble = element('p', 'bars-trouble');
   bar.setAttribute('role', 'group');
   bar.hidden = true;
   trouble.setAttribute('role', 'alert');
-  root.append(bar);
+  tray.append(bar);
   let bars = null, version = null, busy = false;
 
   async function edit(fields) {
@@ -73,8 +71,8 @@ export function createBarsToolbar(root, {act, loop, clear}) {
   /** Brings the toolbar into the window. */
   function reveal() { if (!bar.hidden) bar.scrollIntoView({block: 'nearest', behavior: 'smooth'}); }
 
-  /** @param {{first: number, last: number, start: number, end: number}} selected @param {DOMRect} place of the selection in the window */
-  function show(selected, place) {
+  /** @param {{first: number, last: number, start: number, end: number}} selected */
+  function show(selected) {
     const changed = bars?.first !== selected.first || bars?.last !== selected.last;
     bars = selected;
     const words = bars.first === bars.last ? `Bar ${bars.first}` : `Bars ${bars.first}\u2013${bars.last}`;
@@ -83,9 +81,6 @@ export function createBarsToolbar(root, {act, loop, clear}) {
     bar.setAttribute('aria-label', words);
     download.href = version.score.replace(/score$/, `loop?bars=${bars.first}-${bars.last}`);
     bar.hidden = false;
-    const frame = root.getBoundingClientRect(), width = bar.offsetWidth;
-    const left = place.left - frame.left + (place.width - width) / 2;
-    bar.style.left = `${Math.max(MARGIN, Math.min(left, frame.width - width - MARGIN))}px`;
   }
 
   function hide() {

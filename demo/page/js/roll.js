@@ -9,6 +9,8 @@ import {preciseClock} from './time_format.js';
 
 const LEAST_BAR = 12;  // pixels; a piece of more bars is wider than its place, which scrolls
 const GUTTER = 180;  // pixels beside the wave that names of parts need; with less they stand above their rows
+const SWITCHES = 68;  // pixels beside the wave that the switches of a part need
+const STROKE = {most: 3, share: 0.12};  // of a drum: pixels, and share of a beat, so that those of a long piece stay apart
 const CHORD_ROOM = 9;  // pixels of a letter of a chord's name
 const FOLLOW = {from: 0.08, to: 0.85, back: 0.2};  // of the width: where the cursor may be, and where it begins after a scroll
 const NEAR = '400px';  // a roll so far from the window loads its notes
@@ -24,13 +26,13 @@ export function createRoll(container, version, {transport, act}) {
   const root = element('div', 'roll'), view = element('div', 'roll-view'), plot = element('div', 'roll-plot');
   const chords = element('div', 'roll-chords'), lanes = element('div', 'roll-lanes'), labels = element('div', 'roll-parts');
   const cursor = element('div', 'roll-cursor'), hover = element('div', 'roll-hover'), note = element('p', 'roll-note');
-  const footer = element('div', 'roll-footer');
+  const tray = element('div', 'bars-tray'), footer = element('div', 'roll-footer');
   chords.setAttribute('aria-hidden', 'true');
   lanes.setAttribute('role', 'img');
   root.append(labels, view, note);
   view.append(plot);
   plot.append(chords, lanes);
-  container.append(root, footer);
+  container.append(root, tray, footer);
 
   let score = null, shownUrl = '', near = false, rows = [], width = 0;
   const reduced = matchMedia('(prefers-reduced-motion: reduce)');
@@ -46,7 +48,7 @@ export function createRoll(container, version, {transport, act}) {
   const play = seconds => { seek(seconds); if (!transport.playing) transport.play(); };
   const loop = range => { makeCurrent(); transport.setLoop(range); play(range.start); };
   const parts = createParts(labels, {transport, current, makeCurrent});
-  const bars = createBars({plot, lanes, root}, {
+  const bars = createBars({plot, lanes, root, tray}, {
     act, seek, play, loop, secondsAt, reveal, position, noteStart: event => hitAt(event)?.note[0],
   });
   const sheet = createSheet(footer, version);
@@ -106,7 +108,7 @@ export function createRoll(container, version, {transport, act}) {
   function layout() {
     if (!root.clientWidth) return;
     const frame = root.getBoundingClientRect(), wave = root.closest('music-card')?.querySelector('.wave')?.getBoundingClientRect();
-    const inset = wave?.width ? {left: wave.left - frame.left, right: frame.right - wave.right} : {left: frame.width < 640 ? 0 : GUTTER, right: 0};
+    const inset = wave?.width ? {left: wave.left - frame.left, right: frame.right - wave.right} : {left: frame.width < 640 ? SWITCHES : GUTTER, right: 0};
     root.style.setProperty('--plot-left', `${Math.max(0, inset.left)}px`);
     root.style.setProperty('--plot-right', `${Math.max(0, inset.right)}px`);
     root.classList.toggle('beside', inset.left >= GUTTER);
@@ -115,6 +117,7 @@ export function createRoll(container, version, {transport, act}) {
     width = Math.max(fitting, bar ? LEAST_BAR * total() / (bar.end - bar.start) : 0);
     root.classList.toggle('scrolls', width > fitting);
     plot.style.width = `${width}px`;
+    root.style.setProperty('--stroke', `${Math.max(1, Math.min(STROKE.most, STROKE.share * width * score.beat / total())).toFixed(1)}px`);
     showChords();
     bars.layout(width);
     drawCursor();
@@ -201,6 +204,7 @@ export function createRoll(container, version, {transport, act}) {
   }, {rootMargin: NEAR});
   seen.observe(container);
   update(version);
+  layout();  // before the first frame: the observer would change the height after it
   return {
     update,
     destroy() {
@@ -208,8 +212,7 @@ export function createRoll(container, version, {transport, act}) {
       resized.disconnect();
       seen.disconnect();
       for (const part of [parts, bars, sheet]) part.destroy();
-      root.remove();
-      footer.remove();
+      for (const place of [root, tray, footer]) place.remove();
     },
   };
 }

@@ -255,6 +255,68 @@ def test_the_roll_of_a_phone_has_names_above_the_rows_and_large_switches(page: A
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+OVERLAPS = """([ones, others]) => {
+    const boxes = selector => [...document.querySelectorAll(selector)].filter(one => one.checkVisibility())
+        .map(one => [one.textContent, one.getBoundingClientRect()]);
+    return boxes(ones).flatMap(([name, a]) => boxes(others).filter(([, b]) =>
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.5,
+    ).map(([other, b]) => `${name} (${a.left}, ${a.top}) covers ${other} (${b.left}, ${b.top})`));
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 640, 1000])
+def test_names_and_switches_cover_no_notes(page: Any, piece: dict[str, Any], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 760})
+    show(page, piece)
+    page.wait_for_function("beside => document.querySelector('.roll').classList.contains('beside') === beside", arg=width == 1000)
+    assert page.evaluate(OVERLAPS, [".roll-switch, .roll-names", ".roll-lane, .roll-chord, .roll-bar"]) == []
+    assert page.evaluate(OVERLAPS, [".roll-switch", ".roll-names"]) == []
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_toolbar_of_selected_bars_covers_nothing(page: Any, piece: dict[str, Any], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 760})
+    show(page, piece)
+    page.focus(".roll-ruler")
+    page.keyboard.press("Home")
+    page.keyboard.press("Shift+ArrowRight")
+    toolbar(page).wait_for()
+    assert page.evaluate(OVERLAPS, [".bars-toolbar", ".roll-lane, .roll-bar, .roll-switch, .roll-extra, .sheet"]) == []
+    box = toolbar(page).bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    actions = [one.bounding_box()["height"] for one in toolbar(page).locator("button, a").all()]
+    assert min(actions) >= 32
+
+
+def test_the_strokes_of_a_long_piece_stay_apart(page: Any, site: RollSite) -> None:
+    score = song(120, tempo=160)
+    show(page, site.version("fast", score, silent=True))
+    stroke, width = page.evaluate("""[
+        parseFloat(getComputedStyle(document.querySelector('.roll-lane[data-part=drums] path')).strokeWidth),
+        document.querySelector('.roll-plot').offsetWidth,
+    ]""")
+    assert 1 <= stroke <= width * score_line(score).beat / score.seconds / 2, "half an eighth at most"
+
+
+def test_words_of_the_sheet_music_touch_neither_notes_nor_each_other(page: Any, site: RollSite, piece: dict[str, Any]) -> None:
+    for size in ("wide", "narrow"):
+        sheet = page.context.browser.new_page()
+        sheet.goto(f"{site.address}{piece['sheet']}?page=1&size={size}")
+        words = "g.tempo tspan, g.harm tspan, g.reh tspan, g.pgHead tspan"
+        found = sheet.evaluate("""words => {
+            const texts = [...document.querySelectorAll(words)].filter(one => /[A-Za-z]/.test([...one.childNodes].find(node => node.data)?.data ?? ''));
+            const boxes = [...texts, ...document.querySelectorAll('.notehead')].map(one => [one.textContent, one.getBoundingClientRect()]);
+            const inset = 0.2;  // of a line's height, which is more than that of its letters
+            const clear = boxes.map(([text, box]) => [text, box.left, box.right, box.top + inset * box.height, box.bottom - inset * box.height]);
+            return clear.slice(0, texts.length).flatMap(([text, left, right, top, bottom], index) => clear.slice(index + 1)
+                .filter(([, l, r, t, b]) => Math.min(right, r) > Math.max(left, l) && Math.min(bottom, b) > Math.max(top, t))
+                .map(([other]) => `${text} touches ${other || 'a note'}`));
+        }""", words)
+        assert sheet.locator("g.tempo").count() == 1 and sheet.locator("g.harm").count() > 1
+        sheet.close()
+        assert found == []
+
+
 def test_a_recording_has_no_roll_and_a_coming_piece_keeps_its_place(page: Any, site: RollSite, piece: dict[str, Any]) -> None:
     recording = site.version("recording", None)
     page.evaluate("version => show(version)", recording)
