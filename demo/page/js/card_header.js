@@ -2,6 +2,7 @@
 import {foldedIds} from './card_choice.js';
 import {icon, labelledButton, textButton} from './controls.js';
 import {element} from './dom.js';
+import {watchEnds} from './scroll_ends.js';
 import {clock} from './time_format.js';
 
 /**
@@ -26,6 +27,8 @@ export function createHeader(container, {choose, flip, run}) {
   head.append(title, star, facts);
   row.append(tabs, more, ab, keep);
   container.replaceChildren(head, row);
+  const ends = watchEnds(tabs);
+  new ResizeObserver(showChosen).observe(tabs);
   let card = {versions: []}, version = null, unfolded = false, drawn = '';
 
   function draw() {
@@ -51,9 +54,17 @@ export function createHeader(container, {choose, flip, run}) {
     const focused = tabs.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     tabs.replaceChildren(...(card.versions.length > 1 ? versions.map(tabOf) : []));
     if (focused) tabs.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
+    showChosen();
+    ends.update();
   }
 
   function tabOf(item) {
+  /** Scrolls the tab of the version in the foreground into its row. */
+  function showChosen() {
+    const tab = tabs.querySelector('[aria-pressed=true]');
+    if (tab) tabs.scrollLeft += tab.getBoundingClientRect().left - tabs.getBoundingClientRect().left - (tabs.clientWidth - tab.offsetWidth) / 2;
+  }
+
     const tab = textButton('card-tab', item.label || item.title, () => choose(item.id));
     tab.dataset.id = item.id;
     tab.setAttribute('aria-pressed', String(item.id === version?.id));

@@ -1,5 +1,6 @@
 // The chips of a card: what the piece is, each a menu of what it can become, and the commonest next change one click away.
 import {createPopupMenu} from './popup_menu.js';
+import {watchEnds} from './scroll_ends.js';
 
 const ROW = [  // chips in their order: name, groups of suggestions in its menu, whether the first one has a button of its own
   {name: 'Tempo', groups: ['tempo'], quick: true, value: facts => `${facts.tempo} bpm`},
@@ -11,6 +12,7 @@ const ROW = [  // chips in their order: name, groups of suggestions in its menu,
   {name: 'Length', groups: ['length'], value: facts => counted(facts.bars, 'bar'), recording: 'Go on'},
 ];
 const HEADINGS = {mode: 'Mode', key: 'Key'};
+const ONE_LINE = 940, TWO_LINES = 600;  // pixels of the row from which all chips fit, whatever their words are
 const UNDO_SECONDS = 8;
 const BEGIN = 3000;  // milliseconds in which a card says that its change is made, or it has failed between two states of the page
 
@@ -27,6 +29,13 @@ export function createChips(container, version, {act, toast}) {
   row.setAttribute('role', 'group');
   row.setAttribute('aria-label', 'Change this piece');
   container.append(row);
+  // The width alone decides on the lines, and not the words: the card has its height before it has its chips.
+  const resized = new ResizeObserver(() => {
+    const width = container.clientWidth, isRecording = Boolean(row.closest('[data-recordings]'));
+    row.dataset.lines = width >= ONE_LINE || isRecording ? 'one' : width >= TWO_LINES ? 'two' : 'scroll';
+  });
+  resized.observe(container);
+  const ends = watchEnds(row);
   let shown = '', menus = [], pending = null, siblings = [version];
 
   async function change(chip) {
@@ -90,6 +99,7 @@ export function createChips(container, version, {act, toast}) {
     }
     if (chips.length && version.facts) row.append(moreButton());
     if (focused) row.querySelector(`[data-name="${focused}"]`)?.focus({preventScroll: true});
+    ends.update();
   }
 
   function drawSlot(slot, choices) {
@@ -130,6 +140,8 @@ export function createChips(container, version, {act, toast}) {
   return {
     update,
     destroy() {
+      resized.disconnect();
+      ends.destroy();
       for (const menu of menus) menu.destroy();
       row.remove();
     },

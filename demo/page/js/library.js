@@ -123,7 +123,7 @@ function createRow(first, context) {
     update(next) {
       entry = next;
       name.update(entry.title);
-      facts.textContent = factsLine(entry);
+      facts.replaceChildren(factsLine(entry), timeOf(entry));
       star.textContent = entry.starred ? '\u2605' : '\u2606';
       star.setAttribute('aria-pressed', String(Boolean(entry.starred)));
       star.setAttribute('aria-label', `Star ${entry.title}`);
@@ -138,8 +138,8 @@ function createRow(first, context) {
   };
 }
 
-/** What a piece is in one line, such as "0:24 · 120 bpm · E minor · 14:05". @param {object} entry */
-export function factsLine({seconds, facts, label, kind, undone, kept, when}) {
+/** What a piece is in one line, such as "0:24 · 120 bpm · E minor". @param {object} entry */
+export function factsLine({seconds, facts, label, kind, undone, kept}) {
   const rounded = Math.round(seconds ?? 0), known = facts ? [`${facts.tempo} bpm`, facts.key] : [];
   return [
     `${Math.floor(rounded / 60)}:${String(rounded % 60).padStart(2, '0')}`,
@@ -147,8 +147,14 @@ export function factsLine({seconds, facts, label, kind, undone, kept, when}) {
     ...kind === 'edit' && !known.includes(label) ? [label] : [],  // what was changed, unless it stands there already
     ...kept ? ['kept'] : [],
     ...undone ? ['taken back'] : [],
-    ...when ? [new Date(when * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'})] : [],
   ].filter(Boolean).join(' \u00b7 ');
+}
+
+/** When a piece was made, such as " · 14:05"; a narrow drawer has no room for it. @param {object} entry */
+function timeOf({when}) {
+  const time = make('span', 'library-when');
+  if (when) time.textContent = ` \u00b7 ${new Date(when * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'})}`;
+  return time;
 }
 
 /** Shows a piece on its card and moves the focus there. */

@@ -3,7 +3,7 @@ import {createPopupMenu} from './popup_menu.js';
 
 const GROUPS = {  // form -> heading
   wav: 'Sound', mp3: 'Sound', flac: 'Sound', loop: 'Sound', stems: 'Sound',
-  midi: 'Notes', musicxml: 'Notes', chords: 'Notes', all: 'Everything',
+  midi: 'Notes', musicxml: 'Notes', chords: 'Notes', all: '',  // its label says it
 };
 
 /**

@@ -6,6 +6,7 @@
  */
 
 const MARGIN = 8;  // pixels to the edges of the window
+const GAP = 4;  // pixels to the button
 
 /**
  * Makes `button` open a menu of `items()`, which is asked at each opening.
@@ -58,11 +59,11 @@ export function createPopupMenu(button, {label, items}) {
 
   function place() {
     const anchor = button.getBoundingClientRect(), width = document.documentElement.clientWidth;
-    const below = innerHeight - anchor.bottom - MARGIN, above = anchor.top - MARGIN, height = menu.scrollHeight;
-    const upwards = below < height && above > below;
-    menu.style.maxHeight = `${Math.max(96, (upwards ? above : below) - 4)}px`;
+    const below = innerHeight - anchor.bottom - MARGIN - GAP, above = anchor.top - MARGIN - GAP, height = menu.scrollHeight + 2;
+    menu.style.maxHeight = `${innerHeight - 2 * MARGIN}px`;  // one that fits on neither side covers its button
+    const beside = below < height && above >= height ? anchor.top - GAP - height : anchor.bottom + GAP;
     menu.style.left = `${Math.max(MARGIN, Math.min(anchor.left, width - menu.offsetWidth - MARGIN))}px`;
-    menu.style.top = upwards ? `${anchor.top - 4 - menu.offsetHeight}px` : `${anchor.bottom + 4}px`;
+    menu.style.top = `${Math.max(MARGIN, Math.min(beside, innerHeight - MARGIN - height))}px`;
   }
 
   function onPointer(event) {

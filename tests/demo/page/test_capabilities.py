@@ -38,7 +38,7 @@ def test_what_it_cannot_do_is_said_of_either_decoder() -> None:
 @pytest.fixture(scope="module")
 def module_tab(browser: Any) -> Iterator[Any]:
     body = f'<main><div id="capabilities">{capabilities_html(True)}</div></main>'
-    page = open_modules(browser, css=("capabilities.css",), body=body)
+    page = open_modules(browser, css=("base.css", "capabilities.css"), body=body)
     yield page
     page.context.close()
 

@@ -36,7 +36,7 @@ START = """async version => {
 
 @pytest.fixture(scope="module")
 def module_tab(browser: Any) -> Iterator[Any]:
-    page = open_modules(browser, css=("chips.css",))
+    page = open_modules(browser, css=("base.css", "chips.css"))
     yield page
     page.context.close()
 
@@ -199,6 +199,46 @@ DOWNLOADS = [{"form": form, "label": form.upper(), "url": f"media/t/a1.wav/{form
 REFUSED = "Others wait for stems, loops and MusicXML already; try again in a moment."
 
 
+# (words, chips outside of their row, height of the row)
+LINES = """() => {
+    const row = document.querySelector('.chips'), frame = row.getBoundingClientRect();
+    const outside = [...row.querySelectorAll('.chip')].filter(chip => {
+        const box = chip.getBoundingClientRect();
+        return box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1;
+    });
+    return [row.dataset.lines, outside.map(chip => chip.textContent), frame.height];
+}"""
+LONG = {**FACTS, "tempo": 180, "key": "C sharp minor", "lead": "synthesizer", "style": "ambient", "bars": 120}
+
+
+@pytest.mark.parametrize(("width", "lines"), [(768, "two"), (1280, "one")])
+def test_all_chips_are_in_sight_and_their_height_does_not_depend_on_them(row: Any, width: int, lines: str) -> None:
+    row.set_viewport_size({"width": width, "height": 700})
+    row.wait_for_function("lines => document.querySelector('.chips').dataset.lines === lines", arg=lines)
+    update(row, facts=LONG)
+    assert "C sharp minor" in texts(row, ".chip-menu")
+    words, outside, height = row.evaluate(LINES)
+    assert (words, outside) == (lines, [])
+    update(row, complete=False)
+    assert texts(row, ".chip") == [] and row.evaluate(LINES)[2] == height
+
+
+def test_chips_of_a_phone_fade_where_they_go_on(row: Any) -> None:
+    row.set_viewport_size({"width": 360, "height": 700})
+    row.wait_for_selector(".chips[data-lines=scroll].more-after:not(.more-before)")
+    assert row.evaluate("document.documentElement.scrollWidth") <= 360
+    row.focus("[data-name=More]")
+    row.wait_for_selector(".chips.more-before:not(.more-after)")
+
+
+def test_a_long_menu_is_whole_in_a_low_window(row: Any) -> None:
+    row.set_viewport_size({"width": 360, "height": 420})
+    row.click("[data-name=Key]")
+    box = row.locator("[role=menu]").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 420 and box["x"] >= 0 and box["x"] + box["width"] <= 360
+    assert row.evaluate("[document.querySelector('[role=menu]')].every(menu => menu.scrollHeight <= menu.clientHeight)")
+
+
 @pytest.fixture
 def take_home(browser: Any) -> Iterator[Any]:
     requests: list[tuple[str, str]] = []
@@ -221,7 +261,7 @@ def take_home(browser: Any) -> Iterator[Any]:
 def test_a_form_is_taken_home_under_its_name(take_home: Any) -> None:
     take_home.click("text=Take home")
     assert texts(take_home, "[role=menuitem] span") == ["WAV", "FLAC", "MIDI", "ALL"]
-    assert texts(take_home, ".popup-heading") == ["Sound", "Notes", "Everything"]
+    assert texts(take_home, ".popup-heading") == ["Sound", "Notes"], "the archive of all needs no heading"
     with take_home.expect_download() as saved:
         take_home.click("[role=menuitem] >> text=MIDI")
     assert saved.value.suggested_filename == "sad.midi" and take_home.requests[0] == ("HEAD", "media/t/a1.wav/midi")

@@ -56,7 +56,7 @@ def module_tab(browser: Any) -> Iterator[Any]:
             return 200, "application/zip", b"PK"
         return 400, "application/json", json.dumps({"detail": FULL}).encode()
 
-    page = open_modules(browser, css=("library.css", "chips.css"), body=BODY, answer=answer, accept_downloads=True, locale="en-GB")
+    page = open_modules(browser, css=("base.css", "library.css", "chips.css"), body=BODY, answer=answer, accept_downloads=True, locale="en-GB")
     yield page
     page.context.close()
 
@@ -188,5 +188,5 @@ def test_long_and_hostile_names_stay_inside(module_tab: Any, panel: Any) -> None
     panel.evaluate("entries => library.update(entries)", [entry("a1", title="<img src=x>" + "long" * 40)])
     assert panel.evaluate("document.documentElement.scrollWidth") <= 360 and panel.query_selector("#host img") is None
     for button in panel.query_selector_all("#host button:visible"):
-        assert button.bounding_box()["height"] >= 24
+        assert button.bounding_box()["height"] >= 32
     panel.set_viewport_size({"width": 1280, "height": 720})
