@@ -6,12 +6,12 @@ is the rest of the edit. The reply says what is done: the model's own words if t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llama.media.captions import TEMPO_TOLERANCE, read_caption, stated_changes, write_caption
-from llama.media.edit import Edit, apply_edit
+from llama.media.edit import NAMES, Edit, apply_edit
 from llama.media.edit_report import EditReport, report_edit, report_recording_edit
 from llama.media.empty_edits import already_text, leaves_as_is, unchanged_text
 from llama.media.requests.named_facts import named_facts
@@ -83,7 +83,7 @@ def _joined(score: Score, reading: RequestReading, stated: Mapping[str, Any] | N
     changes = {name: value for name, value in (stated or {}).items() if name not in edit.change}
     facts = {} if changes or is_question(reading.rest) else named_facts(reading.rest, score)  # "as a ballad", and it is one
     try:
-        joined = replace(edit, change={**facts, **changes, **edit.change})
+        joined = _keeping(score, replace(edit, change={**facts, **changes, **edit.change}), reading.kept)
         apply_edit(score, joined)
     except ValueError as error:
         joined, stated = edit, {}
@@ -91,6 +91,15 @@ def _joined(score: Score, reading: RequestReading, stated: Mapping[str, Any] | N
     if reading.rest and not changes and not facts and not is_question(reading.rest):
         not_done.append(NOTHING if reading.edit is None else f"'{reading.rest}' was not understood, or is so already")
     return joined, replace(reading, not_done=tuple(not_done))
+
+
+def _keeping(score: Score, edit: Edit, kept: Sequence[str]) -> Edit:
+    """The edit with the parts of the arrangement that the request wants kept: another style composes them anew otherwise.
+
+    Raises ValueError for another metre, in which they cannot stay.
+    """
+    arrangement = {NAMES[part] for part in edit.composed_parts(score)} & {*kept}
+    return replace(edit, keep=tuple(dict.fromkeys((*edit.keep, "melody", "chords", *kept)))) if arrangement else edit
 
 
 def _plan(

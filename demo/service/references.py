@@ -13,7 +13,7 @@ from functools import cache
 from typing import Literal
 
 from llama.media.requests.questions import asks_for_facts
-from llama.media.requests.reader import names_edit
+from llama.media.requests.reader import joins_edits, names_edit
 from llama.media.requests.typing_errors import correct_typing
 from llama.media.score import LEADS
 
@@ -78,11 +78,16 @@ RULES = (
     Rule(True, "Turn my recording into a dance", (r"\b(?:this|that|my|the (?:last|previous)) (?:{whole}|one)\b",)),
     Rule(True, "I want a slower one", (r"\b(?:a|an|the) {much}?{compared} (?:one|tempo)\b",)),
     Rule(True, "Could you make it a rock song?", (
-        r"^(?:{please} )*(?:make|turn|play|do|put|try|change|arrange|convert|rework) (?:it|this|that)\b",)),
+        r"^(?:{please} )*(?:make|turn|play|do|put|try|change|arrange|convert|rework) (?:it|this|that)\b",
+        r"^(?:{please} )*(?:make|turn) the {instrument} (?:into |to )?(?:a|an)\b")),
     Rule(True, "Add a drum beat", (
         r"^(?:{please} )*{change} (?!\d+ (?!bpm|beats)|me\b|us\b)",
         r"^(?:{please} )*(?:let|have) (?:a|an|the) (?:\w+ )?{instrument} (?:play|take|carry|lead|sing|join)",
         r"^(?:{please} )*(?:continue|go on|carry on|keep going|once more|encore)\b")),
+    Rule(True, "A new melody in bars 3 and 4", (
+        r"^(?:{please} )*(?:{make} (?:me )?)?(?:a |an |the |some )?(?:(?:whole|completely) )?(?:new|different|other|another|fresh) "
+        r"(?:{property}|tune|theme)(?: ?line| part)? (?:in|for|from|over|during|at) (?:the )?"
+        r"(?:bars?|measures?|first|second|last|other|beginning|end)\b",)),
     # New music: "a sad waltz", with or without a verb, its noun before any word that points back.
     Rule(False, "Something calm for harp", (r"\b(?:something|anything|sth|smth)\b",)),
     Rule(False, "Soft evening music", (
@@ -147,12 +152,15 @@ _AGAIN = (  # matched after a named piece was replaced by "it"
 _ANOTHER = (
     rf"{_LEAD_IN}(?:(?:(?:give|make|do|try|play|hear|have|want|generate)(?: me| us)? )?(?:(?:another|one more|a different|a new) "
     rf"(?:take|try|go|one|version|variation)(?: of {_SAME})?|another|one more)|try {_ONCE_MORE}|regenerate(?: {_SAME})?)(?: please)?")
-_LAST_EDIT = r"(?:it|that|this|the (?:last|latest) (?:change|edit|step|one)|my last (?:change|edit))"
+_LAST_EDIT = (
+    r"(?:it|that|this|the (?:last|latest) (?:change|edit|step|one)|my last (?:change|edit)"
+    r"|the (?:(?:{property}|{part}) )?(?:change|edit)|the (?:transpos(?:e|ing|ition)|fade|loop|cut))")
 _BEFORE = (
     r"(?:the )?(?:one|piece|version|take|thing|edit) (?:before|from before|you had before)(?: (?:that|this|it))?"
     r"|the (?:previous|earlier|old|original) (?:one|piece|version|take)|what (?:it was|we had)|how it was")
 _UNDO = (  # after the politeness before it
-    rf"{_LEAD_IN}(?:(?:undo|revert|reverse|roll back|cancel|scrap)(?: {_LAST_EDIT})?|(?:take|put|change|turn|bring) {_LAST_EDIT} back"
+    rf"{_LEAD_IN}(?:(?:undo|revert|roll back|cancel|scrap)(?: {_LAST_EDIT})?|reverse (?:that|the last \w+)"
+    rf"|(?:take|put|change|turn|bring) {_LAST_EDIT} back"
     rf"(?: to (?:{_BEFORE}))?|make it (?:sound )?(?:like|as) (?:it was )?before"
     rf"|go (?:one |a )?(?:step )?back(?: (?:one|a) step)?(?: to (?:{_BEFORE}))?|one step back"
     rf"|back to (?:{_BEFORE})|(?:{_BEFORE}) (?:was|sounded) (?:much |far |a lot |way )?(?:better|nicer)"
@@ -179,6 +187,7 @@ REPLACEMENTS = (
     (r"{much}?too (?:happy|cheerful|jolly|merry|bright)(?: for me)?", "make it in minor"),
     (r"{much}?too (?:sad|gloomy|dark|depressing)(?: for me)?", "make it in major"),
     (r"^{much}?too slow", "make it faster"), (r"^{much}?too (?:fast|quick|hectic)", "make it slower"),
+    (r"^not (?:so|that|quite so) (?:fast|quick)", "make it slower"), (r"^not (?:so|that|quite so) slow", "make it faster"),
     (r"^as (?=an? )", "make it "), (r"^(?:what|how) about (?=(?:an?|the) )", "with "),
     (r"calmer|more (?:calm|relaxed|relaxing|peaceful)|less (?:hectic|energetic)", "slower"),
     (r"livelier|more (?:lively|energetic|energy|exciting|upbeat)|less (?:sleepy|boring)", "faster"),
@@ -189,8 +198,10 @@ def refers_to_earlier(text: str) -> bool:
     """Whether the message refers to earlier media: a sound, or a picture or clip if there is no sound.
 
     Where no rule decides, requests that are edits by themselves do ("undo", "up a fifth", "twice the length"), and questions about
-    a piece ("how many bars?").
+    a piece ("how many bars?"); several edits and nothing else do in any case, and so do such questions.
     """
+    if asks_for_facts(text) or joins_edits(text):
+        return True
     rule = matching_rule(text)
     return names_edit(text) or asks_for_facts(text) if rule is None else rule.refers_to_earlier
 

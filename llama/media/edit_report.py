@@ -53,9 +53,10 @@ def report_edit(
     changed: list[str] = []
     unchanged, mode = list(already), score.attributes.mode
     for name, value in edit.change.items():
-        was = getattr(score.attributes, name)
-        if name != "drums" and not (name == "mode" and was == value and "key" in edit.change):  # a key is named with its mode
-            (unchanged if was == value else changed).append(_change_in_words(name, was, value, (mode, edit.change.get("mode", mode))))
+        was, modes = getattr(score.attributes, name), (mode, edit.change.get("mode", mode))
+        if name != "drums" and not (name == "mode" and "key" in edit.change):  # a key is named with its mode
+            is_same = was == value and (name != "key" or modes[0] == modes[1])
+            (unchanged if is_same else changed).append(_change_in_words(name, was, value, modes))
     if edit.transpose:
         changed.append(f"all notes by {edit.transpose:+d} semitones")
     composed = edit.composed_parts(score)
@@ -147,4 +148,4 @@ def _change_in_words(name: str, was: Any, value: Any, modes: tuple[str, str]) ->
     else:
         words = {"tempo": lambda tempo: f"{tempo:g} bpm", "metre": lambda metre: f"{metre}/4"}.get(name, str)
         before, after = words(was), words(value)
-    return f"{name} {before}" if was == value else f"{name} from {before} to {after}"
+    return f"{name} {before}" if before == after else f"{name} from {before} to {after}"

@@ -194,6 +194,14 @@ def test_another_style_keeps_melody_and_chords(nano: llama.MuMuLLaMA, score: Sco
     assert reply.score.bass != score.bass and {"melody", "chords"} <= {*reply.edit.kept}
 
 
+def test_parts_that_are_to_stay_stay_in_another_style(nano: llama.MuMuLLaMA, score: Score) -> None:
+    drums = set_part(score, "drums", tuple(Note(60 / 72 * beat, 0.1, 38, 90) for beat in range(8)))
+    reply = nano.respond(Turn("Make it a rock song, but keep the drums", score=drums))
+    assert reply.score.attributes.style == "rock" and reply.score.bass != score.bass
+    assert np.allclose([note.start for note in reply.score.drums], [note.start for note in drums.drums])
+    assert "melody, chords and drums kept" in reply.text
+
+
 def test_another_piece_is_no_edit(nano: llama.MuMuLLaMA, score: Score) -> None:
     reply = nano.respond(Turn("Compose a sad swing tune for organ", score=score), GenerationOptions(seconds=4))
     assert reply.edit is None and reply.score.attributes.style == "swing" and reply.music.seconds == 4

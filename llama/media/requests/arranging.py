@@ -26,7 +26,13 @@ STOP = r"(?:end|stop|finish|have it end|let it end|make it end|play)"
 )  # fmt: skip
 def _cut(draft: Draft, groups: Mapping[str, Any]) -> None:
     first, last = read_span(groups, draft.bar_count)
-    _arrange(draft, [(1, first - 1), (last + 1, draft.bar_count)])
+    if draft.cut:  # what was cut before is set again, together with this
+        draft.values.pop("order", None)
+        draft.values.pop("excerpt", None)
+    draft.cut |= {*range(first, last + 1)}
+    stays = [bar for bar in range(1, max(draft.bar_count, last) + 1) if bar not in draft.cut]
+    starts = [bar for bar in stays if bar - 1 not in stays]
+    _arrange(draft, [(bar, next(end for end in range(bar, bar + len(stays)) if end + 1 not in stays)) for bar in starts])
 
 
 @production(

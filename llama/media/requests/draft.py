@@ -26,6 +26,8 @@ class Draft:
     contradictions: list[str] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)  # parts that are to be heard
     unwanted: set[str] = field(default_factory=set)  # parts that are not
+    kept: set[str] = field(default_factory=set)  # parts, as `Edit.keep` names them, that are to stay
+    cut: set[int] = field(default_factory=set)  # bars that are taken out
     is_new: bool = False
     plays: bool = False  # the piece is to be played
     is_read: bool = False  # a production matched

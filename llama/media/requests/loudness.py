@@ -40,6 +40,7 @@ def _balance(draft: Draft, groups: Mapping[str, Any]) -> None:
     if not any(draft.score.track(name) for name in TRACKS if name not in sounding):
         _whole(draft, {"way": "louder" if louder else "softer"})
         return
+    draft.want(sounding, heard=True)
     step = read_number(groups["count"]) if groups.get("count") else next((STEPS[name] for name in STEPS if groups.get(name)), STEP)
     draft.set("balance", {**draft.values.get("balance", {}), **dict.fromkeys(sounding, step if louder else -step)}, add=True)
 

@@ -47,7 +47,7 @@ def named_parts(draft: Draft, text: str) -> tuple[tuple[str, ...], tuple[str, ..
     rf"(?P<parts>{NAMED_LIST})(?: from (?:it|this|the (?:piece|song|track)))?",
     rf"take (?P<parts>{NAMED_LIST}) (?:out|away|off)", rf"turn (?P<parts>{NAMED_LIST}) off",
     rf"(?:(?:make|play|do|have) {PIECE} )?(?:with no|without|with no more) (?P<parts>{NAMED_LIST})",
-    rf"no (?:more )?(?P<parts>{NAMED_LIST})", rf"(?:i )?(?:do not|don't) (?:want|like|need|play|use) (?P<parts>{NAMED_LIST})",
+    rf"no (?:more )?(?P<parts>{NAMED_LIST})", rf"(?:i )?(?:do not|don't|dont) (?:want|like|need|play|use) (?P<parts>{NAMED_LIST})",
 )  # fmt: skip
 def _remove(draft: Draft, groups: Mapping[str, Any]) -> None:
     parts, missing = named_parts(draft, groups["parts"])
@@ -141,11 +141,13 @@ def _keep(draft: Draft, groups: Mapping[str, Any]) -> None:
     draft.values["keep"] = tuple(name for name in KEEPABLE if name in kept)
 
 
-@production(rf"keep (?:{KEPT_LIST}|{PIECE})(?: (?:as (?:it is|they are|is)|the same|unchanged|like that))?",
+@production(rf"(?:keep|leave) (?:(?P<parts>{KEPT_LIST})|{PIECE})(?: (?:as (?:it is|they are|is)|the same|unchanged|like that))?",
              r"(?:keep|leave) (?:everything|all|the rest|everything else)(?: else)? (?:as it is|the same|unchanged)",
              r"(?:but )?(?:do not|don't) (?:change|touch) (?:anything|the rest|anything else)(?: else)?")  # fmt: skip
 def _stay(draft: Draft, groups: Mapping[str, Any]) -> None:
-    """What an edit does not name stays in any case."""
+    """What an edit does not name stays in any case; in another style only what is named."""
+    if groups.get("parts"):
+        draft.kept |= {NAMES[part] for part in read_parts(groups["parts"])} | ({"chords"} if names_harmony(groups["parts"]) else set())
 
 
 @production(

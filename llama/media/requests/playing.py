@@ -14,7 +14,7 @@ from llama.media.requests.vocabulary import PIECE
 from llama.media.score import ACCOMPANIMENTS, LEADS, TEMPI, TEMPO_RANGE, nearest_tempo
 
 TEMPO_STEPS: Mapping[str, float] = {"little": 1.1, "usual": 1.2, "much": 1.4}
-LITTLE, MUCH = r"a bit|a little(?: bit)?|slightly|somewhat|a touch|a tad", r"much|a lot|far|way"
+LITTLE, MUCH = r"a bit|a (?:tiny|wee|little|small) bit|a little|a hair|just a bit|slightly|somewhat|a touch|a tad", r"much|a lot|far|way"
 AMOUNT = rf"(?:(?P<little>{LITTLE})|(?P<much>{MUCH}))"
 INSTRUMENT = rf"(?:(?:a|an|the|some) )?(?:solo )?(?P<new>{'|'.join(sorted(INSTRUMENTS, key=len, reverse=True))})"
 OLD = rf"(?P<parts>{NAMED})"
@@ -45,7 +45,7 @@ def _mode(draft: Draft, groups: Mapping[str, Any]) -> None:
     rf"(?:(?:play|put|use|take|try|with|have|give me) )?{INSTRUMENT} (?:instead of|in place of|rather than) {OLD}",
     rf"(?:replace|swap|exchange|change|switch|substitute|trade) {OLD} (?:with|by|for|to|into) {INSTRUMENT}",
     rf"(?:play|put|move|give|set|have) {OLD} (?:on|to|onto|with|played by) {INSTRUMENT}",
-    rf"(?:let|have|make) {INSTRUMENT} (?:play|take|carry) {OLD}",
+    rf"(?:let|have|make) {INSTRUMENT} (?:play|take|carry) {OLD}", rf"(?:make|turn) {OLD} (?:into |to )?{INSTRUMENT}",
 )  # fmt: skip
 def _instrument(draft: Draft, groups: Mapping[str, Any]) -> None:
     new = SHORT_NAMES.get(groups["new"], groups["new"])
@@ -60,13 +60,45 @@ def _instrument(draft: Draft, groups: Mapping[str, Any]) -> None:
             draft.not_done.append(f"the {name} cannot be played by {'an' if new[0] in 'aeiou' else 'a'} {new}")
 
 
-@production(rf"(?:play|put|do|arrange|have) {PIECE} (?:on|for) {INSTRUMENT}", rf"(?:now )?on {INSTRUMENT}")
+@production(
+    rf"(?:add|bring in|put in|include|introduce|throw in|give it) {INSTRUMENT}(?: (?:to|in|into) {PIECE})?",
+    rf"(?:i want|i'd like|there should be) {INSTRUMENT} (?:in|on) {PIECE}",
+)  # fmt: skip
+def _add_instrument(draft: Draft, groups: Mapping[str, Any]) -> None:
+    """Another instrument takes the place of one: a piece has one for its melody and one for its chords."""
+    new, attributes, score = SHORT_NAMES.get(groups["new"], groups["new"]), draft.score.attributes, draft.score
+    if score.lead and attributes.lead == new or score.accompaniment and attributes.accompaniment == new:
+        draft.already.append(new)
+        return
+    part = "accompaniment" if new not in LEADS else "lead"
+    old = attributes.accompaniment if new not in LEADS else attributes.lead
+    if not score.track(part):
+        draft.not_done.append(f"the piece has no {'chords' if part == 'accompaniment' else 'melody'} that the {new} could play")
+        return
+    draft.change(part, new)
+    played = "chords" if part == "accompaniment" else "melody"
+    takes = "take" if new == "strings" else "takes"
+    draft.not_done.append(f"an instrument more: one plays the {played}, so the {new} {takes} the place of the {old}")
+
+
+@production(
+    rf"(?:play|put|do|arrange|have|make) {PIECE} (?P<how>on|for|with) {INSTRUMENT}", rf"(?:now )?(?P<how>on) {INSTRUMENT}",
+    rf"(?:now )?(?P<how>with) {INSTRUMENT}(?: (?:instead|as (?:the )?(?:lead|melody|solo)))?",
+)  # fmt: skip
 def _lead(draft: Draft, groups: Mapping[str, Any]) -> None:
     new = SHORT_NAMES.get(groups["new"], groups["new"])
     if new in LEADS:
         draft.change("lead", new)
+    elif groups["how"] == "with" and draft.score.accompaniment:
+        draft.change("accompaniment", new)
     else:
         draft.not_done.append(f"the melody cannot be played by {new}")
+
+
+@production(INSTRUMENT)
+def bare_instrument(draft: Draft, groups: Mapping[str, Any]) -> None:
+    """In a list of what the piece is to be: "E minor, 90 bpm, flute"."""
+    _lead(draft, {**groups, "how": "with"})
 
 
 @production(

@@ -44,7 +44,7 @@ TUNE = r"(?:melody|tune|lead|theme|solo|main part)"
 QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # fact -> patterns
     ("chords", (
         rf"(?:which|what) chords?(?: (?:are|is|were) {IT}| (?:are|were) (?:there|used|played)| does {IT} (?:have|use)"
-        rf"| do (?:you|i) hear)?{HERE}",
+        rf"| (?:do|did|can) (?:you|i|we) (?:hear|play|use|have))?{HERE}",
         rf"{THING}{PROGRESSION}{HERE}", rf"(?:which|what) {PROGRESSION} (?:is|are|does) {IT}(?: have| use)?",
         rf"(?:which|what) chords (?:do i|should i|can i) play(?: to| along| with| over)?(?: {IT})?",
         rf"how (?:does|do) {THE}(?:chords?|harmony|chord progression) go{HERE}")),
@@ -77,6 +77,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # fact -> patterns
         rf"(?:is|are) {IT} in (?:three|3|3/4|three four) or (?:in )?(?:four|4|4/4|four four)")),
     ("metre is", (rf"(?:is|are) {IT} in (?P<metre>3/4|4/4|three four|four four|waltz time|common time)",)),
     ("bars", (
+        rf"how many (?:bars|measures) (?:has|have|is|does) {IT}(?: got| have got)?(?: now)?",
         rf"how many (?:bars|measures)(?: (?:long )?(?:is|are|has|does|do) {IT}(?: have| last| long)?| are there)?{HERE}",
         rf"how long is {IT} in (?:bars|measures)", rf"{THING}number of (?:bars|measures){HERE}")),
     ("length", (
@@ -102,7 +103,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # fact -> patterns
         rf"(?:does|do|did) {IT} (?:have|use|contain|include) (?:a |an |any |some |the )?(?P<thing>{PART}|{INSTRUMENT})(?: part)?(?: now)?",
         rf"(?:do|can) (?:you|i) hear (?:a |an |any |some |the )?(?P<thing>{PART}|{INSTRUMENT}){HERE}",
         rf"(?:is|are) (?:a |an |any |the )?(?P<thing>{PART}|{INSTRUMENT}) (?:playing|in {IT}|there|in there){HERE}",
-        rf"has {IT} (?:got )?(?:a |an |any )?(?P<thing>{PART}|{INSTRUMENT})", rf"any (?P<thing>{PART}|{INSTRUMENT}){HERE}")),
+        rf"(?:has|have) {IT} (?:got )?(?:a |an |any )?(?P<thing>{PART}|{INSTRUMENT})", rf"any (?P<thing>{PART}|{INSTRUMENT}){HERE}")),
     ("style", (
         rf"(?:which|what) (?:style|genre)(?: is {IT})?{HERE}", rf"{THING}(?:style|genre){HERE}",
         rf"(?:which|what) (?:kind|sort|type) of (?:music|piece|song|dance) is {IT}")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from llama.media.edit import Edit, apply_edit
+from llama.media.edit import KEEPABLE, Edit, apply_edit
 from llama.media.requests import arranging, loudness, parts, playing, timing  # noqa: F401  # they register their productions
 from llama.media.requests.contradictions import find_contradiction
 from llama.media.requests.draft import PRODUCTIONS, Draft, Production
@@ -28,13 +28,15 @@ OF_THE_PIECE = re.compile(  # says that a piece that is there becomes another on
     r"(?:make|play|put|turn|change|set|render|speed|slow|transform|convert|arrange) (?:it|this|that"
     r"|(?:the|this|that|my) (?:piece|song|track|tune|music|recording|melody|clip|sound))\b.+"
 )
+VERB = re.compile(r"(?:remove|cut|drop|delete|repeat|keep|make|play|add|transpose|rewrite|mute)\b")  # that the next clause may share
 ENDING = re.compile(rf"(?P<left>.+?),? (?:but )?(?P<ending>(?:without|with no|with) {PART_LIST})")
 IN_KEY = re.compile(rf"\bin(?:to)? (?:the key of )?{KEY} (?:major|minor)\b")
 UNTRUSTED = re.compile(
     r"\b(?:transpos\w*|semitones?|octaves?|intervals?|pitch|bars?|measures?|seconds?|minutes?|longer|shorter|length|lengthen|shorten|double"
     r"|halve|twice|loop\w*|repeat\w*|undo|revert|previous|continu\w*|extend\w*|drums?|drumm\w*|percussion|bass|keep\w*|remove|delete|mute"
     r"|half|quarter|key|fade\w*|backwards?|reverse|cut|trim|insert|copy|swap|split|merge|volume|louder|quieter|softer|reverb|echo|"
-    r"stereo|lyrics|sing|vocals?|voice|choir)\b"
+    r"stereo|solos?|intro\w*|outro|bridge|chorus|verse|ritardando|rubato|accelerando|staccato|legato|modulat\w*"
+    r"|back (?:up|down)|lyrics|sing|vocals?|voice|choir)\b"
 )
 
 
@@ -46,7 +48,7 @@ class RequestReading:
     edit: of what was read; None if it was nothing. already: what is so in the piece. not_done: what was read or recognised and
     cannot be done. places: where in the piece a change was asked that only the whole can have. rest: what is left for the language
     model: the whole text if nothing was read, "" if nothing is left. is_new: another piece is asked for, and no edit.
-    plays: the piece is to be played as it is.
+    plays: the piece is to be played as it is. kept: parts that the request wants kept beside what it changes.
     """
 
     edit: Edit | None
@@ -56,6 +58,7 @@ class RequestReading:
     rest: str = ""
     is_new: bool = False
     plays: bool = False
+    kept: tuple[str, ...] = ()
 
 
 def read_request(text: str, score: Score) -> RequestReading:
@@ -80,7 +83,7 @@ def read_request(text: str, score: Score) -> RequestReading:
     left = ", ".join(trusted)
     return RequestReading(
         _edit_of(draft), tuple(draft.already), tuple(draft.not_done), tuple(draft.places), left[:1].upper() + left[1:], draft.is_new,
-        draft.plays and not left,
+        draft.plays and not left, tuple(name for name in KEEPABLE if name in draft.kept),
     )  # fmt: skip
 
 
@@ -102,20 +105,35 @@ def names_edit(text: str) -> bool:
     clauses = re.split(r"[.!?;:\n]+|, | and | but | then ", plain(text))
     bare = [_bare(clause) for clause in clauses]
     found = [production[1] for clause in clauses if (production := _match(clause)) is not None]
+    found = [function for function in found if function is not playing.bare_instrument]
+    if len(clauses) > 1:  # "piano and strings, slow, in D" is a new piece
+        found = [function for function in found if function is not timing.bare_key]
     if timing.new_piece in found:
         return any(function is not timing.new_piece for function in found)
     return bool(found) or any(OF_THE_PIECE.fullmatch(clause) for clause in bare)
 
 
+def joins_edits(text: str) -> bool:
+    """Whether a request is several edits, which the grammar reads, and nothing else: "a whole step up, without bass"."""
+    if len(text) > MAX_LENGTH or is_question(text):
+        return False
+    clauses = [clause for clause in re.split(r"[.!?;:\n]+|, | and | but | then ", plain(text)) if _bare(clause)]
+    found = [production[1] if (production := _match(clause)) is not None else None for clause in clauses]
+    return len(found) > 1 and None not in found and timing.new_piece not in found
+
+
 def _read_clauses(draft: Draft, sentence: str) -> list[str]:
     """Reads as many clauses as it can, the longest first; returns those that no production matches."""
     words = re.split(r"(, and then |, and |, but |, then | and then | but | then |, | and )", sentence.strip(" ,"))
-    clause_count, rest, start = (len(words) + 1) // 2, list[str](), 0
+    clause_count, rest, start, verb = (len(words) + 1) // 2, list[str](), 0, ""
     while start < clause_count:
         stops = range(min(clause_count, start + MAX_JOINED), start, -1)
         stop = next((stop for stop in stops if _read_clause(draft, "".join(words[2 * start : 2 * stop - 1]))), None)
+        if stop is None and verb and _read_clause(draft, f"{verb} {words[2 * start]}"):  # "remove the first bar and the last bar"
+            stop = start + 1
         if stop is None and (left := _without_place(draft, _without_key(draft, _without_ending(draft, _bare(words[2 * start]))))):
             rest.append(left)
+        verb = match[0] if stop is not None and (match := VERB.match(_bare(words[2 * start]))) else verb
         start = stop or start + 1
     return rest
 

@@ -55,12 +55,24 @@ def _transpose(draft: Draft, groups: Mapping[str, Any]) -> None:
 @production(
     rf"(?:transpose|move|change|put|play|set|shift|bring|make) (?:{PIECE} |the key |the key of {PIECE} )?"
     rf"(?:in|into|to|in the key of|to the key of) (?P<key>{KEY})(?: (?P<mode>major|minor))?",
-    rf"(?:in|into) the key of (?P<key>{KEY})(?: (?P<mode>major|minor))?", rf"(?:in|into|to) (?P<key>{KEY}) (?P<mode>major|minor)",
+    rf"(?:in|into) the key of (?P<key>{KEY})(?: (?P<mode>major|minor))?", rf"(?:(?:in|into|to) )?(?P<key>{KEY}) (?P<mode>major|minor)",
+    rf"(?:give me|gimme|try|do|have|i want) {PIECE} in (?P<key>{KEY})(?: (?P<mode>major|minor))?",
 )  # fmt: skip
 def _key(draft: Draft, groups: Mapping[str, Any]) -> None:
     draft.change("key", read_key(groups["key"]))
-    if groups["mode"]:
+    if groups.get("mode"):
         draft.change("mode", groups["mode"])
+
+
+@production(rf"(?:(?:make|play|put|move|take|do) {PIECE} )?(?:a bit |a little |much |slightly )?(?P<way>higher|lower|deeper|up|down)")
+def _move_how_far(draft: Draft, groups: Mapping[str, Any]) -> None:
+    way = {"deeper": "lower", "up": "higher", "down": "lower"}.get(groups["way"], groups["way"])
+    draft.not_done.append(f"the request does not say how far; say it, such as 'an octave {way}' or 'a whole tone {way}'")
+
+
+@production(rf"(?:in|into|to) (?P<key>(?!a$){KEY})")
+def bare_key(draft: Draft, groups: Mapping[str, Any]) -> None:
+    draft.change("key", read_key(groups["key"]))
 
 
 TEMPO_VERB = (
@@ -71,7 +83,7 @@ TEMPO_VERB = (
 
 @production(
     rf"{TEMPO_VERB}(?:at |to |at a tempo of |to a tempo of |at tempo )?(?P<tempo>{NUMBER}) ?(?:bpm|beats (?:per|a) minute)",
-    rf"(?:the )?tempo (?:of |to |at )?(?P<tempo>{NUMBER})",
+    rf"(?:the )?tempo (?:of |to |at )?(?P<tempo>{NUMBER})", rf"(?:(?:make|play|do|try) {PIECE} )?at (?P<tempo>\d{{2,3}})",
     rf"(?:set|change|raise|lower|increase|reduce|bring) (?:the |its )?(?:tempo|speed) (?:of {PIECE} )?to (?P<tempo>{NUMBER})",
 )  # fmt: skip
 def _tempo(draft: Draft, groups: Mapping[str, Any]) -> None:
@@ -108,10 +120,27 @@ def _set_tempo(draft: Draft, tempo: float) -> None:
 
 @production(
     rf"(?:(?:make|play|put|change|turn) {PIECE} )?(?:in|into|to) "
-    r"(?P<metre>3/4|4/4|three four|four four|three quarter|four quarter)(?: time| metre| meter)?",
+    r"(?P<metre>3/4|4/4|three four|four four|three quarter|four quarter|3|4|three|four)(?: time| metre| meter)?",
+    r"(?P<metre>3/4|4/4|three four|four four|three quarter|four quarter) (?:time|metre|meter)",
+    rf"make {PIECE} (?P<metre>3/4|4/4)",
 )  # fmt: skip
 def _metre(draft: Draft, groups: Mapping[str, Any]) -> None:
     draft.change("metre", 3 if groups["metre"][0] in "3t" else 4)
+
+
+SAY_WHICH: Mapping[str, str] = {
+    "tempo": "'120 bpm' or 'faster'", "speed": "'120 bpm' or 'faster'", "key": "'in E minor' or 'up a fifth'", "mode": "'in minor'",
+    "metre": "'in 3/4'", "meter": "'in 3/4'", "time signature": "'in 3/4'", "length": "'16 bars' or '30 seconds'", "style": "'as a waltz'",
+    "genre": "'as a waltz'", "instrument": "'on a flute'", "instruments": "'on a flute'",
+}  # fmt: skip
+
+
+@production(
+    rf"(?:change|alter|adjust|vary|modify|set) (?:the |its )(?P<name>{'|'.join(SAY_WHICH)})(?: of {PIECE})?",
+    rf"(?:try |use |in |with )?(?:another|a different|some other) (?P<name>{'|'.join(SAY_WHICH)})",
+)  # fmt: skip
+def _say_which(draft: Draft, groups: Mapping[str, Any]) -> None:
+    draft.not_done.append(f"the request names no {groups['name'].removesuffix('s')}; say which, such as {SAY_WHICH[groups['name']]}")
 
 
 # -- length -------------------------------------------------------------------------------------------------------
@@ -136,6 +165,7 @@ def _length(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 @production(
     rf"{MAKE}(?:by )?{LENGTH} (?P<way>longer|shorter)", rf"(?P<way>extend|lengthen|shorten|cut|trim) (?:{PIECE} )?by {LENGTH}",
+    rf"(?:make {PIECE} )?(?P<way>longer|shorter) by {LENGTH}",
     rf"(?P<way>add) (?:another )?{LENGTH}(?: (?:to|at) (?:it|the end))?", rf"(?P<way>cut|remove|drop) the last {SECONDS}",
 )  # fmt: skip
 def _length_by(draft: Draft, groups: Mapping[str, Any]) -> None:
@@ -185,7 +215,7 @@ def _excerpt(draft: Draft, groups: Mapping[str, Any]) -> None:
 
 @production(
     rf"(?:{COMPOSE} )?{NEW} (?:piece|song|track|one|music)(?: .*)?",
-    r"(?:write|compose|generate|create|make)(?: me)? (?:a|an) (?!new|different).*",
+    r"(?:write|compose|generate|create|make)(?: me)? (?:a|an) (?!new|different|version).*",
     r"(?:something (?:new|else|completely different|different)|start over|start again|forget (?:it|that|this))",
 )  # fmt: skip
 def new_piece(draft: Draft, groups: Mapping[str, Any]) -> None:

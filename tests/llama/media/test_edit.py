@@ -115,6 +115,23 @@ def test_the_report_names_changes_and_what_is_kept(score: Score) -> None:
     assert report.kept == ("melody", "accompaniment", "chords", "length in bars") and report.unchanged == ()
 
 
+def test_a_key_is_named_with_its_mode(score: Score) -> None:
+    changes = {(5, "major"): ("key from A minor to F major",), (9, "major"): ("key from A minor to A major",), (9, "minor"): ()}
+    for (key, mode), words in changes.items():
+        report = report_edit(score, Edit(change={"key": key, "mode": mode}))
+        assert report.changed == words and report.unchanged == (() if words else ("key A minor",))
+
+
+def test_the_summary_says_what_was_changed_and_which_parts_stay(score: Score) -> None:
+    for edit, words in (
+        (Edit(change={"tempo": 108}), "Tempo from 120 bpm to 108 bpm; melody, chords, bass and drums kept."),
+        (Edit(without=("accompaniment", "drums")), "Without accompaniment; without drums; melody and bass kept."),
+        (Edit(parts=("accompaniment",)), "Accompaniment composed anew; melody, chords, bass and drums kept."),
+        (Edit(keep=("melody",)), "Accompaniment composed anew; bass composed anew; drums composed anew; chords chosen anew; melody kept."),
+    ):
+        assert report_edit(score, edit).summary == words
+
+
 def test_what_must_be_composed(score: Score) -> None:
     drumless = apply_edit(score, Edit(without=("drums",)))
     assert Edit(change={"drums": True}).composed_parts(drumless) == ("drums",)

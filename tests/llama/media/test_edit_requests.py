@@ -96,7 +96,7 @@ def test_what_is_so_already_changes_nothing(score: Score, drumless: Score) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["Make it calmer", "A bit livelier", "Make it jazzy", "More cheerful, please", "Make it a waltz", "With a flute",
+    ["Make it calmer", "A bit livelier", "Make it jazzy", "More cheerful, please", "Make it a waltz", "With a warmer flute",
      "Which drums do you hear?", "How many bars does it have?", "Does it have a bass?"],
 )  # fmt: skip
 def test_what_the_grammar_does_not_know_is_left_to_the_model(score: Score, text: str) -> None:
@@ -148,7 +148,7 @@ def test_a_place_that_a_change_cannot_have_is_named(score: Score) -> None:
 
 
 def test_a_key_inside_a_request_is_read(score: Score) -> None:
-    for text, rest in [("In D minor with a violin", "With a violin"), ("Play it in D minor, with a violin", "With a violin"),
+    for text, rest in [("In D minor with a warm tone", "With a warm tone"), ("Play it in D minor, with a warm tone", "With a warm tone"),
                        ("Make it calmer in D minor", "Make it calmer")]:  # fmt: skip
         reading = read_request(text, score)
         assert reading.edit == Edit(change={"key": 2, "mode": "minor"}) and reading.rest == rest and not reading.not_done

@@ -9,7 +9,7 @@ import pytest
 
 from DataSet.synthesis.composer import compose
 from llama.media.edit import Edit, apply_edit, prepare
-from llama.media.requests.reader import names_edit, read_request
+from llama.media.requests.reader import joins_edits, names_edit, read_request
 from llama.media.score import Attributes, Score
 from llama.media.score_edits import score_line
 
@@ -25,6 +25,16 @@ def score() -> Score:
 
 
 EDITS: list[tuple[str, dict[str, Any]]] = [
+    # as people type
+    ("pls tranpose up a 5th", {"transpose": 7}), ("gimme it in D", {"change": {"key": 2}}), ("in D", {"change": {"key": 2}}),
+    ("d minor", {"change": {"key": 2, "mode": "minor"}}), ("a tiny bit slower", {"change": {"tempo": 110}}),
+    ("i dont like the drums", {"without": ("drums",)}), ("make a version at 140", {"change": {"tempo": 140}}),
+    ("E minor, 90 bpm, flute", {"change": {"key": 4, "mode": "minor", "tempo": 90, "lead": "flute"}}),
+    ("in 3", {"change": {"metre": 3}}), ("three quarter time", {"change": {"metre": 3}}), ("With a flute", {"change": {"lead": "flute"}}),
+    ("with strings", {"change": {"accompaniment": "strings"}}), ("make the guitar a violin", {"change": {"lead": "violin"}}),
+    ("Make it shorter by 2 bars", {"bar_count": 9}), ("Remove the first bar and the last bar", {"excerpt": (2, 10)}),
+    ("cut bars 2 to 3 and the last bar", {"order": ((1, 1), (4, 10))}),
+    ("a whole step up, without bass", {"transpose": 2, "without": ("bass",)}),
     # bars
     ("Cut the first two bars", {"excerpt": (3, 11)}),
     ("cut off the last bar", {"excerpt": (1, 10)}),
@@ -107,6 +117,10 @@ def test_a_request_is_its_exact_edit(score: Score, text: str, values: dict[str, 
 
 
 SENTENCES: list[tuple[str, str]] = [
+    ("change the tempo", "the request names no tempo; say which, such as '120 bpm' or 'faster'"),
+    ("in another key", "names no key; say which"), ("higher", "does not say how far; say it, such as 'an octave higher'"),
+    ("more drums, no drums", "'with' and 'without' drums; say which"), ("add a solo", "I did not understand 'add a solo'"),
+    ("reverse it", "I did not understand 'reverse it'"), ("back down", "I did not understand 'back down'"),
     ("Faster and slower", "'faster' and 'slower' contradict each other; say which"),
     ("make it slower, but also faster", "'slower' and 'faster' contradict each other"),
     ("in major and minor", "'major' and 'minor' contradict each other"),
@@ -145,3 +159,26 @@ def test_what_is_no_contradiction(score: Score, text: str) -> None:
 def test_what_the_piece_does_not_have_is_not_taken_out(score: Score) -> None:
     reading = read_request("Remove the flute", score)
     assert (reading.edit, reading.already, reading.not_done) == (Edit(), ("no flute",), ())
+
+
+def test_another_instrument_takes_the_place_of_one(score: Score) -> None:
+    reading = read_request("Add a violin", score)
+    assert reading.edit == Edit(change={"lead": "violin"})
+    assert reading.not_done == ("an instrument more: one plays the melody, so the violin takes the place of the guitar",)
+    assert read_request("add strings", score).edit == Edit(change={"accompaniment": "strings"})
+    assert read_request("Add an organ", score).already == ("organ",)
+
+
+def test_what_is_to_be_kept_beside_a_change_is_noted(score: Score) -> None:
+    reading = read_request("Make it a waltz but keep the drums and the chords", score)
+    assert (reading.kept, reading.rest) == (("chords", "drums"), "Make it a waltz")
+
+
+def test_a_piece_may_be_asked_for_as_it_is(score: Score) -> None:
+    assert read_request("Play it", score).plays and read_request("let me hear it", score).plays
+    assert not read_request("Play it faster", score).plays and not read_request("Play it, sadder", score).plays
+
+
+def test_a_request_of_several_edits_is_about_the_piece() -> None:
+    assert joins_edits("a whole step up, without bass") and joins_edits("Slower and in minor, please.")
+    assert not joins_edits("without bass") and not joins_edits("a new piece, slower") and not joins_edits("is it slower, without bass")
