@@ -96,12 +96,13 @@ def build_app(model: MuMuLLaMA, service: ChatService | None = None, name: str = 
 
 
 def _build_blocks(model: MuMuLLaMA, page: Page, name: str) -> gr.Blocks:
+    from demo.api.edit_field import read_edit
     from demo.page.layout import About, build
     from demo.server.gradio_patches import patch_controls
 
     os.environ["GRADIO_TEMP_DIR"] = str(page.upload_dir)  # read when gradio makes a page and a server
     about = About(name or "mumu-llama", device_name(model), supports_captions(model), edits_notes(model))
-    blocks = build(page, about)
+    blocks = build(page, about, read_edit)
     patch_controls(blocks)
     return blocks
 

@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, asdict, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, model_validator
 
 from demo.api.field_types import Body, Integer, Number, invalid
 from llama.errors import shorten
@@ -147,6 +147,17 @@ if TYPE_CHECKING:
     EditModel = EditBase
 else:
     EditModel = _model()
+
+
+def read_edit(value: object) -> Edit:
+    """The edit of a value that was read from JSON. Raises ValueError in one sentence."""
+    try:
+        return EditModel.model_validate(value).edit()
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        path = ".".join(["edit", *map(str, fault["loc"])])
+        sentence = str(fault.get("ctx", {}).get("sentence") or f"{{path}} is not taken: {shorten(fault['msg'])}.")
+        raise ValueError(sentence.replace("{path}", shorten(path))) from error
 
 
 def report_fields(report: EditReport) -> Body:

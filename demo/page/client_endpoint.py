@@ -1,8 +1,8 @@
-"""The public endpoint of the page for `gradio_client`: text and media in, text and files out, no conversation."""
+"""The public endpoint of the page for `gradio_client`: text, media, notes and an edit in, text and files out, no conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from demo.page.gradio_request import event_caller, event_client_address
@@ -12,22 +12,31 @@ from demo.service.service import EMPTY_REQUEST
 
 if TYPE_CHECKING:
     from demo.page.controller import Page
+    from llama.media.edit import Edit
 
 Answer = tuple[str, str | None, str | None]
 
 
 def respond(
-    page: Page, text: str | None, audio: str | None, image: str | None, video: str | None, seconds: float | None, seed: float | None
+    page: Page, text: str | None, audio: str | None, image: str | None, video: str | None, seconds: float | None, seed: float | None,
+    score: str | None = None, edit: object = None, *, read_edit: Callable[[object], Edit] | None = None,
 ) -> Iterator[Answer]:
-    """Yields (text, wav path, midi path) as the answer grows; the paths come last. A caller's mistake raises `gradio.Error`."""
+    """Yields (text, wav path, midi path) as the answer grows; the paths come last. A caller's mistake raises `gradio.Error`.
+
+    score: a file of notes; edit: of it or of the recording, as JSON of the HTTP API, which `read_edit` reads. seconds is the length of
+    new music: an edit has its own.
+    """
     import gradio as gr
 
     session = page.sessions.open()
-    files = [path for path in (audio, image, video) if path]
+    files = [path for path in (audio, image, video, score) if path]
     try:
         if not (text or "").strip() and not files:
             raise ValueError(EMPTY_REQUEST)
-        settings = Settings(seconds=seconds, seed=whole_number("seed", seed or 0))
+        if edit is not None and read_edit is None:
+            raise ValueError("This server takes no edits here; say the change in words.")
+        asked = read_edit(edit) if edit is not None and read_edit is not None else None
+        settings = Settings(seconds=seconds, seed=whole_number("seed", seed or 0), edit=asked)
         updates = page.service.answer(
             session, Conversation(), (text or "").strip(), page.uploaded_paths(files), settings,
             caller=event_caller(), client_address=event_client_address(),

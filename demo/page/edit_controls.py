@@ -10,6 +10,7 @@ from demo.page.edit_form import AS_IT_IS, ATTRIBUTES, PARTS, choices
 from llama.media.edit import KEEPABLE
 from llama.media.score import TEMPO_RANGE
 
+MAX_ORDER = 2000  # characters
 BUTTON = "Change the last piece"
 
 
@@ -34,12 +35,16 @@ def edit_controls(notes: bool) -> tuple[list[Any], Any]:
                 bar_count, seconds = _number("Length in bars"), _number("Length in seconds")
             with gr.Row():
                 first_kept, last_kept = _number("Only from bar", "All if 0"), _number("To bar", "And the ending")
+            order = gr.Textbox(label="Bars in this order", placeholder="1-4, 1-4, 9-12", info="Repeat, leave out, swap; then the ending",
+                               max_lines=1, max_length=MAX_ORDER)  # fmt: skip
             fade_out = _number("Fade out over seconds")
+        with gr.Accordion("Louder, softer", open=False, visible=notes, elem_classes="inner"):
+            levels = [gr.Slider(-12, 12, 0, step=1, label=f"{name.capitalize()}, dB louder or softer") for name in PARTS]
         continuation = gr.Slider(0, 60, 0, step=1, label="Go on for seconds")
         amount = gr.Slider(0, 1, 0, step=0.05, label="How far from the recording", info="0 leaves it to the model", visible=not notes)
         button = gr.Button(BUTTON, size="sm", variant="secondary", elem_id="change")
     return [tempo, *lists.values(), transpose, without, parts, first, last, keep, bar_count, continuation, amount,
-            seconds, first_kept, last_kept, fade_out], button
+            seconds, first_kept, last_kept, fade_out, order, *levels], button
 
 
 def _number(label: str, info: str | None = None, visible: bool = True) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from demo.service.request import whole_number
+from llama.errors import quoted
 from llama.media.edit import CHANGES, KEEPABLE, NAMES, Edit
 from llama.media.spelling import key_name, tonic_choice
 
@@ -32,12 +34,16 @@ def value_name(attribute: str, value: Any) -> str:
 
 
 # What the fields show while nothing is asked for: browsers show 0 for an empty number.
-EMPTY_FORM: tuple[Any, ...] = (0, *(AS_IT_IS for _ in ATTRIBUTES), 0, (), (), 0, 0, (), 0, 0, 0, 0, 0, 0, 0)
+EMPTY_FORM: tuple[Any, ...] = (0, *(AS_IT_IS for _ in ATTRIBUTES), 0, (), (), 0, 0, (), 0, 0, 0, 0, 0, 0, 0, "", 0, 0, 0, 0)
+RANGE = re.compile(r"([0-9]{1,4})(?: ?(?:-|–|to) ?([0-9]{1,4}))?")
 
 
 @dataclass(frozen=True)
 class EditForm:
-    """Fields of the form. What is cleared, 0 or "as it is" asks for nothing. Parts are named as people call them."""
+    """Fields of the form. What is cleared, 0 or "as it is" asks for nothing. Parts are named as people call them.
+
+    order: ranges of bars as a musician writes them, "1-4, 1-4, 9-12". levels of the four parts: dB louder than now, negative: softer.
+    """
 
     tempo: float | None = None
     attributes: tuple[str | None, ...] = (AS_IT_IS,) * len(ATTRIBUTES)  # in the order of ATTRIBUTES
@@ -54,6 +60,11 @@ class EditForm:
     first_kept: float | None = None
     last_kept: float | None = None
     fade_out: float | None = None
+    order: str | None = ""
+    lead_level: float | None = None
+    accompaniment_level: float | None = None
+    bass_level: float | None = None
+    drums_level: float | None = None
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> EditForm:
@@ -71,6 +82,7 @@ class EditForm:
             "change": change, "without": _parts(self.without), "parts": _parts(self.parts), "keep": _kept(self.keep),
             "bars": _bars("bars", self.first_bar, self.last_bar), "excerpt": _bars("excerpt", self.first_kept, self.last_kept),
             "seconds": self.seconds, "continuation": self.continuation, "fade_out": self.fade_out, "strength": self.strength,
+            "order": _order(self.order or ""), "balance": {name: level for name in NAMES if (level := getattr(self, f"{name}_level"))},
             **{name: whole_number(name, value) for name, value in whole.items() if value},
         }  # fmt: skip
         given = {name: value for name, value in values.items() if value}
@@ -85,6 +97,17 @@ def _bars(name: str, first: float | None, last: float | None) -> tuple[int, int]
         return None
     first = first or 1
     return whole_number(name, first), whole_number(name, last or first)
+
+
+def _order(text: str) -> tuple[tuple[int, int], ...]:
+    """Ranges of bars in the order in which they are played. Raises ValueError for text that is none."""
+    entries = [entry.strip(" .") for entry in re.split(r"[,;\n]+", text) if entry.strip(" .")]
+    matches = [RANGE.fullmatch(re.sub(r"^bars? ", "", entry.lower())) for entry in entries]
+    if not all(matches):
+        wrong = next(entry for entry, match in zip(entries, matches, strict=True) if not match)
+        allowed = "give bars and ranges with commas between them, such as 1-4, 1-4, 9-12"
+        raise ValueError(f"The order of the bars has {quoted(wrong)}; {allowed}.")
+    return tuple((int(match[1]), int(match[2] or match[1])) for match in matches if match)
 
 
 def _chosen(attribute: str, name: str | None) -> Any:

@@ -32,6 +32,7 @@ from demo.page.page_html import (
 from demo.page.theme import CONDITIONINGS, PLACEHOLDER, TITLE
 from demo.service.request import MAX_PAGE_TAKES, MAX_TEXT
 from demo.service.service import EMPTY_REQUEST
+from llama.media.edit import Edit
 from llama.media.score_file import SCORE_SUFFIXES
 
 SLIDER_SECONDS = 120  # on the slider; the API accepts more
@@ -56,8 +57,10 @@ class About:
     notes: bool = True
 
 
-def build(page: Page, about: About) -> gr.Blocks:
+def build(page: Page, about: About, read_edit: Callable[[object], Edit] | None = None) -> gr.Blocks:
     """The page as `gr.Blocks`. `demo.server.app` serves it together with its routes.
+
+    read_edit: reads the edit that a program gives to the client endpoint; raises ValueError (None: it takes none).
 
     It has no `gr.State` and no handler for its end: gradio would hold a connection open for them, and end the conversation with it.
     """
@@ -79,7 +82,7 @@ def build(page: Page, about: About) -> gr.Blocks:
             fields = _settings(about)
             form, change = edit_controls(about.notes)
         _connect_events(page, log, box, examples, fields, form, change)
-        _client_endpoint(page)
+        _client_endpoint(page, read_edit)
     blocks.queue(default_concurrency_limit=None, max_size=None)
     return blocks
 
@@ -175,20 +178,22 @@ def _settings(about: About) -> list[Any]:
     return [seconds, fit, takes, seed, new_seed, guidance, temperature, top_p, conditioning, tokens, bars]
 
 
-def _client_endpoint(page: Page) -> None:
+def _client_endpoint(page: Page, read_edit: Callable[[object], Edit] | None) -> None:
     """The stateless endpoint for `gradio_client`, on hidden controls: files in, text and files out."""
 
     def ask(
-        text: str = "", audio: str | None = None, image: str | None = None, video: str | None = None, seconds: float = 10, seed: int = 0
+        text: str = "", audio: str | None = None, image: str | None = None, video: str | None = None, seconds: float = 10, seed: int = 0,
+        score: str | None = None, edit: Any = None,
     ) -> Iterator[Any]:  # the names and defaults are part of the public API: clients pass keyword arguments
-        yield from respond(page, text, audio, image, video, seconds, seed)
+        yield from respond(page, text, audio, image, video, seconds, seed, score, edit, read_edit=read_edit)
 
     with gr.Column(visible=False):
         text: Any = gr.Textbox(label="text")
         media = [gr.File(label=name) for name in ("audio", "image", "video")]
         seconds, seed = gr.Number(10, label="seconds"), gr.Number(0, precision=0, label="seed")
+        notes = [gr.File(label="score"), gr.JSON(label="edit")]
         answer, wav, midi = gr.Textbox(label="answer"), gr.File(label="wav"), gr.File(label="midi")
-        gr.Button().click(ask, [text, *media, seconds, seed], [answer, wav, midi],
+        gr.Button().click(ask, [text, *media, seconds, seed, *notes], [answer, wav, midi],
                           api_name="respond", api_description="Words, and the music where there is some: (answer, wav file, MIDI file).")
 
 

@@ -32,6 +32,8 @@ def form(**fields: Any) -> EditForm:
     ({"first_kept": 5.0, "last_kept": 8.0}, Edit(excerpt=(5, 8)), "Bars 5 to 8 only"),
     ({"last_kept": 8.0}, Edit(excerpt=(1, 8)), "Bars 1 to 8 only"),
     ({"key": "C sharp / D flat"}, Edit(change={"key": 1}), "In the key of C sharp / D flat"),
+    ({"order": "1-4, 1 to 4, 9"}, Edit(order=((1, 4), (1, 4), (9, 9))), "In this order: bars 1 to 4, bars 1 to 4, bar 9"),
+    ({"drums_level": -6.0, "bass_level": 3}, Edit(balance={"bass": 3.0, "drums": -6.0}), "Bass 3 dB louder, drums 6 dB softer"),
     ({"bar_count": 16.0}, Edit(bar_count=16), "16 bars long"), ({"continuation": 7.5}, Edit(continuation=7.5), "Go on for 7.5 s"),
 ])  # fmt: skip
 def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> None:
@@ -41,8 +43,18 @@ def test_fields_are_the_edit(fields: dict[str, Any], edit: Edit, words: str) -> 
 def test_the_fields_of_the_page_are_read_in_order() -> None:
     assert len(EMPTY_FORM) == len(fields(EditForm)) - 1 + len(ATTRIBUTES)
     values = list(EMPTY)
-    values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-5] = 90, "major", 0.5
-    assert EditForm.of(values).edit() == Edit(change={"mode": "major", "tempo": 90}, strength=0.5)
+    values[0], values[1 + list(ATTRIBUTES).index("mode")], values[-10] = 90, "major", 0.5
+    values[-5], values[-1] = "1-2, 1-2", -3
+    expected = Edit(change={"mode": "major", "tempo": 90}, strength=0.5, order=((1, 2), (1, 2)), balance={"drums": -3.0})
+    assert EditForm.of(values).edit() == expected
+
+
+def test_every_field_of_an_edit_is_in_the_form() -> None:
+    values = {"tempo": 90, "transpose": 1, "without": ["bass"], "parts": ["melody"], "first_bar": 1, "keep": ["chords"], "bar_count": 8,
+              "seconds": 9, "continuation": 5, "first_kept": 2, "order": "1, 2", "drums_level": 3, "fade_out": 4,
+              "strength": 0.5}  # fmt: skip
+    filled = [form(**{name: value}).edit() for name, value in values.items()]
+    assert {name for edit in filled for name, value in vars(edit).items() if value != getattr(Edit(), name)} == {*vars(Edit())}
 
 
 @pytest.mark.parametrize(("fields", "words"), [
@@ -51,6 +63,8 @@ def test_the_fields_of_the_page_are_read_in_order() -> None:
     ({"first_bar": 8.0, "last_bar": 5.0}, "is no range"), ({"parts": ["choir"]}, "parts"), ({"keep": ["choir"]}, "keep"),
     ({"without": ["drums"], "drums": "with"}, "say which"), ({"seconds": 10.0, "bar_count": 4.0}, "both set the length"),
     ({"first_bar": 1.0, "first_kept": 3.0}, "make one edit after the other"),
+    ({"order": "1-4, chorus"}, "The order of the bars has 'chorus'; give bars and ranges"), ({"order": "4-1"}, "is no range"),
+    ({"without": ["drums"], "drums_level": 3}, "cannot be taken out and be louder"), ({"drums_level": 30}, "balance of drums 30"),
 ])  # fmt: skip
 def test_what_is_not_possible_is_told(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -13,23 +13,29 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 import gradio_app
+from DataSet.synthesis.composer import compose
 from demo.page.controller import Page
 from demo.server.access_middleware import LOCAL_HOSTS, rejection_reason
 from demo.service.auth import Login
 from demo.service.media_probe import Limits
 from demo.service.service import ChatService
 from demo.service.sessions import Sessions
-from llama import Waveform
+from llama import GenerationOptions, Turn, Waveform
+from llama.media.edit import Edit
+from llama.media.midi import write_midi
+from llama.media.score import Attributes
 from tests.page_helpers import asked, views
 from tests.page_server import serving
 from tests.scripted_engine import ScriptedEngine
 
 pytest.importorskip("gradio")
 pytest_plugins = ("tests.page_helpers",)
+BALLAD = Attributes("piano", "strings", "ballad", 72, "minor", 4, drums=False, key=6)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +118,30 @@ def test_programs_name_what_they_give_and_leave_out_the_rest(address: str) -> No
     assert words == "play notes" and Waveform.read(wav).seconds == 2.0 and midi is not None
 
 
+def test_notes_and_an_edit_are_taken_by_name(
+    served: tuple[str, ChatService], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio_client import handle_file
+
+    address, work = served
+    received: list[tuple[Turn, GenerationOptions]] = []
+    submit = work.engine.submit
+
+    def record(turn: Turn, options: GenerationOptions) -> Any:
+        received.append((turn, options))
+        return submit(turn, options)
+
+    monkeypatch.setattr(work.engine, "submit", record)
+    write_midi(compose(np.random.default_rng(2), BALLAD, 8.0), tmp_path / "mine.mid", 8.0)
+    given: dict[str, Any] = {"score": handle_file(tmp_path / "mine.mid"), "api_name": "/respond"}
+    client(address).predict(text="play", edit={"change": {"key": "E flat"}, "without": ["bass"]}, **given)
+    [(turn, options)] = received
+    assert options.edit == Edit(change={"key": 3}, without=("bass",)) and turn.score.attributes.tempo == BALLAD.tempo
+    for edit, words in (({"tempo": 90}, "put it into change"), ({"bars": [8, 5]}, "is no range"), ([1], "edit is not taken")):
+        with pytest.raises(Exception, match=words):
+            client(address).predict(text="play", edit=edit, **given)
+
+
 def test_files_outside_the_page_stay_outside(served: tuple[str, ChatService]) -> None:
     address, work = served
     session = work.sessions.open()
@@ -131,7 +161,7 @@ def test_a_file_that_was_not_uploaded_is_no_file_of_the_caller(served: tuple[str
         path = str(tmp_path / "secret.png")
         Image.new("RGB", (8, 8)).save(path)
     given = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(f"{address}gradio_api/call/respond", json={"data": ["hi", None, given, None, 1, 0]}).json()["event_id"]
+    called = httpx.post(f"{address}gradio_api/call/respond", json={"data": ["hi", None, given, None, 1, 0, None, None]}).json()["event_id"]
     told = httpx.get(f"{address}gradio_api/call/respond/{called}", timeout=30).text
     assert "event: error" in told and "event: complete" not in told and "whatever its name says" not in told  # nobody has looked into it
 
