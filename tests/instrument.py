@@ -8,6 +8,7 @@ MUMU_TEST_BROWSER=firefox takes the walks through a Firefox that MUMU_TEST_FIREF
 from __future__ import annotations
 
 import functools
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+import soundfile
 
 import llama
 from demo.service.media_probe import Limits
@@ -58,6 +62,24 @@ LEVEL = """async () => {
   const samples = new Float32Array(meter.fftSize);
   meter.getFloatTimeDomainData(samples);
   return Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length);
+}"""
+# Plays to a moment of the current piece, again until nothing interrupted the sound; the root mean square of what the output then
+# was in the meter's window, at volume 1, with the second of the piece at its end and its length.
+HEAR = """async moment => {
+  const {context} = transport, span = window.meter.fftSize / context.sampleRate, samples = new Float32Array(window.meter.fftSize);
+  for (const deadline = performance.now() + 30_000; performance.now() < deadline;) {
+    transport.seek(moment - span - 0.2);
+    transport.play();
+    await until(() => transport.state === 'playing' && transport.position >= moment || transport.state === 'ended');
+    const {voice} = transport.source, time = context.currentTime;
+    window.meter.getFloatTimeDomainData(samples);
+    const whole = voice && voice.parts === transport.source.audible && time - voice.startFrame / voice.rate > span + 0.05;
+    const end = transport.source.positionAt(time), exact = context.currentTime - time < 0.01 && Math.abs(end - moment) < 0.1;
+    if (!whole || !exact || voice.starved || voice.clockFrame < time * voice.rate) continue;
+    transport.pause();
+    return [Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length) / transport.volume ** 2, end, span];
+  }
+  throw new Error(`not one undisturbed moment at ${moment} s`);
 }"""
 
 
@@ -209,15 +231,18 @@ class Visitor:
         """How loud the output is, 0 for silence."""
         return float(self.page.evaluate(LEVEL))
 
-    def level_at(self, seconds: float) -> float:
-        """How loud the current piece is in the 0.37 seconds before a moment of it; it plays for that."""
-        self.page.evaluate("() => { transport.play(); }")
+    def hear(self, moment: float) -> tuple[float, float, float]:
+        """How loud the current piece is just before a moment, as one channel; the end of what was heard, and its length, in seconds."""
         self.level()  # the meter listens from here
-        self.page.evaluate("seconds => transport.seek(seconds - 0.6)", seconds)
-        self.until(f"transport.state === 'playing' && transport.position >= {seconds} && transport.position < {seconds + 2}")
-        level = self.level()
-        self.page.evaluate("() => transport.pause()")
-        return level
+        level, end, span = self.page.evaluate(HEAR, moment)
+        return level, end, span
+
+    def sound(self, url: str) -> tuple[npt.NDArray[np.float32], int]:
+        """The samples [n] of a sound of the page, as one channel, and their rate."""
+        answer = self.page.request.get(self.address + url)
+        assert answer.ok, answer.text()
+        samples, rate = soundfile.read(io.BytesIO(answer.body()), dtype="float32", always_2d=True)
+        return samples.mean(axis=1), rate
 
 
 @contextmanager
