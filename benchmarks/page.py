@@ -2,7 +2,8 @@
 
 Starts the real server and a Chromium without a window, and prints the median of the runs: from opening the page to a usable input;
 from Send to the first word, to the first sound at the browser's output, and to the complete card; from a click on a chip to the
-changed music at the output. Then the memory of the server's processes over 30 answers. Meant for a machine without other work.
+changed music at the output, of a piece that rests and of one that plays its last third. Then the memory of the server's processes
+over 30 answers. Meant for a machine without other work.
 """
 
 from __future__ import annotations
@@ -57,7 +58,13 @@ WATCH = """() => {
   };
   look();
 }"""
-# Clicks the chip and notes when its version is shown and complete.
+# The page's own transport, which tells what sounds.
+TRANSPORT = """async () => {
+  const main = performance.getEntriesByType('resource').map(entry => entry.name).find(name => name.endsWith('/main.js'));
+  window.transport = (await import(new URL('transport.js', main))).transport;
+}"""
+# Clicks the chip. Plays the changed piece as soon as it is in the player, unless it plays already, and notes when it goes on there,
+# and when it is complete.
 CHANGE = """() => {
   const card = [...document.querySelectorAll('music-card')].at(-1), facts = () => JSON.parse(card.dataset.card);
   const before = facts().selected;
@@ -65,9 +72,12 @@ CHANGE = """() => {
   window.sounds.length = 0;
   card.querySelector('[data-name="Tempo next"]').click();
   const look = () => {
-    const {selected, versions} = facts(), version = versions.find(one => one.id === selected);
-    if (selected !== before && version.complete) { moments.card = performance.now(); return; }
-    requestAnimationFrame(look);
+    const version = facts().versions.find(one => one.id === facts().selected), {voice} = transport.source;
+    const isNew = version.id !== before && transport.piece.id === version.id;
+    if (isNew && !transport.playing && !moments.played) { moments.played = performance.now(); transport.play(); }
+    if (isNew && voice && voice.startFrame / voice.rate <= transport.context.currentTime) moments.switched ??= performance.now();
+    if (isNew && version.complete) moments.card ??= performance.now();
+    if (!moments.card || !moments.switched) requestAnimationFrame(look);
   };
   look();
 }"""
@@ -115,19 +125,26 @@ def send(page: Any, text: str) -> dict[str, float]:
     return moments(page)
 
 
-def change(page: Any) -> dict[str, float]:
-    """Clicks the newest card's chip for a faster tempo; seconds until the changed music sounds and is complete."""
-    page.evaluate("() => document.querySelector('#player-bar [aria-label=Pause]')?.click()")
+def change(page: Any) -> tuple[float, float]:
+    """Clicks the newest card's chip for a faster tempo, of a piece that rests at its beginning, and of one that plays its last third.
+
+    Seconds until the changed music sounds: at the output, which was silent; and in place of the piece before.
+    """
+    page.evaluate(TRANSPORT)
+    page.evaluate("() => { transport.pause(); transport.seek(0.5); }")
     page.wait_for_timeout(300)  # for the fade
     page.evaluate(CHANGE)
-    page.wait_for_function("moments.card")
-    page.evaluate("() => { if (!sounds.length) document.querySelector('#player-bar [aria-label=Play]')?.click(); }")
-    page.wait_for_function("sounds.length")
-    return moments(page)
+    page.wait_for_function("moments.card && moments.switched && sounds.length")
+    rested = moments(page)["sound"]
+    page.evaluate("() => { transport.seek(0.67 * transport.duration); transport.play(); }")
+    page.wait_for_function("transport.state === 'playing' && transport.position > 0.675 * transport.duration")
+    page.evaluate(CHANGE)
+    page.wait_for_function("moments.card && moments.switched")
+    return rested, moments(page)["switched"]
 
 
 def moments(page: Any) -> dict[str, float]:
-    found = page.evaluate("() => ({...moments, sound: sounds[0]})")
+    found = page.evaluate("() => ({...moments, ...(sounds.length ? {sound: sounds[0]} : {})})")
     return {name: (moment - found["sent"]) / 1000 for name, moment in found.items() if name != "sent"}
 
 
@@ -145,7 +162,9 @@ def report_times(browser: Any, address: str, lengths: tuple[float, ...], runs: i
         times = [send(page, TEXTS[run % len(TEXTS)]) for run in range(runs)]
         for name, label in (("word", "first word"), ("sound", "first sound"), ("card", "card complete")):
             print_times(f"{label}, {length:g} s", [values[name] for values in times])
-        print_times(f"edit by chip heard, {length:g} s", [change(page)["sound"] for _ in range(runs)])
+        changes = [change(page) for _ in range(runs)]
+        print_times(f"edit by chip heard, {length:g} s", [rested for rested, _ in changes])
+        print_times(f"edit by chip heard while it plays, {length:g} s", [played for _, played in changes])
         page.context.close()
 
 
