@@ -24,6 +24,7 @@ function openFields(run) {
       if (!button()) return;
       drawn.disconnect();
       run();
+      group.scrollIntoView({block: 'start'});  // before, it had no height to scroll by
     });
     drawn.observe(group, {childList: true, subtree: true});
   }

@@ -150,6 +150,34 @@ def test_files_of_a_message_are_no_items_of_nothing(tab: Any) -> None:
     assert tab.evaluate("[...document.querySelectorAll('[role=listitem]')].filter(one => !one.closest('[role=list], ul, ol')).length") == 0
 
 
+CUT_OFF = """[...document.querySelectorAll('#settings input, #settings button')].filter(one => one.checkVisibility()).flatMap(one => {
+    const box = one.getBoundingClientRect(), frames = [];
+    for (let frame = one.parentElement; frame.id !== 'settings'; frame = frame.parentElement) {
+        if (getComputedStyle(frame).overflowY !== 'visible') frames.push(frame.getBoundingClientRect());
+    }
+    return frames.filter(frame => box.top < frame.top - 1 || box.bottom > frame.bottom + 1).map(() => one.outerHTML.slice(0, 120));
+})"""
+LABELS = """[...document.querySelectorAll('#settings *')].filter(one => one.checkVisibility() && [...one.childNodes].some(node => node.data?.trim()))
+    .filter(one => parseFloat(getComputedStyle(one).fontSize) < 13).map(one => one.textContent)"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_settings_and_questions_are_whole(browser: Any, site: Site, width: int) -> None:
+    visits = visit(browser, site.address, viewport={"width": width, "height": 740})
+    tab = next(visits)
+    tab.locator("[data-opens=settings]").click()
+    tab.locator("#settings .label-wrap", has_text="How it plays").click()
+    tab.get_by_label("How adventurous").first.wait_for()
+    assert tab.evaluate(CUT_OFF) == [] and tab.evaluate(LABELS) == []
+    tab.keyboard.press("Escape")
+    say(tab, "hello")
+    settled(tab, 1)
+    tab.locator("[data-act=clear]").click()
+    box = tab.locator("dialog").bounding_box()
+    assert box["x"] >= 8 and box["x"] + box["width"] <= width - 8
+    assert next(visits, None) is None
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark"), (640, "light")])  # 640: 1280 at 200 %
 def test_names_headings_and_contrast(browser: Any, site: Site, scheme: str, width: int) -> None:
     visits = visit(browser, site.address, viewport={"width": width, "height": 740}, color_scheme=scheme)

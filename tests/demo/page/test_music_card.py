@@ -276,6 +276,24 @@ def test_a_model_of_recordings_keeps_no_place_for_notes(page: Any) -> None:
     assert max(heights) - min(heights) <= 8 and heights[0] < 400, heights
 
 
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_newest_of_many_versions_is_in_sight(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    versions = [version(f"v{number}", f"{100 + number} bpm") for number in range(12)]
+    shown = put(page, card(*versions))
+    in_sight = """() => {
+        const row = document.querySelector('.card-tabs').getBoundingClientRect();
+        const tab = document.querySelector('.card-tab[aria-pressed=true]').getBoundingClientRect();
+        return tab.left >= row.left && tab.right <= row.right;
+    }"""
+    page.wait_for_function(in_sight)
+    assert shown.locator(".card-tab[aria-pressed=true]").inner_text() == "111 bpm"
+    page.wait_for_selector(".card-tabs.more-before:not(.more-after)")
+    page.evaluate("document.querySelector('music-card').choose('v0')")
+    page.wait_for_function(in_sight)
+    page.wait_for_selector(".card-tabs.more-after:not(.more-before)")
+
+
 def test_takes_are_kept_starred_and_folded_away(page: Any) -> None:
     takes = [version(name, f"Take {number}", actions=["keep", "another"]) for number, name in enumerate(("first", "second", "other"), 1)]
     shown = put(page, card(*takes, selected="first"))
