@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 
 def library_entries(exchanges: Sequence[PageExchange], pieces: Mapping[str, PieceRecord]) -> list[dict[str, Any]]:
-    """The pieces as JSON: the version as on its card, without chips and downloads, with `exchange` and `when` (Unix time)."""
+    """The pieces as JSON: the version as on its card, without chips and downloads, with `exchange` and `when` (Unix time).
+
+    origin: title of the piece or the recording that it changes; "" for one that changes none.
+    """
     entries: list[tuple[float, dict[str, Any]]] = []
+    every = (version for exchange in exchanges for version in (*exchange.view.uploads, *exchange.view.versions))
+    titles = {version.id: version.title for version in every}
     for index, exchange in enumerate(exchanges):
         for version in exchange.view.versions:
             record = pieces.get(version.id)
@@ -21,6 +26,7 @@ def library_entries(exchanges: Sequence[PageExchange], pieces: Mapping[str, Piec
                 entry = version_json(exchange.view, version)
                 for name in ("chips", "downloads", "actions"):
                     del entry[name]
-                entries.append((record.made_at, {**entry, "exchange": index, "when": round(record.made_at)}))
+                origin = titles.get(version.parent or "", "")
+                entries.append((record.made_at, {**entry, "exchange": index, "when": round(record.made_at), "origin": origin}))
     entries.reverse()  # of two pieces made at the same time the later one comes first
     return [entry for _, entry in sorted(entries, key=lambda made: -made[0])]

@@ -163,7 +163,8 @@ def _described(version: VersionView) -> str:
     """A version by its title and by what may tell it from others of this title."""
     if version.facts is None:
         return version.title or "the version before"
-    return f"{version.title} at {version.facts['tempo']:g} bpm in {version.facts['key']}"
+    tempo, key = f"{version.facts['tempo']:g} bpm", version.facts["key"]
+    return version.title + (f" at {tempo}" if tempo not in version.title else "") + (f" in {key}" if key not in version.title else "")
 
 
 def select_in_words(page: PageSession, text: str) -> str:

@@ -18,18 +18,19 @@ FLAC_SHARE = 0.5
 MEGABYTE = 1e6
 
 
-def take_home(token: str, sound: Path, score: Score | None) -> list[dict[str, str]]:
+def take_home(token: str, sound: Path, score: Score | None, label: str = "") -> list[dict[str, str]]:
     """The downloads of a card. token: of the session; sound: the piece's wav file in its folder; score: its notes, if they are known.
 
-    All forms but the sound itself are made when they are asked for. name: under which the browser saves it.
+    All forms but the sound itself are made when they are asked for. name: under which the browser saves it. label: of the edit that made
+    the piece, as in `piece_stem`.
     """
-    stem, size = piece_stem(sound, score), sound.stat().st_size
+    stem, size = piece_stem(sound, score, label), sound.stat().st_size
     wav = {"form": "wav", "label": "WAV", "url": media_url(token, sound.name, f"{stem}.wav"), "name": f"{stem}.wav",
            "hint": f"for every editor, {_size(size)}"}  # fmt: skip
     bars = 0 if score is None else _bar_count(score)
     forms = [form for form in EXPORT_FORMATS if form in SOUND_FORMS or score is not None and (form != "loop" or bars)]
     return [wav, *({"form": form, "label": EXPORT_FORMATS[form].label, "url": export_url(token, sound.name, form),
-                    "name": _name(sound, score, form, bars), "hint": _hint(form, size, score, bars)} for form in forms)]  # fmt: skip
+                    "name": _name(sound, score, form, bars, label), "hint": _hint(form, size, score, bars)} for form in forms)]  # fmt: skip
 
 
 def _bar_count(score: Score) -> int:
@@ -40,10 +41,10 @@ def _bar_count(score: Score) -> int:
         return 0
 
 
-def _name(sound: Path, score: Score | None, form: str, bars: int) -> str:
+def _name(sound: Path, score: Score | None, form: str, bars: int, label: str) -> str:
     if score is None or form in SOUND_FORMS:
-        return piece_stem(sound, score) + EXPORT_FORMATS[form].suffix
-    return file_name(score, form, (1, min(DEFAULT_LOOP_BARS, bars)))
+        return piece_stem(sound, score, label) + EXPORT_FORMATS[form].suffix
+    return file_name(score, form, (1, min(DEFAULT_LOOP_BARS, bars)), label)
 
 
 def _hint(form: str, size: int, score: Score | None, bars: int) -> str:

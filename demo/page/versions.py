@@ -16,6 +16,7 @@ from demo.service.exports import piece_stem
 from demo.service.score_view import part_names
 from demo.service.sessions import export_url, media_url
 from llama.media.audio import Waveform
+from llama.media.edit_labels import name_labels, title_labels
 from llama.media.naming import MOODS
 from llama.media.score import timeline
 from llama.media.spelling import key_name
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from demo.service.conversation import Piece
     from demo.service.sessions import Session
     from demo.service.uploads import Upload
+    from llama.media.edit_report import EditReport
     from llama.media.score import Score
 
 BARS = 240  # of a drawn wave
@@ -46,12 +48,14 @@ class VersionBuilder:
 
     def piece(self, piece: Piece, message: str, order: Order, kind: Kind = "take", label: str = "") -> VersionView:
         """A piece whose file is whole. message: that it was made for, its title where its notes are not known."""
-        name = piece_stem(piece.sound, piece.score)
+        file_label = "" if piece.edit is None else " ".join(name_labels(piece.edit))
+        name = piece_stem(piece.sound, piece.score, file_label)
         version = VersionView(
             piece.sound.stem, kind, media_url(self._session.token, piece.sound.name), order, label, name,
-            title_of(piece.score, message), piece.seconds, piece.seconds, True, levels=levels(Waveform.read(piece.sound)), seed=piece.seed,
+            title_of(piece.score, message, piece.edit), piece.seconds, piece.seconds, True,
+            levels=levels(Waveform.read(piece.sound)), seed=piece.seed,
             report="" if piece.edit is None else str(piece.edit),
-            downloads=tuple(take_home(self._session.token, piece.sound, piece.score)),
+            downloads=tuple(take_home(self._session.token, piece.sound, piece.score, file_label)),
         )  # fmt: skip
         return self._with_score(version, piece.sound, piece.score)
 
@@ -122,10 +126,14 @@ def facts_of(score: Score) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def title_of(score: Score | None, message: str) -> str:
-    """The title of a piece: "Sad ballad, piano" by its notes, or else the beginning of the message that it was made for."""
+def title_of(score: Score | None, message: str, edit: EditReport | None = None) -> str:
+    """The title of a piece: "Sad ballad, piano" by its notes, or else the beginning of the message that it was made for.
+
+    edit: what the piece changes of another one, which tells it from that: "Sad ballad, piano, 108 bpm".
+    """
     if score is None:
         line = " ".join(message.split())
         return (line if len(line) <= MAX_TITLE else f"{line[: MAX_TITLE - 1].rstrip()}…") or "Music"
     attributes = score.attributes
-    return f"{MOODS[attributes.mode].capitalize()} {attributes.style}, {attributes.lead}"
+    title = f"{MOODS[attributes.mode].capitalize()} {attributes.style}, {attributes.lead}"
+    return title if edit is None else ", ".join([title, *title_labels(edit, title)])

@@ -116,7 +116,7 @@ class Exporter:
                 path = sound.with_name(f"{sound.stem}-{form}{kind.suffix}")
                 if not path.is_file():
                     self._write_sound(session, path, sound, score, form)
-                return ExportedFile(path, piece_stem(sound, score) + kind.suffix, kind.content_type)
+                return ExportedFile(path, piece_stem(sound, score, self._label(sound)) + kind.suffix, kind.content_type)
             if score is None:
                 raise ValueError(NO_NOTES)
             detail, loop_bars = form, (0, 0)
@@ -126,7 +126,10 @@ class Exporter:
             path = sound.with_name(f"{sound.stem}-{detail}{kind.suffix}")
             if not path.is_file():
                 self._write(session, path, score, form, loop_bars)
-            return ExportedFile(path, file_name(score, form, loop_bars), kind.content_type)
+            return ExportedFile(path, file_name(score, form, loop_bars, self._label(sound)), kind.content_type)
+
+    def _label(self, sound: Path) -> str:
+        return self._sessions.scores.label(sound)
 
     def _write_sound(self, session: Session, path: Path, sound: Path, score: Score | None, form: str) -> None:
         if not is_complete_wav(sound):
@@ -141,7 +144,7 @@ class Exporter:
 
     def _all_files(self, session: Session, sound: Path, score: Score | None) -> tuple[ZipEntry, ...]:
         """Every form of a piece but loops, which have their own bars; a text says which could not be written."""
-        stem, left_out = piece_stem(sound, score), list[str]()
+        stem, left_out = piece_stem(sound, score, self._label(sound)), list[str]()
         files = {f"{stem}{sound.suffix}": sound}
         for form in ("flac", "mp3", *(("midi", *NOTE_FILES) if score is not None else ())):
             try:
@@ -253,17 +256,20 @@ def _quick(score: Score, form: str) -> bytes:
     return to_midi(score) if form == "midi" else to_chord_sheet(score).encode()
 
 
-def piece_stem(sound: Path, score: Score | None) -> str:
-    """File name of a piece without its ending: what its notes are, or else the first words of the request that its file is tagged with."""
-    return piece_name(score) if score is not None else text_name(read_tags(sound).get("title", ""))
+def piece_stem(sound: Path, score: Score | None, label: str = "") -> str:
+    """File name of a piece without its ending: what its notes are, or else the first words of the request that its file is tagged with.
+
+    label: of the edit that made it, as `KeptScores.label`.
+    """
+    return piece_name(score, label) if score is not None else text_name(read_tags(sound).get("title", ""))
 
 
-def file_name(score: Score, form: str, loop_bars: tuple[int, int]) -> str:
-    """Name under which a user saves that form of a piece; it says what is in it."""
+def file_name(score: Score, form: str, loop_bars: tuple[int, int], label: str = "") -> str:
+    """Name under which a user saves that form of a piece; it says what is in it. label: as in `piece_stem`."""
     if form == "loop":
-        stem = loop_name(score, *loop_bars)
+        stem = loop_name(score, *loop_bars, label)
     else:
-        stem = piece_name(score) + (f"-{form}" if form in ("stems", "chords") else "")
+        stem = piece_name(score, label) + (f"-{form}" if form in ("stems", "chords") else "")
     return stem + EXPORT_FORMATS[form].suffix
 
 

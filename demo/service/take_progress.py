@@ -12,6 +12,7 @@ from demo.service.growing_wav import GrowingWav
 from demo.service.request import STOPPED, MusicProgress, SubmittedRequest, Update
 from demo.service.take_events import TakeEvent
 from llama.generation import Done, Event, MusicChunk, Progress, TextDelta
+from llama.media.edit_labels import name_labels
 
 if TYPE_CHECKING:
     from demo.service.sessions import Session, Sessions
@@ -84,7 +85,7 @@ class TakeProgress:
         take.wav = take.wav or self._new_wav(take)
         sound = take.wav.finish(reply.music, reply.score)
         if reply.score is not None:
-            self._sessions.scores.add(sound, reply.score)
+            self._sessions.scores.add(sound, reply.score, "" if reply.edit is None else " ".join(name_labels(reply.edit)))
         take.piece = Piece(reply.text, take.seed, reply.music.seconds, sound, reply.score, edit=reply.edit)
 
     def _new_wav(self, take: Take) -> GrowingWav:

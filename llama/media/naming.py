@@ -14,16 +14,20 @@ MAX_LETTERS = 60
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)  # names that Windows gives to devices
 
 
-def piece_name(score: Score) -> str:
-    """A file name without its ending, such as "sad-ballad-piano-72bpm-E-minor": ASCII letters, digits and hyphens alone."""
+def piece_name(score: Score, label: str = "") -> str:
+    """A file name without its ending, such as "sad-ballad-piano-72bpm-E-minor": ASCII letters, digits and hyphens alone.
+
+    label: what an edit did beside that, such as "without drums", at its end.
+    """
     attributes = score.attributes
     kind = MOODS[attributes.mode], attributes.style, attributes.lead
-    return "-".join([*kind, f"{round(attributes.tempo)}bpm", *key_name(attributes.key, attributes.mode).split()])
+    name = "-".join([*kind, f"{round(attributes.tempo)}bpm", *key_name(attributes.key, attributes.mode).split()])
+    return f"{name}-{text_name(label)}" if label else name
 
 
-def loop_name(score: Score, first: int, last: int) -> str:
+def loop_name(score: Score, first: int, last: int, label: str = "") -> str:
     """The name of a loop of these bars, from 1: the piece's with "bars-5-8", or "bar-5" for one."""
-    return f"{piece_name(score)}-{f'bar-{first}' if first == last else f'bars-{first}-{last}'}"
+    return f"{piece_name(score, label)}-{f'bar-{first}' if first == last else f'bars-{first}-{last}'}"
 
 
 def text_name(text: str, default: str = "music") -> str:

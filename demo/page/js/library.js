@@ -139,12 +139,13 @@ function createRow(first, context) {
 }
 
 /** What a piece is in one line, such as "0:24 · 120 bpm · E minor". @param {object} entry */
-export function factsLine({seconds, facts, label, kind, undone, kept}) {
+export function factsLine({seconds, facts, label, kind, undone, kept, origin}) {
   const rounded = Math.round(seconds ?? 0), known = facts ? [`${facts.tempo} bpm`, facts.key] : [];
   return [
     `${Math.floor(rounded / 60)}:${String(rounded % 60).padStart(2, '0')}`,
     ...known,
     ...kind === 'edit' && !known.includes(label) ? [label] : [],  // what was changed, unless it stands there already
+    ...origin ? [`from ${origin}`] : [],
     ...kept ? ['kept'] : [],
     ...undone ? ['taken back'] : [],
   ].filter(Boolean).join(' \u00b7 ');

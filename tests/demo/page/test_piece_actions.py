@@ -207,6 +207,15 @@ def test_the_newest_piece_is_the_first_of_the_library(page: Page) -> None:
     assert [entry["id"] for entry in state.snapshot()["library"]] == made[::-1]
 
 
+def test_the_library_says_which_piece_an_edit_came_from(page: Page) -> None:
+    state = asked(page, "play notes")
+    token, first = state.session.token, versions(state)[0]["id"]
+    page.rename(token, first, "Mine")
+    page.edit(token, first, PLAYED_FASTER)
+    ended(page, token)
+    assert [entry["origin"] for entry in state.snapshot()["library"]] == ["Mine", ""]
+
+
 def test_stars_and_names_are_in_the_library(page: Page) -> None:
     state = asked(page, "play notes")
     token, piece = state.session.token, versions(state)[0]["id"]

@@ -70,7 +70,10 @@ def test_ten_turns(talk: Talk) -> None:
         answer = talk.say(question)
         assert answer.pieces == () and names[0] in answer.text and answer.text.endswith(f"ending: {names[-1]}.")
 
-    _, looped = talk.change("loop it")
+    again, looped = talk.change("loop it")
+    (piece,), exporter = again.pieces, talk.service.exporter
+    name = exporter.export(talk.session, piece.sound, piece.score, "midi").name
+    assert name.endswith("-2-times.mid")
     bars = score_line(faster).bar_count
     assert score_line(looped).bar_count == 2 * bars
 
