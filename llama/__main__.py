@@ -82,6 +82,9 @@ def run(values: argparse.Namespace) -> int:
         if reply.finish == "music":
             print("The answer comes with music; give --out piece.wav to have it played into a file.", file=sys.stderr)
         return 0
+    if reply.music is None and reply.edit is not None:
+        print(f"The piece would be the same, so {out} was not written; ask for another change.", file=sys.stderr)
+        return 1
     if reply.music is None:
         print(f"The answer holds no music, so {out} was not written; ask for a piece of music.", file=sys.stderr)
         return 1

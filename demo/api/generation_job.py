@@ -104,6 +104,9 @@ def music_of(reply: Reply) -> Waveform:
     """The music of an answer. Raises `ApiError` (422), with the model's words, for one that has none."""
     if reply.music is None:
         said = shorten(" ".join(reply.text.split()), SENTENCE_LENGTH // 2)
+        if reply.edit is not None:  # an edit that would leave the piece as it is
+            sentence = f"No piece was made: {said.rstrip('.')}; ask for another change."
+            raise ApiError(sentence, status=422, param="edit", code="nothing_changed")
         sentence = f"The model answered with words alone, '{said}'; say what the music is to be, such as 'a slow, sad waltz'."
         raise ApiError(sentence, status=422, param="prompt", code="no_music")
     return reply.music

@@ -154,6 +154,16 @@ def test_what_the_edit_did_is_said(scripted: Scripted, midi: Path, tmp_path: Pat
     assert "Changed: tempo from 72 bpm to 102 bpm. Kept: melody." in sentences(capsys.readouterr().err)
 
 
+def test_an_edit_that_changes_nothing_writes_no_file(
+    midi: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "load_model", lambda values: llama.load(ROOT / "ckpts/nano"))
+    assert cli.main(["--score", str(midi), "--mode", "minor", "--out", str(tmp_path / "new.wav")]) == 1
+    told = capsys.readouterr()
+    assert told.out.strip() == "It is in F sharp minor already; the piece is as it was." and not (tmp_path / "new.wav").exists()
+    assert "The piece would be the same, so" in told.err and "ask for another change" in told.err
+
+
 def test_a_piece_is_taken_home(scripted: Scripted, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All files, read back: the notes, the chords, stems that sum to the piece, and a loop as long as its bars."""
     nano = llama.load(ROOT / "ckpts/nano")

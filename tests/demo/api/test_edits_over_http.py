@@ -17,11 +17,15 @@ from scripted_engine import REPORT, SCORE
 import llama
 from DataSet.synthesis.composer import compose
 from demo.api.edit_field import FIELDS, JSON_TYPES, EditModel, json_type
+from demo.api.generation_job import music_of
+from demo.api.protocol import ApiError
 from demo.service.audio_files import pcm, wav_header
 from demo.service.exports import EXPORT_FORMATS
 from llama import GenerationOptions, Turn
+from llama.dialogue import Reply
 from llama.media.chord_sheet import to_chord_sheet
 from llama.media.edit import Edit
+from llama.media.edit_report import EditReport
 from llama.media.midi import to_midi
 from llama.media.musicxml import to_musicxml
 from llama.media.naming import loop_name, piece_name
@@ -240,3 +244,10 @@ def test_lead_and_melody_are_one_part(server: Server, edit: Json, known: Edit) -
     body = [{"role": "assistant", "content": None, "audio": {"id": name}}, {"role": "user", "content": "please play it"}]
     message(server.ask(body, edit=edit))
     assert server.engine.requests[-1].options.edit == known
+
+
+def test_a_generation_that_would_change_nothing_says_so() -> None:
+    reply = Reply("There are no drums to remove; the piece is as it was.", (), edit=EditReport((), ("melody",)))
+    with pytest.raises(ApiError, match="^No piece was made: There are no drums to remove; the piece is as it was; ask") as error:
+        music_of(reply)
+    assert (error.value.status, error.value.param, error.value.code) == (422, "edit", "nothing_changed")
