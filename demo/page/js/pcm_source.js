@@ -137,7 +137,10 @@ export class PcmSource extends EventTarget {
   }
 
   #want() {
-    for (const {track} of this.#layers()) track.want(Math.floor(this.position * track.rate));
+    for (const {track} of this.#layers()) {
+      track.kept = [0, Math.floor((this.loop?.start ?? 0) * track.rate)];
+      track.want(Math.floor(this.position * track.rate));
+    }
   }
 
   #tick = () => {
@@ -145,6 +148,7 @@ export class PcmSource extends EventTarget {
     if (this.context.state !== 'running') return;  // the clock stands
     if (!this.voice) return this.#begin();
     if (this.voice.parts !== this.audible && this.canPlay(this.position)) this.#change(false);
+    this.#want();
     const now = this.context.currentTime;
     this.voice.fill(now + (document.hidden ? AHEAD_HIDDEN : AHEAD));
     if (this.voice.finished && now >= this.voice.end) this.#finish();

@@ -1,7 +1,11 @@
 // The samples of one WAV file, as they arrive. The file may still grow: the server announces its final size and sends what is
-// there. A finished file can be read from anywhere by a Range request, so that a seek does not wait for all that lies before.
+// there. It can be read from anywhere by a Range request, so that a seek does not wait for all that lies before. Of a long sound a part
+// around the place that is wanted stays in memory, and the rest is read again when it is needed.
+import {PcmBlocks} from './pcm_blocks.js';
 import {parseWavHeader} from './wav_format.js';
 
+const KEPT_BYTES = 16 << 20;  // of one track, two minutes of stereo
+const AHEAD_BYTES = KEPT_BYTES / 2;  // read beyond the wanted place, if not all fits
 export const LEVEL_BARS = 240;
 const ATTEMPTS = 6;  // without one new byte, before the sound counts as lost
 const NEAR_SECONDS = 2;  // a seek so far ahead of the download waits for it
@@ -13,22 +17,28 @@ export class PcmTrack extends EventTarget {
     super();
     this.url = url;
     this.complete = complete;
-    this.samples = null;
+    this.blocks = null;
+    this.kept = [0];  // frames to which a jump may lead at once: the beginning, that of a loop
     this.frames = this.rate = this.channels = 0;
     this.peaks = new Uint8Array(LEVEL_BARS);  // of what has arrived, absolute, 0 to 255
     this.error = null;
     this.closed = false;
-    this.ranges = [];  // [first, end) bytes of the samples that have arrived, sorted and apart
-    this.#target = 0;
+    this.ranges = [];  // [first, end) bytes of the samples that are here, sorted and apart
+    this.#target = this.#place = 0;
     this.#run();
   }
 
   #header = null;
   #target;  // byte to read next, if it has not arrived
+  #place;  // byte that was wanted last
   #abort = null;
+  #running = false;
   #reading = 0;  // byte that the present download has reached
 
   get duration() { return this.rate ? this.frames / this.rate : 0; }
+
+  /** @param {number} first frame @param {number} count @returns {Int16Array} interleaved samples, zeros for those that are not here */
+  read(first, count) { return this.blocks ? this.blocks.read(first, count) : new Int16Array(count * this.channels); }
 
   /** @param {number} frame @returns {number} frames that have arrived from this one on, without a gap */
   loadedFrom(frame) {
@@ -40,8 +50,11 @@ export class PcmTrack extends EventTarget {
 
   /** Asks for the samples from this frame on: a download that is far from there moves. @param {number} frame */
   want(frame) {
-    if (!this.#header || this.loadedFrom(frame) || frame >= this.frames) return;
-    this.#target = frame * this.#frameBytes;
+    if (!this.#header || frame >= this.frames) return;
+    this.#place = frame * this.#frameBytes;
+    if (!this.#running && !this.error) this.#run();  // it rested
+    if (this.loadedFrom(frame)) return;
+    this.#target = this.#place;
     const near = this.#target >= this.#reading && this.#target - this.#reading < NEAR_SECONDS * this.rate * this.#frameBytes;
     if (!near) this.#abort?.abort();
   }
@@ -57,11 +70,17 @@ export class PcmTrack extends EventTarget {
   close() {
     this.closed = true;
     this.#abort?.abort();
-    this.samples = null;
+    this.blocks = null;
     this.ranges = [];
   }
 
   async #run() {
+    this.#running = true;
+    await this.#readAll();
+    this.#running = false;
+  }
+
+  async #readAll() {
     for (let attempt = 0; !this.closed;) {
       const first = this.#nextByte(), before = this.#arrived;
       if (first === null) return;
@@ -88,13 +107,20 @@ export class PcmTrack extends EventTarget {
   /** The byte to read from: the one that was asked for, else the first gap; null when all is there. */
   #nextByte() {
     if (!this.#header) return 0;
-    const total = this.frames * this.#frameBytes;
-    for (const start of [this.#target, 0]) {
+    const total = this.#total, starts = this.#fits ? [this.#target, 0] : [this.#place];
+    for (const start of starts) {
       const range = this.ranges.find(([first, end]) => first <= start && start < end), gap = range ? range[1] : start;
-      if (gap < total) return gap;
+      if (gap < total && !this.#isFarAhead(gap)) return gap;
     }
     return null;
   }
+
+  get #total() { return this.frames * this.#frameBytes; }
+
+  get #fits() { return this.#total <= KEPT_BYTES; }
+
+  /** Whether there is time to read this byte. */
+  #isFarAhead(byte) { return !this.#fits && byte - this.#place > AHEAD_BYTES; }
 
   async #read(first) {
     this.#abort = new AbortController();
@@ -123,27 +149,38 @@ export class PcmTrack extends EventTarget {
     const header = parseWavHeader(bytes);
     if (!header) return false;
     Object.assign(this, {rate: header.rate, channels: header.channels, frames: header.dataBytes / 2 / header.channels});
-    this.samples = new Int16Array(header.dataBytes / 2);
+    this.blocks = new PcmBlocks(this.frames, this.channels);
     this.#header = header;
     return true;
   }
 
   /** Keeps bytes at their place; true when what follows is there already, so that this download may end. */
   #put(first, bytes) {
-    const skip = Math.max(0, -first), start = first + skip, end = Math.min(first + bytes.length, this.samples.byteLength);
-    if (end <= start) return start >= this.samples.byteLength;
-    new Uint8Array(this.samples.buffer).set(bytes.subarray(skip, skip + end - start), start);
+    const skip = Math.max(0, -first), start = first + skip, end = Math.min(first + bytes.length, this.#total);
+    if (end <= start) return start >= this.#total;
+    this.blocks.put(start, bytes.subarray(skip, skip + end - start));
     this.#measure(start, end);
     this.ranges = merged([...this.ranges, [start, end]]);
     this.#reading = end;
+    this.#letGo();
     this.dispatchEvent(new Event('data'));
-    return this.ranges.some(([from, to]) => from <= end && end < to) || end === this.samples.byteLength;
+    return this.ranges.some(([from, to]) => from <= end && end < to) || end === this.#total || this.#isFarAhead(end);
+  }
+
+  /** Keeps what fits, around the wanted place. */
+  #letGo() {
+    while (this.blocks.bytes > KEPT_BYTES + this.blocks.blockBytes) {
+      const gone = this.blocks.dropFarthest(this.#place, this.kept.map(frame => frame * this.#frameBytes));
+      if (!gone) return;
+      this.ranges = this.ranges.flatMap(range => without(range, gone));
+    }
   }
 
   #measure(start, end) {
-    const scale = LEVEL_BARS / this.samples.length;
-    for (let index = start >> 1; index < end >> 1; index++) {
-      const level = Math.min(255, Math.abs(this.samples[index]) >> 7), bar = Math.floor(index * scale);
+    const first = Math.floor(start / this.#frameBytes), last = Math.ceil(end / this.#frameBytes);
+    const samples = this.blocks.read(first, last - first), scale = LEVEL_BARS / this.frames / this.channels;
+    for (let index = 0; index < samples.length; index++) {
+      const level = Math.min(255, Math.abs(samples[index]) >> 7), bar = Math.floor((first * this.channels + index) * scale);
       if (level > this.peaks[bar]) this.peaks[bar] = level;
     }
   }
@@ -159,6 +196,11 @@ function joined(a, b) {
   both.set(a);
   both.set(b, a.length);
   return both;
+}
+
+/** What is left of a range. */
+function without([first, end], [from, to]) {
+  return [[first, Math.min(end, from)], [Math.max(first, to), end]].filter(([start, stop]) => start < stop);
 }
 
 /** Ranges that touch or overlap become one. */

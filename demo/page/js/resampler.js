@@ -6,7 +6,8 @@ const TAPS = 32;  // samples around each output sample, when the device is at le
 const MAX_PHASES = 2048;
 
 /**
- * @typedef {{samples: Int16Array, channels: number, frames: number}} Pcm interleaved samples; frames: of the whole piece
+ * @typedef {{read: (first: number, count: number) => Int16Array, channels: number, frames: number}} Pcm
+ * read: interleaved samples; frames: of the whole piece
  */
 
 export class Resampler {
@@ -24,30 +25,34 @@ export class Resampler {
    * @param {Pcm} pcm @param {number} start @param {number} count @param {Float32Array[]} output one or two channels
    */
   add(pcm, start, count, output) {
+    const first = Math.max(0, Math.floor(start * this.step) - this.reach - 1);
+    const end = Math.min(pcm.frames, Math.ceil((start + count) * this.step) + this.reach + 1);
+    if (end <= first) return;
+    const samples = pcm.read(first, end - first);
     output.forEach((channel, index) => {
-      const offset = Math.min(index, pcm.channels - 1);
-      if (this.step === 1) addPlain(pcm, offset, start, count, channel);
-      else this.#addFiltered(pcm, offset, start, count, channel);
+      const offset = Math.min(index, pcm.channels - 1), part = {samples, channels: pcm.channels, first, end};
+      if (this.step === 1) addPlain(part, offset, start, count, channel);
+      else this.#addFiltered(part, offset, start, count, channel);
     });
   }
 
-  #addFiltered({samples, channels, frames}, offset, start, count, channel) {
+  #addFiltered({samples, channels, first, end}, offset, start, count, channel) {
     const width = 2 * this.reach;
     for (let index = 0; index < count; index++) {
       const exact = (start + index) * this.step, tick = Math.round(exact * this.phases);
       const centre = Math.floor(tick / this.phases), filter = this.filters[tick - centre * this.phases];
       let sum = 0, frame = centre - this.reach + 1;
       for (let tap = 0; tap < width; tap++, frame++) {
-        if (frame >= 0 && frame < frames) sum += filter[tap] * samples[frame * channels + offset];
+        if (frame >= first && frame < end) sum += filter[tap] * samples[(frame - first) * channels + offset];
       }
       channel[index] += sum;
     }
   }
 }
 
-function addPlain({samples, channels, frames}, offset, start, count, channel) {
-  const end = Math.min(count, frames - start);
-  for (let index = Math.max(0, -start); index < end; index++) channel[index] += samples[(start + index) * channels + offset] / 32768;
+function addPlain({samples, channels, first, end}, offset, start, count, channel) {
+  const last = Math.min(count, end - start);
+  for (let index = Math.max(0, -start); index < last; index++) channel[index] += samples[(start + index - first) * channels + offset] / 32768;
 }
 
 /** Filters of one phase each, with a Blackman window, scaled so that a constant keeps its level and 32768 becomes 1. */

@@ -101,7 +101,7 @@ export class Transport extends EventTarget {
   get #reach() {
     const {source, piece} = this;
     if (!piece.pcm || piece.complete || !source.loaded.length) return this.duration;
-    return Math.max(0, source.loaded.at(-1)[1] * this.duration - 0.3);
+    return Math.max(0, Math.max(source.loaded.at(-1)[1] * this.duration, piece.made ?? 0) - 0.3);
   }
 
   /**

@@ -331,12 +331,28 @@ def test_a_sound_of_another_player_takes_the_turn(page: Any, server: SoundServer
     page.wait_for_function("document.querySelector('audio').paused")
 
 
+def test_a_long_piece_is_kept_in_part(page: Any, server: SoundServer) -> None:
+    """It plays wherever one seeks, also back to what was let go of, and as much of it is in memory as of a piece of two minutes."""
+    music = noise(300, seed=18, level=0.05)
+    server.add("long.wav", wav(music))
+    load(page, version("long", 300))
+    for moment in (0.0, 250.0, 120.0, 10.0):
+        page.evaluate("moment => transport.seek(moment)", moment)
+        play_until(page, moment + 0.4)
+        page.evaluate("transport.pause()")
+        assert page.evaluate("transport.source.mix.blocks.bytes") <= 20 * 2**20
+        first, count = round((moment + 0.1) * RATE), RATE // 10
+        kept = page.evaluate("([first, count]) => [...transport.source.mix.read(first, count)]", [first, count])
+        expected = np.clip(np.round(music[:, first : first + count].T * 32768), -32768, 32767).reshape(-1)
+        assert np.array_equal(np.array(kept), expected)
+
+
 def test_a_replaced_piece_is_released(page: Any, server: SoundServer) -> None:
     for name in ("one", "two", "three"):
         server.add(f"{name}.wav", wav(noise(1, seed=12)))
     load(page, version("one", 1))
     page.evaluate("until('data', () => transport.source.loaded[0]?.[1] === 1)")
-    page.evaluate("window.samples = new WeakRef(transport.source.mix.samples.buffer)")
+    page.evaluate("window.samples = new WeakRef(transport.source.mix.blocks)")
     play_until(page, 0.3)
     for name in ("two", "three"):
         load(page, version(name, 1))
