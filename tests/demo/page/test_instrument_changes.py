@@ -230,9 +230,9 @@ def test_the_library_names_stars_and_deletes(visitor: Visitor) -> None:
     visitor.until("connection.state.library[0].title === 'Best of all'")
     rows.last.get_by_role("button", name="More about").click()
     visitor.page.get_by_role("menuitem", name="Delete").click()
-    assert rows.count() == count - 1
+    visitor.until(f"document.querySelectorAll('#library li').length === {count - 1}")
     visitor.page.locator("#toasts").get_by_role("button", name="Undo").last.click()
-    assert rows.count() == count
+    visitor.until(f"document.querySelectorAll('#library li').length === {count}")
     visitor.page.keyboard.press("Escape")
 
 
