@@ -56,7 +56,8 @@ def module_tab(browser: Any) -> Iterator[Any]:
             return 200, "application/zip", b"PK"
         return 400, "application/json", json.dumps({"detail": FULL}).encode()
 
-    page = open_modules(browser, css=("base.css", "library.css", "chips.css"), body=BODY, answer=answer, accept_downloads=True, locale="en-GB")
+    styles = ("base.css", "library.css", "chips.css")
+    page = open_modules(browser, css=styles, body=BODY, answer=answer, accept_downloads=True, locale="en-GB")
     yield page
     page.context.close()
 

@@ -304,10 +304,12 @@ def test_words_of_the_sheet_music_touch_neither_notes_nor_each_other(page: Any, 
         sheet.goto(f"{site.address}{piece['sheet']}?page=1&size={size}")
         words = "g.tempo tspan, g.harm tspan, g.reh tspan, g.pgHead tspan"
         found = sheet.evaluate("""words => {
-            const texts = [...document.querySelectorAll(words)].filter(one => /[A-Za-z]/.test([...one.childNodes].find(node => node.data)?.data ?? ''));
+            const own = one => [...one.childNodes].find(node => node.data)?.data ?? '';
+            const texts = [...document.querySelectorAll(words)].filter(one => /[A-Za-z]/.test(own(one)));
             const boxes = [...texts, ...document.querySelectorAll('.notehead')].map(one => [one.textContent, one.getBoundingClientRect()]);
             const inset = 0.2;  // of a line's height, which is more than that of its letters
-            const clear = boxes.map(([text, box]) => [text, box.left, box.right, box.top + inset * box.height, box.bottom - inset * box.height]);
+            const clear = boxes.map(([text, {left, right, top, bottom, height}]) =>
+                [text, left, right, top + inset * height, bottom - inset * height]);
             return clear.slice(0, texts.length).flatMap(([text, left, right, top, bottom], index) => clear.slice(index + 1)
                 .filter(([, l, r, t, b]) => Math.min(right, r) > Math.max(left, l) && Math.min(bottom, b) > Math.max(top, t))
                 .map(([other]) => `${text} touches ${other || 'a note'}`));
