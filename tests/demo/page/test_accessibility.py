@@ -158,7 +158,8 @@ CUT_OFF = """[...document.querySelectorAll('#settings input, #settings button')]
     return frames.filter(frame => box.top < frame.top - 1 || box.bottom > frame.bottom + 1).map(() => one.outerHTML.slice(0, 120));
 })"""
 LABELS = """[...document.querySelectorAll('#settings *')].filter(one => one.checkVisibility())
-    .filter(one => [...one.childNodes].some(node => node.data?.trim())).filter(one => parseFloat(getComputedStyle(one).fontSize) < 13).map(one => one.textContent)"""
+    .filter(one => [...one.childNodes].some(node => node.data?.trim()))
+    .filter(one => parseFloat(getComputedStyle(one).fontSize) < 13).map(one => one.textContent)"""
 
 
 @pytest.mark.parametrize("width", [360, 1280])
