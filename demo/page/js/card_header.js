@@ -53,18 +53,18 @@ export function createHeader(container, {choose, flip, run}) {
     drawn = shown;
     const focused = tabs.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     tabs.replaceChildren(...(card.versions.length > 1 ? versions.map(tabOf) : []));
-    if (focused) tabs.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
     showChosen();
     ends.update();
+    if (focused) tabs.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
   }
 
-  function tabOf(item) {
   /** Scrolls the tab of the version in the foreground into its row. */
   function showChosen() {
     const tab = tabs.querySelector('[aria-pressed=true]');
     if (tab) tabs.scrollLeft += tab.getBoundingClientRect().left - tabs.getBoundingClientRect().left - (tabs.clientWidth - tab.offsetWidth) / 2;
   }
 
+  function tabOf(item) {
     const tab = textButton('card-tab', item.label || item.title, () => choose(item.id));
     tab.dataset.id = item.id;
     tab.setAttribute('aria-pressed', String(item.id === version?.id));
