@@ -45,8 +45,8 @@ def examples_html(notes: bool) -> str:
 
 
 def dock_html() -> str:
-    """What stands above the input: a sentence about the connection, and the player that goes on while one reads."""
-    return '<p id="note" role="alert"></p><div id="player-bar"></div>'
+    """What stands above the input: a sentence about the connection, the messages that wait, and the player that goes on while one reads."""
+    return '<p id="note" role="alert"></p><ul id="waiting" aria-label="Messages that wait"></ul><div id="player-bar"></div>'
 
 
 def foot_html(model: str, device: str) -> str:

@@ -21,7 +21,12 @@ def exchange_html(exchange: ExchangeView, index: int, *, starts: bool = False, c
     key = f"x{index}"
     busy = ' aria-busy="true"' if exchange.is_running else ""
     spoken = "" if busy else f' data-announcement="{escape(announcement(exchange))}"'
-    parts = _reference(exchange, index), _text(exchange), _card(exchange, index, starts), _progress(exchange, index, can_stop)
+    words = _reference(exchange, index), _text(exchange)
+    card = _card(exchange, index, starts), _progress(exchange, index, can_stop)
+    if exchange.expects_music:  # its card is there before the words, which come below, and last: they push nothing down
+        parts = card if exchange.is_running else (*card, *words)
+    else:
+        parts = (*words, *card)
     answer = "".join((*parts, _ending(exchange)))
     return (
         f'<article class="turn" data-key="{key}"{spoken} aria-label="Exchange {index + 1}">{_message(exchange, index)}'
@@ -32,8 +37,7 @@ def exchange_html(exchange: ExchangeView, index: int, *, starts: bool = False, c
 def _message(exchange: ExchangeView, index: int) -> str:
     """The user's text and files."""
     key = f"x{index}"
-    shown = (item for item in exchange.media if item.kind == "image" or not exchange.has_card)  # a card shows its clip
-    media = "".join(_media(item, f"{key}m{number}") for number, item in enumerate(shown))
+    media = "".join(_media(item, f"{key}m{number}") for number, item in enumerate(exchange.media))
     uploads = "".join(_upload(upload, index, number) for number, upload in enumerate(exchange.uploads))
     content = media + uploads + (f'<p class="text">{escape(exchange.message)}</p>' if exchange.message else "")
     return f'<div class="said" data-key="{key}said"><span class="sr">You: </span>{content}</div>' if content else ""
@@ -62,8 +66,11 @@ def _json(value: Any) -> str:
 
 
 def _reference(exchange: ExchangeView, index: int) -> str:
-    """What the message was about, as a link to that piece, and a button that chooses another one."""
-    if exchange.reference is None:
+    """What the message was about, as a link to that piece, and a button that chooses another one.
+
+    It comes with the words or the card, not before: it would push the progress line down.
+    """
+    if exchange.reference is None or exchange.is_running and not exchange.text and not exchange.has_card:
         return ""
     phrase = escape(exchange.reference.phrase)
     if exchange.reference.sound is None:
@@ -94,7 +101,7 @@ def _card(exchange: ExchangeView, index: int, starts: bool) -> str:
 def _progress(exchange: ExchangeView, index: int, can_stop: bool) -> str:
     """The progress line: what is waited for, then the seconds generated and the time left; Stop or Cancel while there is one to do.
 
-    The first words take its place, and it is another element below the card, so that nothing is pushed down.
+    The first words take its place, and the one with the seconds is another element, below the card, so that nothing is pushed down.
     """
     if not exchange.is_running or (exchange.text and not exchange.has_card and exchange.status == "working"):
         return ""
@@ -107,7 +114,7 @@ def _progress(exchange: ExchangeView, index: int, can_stop: bool) -> str:
         return ""
     generated, total = exchange.progress or (0.0, 0.0)
     bar = f'<progress max="{total:.2f}" value="{generated:.2f}" aria-label="Music made so far"></progress>' if total else DOTS
-    return f'<div class="work" data-key="x{index}{"making" if exchange.has_card else "thinking"}">{bar}<span>{text}</span>{button}</div>'
+    return f'<div class="work" data-key="x{index}{"making" if total else "thinking"}">{bar}<span>{text}</span>{button}</div>'
 
 
 def _ending(exchange: ExchangeView) -> str:

@@ -34,9 +34,12 @@ export function createHeader(container, {choose, flip, run}) {
   function draw() {
     title.textContent = titleOf(version, card.versions);
     facts.textContent = version?.complete ? factsText(version) : '';
+    for (const line of [title, facts]) line.title = line.textContent;  // it may be cut
     star.style.visibility = version?.complete ? '' : 'hidden';
     star.setAttribute('aria-pressed', String(Boolean(version?.starred)));
-    keep.hidden = !version?.actions?.includes('keep');
+    const canKeep = Boolean(version?.actions?.includes('keep')), isWorking = ['waiting', 'working'].includes(card.status);
+    keep.hidden = !canKeep && !(isWorking && card.versions.filter(({kind}) => kind === 'take').length > 1);
+    keep.style.visibility = canKeep ? '' : 'hidden';  // its place beside the tabs is kept while takes are made
     ab.hidden = card.versions.length < 2;
     container.classList.toggle('several', card.versions.length > 1);
     const folded = foldedIds(card.versions);
@@ -61,7 +64,10 @@ export function createHeader(container, {choose, flip, run}) {
   /** Scrolls the tab of the version in the foreground into its row. */
   function showChosen() {
     const tab = tabs.querySelector('[aria-pressed=true]');
-    if (tab) tabs.scrollLeft += tab.getBoundingClientRect().left - tabs.getBoundingClientRect().left - (tabs.clientWidth - tab.offsetWidth) / 2;
+    if (!tab) return;
+    const place = tab.getBoundingClientRect(), frame = tabs.getBoundingClientRect();
+    if (place.left >= frame.left && place.right <= frame.right) return;  // it is there: the others stay where they are
+    tabs.scrollLeft += place.left - frame.left - (tabs.clientWidth - tab.offsetWidth) / 2;
   }
 
   function tabOf(item) {

@@ -5,6 +5,11 @@ const STORAGE_KEY = 'mumu-draft';
 /** @returns {HTMLTextAreaElement | null} */
 export function input() { return document.querySelector('#box textarea'); }
 
+/** Has the browser fit the input to its text, where it can: gradio's own script does that some frames after the text has changed. */
+export function fitInput() {
+  if (CSS.supports('field-sizing', 'content')) document.querySelector('#dock').dataset.sizing = 'content';
+}
+
 /**
  * Puts a text into the input, as if it were typed.
  * @param {string} text

@@ -4,7 +4,7 @@ import {announce} from './announcements.js';
 import {createCapabilities} from './capabilities.js';
 import {watchClear} from './clear.js';
 import {connection} from './connection.js';
-import {input, keepDraft, storeDraft, write} from './draft.js';
+import {fitInput, input, keepDraft, storeDraft, write} from './draft.js';
 import {makeDrawer} from './drawer.js';
 import {watchFiles} from './drop.js';
 import {watchEditForm} from './edit_target.js';
@@ -17,26 +17,28 @@ import {patchExchanges} from './patch.js';
 import {startPlayer} from './player.js';
 import {toast} from './toasts.js';
 import {watchGradio} from './trouble.js';
+import {createWaiting} from './waiting.js';
 
 function reducedMotion() { return matchMedia('(prefers-reduced-motion: reduce)').matches; }
 
-/** Brings the conversation to a state of the server. A new message moves to the top of the window, once. */
-function render(element, state) {
+/** Moves an exchange to the top of the window. */
+function scrollToTurn(turn, smooth = true) { turn.scrollIntoView({behavior: smooth && !reducedMotion() ? 'smooth' : 'auto', block: 'start'}); }
+
+/** Brings the conversation to a state of the server. A new message moves to the top of the window, once, unless it waits. */
+function render(element, waiting, state) {
   const log = element.querySelector('.log'), before = log.childElementCount;
   const added = patchExchanges(log, state.count, state.changed);
   const begun = state.count > 0, frame = document.querySelector('#dock').parentElement;  // not the body: see `css` in theme.py
   frame.classList.toggle('begun', begun);
   storeDraft();  // a message that was taken has left the input
   const busy = state.busy || log.querySelector('.answer[aria-busy]') !== null;
-  if (frame.classList.contains('busy') !== busy) {
-    frame.classList.toggle('busy', busy);
-    input()?.dispatchEvent(new Event('input', {bubbles: true}));  // gradio fits its height to the room beside "Stop"
-  }
+  frame.classList.toggle('busy', busy);
   const examples = document.querySelector('#examples details');
   if (examples && begun !== (before > 0)) examples.open = !begun;
   announce(log, element.querySelector('.announcement'), state.first);
-  const newest = added.at(-1);
-  if (newest && state.count > before) newest.scrollIntoView({behavior: state.first || reducedMotion() ? 'auto' : 'smooth', block: 'start'});
+  waiting.update();
+  const newest = added.filter(turn => turn.checkVisibility()).at(-1);
+  if (newest && state.count > before) scrollToTurn(newest, !state.first);
 }
 
 /** Buttons of the conversation outside of the cards, such as "Stop": `data-act` is the action, `data-exchange` its exchange. */
@@ -121,9 +123,11 @@ export function start({element, props, watch, reuse}) {
   watchClear();
   watchDeletions();
   reserveFoot();
+  fitInput();
   keepDraft();
   keepFocus();
-  connection.addEventListener('state', ({detail}) => render(element, detail));
+  const waiting = createWaiting(document.querySelector('#waiting'), element.querySelector('.log'), scrollToTurn);
+  connection.addEventListener('state', ({detail}) => render(element, waiting, detail));
   connection.addEventListener('reuse', ({detail}) => {
     reuse(detail.settings);
     reuseMessage(detail.message ?? '');
