@@ -1,12 +1,14 @@
-"""HTTP route of a page session's state: /page/{token}/events, as server-sent events.
+"""HTTP routes of a page session's state: /page/{token}/events as server-sent events, and /page/{token}/state for one question.
 
-The first event has everything, later ones what has changed since. There is no thread for each page: a change wakes its coroutine.
+Without `since`, a version that the page knows, the first state has everything; later ones have what has changed. There is no thread
+for each page that follows: a change wakes its coroutine. A browser opens six connections to a server, so most of its tabs ask.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,17 @@ def events_router(pages: PageRegistry) -> APIRouter:
     """Router of the events. The token is the permission: one answer for every token that is not, or no more."""
     router, stop = APIRouter(), StopEvent()
 
-    async def events(token: str) -> Response:
+    @router.get("/page/{token}/state", include_in_schema=False)
+    def state(token: str, since: str = "") -> Response:
+        """204 where nothing has changed."""
+        page = pages.find(token)
+        if page is None:
+            return JSONResponse({"error": CLOSED}, 404, HEADERS)
+        if page.version <= (known := _version(since)):
+            return Response(status_code=204, headers=HEADERS)
+        return JSONResponse(page.snapshot(known), headers=HEADERS)
+
+    async def events(token: str, since: str = "") -> Response:
         page = await asyncio.to_thread(pages.find, token)  # deletes the files of a session that is over
         if page is None:
             return JSONResponse({"error": CLOSED}, 404, HEADERS)
@@ -74,15 +86,21 @@ def events_router(pages: PageRegistry) -> APIRouter:
             page.remove_listener(wake)
             stop.remove(changed)
 
-        return ClosingResponse(_events(page, pages, changed, stop), leave, HEADERS)
+        return ClosingResponse(_events(page, pages, changed, stop, _version(since)), leave, HEADERS)
 
     events.stop_event = stop  # type: ignore[attr-defined]  # `demo.server.gradio_patches.stop_events` finds it
     router.add_api_route("/page/{token}/events", events, methods=["GET"], include_in_schema=False)
     return router
 
 
-async def _events(page: PageSession, pages: PageRegistry, changed: asyncio.Event, stop: StopEvent) -> AsyncIterator[bytes]:
-    version = 0
+def _version(since: str) -> int:
+    """The version that a page knows; 0 for what is none."""
+    return int(since) if re.fullmatch("[0-9]{1,15}", since) else 0
+
+
+async def _events(
+    page: PageSession, pages: PageRegistry, changed: asyncio.Event, stop: StopEvent, version: int
+) -> AsyncIterator[bytes]:
     while not page.closed and not stop.is_set():
         changed.clear()
         if page.version > version:

@@ -1,10 +1,14 @@
-// Connection of the page to its session on the server: states come as server-sent events, actions go as JSON.
+// Connection of the page to its session on the server: states come as a stream, or by asking where other tabs have the streams
+// (stream_slots.js); actions go as JSON.
 // The token lies in sessionStorage, so that a reload, the back button or a lost network lead to the same conversation.
 
+import {StateRefused, askForState, streamStates} from './state_source.js';
+import {streamSlots} from './stream_slots.js';
 import {troubleOf} from './trouble.js';
 
 const STORAGE_KEY = 'mumu-session';
 const SILENCE = 40_000;  // milliseconds without a sign of life, of which the server sends one every 15 seconds
+const ASK_DELAYS = {visible: 1000, hidden: 4000};  // milliseconds between two questions of a tab without a stream
 const RETRY_DELAYS = [500, 1000, 2000, 4000, 8000];
 const PRESENCE_INTERVAL = 30_000;
 const ENDED = 'This conversation has ended: the server no longer has it. Write on, and a new one begins.';
@@ -17,7 +21,9 @@ class Connection extends EventTarget {
   session = sessionStorage.getItem(STORAGE_KEY) || '';
   /** The newest state of the server; null before the first. */
   state = null;
-  #abort = null;
+  #abort = null;  // ends following this session
+  #turn = null;  // ends the request or the waiting time under way
+  #known = 0;  // version of `state`; 0: everything is asked for
   #lastSign = 0;
   #attempt = 0;
   #online = true;
@@ -25,12 +31,13 @@ class Connection extends EventTarget {
   constructor() {
     super();
     setInterval(() => this.#present('here'), PRESENCE_INTERVAL);
-    setInterval(() => { if (this.#abort && Date.now() - this.#lastSign > SILENCE) this.reconnect(); }, 5000);
+    setInterval(() => { if (this.#abort && streamSlots.mayStream && Date.now() - this.#lastSign > SILENCE) this.reconnect(); }, 5000);
+    streamSlots.addEventListener('change', () => this.#turn?.abort());
     addEventListener('online', () => this.reconnect());
     addEventListener('offline', () => this.#setTrouble(troubleOf(0)));
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.#present('here'); });
-    addEventListener('pagehide', event => { if (!event.persisted) this.#present('away'); });
-    addEventListener('pageshow', event => { if (event.persisted) this.reconnect(); });
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) { this.#present('here'); this.#turn?.abort(); } });
+    addEventListener('pagehide', () => { this.#abort?.abort(); this.#present('away'); });
+    addEventListener('pageshow', event => { if (event.persisted) this.reconnect(); });  // "Back" to a page that the browser has held
   }
 
   get online() { return this.#online; }
@@ -50,7 +57,8 @@ class Connection extends EventTarget {
   reconnect() {
     this.#abort?.abort();
     if (!this.session) return;
-    this.#attempt = 0;
+    this.#attempt = this.#known = 0;
+    this.#lastSign = Date.now();
     this.#listen(this.#abort = new AbortController());
   }
 
@@ -94,41 +102,40 @@ class Connection extends EventTarget {
 
   async #listen(abort) {
     while (!abort.signal.aborted) {
+      const turn = this.#turn = new AbortController(), signal = AbortSignal.any([abort.signal, turn.signal]);
+      let delay = 0;
       try {
-        const response = await fetch(`page/${this.session}/events`, {signal: abort.signal, headers: {Accept: 'text/event-stream'}});
-        if (response.status === 404) { this.#forget(); return; }
-        if (response.ok) await this.#read(response.body.getReader(), abort);
-        else this.#setTrouble(troubleOf(response.status) || (await response.json().catch(() => ({}))).error || '');
-      } catch {
+        if (streamSlots.mayStream) {
+          for await (const state of streamStates(this.session, this.#known, signal)) this.#take(state, signal);
+          delay = this.#retryDelay();  // the server has ended it
+        } else {
+          this.#take(await askForState(this.session, this.#known, signal), signal);
+          delay = document.hidden ? ASK_DELAYS.hidden : ASK_DELAYS.visible;
+        }
+      } catch (error) {
         if (abort.signal.aborted) return;
-        this.#setTrouble(troubleOf(0));
+        if (turn.signal.aborted) continue;
+        if (error instanceof StateRefused && error.status === 404) { this.#forget(); return; }
+        this.#setTrouble(error instanceof StateRefused ? troubleOf(error.status) || error.message : troubleOf(0));
+        delay = this.#retryDelay();
       }
-      this.#lastSign = Date.now();
-      const delay = RETRY_DELAYS[Math.min(this.#attempt++, RETRY_DELAYS.length - 1)];
-      await new Promise(resolve => setTimeout(resolve, delay));
+      await pause(delay, signal);
     }
   }
 
-  /** Reads the events of one stream until it ends. Blocks are separated by an empty line; comments are signs of life. */
-  async #read(reader, abort) {
-    const decoder = new TextDecoder();
-    let buffer = '', first = true;
-    for (;;) {
-      const {value, done} = await reader.read();
-      if (done || abort.signal.aborted) return;
-      this.#lastSign = Date.now();
-      this.#attempt = 0;
-      if (navigator.onLine) this.#setTrouble('');
-      buffer += decoder.decode(value, {stream: true}).replaceAll('\r', '');
-      for (let end; (end = buffer.indexOf('\n\n')) >= 0; buffer = buffer.slice(end + 2)) {
-        const data = buffer.slice(0, end).split('\n').filter(line => line.startsWith('data:')).map(line => line.slice(5).trimStart());
-        if (!data.length) continue;
-        const state = JSON.parse(data.join('\n'));
-        this.state = {...state, library: state.library ?? this.state?.library ?? []};  // null: as before
-        this.dispatchEvent(new CustomEvent('state', {detail: {...this.state, first}}));
-        first = false;
-      }
-    }
+  #retryDelay() { return RETRY_DELAYS[Math.min(this.#attempt++, RETRY_DELAYS.length - 1)]; }
+
+  /** Takes a state, or null for a sign of life. */
+  #take(state, signal) {
+    if (signal.aborted) return;
+    this.#lastSign = Date.now();
+    this.#attempt = 0;
+    if (navigator.onLine) this.#setTrouble('');
+    if (!state) return;
+    const first = this.#known === 0;
+    this.#known = state.version;
+    this.state = {...state, library: state.library ?? this.state?.library ?? []};  // null: as before
+    this.dispatchEvent(new CustomEvent('state', {detail: {...this.state, first}}));
   }
 
   #forget() {
@@ -146,6 +153,15 @@ class Connection extends EventTarget {
   }
 
   #present(status) { if (this.session) navigator.sendBeacon(`page/${this.session}/${status}`); }
+}
+
+/** Waits, until the signal ends it. */
+function pause(milliseconds, signal) {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, {once: true});
+    if (signal.aborted) resolve();
+  });
 }
 
 /** The one connection of this page. */

@@ -12,7 +12,7 @@ FULL = b'{"error": "This conversation is open in 16 pages already; close one of 
 
 
 def answer(method: str, path: str) -> tuple[int, str, bytes]:
-    return (429, "application/json", FULL) if path.endswith("/events") else (204, "", b"")
+    return (429, "application/json", FULL) if "/events?" in path or "/state?" in path else (204, "", b"")
 
 
 def test_a_page_too_many_says_so(browser: Any) -> None:

@@ -129,6 +129,21 @@ def test_two_tabs_of_one_conversation_agree(visitor: Visitor) -> None:
     assert visitor.texts("#log .words")[-1] == "still here"
 
 
+def test_eight_tabs_leave_connections_for_what_is_asked_of_them(visitor: Visitor) -> None:
+    """A browser opens six connections to a server; a stream in each tab would take them all."""
+    visitor.say("play notes")
+    tabs = [second_tab(visitor) for _ in range(7)]
+    assert all(conversation(tab) == conversation(visitor) for tab in tabs)
+    tabs[-1].say("hello from here")
+    for tab in (visitor, *tabs):
+        tab.page.wait_for_function("connection.state.count === 2")
+    visitor.page.bring_to_front()
+    visitor.say("play once more")
+    for tab in tabs:
+        tab.answered(3)
+        assert conversation(tab) == conversation(visitor)
+
+
 def test_a_delete_reaches_every_tab_and_can_be_taken_back_after_a_reload(visitor: Visitor) -> None:
     visitor.say("play notes")
     other = second_tab(visitor)

@@ -85,6 +85,25 @@ def test_a_page_that_is_loaded_again_gets_all_turns(site: Site, recording: Path)
     assert "music-card" in restored["changed"]["7"] and "data-compact" in restored["changed"]["0"]
 
 
+def test_a_page_without_a_stream_asks_for_what_has_changed(site: Site) -> None:
+    state = asked(site.page, "play notes")
+    asked(site.page, "hello", state=state)
+    address = f"{site.address}page/{state.session.token}/state"
+    whole = httpx.get(address).json()
+    with site.follow(state.session.token) as states:
+        assert next(states) == whole and sorted(whole["changed"]) == ["0", "1"]
+    assert httpx.get(f"{address}?since={whole['version']}").status_code == 204
+    site.page.star(state.session.token, card(state, 0)["selected"], True)
+    later = httpx.get(f"{address}?since={whole['version']}").json()
+    assert list(later["changed"]) == ["0"] and later["library"][0]["starred"] and later["version"] > whole["version"]
+    with httpx.stream("GET", f"{site.address}page/{state.session.token}/events?since={whole['version']}") as response:
+        data = next(line for line in response.iter_lines() if line.startswith("data: "))
+    assert json.loads(data.removeprefix("data: ")) == later, "a stream goes on where the questions ended"
+    for strange in ("x", "-1", "1" * 400, ""):
+        assert httpx.get(f"{address}?since={strange}").json()["count"] == 2
+    assert httpx.get(f"{site.address}page/nobody/state").status_code == 404
+
+
 def test_an_answer_goes_on_while_no_page_follows_it(site: Site) -> None:
     state = begun(site.page, "wait play")
     with site.follow(state.session.token) as states:

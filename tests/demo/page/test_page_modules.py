@@ -28,7 +28,7 @@ def unmet(modules: dict[str, str]) -> list[str]:
     for module, text in modules.items():
         for path, names in imports(text):
             source = modules.get(path.removeprefix("./"), "")
-            exported = set(re.findall(r"^export (?:async )?(?:function|class|const|let) (\w+)", source, re.MULTILINE))
+            exported = set(re.findall(r"^export (?:async )?(?:function\*?|class|const|let) (\w+)", source, re.MULTILINE))
             faults += [f"{module}: {name} from {path}" for name in names if name not in exported]
             if not source or not path.startswith("./"):
                 faults.append(f"{module}: {path}")
