@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from DataSet.synthesis import lore
 from DataSet.synthesis.wishes import full_caption
 from DataSet.synthesis.wording import chance, choose
 from llama.media.score import ACCOMPANIMENTS, LEADS, METRES, MODES, STYLES, TEMPI, Attributes
@@ -47,9 +48,10 @@ _JOIN_ARTEFACTS = re.compile(r" +('d|'m|[.,?!;: ])|([.?])[.]+$")  # artefacts of
 def music(rng: np.random.Generator, instruction: str, piece: Attributes, kind: str, *, key: bool = False, note: str = "") -> Dialogue:
     """A dialogue whose answer states the decoder's caption and ends with the eight audio tokens; `key` adds the key."""
     caption = full_caption(piece, key)
-    announcement = caption if chance(rng, 0.66) else f"Here is {caption[0].lower() + caption[1:]}"
+    lower = caption[0].lower() + caption[1:]
+    announcement = choose(rng, lore.ANNOUNCEMENTS).replace("{caption}", caption).replace("{lower}", lower)
     note = note.replace("{lead}", piece.lead)
-    return Dialogue(instruction, f"{note} {announcement}. {AUDIO_TOKENS}".strip(), kind, caption, piece)
+    return Dialogue(instruction, f"{note} {announcement} {AUDIO_TOKENS}".strip(), kind, caption, piece)
 
 
 def random_piece(rng: np.random.Generator) -> Attributes:

@@ -13,17 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from DataSet.synthesis import chatter, lore, phrases, questions, requests, synonyms
+from DataSet.synthesis import chatter, foreign_requests, lore, phrases, questions, requests, synonyms
 from DataSet.synthesis.dialogue import AUDIO_TOKENS, Dialogue, music, random_piece
 from DataSet.synthesis.edits import edit
 from DataSet.synthesis.hearing import NOT_MUSIC, describe, fact, hear, nothing
+from DataSet.synthesis.impossible_requests import instrument_note
+from DataSet.synthesis.request_parts import RequestParts, genre_note, name_genre, name_mood, name_use
 from DataSet.synthesis.requests import an, capital, with_article
 from DataSet.synthesis.wishes import (
     COMPOSERS,
     DAYS,
+    GENRES,
     MOODS,
     OCCASIONS,
-    STYLE_NAMES,
+    PACES,
     SUBSTITUTES,
     WEATHER_OF_DAYS,
     apply_edit,
@@ -33,7 +36,8 @@ from DataSet.synthesis.wishes import (
     music_for_picture,
 )
 from DataSet.synthesis.wording import chance, choose, pick, say, select_split, spin
-from llama.media.score import LEADS, Attributes
+from llama.media.requests.new_length import read_new_length
+from llama.media.score import LEADS, MODES, Attributes
 
 __all__ = ["AUDIO_TOKENS", "NOT_MUSIC", "Dialogue", "clip", "describe", "edit", "fact", "full_caption", "hear", "impossible", "music", "nothing", "picture", "random_piece", "talk", "wish"]
 
@@ -49,19 +53,22 @@ WEATHERS = {"clear": "", "rain": " in the rain", "fog": " in the fog", "snow": "
 def wish(rng: np.random.Generator, held_out: bool = False) -> Dialogue:
     """A request for music: by attributes, by an occasion, or in the form of the decoder's captions."""
     roll = rng.random()
-    if roll < 0.13:
+    if roll < 0.11:
         return _occasion(rng, held_out)
-    if roll < 0.17:
+    if roll < 0.14:
         piece, key = random_piece(rng), chance(rng, 0.5)
-        return music(rng, full_caption(piece, key), piece if key else _default_piece(piece), "caption", key=key)
-    if roll < 0.20:
+        return music(rng, full_caption(piece, key), piece if key else _default_piece(piece), "caption", key=True)
+    if roll < 0.16:
         composer = choose(rng, tuple(COMPOSERS))
-        return music(rng, pick(rng, phrases.LIKE_COMPOSER, held_out).replace("{composer}", composer), complete_attributes(COMPOSERS[composer]), "composer")
-    if roll < 0.29:
+        return music(rng, pick(rng, phrases.LIKE_COMPOSER, held_out).replace("{composer}", composer), complete_attributes(COMPOSERS[composer]), "composer", key=True)
+    if roll < 0.34:
         return _short(rng, held_out)
-    if roll < 0.295:
+    if roll < 0.345:
         text = pick(rng, requests.SILENT, held_out)
-        return music(rng, text, complete_attributes({"style": "ambient"}), "silence", note=lore.NO_SILENCE)
+        return music(rng, text, complete_attributes({"style": "ambient"}), "silence", key=True, note=lore.NO_SILENCE)
+    if roll < 0.385 and not held_out:  # other languages have no frames to keep for testing
+        text, piece = foreign_requests.foreign_request(rng)
+        return music(rng, text, piece, "foreign", key=True)
     return _to_dialogue(rng, requests.sample_parts(rng, requests.shares(rng)), held_out)
 
 
@@ -69,21 +76,21 @@ def impossible(rng: np.random.Generator, held_out: bool = False) -> tuple[Dialog
     """A request for an impossible tempo, instrument, metre or key, and the name of that attribute."""
     while True:
         parts = requests.sample_parts(rng, requests.shares(rng) | {"odd": 1.0})
-        if name := next((name for name, begins in _CORRECTION_STARTS.items() if parts.note.startswith(begins)), None):
-            return _to_dialogue(rng, parts, held_out), name
+        if parts.impossible:
+            return _to_dialogue(rng, parts, held_out), parts.impossible
 
 
-_CORRECTION_STARTS = {"tempo": ("That is faster", "That is slower"), "lead": ("I have no",), "metre": ("I count",), "key": ("I know no key",)}
-
-
-def _to_dialogue(rng: np.random.Generator, parts: requests.RequestParts, held_out: bool) -> Dialogue:
+def _to_dialogue(rng: np.random.Generator, parts: RequestParts, held_out: bool) -> Dialogue:
     text_of_parts, fits = requests.phrase(rng, parts, held_out)
     if fits:
         text_of_parts = pick(rng, phrases.ASK, held_out).replace("{wish}", text_of_parts + (pick(rng, phrases.WHOM, held_out) if chance(rng, 0.08) else ""))
     elif chance(rng, 0.4):
         text_of_parts = choose(rng, ("Compose: ", "Music: ", "Make this: ", "Play: ", "Please make: ", "Song request: ", "Generate a song. ", "Give me a tune. ", "I need music. ", "Write something: ")) + text_of_parts
     text = with_article(capital(text_of_parts) if chance(rng, 0.7) else text_of_parts)
-    return music(rng, text, complete_attributes(parts.wish), "wish", key="key" in parts.wish, note=parts.note)
+    note = parts.note
+    if "length" in parts.words and note.startswith(lore.LENGTH) and (length := read_new_length(text)) is not None:
+        text, note = length.rest, note.removeprefix(lore.LENGTH).strip()  # as the model gets it: the length is read before
+    return music(rng, text, parts.piece, "wish", key=True, note=note)
 
 
 def _default_piece(piece: Attributes) -> Attributes:
@@ -97,38 +104,59 @@ def _occasion(rng: np.random.Generator, held_out: bool) -> Dialogue:
     if chance(rng, 0.35):
         kind = choose(rng, _DAYS)
         occasion, request = f"{an(kind)} {choose(rng, DAYS)}", dict(WEATHER_OF_DAYS[kind])
-    text, key = capital(pick(rng, phrases.OCCASION, held_out).replace("{occasion}", occasion)), False
+    pattern = pick(rng, phrases.OCCASION, held_out)
+    if pattern.startswith("{occasion}") and chance(rng, 0.6):
+        occasion = occasion.removeprefix("a ").removeprefix("an ")  # "boss fight music"
+    text = capital(pattern.replace("{occasion}", occasion))
     if chance(rng, 0.15):
-        text, request, key = _with_addition(rng, text, request, held_out)
-    return music(rng, text, complete_attributes(request), "occasion", key=key)
+        text, request = _with_addition(rng, text, request, held_out)
+    return music(rng, text, complete_attributes(request), "occasion", key=True)
 
 
 _OCCASIONS, _DAYS = tuple(OCCASIONS), tuple(WEATHER_OF_DAYS)
 
 
-def _with_addition(rng: np.random.Generator, text: str, request: dict[str, Any], held_out: bool) -> tuple[str, dict[str, Any], bool]:
-    """Adds a clause such as "with a violin": (text, request, whether it names a key)."""
+def _with_addition(rng: np.random.Generator, text: str, request: dict[str, Any], held_out: bool) -> tuple[str, dict[str, Any]]:
+    """Adds a clause such as "with a violin": (text, request)."""
     clause, parts = requests.addition(rng, held_out)
     mark = "?" if text.endswith("?") else ""
-    return f"{text.rstrip('.?!, ')}{choose(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", request | parts.wish, "key" in parts.wish
+    return f"{text.rstrip('.?!, ')}{choose(rng, (' ', ', ', '. ', ', but '))}{clause}{mark}", request | parts.wish
 
 
 def _short(rng: np.random.Generator, held_out: bool) -> Dialogue:
     """One or two words, as people type them: "jazz", "something calm", "violin solo"."""
-    text, request, note = pick(rng, phrases.SHORT, held_out), {}, ""
+    text, parts = pick(rng, phrases.SHORT, held_out), RequestParts()
+    if "{use}" in text:
+        use = choose(rng, _OCCASIONS)
+        name_use(parts, use)
+        bare = use.removeprefix("a ").removeprefix("an ")
+        text = text.replace("for {use}", f"for {use}").replace("{use}", bare)
     if "{mood}" in text:
-        mood = choose(rng, tuple(MOODS))
-        text, request = text.replace("{mood}", mood), {**MOODS[mood]}
+        name_mood(parts, mood := choose(rng, tuple(MOODS)))
+        text = text.replace("{mood}", mood)
+    if "{pace}" in text:
+        pace = choose(rng, tuple(PACES))
+        parts.wish["tempo"] = PACES[pace]
+        text = text.replace("{pace}", pace)
+    if "{key}" in text:
+        parts.wish["key"], parts.wish["mode"] = place, mode = int(rng.integers(12)), choose(rng, MODES)
+        text = text.replace("{key}", synonyms.key(rng, place, mode))
     if "{style}" in text:
-        name = choose(rng, tuple(STYLE_NAMES))
-        text, request = text.replace("{style}", name), {**request, "style": STYLE_NAMES[name]}
+        name_genre(parts, name := choose(rng, tuple(GENRES)))
+        text = text.replace("{style}", name)
     if "{lead}" in text:
-        lead = choose(rng, tuple(SUBSTITUTES)) if chance(rng, 0.25) else choose(rng, tuple(LEADS))
-        note = lore.NO_INSTRUMENT.format(wanted=lead, lead=SUBSTITUTES[lead]) if lead in SUBSTITUTES else ""
-        request = {**request, "lead": SUBSTITUTES.get(lead, lead)}
+        lead = choose(rng, tuple(SUBSTITUTES)) if chance(rng, 0.4) else choose(rng, tuple(LEADS))
+        parts.note = instrument_note(rng, lead) if lead in SUBSTITUTES else ""
+        parts.wish["lead"] = SUBSTITUTES.get(lead, lead)
         text = text.replace("{lead}", lead if lead in SUBSTITUTES else synonyms.lead(rng, lead))
+    if "{drums}" in text:
+        parts.wish["drums"] = False
+        text = text.replace("{drums}", synonyms.drums(rng, False))
+    piece, note = parts.piece, parts.note
+    if parts.entry is not None and parts.entry.confidence != "exact":
+        note = f"{note} {genre_note(rng, parts.genre, parts.entry, piece)}".strip()
     text = with_article(capital(text) if chance(rng, 0.6) else text)
-    return music(rng, text, complete_attributes(request), "short", note=note)
+    return music(rng, text, piece, "short", key=True, note=note)
 
 
 # -- vision -------------------------------------------------------------------------------------------------------
@@ -159,10 +187,9 @@ def clip(rng: np.random.Generator, labels: Mapping[str, str], held_out: bool = F
 
 
 def _for_sight(rng: np.random.Generator, instruction: str, request: dict[str, Any], kind: str, held_out: bool) -> Dialogue:
-    key = False
     if chance(rng, 0.15):
-        instruction, request, key = _with_addition(rng, instruction, request, held_out)
-    return music(rng, instruction, complete_attributes(request), kind, key=key)
+        instruction, request = _with_addition(rng, instruction, request, held_out)
+    return music(rng, instruction, complete_attributes(request), kind, key=True)
 
 
 # -- talk ---------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from DataSet.synthesis import lore, phrases, requests, synonyms
+from DataSet.synthesis import phrases, requests, synonyms
 from DataSet.synthesis.dialogue import Dialogue, music
+from DataSet.synthesis.impossible_requests import impossible_tempo, instrument_note, metre_note
 from DataSet.synthesis.requests import an, capital, with_article
 from DataSet.synthesis.wishes import SUBSTITUTES, apply_edit, even_tempo
 from DataSet.synthesis.wording import chance, choose, pick, spin
@@ -62,13 +63,13 @@ def _change(rng: np.random.Generator, name: str, source: Attributes, pattern: st
         case "add" | "remove":
             return "", {"drums": name == "add"}, ""
         case "tempo":
-            number, note = requests.impossible_tempo(rng) if chance(rng, 0.1) else (int(rng.integers(TEMPI[0], TEMPI[-1] + 1)), "")
+            number, note = impossible_tempo(rng) if chance(rng, 0.1) else (int(rng.integers(TEMPI[0], TEMPI[-1] + 1)), "")
             return synonyms.beats(rng, number) if chance(rng, 0.85) else str(number), {"tempo": even_tempo(number)}, note
         case "metre":
             if chance(rng, 0.08):
                 odd = choose(rng, synonyms.UNKNOWN_METRES)
                 metre = 3 if odd in synonyms.IN_THREE else 4
-                return odd, {"metre": metre}, lore.NO_METRE.format(metre=metre)
+                return odd, {"metre": metre}, metre_note(rng, odd)
             return choose(rng, synonyms.METRE_NAMES[7 - source.metre]), {"metre": 7 - source.metre}, ""
         case "mode":
             mode = _other(rng, MODES, source.mode)
@@ -81,7 +82,7 @@ def _change(rng: np.random.Generator, name: str, source: Attributes, pattern: st
         case "lead":
             if chance(rng, 0.1):
                 odd = choose(rng, tuple(SUBSTITUTES))
-                return odd, {"lead": SUBSTITUTES[odd]}, lore.NO_INSTRUMENT.format(wanted=odd, lead=SUBSTITUTES[odd])
+                return odd, {"lead": SUBSTITUTES[odd]}, instrument_note(rng, odd)
             lead = _other(rng, tuple(LEADS), source.lead)
             return synonyms.lead(rng, lead), {"lead": lead}, ""
         case "accompaniment":

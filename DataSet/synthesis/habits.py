@@ -27,7 +27,10 @@ _STORY = {
 SLANG = (("what is", "what's"), ("what is", "whats"), ("it is", "it's"), ("it is", "its"), ("there are", "there're"), ("is there", "is there"), ("please", "pls"), ("please", "plz"), ("you", "u"), ("are", "r"), ("want to", "wanna"), ("give me", "gimme"), ("something", "sth"), ("something", "smth"), ("music", "musik"), ("because", "cuz"),
          ("without", "w/o"), ("with", "w/"), ("and", "&"), ("and", "n"), ("what", "wat"), ("would like", "'d like"), ("going to", "gonna"), ("the", "da"), ("do not", "don't"), ("I am", "I'm"), ("I would", "I'd"), ("instrument", "instr"), ("instrument", "instrmnt"), ("cannot", "can't"), ("colour", "color"), ("metre", "meter"), ("tempo", "temp"), ("know", "kno"), ("about", "abt"), ("beats per minute", "bpms"), ("for", "4"), ("thanks", "thx"), ("track", "trk"))
 SMALL = frozenset("the a an is it of to me do you does in on at this that please for are i there be can could would some".split())
-_WORD = re.compile(r"[A-Za-z]{5,}")
+_WORD = re.compile(r"[A-Za-z]{4,}")
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_COMPACT_KEY = re.compile(r"\b[A-G][#b♯♭]?m\b")
+NEIGHBOURS = {letter: row[max(0, place - 1):place] + row[place + 1:place + 2] for row in KEYBOARD for place, letter in enumerate(row)}
 
 
 def story(rng: np.random.Generator) -> str:
@@ -40,14 +43,14 @@ def story(rng: np.random.Generator) -> str:
 
 
 def add_typo(rng: np.random.Generator, text: str) -> str:
-    """Puts a typo into one longer word: letters swapped, or one missing, doubled or wrong."""
+    """Puts a typo into one longer word: letters swapped, or one missing, doubled, or the one beside it on the keyboard."""
     words = list(_WORD.finditer(text))
     if not words:
         return text
     word = choose(rng, words)
     index = word.start() + 1 + int(rng.random() * (len(word.group()) - 2))
     kind = int(rng.random() * 4)
-    middle = (text[index + 1] + text[index], "", text[index] * 2, choose(rng, "abcdefghijklmnopqrstuvwxyz"))[kind]
+    middle = (text[index + 1] + text[index], "", text[index] * 2, choose(rng, NEIGHBOURS[text[index].lower()]))[kind]
     return text[:index] + middle + text[index + (2 if kind == 0 else 1):]
 
 
@@ -85,6 +88,6 @@ def as_typed(rng: np.random.Generator, text: str) -> str:
             text = add_typo(rng, text)
     if roll[5] < 0.22:
         text = text.lower()
-    elif roll[5] < 0.235:
+    elif roll[5] < 0.25 and not _COMPACT_KEY.search(text):  # "CM" would be C major
         text = text.upper()
     return text.rstrip(".?!") if chance(rng, 0.22) else text

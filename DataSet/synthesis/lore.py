@@ -58,13 +58,21 @@ LORE = (  # question patterns, answer
     (("Who was {Chopin|Frederic Chopin}?", "Tell me about Chopin.", "When did Chopin live?"), "Frederic Chopin, 1810 to 1849, composer for the piano."),
 )
 EMPTY = "Ask me about a recording, or for a piece of music."
-TOO_FAST = "That is faster than I can play, so I take {tempo} beats per minute."
-TOO_SLOW = "That is slower than I can play, so I take {tempo} beats per minute."
-NO_INSTRUMENT = "I have no {wanted}, so I take the {lead}."
-NO_METRE = "I count in three or four, so I take {metre}/4."
-NO_VOICE = "I cannot sing, so the {lead} takes the melody."
+TOO_FAST = ("I am not so fast as {wanted} beats per minute, so I take {tempo} beats per minute.", "I cannot play {wanted} beats per minute, so I take {tempo} beats per minute.", "I cannot go as fast as {wanted}, so I take {tempo} beats per minute.")
+TOO_SLOW = ("I am not so slow as {wanted} beats per minute, so I take {tempo} beats per minute.", "I cannot play {wanted} beats per minute, so I take {tempo} beats per minute.", "I cannot go as slow as {wanted}, so I take {tempo} beats per minute.")
+NO_INSTRUMENT = ("I have no {wanted}, so I take the {lead}.", "I have no {wanted}: the {lead} is nearest, so I take the {lead}.", "I do not have the {wanted}, so I take the {lead}.", "I cannot play the {wanted}, so I take the {lead}.")
+NEAR_GENRE = ("I have no real {wanted}, so I take {nearest}.", "I have no {wanted}: {nearest} is nearest.", "I do not know {wanted} well, so I take {nearest}.", "I cannot play true {wanted}; {nearest} comes nearest.", "I know no {wanted} as such, so I take {nearest}.")
+NO_GENRE = ("I have no {wanted}, so I take {nearest}.", "I cannot play {wanted}, so I take {nearest}.", "I do not know how to play {wanted}, so I take {nearest}.", "I have no {wanted} and nothing like it, so I take {nearest}.")
+NO_MODE = ("I know only major and minor, no {wanted}, so I take {mode}.", "I have no {wanted} scale, so I take {mode}.", "I cannot play in {wanted}, so I take {mode}.")
+NO_METRE = ("I cannot count {wanted}, only three or four, so I take {metre}/4.", "I count in three or four, not in {wanted}, so I take {metre}/4.", "I have no {wanted}, so I take {metre}/4.")
+NO_VOICE = ("I cannot sing ({wanted}), so the {lead} takes the melody.", "I have no {wanted}, so the {lead} takes the melody.", "I cannot do {wanted}: I have no voice, so the {lead} takes the melody.")
 NO_ORCHESTRA = "I am a small band, so the {lead} takes the melody over strings."
+NO_ENSEMBLE = ("I have no {wanted}, so the {lead} takes the melody over strings.", "I am no {wanted}, so the {lead} takes the melody over strings.")
+NOT_ALONE = ("I cannot play {wanted}, so the {lead} plays along.", "I have no way to play {wanted}, so the {lead} plays over them.")
+NOT_SOLO = ("I cannot play a melody alone: chords and a bass always go with it.", "I cannot leave out the accompaniment, but there are no drums.")
 NO_KEY = "I know no key called {wanted}, so I take {key}."
+UNKNOWN_WORD = ("I do not know the word {wanted}, so I leave it out.", "I did not understand '{wanted}'.", "I do not know what {wanted} means in music.", "I cannot make sense of '{wanted}', so I leave it out.")
+ANNOUNCEMENTS = ("{caption}.", "{caption}.", "Here is {lower}.", "Here you are: {lower}.", "I play {lower}.", "This is {lower}.", "Coming up: {lower}.", "You get {lower}.")
 NO_SILENCE = "I cannot play silence, so I take something quiet."
 LENGTH = "The length is for the length setting to say."
 TOO_LONG = "That is longer than I can play; the length setting decides."

@@ -7,18 +7,15 @@ attribute has its own clauses and sentences, the last sixth of each kept for tes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from DataSet.synthesis import lore, synonyms
 from DataSet.synthesis.captions import NEUTRAL
-from DataSet.synthesis.wishes import MOODS, PACES, STYLE_NAMES, SUBSTITUTES, even_tempo
-from DataSet.synthesis.wording import chance, choose, pick, say
-from llama.media.score import ACCOMPANIMENTS, KEYS, LEADS, METRES, MODES, STYLES, TEMPI
+from DataSet.synthesis.request_parts import RequestParts, sample_one, sample_parts
+from DataSet.synthesis.wording import chance, choose, pick
 
-WHOLE_NAMES = ("ballad", "waltz", "lullaby", "love song", "folk song", "slow song", "hymn", "minuet", "Viennese waltz", "mazurka", "power ballad", "chanson", "romance", "musette")
+__all__ = ["addition", "an", "capital", "clause", "patterns", "phrase", "sample_parts", "sentence", "shares", "with_article"]
+
 NOUNS = (*NEUTRAL, "number", "bit of music", "short piece", "theme", "little tune", "backing track", "thing", "jam", "soundtrack", "score", "music", "jingle", "loop", "beat", "background track", "instrumental track")
 
 CLAUSES: Mapping[str, tuple[str, ...]] = {  # behind a noun
@@ -32,6 +29,7 @@ CLAUSES: Mapping[str, tuple[str, ...]] = {  # behind a noun
     "key": ("in {v}", "in the key of {v}", "{in|in:} {v}{| key}", "{written|set|played|composed} in {v}", "in {v}, please", "with {v} as {key|home key|the key}", "that sits in {v}"),
     "with drums": ("with {v}", "{and|plus} {v}", "with {v} {underneath|behind it|too|added|as well|included}", "including {v}", "{driven|backed} by {v}", "featuring {v}", "that has {v}", "where {v} is heard"),
     "without drums": ("{without|with no} {any |}{v}", "{but no|but without|minus the|excluding|and no} {v}", "that has no {v}", "free of {v}", "without {v}", "no {v}", "with zero {v}", "that does without {v}"),
+    "use": ("for {v}", "{as background|as a soundtrack|as music} for {v}", "that {fits|suits} {v}", "to {go with|accompany} {v}", "{meant|made|right} for {v}", "{for|about} {v}", "to be played at {v}"),
     "length": ("{lasting|of|that lasts|that is} {v}", "{v} long", "for {v}", "with a length of {v}", "that goes on for {v}", "stretching over {v}"),
 }
 SENTENCES: Mapping[str, tuple[str, ...]] = {  # after the noun phrase, each by itself
@@ -48,21 +46,9 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {  # after the noun phrase, each by i
 }
 FORM_NAMES: Mapping[str, tuple[str, ...]] = {
     "style": ("genre", "style", "type", "kind"), "mood": ("mood", "feel", "vibe", "feeling"), "pace": ("speed", "pace", "tempo"), "lead": ("lead", "instrument", "solo", "melody", "main instrument"), "accompaniment": ("accompaniment", "backing", "chords", "background"),
-    "tempo": ("tempo", "bpm", "speed"), "mode": ("mode", "key", "scale"), "metre": ("metre", "time signature", "meter", "time"), "key": ("key", "key signature"), "drums": ("drums", "percussion", "drum kit"), "length": ("length", "duration"),
+    "tempo": ("tempo", "bpm", "speed"), "mode": ("mode", "key", "scale"), "metre": ("metre", "time signature", "meter", "time"), "key": ("key", "key signature"), "drums": ("drums", "percussion", "drum kit"), "length": ("length", "duration"), "use": ("purpose", "use", "for", "occasion"),
 }
-SINGING = ("with {lyrics|vocals|a singer|a voice|singing|words|a choir|a male singer|a female voice|a rap}", "sung by {a choir|a woman|a man|a famous singer|a child}", "that {I can sing|someone sings|has a chorus with words}", "with {a verse|lyrics} about {love|dogs|summer|my mother|you}", "a cappella", "with backing vocals")
-ORCHESTRAS = ("for {a full|a whole|a big|a symphony|an 80-piece|a hundred-piece} orchestra", "with {a full|a huge|a big|a symphony} orchestra", "for {two|three|five|ten|a hundred} {violins|guitars|pianos|trumpets|players}", "for a brass band", "with {every|all} instruments{| at once| you have}", "played by a whole {band|orchestra}")
 SILENT = ("{Play|Compose|Write} {|a piece of |some |pure |complete }silence", "{A|One} {song|piece} {without|with no} {any |}{notes|sound|music}", "{Play|Write} nothing", "A silent {song|piece|track}", "{Compose|Make} four minutes of nothing")
-
-
-@dataclass
-class RequestParts:
-    """The attributes of a request, and their wording by attribute."""
-
-    wish: dict[str, Any] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)  # attribute (of CLAUSES, "mood", "pace", "style") -> value in words
-    extra: list[str] = field(default_factory=list)  # clauses without a value
-    note: str = ""
 
 
 def an(words: str) -> str:
@@ -79,156 +65,6 @@ def with_article(text: str) -> str:
     kept = [word for place, word in enumerate(words) if not (word.lower() in ("a", "the", "no", "any") and place + 1 < len(words) and words[place + 1] in ("a", "an", "the"))]
     kept = [f"{word}n" if (word == "a" or (word == "A" and not place)) and place + 1 < len(kept) and kept[place + 1][:1].lower() in ("a", "e", "i", "o") else word for place, word in enumerate(kept)]
     return " ".join(word for word in kept if word)
-
-
-# -- what is asked for ---------------------------------------------------------------------------------------------
-
-
-def sample_parts(rng: np.random.Generator, share: Mapping[str, float]) -> RequestParts:
-    """Samples attributes, each with its probability, with values and wording."""
-    parts = RequestParts()
-    names = [name for name in share if name != "odd" and chance(rng, share[name])]
-    odd = chance(rng, share.get("odd", 0.0))
-    if "key" in names:
-        names = [name for name in names if name != "mode"]
-    for name in names:
-        _SAMPLERS[name](rng, parts)
-    if odd:
-        choose(rng, _IMPOSSIBLE_SAMPLERS)(rng, parts)
-    return parts
-
-
-def _mood(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.words["mood"] = mood = choose(rng, _MOOD_NAMES)
-    parts.wish |= MOODS[mood]
-
-
-def _style(rng: np.random.Generator, parts: RequestParts) -> None:
-    if chance(rng, 0.45):
-        style = choose(rng, STYLES)
-        parts.words["style"] = choose(rng, synonyms.STYLE_NOUNS[style])
-    else:
-        name = choose(rng, _STYLE_NAMES)
-        style = STYLE_NAMES[name]
-        parts.words["style"] = name if name in WHOLE_NAMES else f"{name} {choose(rng, ('piece', 'tune', 'track', 'song', 'number', 'thing', 'music'))}"
-    parts.wish["style"] = style
-
-
-def _pace(rng: np.random.Generator, parts: RequestParts) -> None:
-    if "tempo" not in parts.words:
-        parts.words["pace"] = pace = choose(rng, _PACE_NAMES)
-        parts.wish["tempo"] = PACES[pace]
-
-
-def _lead(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.wish["lead"] = value = choose(rng, _LEADS)
-    parts.words["lead"] = synonyms.lead(rng, value)
-
-
-def _accompaniment(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.wish["accompaniment"] = value = choose(rng, [name for name in ACCOMPANIMENTS if name != parts.wish.get("lead")])
-    parts.words["accompaniment"] = synonyms.backing(rng, value)
-
-
-def _tempo(rng: np.random.Generator, parts: RequestParts) -> None:
-    if "pace" not in parts.words:
-        number = int(rng.integers(TEMPI[0], TEMPI[-1] + 1))
-        parts.words["tempo"], parts.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
-
-
-def _mode(rng: np.random.Generator, parts: RequestParts) -> None:
-    if "mode" in parts.wish:  # a happy piece in minor would contradict itself
-        return
-    parts.wish["mode"] = value = choose(rng, MODES)
-    parts.words["mode"] = value if chance(rng, 0.8) else choose(rng, synonyms.MODE_NAMES[value])
-
-
-def _metre(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.wish["metre"] = value = choose(rng, METRES)
-    parts.words["metre"] = choose(rng, synonyms.METRE_NAMES[value])
-
-
-def _drums(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.wish["drums"] = value = chance(rng, 0.5)
-    parts.words["with drums" if value else "without drums"] = synonyms.drums(rng, value)
-
-
-def _key(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.wish["key"] = place = int(rng.integers(12))
-    mode = choose(rng, MODES) if chance(rng, 0.85) else None
-    parts.wish["mode"] = mode or parts.wish.get("mode", "major")
-    if mode and "mood" in parts.words and MOODS[parts.words["mood"]].get("mode", mode) != mode:
-        del parts.words["mood"]
-    parts.words["key"] = synonyms.key(rng, place, mode)
-
-
-_MOOD_NAMES, _PACE_NAMES, _STYLE_NAMES, _LEADS = tuple(MOODS), tuple(PACES), tuple(STYLE_NAMES), tuple(LEADS)
-_SAMPLERS = {"mood": _mood, "style": _style, "pace": _pace, "lead": _lead, "accompaniment": _accompaniment, "tempo": _tempo, "mode": _mode, "metre": _metre,
-          "drums": _drums, "key": _key}
-
-
-# -- what cannot be had --------------------------------------------------------------------------------------------
-
-
-def impossible_tempo(rng: np.random.Generator) -> tuple[int, str]:
-    """A tempo outside the range, and the note about it."""
-    if chance(rng, 0.55):
-        number, note = int(choose(rng, (190, 200, 210, 220, 240, 250, 300, 350, 400, 450, 500, 600, 666, 750, 800, 900, 999, 1000, 1500, 2000, 3000, 5000, 10000, 100000))), lore.TOO_FAST
-    else:
-        number, note = int(rng.integers(0, TEMPI[0] - 1)), lore.TOO_SLOW
-    return number, note.format(tempo=even_tempo(number))
-
-
-def _impossible_tempo(rng: np.random.Generator, parts: RequestParts) -> None:
-    number, parts.note = impossible_tempo(rng)
-    parts.words.pop("pace", None)
-    parts.words["tempo"], parts.wish["tempo"] = synonyms.beats(rng, number), even_tempo(number)
-
-
-def _impossible_lead(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.words["lead"] = name = choose(rng, tuple(SUBSTITUTES))
-    parts.wish["lead"] = SUBSTITUTES[name]
-    if chance(rng, 0.25):
-        parts.words["lead"] = f"{choose(rng, ('bass', 'old', 'Scottish', 'electric', 'tiny', 'golden', 'wild', 'solo'))} {name}"
-    parts.note = lore.NO_INSTRUMENT.format(wanted=name, lead=parts.wish["lead"])
-    if parts.wish.get("accompaniment") == parts.wish["lead"]:
-        del parts.wish["accompaniment"], parts.words["accompaniment"]
-
-
-def _impossible_metre(rng: np.random.Generator, parts: RequestParts) -> None:
-    name = choose(rng, synonyms.UNKNOWN_METRES) if chance(rng, 0.6) else f"{int(rng.integers(5, 40))}/{choose(rng, (2, 4, 8, 16, 13, 7))}"
-    parts.words["metre"], parts.wish["metre"] = name, 3 if name in synonyms.IN_THREE else 4
-    parts.note = lore.NO_METRE.format(metre=parts.wish["metre"])
-
-
-def _impossible_length(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.words["length"], possible = synonyms.length(rng)
-    parts.note = lore.LENGTH if possible else lore.TOO_LONG
-
-
-def _impossible_key(rng: np.random.Generator, parts: RequestParts) -> None:
-    name, mode = choose(rng, tuple(synonyms.UNKNOWN_KEYS)), choose(rng, MODES)
-    for other in ("mode", "mood"):
-        parts.words.pop(other, None)
-    parts.wish["key"], parts.wish["mode"], parts.words["key"] = synonyms.UNKNOWN_KEYS[name], mode, f"{name} {mode}"
-    parts.note = lore.NO_KEY.format(wanted=name, key=KEYS[parts.wish["key"]])
-
-
-def _impossible_voice(rng: np.random.Generator, parts: RequestParts) -> None:
-    parts.extra.append(say(rng, SINGING))
-    parts.note = lore.NO_VOICE
-
-
-def _impossible_orchestra(rng: np.random.Generator, parts: RequestParts) -> None:
-    for name in ("lead", "accompaniment"):
-        parts.words.pop(name, None)
-        parts.wish.pop(name, None)
-    parts.extra.append(say(rng, ORCHESTRAS))
-    parts.wish["accompaniment"] = "strings"
-    parts.note = lore.NO_ORCHESTRA
-
-
-_IMPOSSIBLE_SAMPLERS = (_impossible_tempo, _impossible_tempo, _impossible_lead, _impossible_lead, _impossible_metre, _impossible_metre, _impossible_length, _impossible_key, _impossible_voice, _impossible_orchestra)
 
 
 # -- how it is said ------------------------------------------------------------------------------------------------
@@ -294,8 +130,8 @@ def _list(rng: np.random.Generator, parts: RequestParts) -> str:
     words = dict(parts.words)
     if "style" in words and words["style"].split(" ")[-1] in ("piece", "tune", "track", "song", "number", "thing", "music"):
         words["style"] = words["style"].rsplit(" ", 1)[0]
-    tags = [{"with drums": "{v}", "without drums": choose(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
-    return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ")).join(_shuffled(rng, [*tags, *parts.extra])))
+    tags = [{"with drums": "{v}", "use": choose(rng, ("for {v}", "for {v}", "{v}")), "without drums": choose(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
+    return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ", ". ", ",", " but ", " & ")).join(_shuffled(rng, [*tags, *parts.extra])))
 
 
 def _form(rng: np.random.Generator, parts: RequestParts) -> str:
@@ -311,16 +147,16 @@ def _form(rng: np.random.Generator, parts: RequestParts) -> str:
 
 def shares(rng: np.random.Generator) -> dict[str, float]:
     """Random probabilities with which a request names each attribute."""
-    names = ("mood", "style", "pace", "lead", "accompaniment", "tempo", "mode", "metre", "drums")
+    names = ("use", "mood", "style", "pace", "lead", "accompaniment", "tempo", "mode", "metre", "drums")
     share = dict.fromkeys(names, choose(rng, (0.15, 0.3, 0.45, 0.75)))
     share["style"], share["lead"] = max(share["style"], 0.4), max(share["lead"], 0.4)
-    return share | {"key": 0.14, "odd": 0.1}
+    share["use"] *= 0.4
+    return share | {"key": 0.14, "avoid": 0.16, "odd": 0.14}
 
 
 def addition(rng: np.random.Generator, held_out: bool) -> tuple[str, RequestParts]:
     """One additional attribute of music for a picture, a clip or an occasion: "with a violin"."""
-    parts = RequestParts()
-    _SAMPLERS[choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment"))](rng, parts)
+    parts = sample_one(rng, choose(rng, ("lead", "lead", "tempo", "mode", "metre", "drums", "key", "accompaniment")))
     name, words = next(iter(parts.words.items()))
     return clause(rng, name, words, held_out), parts
 

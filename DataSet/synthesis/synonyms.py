@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from DataSet.synthesis import lexicon
 from DataSet.synthesis.captions import number_words
 from DataSet.synthesis.wording import chance, choose, spin
 
@@ -31,21 +32,20 @@ BACKING_NAMES: Mapping[str, tuple[str, ...]] = {
     "pad": ("a soft pad", "synth pads", "a warm pad", "pads", "electronic pads", "a synth pad", "a pad", "a floating pad", "synth chords"),
 }
 STYLE_NOUNS: Mapping[str, tuple[str, ...]] = {  # nouns with what they need after an article
-    "ballad": ("ballad", "love song", "tender ballad", "lullaby", "slow song", "slow dance", "romantic song", "folk ballad", "hymn", "serenade"),
-    "rock": ("rock song", "rock piece", "rock tune", "pop rock song", "rock track", "rock number", "rock anthem", "punk song", "metal track", "rocker"),
-    "dance": ("dance track", "house track", "club track", "disco tune", "techno track", "dance tune", "pop song", "dancefloor hit", "electronic track", "party song", "EDM track", "club banger"),
-    "waltz": ("waltz", "ballroom waltz", "Viennese waltz", "old waltz", "little waltz", "concert waltz", "minuet"),
-    "swing": ("swing tune", "jazz piece", "swing number", "jazz tune", "jazz standard", "big band number", "jazz song", "swing piece", "blues", "bebop tune", "jazz number"),
+    "ballad": ("ballad", "love song", "tender ballad", "slow song", "slow dance", "romantic song", "serenade"),
+    "rock": ("rock song", "rock piece", "rock tune", "pop rock song", "rock track", "rock number", "rock anthem", "rocker"),
+    "dance": ("dance track", "house track", "club track", "disco tune", "dance tune", "dancefloor hit", "electronic track", "party song", "EDM track", "club banger"),
+    "waltz": ("waltz", "ballroom waltz", "Viennese waltz", "old waltz", "little waltz", "concert waltz"),
+    "swing": ("swing tune", "jazz piece", "swing number", "jazz tune", "jazz standard", "big band number", "jazz song", "swing piece", "jazz number"),
     "ambient": ("ambient piece", "atmospheric piece", "ambient soundscape", "floating meditation", "ambient track", "drone piece", "chillout track", "spa track", "soundscape"),
 }
 METRE_NAMES: Mapping[int, tuple[str, ...]] = {
     3: ("3/4", "3/4", "three four", "three-four", "three four time", "triple metre", "triple time", "waltz time", "3/4 time", "three", "three quarter time", "triple meter"),
     4: ("4/4", "4/4", "four four", "four-four", "four four time", "common time", "4/4 time", "four", "quadruple metre", "quadruple time"),
 }
-KEY_NAMES: Mapping[int, tuple[str, ...]] = {
-    0: ("C",), 1: ("C sharp", "C#", "D flat", "Db", "c-sharp"), 2: ("D",), 3: ("E flat", "Eb", "D sharp", "D#", "e-flat"), 4: ("E",), 5: ("F",),
-    6: ("F sharp", "F#", "G flat", "Gb", "f-sharp"), 7: ("G",), 8: ("A flat", "Ab", "G sharp", "G#", "a-flat"), 9: ("A",), 10: ("B flat", "Bb", "A sharp", "A#", "b-flat"), 11: ("B",),
-}
+KEY_NAMES: Mapping[int, tuple[str, ...]] = {int(place): tuple(names) for place, names in lexicon.table("keys")["keys"].items()}
+COMPACT_KEYS: Mapping[int, tuple[str, ...]] = {int(place): tuple(names) for place, names in lexicon.table("keys")["compact"].items()}
+KEY_SUFFIXES: Mapping[str, tuple[str, ...]] = {mode: tuple(names) for mode, names in lexicon.table("keys")["suffixes"].items()}
 MODE_NAMES: Mapping[str, tuple[str, ...]] = {"major": ("major", "major", "maj", "Major", "dur"), "minor": ("minor", "minor", "min", "Minor", "moll")}
 DRUM_NAMES = ("drums", "drums", "percussion", "a drum beat", "a drum kit", "a drummer", "a beat", "a drum track", "a drum set", "drumming", "drums and cymbals", "a steady beat")
 BPM = ("bpm", "bpm", "BPM", "beats per minute", "beats a minute", "beats/min", "b.p.m.")
@@ -63,10 +63,18 @@ def backing(rng: np.random.Generator, value: str) -> str:
 
 
 def key(rng: np.random.Generator, index: int, mode: str | None) -> str:
-    """As musicians write it: "E flat minor", "Eb min", "D"."""
+    """As musicians write it: "E flat minor", "Ebm", "c# minor", "D"."""
+    if mode and chance(rng, 0.2):
+        return choose(rng, COMPACT_KEYS[index]) + choose(rng, ("m", "m", "min") if mode == "minor" else ("maj", " maj"))
     tonic = choose(rng, KEY_NAMES[index]) if chance(rng, 0.6) else KEY_NAMES[index][0]
-    said = tonic if mode is None else f"{tonic}{'-' if chance(rng, 0.03) else ' '}{choose(rng, MODE_NAMES[mode]) if chance(rng, 0.5) else mode}"
-    return said.lower() if mode and chance(rng, 0.12) else said  # "a" alone would be an article
+    if mode is None:
+        return capital(tonic)  # "a" alone would be an article
+    said = tonic + (choose(rng, KEY_SUFFIXES[mode]) if chance(rng, 0.5) else f" {mode}")
+    return said.lower() if chance(rng, 0.12) else said
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def number(rng: np.random.Generator, value: int) -> str:

@@ -28,6 +28,7 @@ from llama.dialogue import format_prompt
 from llama.media.score import ACCOMPANIMENTS, LEADS, STYLES, TEMPI, Attributes
 from llama.modules.losses import IGNORE
 from llama.modules.tokenizer import Tokenizer
+from recipes.nano.language.reserved_requests import is_reserved
 from recipes.nano.rendering.clip_set import AUDIO, FEATURE_NAMES, LEARNED_POOLS
 
 FIELDS = ("lead", "accompaniment", "style", "tempo", "mode", "metre", "drums", "key")
@@ -151,7 +152,9 @@ class ExampleSampler:
         return self.encode(dialogues.talk(self.rng, self.held_out))
 
     def _wish(self) -> CachedExample:
-        return self.encode(dialogues.wish(self.rng, self.held_out))
+        while is_reserved((dialogue := dialogues.wish(self.rng, self.held_out)).instruction):
+            pass
+        return self.encode(dialogue)
 
     def _hear(self) -> CachedExample:
         return self._nothing() if self._no_music(NON_MUSIC_SHARE) else self._about(dialogues.hear)

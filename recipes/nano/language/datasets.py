@@ -32,6 +32,7 @@ from DataSet.synthesis.wording import chance
 from llama.files import atomic_path
 from llama.media.score import Attributes
 from recipes.nano.language.cached_data import AUDIO_SETS, NON_MUSIC_SHARE, parse_label
+from recipes.nano.language.reserved_requests import is_reserved
 from recipes.nano.rendering.clip_set import CLIP_SAMPLES, SAMPLE_RATE
 
 SHARES: Mapping[str, float] = {"talk": 0.11, "wish": 0.31, "hear": 0.26, "edit": 0.18, "picture": 0.07, "clip": 0.07}  # of the rows
@@ -138,6 +139,8 @@ def sample_rows(kind: str, count: int, media: Media, held_out: bool) -> Iterator
         instruction = dialogue.instruction if held_out else as_typed(rng, dialogue.instruction)
         if kind != "talk" and not instruction.strip():
             continue  # turns without an instruction are in captions.json
+        if is_reserved(instruction):
+            continue
         count -= 1
         if kind == "talk":
             yield {"instruction": instruction, "input": "", "output": dialogue.answer}
