@@ -128,7 +128,7 @@ def _shuffled(rng: np.random.Generator, names: Sequence[str]) -> list[str]:
 def _list(rng: np.random.Generator, parts: RequestParts) -> str:
     """"jazz, sax, 120 bpm, no drums"."""
     words = dict(parts.words)
-    if "style" in words and words["style"].split(" ")[-1] in ("piece", "tune", "track", "song", "number", "thing", "music"):
+    if "style" in words and words["style"] != parts.genre and words["style"].split(" ")[-1] in ("piece", "tune", "track", "song", "number", "thing", "music"):
         words["style"] = words["style"].rsplit(" ", 1)[0]
     tags = [{"with drums": "{v}", "use": choose(rng, ("for {v}", "for {v}", "{v}")), "without drums": choose(rng, ("no {v}", "without {v}", "no {v}", "zero {v}"))}.get(name, "{v}").replace("{v}", text) for name, text in words.items()]
     return with_article(choose(rng, (", ", ", ", " ", " / ", "; ", " + ", " - ", ". ", ",", " but ", " & ")).join(_shuffled(rng, [*tags, *parts.extra])))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from DataSet.synthesis import dialogues, foreign_requests, habits, impossible_requests, lexicon, requests, synonyms
 from DataSet.synthesis.captions import MODE_WORDS, TEMPO_WORDS
-from DataSet.synthesis.dialogue import random_piece
+from DataSet.synthesis.dialogue import AUDIO_TOKENS, random_piece
 from DataSet.synthesis.request_parts import RequestParts, name_genre, name_mood, name_use
 from DataSet.synthesis.stated_attributes import parse_answer, read_caption
 from DataSet.synthesis.wishes import MOODS, PACES, complete_attributes, full_caption
 from llama.media.score import KEYS
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "typed_wishes.json"
 FILES = {"genres": 300, "uses": 200, "moods": 300, "instruments": 150, "tempi": 80}  # least number of names
 
 
@@ -169,6 +172,16 @@ def test_requests_in_other_languages_mean_something() -> None:
 def test_the_same_seed_gives_the_same_requests(seed: int) -> None:
     first, second = ([dialogues.wish(rng) for _ in range(30)] for rng in (np.random.default_rng(seed), np.random.default_rng(seed)))
     assert first == second
+
+
+def test_requests_of_some_seeds_are_as_before() -> None:
+    """A change here changes the training data of every recipe run: intended ones write the file anew."""
+    rows = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    assert len(rows) == 12
+    for row in rows:
+        said = dialogues.wish(np.random.default_rng(row["seed"]))
+        answer = said.answer.removesuffix(AUDIO_TOKENS).strip()
+        assert {"seed": row["seed"], "kind": said.kind, "instruction": said.instruction, "answer": answer} == row
 
 
 def test_typos_are_those_of_a_keyboard() -> None:
