@@ -12,50 +12,34 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import torch
-
-from llama.answers import answer_by_rule, hears_chords
+from llama.answers import answer_by_rule
 from llama.decoders.base import BatchableDecoder
 from llama.decoders.musicgen.decoder import MusicGenDecoder
-from llama.decoders.musicgen.lm import SMALL_MODEL_PARAMS
 from llama.dialogue import MEDIA, Turn
-from llama.edit_plans import plan_edit
-from llama.editing import (
-    check_edits,
-    composes_nothing,
-    edit_request,
-    edits_recording,
-    hear_piece,
-    hears_score,
-    holds_text,
-    load_recording,
-    plan_exact_edit,
-    play_score,
-    read_turn,
-)
-from llama.generation import GenerationOptions, RowState, TextDelta, music_request, tokenize
+from llama.editing import check_edits, edit_request, holds_text
+from llama.generation import GenerationOptions, RowState, TextDelta, music_request
 from llama.serving.batch import step_and_isolate
 from llama.serving.encoder_cache import MAX_ENTRIES, EncoderCache
 from llama.serving.music_batch import RENDER_THREADS, MusicBatch
 from llama.serving.observer import NoObserver, RequestObserver, RequestTimer
 from llama.serving.request import EngineDeadError, QueueFullError, Request
+from llama.serving.request_preparer import RequestPreparer, set_turn
+from llama.serving.single_thread import use_single_thread
 from llama.serving.static_music_batch import StaticBatcher
 from llama.serving.text_batch import TextBatch, TextSequence
 from llama.serving.worker_client import MusicWorkerClient
 
 if TYPE_CHECKING:
-    from llama.mumu_model import ModalityFeatures, MuMuModel
+    from llama.mumu_model import MuMuModel
     from llama.serving.media_client import MediaWorkerClient
     from llama.serving.music_backend import MusicBackend
 
 TEXT_EVENT_INTERVAL = 0.05  # seconds between two text events of a request, the first sent at once: each costs a wake-up and a packet
 
-__all__ = ["QueueFullError", "Engine", "EngineDeadError", "Request"]
+__all__ = ["QueueFullError", "Engine", "EngineDeadError", "Request", "use_single_thread"]
 
 
 class Engine:
@@ -87,9 +71,10 @@ class Engine:
         self._sequences: dict[Request, TextSequence] = {}
         self._owners: dict[TextSequence, Request] = {}
         self._text_batch = TextBatch(model)
-        self._encoder_cache, self._media_worker = EncoderCache(encoder_cache_size), media_worker
-        self._encoder_pool = ThreadPoolExecutor(encoder_threads, "encoder")
-        self._plan_pool = ThreadPoolExecutor(1, "planner")  # no encoder thread: a plan must not wait for the files of others
+        self._media_worker = media_worker
+        self._preparer = RequestPreparer(
+            model, EncoderCache(encoder_cache_size), media_worker, threads=encoder_threads, ready=self._wake, planned=self._add_planned
+        )
         self._render_pool = ThreadPoolExecutor(RENDER_THREADS, "renderer")
         self._music = self._music_backend(use_worker)
         self.closed: str | None = None  # why no request is answered any more
@@ -115,14 +100,14 @@ class Engine:
         check_edits(self.model, [turn], options)
         row, timer = RowState(self.model, options.max_tokens, options.stop, turn.text), RequestTimer(self.observer)
         request = Request(turn, options, row, self._queue_position, self._wake, timer)
-        self._set_turn(request, turn)
+        set_turn(self.model, request, turn)
         has_media = turn.score is not None or any(getattr(turn, name) is not None for name in MEDIA)
         request.ready = not has_media
         request.answer = None if has_media else answer_by_rule(self.model, turn, options)
         with self._changed:
             self._check_capacity()
             if has_media:  # first: if the pool refuses, the request must not wait for features that never come
-                self._encoder_pool.submit(self._encode, request)
+                self._preparer.encode(request)
             self._waiting.append(request)
             self._changed.notify()
         return request
@@ -145,8 +130,8 @@ class Engine:
         """Ends all threads and fails the requests under way with EngineDeadError. Idempotent."""
         self._stop("The engine was closed before the answer was ready; start it again and ask once more.")
         self._thread.join()
-        for pool in (self._encoder_pool, self._plan_pool, self._render_pool):
-            pool.shutdown(cancel_futures=True)
+        self._preparer.close()
+        self._render_pool.shutdown(cancel_futures=True)
         self._music.close()
 
     def __enter__(self) -> Engine:
@@ -179,78 +164,11 @@ class Engine:
             error.__cause__ = cause
             request.fail(error)
 
-    def _set_turn(self, request: Request, turn: Turn) -> None:
-        """Sets the turn of a request and the prompt that it makes. Raises ValueError if that fills the context."""
-        prompt = tokenize(self.model, [turn])[0]
-        request.turn, request.prompt = turn, prompt
-        request.row.limit = min(request.options.max_tokens, self.model.config.llama.max_seq_len - len(prompt))
-
-    @torch.no_grad()
-    def _encode(self, request: Request) -> None:
-        """Reads and encodes the media of one request on an encoder thread, so that a long or broken file does not block the others.
-
-        A score is played for the encoder, unless its features are cached. A plain answer and an exact edit need no features.
-        """
-        if request.finished:
-            return
-
-        def encode(turn: Turn) -> ModalityFeatures:
-            return self.model.encode([self._load_media(play_score(self.model, turn, request.options))])
-
-        try:
-            turn = self._read_piece(request.turn, request.options)
-            if turn is not request.turn:
-                self._set_turn(request, turn)
-            request.answer = answer_by_rule(self.model, turn, request.options)
-            request.plan = plan_exact_edit(self.model, turn, request.options)
-            self._prepare_exact(request)
-            if request.answer is not None or request.plan is not None:
-                request.ready = True
-                self._wake()
-                return
-            hears = hears_score(self.model, request.turn, request.options)
-            request.features = self._encoder_cache.features(request.turn, encode, hears_score=hears)
-            request.ready = True
-        except Exception as error:  # fail only this request
-            request.fail(error)
-        self._wake()
-
-    def _read_piece(self, turn: Turn, options: GenerationOptions) -> Turn:
-        """The turn with the notes or the recording of the piece that is edited."""
-        if isinstance(turn.score, (str, Path)):
-            turn = read_turn(turn) if self._media_worker is None else replace(turn, score=self._media_worker.read_score(str(turn.score)))
-            check_edits(self.model, [turn], options)
-        chords = hears_chords(turn, options) and self.model.transcriber is not None
-        if chords and isinstance(turn.audio, str) and self._media_worker is not None:
-            turn = replace(turn, audio=self._media_worker.read_sound(turn.audio))
-        if edits_recording(self.model, turn, options):
-            if isinstance(turn.audio, str) and self._media_worker is not None:
-                turn = replace(turn, audio=self._media_worker.read_sound(turn.audio))
-            turn = load_recording(self.model, turn, options)
-        return turn
-
-    def _plan(self, request: Request) -> None:
-        """Plans the edit of a request on the planner's thread: the model may have to hear its piece, which takes a whole answer."""
-        model, row, turn, options = self.model, request.row, request.turn, request.options
-        hear = partial(hear_piece, model, turn, request.features)
-        try:
-            request.plan = None if request.finished else plan_edit(row, turn, options, hear)
-            self._prepare_exact(request)
-        except Exception as error:  # fail only this request
-            request.fail(error)
+    def _add_planned(self, request: Request) -> None:
+        """Tells the engine's thread that the edit of a request is known, or that it failed."""
         with self._changed:
             self._planned.append(request)
             self._changed.notify()
-
-    def _prepare_exact(self, request: Request) -> None:
-        """Checks the planned edit of a request if it composes nothing: of a long score that takes over a second."""
-        plan = request.plan
-        if plan is not None and plan.makes_music and composes_nothing(self.model, plan):
-            request.synthesis = edit_request(self.model, request.row, request.turn, request.options, plan)
-
-    def _load_media(self, turn: Turn) -> Turn:
-        vivit = self.model.vivit
-        return turn if self._media_worker is None else self._media_worker.load(turn, None if vivit is None else vivit.frames)
 
     # -- on the engine's thread ---------------------------------------------------------------------------------
 
@@ -355,7 +273,7 @@ class Engine:
             return
         self._remove_sequence(request)
         if holds_text(request.turn, request.options):
-            self._plan_pool.submit(self._plan, request)
+            self._preparer.plan(request)
         else:
             self._begin_music(request)
 
@@ -382,12 +300,3 @@ class Engine:
 def _check_at_least(name: str, value: int, least: int) -> None:
     if not isinstance(value, int) or value < least:
         raise ValueError(f"{name} {value!r} is out of range; give a whole number from {least}.")
-
-
-def use_single_thread(model: MuMuModel) -> None:
-    """Limits torch to one thread for small CPU models: on a thread other than the main one, more measured 1.5 to 3 times slower.
-
-    Applies to the calling thread and to threads that start later. The other cores are left to other requests.
-    """
-    if model.device.type == "cpu" and sum(weight.numel() for weight in model.llama.parameters()) <= SMALL_MODEL_PARAMS:
-        torch.set_num_threads(1)

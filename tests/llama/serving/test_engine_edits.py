@@ -23,7 +23,7 @@ from llama.generation import Event, Progress
 from llama.media.audio import Waveform
 from llama.media.edit import Edit
 from llama.media.score import Attributes, Score
-from llama.serving import engine as engine_module
+from llama.serving import request_preparer
 from llama.serving.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -165,14 +165,14 @@ def test_hearing_a_piece_does_not_block_others(
     nano: llama.MuMuLLaMA, score: Score, alone: list[Reply], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes a whole answer of the model; an error in it fails its own request."""
-    begun, go, hear = threading.Event(), threading.Event(), engine_module.hear_piece
+    begun, go, hear = threading.Event(), threading.Event(), request_preparer.hear_piece
 
     def slow_hear(*arguments: Any) -> Attributes | None:
         begun.set()
         assert go.wait(60)
         return hear(*arguments)
 
-    monkeypatch.setattr(engine_module, "hear_piece", slow_hear)
+    monkeypatch.setattr(request_preparer, "hear_piece", slow_hear)
     with Engine(nano) as engine:
         slow = engine.submit(*cases(score)[3])
         assert begun.wait(60)
@@ -180,7 +180,7 @@ def test_hearing_a_piece_does_not_block_others(
         assert not slow.finished
         go.set()
         check(list(slow), alone[3])
-        monkeypatch.setattr(engine_module, "hear_piece", lambda *_: 1 / 0)
+        monkeypatch.setattr(request_preparer, "hear_piece", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             list(engine.submit(*cases(score)[3]))
 
