@@ -30,11 +30,13 @@ export function createChips(container, version, {act, toast}) {
   row.setAttribute('aria-label', 'Change this piece');
   container.append(row);
   // The width alone decides on the lines, and not the words: the card has its height before it has its chips.
-  const resized = new ResizeObserver(() => {
+  function fitLines() {
     const width = container.clientWidth, isRecording = Boolean(row.closest('[data-recordings]'));
     row.dataset.lines = width >= ONE_LINE || isRecording ? 'one' : width >= TWO_LINES ? 'two' : 'scroll';
-  });
+  }
+  const resized = new ResizeObserver(fitLines);
   resized.observe(container);
+  fitLines();
   const ends = watchEnds(row);
   let shown = '', menus = [], pending = null, siblings = [version];
 

@@ -31,7 +31,7 @@ MOVING = ", ".join((
 # from the frame on in which there are so many turns and the message has left the input.
 WATCH = """([turns, far, moving]) => {
   const FIXED = '#box, #box textarea, #box button, #player-bar *, #waiting li, #note, header *';
-  window.watch = {moves: [], frames: 0, stop: false};
+  const watch = window.watch = {moves: [], frames: 0, stop: false};
   const places = new Map();
   const name = element => {
     const turn = element.closest('.turn'), index = turn ? [...turn.parentElement.children].indexOf(turn) : 'page';
@@ -147,10 +147,18 @@ def test_a_long_message(visitor: Visitor) -> None:
 def test_a_message_that_waits(visitor: Visitor) -> None:
     """It has a line above the input, and comes into the conversation below the answer before, without scrolling the page."""
     turns = visitor.page.locator("#log .turn").count()
-    with still(visitor, turns=2):
-        for text in ("A slow, sad piano piece", "What can you do?"):
-            visitor.write(text)
-            visitor.send()
+    visitor.setting("Takes", 4)
+    visitor.setting("Length in seconds", 60)  # it is not whole before the next message has arrived
+    with still(visitor):
+        visitor.write("A slow, sad piano piece")
+        visitor.send()
+        visitor.until(f"document.querySelectorAll('#log .turn').length === {turns + 1} && !document.querySelector('#box textarea').value")
+        first = "[...document.querySelectorAll('#log .turn')].at(-1).getBoundingClientRect().top"
+        visitor.until(f"{first} > 0 && {first} < 200")  # it was scrolled to
+        visitor.write("hello")  # of one line, for which the input does not grow
+        visitor.send()
+        visitor.until("document.querySelector('#waiting li')?.textContent.includes('hello')")
         visitor.answered(turns + 2)
-    top = visitor.now("[...document.querySelectorAll('#log .turn')].at(-2).getBoundingClientRect().top")
-    assert 0 < top < 200, "the first is still in view"
+    top = visitor.now(first.replace("-1", "-2"))
+    assert 0 < top < 200, "the page did not scroll by itself"
+    visitor.setting("Takes", 1)
