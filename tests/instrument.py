@@ -178,12 +178,6 @@ class Visitor:
         field.press("Tab")
         self.page.keyboard.press("Escape")
 
-    def fix_seed(self) -> None:
-        """Has all pieces made with the seed of the settings, so that each run meets the same music."""
-        self.page.get_by_role("button", name="Settings", exact=True).click()
-        self.page.locator("#settings").get_by_label("A new seed each time").uncheck()
-        self.page.keyboard.press("Escape")
-
     # -- cards ----------------------------------------------------------------------------------------------------------
 
     def cards(self) -> list[dict[str, Any]]:
