@@ -99,7 +99,10 @@ def test_notes_go_with_their_piece(page: Page) -> None:
     [sound] = state.session.folder.glob("*.wav")
     assert page.sessions.scores.get(sound) == SCORE
     page.delete(state.session.token, sound.stem)
-    assert not list(state.session.folder.iterdir()) and card(state)["versions"] == []
+    assert sound.exists() and card(state)["versions"] == [], "it can be brought back"
+    with state.changing():
+        state.trash.empty()
+    assert not list(state.session.folder.iterdir())
     asked(page, "play some notes", state=state)
     assert page.sessions.scores.get(sound) is None and len(page.sessions.scores) == 1
     page.sessions.close(state.session.token)
