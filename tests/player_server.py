@@ -63,9 +63,13 @@ setInterval(() => {
 }, 10);
 window.ready = true;
 </script></body></html>"""
+# Chromium gives two calls in a row the same `currentFrame` now and then, of which the second is a block later.
 RECORDER = """registerProcessor('recorder', class extends AudioWorkletProcessor {
+  next = 0;
   process([input]) {
-    this.port.postMessage({frame: currentFrame, channels: input.map(channel => channel.slice())});
+    const frame = Math.max(currentFrame, this.next);
+    this.next = frame + 128;
+    this.port.postMessage({frame, channels: input.map(channel => channel.slice())});
     return true;
   }
 });"""

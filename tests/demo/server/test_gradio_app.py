@@ -123,7 +123,7 @@ def test_its_end_leaves_nothing(tmp_path: Path, name: str) -> None:
     started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path / "s"), "0"], cwd=root, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     token, address = started.stdout.readline().strip(), started.stdout.readline().split()[-1]
-    said = json.dumps({"data": ["hi", None, None, None, 1, 0], "session_hash": "somebody"}).encode()
+    said = json.dumps({"data": ["hi", None, None, None, 1, 0, None, None], "session_hash": "somebody"}).encode()
     call = urllib.request.Request(f"{address}gradio_api/call/respond", said, {"Content-Type": "application/json"})
     urllib.request.urlopen(call, timeout=60).close()
     listening = urllib.request.urlopen(f"{address}page/{token}/events", timeout=60)  # a page that is open

@@ -147,7 +147,7 @@ def test_a_session_keeps_only_so_much(engine: ScriptedEngine, sessions: Sessions
 def told(address: str, text: str, host: str = "") -> str:
     """What the page's function for programs answers; each call has a session of its own."""
     headers = {"X-Forwarded-For": host} if host else {}
-    said = {"data": [text, None, None, None, 1, 0]}
+    said = {"data": [text, None, None, None, 1, 0, None, None]}
     called = httpx.post(f"{address}gradio_api/call/respond", json=said, headers=headers).json()["event_id"]
     return httpx.get(f"{address}gradio_api/call/respond/{called}", headers=headers, timeout=30).text
 
@@ -155,7 +155,7 @@ def told(address: str, text: str, host: str = "") -> str:
 def test_programs_share_by_their_address_and_their_texts_end(work: ChatService, engine: ScriptedEngine) -> None:
     work._limiter = ConcurrencyLimiter(1)
     with serving(work) as address:
-        said = json.dumps({"data": ["wait", None, None, None, 1, 0]})
+        said = json.dumps({"data": ["wait", None, None, None, 1, 0, None, None]})
         httpx.post(f"{address}gradio_api/call/respond", content=said, headers={"Content-Type": "application/json"}).raise_for_status()
         while not engine.requests:
             continue
