@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llama.media.bar_edits import check_bars
 from llama.media.requests.draft import Draft, production
 from llama.media.requests.vocabulary import NUMBER, PIECE, SPAN, read_number, read_span
 
@@ -18,6 +19,7 @@ TIMES = (
 CUT = r"(?:cut|remove|drop|delete|take out|leave out|leave off|skip|omit|lose|trim|throw away|get rid of|chop)(?: off| out| away)?"
 BAR = rf"(?:bar|measure) (?:number )?(?P<bar>{NUMBER})"
 START = r"(?:start|begin|have it start|let it start|make it start|play)"
+MAX_TIMES = 1000  # more than an edit takes, which says so
 STOP = r"(?:end|stop|finish|have it end|let it end|make it end|play)"
 
 
@@ -26,13 +28,17 @@ STOP = r"(?:end|stop|finish|have it end|let it end|make it end|play)"
 )  # fmt: skip
 def _cut(draft: Draft, groups: Mapping[str, Any]) -> None:
     first, last = read_span(groups, draft.bar_count)
+    try:
+        check_bars(first, last, draft.bar_count)
+    except ValueError as error:
+        draft.not_done.append(str(error).rstrip("."))
+        return
     if draft.cut:  # what was cut before is set again, together with this
         draft.values.pop("order", None)
         draft.values.pop("excerpt", None)
     draft.cut |= {*range(first, last + 1)}
-    stays = [bar for bar in range(1, max(draft.bar_count, last) + 1) if bar not in draft.cut]
-    starts = [bar for bar in stays if bar - 1 not in stays]
-    _arrange(draft, [(bar, next(end for end in range(bar, bar + len(stays)) if end + 1 not in stays)) for bar in starts])
+    gaps = [0, *sorted(draft.cut), draft.bar_count + 1]
+    _arrange(draft, [(before + 1, after - 1) for before, after in zip(gaps, gaps[1:], strict=False)])
 
 
 @production(
@@ -82,7 +88,7 @@ def _swap(draft: Draft, groups: Mapping[str, Any]) -> None:
 def _times(groups: Mapping[str, Any]) -> int:
     """How often bars are played in all; twice where the words name no number."""
     if groups.get("times"):
-        return int(read_number(groups["times"]))
+        return min(int(read_number(groups["times"])), MAX_TIMES)
     return 3 if groups.get("twice") == "thrice" else 2
 
 

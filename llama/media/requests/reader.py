@@ -119,7 +119,8 @@ def joins_edits(text: str) -> bool:
         return False
     clauses = [clause for clause in re.split(r"[.!?;:\n]+|, | and | but | then ", plain(text)) if _bare(clause)]
     found = [production[1] if (production := _match(clause)) is not None else None for clause in clauses]
-    return len(found) > 1 and None not in found and timing.new_piece not in found
+    says_change = any(function not in (playing.bare_instrument, timing.bare_key) for function in found)  # "piano and violin" is a new piece
+    return len(found) > 1 and None not in found and timing.new_piece not in found and says_change
 
 
 def _read_clauses(draft: Draft, sentence: str) -> list[str]:

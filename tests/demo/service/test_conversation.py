@@ -281,6 +281,11 @@ def test_an_edit_by_itself_is_about_the_newest_piece(text: str) -> None:
     assert refers_to_earlier(text) and resolved(FULL, text)[0].audio is not None
 
 
+@pytest.mark.parametrize("text", ["piano and violin", "flute and strings", "violin and piano, in D"])
+def test_a_list_of_instruments_is_a_new_piece(text: str) -> None:
+    assert not refers_to_earlier(text) and resolved(FULL, text)[0].audio is None
+
+
 def test_a_piece_that_the_page_names_is_it_whatever_the_wording() -> None:
     first = Path("/s/p1.wav")
     for text in ("make it faster", "A waltz", "take 2 in minor", ""):

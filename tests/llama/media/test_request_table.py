@@ -134,6 +134,9 @@ SENTENCES: list[tuple[str, str]] = [
     ("only the harp", "the piece has no harp"),
     ("Start at bar 20", "Bar 20 is not in the piece"),
     ("Cut the first eleven bars", "nothing of the piece would be left"),
+    ("Remove bar 999999", "Bar 999999 is not in the piece, which has 11 bars"),
+    ("Cut bars 8 to 4", "Bars 8 to 4 are not in the piece"),
+    ("Repeat bars 1 to 2 999999 times", "order has more than 600 bars"),
     ("a violin instead of the flute", "the piece has no flute"),
     ("replace the drums with a piano", "the drums cannot be played by a piano"),
     ("fade in", "I did not understand 'fade in'"),
@@ -181,4 +184,5 @@ def test_a_piece_may_be_asked_for_as_it_is(score: Score) -> None:
 
 def test_a_request_of_several_edits_is_about_the_piece() -> None:
     assert joins_edits("a whole step up, without bass") and joins_edits("Slower and in minor, please.")
+    assert not any(joins_edits(text) for text in ("piano and violin", "Flute and strings", "violin and piano, in D")), "new pieces"
     assert not joins_edits("without bass") and not joins_edits("a new piece, slower") and not joins_edits("is it slower, without bass")
