@@ -55,4 +55,7 @@ def archived_pieces(page: Page, state: PageSession, starred: bool) -> list[Archi
     """The pieces of a page's session, oldest first."""
     with state.lock:
         records = [record for record in state.contents.pieces.values() if record.starred or not starred]
-    return [ArchivedPiece(record.piece.sound, page.sessions.scores.get(record.piece.sound), record.name) for record in records]
+    scores, sounds = page.sessions.scores, [record.piece.sound for record in records]
+    return [
+        ArchivedPiece(sound, scores.get(sound), record.name, scores.label(sound)) for record, sound in zip(records, sounds, strict=True)
+    ]

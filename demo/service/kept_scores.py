@@ -53,11 +53,13 @@ class KeptScores:
         """Forgets the notes of the pieces in a folder."""
         with self._guard:
             self._scores = {sound: score for sound, score in self._scores.items() if sound.parent != folder}
+            self._labels = {sound: label for sound, label in self._labels.items() if sound.parent != folder}
 
     def clear(self) -> None:
         """Forgets all notes."""
         with self._guard:
             self._scores.clear()
+            self._labels.clear()
 
     def __len__(self) -> int:
         return len(self._scores)

@@ -31,11 +31,12 @@ NO_SOUND = "Its files were deleted to make room for newer ones."
 
 @dataclass(frozen=True)
 class ArchivedPiece:
-    """A piece of an archive. sound: its wav file; name: that its user gave it (empty: what is in it)."""
+    """A piece of an archive. sound: its wav file; name: that its user gave it (empty: what is in it); label: of the edit that made it."""
 
     sound: Path
     score: Score | None = None
     name: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def plan_archive(pieces: Sequence[ArchivedPiece]) -> ArchivePlan:
 def _stem(piece: ArchivedPiece) -> str:
     """Name of a piece's files; empty if its sound was deleted."""
     try:
-        return piece_stem(piece.sound, piece.score) if piece.sound.is_file() else ""
+        return piece_stem(piece.sound, piece.score, piece.label) if piece.sound.is_file() else ""
     except soundfile.LibsndfileError:  # deleted after that question
         if piece.sound.is_file():
             raise
@@ -121,7 +122,7 @@ def _entries(exporter: Exporter, session: Session, plan: ArchivePlan) -> Iterato
     for folder, (stem, piece) in plan.folders.items():
         for name, file in _files(exporter, session, folder, stem, piece, left_out):
             try:
-                entry = ZipEntry.of_file(f"{folder}/{name}", file)
+                entry = ZipEntry.of_open_file(f"{folder}/{name}", file)
             except FileNotFoundError:  # deleted since, by its user or to make room
                 left_out.append(LeftOut(folder, name, "It was deleted meanwhile."))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -29,6 +30,12 @@ class ZipEntry:
     def of_file(cls, name: str, path: Path) -> ZipEntry:
         """Raises FileNotFoundError for a missing file."""
         return cls(name, path.stat().st_size, lambda: path.open("rb"))
+
+    @classmethod
+    def of_open_file(cls, name: str, path: Path) -> ZipEntry:
+        """Opens the file now, so that it can be read once even if it is deleted. Raises FileNotFoundError for a missing file."""
+        stream = path.open("rb")
+        return cls(name, os.fstat(stream.fileno()).st_size, lambda: stream)
 
     @classmethod
     def of_bytes(cls, name: str, content: bytes) -> ZipEntry:

@@ -57,6 +57,23 @@ def test_each_piece_has_a_folder_of_its_own(exporter: Exporter, sessions: Sessio
     ]  # fmt: skip
 
 
+def test_all_files_of_an_edited_piece_have_one_name(exporter: Exporter, sessions: Sessions, session: Session) -> None:
+    wav = sound(session, "a1")
+    sessions.scores.add(wav, SCORE, "without drums")
+    names = list(read(exporter, sessions, session, ArchivedPiece(wav, SCORE, label=sessions.scores.label(wav))))
+    stem = f"{STEM}-without-drums"
+    assert names == [f"{stem}/{stem}{rest}" for rest in (".wav", ".mid", ".musicxml", "-chords.txt")]
+
+
+def test_a_file_that_is_deleted_while_it_is_sent_is_sent_whole(exporter: Exporter, sessions: Sessions, session: Session) -> None:
+    wav = sound(session, "a1", None)
+    content, blocks = wav.read_bytes(), archive_blocks(exporter, sessions, session, plan_archive([ArchivedPiece(wav)]))
+    first = next(blocks)
+    wav.unlink()
+    with zipfile.ZipFile(io.BytesIO(first + b"".join(blocks))) as archive:
+        assert [archive.read(name) for name in archive.namelist()] == [content]
+
+
 def test_a_piece_of_too_many_notes_has_its_midi_file_and_a_text_says_so(
     exporter: Exporter, sessions: Sessions, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
