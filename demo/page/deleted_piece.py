@@ -115,13 +115,19 @@ def without_piece(conversation: Conversation, sound: Path) -> Conversation:
 
 def _exchange_without(exchange: Exchange, sound: Path) -> Exchange:
     """The exchange itself where it has nothing to do with the sound."""
-    turn = exchange.turn
-    is_about_it = turn is not None and isinstance(turn.audio, (str, Path)) and Path(turn.audio) == sound
+    is_about_it = _is_about(exchange, sound)
     if exchange.piece(sound) is None and not is_about_it:
         return exchange
     pieces = tuple(piece for piece in exchange.pieces if piece.sound != sound)
+    turn = exchange.turn
     new_turn = replace(turn, audio=None, score=None) if turn is not None and is_about_it else turn
     return replace(exchange, pieces=pieces, kept=None if exchange.kept == sound else exchange.kept, turn=new_turn)
+
+
+def _is_about(exchange: Exchange, sound: Path) -> bool:
+    """Whether the turn of an exchange was about the piece of a sound."""
+    audio = None if exchange.turn is None else exchange.turn.audio
+    return isinstance(audio, (str, Path)) and Path(audio) == sound
 
 
 def _remembered_again(contents: Contents, deleted: DeletedPiece) -> Conversation:
@@ -133,6 +139,6 @@ def _remembered_again(contents: Contents, deleted: DeletedPiece) -> Conversation
         if old.piece(piece.sound) is not None:
             pieces = sorted((*new.pieces, piece), key=lambda other: orders.get(other.sound.stem, (0, 0)))
             new = replace(new, pieces=tuple(pieces), kept=piece.sound if old.kept == piece.sound and new.kept is None else new.kept)
-        exchanges[index + contents.restored] = replace(new, turn=old.turn)
+        exchanges[index + contents.restored] = replace(new, turn=old.turn) if _is_about(old, piece.sound) else new
     is_chosen = conversation.chosen is None and deleted.chosen_at == len(exchanges) - contents.restored
     return replace(conversation, exchanges=tuple(exchanges), chosen=piece.sound if is_chosen else conversation.chosen)

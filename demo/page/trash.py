@@ -52,6 +52,9 @@ class Trash:
     def take(self, name: str) -> Any:
         """What was deleted under this name, which leaves the trash; None if its time is over."""
         deletion = self._deletions.pop(name, None)
+        if self._timer is not None and not self._deletions:
+            self._timer.cancel()
+            self._timer = None
         return None if deletion is None else deletion.content
 
     def empty(self) -> None:

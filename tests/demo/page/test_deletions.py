@@ -98,6 +98,26 @@ def test_a_piece_comes_back_after_a_clear_that_was_taken_back(page: Page, engine
     assert state.snapshot()["deleted"] == [] and is_gone(state, old), "a clear makes earlier deletes final"
 
 
+def test_a_turn_about_a_piece_that_stays_deleted_does_not_come_back(page: Page, engine: ScriptedEngine) -> None:
+    state = asked(page, "play notes")
+    asked(page, "make it louder, play", state=state)
+    token, [source], changed = state.session.token, ids(state), ids(state, 1)[-1]
+    page.delete(token, changed)
+    page.delete(token, source)
+    page.restore_piece(token, changed)
+    assert [exchange.turn.audio for exchange in state.contents.conversation.exchanges if exchange.turn] == [None, None]
+
+
+def test_a_restored_piece_leaves_no_thread_waiting(page: Page) -> None:
+    state = asked(page, "play notes")
+    page.delete(state.session.token, ids(state)[0])
+    timer = state.trash._timer
+    page.restore_piece(state.session.token, card(state)["selected"] or next(name for name, _ in state.trash).removeprefix("piece "))
+    assert timer is not None and state.trash._timer is None
+    timer.join(30)
+    assert not timer.is_alive()
+
+
 def test_files_go_when_the_time_is_over(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trash, "RESTORE_SECONDS", 0.1)
     state = asked(page, "play notes", settings=replace(SHORT, takes=2))
