@@ -36,7 +36,7 @@ class Connection extends EventTarget {
     addEventListener('online', () => this.reconnect());
     addEventListener('offline', () => this.#setTrouble(troubleOf(0)));
     document.addEventListener('visibilitychange', () => { if (!document.hidden) { this.#present('here'); this.#turn?.abort(); } });
-    addEventListener('pagehide', () => { this.#abort?.abort(); this.#present('away'); });
+    addEventListener('pagehide', () => { this.#end(); this.#present('away'); });
     addEventListener('pageshow', event => { if (event.persisted) this.reconnect(); });  // "Back" to a page that the browser has held
   }
 
@@ -55,7 +55,7 @@ class Connection extends EventTarget {
 
   /** Connects now, instead of after the rest of a waiting time. */
   reconnect() {
-    this.#abort?.abort();
+    this.#end();
     if (!this.session) return;
     this.#attempt = this.#known = 0;
     this.#lastSign = Date.now();
@@ -102,7 +102,7 @@ class Connection extends EventTarget {
 
   async #listen(abort) {
     while (!abort.signal.aborted) {
-      const turn = this.#turn = new AbortController(), signal = AbortSignal.any([abort.signal, turn.signal]);
+      const turn = this.#turn = new AbortController(), {signal} = turn;
       let delay = 0;
       try {
         if (streamSlots.mayStream) {
@@ -138,8 +138,14 @@ class Connection extends EventTarget {
     this.dispatchEvent(new CustomEvent('state', {detail: {...this.state, first}}));
   }
 
-  #forget() {
+  /** Ends following the session. */
+  #end() {
     this.#abort?.abort();
+    this.#turn?.abort();
+  }
+
+  #forget() {
+    this.#end();
     this.#abort = null;
     this.session = '';
     sessionStorage.removeItem(STORAGE_KEY);
@@ -158,9 +164,14 @@ class Connection extends EventTarget {
 /** Waits, until the signal ends it. */
 function pause(milliseconds, signal) {
   return new Promise(resolve => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, {once: true});
-    if (signal.aborted) resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
   });
 }
 

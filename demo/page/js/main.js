@@ -37,7 +37,7 @@ function render(element, waiting, state) {
   if (examples && begun !== (before > 0)) examples.open = !begun;
   announce(log, element.querySelector('.announcement'), state.first);
   waiting.update();
-  const newest = added.filter(turn => turn.checkVisibility()).at(-1);
+  const newest = added.filter(turn => turn.offsetParent !== null).at(-1);
   if (newest && state.count > before) scrollToTurn(newest, !state.first);
 }
 

@@ -52,7 +52,7 @@ export class PcmTrack extends EventTarget {
   want(frame) {
     if (!this.#header || frame >= this.frames) return;
     this.#place = frame * this.#frameBytes;
-    if (!this.#running && !this.error) this.#run();  // it rested
+    if (!this.#running && !this.error && this.#isDue(frame)) this.#run();  // it rested
     if (this.loadedFrom(frame)) return;
     this.#target = this.#place;
     const near = this.#target >= this.#reading && this.#target - this.#reading < NEAR_SECONDS * this.rate * this.#frameBytes;
@@ -118,6 +118,9 @@ export class PcmTrack extends EventTarget {
   get #total() { return this.frames * this.#frameBytes; }
 
   get #fits() { return this.#total <= KEPT_BYTES; }
+
+  /** Whether a download that rested goes on: at half of what it reads ahead, so that it does not begin anew for every moment. */
+  #isDue(frame) { return this.#fits || this.loadedFrom(frame) * this.#frameBytes < AHEAD_BYTES / 2; }
 
   /** Whether there is time to read this byte. */
   #isFarAhead(byte) { return !this.#fits && byte - this.#place > AHEAD_BYTES; }

@@ -3,7 +3,8 @@
 import {connection} from './connection.js';
 import {toast} from './toasts.js';
 
-const notes = new Map();  // what was deleted -> takes its note away
+const LATER = 1500;  // milliseconds by which a deadline is another deletion's, not the same one's of another state
+const notes = new Map();  // what was deleted -> {close: takes its note away, until: milliseconds}
 
 function deletions({undo_clear: seconds, deleted}) {
   const pieces = (deleted ?? []).map(({id, title, seconds}) => ({
@@ -15,9 +16,12 @@ function deletions({undo_clear: seconds, deleted}) {
 
 function show(state) {
   const current = deletions(state), keys = new Set(current.map(({key}) => key));
-  for (const [key, close] of notes) if (!keys.has(key)) { close(); notes.delete(key); }
+  for (const [key, {close}] of notes) if (!keys.has(key)) { close(); notes.delete(key); }
   for (const {key, text, seconds, run} of current) {
-    if (!notes.has(key)) notes.set(key, toast(text, {label: 'Undo', seconds, run}));
+    const until = Date.now() + 1000 * seconds, shown = notes.get(key);
+    if (shown && until < shown.until + LATER) continue;
+    shown?.close();  // deleted once more
+    notes.set(key, {until, close: toast(text, {label: 'Undo', seconds, run})});
   }
 }
 

@@ -1,5 +1,7 @@
 // The states of a session as the server gives them: a stream of them, or one for a question.
 
+const PATIENCE = 10_000;  // milliseconds for an answer: a network that is gone may not say so
+
 /** The server does not give a state; `status` says why. */
 export class StateRefused extends Error {
   constructor(status, sentence) {
@@ -21,8 +23,16 @@ async function get(path, signal) {
  * @returns {Promise<object | null>} what has changed; null for nothing
  */
 export async function askForState(token, since, signal) {
-  const response = await get(`page/${token}/state?since=${since}`, signal);
-  return response.status === 204 ? null : response.json();
+  const question = new AbortController(), end = () => question.abort(), timer = setTimeout(end, PATIENCE);
+  signal.addEventListener('abort', end);
+  try {
+    signal.throwIfAborted();
+    const response = await get(`page/${token}/state?since=${since}`, question.signal);
+    return response.status === 204 ? null : await response.json();
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+  }
 }
 
 /**

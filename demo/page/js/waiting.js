@@ -51,7 +51,7 @@ export function createWaiting(list, log, show) {
   return {
     update() {
       for (const turn of log.children) {
-        if (turn.checkVisibility()) continue;
+        if (turn.offsetParent !== null) continue;
         if (stateOf(turn) !== 'Waits') forget(turn);  // it was cancelled
         else if (!unseen.has(turn)) {
           unseen.add(turn);

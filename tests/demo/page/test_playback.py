@@ -334,7 +334,7 @@ def test_a_sound_of_another_player_takes_the_turn(page: Any, server: SoundServer
 def test_a_long_piece_is_kept_in_part(page: Any, server: SoundServer) -> None:
     """It plays wherever one seeks, also back to what was let go of, and as much of it is in memory as of a piece of two minutes."""
     music = noise(300, seed=18, level=0.05)
-    server.add("long.wav", wav(music))
+    sound = server.add("long.wav", wav(music))
     load(page, version("long", 300))
     for moment in (0.0, 250.0, 120.0, 10.0):
         page.evaluate("moment => transport.seek(moment)", moment)
@@ -345,6 +345,13 @@ def test_a_long_piece_is_kept_in_part(page: Any, server: SoundServer) -> None:
         kept = page.evaluate("([first, count]) => [...transport.source.mix.read(first, count)]", [first, count])
         expected = np.clip(np.round(music[:, first : first + count].T * 32768), -32768, 32767).reshape(-1)
         assert np.array_equal(np.array(kept), expected)
+    page.evaluate("transport.seek(200)")
+    page.evaluate(f"until('data', () => transport.source.mix.loadedFrom({200 * RATE}) * 4 > (8 << 20))")
+    asked = len(sound.requests)
+    for second in range(201, 220):
+        page.evaluate("frame => transport.source.mix.want(frame)", second * RATE)
+        page.wait_for_timeout(50)
+    assert len(sound.requests) <= asked + 1, "it reads on at half of what is ahead, not for every moment that has passed"
 
 
 def test_a_replaced_piece_is_released(page: Any, server: SoundServer) -> None:
