@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST = ("tests/llama", "tests/recipes", "tests/benchmarks")
+FIRST = ("tests/llama", "tests/recipes", "tests/benchmarks", "tests/demo/api", "tests/demo/service")
 SECOND = ("tests", *(f"--ignore={folder}" for folder in FIRST))
 
 
