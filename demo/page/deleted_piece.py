@@ -72,7 +72,8 @@ def restore_piece(page: PageSession, piece_id: str) -> None:
         if version.kind != "before":
             version = replace(version, undone=is_undone, kept=version.kept and not any(other.kept for other in view.versions))
         versions = tuple(sorted((*view.versions, version), key=lambda version: version.order))
-        selected = piece_id if place.was_selected and view.selected == place.selected else view.selected
+        stand_in = _stand_in(page, place)
+        selected = piece_id if place.was_selected and view.selected == stand_in else view.selected
         page.set_view(place.exchange, replace(view, versions=versions, selected=selected))
     page.library_changed()
 
@@ -96,6 +97,14 @@ def _leave_cards(page: PageSession, piece_id: str) -> Iterator[_Place]:
                 selected = next((other.id for other in reversed(versions) if not other.undone), "")
             page.set_view(exchange, replace(view, versions=versions, selected=selected))
             yield _Place(exchange, version, view.selected == piece_id, selected)
+
+
+def _stand_in(page: PageSession, place: _Place) -> str:
+    """What is in the foreground of a card instead of a deleted version; where that is deleted too, what is there instead of it."""
+    stand_in = place.selected
+    while (name := PIECE + stand_in) in (deleted := dict(page.trash)):
+        stand_in = next((other.selected for other in deleted[name].places if other.exchange is place.exchange), "")
+    return stand_in
 
 
 def _files(folder: Path, piece_id: str) -> Iterator[Path]:
@@ -133,7 +142,8 @@ def _is_about(exchange: Exchange, sound: Path) -> bool:
 def _remembered_again(contents: Contents, deleted: DeletedPiece) -> Conversation:
     conversation, piece = contents.conversation, deleted.record.piece
     exchanges = list(conversation.exchanges)
-    orders = {version.id: version.order for version in deleted.record.exchange.view.versions}
+    versions = (*deleted.record.exchange.view.versions, *(place.version for place in deleted.places))
+    orders = {version.id: version.order for version in versions}
     for index, old in deleted.remembered.items():
         new = exchanges[index + contents.restored]
         if old.piece(piece.sound) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ def test_a_deleted_piece_comes_back_to_every_place(page: Page, engine: ScriptedE
     for piece in (second, "0123"):
         with pytest.raises(ValueError, match="for ten seconds"):
             page.restore_piece(token, piece)
+
+
+@pytest.mark.parametrize("deleted", list(permutations(range(3), 2)) + list(permutations(range(3), 1)))
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_takes_come_back_in_their_order(page: Page, engine: ScriptedEngine, deleted: tuple[int, ...], is_reversed: bool) -> None:
+    """Takes keep their numbers when deletions are taken back, whichever takes were there meanwhile."""
+    state = asked(page, "play notes", settings=replace(SHORT, takes=3))
+    token, before, takes = state.session.token, everything(state)[:3], ids(state)
+    for index in deleted:
+        page.delete(token, takes[index])
+    for index in reversed(deleted) if is_reversed else deleted:
+        page.restore_piece(token, takes[index])
+    assert everything(state)[:3] == before
 
 
 def test_what_was_it_is_it_again_unless_there_is_newer_music(page: Page, engine: ScriptedEngine) -> None:
